@@ -1,0 +1,1 @@
+"""facedex: register, recognize, verify and delete people by their faces."""

@@ -1,0 +1,61 @@
+"""The commands in the order in which a newcomer meets them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import gallery, pictures
+from .demo import demo
+from .packs import packs
+
+EXIT_CODES = """\
+Exit codes: 0 done, or the answer is yes; 1 the answer is no (verify, compare), or a decision of the demo was wrong; \
+2 wrong usage; 3 facedex could not do it: one line on standard error says why, with a code."""
+
+app = typer.Typer(
+    name="facedex",
+    help="Register people from pictures and recognise them, on this machine.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"facedex {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def facedex(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Register people from pictures and recognise them, on this machine."""
+
+
+for command in (
+    demo,
+    gallery.register,
+    pictures.recognize,
+    pictures.verify,
+    pictures.compare,
+    pictures.detect,
+    gallery.people,
+    gallery.delete,
+):
+    app.command(epilog=EXIT_CODES)(command)
+app.add_typer(packs, name="packs")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="facedex")

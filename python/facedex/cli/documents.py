@@ -1,0 +1,145 @@
+"""Results → what JSON can hold. Boxes and points are in pixels of the upright original, times in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .output import error_document
+
+if TYPE_CHECKING:
+    from .._core import Face
+    from ..errors import FacedexError
+    from ..records import Deletion, Person, Registration
+    from ..results import Analysis, Comparison, FoundFace, Recognition, Verification
+
+Document = dict[str, Any]
+
+
+def failed_picture(picture: str, error: FacedexError) -> Document:
+    """Describe a picture that was refused."""
+    return {"picture": picture, "error": error_document(error)}
+
+
+def analysed_picture(picture: str, analysis: Analysis) -> Document:
+    """Describe the faces of a picture."""
+    return {"picture": picture, "image_size": _size(analysis), "faces": [_face(face) for face in analysis]}
+
+
+def recognized_picture(picture: str, recognition: Recognition) -> Document:
+    """Describe who is in a picture."""
+    return {
+        "picture": picture,
+        "image_size": _size(recognition),
+        "elapsed_s": recognition.elapsed_s,
+        "faces": [_found(face) for face in recognition],
+    }
+
+
+def registration(result: Registration) -> Document:
+    """Describe what was stored."""
+    return {
+        "person_id": result.person_id,
+        "faces": [
+            {"face_id": face.face_id, "source": face.source, "bbox": list(face.bbox), "det_score": face.det_score}
+            for face in result.faces
+        ],
+        "rejected": [
+            {"source": rejection.source, "picture": rejection.text, "error": error_document(rejection.error)}
+            for rejection in result.rejected
+        ],
+    }
+
+
+def verification(result: Verification) -> Document:
+    """Describe the answer to a claim."""
+    return {
+        "person_id": result.person_id,
+        "match": result.match,
+        "similarity": result.similarity,
+        "threshold": result.threshold,
+        "bbox": list(result.bbox),
+        "face_id": result.face_id,
+    }
+
+
+def comparison(result: Comparison) -> Document:
+    """Describe how two pictures compare."""
+    return {
+        "match": result.match,
+        "similarity": result.similarity,
+        "threshold": result.threshold,
+        "bbox_a": list(result.bbox_a),
+        "bbox_b": list(result.bbox_b),
+    }
+
+
+def person(result: Person) -> Document:
+    """Describe a registered person."""
+    return {
+        "person_id": result.person_id,
+        "name": result.name,
+        "email": result.email,
+        "info": result.info,
+        "created_at": result.created_at.isoformat(),
+        "updated_at": result.updated_at.isoformat(),
+        "faces": [
+            {
+                "face_id": face.face_id,
+                "bbox": list(face.bbox),
+                "det_score": face.det_score,
+                "created_at": face.created_at.isoformat(),
+            }
+            for face in result.faces
+        ],
+    }
+
+
+def deletion(result: Deletion) -> Document:
+    """Describe what was removed."""
+    return {
+        "person_id": result.person_id,
+        "name": result.name,
+        "person_removed": result.person_removed,
+        "faces": list(result.faces),
+        "templates": result.templates,
+        "deleted_at": result.deleted_at.isoformat(),
+    }
+
+
+def _size(result: Analysis | Recognition) -> Document:
+    return {"width": result.image_size.width, "height": result.image_size.height}
+
+
+def _found(face: FoundFace) -> Document:
+    return {
+        "bbox": list(face.bbox),
+        "landmarks": [list(point) for point in face.landmarks],
+        "det_score": face.det_score,
+        "person_id": face.person_id,
+        "name": face.name,
+        "similarity": face.similarity,
+        "threshold": face.threshold,
+        "margin": face.margin,
+        "candidates": [
+            {
+                "person_id": candidate.person_id,
+                "name": candidate.name,
+                "similarity": candidate.similarity,
+                "face_id": candidate.face_id,
+            }
+            for candidate in face.candidates
+        ],
+    }
+
+
+def _face(face: Face) -> Document:
+    return {
+        "bbox": _numbers(face.bbox),
+        "landmarks": [_numbers(point) for point in face.landmarks],
+        "det_score": float(face.det_score),
+    }
+
+
+def _numbers(values: Sequence[float] | Any) -> list[float]:
+    return [float(value) for value in values]

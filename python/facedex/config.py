@@ -1,0 +1,114 @@
+"""The settings that come from the environment, and the only reader of it.
+
+`settings` reads the variables anew at each call, so that nothing is fixed at import. An argument that
+a caller gives always wins over a variable. A value outside its range is an `ArgumentError` that names the variable.
+
+=======================  =================================================================================
+``FACEDEX_HOME``         folder for packs that were fetched or added
+``FACEDEX_THREADS``      networks that run side by side, from 1
+``FACEDEX_PROVIDERS``    ONNX Runtime execution providers, separated by commas, in order of preference
+``FACEDEX_MAX_PIXELS``   largest picture that is decoded, pixels, from 1
+``FACEDEX_ACCEPT_LICENSE``  licences of weights that the user has accepted, as the pack's error asks for it
+``FACEDEX_MIRROR``       address under which the files of packs are fetched instead of their own
+``FACEDEX_DB``           database that the command line uses, a path or a URL, instead of ``people.db``
+``FACEDEX_ONNXRUNTIME``  path of the ONNX Runtime library to load instead of that of the package ``onnxruntime``
+=======================  =================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import ArgumentError
+
+MAX_PIXELS = 50_000_000
+"""Largest picture that is decoded unless told otherwise, pixels: 50 megapixels take 150 MB as RGB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says; None where it says nothing.
+
+    Attributes
+    ----------
+    home : Path or None
+        Folder for packs that were fetched or added.
+    threads : int or None
+        Networks that run side by side, from 1.
+    providers : tuple of str or None
+        ONNX Runtime execution providers in order of preference.
+    max_pixels : int
+        Largest picture that is decoded, pixels.
+    accept_license : str or None
+        Licences of weights that the user has accepted.
+    mirror : str or None
+        Address under which the files of packs are fetched instead of their own.
+    db : str or None
+        Database that the command line uses, a path or a URL.
+    onnxruntime : Path or None
+        The ONNX Runtime library to load.
+    """
+
+    home: Path | None = None
+    threads: int | None = None
+    providers: tuple[str, ...] | None = None
+    max_pixels: int = MAX_PIXELS
+    accept_license: str | None = None
+    mirror: str | None = None
+    db: str | None = None
+    onnxruntime: Path | None = None
+
+
+def settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    Parameters
+    ----------
+    environ : mapping of str to str, optional
+        Read instead of the process's environment.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    ArgumentError
+        When a number is not a whole number from 1.
+
+    Examples
+    --------
+    >>> settings({"FACEDEX_THREADS": "4", "FACEDEX_PROVIDERS": "CUDA, CPU"}).providers
+    ('CUDA', 'CPU')
+    """
+    variables = os.environ if environ is None else environ
+
+    def text(name: str) -> str | None:
+        return variables.get(name, "").strip() or None
+
+    def path(name: str) -> Path | None:
+        value = text(name)
+        return None if value is None else Path(value)
+
+    def count(name: str) -> int | None:
+        value = text(name)
+        if value is None:
+            return None
+        if not (value.isascii() and value.isdigit()) or int(value) < 1:
+            raise ArgumentError(f"{name} must be a whole number from 1, got {value!r}")
+        return int(value)
+
+    providers = [name for part in (text("FACEDEX_PROVIDERS") or "").split(",") if (name := part.strip())]
+    return Settings(
+        home=path("FACEDEX_HOME"),
+        threads=count("FACEDEX_THREADS"),
+        providers=tuple(providers) or None,
+        max_pixels=count("FACEDEX_MAX_PIXELS") or MAX_PIXELS,
+        accept_license=text("FACEDEX_ACCEPT_LICENSE"),
+        mirror=text("FACEDEX_MIRROR"),
+        db=text("FACEDEX_DB"),
+        onnxruntime=path("FACEDEX_ONNXRUNTIME"),
+    )

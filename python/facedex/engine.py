@@ -1,0 +1,312 @@
+"""Pictures → faces: the native engine with a pack found by name and the runtime found in its package.
+
+Nothing is loaded before an engine is made: ``import facedex`` touches neither ONNX Runtime nor a network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .config import Settings, settings
+from .errors import FacedexError, NoFaceError, RuntimeUnavailableError
+from .inputs import ImageInput
+from .packs import find
+from .results import Analysis, Comparison, ImageSize
+
+
+class Engine:
+    """The networks of a pack, ready to run.
+
+    Safe under any number of threads; the answers are bit for bit those of one thread. An engine belongs to the process
+    that made it: after a fork, make a new one.
+
+    Parameters
+    ----------
+    pack : str or path, default "classic"
+        Name of a pack, or path of a manifest.
+    threads : int, optional
+        Threads that run networks; default ``FACEDEX_THREADS``, else as many as this process may use (affinity and
+        control groups counted). Each holds its own copy of a network while several run at once.
+    providers : sequence of str, optional
+        ONNX Runtime execution providers by name, in order; default ``FACEDEX_PROVIDERS``, else the CPU. One that cannot
+        be had is an error.
+    max_pixels : int, optional
+        Larger pictures are refused; default ``FACEDEX_MAX_PIXELS``, else 50 million.
+    mirror : bool, optional
+        Average each crop with its mirror image; default as the pack's manifest says. It makes another kind of embedding,
+        so that a gallery made with it opens only with it.
+
+    Raises
+    ------
+    PackNotFoundError, WeightsMissingError, WeightsDigestError, NetworkError
+        The pack is not there, or not what its manifest declares.
+    RuntimeUnavailableError
+        ONNX Runtime is missing or older than 1.20.1.
+    ProviderError
+        A named provider is not available.
+
+    Examples
+    --------
+    >>> import facedex
+    >>> from facedex import people
+    >>> engine = facedex.Engine(pack="classic")
+    >>> faces = engine.analyze(people.GROUP)
+    >>> len(faces)
+    5
+    """
+
+    def __init__(
+        self,
+        pack: str | os.PathLike[str] = "classic",
+        *,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+        max_pixels: int | None = None,
+        mirror: bool | None = None,
+    ) -> None:
+        environment = settings()
+        location = find(pack)
+        chosen = providers if providers is not None else environment.providers
+        self._core = _core.Engine(
+            str(location.manifest),
+            [str(folder) for folder in location.folders],
+            runtime=str(_runtime(environment)),
+            threads=threads if threads is not None else environment.threads,
+            providers=list(chosen) if chosen is not None else None,
+            max_pixels=max_pixels if max_pixels is not None else environment.max_pixels,
+            mirror=mirror,
+        )
+        self.pack: _core.PackInfo = self._core.pack
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that run networks."""
+        return self._core.threads
+
+    def analyze(
+        self, image: ImageInput, *, min_face: int | None = None, max_faces: int | None = None, embed: bool = True
+    ) -> Analysis:
+        """Find the faces of a picture.
+
+        Parameters
+        ----------
+        image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+            RGB where it is an array. EXIF orientation is applied to files.
+        min_face : int, optional
+            Least height of a face, pixels; default a fraction of the picture's short side, as the pack's manifest says.
+        max_faces : int, optional
+            Only the largest so many.
+        embed : bool, default True
+            Whether embeddings are wanted.
+
+        Returns
+        -------
+        Analysis
+            The faces, largest first; none is no error.
+
+        Raises
+        ------
+        ImageError
+            Not a picture, damaged, truncated, too large, unreadable, or an array of the wrong type or shape.
+        """
+        source = _replayable(image)
+        faces, size = self._core.analyze(source, min_face=min_face, max_faces=max_faces, embed=embed)
+        return Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=source)
+
+    def analyze_many(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        min_face: int | None = None,
+        max_faces: int | None = None,
+        embed: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ) -> list[Analysis | FacedexError]:
+        """Find the faces of many pictures, side by side.
+
+        Parameters
+        ----------
+        images : iterable
+            As for `analyze`.
+        min_face, max_faces, embed
+            As for `analyze`.
+        progress : callable, optional
+            Called now and then with the number of pictures done.
+
+        Returns
+        -------
+        list of Analysis or FacedexError
+            One for each picture, in order: its faces, or why it was refused.
+        """
+        sources = [_replayable(image) for image in images]
+        answers = self._core.analyze_many(
+            sources, min_face=min_face, max_faces=max_faces, embed=embed, progress=progress
+        )
+        results: list[Analysis | FacedexError] = []
+        for source, answer in zip(sources, answers, strict=True):
+            if isinstance(answer, FacedexError):
+                results.append(answer)
+            else:
+                faces, size = answer
+                results.append(Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=source))
+        return results
+
+    def crop(self, image: ImageInput, landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Cut a face as the embedder sees it.
+
+        Parameters
+        ----------
+        image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+            The picture.
+        landmarks : numpy.ndarray
+            (5, 2), pixels of the upright picture, as in ``Face.landmarks``.
+
+        Returns
+        -------
+        numpy.ndarray
+            (height, width, 3), uint8, RGB.
+
+        Raises
+        ------
+        LandmarksError
+            The points coincide or are not finite.
+        """
+        return self._core.crop(image, landmarks)
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed crops that were cut before.
+
+        Parameters
+        ----------
+        crops : numpy.ndarray
+            (n, height, width, 3), uint8, RGB, of the pack's crop size.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n, dimension), float32, unit length.
+        """
+        return self._core.embed(crops)
+
+    def compare(self, a: ImageInput, b: ImageInput, *, threshold: float | None = None) -> Comparison:
+        """Compare the largest faces of two pictures.
+
+        Parameters
+        ----------
+        a, b : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+            Two pictures.
+        threshold : float, optional
+            Least similarity of a match, inclusive; default the pack's.
+
+        Returns
+        -------
+        Comparison
+            Their similarity, cosine, −1 to 1, higher is closer, and the decision.
+
+        Raises
+        ------
+        NoFaceError
+            One of them shows no face.
+        """
+        faces = []
+        for name, image in (("first", a), ("second", b)):
+            found = self.analyze(image, max_faces=1)
+            if not found:
+                raise NoFaceError(f"the {name} picture shows no face; a larger or sharper one may, or a smaller min_face")
+            faces.append(found[0])
+        similarity = float(np.clip(np.dot(_embedding(faces[0]), _embedding(faces[1])), -1.0, 1.0))
+        limit = self.threshold if threshold is None else threshold
+        return Comparison(
+            similarity=similarity,
+            threshold=limit,
+            match=similarity >= limit,
+            bbox_a=tuple(float(x) for x in faces[0].bbox),
+            bbox_b=tuple(float(x) for x in faces[1].bbox),
+        )
+
+    @property
+    def threshold(self) -> float:
+        """The pack's default threshold on cosine similarity, −1 to 1, inclusive."""
+        # A pack without a measured threshold matches nothing until the caller names one.
+        return 1.0 if self.pack.threshold is None else self.pack.threshold
+
+    def stats(self) -> dict[str, float]:
+        """What was done so far: ``images``, ``total_s`` and ``network_s`` (inside ONNX Runtime), summed over threads."""
+        return self._core.stats()
+
+    async def aanalyze(self, image: ImageInput, **options: Any) -> Analysis:
+        """`analyze` in a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(self.analyze, image, **options)
+
+    async def aanalyze_many(self, images: Iterable[ImageInput], **options: Any) -> list[Analysis | FacedexError]:
+        """`analyze_many` in a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(self.analyze_many, images, **options)
+
+    async def acompare(self, a: ImageInput, b: ImageInput, *, threshold: float | None = None) -> Comparison:
+        """`compare` in a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(self.compare, a, b, threshold=threshold)
+
+    def __repr__(self) -> str:
+        return f"Engine(pack={self.pack.name!r}, threads={self.threads})"
+
+
+def compare(
+    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] = "classic", threshold: float | None = None
+) -> Comparison:
+    """Compare the largest faces of two pictures; see `Engine.compare`.
+
+    The engine of the pack is made on the first call and kept.
+    """
+    return _shared_engine(pack).compare(a, b, threshold=threshold)
+
+
+async def acompare(
+    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] = "classic", threshold: float | None = None
+) -> Comparison:
+    """`compare` in a thread, so that the event loop goes on."""
+    return await asyncio.to_thread(compare, a, b, pack=pack, threshold=threshold)
+
+
+_engines: dict[tuple[int, str], Engine] = {}
+
+
+def _shared_engine(pack: str | os.PathLike[str]) -> Engine:
+    # One a process: after a fork the child makes its own. Two threads may make one each; the later stays.
+    key = (os.getpid(), os.fspath(pack))
+    if key not in _engines:
+        _engines[key] = Engine(pack)
+    return _engines[key]
+
+
+def _embedding(face: _core.Face) -> NDArray[np.float32]:
+    assert face.embedding is not None  # asked for above
+    return face.embedding
+
+
+def _replayable(image: ImageInput) -> ImageInput:
+    """A file object is read once, so that a result can show its picture again."""
+    return image.read() if hasattr(image, "read") else image
+
+
+def _runtime(environment: Settings) -> Path:
+    """The ONNX Runtime library in its Python package, found without importing the package."""
+    if environment.onnxruntime is not None:
+        return environment.onnxruntime
+    remedy = "pip install 'onnxruntime>=1.20.1'"
+    spec = find_spec("onnxruntime")
+    if spec is None or spec.origin is None:
+        raise RuntimeUnavailableError(f"the package onnxruntime is not installed; {remedy}")
+    folder = Path(spec.origin).parent / "capi"
+    for pattern in ("libonnxruntime.so.1*", "libonnxruntime.1*.dylib", "libonnxruntime*.dylib", "onnxruntime.dll"):
+        for library in sorted(folder.glob(pattern)):
+            return library
+    raise RuntimeUnavailableError(f"the package onnxruntime in {folder.parent} carries no library; {remedy}")

@@ -1,0 +1,393 @@
+"""Every exception of facedex, in one tree.
+
+A message is lower case, names the offending value and says what is accepted. Each class has a stable ``code`` for
+programs, and can be pickled, so that it crosses a process pool with its data. The Rust core raises the classes of this
+file too.
+
+::
+
+    FacedexError
+    ├── ImageError (ValueError)
+    │   ├── ImageReadError            the file or stream cannot be read
+    │   ├── NotAnImageError           the bytes are no picture of a known format
+    │   ├── UnsupportedImageError     a variant of a known format that is not decoded
+    │   ├── DamagedImageError         the data are damaged
+    │   ├── TruncatedImageError       the data end before the last row
+    │   ├── ImageTooLargeError        more pixels than the limit
+    │   └── ImageArrayError (TypeError)   an array of the wrong type or shape
+    ├── FaceError (ValueError)
+    │   ├── NoFaceError               a face was needed and none is there
+    │   ├── SeveralFacesError         one face was needed and several are there: ``bboxes``
+    │   └── LandmarksError            five points from which no crop can be cut
+    ├── PackError
+    │   ├── PackNotFoundError         no pack of that name
+    │   ├── ManifestError (ValueError)    the manifest cannot be read as one
+    │   ├── WeightsMissingError       a file that the manifest names is not there
+    │   ├── WeightsDigestError        a file differs from what the manifest declares
+    │   ├── NetworkError              a network does not load, does not run or is another than declared
+    │   ├── RoleMissingError          the pack has no network for what was asked
+    │   └── PackMismatchError (ValueError)    embeddings of two packs were to be compared
+    ├── RuntimeUnavailableError (RuntimeError)    ONNX Runtime is missing or too old
+    ├── ProviderError (RuntimeError)  an execution provider that was named is not available
+    ├── ForkError (RuntimeError)      an engine or gallery is used in another process than it was opened in
+    ├── ArgumentError (ValueError)    an argument outside its range
+    ├── EmbeddingError (ValueError)   a vector of the wrong length, not finite or not of unit length
+    ├── IndexFileError                an index file that cannot be trusted
+    ├── SearchError                   the search failed below
+    ├── GalleryError
+    │   ├── UnknownPersonError (LookupError)      nobody of that id is registered: ``person_id``
+    │   ├── UnknownFaceError (LookupError)        no face of that id is stored: ``face_id``
+    │   ├── DuplicatePersonError (ValueError)     somebody of that id is registered already: ``person_id``
+    │   ├── EmptyGalleryError         nobody is registered
+    │   ├── GalleryClosedError        the gallery was closed
+    │   ├── GalleryPackError          the gallery was made with another pack: ``stored``, ``opened``
+    │   └── RegistrationError (ValueError)        no picture of several was accepted: ``rejected``
+    └── StoreError
+        ├── DatabaseDamagedError      the file is damaged, or no database at all
+        ├── DatabaseLockedError       another program holds the database
+        ├── StorageFullError          the disk is full
+        ├── DatabaseReadOnlyError     the database may be read and not written
+        ├── DatabaseVersionError      the database was written by a newer facedex
+        └── DatabaseUnavailableError  the place cannot be opened or reached
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+BBox = tuple[float, float, float, float]
+
+
+class FacedexError(Exception):
+    """Base of everything that facedex raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What was wrong and what is accepted.
+
+    Attributes
+    ----------
+    code : str
+        Stable name of the cause, for programs; the message may change.
+    """
+
+    code: ClassVar[str] = "facedex"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class ImageError(FacedexError, ValueError):
+    """A picture was refused."""
+
+    code = "image"
+
+
+class ImageReadError(ImageError):
+    """The file or stream of a picture cannot be read."""
+
+    code = "image_read"
+
+
+class NotAnImageError(ImageError):
+    """The bytes are no picture of a known format."""
+
+    code = "not_an_image"
+
+
+class UnsupportedImageError(ImageError):
+    """A picture of a known format in a variant that is not decoded."""
+
+    code = "image_unsupported"
+
+
+class DamagedImageError(ImageError):
+    """A picture whose data are damaged."""
+
+    code = "image_damaged"
+
+
+class TruncatedImageError(ImageError):
+    """A picture that ends before its last row."""
+
+    code = "image_truncated"
+
+
+class ImageTooLargeError(ImageError):
+    """A picture with more pixels than the limit."""
+
+    code = "image_too_large"
+
+
+class ImageArrayError(ImageError, TypeError):
+    """A pixel array that is not uint8 of shape (height, width, 3)."""
+
+    code = "image_array"
+
+
+class FaceError(FacedexError, ValueError):
+    """A picture was decoded, and its faces are not what was needed."""
+
+    code = "face"
+
+
+class NoFaceError(FaceError):
+    """A face was needed and none was found."""
+
+    code = "no_face"
+
+
+class SeveralFacesError(FaceError):
+    """Exactly one face was needed and several were found.
+
+    Attributes
+    ----------
+    bboxes : tuple of (float, float, float, float)
+        The faces found, largest first: x1, y1, x2, y2 in pixels of the upright original.
+    """
+
+    code = "several_faces"
+
+    def __init__(self, message: str, *, bboxes: tuple[BBox, ...] = ()) -> None:
+        super().__init__(message)
+        self.bboxes = bboxes
+
+
+class LandmarksError(FaceError):
+    """Five points from which no crop can be cut, because they coincide or are not finite."""
+
+    code = "landmarks"
+
+
+class PackError(FacedexError):
+    """A pack of networks cannot be used."""
+
+    code = "pack"
+
+
+class PackNotFoundError(PackError):
+    """There is no pack of that name, or no manifest at that place."""
+
+    code = "pack_not_found"
+
+
+class ManifestError(PackError, ValueError):
+    """A manifest that cannot be read as one."""
+
+    code = "manifest"
+
+
+class WeightsMissingError(PackError):
+    """A file that the manifest names is not there."""
+
+    code = "weights_missing"
+
+
+class WeightsDigestError(PackError):
+    """A file differs from the digest that the manifest declares."""
+
+    code = "weights_digest"
+
+
+class NetworkError(PackError):
+    """A network does not load, does not run, or is another than the manifest declares."""
+
+    code = "network"
+
+
+class RoleMissingError(PackError):
+    """The pack has no network for what was asked."""
+
+    code = "role_missing"
+
+
+class PackMismatchError(PackError, ValueError):
+    """Embeddings of two packs were to be compared."""
+
+    code = "pack_mismatch"
+
+
+class RuntimeUnavailableError(FacedexError, RuntimeError):
+    """The ONNX Runtime library is missing or too old."""
+
+    code = "runtime"
+
+
+class ProviderError(FacedexError, RuntimeError):
+    """An execution provider that was named is not available."""
+
+    code = "provider"
+
+
+class ForkError(FacedexError, RuntimeError):
+    """An engine or gallery is used in another process than the one that opened it."""
+
+    code = "forked"
+
+
+class ArgumentError(FacedexError, ValueError):
+    """An argument outside its range."""
+
+    code = "argument"
+
+
+class EmbeddingError(FacedexError, ValueError):
+    """A vector of the wrong length, or one that is not finite or not of unit length."""
+
+    code = "embedding"
+
+
+class IndexFileError(FacedexError):
+    """An index file that cannot be trusted. A gallery rebuilds it and goes on."""
+
+    code = "index_file"
+
+
+class SearchError(FacedexError):
+    """The search failed in the library below, or in the file system."""
+
+    code = "index"
+
+
+class GalleryError(FacedexError):
+    """A gallery cannot do what was asked."""
+
+    code = "gallery"
+
+
+class UnknownPersonError(GalleryError, LookupError):
+    """Nobody of that id is registered.
+
+    Attributes
+    ----------
+    person_id : str or int or None
+        The id that was asked for.
+    """
+
+    code = "unknown_person"
+
+    def __init__(self, message: str, *, person_id: str | int | None = None) -> None:
+        super().__init__(message)
+        self.person_id = person_id
+
+
+class UnknownFaceError(GalleryError, LookupError):
+    """No face of that id is stored in this gallery.
+
+    Attributes
+    ----------
+    face_id : int or None
+        The id that was asked for.
+    """
+
+    code = "unknown_face"
+
+    def __init__(self, message: str, *, face_id: int | None = None) -> None:
+        super().__init__(message)
+        self.face_id = face_id
+
+
+class DuplicatePersonError(GalleryError, ValueError):
+    """Somebody of that id is registered already.
+
+    Attributes
+    ----------
+    person_id : str or int or None
+        The id that is taken.
+    """
+
+    code = "duplicate_person"
+
+    def __init__(self, message: str, *, person_id: str | int | None = None) -> None:
+        super().__init__(message)
+        self.person_id = person_id
+
+
+class EmptyGalleryError(GalleryError):
+    """Nobody is registered, so nobody can be recognised."""
+
+    code = "empty_gallery"
+
+
+class GalleryClosedError(GalleryError):
+    """The gallery was closed."""
+
+    code = "gallery_closed"
+
+
+class GalleryPackError(GalleryError):
+    """The gallery was made with another pack; the message says what to do.
+
+    Attributes
+    ----------
+    stored : str
+        Name of the pack that made the gallery.
+    opened : str
+        Name of the pack it was opened with.
+    """
+
+    code = "gallery_pack"
+
+    def __init__(self, message: str, *, stored: str = "", opened: str = "") -> None:
+        super().__init__(message)
+        self.stored = stored
+        self.opened = opened
+
+
+class RegistrationError(GalleryError, ValueError):
+    """Several pictures were given to register and none was accepted.
+
+    Attributes
+    ----------
+    rejected : tuple of facedex.Rejection
+        Which picture was refused, and the error of each.
+    """
+
+    code = "registration"
+
+    def __init__(self, message: str, *, rejected: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
+
+class StoreError(FacedexError):
+    """The database below the gallery failed."""
+
+    code = "store"
+
+
+class DatabaseDamagedError(StoreError):
+    """The file is damaged, or no database of facedex at all."""
+
+    code = "database_damaged"
+
+
+class DatabaseLockedError(StoreError):
+    """Another program holds the database longer than one waits."""
+
+    code = "database_locked"
+
+
+class StorageFullError(StoreError):
+    """The disk is full; nothing of the change was stored."""
+
+    code = "storage_full"
+
+
+class DatabaseReadOnlyError(StoreError):
+    """The database may be read and not written."""
+
+    code = "database_read_only"
+
+
+class DatabaseVersionError(StoreError):
+    """The database was written by a newer facedex than this one."""
+
+    code = "database_version"
+
+
+class DatabaseUnavailableError(StoreError):
+    """The place of the database cannot be opened or reached."""
+
+    code = "database_unavailable"

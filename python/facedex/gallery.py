@@ -1,0 +1,453 @@
+"""A gallery: register people, recognise and verify them, delete them. The database is the truth.
+
+What a verb returned is committed; what it raised left no trace. Any number of threads and processes may use one
+gallery: each answer takes in every change that was acknowledged before the question. Every verb has a coroutine twin
+with an ``a`` before its name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from types import EllipsisType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from .choose import FacePolicy
+from .engine import Engine
+from .enrol import Progress, Registrar, Rules, enrolee
+from .errors import ArgumentError, FacedexError, GalleryClosedError, StoreError
+from .identify import Identifier
+from .inputs import ImageInput, is_one
+from .lifetime import Lifetime
+from .records import Deletion, Person, PersonId, Registration, Status
+from .results import Recognition, Verification
+from .search import LocalSearch
+from .store import Database, Feed, OnExisting, PackPin, Removed, SqlStore
+from .twins import twin
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .enrol import Enrolment
+
+_log = logging.getLogger("facedex")
+
+
+class Gallery:
+    """People and their faces in a database. Open one with `Gallery.open`."""
+
+    def __init__(self, database: Database, engine: Engine, *, name: str, threshold: float | None, index: str) -> None:
+        pack = engine.pack
+        self._database = database
+        self._feed = Feed(database, name)
+        self._feed.bind(PackPin(pack.name, pack.digest, pack.dimension))
+        self._store = SqlStore(self._feed)
+        self._search = LocalSearch(
+            self._feed, dimension=pack.dimension, pack=pack.digest, database=database.path, gallery=name, method=index
+        )
+        self._registrar = Registrar(engine, self._store, self._search)
+        cut = engine.threshold if threshold is None else threshold
+        self._identifier = Identifier(engine, self._store, self._search, cut)
+        self._life = Lifetime(f"gallery {name!r} in {database.place}", GalleryClosedError, self._release)
+
+    @classmethod
+    def open(
+        cls,
+        location: str | os.PathLike[str] = "facedex.db",
+        *,
+        pack: str | os.PathLike[str] | None = "classic",
+        engine: Engine | None = None,
+        name: str = "default",
+        threshold: float | None = None,
+        index: Literal["auto", "exact", "hnsw"] = "auto",
+    ) -> Self:
+        """Open a gallery, making it when it does not exist.
+
+        Parameters
+        ----------
+        location : str or PathLike
+            Path of an SQLite file, or a URL ``sqlite:///path?timeout=5`` with the seconds to wait for another writer.
+        pack : str, PathLike or None
+            The pack that makes the embeddings; None is the one that made the gallery.
+        engine : Engine, optional
+            An engine to share; its pack is used, and `pack` is not read.
+        name : str
+            One database holds any number of galleries.
+        threshold : float, optional
+            Cut-off on similarity, [-1, 1], inclusive; without it that of the pack.
+        index : {"auto", "exact", "hnsw"}
+            How faces are searched: "exact" considers each, "hnsw" is approximate, "auto" chooses by their number.
+
+        Returns
+        -------
+        Gallery
+            A context manager; close it when done.
+
+        Raises
+        ------
+        GalleryPackError
+            When the gallery was made with another pack.
+        StoreError
+            When the database cannot be used.
+        PackError
+            When the pack cannot be used.
+        """
+        database = Database(location)
+        try:
+            if engine is None:
+                stored = Feed(database, name).stored_pack if pack is None else None
+                engine = Engine(pack=pack if pack is not None else stored.name if stored is not None else "classic")
+            return cls(database, engine, name=name, threshold=threshold, index=index)
+        except BaseException:
+            database.close()
+            raise
+
+    @classmethod
+    async def aopen(
+        cls,
+        location: str | os.PathLike[str] = "facedex.db",
+        *,
+        pack: str | os.PathLike[str] | None = "classic",
+        engine: Engine | None = None,
+        name: str = "default",
+        threshold: float | None = None,
+        index: Literal["auto", "exact", "hnsw"] = "auto",
+    ) -> Self:
+        """Run `open` in a thread, so that the event loop goes on; parameters, result and errors are its."""
+        import asyncio
+
+        return await asyncio.to_thread(
+            cls.open, location, pack=pack, engine=engine, name=name, threshold=threshold, index=index
+        )
+
+    def register(
+        self,
+        person_id: PersonId,
+        images: ImageInput | Iterable[ImageInput],
+        *,
+        name: str | None = None,
+        email: str | None = None,
+        info: dict[str, Any] | None = None,
+        on_existing: OnExisting = "error",
+        faces: FacePolicy = "one",
+        min_face: int | None = None,
+    ) -> Registration:
+        """Register a person from one picture or several.
+
+        Parameters
+        ----------
+        person_id : str or int
+            Your own key, at most 255 characters, kept and returned as given; 7 and "7" are the same person.
+        images : ImageInput or iterable of ImageInput
+            The error of a single picture is raised; of several, those that are refused are listed in the result.
+        name, email : str, optional
+        info : dict, optional
+            Free data that JSON can hold.
+        on_existing : {"error", "add", "replace"}
+            When the id is taken: refuse, add the faces, or put them in place of the stored ones. With "add" and
+            "replace", name, email and info are changed where given.
+        faces : {"one", "largest"}
+            A picture must show exactly one face, or its largest is taken.
+        min_face : int, optional
+            Smallest face that is looked for, pixels; by default a fraction of the picture.
+
+        Returns
+        -------
+        Registration
+
+        Raises
+        ------
+        DuplicatePersonError
+            When the id is taken and `on_existing` is "error".
+        ImageError, FaceError
+            When a single picture is refused.
+        RegistrationError
+            When all of several pictures are refused.
+        """
+        with self._life.call():
+            rules = Rules(on_existing, faces, min_face)
+            return self._registrar.register(enrolee(person_id, images, name=name, email=email, info=info), rules)
+
+    def register_many(
+        self,
+        people: Iterable[Enrolment],
+        *,
+        on_existing: OnExisting = "error",
+        faces: FacePolicy = "one",
+        min_face: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[Registration | FacedexError]:
+        """Register many people, each in a transaction of its own.
+
+        Parameters
+        ----------
+        people : iterable of (person_id, images) or (person_id, images, name)
+        on_existing, faces, min_face
+            As in `register`.
+        progress : callable, optional
+            Called with the number of people done and of all.
+
+        Returns
+        -------
+        list of Registration or FacedexError
+            One for each person, in order.
+        """
+        with self._life.call():
+            return self._registrar.register_many(list(people), Rules(on_existing, faces, min_face), progress)
+
+    def recognize(
+        self, image: ImageInput, *, k: int = 1, threshold: float | None = None, min_face: int | None = None
+    ) -> Recognition:
+        """Say who is in a picture.
+
+        Parameters
+        ----------
+        image : ImageInput
+        k : int
+            How many candidates to name for each face, from 1.
+        threshold : float, optional
+            Instead of the gallery's, [-1, 1], inclusive.
+        min_face : int, optional
+            Smallest face that is looked for, pixels; by default a fraction of the picture.
+
+        Returns
+        -------
+        Recognition
+            A `FoundFace` for each face, largest first; empty when there is none.
+
+        Raises
+        ------
+        EmptyGalleryError
+            When nobody is registered.
+        ImageError
+            When the picture is refused.
+        """
+        with self._life.call():
+            return self._identifier.recognize(image, k=k, threshold=threshold, min_face=min_face)
+
+    def recognize_many(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        k: int = 1,
+        threshold: float | None = None,
+        min_face: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[Recognition | FacedexError]:
+        """Say who is in each of many pictures.
+
+        Parameters
+        ----------
+        images : iterable of ImageInput
+        k, threshold, min_face
+            As in `recognize`.
+        progress : callable, optional
+            Called with the number of pictures done and of all.
+
+        Returns
+        -------
+        list of Recognition or FacedexError
+            One for each picture, in order.
+
+        Raises
+        ------
+        EmptyGalleryError
+            When nobody is registered.
+        """
+        with self._life.call():
+            if is_one(images):
+                raise ArgumentError(f"images must be several pictures, got one {type(images).__name__}")
+            given = list(images)
+            return self._identifier.recognize_many(
+                given, k=k, threshold=threshold, min_face=min_face, progress=progress
+            )
+
+    def verify(
+        self,
+        person_id: PersonId,
+        image: ImageInput,
+        *,
+        threshold: float | None = None,
+        faces: FacePolicy = "one",
+        min_face: int | None = None,
+    ) -> Verification:
+        """Say whether a picture shows the person it is claimed to show.
+
+        Parameters
+        ----------
+        person_id : str or int
+            A registered person.
+        image : ImageInput
+        threshold : float, optional
+            Instead of the gallery's, [-1, 1], inclusive.
+        faces : {"one", "largest"}
+            The picture must show exactly one face, or its largest is taken.
+        min_face : int, optional
+            Smallest face that is looked for, pixels; by default a fraction of the picture.
+
+        Returns
+        -------
+        Verification
+
+        Raises
+        ------
+        UnknownPersonError
+            When nobody of that id is registered, or no face of the person is stored.
+        ImageError, FaceError
+            When the picture is refused.
+        """
+        with self._life.call():
+            return self._identifier.verify(person_id, image, threshold=threshold, faces=faces, min_face=min_face)
+
+    def people(self) -> list[Person]:
+        """List everybody who is registered, in the order of registration."""
+        with self._life.call():
+            return self._store.people()
+
+    def person(self, person_id: PersonId) -> Person:
+        """Return a registered person, or raise `UnknownPersonError`."""
+        with self._life.call():
+            return self._store.person(person_id)
+
+    def update(
+        self,
+        person_id: PersonId,
+        *,
+        name: str | EllipsisType | None = ...,
+        email: str | EllipsisType | None = ...,
+        info: dict[str, Any] | EllipsisType | None = ...,
+    ) -> Person:
+        """Change what is known of a person.
+
+        Parameters
+        ----------
+        person_id : str or int
+        name, email : str or None, optional
+        info : dict or None, optional
+            What is given replaces what is stored; None clears it; what is not given stays.
+
+        Returns
+        -------
+        Person
+            As now stored.
+
+        Raises
+        ------
+        UnknownPersonError
+            When nobody of that id is registered.
+        """
+        with self._life.call():
+            given = {"name": name, "email": email, "info": info}
+            return self._store.update(person_id, {field: value for field, value in given.items() if value is not ...})
+
+    def delete(self, person_id: PersonId) -> Deletion:
+        """Delete a person with all faces, templates and free data, and the search snapshots that hold them.
+
+        Parameters
+        ----------
+        person_id : str or int
+
+        Returns
+        -------
+        Deletion
+            What was removed.
+
+        Raises
+        ------
+        UnknownPersonError
+            When nobody of that id is registered.
+        """
+        with self._life.call():
+            self._store.person(person_id)
+            self._search.forget()
+            return self._deletion(self._store.delete(person_id), person_removed=True)
+
+    def delete_face(self, face_id: int) -> Deletion:
+        """Delete one stored face; the person stays, even without a face.
+
+        Parameters
+        ----------
+        face_id : int
+            As in `Registration.faces` or `Person.faces`.
+
+        Returns
+        -------
+        Deletion
+            What was removed.
+
+        Raises
+        ------
+        UnknownFaceError
+            When no face of that id is stored in this gallery.
+        """
+        with self._life.call():
+            self._search.forget()
+            return self._deletion(self._store.delete_face(face_id), person_removed=False)
+
+    def status(self) -> Status:
+        """Tell how the gallery stands: its pack, how many people and faces, how they are searched."""
+        with self._life.call():
+            position, _ = self._search.sync()
+            people, faces = self._store.counts()
+            return Status(
+                gallery=self._feed.name,
+                location=str(self._database.path),
+                pack=self._feed.pin.name,
+                pack_digest=self._feed.pin.digest,
+                people=people,
+                faces=faces,
+                method=self._search.method,
+                position=position,
+                rebuilt=self._search.rebuilt,
+            )
+
+    def close(self) -> None:
+        """Close the gallery when the calls of other threads have ended; closing again does nothing."""
+        self._life.close()
+
+    aregister = twin(register)
+    aregister_many = twin(register_many)
+    arecognize = twin(recognize)
+    arecognize_many = twin(recognize_many)
+    averify = twin(verify)
+    apeople = twin(people)
+    aperson = twin(person)
+    aupdate = twin(update)
+    adelete = twin(delete)
+    adelete_face = twin(delete_face)
+    astatus = twin(status)
+    aclose = twin(close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Gallery({self._feed.name!r} in {self._database.place}, pack {self._feed.pin.name!r})"
+
+    def _deletion(self, removed: Removed, *, person_removed: bool) -> Deletion:
+        """Clear what may still hold the deleted data, and tell; the deletion itself is committed."""
+        try:
+            self._search.sync()
+            self._database.wipe_log()
+        except StoreError as error:
+            _log.warning("deleted, but the database's log could not be emptied yet: %s", error)
+        owner, faces, templates, at = removed
+        return Deletion(owner.person_id, owner.name, person_removed, faces, templates, at)
+
+    def _release(self) -> None:
+        self._search.close()
+        self._database.close()

@@ -1,0 +1,321 @@
+"""What recognising, verifying and comparing return: frozen, typed, comparable, without vectors.
+
+In a notebook `Analysis` and `Recognition` show their picture with the boxes drawn on it. A box is x1, y1, x2, y2 in
+pixels of the upright original. A similarity is a cosine in [-1, 1], higher is closer, and no probability; a threshold is
+on similarity and inclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
+
+from .errors import BBox, ImageError, ImageReadError
+from .inputs import ImageInput, described
+from .records import PersonId
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ._core import Face
+    from .draw import Mark
+
+Point = tuple[float, float]
+Landmarks = tuple[Point, Point, Point, Point, Point]
+
+_Item = TypeVar("_Item")
+
+SHOWN_SIDE = 1280
+"""A notebook shows a larger picture reduced to this longer side, pixels."""
+
+
+class ImageSize(NamedTuple):
+    """Size of the upright picture, pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A registered person who resembles a face.
+
+    Attributes
+    ----------
+    person_id : str or int
+        The person's id as given at registration.
+    name : str or None
+        The person's name.
+    similarity : float
+        Of the person's closest stored face, [-1, 1], higher is closer.
+    face_id : int
+        That stored face.
+    """
+
+    person_id: PersonId
+    name: str | None
+    similarity: float
+    face_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """A face in a picture and who it is.
+
+    Attributes
+    ----------
+    bbox : tuple of float
+        x1, y1, x2, y2, pixels.
+    landmarks : tuple of (float, float)
+        Right eye, left eye, nose, right and left mouth corner of the subject; x, y in pixels.
+    det_score : float
+        The detector's certainty, [0, 1].
+    person_id : str or int or None
+        The person; None is unknown.
+    name : str or None
+        The person's name.
+    similarity : float
+        Of the closest person, also when that is below the threshold.
+    threshold : float
+        The cut-off that was applied.
+    margin : float or None
+        Similarity of the closest person less that of the second; None when only one person is registered.
+    candidates : tuple of Candidate
+        The `k` closest people, closest first, whether or not they reach the threshold.
+    """
+
+    bbox: BBox
+    landmarks: Landmarks
+    det_score: float
+    person_id: PersonId | None
+    name: str | None
+    similarity: float
+    threshold: float
+    margin: float | None
+    candidates: tuple[Candidate, ...]
+
+    def __repr__(self) -> str:
+        who = "unknown" if self.person_id is None else repr(self.person_id)
+        return f"FoundFace({who}, similarity {self.similarity:.3f}, bbox {_rounded(self.bbox)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis(Sequence["Face"]):
+    """The faces of one picture, largest first.
+
+    Attributes
+    ----------
+    faces : tuple of Face
+        Each with bbox, landmarks, det_score and, where asked for, embedding.
+    image_size : ImageSize
+        Width and height of the upright picture.
+    source : ImageInput or None
+        The picture as it was given; None when it was a stream that has been read.
+    """
+
+    faces: tuple[Face, ...]
+    image_size: ImageSize
+    source: ImageInput | None = field(default=None, compare=False, repr=False)
+
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Face, ...]: ...
+    def __getitem__(self, index: int | slice) -> Face | tuple[Face, ...]:
+        return self.faces[index]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __repr__(self) -> str:
+        return f"Analysis({_counted(self.faces, 'face')}{_place(self.source, self.image_size)})"
+
+    def draw(self, *, longest_side: int | None = None) -> Image:
+        """Draw the faces and their ``det_score`` on a copy of the picture.
+
+        Parameters
+        ----------
+        longest_side : int, optional
+            A larger picture is reduced to this, pixels.
+
+        Returns
+        -------
+        PIL.Image.Image
+
+        Raises
+        ------
+        ImageError
+            When the picture is gone: a file that was removed, or a stream that has been read.
+        """
+        from .draw import Mark
+
+        marks = [Mark(_box(face.bbox), f"{face.det_score:.2f}", None) for face in self.faces]
+        return _drawn(self.source, marks, longest_side)
+
+    def _repr_png_(self) -> bytes | None:
+        return _shown(self.draw)
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition(Sequence[FoundFace]):
+    """Who is in one picture: a `FoundFace` for each face, largest first.
+
+    Attributes
+    ----------
+    faces : tuple of FoundFace
+    image_size : ImageSize
+        Width and height of the upright picture.
+    source : ImageInput or None
+        The picture as it was given; None when it was a stream that has been read.
+    elapsed_s : float
+        Time of this picture, or its share of a batch, seconds.
+    """
+
+    faces: tuple[FoundFace, ...]
+    image_size: ImageSize
+    source: ImageInput | None = field(default=None, compare=False, repr=False)
+    elapsed_s: float = field(default=0.0, compare=False)
+
+    @overload
+    def __getitem__(self, index: int) -> FoundFace: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[FoundFace, ...]: ...
+    def __getitem__(self, index: int | slice) -> FoundFace | tuple[FoundFace, ...]:
+        return self.faces[index]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __repr__(self) -> str:
+        who = ", ".join(
+            f"{'unknown' if face.person_id is None else repr(face.person_id)} {face.similarity:.3f}"
+            for face in self.faces
+        )
+        found = f"{_counted(self.faces, 'face')}{_place(self.source, self.image_size)}"
+        return f"Recognition({found}: {who})" if who else f"Recognition({found})"
+
+    def draw(self, *, longest_side: int | None = None) -> Image:
+        """Draw the faces, their people and the similarity on a copy of the picture.
+
+        Parameters
+        ----------
+        longest_side : int, optional
+            A larger picture is reduced to this, pixels.
+
+        Returns
+        -------
+        PIL.Image.Image
+
+        Raises
+        ------
+        ImageError
+            When the picture is gone: a file that was removed, or a stream that has been read.
+        """
+        from .draw import Mark
+
+        marks = []
+        for face in self.faces:
+            who = "unknown" if face.person_id is None else (face.name or str(face.person_id))
+            marks.append(Mark(face.bbox, f"{who} {face.similarity:.2f}", face.person_id is not None))
+        return _drawn(self.source, marks, longest_side)
+
+    def _repr_png_(self) -> bytes | None:
+        return _shown(self.draw)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether a picture shows the person it is claimed to show.
+
+    Attributes
+    ----------
+    person_id : str or int
+        The person claimed.
+    match : bool
+        Whether the similarity reaches the threshold.
+    similarity : float
+        Of the person's closest stored face, [-1, 1], higher is closer.
+    threshold : float
+        The cut-off that was applied.
+    bbox : tuple of float
+        The face that was compared: x1, y1, x2, y2, pixels.
+    face_id : int
+        The person's closest stored face.
+    """
+
+    person_id: PersonId
+    match: bool
+    similarity: float
+    threshold: float
+    bbox: BBox
+    face_id: int
+
+    def __repr__(self) -> str:
+        verdict = "match" if self.match else "no match"
+        return f"Verification({self.person_id!r}: {verdict}, similarity {self.similarity:.3f}, threshold {self.threshold:.3f})"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Whether two pictures show the same person.
+
+    Attributes
+    ----------
+    similarity : float
+        [-1, 1], higher is closer.
+    threshold : float
+        The cut-off that was applied.
+    match : bool
+        Whether the similarity reaches the threshold.
+    bbox_a, bbox_b : tuple of float
+        The faces that were compared: x1, y1, x2, y2, pixels.
+    """
+
+    similarity: float
+    threshold: float
+    match: bool
+    bbox_a: BBox
+    bbox_b: BBox
+
+    def __repr__(self) -> str:
+        verdict = "match" if self.match else "no match"
+        return f"Comparison({verdict}, similarity {self.similarity:.3f}, threshold {self.threshold:.3f})"
+
+
+def _box(values: Iterable[float]) -> BBox:
+    x1, y1, x2, y2 = (float(value) for value in values)
+    return x1, y1, x2, y2
+
+
+def _rounded(bbox: BBox) -> tuple[int, ...]:
+    return tuple(round(value) for value in bbox)
+
+
+def _counted(items: Sequence[_Item], word: str) -> str:
+    return f"{len(items)} {word}" if len(items) == 1 else f"{len(items)} {word}s"
+
+
+def _place(source: ImageInput | None, size: ImageSize) -> str:
+    named = "" if source is None else f" in {described(source)}"
+    return f"{named}, {size.width} x {size.height}"
+
+
+def _drawn(source: ImageInput | None, marks: Sequence[Mark], longest_side: int | None) -> Image:
+    from . import draw
+
+    if source is None:
+        raise ImageReadError(
+            "the picture was a stream that has been read; give a path, bytes or an array to draw on it"
+        )
+    return draw.annotate(source, marks, longest_side=longest_side)
+
+
+def _shown(drawing: Callable[..., Image]) -> bytes | None:
+    """Give the drawing as PNG; None when the picture is gone, and a notebook shows the text instead."""
+    from . import draw
+
+    try:
+        return draw.png(drawing(longest_side=SHOWN_SIDE))
+    except ImageError:
+        return None

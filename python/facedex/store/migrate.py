@@ -1,0 +1,73 @@
+"""Bring a database to this version's tables, once, in one transaction.
+
+Opening a database that is current costs one query; Alembic is loaded only when there is something to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ..errors import DatabaseDamagedError, DatabaseVersionError
+from .tables import VERSION_TABLE
+
+HEAD = "0001"
+"""The newest revision in ``migrations/versions``."""
+
+_FOLDER = Path(__file__).parent / "migrations"
+_KNOWN = frozenset(path.name.split("_")[0] for path in (_FOLDER / "versions").glob("0*.py"))
+
+
+def is_current(connection: sa.Connection, place: str) -> bool:
+    """Tell whether the database has this version's tables.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+    place : str
+        What to call the database in messages.
+
+    Returns
+    -------
+    bool
+        False when it is new or of an older version.
+
+    Raises
+    ------
+    DatabaseVersionError
+        When a newer version wrote it.
+    DatabaseDamagedError
+        When it is another program's.
+    """
+    tables = sa.inspect(connection).get_table_names()
+    if VERSION_TABLE not in tables:
+        if tables:
+            found = ", ".join(sorted(tables)[:3])
+            raise DatabaseDamagedError(
+                f"{place} is not a database of facedex: it has the tables {found}; give the path of another file"
+            )
+        return False
+    version = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    if version is not None and version not in _KNOWN:
+        raise DatabaseVersionError(
+            f"database {place} has version {version!r}, this facedex knows up to {HEAD!r}; open it with a newer facedex"
+        )
+    return bool(version == HEAD)
+
+
+def upgrade(connection: sa.Connection) -> None:
+    """Run what is missing, inside the caller's transaction.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        With the write lock.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

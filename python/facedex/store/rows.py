@@ -1,0 +1,247 @@
+"""What goes into rows and comes out of them: ids, vectors with their checksum, free data.
+
+Refused on the way in are ids and data that cannot be kept as given; on the way out, a value that is damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArgumentError, BBox, DatabaseDamagedError
+from ..records import PersonId
+
+KEY_LENGTH = 255
+"""Longest person id, characters: what an index of every supported database can hold."""
+
+_FLOAT = np.dtype("<f4")  # the same bytes on every machine
+
+
+@dataclass(frozen=True, slots=True)
+class PackPin:
+    """What binds a gallery to the pack that makes its embeddings.
+
+    Attributes
+    ----------
+    name : str
+    digest : str
+        SHA-256 in hexadecimal.
+    dimension : int
+        Length of an embedding.
+    """
+
+    name: str
+    digest: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewFace:
+    """A face to be stored.
+
+    Attributes
+    ----------
+    bbox : tuple of float
+        x1, y1, x2, y2, pixels.
+    det_score : float
+        [0, 1].
+    embedding : ndarray of float32, shape (dimension,)
+        Unit length.
+    """
+
+    bbox: BBox
+    det_score: float
+    embedding: NDArray[np.float32]
+
+
+class Owner(NamedTuple):
+    """Whose a face is."""
+
+    person_id: PersonId
+    name: str | None
+
+
+class Receipt(NamedTuple):
+    """What a registration stored: the id as it is kept, and the new faces in the order given."""
+
+    person_id: PersonId
+    face_ids: tuple[int, ...]
+
+
+class Delta(NamedTuple):
+    """What changed after a position: apply the removals and additions, then stand at the new position."""
+
+    position: int
+    token: str
+    added: NDArray[np.uint64]
+    vectors: NDArray[np.float32]
+    removed: NDArray[np.uint64]
+
+
+class Removed(NamedTuple):
+    """What a deletion removed."""
+
+    owner: Owner
+    face_ids: tuple[int, ...]
+    templates: int
+    at: datetime
+
+
+def key_of(person_id: object) -> tuple[str, bool]:
+    """Return the text under which a person is kept, and whether the id was a whole number.
+
+    Parameters
+    ----------
+    person_id : str or int
+
+    Returns
+    -------
+    key : str
+    is_int : bool
+
+    Raises
+    ------
+    ArgumentError
+        When it is neither, empty, too long, or not valid text.
+
+    Examples
+    --------
+    >>> key_of(7), key_of("7")
+    (('7', True), ('7', False))
+    """
+    if isinstance(person_id, str):
+        if not person_id.strip() or len(person_id) > KEY_LENGTH:
+            raise ArgumentError(
+                f"person_id must be a text of 1 to {KEY_LENGTH} characters or a whole number, got {_shown(person_id)}"
+            )
+        return checked_text("person_id", person_id), False
+    try:
+        if isinstance(person_id, (bool, np.bool_)):
+            raise TypeError
+        key = str(operator.index(person_id))  # type: ignore[arg-type]
+    except TypeError:
+        found = type(person_id).__name__
+        raise ArgumentError(
+            f"person_id must be a text of 1 to {KEY_LENGTH} characters or a whole number, got {found}"
+        ) from None
+    if len(key) > KEY_LENGTH:
+        raise ArgumentError(f"person_id must have at most {KEY_LENGTH} digits, got {len(key)}")
+    return key, True
+
+
+def person_id_of(key: str, is_int: bool) -> PersonId:
+    """Return the id as it was given."""
+    try:
+        return int(key) if is_int else key
+    except ValueError as error:
+        raise DatabaseDamagedError(
+            f"the stored id {key!r} is no whole number; restore the database from a backup"
+        ) from error
+
+
+def checked_text(name: str, value: object) -> str:
+    """Return a text that every database can keep.
+
+    Raises
+    ------
+    ArgumentError
+        When it is no text, or holds what UTF-8 cannot, or a NUL.
+    """
+    if not isinstance(value, str):
+        raise ArgumentError(f"{name} must be a text, got {type(value).__name__}")
+    if "\0" in value or not _encodable(value):
+        raise ArgumentError(f"{name} must be valid text without NUL, got {_shown(value)}")
+    return value
+
+
+def json_of(info: object) -> str:
+    """Return free data as JSON text.
+
+    Raises
+    ------
+    ArgumentError
+        When it is no dict with text keys, or JSON cannot hold it.
+    """
+    if not isinstance(info, dict) or not all(isinstance(key, str) for key in info):
+        raise ArgumentError(f"info must be a dict with text keys that JSON can hold, got {type(info).__name__}")
+    try:
+        text = json.dumps(info, ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError(f"info must be a dict that JSON can hold: {error}") from error
+    return text
+
+
+def info_of(text: str) -> dict[str, Any]:
+    """Return free data from JSON text."""
+    try:
+        info = json.loads(text)
+    except ValueError as error:
+        raise DatabaseDamagedError(
+            "the stored info of a person is damaged; restore the database from a backup"
+        ) from error
+    if not isinstance(info, dict):
+        raise DatabaseDamagedError("the stored info of a person is no dict; restore the database from a backup")
+    return info
+
+
+def bytes_of(embedding: NDArray[np.float32], pin: PackPin) -> bytes:
+    """Return an embedding as little-endian float32.
+
+    Raises
+    ------
+    ArgumentError
+        When it has another length than the gallery's.
+    """
+    if embedding.shape != (pin.dimension,):
+        raise ArgumentError(f"embedding must have shape ({pin.dimension},), got {embedding.shape}")
+    return embedding.astype(_FLOAT).tobytes()
+
+
+def checksum_of(face_id: int, pin: PackPin, vector: bytes) -> int:
+    """Compute the CRC-32 over a face's number, its pack and its vector: a flipped bit or a swapped row shows."""
+    return zlib.crc32(vector, zlib.crc32(f"{face_id} {pin.digest}".encode()))
+
+
+def vectors_of(rows: Sequence[Any], pin: PackPin) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+    """Read templates from rows (face_id, vector, checksum).
+
+    Returns
+    -------
+    keys : ndarray of uint64, shape (n,)
+    vectors : ndarray of float32, shape (n, dimension)
+
+    Raises
+    ------
+    DatabaseDamagedError
+        When a vector is not what was stored.
+    """
+    keys = np.fromiter((row.face_id for row in rows), dtype=np.uint64, count=len(rows))
+    for row in rows:
+        if len(row.vector) != _FLOAT.itemsize * pin.dimension or row.checksum != checksum_of(
+            row.face_id, pin, row.vector
+        ):
+            raise DatabaseDamagedError(
+                f"the stored template of face {row.face_id} is damaged; restore the database from a backup"
+            )
+    joined = np.frombuffer(b"".join(row.vector for row in rows), dtype=_FLOAT)
+    return keys, joined.reshape(len(rows), pin.dimension).astype(np.float32, copy=False)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= 40 else f"{text[:40]!r}... ({len(text)} characters)"

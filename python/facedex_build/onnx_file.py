@@ -1,0 +1,121 @@
+"""Network descriptions in, the bytes of an ONNX file out.
+
+Holds the few message types of the ONNX format that the conversion uses, written in protobuf's wire format by hand: a
+converted file is recognised by its SHA-256, so equal networks must give equal bytes on every machine, for every Python
+and for good, which a protobuf library does not promise from one release to the next. Only float32 and int64 tensors,
+and no unknown attribute type, are accepted.
+
+Field numbers: ``onnx/onnx.proto`` of the ONNX project; wire format: the protobuf encoding guide.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+IR_VERSION = 8  # the format of ONNX 1.12; ONNX Runtime 1.20.1, the oldest supported, reads up to 10
+OPSET = 17
+PRODUCER = "facedex"
+
+Attribute = int | float | str | Sequence[int]
+Shape = Sequence[int | str]
+
+_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+_ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_STRING, _ATTRIBUTE_INTS = 1, 2, 3, 7  # AttributeProto.AttributeType
+
+
+@dataclass
+class Network:
+    """A graph under construction: nodes in the order in which they run, tensors and declared inputs and outputs.
+
+    Parameters
+    ----------
+    name
+        Name of the graph, shown by viewers.
+    """
+
+    name: str
+    _nodes: list[bytes] = field(default_factory=list)
+    _tensors: list[bytes] = field(default_factory=list)
+    _inputs: list[bytes] = field(default_factory=list)
+    _outputs: list[bytes] = field(default_factory=list)
+
+    def input(self, name: str, shape: Shape) -> str:
+        """Declare a float32 input; a word in `shape` is a free dimension. Returns `name`."""
+        self._inputs.append(_value_info(name, shape))
+        return name
+
+    def output(self, name: str, shape: Shape) -> None:
+        """Declare the value `name` as a float32 output."""
+        self._outputs.append(_value_info(name, shape))
+
+    def tensor(self, name: str, values: NDArray[np.float32] | NDArray[np.int64]) -> str:
+        """Store constant values. Returns `name`."""
+        codes = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}
+        if values.dtype not in codes:
+            raise TypeError(f"tensor {name} must be float32 or int64, got {values.dtype}")
+        raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+        dims = b"".join(_varint(1, size) for size in values.shape)
+        self._tensors.append(dims + _varint(2, codes[values.dtype]) + _text(8, name) + _bytes(9, raw))
+        return name
+
+    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Attribute) -> str:
+        """Append an operator with one output, which also names the node. Returns `output`."""
+        body = b"".join(_text(1, name) for name in inputs) + _text(2, output) + _text(3, output) + _text(4, kind)
+        self._nodes.append(body + b"".join(_bytes(5, part) for part in _attributes(attributes)))
+        return output
+
+    def to_bytes(self) -> bytes:
+        """Return the ONNX file: producer and versions are fixed, and nothing else but the graph goes in."""
+        parts = ((1, self._nodes), (5, self._tensors), (11, self._inputs), (12, self._outputs))
+        graph = b"".join(_bytes(number, item) for number, items in parts[:1] for item in items) + _text(2, self.name)
+        graph += b"".join(_bytes(number, item) for number, items in parts[1:] for item in items)
+        opset = _text(1, "") + _varint(2, OPSET)
+        return _varint(1, IR_VERSION) + _text(2, PRODUCER) + _bytes(7, graph) + _bytes(8, opset)
+
+
+def _attributes(attributes: Mapping[str, Attribute]) -> list[bytes]:
+    parts = []
+    for name, value in sorted(attributes.items()):
+        if isinstance(value, int):
+            body, code = _varint(3, value), _ATTRIBUTE_INT
+        elif isinstance(value, float):
+            body, code = b"\x15" + struct.pack("<f", value), _ATTRIBUTE_FLOAT
+        elif isinstance(value, str):
+            body, code = _text(4, value), _ATTRIBUTE_STRING
+        else:
+            body, code = b"".join(_varint(8, item) for item in value), _ATTRIBUTE_INTS
+        parts.append(_text(1, name) + body + _varint(20, code))
+    return parts
+
+
+def _value_info(name: str, shape: Shape) -> bytes:
+    sizes = [_text(2, size) if isinstance(size, str) else _varint(1, size) for size in shape]
+    tensor = _varint(1, _FLOAT) + _bytes(2, b"".join(_bytes(1, size) for size in sizes))
+    return _text(1, name) + _bytes(2, _bytes(1, tensor))
+
+
+def _number(value: int) -> bytes:
+    value &= (1 << 64) - 1  # negative numbers are written as their 64-bit two's complement
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _varint(number: int, value: int) -> bytes:
+    return _number(number << 3) + _number(value)
+
+
+def _bytes(number: int, value: bytes) -> bytes:
+    return _number(number << 3 | 2) + _number(len(value)) + value
+
+
+def _text(number: int, value: str) -> bytes:
+    return _bytes(number, value.encode())

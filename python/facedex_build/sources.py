@@ -1,0 +1,87 @@
+"""The files of pinned packages from which the weights are made, read only when their digest is the recorded one.
+
+A package is found by its metadata and never imported: face_recognition_models ends the process when pkg_resources is
+missing, and mtcnn wants TensorFlow. Bytes leave this file only after their SHA-256 has been checked, because some of
+them are pickles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+
+from facedex_build.errors import BuildError
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a pinned package on PyPI.
+
+    Parameters
+    ----------
+    package, version
+        The distribution that carries it.
+    path
+        Where it is installed, from site-packages.
+    sha256
+        Its digest, in hexadecimal.
+    """
+
+    package: str
+    version: str
+    path: str
+    sha256: str
+
+    def read(self) -> bytes:
+        """Return the file's bytes.
+
+        Raises
+        ------
+        BuildError
+            The package or the file is missing, of another version, or has another digest.
+        """
+        data = self._locate().read_bytes()
+        found = sha256(data).hexdigest()
+        if found != self.sha256:
+            raise BuildError(
+                f"{self.path} of {self.package} has sha256 {found}, not the recorded {self.sha256}; {self._remedy}"
+            )
+        return data
+
+    @property
+    def _remedy(self) -> str:
+        return f"run: pip install --force-reinstall --no-cache-dir {self.package}=={self.version}"
+
+    def _locate(self) -> Path:
+        try:
+            package = metadata.distribution(self.package)
+        except metadata.PackageNotFoundError:
+            raise BuildError(
+                f"{self.package} {self.version} carries weights and is not installed; {self._remedy}"
+            ) from None
+        if package.version != self.version:
+            raise BuildError(f"{self.package} is {package.version}, {self.version} is needed; {self._remedy}")
+        path = Path(str(package.locate_file(self.path)))
+        if not path.is_file():
+            raise BuildError(f"{self.package} {self.version} has no {self.path}; {self._remedy}")
+        return path
+
+
+def _mtcnn(path: str, digest: str) -> SourceFile:
+    return SourceFile("mtcnn", "1.0.0", path, digest)
+
+
+PNET = _mtcnn("mtcnn/assets/weights/pnet.lz4", "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5")
+RNET = _mtcnn("mtcnn/assets/weights/rnet.lz4", "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee")
+ONET = _mtcnn("mtcnn/assets/weights/onet.lz4", "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3")
+MTCNN_LICENCE = _mtcnn(
+    "mtcnn-1.0.0.dist-info/LICENSE", "6287063788d4261ea47148c9c7bc67129f3ae29bf6ee5550a37c035118681017"
+)
+DLIB_RESNET = SourceFile(
+    "face_recognition_models",
+    "0.3.0",
+    "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+    "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+)

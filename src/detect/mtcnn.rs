@@ -1,0 +1,196 @@
+//! MTCNN: proposals over an image pyramid (P-Net), refinement (R-Net), five points and a last word (O-Net).
+//!
+//! Method: Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016).
+//! The arithmetic is that of the mtcnn package 1.0.0, whose weights the pack `classic` holds; where this cascade differs
+//! on purpose, `tests/parity/README.md` says so. The pyramid ends where its short side is under 12 pixels, so that a
+//! face as large as the picture is found whatever the minimum size.
+
+use super::nms::{self, Overlap};
+use super::onet::ONet;
+use super::{DetectOptions, Detector, Face, regressed, rows, square};
+use crate::error::{Error, Result};
+use crate::geometry::{BBox, Size};
+use crate::image::Image;
+use crate::pack::{MtcnnSpec, PackFiles};
+use crate::session::{Network, SessionOptions};
+use crate::tensor;
+use ndarray::{Axis, Ix4};
+
+/// Side of P-Net's window, pixels.
+const CELL: f64 = 12.0;
+/// Distance of two windows, pixels.
+const STRIDE: usize = 2;
+/// Side of R-Net's input, pixels.
+const REFINE_SIDE: u32 = 24;
+/// Boxes in one run of R-Net.
+const BATCH: usize = 64;
+/// Smallest face that the cascade was trained to find, pixels: the package's own default.
+const LEAST_FACE: u32 = 20;
+
+/// The cascade.
+pub struct Mtcnn {
+    spec: MtcnnSpec,
+    pnet: Network,
+    rnet: Network,
+    onet: ONet,
+}
+
+/// Boxes with scores, side by side.
+#[derive(Default)]
+struct Candidates {
+    boxes: Vec<BBox>,
+    scores: Vec<f32>,
+}
+
+impl Candidates {
+    fn push(&mut self, bbox: BBox, score: f32) {
+        self.boxes.push(bbox);
+        self.scores.push(score);
+    }
+
+    fn suppressed(&self, overlap: Overlap, threshold: f32) -> Self {
+        let kept = nms::any_earlier(&self.boxes, &nms::by_score(&self.scores), overlap, threshold);
+        Self {
+            boxes: kept.iter().map(|&i| self.boxes[i]).collect(),
+            scores: kept.iter().map(|&i| self.scores[i]).collect(),
+        }
+    }
+
+    fn squares(&self) -> Vec<BBox> {
+        self.boxes.iter().copied().map(square).collect()
+    }
+}
+
+impl Mtcnn {
+    /// Open and verify the three networks.
+    pub fn open(files: &PackFiles, spec: &MtcnnSpec, options: &SessionOptions) -> Result<Self> {
+        Ok(Self {
+            spec: spec.clone(),
+            pnet: Network::open(files, &spec.pnet, options)?,
+            rnet: Network::open(files, &spec.rnet, options)?,
+            onet: ONet::open(files, &spec.onet, options)?,
+        })
+    }
+
+    /// Proposals of all levels of the pyramid.
+    fn propose(&self, image: &Image, min_face: f64) -> Result<Candidates> {
+        let mut all = Candidates::default();
+        for (scale, size) in pyramid(image.size(), min_face, self.spec.scale_factor) {
+            let level = self.propose_level(image, scale, size)?.suppressed(Overlap::Union, 0.5);
+            all.boxes.extend(level.boxes);
+            all.scores.extend(level.scores);
+        }
+        Ok(all.suppressed(Overlap::Union, 0.7))
+    }
+
+    fn propose_level(&self, image: &Image, scale: f64, size: Size) -> Result<Candidates> {
+        let outputs = self.pnet.run(tensor::area_resized(image, size, &self.pnet.spec().input).view())?;
+        let wrong = |found: &[usize]| self.pnet.shape_error("output shape", "[1, 4, h, w] and [1, 2, h, w]", found);
+        let [regression, probability] = outputs.as_slice() else { return Err(wrong(&[outputs.len()])) };
+        let as_maps = |output: &ndarray::ArrayD<f32>| {
+            output.clone().into_dimensionality::<Ix4>().map_err(|_| wrong(output.shape()))
+        };
+        let (regression, probability) = (as_maps(regression)?, as_maps(probability)?);
+        let (height, width) = (probability.len_of(Axis(2)), probability.len_of(Axis(3)));
+        if probability.len_of(Axis(1)) != 2 || regression.shape() != [1, 4, height, width] {
+            return Err(wrong(regression.shape()));
+        }
+        let mut found = Candidates::default();
+        for ((y, x), &score) in probability.slice(ndarray::s![0, 1, .., ..]).indexed_iter() {
+            if score > self.spec.score_thresholds[0] {
+                // The window is 12 pixels, but the package's arithmetic has corners 11 apart.
+                let corner = |at: usize, channel: usize, end: f32| {
+                    let position = (STRIDE * at) as f32 + end + regression[[0, channel, y, x]] * 11.0;
+                    (f64::from(position) / scale) as f32
+                };
+                found.push(
+                    BBox::new(corner(x, 0, 1.0), corner(y, 1, 1.0), corner(x, 2, 12.0), corner(y, 3, 12.0)),
+                    score,
+                );
+            }
+        }
+        Ok(found)
+    }
+
+    fn refine(&self, image: &Image, squares: &[BBox]) -> Result<Candidates> {
+        let mut found = Candidates::default();
+        for squares in squares.chunks(BATCH) {
+            let input = tensor::boxes(image, squares, REFINE_SIDE, &self.rnet.spec().input);
+            let outputs = self.rnet.run(input.view())?;
+            let [regression, probability] = rows(&self.rnet, &outputs, [4, 2])?;
+            for (i, &square) in squares.iter().enumerate() {
+                let score = probability[[i, 1]];
+                if score > self.spec.score_thresholds[1] {
+                    found.push(regressed(square, &regression.index_axis(Axis(0), i)), score);
+                }
+            }
+        }
+        Ok(found.suppressed(Overlap::Union, 0.7))
+    }
+}
+
+impl Detector for Mtcnn {
+    fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>> {
+        let min_face = match options.min_face {
+            Some(0) => {
+                return Err(Error::Argument {
+                    name: "min_face",
+                    accepted: "at least 1 pixel".to_string(),
+                    found: "0".to_string(),
+                });
+            }
+            Some(pixels) => f64::from(pixels),
+            None => f64::from(self.spec.min_face_fraction * image.size().short_side() as f32).max(LEAST_FACE.into()),
+        };
+        let proposed = self.propose(image, min_face)?.squares();
+        let refined = self.refine(image, &proposed)?.squares();
+        let mut last: Vec<_> = self.onet.refine(image, &refined)?;
+        last.retain(|face| face.score > self.spec.score_thresholds[2]);
+        let (boxes, scores): (Vec<_>, Vec<_>) = last.iter().map(|face| (face.bbox, face.score)).unzip();
+        let kept = nms::any_earlier(&boxes, &nms::by_score(&scores), Overlap::Smaller, 0.7);
+        let inside = Size::new(image.width() - 1, image.height() - 1);
+        let faces = kept.into_iter().map(|i| &last[i]).map(|face| Face {
+            bbox: face.bbox.clipped(inside),
+            landmarks: face.landmarks,
+            det_score: face.score,
+        });
+        Ok(faces.filter(|face| face.bbox.area() > 0.0).collect())
+    }
+
+    fn networks(&self) -> Vec<&Network> {
+        vec![&self.pnet, &self.rnet, self.onet.network()]
+    }
+}
+
+/// Scales and sizes of the pyramid's levels, largest first.
+fn pyramid(size: Size, min_face: f64, factor: f64) -> Vec<(f64, Size)> {
+    let scales = std::iter::successors(Some(CELL / min_face), |scale| Some(scale * factor));
+    scales
+        .take_while(|scale| f64::from(size.short_side()) * scale >= CELL)
+        .map(|scale| {
+            let side = |length: u32| (f64::from(length) * scale) as u32;
+            (scale, Size::new(side(size.width), side(size.height)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pyramid_begins_at_the_minimum_face_and_ends_at_twelve_pixels() {
+        let levels = pyramid(Size::new(640, 480), 20.0, 0.709);
+        assert_eq!(levels.len(), 10);
+        assert_eq!(levels[0].1, Size::new(384, 288));
+        assert!(levels.iter().all(|(_, size)| size.short_side() >= 12));
+        assert!(pyramid(Size::new(11, 11), 20.0, 0.709).is_empty());
+        let close_up = pyramid(Size::new(480, 480), 400.0, 0.709);
+        assert_eq!(close_up.first().map(|level| level.1), Some(Size::new(14, 14)));
+    }
+
+    #[test]
+    fn a_square_keeps_the_middle_and_takes_the_longer_side() {
+        assert_eq!(square(BBox::new(10.0, 0.0, 20.0, 40.0)), BBox::new(-5.0, 0.0, 35.0, 40.0));
+    }
+}

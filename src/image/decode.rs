@@ -1,0 +1,87 @@
+//! The door: bytes or a path → [`Image`].
+//!
+//! Recognises the format and hands the bytes to the file that owns it. Refuses formats that are not decoded, by name
+//! where it is known, and files that are larger than any picture within the limit could be.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::format::Format;
+use super::{Image, jpeg, png, raster, tiff, webp};
+use crate::geometry::Size;
+use crate::{Error, Result};
+
+/// The most bytes that an uncompressed pixel takes in a file: four channels of 16 bits.
+const BYTES_A_PIXEL: u64 = 8;
+
+/// Room for headers and metadata in a file, bytes.
+const BYTES_OF_METADATA: u64 = 64 << 20;
+
+/// What decoding may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// The most pixels that a picture may announce, 50 million unless set. Memory follows the pixels: 3 bytes for
+    /// each in the result, while decoding up to 12, for a TIFF of 16 bits or floats up to 36.
+    pub max_pixels: u64,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self { max_pixels: 50_000_000 }
+    }
+}
+
+impl DecodeOptions {
+    /// Refuses a size from a header.
+    pub(super) fn check(self, width: u64, height: u64) -> Result<()> {
+        let pixels = width.saturating_mul(height);
+        if pixels > self.max_pixels {
+            return Err(Error::ImageTooLarge { width, height, pixels, limit: self.max_pixels });
+        }
+        Ok(())
+    }
+
+    /// The same for a size that a decoder took from the header.
+    pub(super) fn check_size(self, size: Size) -> Result<()> {
+        self.check(size.width.into(), size.height.into())
+    }
+}
+
+/// Decodes a picture from the bytes of its file: RGB, upright, transparency laid over white.
+///
+/// JPEG: grey, `YCbCr`, RGB, CMYK and YCCK as Adobe writes them, baseline and progressive, 8 bits. PNG: every bit depth and
+/// colour type. WebP: lossy and lossless. BMP, GIF, TIFF: what the `image` crate reads. 16 bits become 8 by scaling. Of
+/// animations and of files with several pages it is the first. The EXIF orientation of JPEG, PNG, WebP and TIFF is
+/// applied; a value outside 1 to 8 counts as upright. Colour profiles are not applied.
+pub fn decode(data: &[u8], options: &DecodeOptions) -> Result<Image> {
+    match Format::of(data) {
+        Some(Format::Jpeg) => jpeg::decode(data, *options),
+        Some(Format::Png) => png::decode(data, *options),
+        Some(Format::WebP) => webp::decode(data, *options),
+        Some(Format::Bmp) => raster::decode_bmp(data, *options),
+        Some(Format::Gif) => raster::decode_gif(data, *options),
+        Some(Format::Tiff) => tiff::decode(data, *options),
+        Some(Format::Other(name)) => Err(Error::NotAnImage { reason: format!("{name} is not decoded") }),
+        None if data.is_empty() => Err(Error::NotAnImage { reason: "the file is empty".into() }),
+        None => {
+            let start: Vec<String> = data.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            Err(Error::NotAnImage { reason: format!("unknown format, it starts with {}", start.join(" ")) })
+        }
+    }
+}
+
+/// Reads and decodes a picture file, see [`decode`].
+pub fn read(path: &Path, options: &DecodeOptions) -> Result<Image> {
+    let refused = |reason: String| Error::ImageRead { path: path.to_path_buf(), reason };
+    let limit = options.max_pixels.saturating_mul(BYTES_A_PIXEL).saturating_add(BYTES_OF_METADATA);
+    let file = File::open(path).map_err(|error| refused(error.to_string()))?;
+    let bytes = file.metadata().map_err(|error| refused(error.to_string()))?.len();
+    let mut data = Vec::with_capacity(bytes.min(limit) as usize + 1);
+    file.take(limit.saturating_add(1)).read_to_end(&mut data).map_err(|error| refused(error.to_string()))?;
+    if data.len() as u64 > limit {
+        let pixels = options.max_pixels;
+        return Err(refused(format!("the file has more than the {limit} bytes that {pixels} pixels can need")));
+    }
+    decode(&data, options)
+}

@@ -1,0 +1,34 @@
+//! JPEG → picture.
+//!
+//! `markers` checks the file and cleans it, `zune-jpeg` decodes it in its strict mode, straight into the picture's own
+//! memory. Refused beyond what the markers show: data that break off or make no sense. Its pixels differ from those of
+//! libjpeg-turbo by a few levels.
+
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::markers::{MAX_SCANS, damaged, truncated, walk};
+use super::{DecodeOptions, Image, exif};
+use crate::Result;
+
+/// Decodes a JPEG file.
+pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
+    let markers = walk(data, options)?;
+    let orientation = markers.exif.map_or(exif::UPRIGHT, exif::orientation);
+    let settings = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .jpeg_set_max_scans(MAX_SCANS)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(markers.stream.as_slice()), settings);
+    let pixels = decoder.decode().map_err(|error| match error {
+        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => truncated("it ends in the picture data"),
+        DecodeErrors::Format(reason) => damaged(&format!("its data are wrong or end early ({reason})")),
+        other => damaged(&other.to_string()),
+    })?;
+    exif::upright(Image::from_rgb(markers.size, pixels)?, orientation)
+}

@@ -1,0 +1,21 @@
+//! Encoded bytes → upright RGB picture.
+//!
+//! In goes a JPEG, PNG, WebP, BMP, GIF or TIFF file, from memory or from a path; its format is recognised from its bytes,
+//! never from its name. Out comes an [`Image`]: 8 bits a channel, turned upright as EXIF says, transparency laid over
+//! white, of an animation the first frame. Refused: what is no picture, is damaged, ends early, or announces more pixels
+//! than the limit; the announcement is read before memory is taken. This folder is the only place that names decoders.
+
+mod decode;
+mod exif;
+mod flatten;
+mod format;
+mod jpeg;
+mod markers;
+mod picture;
+mod png;
+mod raster;
+mod tiff;
+mod webp;
+
+pub use decode::{DecodeOptions, decode, read};
+pub use picture::Image;

@@ -1,0 +1,79 @@
+//! The picture that every later stage works on: RGB, 8 bits a channel, rows from the top, no padding.
+//!
+//! In go a size and its bytes, out come pixels and PNG files. Refused: an empty size, and data of another length.
+
+use ::image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use ::image::{ExtendedColorType, ImageEncoder};
+
+use crate::geometry::Size;
+use crate::{Error, Result};
+
+/// An upright RGB picture, 8 bits a channel, rows from the top, no padding.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    size: Size,
+    data: Vec<u8>,
+}
+
+impl Image {
+    /// A picture from its bytes: `height` rows of `width` pixels of R, G, B.
+    ///
+    /// Refuses a size without pixels and data of another length than `width × height × 3`.
+    pub fn from_rgb(size: Size, data: Vec<u8>) -> Result<Self> {
+        if size.pixels() == 0 {
+            return Err(Error::ImageArray { found: format!("uint8 ({}, {}, 3)", size.height, size.width) });
+        }
+        if size.pixels().checked_mul(3) != Some(data.len() as u64) {
+            let found = format!("{} values for {size} pixels of 3", data.len());
+            return Err(Error::ImageArray { found });
+        }
+        Ok(Self { size, data })
+    }
+
+    /// Width and height, pixels; neither is 0.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Columns, at least 1.
+    pub fn width(&self) -> u32 {
+        self.size.width
+    }
+
+    /// Rows, at least 1.
+    pub fn height(&self) -> u32 {
+        self.size.height
+    }
+
+    /// The bytes: `height` rows of `width` pixels of R, G, B.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The bytes, without a copy.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
+    /// R, G, B at a column and a row; those of the nearest pixel outside the picture.
+    pub fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
+        let (x, y) = (x.min(self.size.width - 1) as usize, y.min(self.size.height - 1) as usize);
+        let start = (y * self.size.width as usize + x) * 3;
+        [self.data[start], self.data[start + 1], self.data[start + 2]]
+    }
+
+    /// The picture as a PNG file, compressed for speed.
+    pub fn encode_png(&self) -> Result<Vec<u8>> {
+        let mut file = Vec::with_capacity(self.data.len() / 2);
+        PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
+            .write_image(&self.data, self.size.width, self.size.height, ExtendedColorType::Rgb8)
+            .map_err(|error| Error::ImageUnsupported { format: "PNG", reason: error.to_string() })?;
+        Ok(file)
+    }
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Image({})", self.size)
+    }
+}

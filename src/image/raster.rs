@@ -1,0 +1,113 @@
+//! BMP, GIF → picture, and WebP and TIFF on their last stretch, through the decoders of the `image` crate.
+//!
+//! What those decoders do not check is checked here, before they take memory: that the containers are complete, and that the
+//! size inside agrees with the limit. Refused: truncated files, sizes over the limit, variants that the crate does not
+//! read.
+
+use std::error::Error as _;
+use std::io::{Cursor, ErrorKind};
+
+use ::image::codecs::bmp::BmpDecoder;
+use ::image::codecs::gif::GifDecoder;
+use ::image::{ImageDecoder, ImageError, ImageResult, Limits};
+
+use super::flatten::flatten;
+use super::{DecodeOptions, Image, exif};
+use crate::geometry::Size;
+use crate::{Error, Result};
+
+/// What a decoder may take besides the picture and a copy of it, bytes.
+const WORKING_BYTES: u64 = 64 << 20;
+
+/// Decodes a BMP file.
+pub(super) fn decode_bmp(data: &[u8], options: DecodeOptions) -> Result<Image> {
+    const FORMAT: &str = "BMP";
+    let long = |offset: usize| data.get(offset..offset + 4).and_then(little_endian);
+    let short = |offset: usize| long(offset).map(|value| value & 0xffff);
+    // The first header has 16-bit sizes; in later ones they are signed 32-bit, a negative height is stored from the top.
+    let size = match long(14) {
+        Some(12) => short(18).zip(short(20)),
+        _ => long(18).zip(long(22)).map(|(width, height)| (width, u64::from((height as i32).unsigned_abs()))),
+    };
+    let (width, height) =
+        size.ok_or_else(|| Error::ImageTruncated { format: FORMAT, reason: "it ends in its header".into() })?;
+    if width == 0 || height == 0 || width > i32::MAX as u64 {
+        let reason = format!("its header says {} x {height} pixels", width as i32);
+        return Err(Error::ImageDamaged { format: FORMAT, reason });
+    }
+    options.check(width, height)?;
+    let decoder = BmpDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
+    pixels(decoder, FORMAT, options)
+}
+
+/// Decodes the first frame of a GIF file, on its screen.
+pub(super) fn decode_gif(data: &[u8], options: DecodeOptions) -> Result<Image> {
+    const FORMAT: &str = "GIF";
+    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
+    let (width, height) = decoder.dimensions();
+    options.check_size(Size::new(width, height))?;
+    if first_gif_frame_end(data).is_none() {
+        return Err(Error::ImageTruncated { format: FORMAT, reason: "it ends before its first frame does".into() });
+    }
+    pixels(decoder, FORMAT, options)
+}
+
+/// Where the data of the first frame end, none where the file ends before (GIF89a, sections 15 to 26).
+fn first_gif_frame_end(data: &[u8]) -> Option<usize> {
+    // A table of 2^(n + 1) colours stands behind a descriptor whose flags have the uppermost bit set.
+    let colors = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
+    let past_blocks = |mut position: usize| loop {
+        match usize::from(*data.get(position)?) {
+            0 => return Some(position + 1),
+            length => position += 1 + length,
+        }
+    };
+    let mut position = 13 + colors(*data.get(10)?);
+    loop {
+        match *data.get(position)? {
+            b'!' => position = past_blocks(position + 2)?,
+            b',' => return past_blocks(position + 11 + colors(*data.get(position + 9)?)),
+            _ => return Some(position), // The end or no block at all: for the decoder to tell.
+        }
+    }
+}
+
+/// Decodes within the limit.
+pub(super) fn pixels(mut decoder: impl ImageDecoder, format: &'static str, options: DecodeOptions) -> Result<Image> {
+    let (width, height) = decoder.dimensions();
+    let size = Size::new(width, height);
+    options.check_size(size)?;
+    if size.pixels() == 0 {
+        return Err(Error::ImageDamaged { format, reason: format!("its header says {size} pixels") });
+    }
+    let run = || -> ImageResult<(Vec<u8>, ::image::ColorType, u16)> {
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(decoder.total_bytes().saturating_mul(2).saturating_add(WORKING_BYTES));
+        decoder.set_limits(limits)?;
+        let orientation = if format == "TIFF" { u16::from(decoder.orientation()?.to_exif()) } else { exif::UPRIGHT };
+        let color = decoder.color_type();
+        let mut samples = vec![0; decoder.total_bytes() as usize];
+        decoder.read_image(&mut samples)?;
+        Ok((samples, color, orientation))
+    };
+    let (samples, color, orientation) = run().map_err(|error| refused(error, format))?;
+    exif::upright(Image::from_rgb(size, flatten(samples, color, format)?)?, orientation)
+}
+
+pub(super) fn little_endian(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(|bytes| u64::from(u32::from_le_bytes(bytes)))
+}
+
+/// What the `image` crate says, in our terms.
+pub(super) fn refused(error: ImageError, format: &'static str) -> Error {
+    match error {
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Error::ImageTruncated { format, reason: "it ends in the picture data".into() }
+        }
+        ImageError::Unsupported(error) => Error::ImageUnsupported { format, reason: error.to_string() },
+        other => {
+            let reason = other.source().map_or_else(|| other.to_string(), ToString::to_string);
+            Error::ImageDamaged { format, reason }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! WebP → picture.
+//!
+//! In goes a file, lossy or lossless; out comes its picture, of an animation the first frame on its canvas. Its RIFF chunks are walked
+//! before the `image` crate decodes it, which trusts their lengths and sizes. Refused: files that are shorter than they
+//! announce, bit streams and canvases over the limit. The chunks are those of RFC 9649.
+
+use std::io::Cursor;
+
+use ::image::codecs::webp::WebPDecoder;
+
+use super::raster::{little_endian, pixels, refused};
+use super::{DecodeOptions, Image, exif};
+use crate::{Error, Result};
+
+const FORMAT: &str = "WebP";
+
+/// Decodes a WebP file; of an animation the first frame.
+pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
+    let damaged = |reason: String| Error::ImageDamaged { format: FORMAT, reason };
+    let truncated = |reason: String| Error::ImageTruncated { format: FORMAT, reason };
+    let riff = data.get(4..8).and_then(little_endian).unwrap_or_default();
+    if riff + 8 > data.len() as u64 {
+        return Err(truncated(format!("it announces {} bytes and has {}", riff + 8, data.len())));
+    }
+    let mut orientation = exif::UPRIGHT;
+    let mut rest = &data[12..(riff + 8).max(12) as usize];
+    while let Some(chunk) = Chunk::first(rest) {
+        let chunk = chunk.ok_or_else(|| truncated("it ends in a chunk".into()))?;
+        match chunk.name {
+            b"EXIF" => orientation = exif::orientation(chunk.content),
+            b"ANMF" => {
+                // 16 bytes of frame header, then the frame's own chunks.
+                let mut frame = chunk.content.get(16..).unwrap_or_default();
+                while let Some(inner) = Chunk::first(frame) {
+                    let inner = inner.ok_or_else(|| damaged("a frame ends in a chunk".into()))?;
+                    inner.check_size(options)?;
+                    frame = inner.rest;
+                }
+            }
+            _ => chunk.check_size(options)?,
+        }
+        rest = chunk.rest;
+    }
+    let decoder = WebPDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
+    exif::upright(pixels(decoder, FORMAT, options)?, orientation)
+}
+
+/// A RIFF chunk.
+struct Chunk<'a> {
+    name: &'a [u8; 4],
+    content: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    /// The first chunk: none where no chunk follows, `Some(None)` where it is cut off.
+    fn first(data: &'a [u8]) -> Option<Option<Self>> {
+        let (name, after) = data.split_first_chunk::<4>()?;
+        let Some((length, after)) = after.split_first_chunk::<4>() else { return Some(None) };
+        let length = u32::from_le_bytes(*length) as usize;
+        let content = after.get(..length);
+        // An odd chunk has a byte of padding, which some writers leave out at the end.
+        Some(content.map(|content| Self { name, content, rest: after.get(length + length % 2..).unwrap_or_default() }))
+    }
+
+    /// Refuses a bit stream whose own header is over the limit (RFC 6386, 9.1; RFC 9649, 3.4 and 2.7).
+    fn check_size(&self, options: DecodeOptions) -> Result<()> {
+        match (self.name, self.content) {
+            (b"VP8 ", [_, _, _, 0x9d, 0x01, 0x2a, x0, x1, y0, y1, ..]) => {
+                let side = |low, high| u64::from(u16::from_le_bytes([low, high]) & 0x3fff);
+                options.check(side(*x0, *x1), side(*y0, *y1))
+            }
+            (b"VP8L", [0x2f, sizes @ ..]) => {
+                let bits = sizes.get(..4).and_then(little_endian).unwrap_or_default();
+                options.check((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)
+            }
+            (b"VP8X", [_, _, _, _, x0, x1, x2, y0, y1, y2, ..]) => {
+                let side = |bytes: [u8; 3]| u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0])) + 1;
+                options.check(side([*x0, *x1, *x2]), side([*y0, *y1, *y2]))
+            }
+            _ => Ok(()),
+        }
+    }
+}

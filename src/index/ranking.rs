@@ -1,0 +1,86 @@
+//! What a search returns and how answers are ordered: by similarity, then by key, so that equal answers have one order.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// One answer to a probe.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// The key under which the vector was added.
+    pub key: u64,
+    /// Cosine of probe and vector, in [-1, 1]; higher is closer. It is their inner product as it stands: lengths, which
+    /// may be off by a thousandth, are not divided out.
+    pub similarity: f32,
+}
+
+/// A hit ordered from best to worst: the greatest is the worst.
+struct Ranked(Hit);
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.0.similarity.total_cmp(&self.0.similarity).then(self.0.key.cmp(&other.0.key))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Ranked {}
+
+/// The best hits seen so far, at most `limit` of them.
+pub(super) struct Best {
+    limit: usize,
+    hits: BinaryHeap<Ranked>,
+}
+
+impl Best {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, hits: BinaryHeap::with_capacity(limit.saturating_add(1).min(1024)) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.hits.len()
+    }
+
+    pub(super) fn push(&mut self, hit: Hit) {
+        self.hits.push(Ranked(hit));
+        if self.hits.len() > self.limit {
+            self.hits.pop();
+        }
+    }
+
+    /// The similarity below which nothing can enter any more; none while there is room.
+    pub(super) fn floor(&self) -> Option<f32> {
+        if self.hits.len() < self.limit { None } else { self.hits.peek().map(|worst| worst.0.similarity) }
+    }
+
+    /// Best first.
+    pub(super) fn into_hits(self) -> Vec<Hit> {
+        self.hits.into_sorted_vec().into_iter().map(|ranked| ranked.0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_are_ordered_by_key_and_the_worst_leaves() {
+        let mut best = Best::new(3);
+        for (key, similarity) in [(9, 0.5), (2, 0.5), (7, 0.9), (4, 0.5), (1, 0.1)] {
+            best.push(Hit { key, similarity });
+        }
+        assert_eq!(best.floor(), Some(0.5));
+        let keys: Vec<u64> = best.into_hits().iter().map(|hit| hit.key).collect();
+        assert_eq!(keys, [7, 2, 4]);
+    }
+}

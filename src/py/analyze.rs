@@ -1,0 +1,286 @@
+//! The engine for Python.
+
+use super::pack::PackInfo;
+use super::{array, enter};
+use crate::analyze::{self, AnalyzeOptions, AnalyzedFace, EngineOptions, Source};
+use crate::detect::{self, DetectOptions};
+use crate::embed::Embedding;
+use crate::error::Error;
+use crate::geometry::BBox;
+use crate::image::DecodeOptions;
+use crate::pack::{Pack, PackFiles};
+use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use std::path::PathBuf;
+
+/// A face in a picture.
+///
+/// Parameters
+/// ----------
+/// bbox : sequence of 4 float
+///     x1, y1, x2, y2, pixels of the upright picture.
+/// landmarks : sequence of 5 (x, y)
+///     Right eye, left eye, nose, right and left corner of the mouth of the subject, pixels of the upright picture.
+/// det_score : float
+///     The detector's certainty, 0 to 1, higher is more certain.
+/// embedding : sequence of float, optional
+///     Its embedding; made unit length.
+#[pyclass(frozen, module = "facedex")]
+pub struct Face {
+    face: AnalyzedFace,
+}
+
+#[pymethods]
+impl Face {
+    #[new]
+    #[pyo3(signature = (bbox, landmarks, det_score, embedding = None))]
+    fn new(
+        bbox: (f32, f32, f32, f32),
+        landmarks: &Bound<'_, PyAny>,
+        det_score: f32,
+        embedding: Option<Vec<f32>>,
+    ) -> PyResult<Self> {
+        let (x1, y1, x2, y2) = bbox;
+        let unusable = || Error::Embedding { reason: "must be finite and not zero".to_string() };
+        let embedding = match embedding {
+            Some(values) => Some(Embedding::from_direction(values).ok_or_else(unusable)?),
+            None => None,
+        };
+        let landmarks = array::landmarks(landmarks)?;
+        let face = detect::Face { bbox: BBox::new(x1, y1, x2, y2), landmarks, det_score };
+        Ok(Self { face: AnalyzedFace { face, embedding } })
+    }
+
+    /// numpy.ndarray: x1, y1, x2, y2, float32 (4,), pixels of the upright picture.
+    #[getter]
+    fn bbox<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        array::bbox_to_py(py, self.face.face.bbox)
+    }
+
+    /// numpy.ndarray: five points (x, y), float32 (5, 2), pixels of the upright picture: right eye, left eye, nose,
+    /// right and left corner of the mouth of the subject.
+    #[getter]
+    fn landmarks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        array::landmarks_to_py(py, &self.face.face.landmarks)
+    }
+
+    /// float: the detector's certainty, 0 to 1, higher is more certain.
+    #[getter]
+    fn det_score(&self) -> f32 {
+        self.face.face.det_score
+    }
+
+    /// numpy.ndarray or None: unit vector, float32 (dimension,); None where it was not asked for.
+    #[getter]
+    fn embedding<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray1<f32>>>> {
+        self.face.embedding.as_ref().map(|embedding| array::vector_to_py(py, embedding.values())).transpose()
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let AnalyzedFace { face, embedding } = &slf.get().face;
+        let bbox = (face.bbox.x1, face.bbox.y1, face.bbox.x2, face.bbox.y2);
+        let points = face.landmarks.0.map(|point| (point.x, point.y)).to_vec();
+        let values = embedding.as_ref().map(|embedding| embedding.values().to_vec());
+        Ok((slf.get_type().into_any(), (bbox, points, face.det_score, values).into_pyobject(py)?))
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().face == self.face)
+    }
+
+    fn __hash__(&self) -> u64 {
+        let BBox { x1, y1, x2, y2 } = self.face.face.bbox;
+        [x1, y1, x2, y2].iter().fold(0, |hash: u64, side| hash.rotate_left(16) ^ u64::from(side.to_bits()))
+    }
+
+    fn __repr__(&self) -> String {
+        let BBox { x1, y1, x2, y2 } = self.face.face.bbox;
+        let score = self.face.face.det_score;
+        format!("Face(bbox=({x1:.1}, {y1:.1}, {x2:.1}, {y2:.1}), det_score={score:.3})")
+    }
+}
+
+/// The networks of a pack and the threads that run them.
+///
+/// Parameters
+/// ----------
+/// manifest : path
+///     The pack's manifest.
+/// folders : list of path
+///     Where its files are looked for, in order.
+/// runtime : path
+///     The ONNX Runtime library.
+/// threads : int, optional
+///     Threads; default as many as this process may use.
+/// providers : list of str, optional
+///     ONNX Runtime execution providers by name; one that cannot be had is an error.
+/// max_pixels : int, optional
+///     Larger pictures are refused; default 50 million.
+/// mirror : bool, optional
+///     Average each crop with its mirror image; default as the manifest says. Changes the pack's digest.
+#[pyclass(frozen, module = "facedex._core")]
+pub struct Engine {
+    engine: analyze::Engine,
+}
+
+/// The faces of a picture, largest first, and its (width, height).
+type Found = (Vec<Face>, (u32, u32));
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (manifest, folders, *, runtime, threads = None, providers = None,
+                        max_pixels = None, mirror = None))]
+    #[allow(clippy::too_many_arguments)] // keyword-only options of one constructor
+    fn new(
+        py: Python<'_>,
+        manifest: PathBuf,
+        folders: Vec<PathBuf>,
+        runtime: PathBuf,
+        threads: Option<usize>,
+        providers: Option<Vec<String>>,
+        max_pixels: Option<u64>,
+        mirror: Option<bool>,
+    ) -> PyResult<Self> {
+        if threads == Some(0) {
+            let accepted = "at least 1".to_string();
+            return Err(Error::Argument { name: "threads", accepted, found: "0".to_string() }.into());
+        }
+        let engine = py.detach(|| {
+            let mut pack = Pack::read(&manifest)?;
+            if let (Some(mirror), Some(embedder)) = (mirror, pack.embedder.as_mut()) {
+                embedder.mirror = mirror;
+            }
+            let options = EngineOptions {
+                runtime,
+                threads: threads.unwrap_or(0),
+                providers: providers.unwrap_or_default(),
+                decode: max_pixels.map_or_else(DecodeOptions::default, |max_pixels| DecodeOptions { max_pixels }),
+            };
+            analyze::Engine::open(PackFiles { pack, folders }, options)
+        })?;
+        Ok(Self { engine })
+    }
+
+    /// PackInfo: the pack's declarations.
+    #[getter]
+    fn pack(&self) -> PackInfo {
+        PackInfo::new(self.engine.pack().clone())
+    }
+
+    /// int: number of threads.
+    #[getter]
+    fn threads(&self) -> usize {
+        self.engine.threads()
+    }
+
+    /// list of str: the execution providers that were named; empty means the CPU.
+    #[getter]
+    fn providers(&self) -> Vec<String> {
+        self.engine.options().providers.clone()
+    }
+
+    /// The faces of a picture, largest first, and its (width, height).
+    #[pyo3(signature = (image, *, min_face = None, max_faces = None, embed = true))]
+    fn analyze(
+        &self,
+        py: Python<'_>,
+        image: &Bound<'_, PyAny>,
+        min_face: Option<u32>,
+        max_faces: Option<usize>,
+        embed: bool,
+    ) -> PyResult<Found> {
+        let source = enter::source(image)?;
+        let options = AnalyzeOptions { detect: DetectOptions { min_face }, max_faces, embed };
+        Ok(found(py.detach(|| self.engine.analyze(&source, &options))?))
+    }
+
+    /// The faces of many pictures: what `analyze` returns, or the exception, for each, in order.
+    ///
+    /// `progress` is called with the number of pictures done so far; an exception from it ends the work.
+    #[pyo3(signature = (images, *, min_face = None, max_faces = None, embed = true, progress = None))]
+    fn analyze_many<'py>(
+        &self,
+        py: Python<'py>,
+        images: &Bound<'py, PyAny>,
+        min_face: Option<u32>,
+        max_faces: Option<usize>,
+        embed: bool,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let options = AnalyzeOptions { detect: DetectOptions { min_face }, max_faces, embed };
+        let results = PyList::empty(py);
+        let images = images.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        // Between chunks signals are looked at, so that Ctrl-C works, and memory holds one chunk of pictures.
+        for chunk in images.chunks(self.engine.threads() * 8) {
+            let (mut sources, mut refused): (Vec<Source>, Vec<Option<PyErr>>) = (Vec::new(), Vec::new());
+            for image in chunk {
+                match enter::source(image) {
+                    Ok(source) => {
+                        sources.push(source);
+                        refused.push(None);
+                    }
+                    Err(error) => refused.push(Some(error)),
+                }
+            }
+            let mut answers = py.detach(|| self.engine.analyze_many(&sources, &options))?.into_iter();
+            for error in refused {
+                let answer = match error {
+                    Some(error) => Err(error),
+                    None => answers.next().map_or_else(|| Ok((Vec::new(), (0, 0))), |one| Ok(found(one?))),
+                };
+                match answer {
+                    Ok(faces) => results.append(faces)?,
+                    Err(error) => results.append(error.into_value(py))?,
+                }
+            }
+            py.check_signals()?;
+            if let Some(progress) = progress {
+                progress.call1((results.len(),))?;
+            }
+        }
+        Ok(results)
+    }
+
+    /// The crop of a face as the embedder sees it: uint8 (height, width, 3), RGB.
+    fn crop<'py>(
+        &self,
+        py: Python<'py>,
+        image: &Bound<'py, PyAny>,
+        landmarks: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray3<u8>>> {
+        let (source, landmarks) = (enter::source(image)?, array::landmarks(landmarks)?);
+        let crop = py.detach(|| self.engine.crop(&source, &landmarks))?;
+        array::image_to_py(py, crop)
+    }
+
+    /// The embeddings of crops (n, height, width, 3), uint8, RGB: float32 (n, dimension), unit length.
+    fn embed<'py>(&self, py: Python<'py>, crops: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let crops = array::crops(crops)?;
+        let embeddings = py.detach(|| self.engine.embed(&crops))?;
+        let dimension = embeddings.first().map_or(0, |embedding| embedding.values().len());
+        let values: Vec<f32> = embeddings.iter().flat_map(|embedding| embedding.values()).copied().collect();
+        PyArray1::from_vec(py, values).reshape([embeddings.len(), dimension])
+    }
+
+    /// What the engine has done so far: `images`, `total_s` and `network_s` (inside ONNX Runtime), summed over threads.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.engine.stats();
+        let figures = PyDict::new(py);
+        figures.set_item("images", stats.images)?;
+        figures.set_item("total_s", stats.total_s)?;
+        figures.set_item("network_s", stats.network_s)?;
+        Ok(figures)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Engine(pack={:?}, threads={})", self.engine.pack().name, self.engine.threads())
+    }
+}
+
+fn found(analysis: analyze::Analysis) -> Found {
+    let faces = analysis.faces.into_iter().map(|face| Face { face }).collect();
+    (faces, (analysis.size.width, analysis.size.height))
+}

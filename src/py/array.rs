@@ -1,0 +1,111 @@
+//! Numpy arrays ↔ the core's types. Type and shape are checked here, before numpy's own messages can appear.
+
+use crate::error::Error;
+use crate::geometry::{BBox, Landmarks, Point, Size};
+use crate::image::Image;
+use ndarray::{Array2, ArrayView3, Axis};
+use numpy::{PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+
+/// dtype and shape of a value, for messages: `float64 (480, 640)`, or its type where it is no array.
+pub fn describe(value: &Bound<'_, PyAny>) -> String {
+    match value.cast::<PyUntypedArray>() {
+        Ok(array) => {
+            let sides: Vec<String> = array.shape().iter().map(ToString::to_string).collect();
+            let comma = if sides.len() == 1 { "," } else { "" };
+            format!("{} ({}{comma})", array.dtype(), sides.join(", "))
+        }
+        Err(_) => value.get_type().name().map_or_else(|_| "an unknown type".to_string(), |name| name.to_string()),
+    }
+}
+
+/// A uint8 array (height, width, 3) as a picture.
+pub fn image(value: &Bound<'_, PyAny>) -> PyResult<Image> {
+    let wrong = || Error::ImageArray { found: describe(value) };
+    let array = value.cast::<PyArray3<u8>>().map_err(|_| wrong())?.readonly();
+    picture(array.as_array()).ok_or_else(|| wrong().into())
+}
+
+/// A uint8 array (n, height, width, 3) as crops.
+pub fn crops(value: &Bound<'_, PyAny>) -> PyResult<Vec<Image>> {
+    let wrong = || Error::Argument {
+        name: "crops",
+        accepted: "uint8 of shape (n, height, width, 3)".to_string(),
+        found: describe(value),
+    };
+    let array = value.cast::<PyArray4<u8>>().map_err(|_| wrong())?.readonly();
+    array.as_array().axis_iter(Axis(0)).map(|crop| picture(crop).ok_or_else(|| wrong().into())).collect()
+}
+
+fn picture(pixels: ArrayView3<'_, u8>) -> Option<Image> {
+    let &[height, width, 3] = pixels.shape() else { return None };
+    let size = Size::new(u32::try_from(width).ok()?, u32::try_from(height).ok()?);
+    let data = pixels.as_slice().map_or_else(|| pixels.iter().copied().collect(), <[u8]>::to_vec);
+    Image::from_rgb(size, data).ok()
+}
+
+/// A float32 array (rows, columns), copied.
+pub fn matrix(value: &Bound<'_, PyAny>, name: &'static str) -> PyResult<Array2<f32>> {
+    let wrong = || Error::Argument {
+        name,
+        accepted: "float32 of shape (n, dimension)".to_string(),
+        found: describe(value),
+    };
+    let array = value.cast::<PyArray2<f32>>().map_err(|_| wrong())?;
+    Ok(array.readonly().as_array().to_owned())
+}
+
+/// A uint64 array (n,), copied.
+pub fn keys(value: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
+    let wrong =
+        || Error::Argument { name: "keys", accepted: "uint64 of shape (n,)".to_string(), found: describe(value) };
+    let array = value.cast::<PyArray1<u64>>().map_err(|_| wrong())?;
+    Ok(array.readonly().as_array().to_vec())
+}
+
+/// Five points as a float array (5, 2) or nested sequence.
+pub fn landmarks(value: &Bound<'_, PyAny>) -> PyResult<Landmarks> {
+    let wrong = || Error::Argument {
+        name: "landmarks",
+        accepted: "five points (x, y)".to_string(),
+        found: describe(value),
+    };
+    let points: Vec<(f32, f32)> = value.extract::<Vec<(f32, f32)>>().or_else(|_| {
+        let listed = value.call_method0("tolist")?;
+        listed.extract::<Vec<Vec<f32>>>().map(|rows| {
+            rows.iter().filter_map(|row| Some((*row.first()?, *row.get(1)?))).collect()
+        })
+    }).map_err(|_| wrong())?;
+    let points: [(f32, f32); 5] = points.try_into().map_err(|_| wrong())?;
+    Ok(Landmarks(points.map(|(x, y)| Point::new(x, y))))
+}
+
+/// x1, y1, x2, y2 as a read-only float32 array (4,).
+pub fn bbox_to_py<'py>(py: Python<'py>, bbox: BBox) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    frozen(PyArray1::from_slice(py, &[bbox.x1, bbox.y1, bbox.x2, bbox.y2]))
+}
+
+/// Five points as a read-only float32 array (5, 2).
+pub fn landmarks_to_py<'py>(py: Python<'py>, landmarks: &Landmarks) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let values = Array2::from_shape_fn((5, 2), |(k, axis)| {
+        let point = landmarks.0[k];
+        if axis == 0 { point.x } else { point.y }
+    });
+    frozen(PyArray2::from_owned_array(py, values))
+}
+
+/// A vector as a read-only float32 array.
+pub fn vector_to_py<'py>(py: Python<'py>, values: &[f32]) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    frozen(PyArray1::from_slice(py, values))
+}
+
+/// A picture as a uint8 array (height, width, 3).
+pub fn image_to_py(py: Python<'_>, image: Image) -> PyResult<Bound<'_, PyArray3<u8>>> {
+    let shape = [image.height() as usize, image.width() as usize, 3];
+    PyArray1::from_vec(py, image.into_data()).reshape(shape)
+}
+
+fn frozen<'py, T>(array: Bound<'py, T>) -> PyResult<Bound<'py, T>> {
+    array.as_any().call_method1("setflags", (false,))?;
+    Ok(array)
+}

@@ -1,0 +1,24 @@
+//! The seam to Python: the extension module `facedex._core`. A file for each core module, under the same name.
+
+mod analyze;
+mod array;
+mod enter;
+mod error;
+mod image;
+mod index;
+mod pack;
+
+use pyo3::prelude::*;
+
+/// The native module: decode, detect, align, embed, index.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::analyze::{Engine, Face};
+    #[pymodule_export]
+    use super::image::{decode, encode_png};
+    #[pymodule_export]
+    use super::index::Index;
+    #[pymodule_export]
+    use super::pack::{PackFile, PackInfo, read_manifest};
+}

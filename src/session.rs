@@ -1,0 +1,242 @@
+//! ONNX Runtime: load its library, verify a network against its declaration, run it from any thread.
+//!
+//! Goes in: a file whose digest the manifest states, tensors of float32. Comes out: the declared outputs, in order.
+//! Refused: a missing or too old runtime, a provider that is not there, a file with another digest, graph inputs or
+//! outputs other than declared. The only file naming `ort`.
+
+use crate::error::{Error, Result};
+use crate::pack::{NetworkSpec, PackFiles, hex};
+use ndarray::{ArrayD, ArrayView4};
+use ort::environment::Environment;
+use ort::ep::{self, ExecutionProviderDispatch};
+use ort::session::{Session, builder::GraphOptimizationLevel};
+use ort::value::{TensorElementType, TensorRef, ValueType};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// The process's one ONNX Runtime. Loaded on first use, not at import; never unloaded.
+static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+static LOADING: Mutex<()> = Mutex::new(());
+
+/// Load the ONNX Runtime library at `path`; a later call keeps the library that is loaded.
+///
+/// A library older than 1.20 is refused.
+pub fn load_runtime(path: &Path) -> Result<()> {
+    let _one = lock(&LOADING);
+    if ENVIRONMENT.get().is_some() {
+        return Ok(());
+    }
+    let refused = |reason: String| Error::Runtime {
+        reason,
+        remedy: "install onnxruntime 1.20.1 or newer: pip install 'onnxruntime>=1.20.1'".to_string(),
+    };
+    if !path.is_file() {
+        return Err(refused(format!("there is no library at {}", path.display())));
+    }
+    let builder = ort::init_from(path).map_err(|error| refused(error.to_string()))?;
+    let environment = builder
+        .with_name("facedex")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| refused(error.to_string()))?;
+    environment.set_log_level(ort::logging::LogLevel::Error);
+    ENVIRONMENT.get_or_init(|| environment);
+    Ok(())
+}
+
+/// How networks are run.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// Most sessions of a network, so most concurrent runs of it.
+    pub sessions: usize,
+    /// Threads inside one run. More than one gains little and spins: see `max_sessions` first.
+    pub intra_threads: usize,
+    /// Execution providers by name, in order of preference; empty means the CPU.
+    pub providers: Vec<String>,
+}
+
+/// A verified network with a pool of sessions. Any number of threads may call `run`; each run has a session of its own.
+pub struct Network {
+    spec: NetworkSpec,
+    files: PackFiles,
+    options: SessionOptions,
+    pool: Mutex<Pool>,
+    returned: Condvar,
+    busy_ns: AtomicU64,
+}
+
+struct Pool {
+    idle: Vec<Session>,
+    opened: usize,
+}
+
+impl Network {
+    /// Open a network of a pack: digest, input and outputs are checked against the declaration.
+    pub fn open(files: &PackFiles, spec: &NetworkSpec, options: &SessionOptions) -> Result<Self> {
+        let network = Self {
+            spec: spec.clone(),
+            files: files.clone(),
+            options: SessionOptions { sessions: options.sessions.max(1), ..options.clone() },
+            pool: Mutex::new(Pool { idle: Vec::new(), opened: 0 }),
+            returned: Condvar::new(),
+            busy_ns: AtomicU64::new(0),
+        };
+        let session = network.open_session()?;
+        network.check(&session)?;
+        let mut pool = lock(&network.pool);
+        pool.idle.push(session);
+        pool.opened = 1;
+        drop(pool);
+        Ok(network)
+    }
+
+    /// The declaration it was opened with.
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// Time spent inside ONNX Runtime by all runs so far, nanoseconds.
+    pub fn busy_ns(&self) -> u64 {
+        self.busy_ns.load(Ordering::Relaxed)
+    }
+
+    /// Run on a batch (N × C × H × W); the declared outputs in order.
+    pub fn run(&self, input: ArrayView4<'_, f32>) -> Result<Vec<ArrayD<f32>>> {
+        let mut session = self.take()?;
+        let started = Instant::now();
+        let outputs = self.run_in(&mut session, input);
+        self.busy_ns.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        lock(&self.pool).idle.push(session);
+        self.returned.notify_one();
+        outputs
+    }
+
+    fn run_in(&self, session: &mut Session, input: ArrayView4<'_, f32>) -> Result<Vec<ArrayD<f32>>> {
+        let failed = |reason: String| Error::NetworkRun { file: self.spec.file.clone(), reason };
+        let input = TensorRef::from_array_view(input).map_err(|error| failed(error.to_string()))?;
+        let outputs = session
+            .run(ort::inputs![self.spec.input.name.as_str() => input])
+            .map_err(|error| failed(error.to_string()))?;
+        self.spec
+            .outputs
+            .iter()
+            .map(|name| {
+                let value = outputs.get(name).ok_or_else(|| failed(format!("output {name:?} is missing")))?;
+                let array = value.try_extract_array::<f32>().map_err(|error| failed(error.to_string()))?;
+                Ok(array.to_owned())
+            })
+            .collect()
+    }
+
+    fn take(&self) -> Result<Session> {
+        let mut pool = lock(&self.pool);
+        loop {
+            if let Some(session) = pool.idle.pop() {
+                return Ok(session);
+            }
+            if pool.opened < self.options.sessions {
+                pool.opened += 1;
+                drop(pool);
+                return self.open_session().inspect_err(|_| {
+                    lock(&self.pool).opened -= 1;
+                    self.returned.notify_one();
+                });
+            }
+            pool = self.returned.wait(pool).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Read the file, verify its digest and make a session of these very bytes.
+    fn open_session(&self) -> Result<Session> {
+        let file = &self.spec.file;
+        let path = self.files.path(file)?;
+        let unreadable = |reason: String| Error::NetworkLoad { file: file.clone(), reason };
+        let bytes = std::fs::read(&path).map_err(|error| unreadable(error.to_string()))?;
+        let found = hex(&Sha256::digest(&bytes));
+        let expected = self.files.pack.file(file).map(|spec| spec.sha256.clone()).unwrap_or_default();
+        if found != expected {
+            return Err(Error::WeightsDigest { file: file.clone(), expected, found });
+        }
+        let environment = ENVIRONMENT.get().ok_or_else(|| Error::Runtime {
+            reason: "it is not loaded".to_string(),
+            remedy: "call load_runtime first".to_string(),
+        })?;
+        let mut builder = Session::builder(environment)
+            .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::All)?))
+            .and_then(|b| Ok(b.with_intra_threads(self.options.intra_threads.max(1))?))
+            .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
+            .and_then(|b| Ok(b.with_log_level(ort::logging::LogLevel::Error)?))
+            .map_err(|error| unreadable(error.to_string()))?;
+        for name in &self.options.providers {
+            let refused = |reason: String| Error::Provider { provider: name.clone(), reason };
+            let provider = provider(name)?;
+            builder = builder.with_execution_providers([provider]).map_err(|error| refused(error.to_string()))?;
+        }
+        builder.commit_from_memory(&bytes).map_err(|error| unreadable(error.to_string()))
+    }
+
+    fn check(&self, session: &Session) -> Result<()> {
+        let mismatch = |what: &str, expected: String, found: String| Error::NetworkMismatch {
+            file: self.spec.file.clone(),
+            what: what.to_string(),
+            expected,
+            found,
+        };
+        let names = |outlets: &[ort::value::Outlet]| {
+            outlets.iter().map(|outlet| outlet.name().to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let declared = &self.spec.input;
+        let input = session
+            .inputs()
+            .iter()
+            .find(|outlet| outlet.name() == declared.name)
+            .ok_or_else(|| mismatch("input", declared.name.clone(), names(session.inputs())))?;
+        let ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } = input.dtype() else {
+            return Err(mismatch("input type", "float32 tensor".to_string(), format!("{:?}", input.dtype())));
+        };
+        let expected = [None, Some(3), declared.height.map(i64::from), declared.width.map(i64::from)];
+        let agrees = shape.len() == 4
+            && expected.iter().zip(shape.iter()).all(|(want, &have)| have < 0 || want.is_none_or(|want| want == have));
+        if !agrees {
+            let want = expected.map(|side| side.map_or_else(|| "any".to_string(), |side| side.to_string()));
+            return Err(mismatch("input shape", format!("({})", want.join(", ")), format!("{:?}", &shape[..])));
+        }
+        for name in &self.spec.outputs {
+            let found = session.outputs().iter().find(|outlet| outlet.name() == name);
+            let outlet = found.ok_or_else(|| mismatch("output", name.clone(), names(session.outputs())))?;
+            if !matches!(outlet.dtype(), ValueType::Tensor { ty: TensorElementType::Float32, .. }) {
+                return Err(mismatch("output type", "float32 tensor".to_string(), format!("{:?}", outlet.dtype())));
+            }
+        }
+        Ok(())
+    }
+
+    /// The error for an output of another shape than its family has.
+    pub fn shape_error(&self, what: &str, expected: &str, found: &[usize]) -> Error {
+        Error::NetworkMismatch {
+            file: self.spec.file.clone(),
+            what: what.to_string(),
+            expected: expected.to_string(),
+            found: format!("{found:?}"),
+        }
+    }
+}
+
+/// An execution provider by its ONNX Runtime name. One that cannot be had is an error, never a fall-back.
+fn provider(name: &str) -> Result<ExecutionProviderDispatch> {
+    match name {
+        "CPUExecutionProvider" => Ok(ep::CPU::default().build().error_on_failure()),
+        "CUDAExecutionProvider" => Ok(ep::CUDA::default().build().error_on_failure()),
+        _ => Err(Error::Provider {
+            provider: name.to_string(),
+            reason: "known are CPUExecutionProvider and CUDAExecutionProvider".to_string(),
+        }),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

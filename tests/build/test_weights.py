@@ -1,0 +1,207 @@
+"""Making the package data: what is refused before it is read, what is kept, what is replaced."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+
+import joblib
+import pytest
+
+from facedex_build import cascade, sources, weights
+from facedex_build.errors import BuildError
+from facedex_build.sources import SourceFile
+from facedex_build.weights import Recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+CONTENT = b"weights"
+LICENCE = b"licence"
+
+
+class Poison:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self._path),)
+
+
+def digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package `sample` 1.0 with one file; return the file's path."""
+    site = tmp_path / "site"
+    (site / "sample-1.0.dist-info").mkdir(parents=True)
+    (site / "sample-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n")
+    (site / "sample-1.0.dist-info" / "LICENSE").write_bytes(LICENCE)
+    (site / "sample").mkdir()
+    (site / "sample" / "weights.bin").write_bytes(CONTENT)
+    monkeypatch.syspath_prepend(str(site))
+    return site / "sample" / "weights.bin"
+
+
+@pytest.fixture
+def tree(tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A source tree whose pack has one file, made of the sample's."""
+    source = SourceFile("sample", "1.0", "sample/weights.bin", digest(CONTENT))
+    monkeypatch.setattr(weights, "RECIPES", {"one.onnx": Recipe(source, bytes.upper)})
+    licence = SourceFile("sample", "1.0", "sample-1.0.dist-info/LICENSE", digest(LICENCE))
+    monkeypatch.setattr(sources, "MTCNN_LICENCE", licence)
+    root = tmp_path / "tree"
+    declare(root, {"one.onnx": digest(CONTENT.upper())})
+    return root
+
+
+def declare(root: Path, files: Mapping[str, str]) -> None:
+    (root / "models").mkdir(parents=True, exist_ok=True)
+    tables = [f'[[file]]\nname = "{name}"\nsha256 = "{value}"\n' for name, value in files.items()]
+    (root / "models" / "classic.toml").write_text("\n".join(["format = 1", *tables]))
+
+
+def data_files(root: Path) -> dict[str, bytes]:
+    folder = root / weights.DATA
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_makes_the_package_data(tree: Path) -> None:
+    paths = weights.make(tree)
+    manifest = (tree / "models" / "classic.toml").read_bytes()
+    expected = {"classic/one.onnx": b"WEIGHTS", "classic/LICENSE.mtcnn": LICENCE, "manifests/classic.toml": manifest}
+    assert data_files(tree) == expected
+    assert {path.relative_to(tree / weights.DATA).as_posix() for path in paths} == set(expected)
+
+
+def test_keeps_what_is_right_and_replaces_what_is_not(tree: Path, package: Path) -> None:
+    one = weights.make(tree)[0]
+    package.unlink()
+    before = one.stat().st_mtime_ns, one.stat().st_ino
+    weights.make(tree)  # needs no source any more
+    assert (one.stat().st_mtime_ns, one.stat().st_ino) == before
+    package.write_bytes(CONTENT)
+    one.write_bytes(b"half of")
+    weights.make(tree)
+    assert one.read_bytes() == b"WEIGHTS"
+
+
+def test_manifests_follow_their_originals(tree: Path) -> None:
+    (tree / "models" / "other.toml").write_text("format = 1\n")
+    weights.make(tree)
+    assert data_files(tree)["manifests/other.toml"] == b"format = 1\n"
+    (tree / "models" / "other.toml").unlink()
+    weights.make(tree)
+    assert "manifests/other.toml" not in data_files(tree)
+
+
+def test_another_result_is_refused_and_not_written(tree: Path) -> None:
+    declare(tree, {"one.onnx": digest(b"other")})
+    with pytest.raises(
+        BuildError, match=r"one.onnx came out with sha256 \w+ \(7 bytes\), but models.classic.toml says"
+    ):
+        weights.make(tree)
+    assert data_files(tree) == {}
+
+
+@pytest.mark.parametrize("manifest", [None, "[[file", "format = 1", "[[file]]\nname = 'one.onnx'", "file = 3"])
+def test_a_damaged_manifest_is_told(tree: Path, manifest: str | None) -> None:
+    path = tree / "models" / "classic.toml"
+    path.unlink() if manifest is None else path.write_text(manifest)
+    with pytest.raises(BuildError, match=r"models.classic.toml cannot be read .*; restore it: git checkout"):
+        weights.make(tree)
+
+
+def test_a_manifest_without_a_file_is_told(tree: Path) -> None:
+    declare(tree, {"two.onnx": digest(b"")})
+    with pytest.raises(BuildError, match=r"models.classic.toml lists no file one.onnx; restore it"):
+        weights.make(tree)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (SourceFile("absent", "1.0", "a", ""), "absent 1.0 carries weights and is not installed; run: pip install"),
+        (SourceFile("sample", "2.0", "a", ""), "sample is 1.0, 2.0 is needed; run: pip install .* sample==2.0"),
+        (SourceFile("sample", "1.0", "sample/none", ""), "sample 1.0 has no sample/none; run: pip install"),
+        (SourceFile("sample", "1.0", "sample/weights.bin", "00"), r"has sha256 \w{64}, not the recorded 00; run: pip"),
+    ],
+)
+def test_a_wrong_source_is_told_with_its_remedy(package: Path, source: SourceFile, message: str) -> None:
+    with pytest.raises(BuildError, match=message) as caught:
+        source.read()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_altered_pickle_is_refused_before_it_is_opened(
+    tree: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = tmp_path / "trace"
+    joblib.dump([Poison(trace)], package, compress=("lz4", 3))
+    monkeypatch.setattr(weights, "RECIPES", {"one.onnx": Recipe(weights.RECIPES["one.onnx"].source, open_pickle)})
+    with pytest.raises(BuildError, match="not the recorded"):
+        weights.make(tree)
+    assert not trace.exists()
+    with pytest.raises(BuildError, match="weights have the shapes"):
+        open_pickle(package.read_bytes())
+    assert trace.is_dir()  # opened without the check, it does its harm
+
+
+def open_pickle(data: bytes) -> bytes:
+    return cascade.convert("pnet", cascade.unpickle(data, "pnet"))
+
+
+def test_recorded_digests_are_those_of_the_manifest() -> None:
+    manifest = tomllib.loads((ROOT / "models" / "classic.toml").read_text("utf-8"))
+    wanted = {table["name"]: (table["sha256"], table["size"]) for table in manifest["file"]}
+    made = {}
+    for name, recipe in weights.RECIPES.items():
+        if name != "dlib_resnet.onnx":
+            data = recipe.convert(recipe.source.read())
+            made[name] = (digest(data), len(data))
+    assert made == {name: value for name, value in wanted.items() if name in made}
+    assert set(wanted) == set(weights.RECIPES)
+
+
+def test_dlib_digest_is_that_of_the_manifest() -> None:
+    recipe = weights.RECIPES["dlib_resnet.onnx"]
+    try:
+        metadata.distribution(recipe.source.package)
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"{recipe.source.package} (100 MB, extra `build`) is not installed")
+    manifest = tomllib.loads((ROOT / "models" / "classic.toml").read_text("utf-8"))
+    data = recipe.convert(recipe.source.read())
+    found = {"name": "dlib_resnet.onnx", "sha256": digest(data), "size": len(data)}
+    assert [{key: table[key] for key in found} for table in manifest["file"] if table["name"] == found["name"]] == [
+        found
+    ]
+
+
+def test_the_landmark_model_that_may_not_be_sold_is_never_named_as_a_source() -> None:
+    files = [recipe.source.path for recipe in weights.RECIPES.values()]
+    assert files
+    assert not [path for path in files if "shape_predictor" in path]
+
+
+def test_conversion_repeats_in_another_process() -> None:
+    program = (
+        "from hashlib import sha256; from facedex_build import weights; "
+        "recipe = weights.RECIPES['rnet.onnx']; "
+        "print(sha256(recipe.convert(recipe.source.read())).hexdigest())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python"), "PYTHONHASHSEED": "7", "LC_ALL": "C"}
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+    ).stdout
+    recipe = weights.RECIPES["rnet.onnx"]
+    assert told.strip() == digest(recipe.convert(recipe.source.read()))
