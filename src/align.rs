@@ -102,12 +102,7 @@ fn shrunk(image: &Image, image_from_crop: Similarity, size: Size, factor: u32) -
 /// First `inner`, then `outer`.
 fn after(outer: Similarity, inner: Similarity) -> Similarity {
     let (tx, ty) = outer.apply_f64(inner.tx, inner.ty);
-    Similarity {
-        a: outer.a * inner.a - outer.b * inner.b,
-        b: outer.a * inner.b + outer.b * inner.a,
-        tx,
-        ty,
-    }
+    Similarity { a: outer.a * inner.a - outer.b * inner.b, b: outer.a * inner.b + outer.b * inner.a, tx, ty }
 }
 
 /// The crop seen in a mirror: left and right exchanged.

@@ -231,10 +231,8 @@ impl Engine {
     fn embed_crops(&self, crops: &[Image]) -> Result<Vec<Embedding>> {
         let embedder = self.embedder()?;
         let batches: Vec<&[Image]> = crops.chunks(embedder.spec().batch).collect();
-        let embedded: Vec<Vec<Embedding>> = batches
-            .par_iter()
-            .map(|batch| embedder.embed(&batch.iter().collect::<Vec<_>>()))
-            .collect::<Result<_>>()?;
+        let embedded: Vec<Vec<Embedding>> =
+            batches.par_iter().map(|batch| embedder.embed(&batch.iter().collect::<Vec<_>>())).collect::<Result<_>>()?;
         Ok(embedded.into_iter().flatten().collect())
     }
 

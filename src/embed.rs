@@ -99,16 +99,17 @@ impl Embedder {
     fn forward(&self, crops: &[&Image]) -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(crops.len());
         for crops in crops.chunks(self.spec.batch) {
-            let outputs = self.network.run(tensor::crops(crops, &self.spec.network.input).view())?;
+            let input = tensor::crops(crops, &self.spec.network.input);
             let expected = [crops.len(), self.spec.dimension];
-            let output = outputs.into_iter().next().unwrap_or_default();
-            let found = output.shape().to_vec();
-            let wrong = || self.network.shape_error("embedding shape", &format!("{expected:?}"), &found);
-            let rows = output.into_dimensionality::<Ix2>().map_err(|_| wrong())?;
-            if rows.shape() != expected {
-                return Err(wrong());
-            }
-            all.extend(rows.rows().into_iter().map(|row| row.to_vec()));
+            self.network.run(input.shape(), input.values(), |outputs| {
+                let found = outputs.first().map_or(&[][..], |output| output.shape());
+                let [output] = outputs else { return Err(self.wrong_shape(expected, found)) };
+                if found != expected {
+                    return Err(self.wrong_shape(expected, found));
+                }
+                all.extend(output.rows().into_iter().map(|row| row.to_vec()));
+                Ok(())
+            })?;
         }
         Ok(all)
     }

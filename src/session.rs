@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::pack::{NetworkSpec, PackFiles, hex};
-use ndarray::{ArrayD, ArrayView4};
+use ndarray::ArrayViewD;
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::{Session, builder::GraphOptimizationLevel};
@@ -37,11 +37,8 @@ pub fn load_runtime(path: &Path) -> Result<()> {
         return Err(refused(format!("there is no library at {}", path.display())));
     }
     let builder = ort::init_from(path).map_err(|error| refused(error.to_string()))?;
-    let environment = builder
-        .with_name("facedex")
-        .with_telemetry(false)
-        .build()
-        .map_err(|error| refused(error.to_string()))?;
+    let environment =
+        builder.with_name("facedex").with_telemetry(false).build().map_err(|error| refused(error.to_string()))?;
     environment.set_log_level(ort::logging::LogLevel::Error);
     ENVIRONMENT.get_or_init(|| environment);
     Ok(())
@@ -103,32 +100,38 @@ impl Network {
         self.busy_ns.load(Ordering::Relaxed)
     }
 
-    /// Run on a batch (N × C × H × W); the declared outputs in order.
-    pub fn run(&self, input: ArrayView4<'_, f32>) -> Result<Vec<ArrayD<f32>>> {
+    /// Run on a batch of a shape (N, C, H, W); `read` gets the declared outputs in order, where the runtime left them.
+    pub fn run<T>(
+        &self,
+        shape: [usize; 4],
+        values: &[f32],
+        read: impl FnOnce(&[ArrayViewD<'_, f32>]) -> Result<T>,
+    ) -> Result<T> {
         let mut session = self.take()?;
-        let started = Instant::now();
-        let outputs = self.run_in(&mut session, input);
-        self.busy_ns.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let answer = self.run_in(&mut session, shape, values, read);
         lock(&self.pool).idle.push(session);
         self.returned.notify_one();
-        outputs
+        answer
     }
 
-    fn run_in(&self, session: &mut Session, input: ArrayView4<'_, f32>) -> Result<Vec<ArrayD<f32>>> {
+    fn run_in<T>(
+        &self,
+        session: &mut Session,
+        shape: [usize; 4],
+        values: &[f32],
+        read: impl FnOnce(&[ArrayViewD<'_, f32>]) -> Result<T>,
+    ) -> Result<T> {
         let failed = |reason: String| Error::NetworkRun { file: self.spec.file.clone(), reason };
-        let input = TensorRef::from_array_view(input).map_err(|error| failed(error.to_string()))?;
-        let outputs = session
-            .run(ort::inputs![self.spec.input.name.as_str() => input])
-            .map_err(|error| failed(error.to_string()))?;
-        self.spec
-            .outputs
-            .iter()
-            .map(|name| {
-                let value = outputs.get(name).ok_or_else(|| failed(format!("output {name:?} is missing")))?;
-                let array = value.try_extract_array::<f32>().map_err(|error| failed(error.to_string()))?;
-                Ok(array.to_owned())
-            })
-            .collect()
+        let input = TensorRef::from_array_view((shape, values)).map_err(|error| failed(error.to_string()))?;
+        let started = Instant::now();
+        let outputs = session.run(ort::inputs![self.spec.input.name.as_str() => input]);
+        self.busy_ns.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let outputs = outputs.map_err(|error| failed(error.to_string()))?;
+        let views = self.spec.outputs.iter().map(|name| {
+            let value = outputs.get(name).ok_or_else(|| failed(format!("output {name:?} is missing")))?;
+            value.try_extract_array::<f32>().map_err(|error| failed(error.to_string()))
+        });
+        read(&views.collect::<Result<Vec<_>>>()?)
     }
 
     fn take(&self) -> Result<Session> {

@@ -116,7 +116,7 @@ fn a_file_that_ends_early_is_told_so() {
     assert_eq!(seen, 10);
 }
 
-/// One picture in many codings, each within a few levels of the plain one: neither negative, nor green, nor on its side.
+/// One picture in many codings, each within a few levels of the plain one: neither negative nor green nor lying.
 #[test]
 fn codings_of_one_picture_look_the_same() {
     let Some(folder) = faces().map(|faces| faces.join("hostile")) else { return };
@@ -186,24 +186,25 @@ fn transparency_is_laid_over_white() {
 #[test]
 fn the_eight_orientations_are_one_picture() {
     let Some(folder) = faces().map(|faces| faces.join("exif")) else { return };
-    for name in ["face_orientation", "recurser_Portrait"] {
+    // The second family shows its number in the picture, and each file was compressed anew.
+    for (name, mean_limit, greatest_limit) in [("face_orientation", 0.5, 6), ("recurser_Portrait", 5.0, 255)] {
         let open = |value: u16| read(&folder.join(format!("{name}_{value}.jpg")), &DecodeOptions::default()).unwrap();
         let expected = open(1);
         for value in 2..=8 {
-            let turned = open(value);
-            let (mean, greatest) = difference(&expected, &turned);
+            let (mean, greatest) = difference(&expected, &open(value));
             println!("{name}_{value} mean {mean:.3}, greatest {greatest}");
-            assert!(mean < 1.0 || name == "recurser_Portrait", "{name}_{value}: mean difference {mean:.2}");
-            assert!(greatest <= 6 || name == "recurser_Portrait", "{name}_{value}: greatest difference {greatest}");
+            assert!(mean <= mean_limit, "{name}_{value}: mean difference {mean:.2}");
+            assert!(greatest <= greatest_limit, "{name}_{value}: greatest difference {greatest}");
         }
     }
 }
 
-/// Cut anywhere, no file of any format gives a picture: the last bytes of some are no part of it, and say so in the list.
+/// Cut anywhere, no file of any format gives a picture.
 #[test]
 fn no_cut_gives_a_picture() {
     let Some(folder) = faces().map(|faces| faces.join("hostile")) else { return };
-    // Bytes at the end that hold no pixels: the trailer of a GIF and the end of its blocks, the end code of a run-length BMP.
+    // The number is of bytes at the end without which all pixels are there: the end code of a run-length BMP, the
+    // trailer of a GIF and the end code of its data.
     let files = [
         ("jpeg_baseline_420.jpg", 0),
         ("jpeg_progressive.jpg", 0),

@@ -206,8 +206,8 @@ class _Demo:
         try:
             decided = f"{len(self._gallery.person(person_id).faces)} faces"
         except UnknownPersonError:
-            decided = "not found"
-        return Decision("after", person_id, "not found", decided, elapsed_ms=_since(started))
+            decided = "gone"
+        return Decision("after", person_id, "gone", decided, elapsed_ms=_since(started))
 
     def _write(self, step: str, picture: Path, recognition: Recognition) -> None:
         name = picture.relative_to(people.FOLDER)
@@ -222,7 +222,7 @@ def _left(face: FoundFace) -> float:
 
 
 def _name(picture: Path) -> str:
-    return picture.relative_to(people.FOLDER).as_posix()
+    return f"stranger {picture.stem}" if picture in people.STRANGERS else picture.stem
 
 
 def _since(started: float) -> float:

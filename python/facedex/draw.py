@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .config import settings
-
 if TYPE_CHECKING:
     from .errors import BBox
     from .inputs import ImageInput
@@ -72,7 +70,9 @@ _STYLES = {
 }
 
 
-def annotate(image: ImageInput, marks: Iterable[Mark], *, longest_side: int | None = None) -> Image.Image:
+def annotate(
+    image: ImageInput, marks: Iterable[Mark], *, longest_side: int | None = None, max_pixels: int | None = None
+) -> Image.Image:
     """Draw boxes and names on a copy of a picture.
 
     Parameters
@@ -83,6 +83,8 @@ def annotate(image: ImageInput, marks: Iterable[Mark], *, longest_side: int | No
         Boxes in pixels of the upright original; a box that reaches over the edge is drawn along the edge.
     longest_side : int, optional
         A larger picture is reduced to this, pixels.
+    max_pixels : int, optional
+        A picture of more pixels is refused; default 50 million.
 
     Returns
     -------
@@ -103,7 +105,7 @@ def annotate(image: ImageInput, marks: Iterable[Mark], *, longest_side: int | No
     """
     from ._core import decode  # here, so that a mark can be made without the native core
 
-    picture = Image.fromarray(decode(image, max_pixels=settings().max_pixels))
+    picture = Image.fromarray(decode(image, max_pixels=max_pixels))
     picture, factor = _sized(picture, longest_side)
     letters = max(12, min(round(max(picture.size) / 42), min(picture.size) // 6))
     width = max(2, round(max(picture.size) / 320))

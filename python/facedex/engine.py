@@ -5,22 +5,28 @@ Nothing is loaded before an engine is made: ``import facedex`` touches neither O
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .config import Settings, settings
-from .errors import FacedexError, NoFaceError, RuntimeUnavailableError
+from .config import settings
+from .errors import (
+    ArgumentError,
+    BBox,
+    FacedexError,
+    NoFaceError,
+    RoleMissingError,
+    RuntimeUnavailableError,
+)
 from .inputs import ImageInput
 from .packs import find
 from .results import Analysis, Comparison, ImageSize
+from .twins import twin
 
 
 class Engine:
@@ -79,7 +85,7 @@ class Engine:
         self._core = _core.Engine(
             str(location.manifest),
             [str(folder) for folder in location.folders],
-            runtime=str(_runtime(environment)),
+            runtime=str(runtime_library()),
             threads=threads if threads is not None else environment.threads,
             providers=list(chosen) if chosen is not None else None,
             max_pixels=max_pixels if max_pixels is not None else environment.max_pixels,
@@ -229,9 +235,16 @@ class Engine:
             similarity=similarity,
             threshold=limit,
             match=similarity >= limit,
-            bbox_a=tuple(float(x) for x in faces[0].bbox),
-            bbox_b=tuple(float(x) for x in faces[1].bbox),
+            bbox_a=_box(faces[0]),
+            bbox_b=_box(faces[1]),
         )
+
+    @property
+    def dimension(self) -> int:
+        """Number of values of an embedding; `RoleMissingError` where the pack has no embedder."""
+        if self.pack.dimension is None:
+            raise RoleMissingError(f"pack {self.pack.name!r} has no embedder; open a pack that has one")
+        return self.pack.dimension
 
     @property
     def threshold(self) -> float:
@@ -243,17 +256,11 @@ class Engine:
         """What was done so far: ``images``, ``total_s`` and ``network_s`` (inside ONNX Runtime), summed over threads."""
         return self._core.stats()
 
-    async def aanalyze(self, image: ImageInput, **options: Any) -> Analysis:
-        """`analyze` in a thread, so that the event loop goes on."""
-        return await asyncio.to_thread(self.analyze, image, **options)
-
-    async def aanalyze_many(self, images: Iterable[ImageInput], **options: Any) -> list[Analysis | FacedexError]:
-        """`analyze_many` in a thread, so that the event loop goes on."""
-        return await asyncio.to_thread(self.analyze_many, images, **options)
-
-    async def acompare(self, a: ImageInput, b: ImageInput, *, threshold: float | None = None) -> Comparison:
-        """`compare` in a thread, so that the event loop goes on."""
-        return await asyncio.to_thread(self.compare, a, b, threshold=threshold)
+    aanalyze = twin(analyze)
+    aanalyze_many = twin(analyze_many)
+    acrop = twin(crop)
+    aembed = twin(embed)
+    acompare = twin(compare)
 
     def __repr__(self) -> str:
         return f"Engine(pack={self.pack.name!r}, threads={self.threads})"
@@ -272,7 +279,9 @@ def compare(
 async def acompare(
     a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] = "classic", threshold: float | None = None
 ) -> Comparison:
-    """`compare` in a thread, so that the event loop goes on."""
+    """Run `compare` in a thread, so that the event loop goes on; parameters, result and errors are its."""
+    import asyncio  # here, because importing facedex must stay cheap
+
     return await asyncio.to_thread(compare, a, b, pack=pack, threshold=threshold)
 
 
@@ -287,6 +296,11 @@ def _shared_engine(pack: str | os.PathLike[str]) -> Engine:
     return _engines[key]
 
 
+def _box(face: _core.Face) -> BBox:
+    x1, y1, x2, y2 = face.bbox.tolist()
+    return x1, y1, x2, y2
+
+
 def _embedding(face: _core.Face) -> NDArray[np.float32]:
     assert face.embedding is not None  # asked for above
     return face.embedding
@@ -294,19 +308,36 @@ def _embedding(face: _core.Face) -> NDArray[np.float32]:
 
 def _replayable(image: ImageInput) -> ImageInput:
     """A file object is read once, so that a result can show its picture again."""
-    return image.read() if hasattr(image, "read") else image
+    if not hasattr(image, "read"):
+        return image
+    data = image.read()
+    if not isinstance(data, bytes):
+        raise ArgumentError(f"image must be a binary file object, got one whose read gives {type(data).__name__}")
+    return data
 
 
-def _runtime(environment: Settings) -> Path:
-    """The ONNX Runtime library in its Python package, found without importing the package."""
-    if environment.onnxruntime is not None:
-        return environment.onnxruntime
+def runtime_library() -> Path:
+    """Find the ONNX Runtime library in its Python package, without importing the package.
+
+    Returns
+    -------
+    pathlib.Path
+        ``FACEDEX_ONNXRUNTIME`` where it is set.
+
+    Raises
+    ------
+    RuntimeUnavailableError
+        The package is not installed, or too old to carry the library.
+    """
+    named = settings().onnxruntime
+    if named is not None:
+        return named
     remedy = "pip install 'onnxruntime>=1.20.1'"
     spec = find_spec("onnxruntime")
     if spec is None or spec.origin is None:
         raise RuntimeUnavailableError(f"the package onnxruntime is not installed; {remedy}")
     folder = Path(spec.origin).parent / "capi"
-    for pattern in ("libonnxruntime.so.1*", "libonnxruntime.1*.dylib", "libonnxruntime*.dylib", "onnxruntime.dll"):
+    for pattern in ("libonnxruntime.so.1*", "libonnxruntime*.dylib", "onnxruntime.dll"):
         for library in sorted(folder.glob(pattern)):
             return library
     raise RuntimeUnavailableError(f"the package onnxruntime in {folder.parent} carries no library; {remedy}")

@@ -449,5 +449,5 @@ class Gallery:
         return Deletion(owner.person_id, owner.name, person_removed, faces, templates, at)
 
     def _release(self) -> None:
-        self._search.close()
+        self._search.save()
         self._database.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 
+from .config import settings
 from .errors import BBox, ImageError, ImageReadError
 from .inputs import ImageInput, described
 from .records import PersonId
@@ -308,7 +309,7 @@ def _drawn(source: ImageInput | None, marks: Sequence[Mark], longest_side: int |
         raise ImageReadError(
             "the picture was a stream that has been read; give a path, bytes or an array to draw on it"
         )
-    return draw.annotate(source, marks, longest_side=longest_side)
+    return draw.annotate(source, marks, longest_side=longest_side, max_pixels=settings().max_pixels)
 
 
 def _shown(drawing: Callable[..., Image]) -> bytes | None:

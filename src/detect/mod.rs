@@ -9,7 +9,7 @@ use crate::geometry::{BBox, Landmarks};
 use crate::image::Image;
 use crate::pack::{DetectorSpec, PackFiles};
 use crate::session::{Network, SessionOptions};
-use ndarray::{ArrayD, ArrayView1, ArrayView2, Ix2};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewD, Ix2};
 
 /// A face in a picture, in the picture's upright pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,17 +50,18 @@ pub fn open(files: &PackFiles, options: &SessionOptions) -> Result<Box<dyn Detec
     }
 }
 
-/// The outputs of R-Net or O-Net as matrices of N rows, with as many columns as declared.
+/// The outputs of R-Net or O-Net as matrices: a row for each of `count` boxes, with as many columns as its family has.
 fn rows<'a, const COUNT: usize>(
     network: &Network,
-    outputs: &'a [ArrayD<f32>],
+    outputs: &'a [ArrayViewD<'_, f32>],
+    count: usize,
     columns: [usize; COUNT],
 ) -> Result<[ArrayView2<'a, f32>; COUNT]> {
     let mut views = Vec::with_capacity(COUNT);
     for (output, &columns) in outputs.iter().zip(&columns) {
-        let wrong = || network.shape_error("output shape", &format!("[N, {columns}]"), output.shape());
+        let wrong = || network.shape_error("output shape", &format!("[{count}, {columns}]"), output.shape());
         let view = output.view().into_dimensionality::<Ix2>().map_err(|_| wrong())?;
-        if view.ncols() != columns {
+        if view.dim() != (count, columns) {
             return Err(wrong());
         }
         views.push(view);
@@ -71,12 +72,7 @@ fn rows<'a, const COUNT: usize>(
 /// A box moved by fractions of its size, as MTCNN's R-Net and O-Net were trained: sizes count both edge pixels.
 fn regressed(bbox: BBox, by: &ArrayView1<'_, f32>) -> BBox {
     let (width, height) = (bbox.width() + 1.0, bbox.height() + 1.0);
-    BBox::new(
-        bbox.x1 + by[0] * width,
-        bbox.y1 + by[1] * height,
-        bbox.x2 + by[2] * width,
-        bbox.y2 + by[3] * height,
-    )
+    BBox::new(bbox.x1 + by[0] * width, bbox.y1 + by[1] * height, bbox.x2 + by[2] * width, bbox.y2 + by[3] * height)
 }
 
 /// The square with the box's middle and its longer side.

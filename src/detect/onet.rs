@@ -9,7 +9,6 @@ use crate::image::Image;
 use crate::pack::{NetworkSpec, PackFiles};
 use crate::session::{Network, SessionOptions};
 use crate::tensor;
-use ndarray::{Axis, s};
 
 /// Side of the network's input, pixels.
 const SIDE: u32 = 48;
@@ -48,16 +47,19 @@ impl ONet {
         let mut refined = Vec::with_capacity(squares.len());
         for squares in squares.chunks(BATCH) {
             let input = tensor::boxes(image, squares, SIDE, &self.network.spec().input);
-            let outputs = self.network.run(input.view())?;
-            let [regression, points, probability] = super::rows(&self.network, &outputs, [4, 10, 2])?;
-            for (i, &square) in squares.iter().enumerate() {
-                let points = points.slice(s![i, ..]);
-                refined.push(Refined {
-                    bbox: super::regressed(square, &regression.index_axis(Axis(0), i)),
-                    landmarks: landmarks(square, |k| points[k]),
-                    score: probability[[i, 1]],
-                });
-            }
+            self.network.run(input.shape(), input.values(), |outputs| {
+                let [regression, points, probability] =
+                    super::rows(&self.network, outputs, squares.len(), [4, 10, 2])?;
+                for (i, &square) in squares.iter().enumerate() {
+                    let points = points.row(i);
+                    refined.push(Refined {
+                        bbox: super::regressed(square, &regression.row(i)),
+                        landmarks: landmarks(square, |k| points[k]),
+                        score: probability[[i, 1]],
+                    });
+                }
+                Ok(())
+            })?;
         }
         Ok(refined)
     }

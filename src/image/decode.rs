@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::format::Format;
+use super::format::{Format, foreign};
 use super::{Image, jpeg, png, raster, tiff, webp};
 use crate::geometry::Size;
 use crate::{Error, Result};
@@ -17,6 +17,9 @@ const BYTES_A_PIXEL: u64 = 8;
 
 /// Room for headers and metadata in a file, bytes.
 const BYTES_OF_METADATA: u64 = 64 << 20;
+
+/// Enough of a file to recognise its format.
+const BYTES_OF_SIGNATURE: u64 = 32;
 
 /// What decoding may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,35 +53,60 @@ impl DecodeOptions {
 
 /// Decodes a picture from the bytes of its file: RGB, upright, transparency laid over white.
 ///
-/// JPEG: grey, `YCbCr`, RGB, CMYK and YCCK as Adobe writes them, baseline and progressive, 8 bits. PNG: every bit depth and
-/// colour type. WebP: lossy and lossless. BMP, GIF, TIFF: what the `image` crate reads. 16 bits become 8 by scaling. Of
-/// animations and of files with several pages it is the first. The EXIF orientation of JPEG, PNG, WebP and TIFF is
-/// applied; a value outside 1 to 8 counts as upright. Colour profiles are not applied.
+/// JPEG: grey, `YCbCr`, RGB, CMYK and YCCK as Adobe writes them, baseline and progressive, 8 bits; not arithmetic
+/// coding, nor baseline with a scan for each colour. PNG: every bit depth and colour type. WebP: lossy and lossless. BMP,
+/// GIF, TIFF: what the `image` crate reads. 16 bits become 8 by scaling. Of an animation it is the first frame, of
+/// several pages the first. The EXIF orientation of JPEG, PNG, WebP and TIFF is applied; a value outside 1 to 8 counts as
+/// upright. Colour profiles are not applied.
+///
+/// A file that ends early is refused. One case cannot be seen: a progressive JPEG or a run-length BMP whose end mark was
+/// put behind data that had been cut.
 pub fn decode(data: &[u8], options: &DecodeOptions) -> Result<Image> {
-    match Format::of(data) {
-        Some(Format::Jpeg) => jpeg::decode(data, *options),
-        Some(Format::Png) => png::decode(data, *options),
-        Some(Format::WebP) => webp::decode(data, *options),
-        Some(Format::Bmp) => raster::decode_bmp(data, *options),
-        Some(Format::Gif) => raster::decode_gif(data, *options),
-        Some(Format::Tiff) => tiff::decode(data, *options),
-        Some(Format::Other(name)) => Err(Error::NotAnImage { reason: format!("{name} is not decoded") }),
-        None if data.is_empty() => Err(Error::NotAnImage { reason: "the file is empty".into() }),
-        None => {
-            let start: Vec<String> = data.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            Err(Error::NotAnImage { reason: format!("unknown format, it starts with {}", start.join(" ")) })
-        }
+    let format = recognised(data)?;
+    // The libraries below index slices with numbers from the file: zune-jpeg 0.5 panicked on sampling factors that are
+    // refused in `markers` now. No other way to a panic is known; one must not end the process of a server.
+    let broken = |_| Err(Error::ImageDamaged { format: format.name(), reason: "the decoder broke off".into() });
+    std::panic::catch_unwind(|| decode_as(format, data, *options)).unwrap_or_else(broken)
+}
+
+fn decode_as(format: Format, data: &[u8], options: DecodeOptions) -> Result<Image> {
+    match format {
+        Format::Jpeg => jpeg::decode(data, options),
+        Format::Png => png::decode(data, options),
+        Format::WebP => webp::decode(data, options),
+        Format::Bmp => raster::decode_bmp(data, options),
+        Format::Gif => raster::decode_gif(data, options),
+        Format::Tiff => tiff::decode(data, options),
     }
 }
 
-/// Reads and decodes a picture file, see [`decode`].
+/// The format, refused where it is not one of ours.
+fn recognised(data: &[u8]) -> Result<Format> {
+    if let Some(format) = Format::of(data) {
+        return Ok(format);
+    }
+    let reason = match foreign(data) {
+        Some(name) => format!("{name} is not decoded"),
+        None if data.is_empty() => "the file is empty".into(),
+        None => {
+            let start: Vec<String> = data.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("unknown format, it starts with {}", start.join(" "))
+        }
+    };
+    Err(Error::NotAnImage { reason })
+}
+
+/// Reads and decodes a picture file, see [`decode`]. What does not start like a picture is not read further.
 pub fn read(path: &Path, options: &DecodeOptions) -> Result<Image> {
     let refused = |reason: String| Error::ImageRead { path: path.to_path_buf(), reason };
     let limit = options.max_pixels.saturating_mul(BYTES_A_PIXEL).saturating_add(BYTES_OF_METADATA);
-    let file = File::open(path).map_err(|error| refused(error.to_string()))?;
+    let mut file = File::open(path).map_err(|error| refused(error.to_string()))?;
+    let mut data = Vec::new();
+    (&mut file).take(BYTES_OF_SIGNATURE).read_to_end(&mut data).map_err(|error| refused(error.to_string()))?;
+    recognised(&data)?;
     let bytes = file.metadata().map_err(|error| refused(error.to_string()))?.len();
-    let mut data = Vec::with_capacity(bytes.min(limit) as usize + 1);
-    file.take(limit.saturating_add(1)).read_to_end(&mut data).map_err(|error| refused(error.to_string()))?;
+    data.reserve_exact(bytes.min(limit) as usize);
+    file.take(limit).read_to_end(&mut data).map_err(|error| refused(error.to_string()))?;
     if data.len() as u64 > limit {
         let pixels = options.max_pixels;
         return Err(refused(format!("the file has more than the {limit} bytes that {pixels} pixels can need")));

@@ -1,7 +1,7 @@
 //! EXIF orientation: where it is in the metadata, and how a picture is turned upright by it.
 //!
-//! In goes the TIFF structure of an EXIF block, or a picture with its orientation; out comes a value from 1 (upright) to
-//! 8, or the turned picture. Nothing is refused: what cannot be read counts as upright. The values are those of the
+//! In goes the TIFF structure of an EXIF block, or a picture with its orientation; out comes a value from 1 (upright)
+//! to 8, or the turned picture. Nothing is refused: what cannot be read counts as upright. The values are those of the
 //! Exif standard (CIPA DC-008, tag 0x0112), which took them from TIFF 6.0.
 
 use super::Image;

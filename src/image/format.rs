@@ -1,9 +1,9 @@
 //! First bytes → format.
 //!
-//! Every file format that a user may take for a picture is recognised, so that a refusal can name it. The signatures
-//! are those of the formats' own specifications.
+//! The six formats that are decoded, and by name those others that a user may take for a picture, so that a refusal can
+//! say what the file is. The signatures are those of the formats' own specifications.
 
-/// A file format.
+/// A format that is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Jpeg,
@@ -12,41 +12,56 @@ pub(super) enum Format {
     Bmp,
     Gif,
     Tiff,
-    /// One that is not decoded, by its name.
-    Other(&'static str),
 }
 
 impl Format {
-    /// The format of a file, none where its first bytes are unknown.
+    /// The format of a file, none where its first bytes are those of no decoded one.
     pub(super) fn of(data: &[u8]) -> Option<Self> {
-        let starts = |signature: &[u8]| data.starts_with(signature);
-        let at = |offset: usize, signature: &[u8]| data.get(offset..).is_some_and(|rest| rest.starts_with(signature));
-        Some(match () {
-            () if starts(b"\xff\xd8") => Self::Jpeg,
-            () if starts(b"\x89PNG\r\n\x1a\n") => Self::Png,
-            () if starts(b"RIFF") && at(8, b"WEBP") => Self::WebP,
-            () if starts(b"GIF87a") || starts(b"GIF89a") => Self::Gif,
-            () if starts(b"II*\0") || starts(b"MM\0*") => Self::Tiff,
-            () if starts(b"II+\0") || starts(b"MM\0+") => Self::Other("BigTIFF"),
-            () if at(4, b"ftypavif") || at(4, b"ftypavis") => Self::Other("AVIF"),
-            () if at(4, b"ftyphei") || at(4, b"ftyphev") || at(4, b"ftypmif1") || at(4, b"ftypmsf1") => {
-                Self::Other("HEIC")
-            }
-            () if at(4, b"ftyp") => Self::Other("a video (ISO media file)"),
-            () if starts(b"\0\0\0\x0cjP  ") || starts(b"\xff\x4f\xff\x51") => Self::Other("JPEG 2000"),
-            () if starts(b"\xff\x0a") || starts(b"\0\0\0\x0cJXL ") => Self::Other("JPEG XL"),
-            () if starts(b"qoif") => Self::Other("QOI"),
-            () if starts(b"8BPS") => Self::Other("Photoshop (PSD)"),
-            () if starts(b"%PDF") => Self::Other("PDF"),
-            () if starts(b"PK\x03\x04") => Self::Other("a ZIP archive"),
-            () if starts(b"\x93NUMPY") => Self::Other("a NumPy file"),
-            () if starts(b"\0\0\x01\0") => Self::Other("ICO"),
-            () if starts(b"<svg") => Self::Other("SVG"),
-            () if starts(b"<?xml") => Self::Other("XML or SVG"),
-            () if starts(b"<!DOCTYPE html") || starts(b"<!doctype html") || starts(b"<html") => Self::Other("HTML"),
-            () if matches!(data, [b'P', b'1'..=b'7', b'\n' | b' ' | b'\r' | b'\t', ..]) => Self::Other("PNM"),
-            () if starts(b"BM") => Self::Bmp,
-            () => return None,
-        })
+        match data {
+            [0xff, 0xd8, ..] => Some(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
+            [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => Some(Self::Tiff),
+            [b'B', b'M', ..] => Some(Self::Bmp),
+            _ => None,
+        }
     }
+
+    /// As it stands in messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::WebP => "WebP",
+            Self::Bmp => "BMP",
+            Self::Gif => "GIF",
+            Self::Tiff => "TIFF",
+        }
+    }
+}
+
+/// What a file is that is not decoded, none where it is unknown.
+pub(super) fn foreign(data: &[u8]) -> Option<&'static str> {
+    let starts = |signatures: &[&[u8]]| signatures.iter().any(|signature| data.starts_with(signature));
+    let brand = data.get(4..12).and_then(|kind| kind.strip_prefix(b"ftyp"));
+    Some(match brand {
+        Some(b"avif" | b"avis") => "AVIF",
+        Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1") => "HEIC",
+        Some(_) => "a video (ISO media file)",
+        None if starts(&[b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"]) => "JPEG 2000",
+        None if starts(&[b"\xff\x0a", b"\0\0\0\x0cJXL "]) => "JPEG XL",
+        None if starts(&[b"II+\0", b"MM\0+"]) => "BigTIFF",
+        None if starts(&[b"qoif"]) => "QOI",
+        None if starts(&[b"8BPS"]) => "Photoshop (PSD)",
+        None if starts(&[b"\0\0\x01\0"]) => "ICO",
+        None if starts(&[b"%PDF"]) => "PDF",
+        None if starts(&[b"PK\x03\x04"]) => "a ZIP archive",
+        None if starts(&[b"\x93NUMPY"]) => "a NumPy file",
+        None if starts(&[b"<svg"]) => "SVG",
+        None if starts(&[b"<?xml"]) => "XML or SVG",
+        None if starts(&[b"<!DOCTYPE html", b"<!doctype html", b"<html"]) => "HTML",
+        None if matches!(data, [b'P', b'1'..=b'7', b'\n' | b' ' | b'\r' | b'\t', ..]) => "PNM",
+        None => return None,
+    })
 }

@@ -28,6 +28,7 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     let pixels = decoder.decode().map_err(|error| match error {
         DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => truncated("it ends in the picture data"),
         DecodeErrors::Format(reason) => damaged(&format!("its data are wrong or end early ({reason})")),
+        DecodeErrors::FormatStatic(reason) => damaged(&format!("its data are wrong or end early ({reason})")),
         other => damaged(&other.to_string()),
     })?;
     exif::upright(Image::from_rgb(markers.size, pixels)?, orientation)

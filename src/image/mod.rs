@@ -1,9 +1,9 @@
 //! Encoded bytes → upright RGB picture.
 //!
-//! In goes a JPEG, PNG, WebP, BMP, GIF or TIFF file, from memory or from a path; its format is recognised from its bytes,
-//! never from its name. Out comes an [`Image`]: 8 bits a channel, turned upright as EXIF says, transparency laid over
-//! white, of an animation the first frame. Refused: what is no picture, is damaged, ends early, or announces more pixels
-//! than the limit; the announcement is read before memory is taken. This folder is the only place that names decoders.
+//! In goes a JPEG, PNG, WebP, BMP, GIF or TIFF file, from memory or from a path; its format is recognised from its
+//! bytes, never from its name. Out comes an [`Image`]: 8 bits a channel, turned upright as EXIF says, transparency laid
+//! over white, of an animation the first frame. Refused: what is no picture, is damaged, ends early, or announces more
+//! pixels than the limit; that is read before memory is taken. This folder is the only place that names decoders.
 
 mod decode;
 mod exif;
@@ -14,6 +14,8 @@ mod markers;
 mod picture;
 mod png;
 mod raster;
+#[cfg(test)]
+mod tests;
 mod tiff;
 mod webp;
 

@@ -1,8 +1,8 @@
 //! BMP, GIF → picture, and WebP and TIFF on their last stretch, through the decoders of the `image` crate.
 //!
-//! What those decoders do not check is checked here, before they take memory: that the containers are complete, and that the
-//! size inside agrees with the limit. Refused: truncated files, sizes over the limit, variants that the crate does not
-//! read.
+//! What those decoders do not check is checked before they take memory: that the file is complete, and that its size is
+//! within the limit. Refused: truncated files, sizes over the limit, variants that the crate does not read. Headers are
+//! read as in the Windows SDK (`BITMAPINFOHEADER`) and in the GIF specification of 1989.
 
 use std::error::Error as _;
 use std::io::{Cursor, ErrorKind};
@@ -24,7 +24,7 @@ pub(super) fn decode_bmp(data: &[u8], options: DecodeOptions) -> Result<Image> {
     const FORMAT: &str = "BMP";
     let long = |offset: usize| data.get(offset..offset + 4).and_then(little_endian);
     let short = |offset: usize| long(offset).map(|value| value & 0xffff);
-    // The first header has 16-bit sizes; in later ones they are signed 32-bit, a negative height is stored from the top.
+    // The oldest header has sizes of 16 bits, later ones of 32 and a sign: a negative height is stored from the top.
     let size = match long(14) {
         Some(12) => short(18).zip(short(20)),
         _ => long(18).zip(long(22)).map(|(width, height)| (width, u64::from((height as i32).unsigned_abs()))),
@@ -52,7 +52,7 @@ pub(super) fn decode_gif(data: &[u8], options: DecodeOptions) -> Result<Image> {
     pixels(decoder, FORMAT, options)
 }
 
-/// Where the data of the first frame end, none where the file ends before (GIF89a, sections 15 to 26).
+/// Where the data of the first frame end, none where the file ends before (sections 15 to 26 of the specification).
 fn first_gif_frame_end(data: &[u8]) -> Option<usize> {
     // A table of 2^(n + 1) colours stands behind a descriptor whose flags have the uppermost bit set.
     let colors = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };

@@ -1,8 +1,8 @@
 //! TIFF → picture.
 //!
-//! In goes a file, out its first page: further pages are cut off, so that they cannot spoil it. The `image` crate decodes
-//! it; what its entries announce is compared with the length of the file before. Refused: entries that point outside the
-//! file, sizes over the limit, samples that the crate does not read. The structure is that of TIFF 6.0, section 2.
+//! In goes a file, out its first page: further pages are cut off, so that they cannot spoil it. The `image` crate
+//! decodes it; what its entries announce is compared with the file before. Refused: entries that point outside it,
+//! sizes over the limit, samples that the crate does not read. The structure is that of TIFF 6.0, section 2.
 
 use std::io::Cursor;
 
@@ -10,13 +10,17 @@ use ::image::codecs::tiff::TiffDecoder;
 
 use super::raster::{pixels, refused};
 use super::{DecodeOptions, Image};
+use crate::geometry::Size;
 use crate::{Error, Result};
 
 const FORMAT: &str = "TIFF";
+const WIDTH: u16 = 256;
+const HEIGHT: u16 = 257;
+const SHORT: u16 = 3;
 
 /// Decodes the first page of a TIFF file.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
-    let link = link_of_first_page(data)?;
+    let link = link_of_first_page(data, options)?;
     let mut page = data.to_vec();
     if let Some(link) = page.get_mut(link..link.saturating_add(4)) {
         link.fill(0);
@@ -26,7 +30,7 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
 }
 
 /// Checks the first directory and tells where the link to the second one is.
-fn link_of_first_page(data: &[u8]) -> Result<usize> {
+fn link_of_first_page(data: &[u8], options: DecodeOptions) -> Result<usize> {
     let little = data.starts_with(b"II");
     let truncated = |reason: String| Error::ImageTruncated { format: FORMAT, reason };
     let short = |offset: usize| {
@@ -40,22 +44,29 @@ fn link_of_first_page(data: &[u8]) -> Result<usize> {
     let directory = long(4).ok_or_else(|| truncated("it ends in its header".into()))? as usize;
     let entries = short(directory).ok_or_else(|| truncated("it ends before its directory".into()))?;
     let link = directory + 2 + 12 * usize::from(entries);
+    let (mut width, mut height) = (0, 0);
     for entry in (directory + 2..link).step_by(12) {
-        let parts = short(entry + 2).zip(long(entry + 4)).zip(long(entry + 8));
-        let ((kind, count), offset) = parts.ok_or_else(|| truncated("it ends in its directory".into()))?;
+        let parts = short(entry).zip(short(entry + 2)).zip(long(entry + 4)).zip(long(entry + 8));
+        let (((tag, kind), count), value) = parts.ok_or_else(|| truncated("it ends in its directory".into()))?;
         let bytes = u64::from(count) * bytes_a_value(kind);
-        if bytes > 4 && u64::from(offset) + bytes > data.len() as u64 {
-            let tag = short(entry).unwrap_or_default();
-            return Err(truncated(format!("tag {tag} has {bytes} bytes at {offset}, the file has {}", data.len())));
+        if bytes > 4 && u64::from(value) + bytes > data.len() as u64 {
+            return Err(truncated(format!("tag {tag} has {bytes} bytes at {value}, the file has {}", data.len())));
+        }
+        let number = if kind == SHORT { short(entry + 8).map_or(value, u32::from) } else { value };
+        match tag {
+            WIDTH => width = number,
+            HEIGHT => height = number,
+            _ => {}
         }
     }
+    options.check_size(Size::new(width, height))?;
     Ok(link)
 }
 
 fn bytes_a_value(kind: u16) -> u64 {
     match kind {
         1 | 2 | 6 | 7 => 1,
-        3 | 8 => 2,
+        SHORT | 8 => 2,
         4 | 9 | 11 | 13 => 4,
         _ => 8,
     }

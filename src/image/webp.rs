@@ -1,8 +1,8 @@
 //! WebP → picture.
 //!
-//! In goes a file, lossy or lossless; out comes its picture, of an animation the first frame on its canvas. Its RIFF chunks are walked
-//! before the `image` crate decodes it, which trusts their lengths and sizes. Refused: files that are shorter than they
-//! announce, bit streams and canvases over the limit. The chunks are those of RFC 9649.
+//! In goes a file, lossy or lossless; out comes its picture, of an animation the first frame on its canvas. Its chunks
+//! are walked before the `image` crate decodes it, which trusts their lengths and sizes. Refused: files shorter than
+//! they announce, bit streams and canvases over the limit. The chunks are those of RFC 9649.
 
 use std::io::Cursor;
 
@@ -16,23 +16,19 @@ const FORMAT: &str = "WebP";
 
 /// Decodes a WebP file; of an animation the first frame.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
-    let damaged = |reason: String| Error::ImageDamaged { format: FORMAT, reason };
-    let truncated = |reason: String| Error::ImageTruncated { format: FORMAT, reason };
     let riff = data.get(4..8).and_then(little_endian).unwrap_or_default();
     if riff + 8 > data.len() as u64 {
         return Err(truncated(format!("it announces {} bytes and has {}", riff + 8, data.len())));
     }
     let mut orientation = exif::UPRIGHT;
     let mut rest = &data[12..(riff + 8).max(12) as usize];
-    while let Some(chunk) = Chunk::first(rest) {
-        let chunk = chunk.ok_or_else(|| truncated("it ends in a chunk".into()))?;
+    while let Some(chunk) = Chunk::first(rest)? {
         match chunk.name {
             b"EXIF" => orientation = exif::orientation(chunk.content),
             b"ANMF" => {
                 // 16 bytes of frame header, then the frame's own chunks.
                 let mut frame = chunk.content.get(16..).unwrap_or_default();
-                while let Some(inner) = Chunk::first(frame) {
-                    let inner = inner.ok_or_else(|| damaged("a frame ends in a chunk".into()))?;
+                while let Some(inner) = Chunk::first(frame)? {
                     inner.check_size(options)?;
                     frame = inner.rest;
                 }
@@ -53,14 +49,16 @@ struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// The first chunk: none where no chunk follows, `Some(None)` where it is cut off.
-    fn first(data: &'a [u8]) -> Option<Option<Self>> {
-        let (name, after) = data.split_first_chunk::<4>()?;
-        let Some((length, after)) = after.split_first_chunk::<4>() else { return Some(None) };
-        let length = u32::from_le_bytes(*length) as usize;
-        let content = after.get(..length);
-        // An odd chunk has a byte of padding, which some writers leave out at the end.
-        Some(content.map(|content| Self { name, content, rest: after.get(length + length % 2..).unwrap_or_default() }))
+    /// The first chunk, none where no chunk follows.
+    fn first(data: &'a [u8]) -> Result<Option<Self>> {
+        let Some((name, after)) = data.split_first_chunk::<4>() else { return Ok(None) };
+        let chunk = after.split_first_chunk::<4>().and_then(|(length, after)| {
+            let length = u32::from_le_bytes(*length) as usize;
+            // An odd chunk has a byte of padding, which some writers leave out at the end.
+            let rest = after.get(length + length % 2..).unwrap_or_default();
+            after.get(..length).map(|content| Self { name, content, rest })
+        });
+        chunk.map(Some).ok_or_else(|| truncated(format!("it ends in chunk {}", name.escape_ascii())))
     }
 
     /// Refuses a bit stream whose own header is over the limit (RFC 6386, 9.1; RFC 9649, 3.4 and 2.7).
@@ -81,4 +79,8 @@ impl<'a> Chunk<'a> {
             _ => Ok(()),
         }
     }
+}
+
+fn truncated(reason: String) -> Error {
+    Error::ImageTruncated { format: FORMAT, reason }
 }

@@ -49,8 +49,7 @@ impl Rows {
 
     /// Appends a row whose key is new.
     pub(super) fn push(&mut self, key: u64, vector: &[f32]) {
-        // A segment that was compacted has room again, but it is looked for only once a segment's worth of rows: the
-        // newest one is nearly always the one with room.
+        // Segments that were compacted have room again; they are asked when the newest is full.
         let newest = self.segments.len().checked_sub(1).filter(|index| self.segments[*index].room() > 0);
         let target = newest.or_else(|| self.segments.iter().position(|segment| segment.room() > 0));
         let index = target.unwrap_or_else(|| {

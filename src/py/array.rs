@@ -46,11 +46,8 @@ fn picture(pixels: ArrayView3<'_, u8>) -> Option<Image> {
 
 /// A float32 array (rows, columns), copied.
 pub fn matrix(value: &Bound<'_, PyAny>, name: &'static str) -> PyResult<Array2<f32>> {
-    let wrong = || Error::Argument {
-        name,
-        accepted: "float32 of shape (n, dimension)".to_string(),
-        found: describe(value),
-    };
+    let wrong =
+        || Error::Argument { name, accepted: "float32 of shape (n, dimension)".to_string(), found: describe(value) };
     let array = value.cast::<PyArray2<f32>>().map_err(|_| wrong())?;
     Ok(array.readonly().as_array().to_owned())
 }
@@ -65,17 +62,17 @@ pub fn keys(value: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
 
 /// Five points as a float array (5, 2) or nested sequence.
 pub fn landmarks(value: &Bound<'_, PyAny>) -> PyResult<Landmarks> {
-    let wrong = || Error::Argument {
-        name: "landmarks",
-        accepted: "five points (x, y)".to_string(),
-        found: describe(value),
-    };
-    let points: Vec<(f32, f32)> = value.extract::<Vec<(f32, f32)>>().or_else(|_| {
-        let listed = value.call_method0("tolist")?;
-        listed.extract::<Vec<Vec<f32>>>().map(|rows| {
-            rows.iter().filter_map(|row| Some((*row.first()?, *row.get(1)?))).collect()
+    let wrong =
+        || Error::Argument { name: "landmarks", accepted: "five points (x, y)".to_string(), found: describe(value) };
+    let points: Vec<(f32, f32)> = value
+        .extract::<Vec<(f32, f32)>>()
+        .or_else(|_| {
+            let listed = value.call_method0("tolist")?;
+            listed
+                .extract::<Vec<Vec<f32>>>()
+                .map(|rows| rows.iter().filter_map(|row| Some((*row.first()?, *row.get(1)?))).collect())
         })
-    }).map_err(|_| wrong())?;
+        .map_err(|_| wrong())?;
     let points: [(f32, f32); 5] = points.try_into().map_err(|_| wrong())?;
     Ok(Landmarks(points.map(|(x, y)| Point::new(x, y))))
 }

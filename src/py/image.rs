@@ -27,7 +27,11 @@ use pyo3::types::PyBytes;
 ///     Not a picture, damaged, truncated, too large or unreadable.
 #[pyfunction]
 #[pyo3(signature = (image, *, max_pixels = None))]
-pub fn decode<'py>(py: Python<'py>, image: &Bound<'py, PyAny>, max_pixels: Option<u64>) -> PyResult<Bound<'py, PyArray3<u8>>> {
+pub fn decode<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    max_pixels: Option<u64>,
+) -> PyResult<Bound<'py, PyArray3<u8>>> {
     let source = enter::source(image)?;
     let options = max_pixels.map_or_else(DecodeOptions::default, |max_pixels| DecodeOptions { max_pixels });
     let decoded = py.detach(move || decode_source(source, &options))?;

@@ -40,7 +40,7 @@ def demo(
 
 
 def _show(report: Report, out: Path, note: str) -> None:
-    columns = ["step", "picture or person", "expected", "decision", "similarity", "threshold", "ms", ""]
+    columns = ["step", "who or what", "expected", "decision", "similarity", "threshold", "ms", ""]
     table(columns, [_cells(decision) for decision in report.decisions], right="similarity,threshold,ms")
     say(note)
     say(f"Pictures with boxes and names: {out.resolve()} ({counted(len(report.pictures), 'file')})")

@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 PersonArgument = Annotated[str, typer.Argument(metavar="ID", help="The person's id: any text, your own key.")]
-PicturesArgument = Annotated[
-    list[Path], typer.Argument(metavar="PICTURE", help="JPEG, PNG, WebP, BMP, GIF or TIFF.")
-]
+PicturesArgument = Annotated[list[Path], typer.Argument(metavar="PICTURE", help="JPEG, PNG, WebP, BMP, GIF or TIFF.")]
 PictureArgument = Annotated[Path, typer.Argument(metavar="PICTURE", help="JPEG, PNG, WebP, BMP, GIF or TIFF.")]
 
 DatabaseOption = Annotated[

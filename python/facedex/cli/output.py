@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NO = 1
 """Exit code: the command ran, and the answer is no."""
 
+_PIPE_WIDTH = 1000  # characters; a table takes only what it needs
+
 FAILED = 3
 """Exit code: facedex could not do what was asked. (2 is wrong usage, from typer.)"""
 
@@ -90,7 +92,7 @@ def _code(error: Exception) -> str:
     return error.code if isinstance(error, FacedexError) else FacedexError.code
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None, right: str = "") -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> None:
     """Print a table.
 
     Parameters
@@ -99,14 +101,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str |
         Headings.
     rows : sequence of sequence of str
         Texts as they are: nothing in them is read as markup.
-    title : str, optional
     right : str
         Headings of the columns to align to the right, separated by commas.
     """
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=title, title_justify="left")
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     numbers = right.split(",")
     for heading in columns:
         grid.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
@@ -121,10 +123,11 @@ def say(sentence: str) -> None:
 
 
 def console() -> Console:
-    """Open the console on standard output as it is now."""
+    """Open the console on standard output as it is now; into a file or pipe a row is one line, however long."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False)
+    terminal = Console(highlight=False, markup=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, markup=False, width=_PIPE_WIDTH)
 
 
 def plain(text: str) -> str:

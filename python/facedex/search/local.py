@@ -155,13 +155,13 @@ class LocalSearch:
                 raise SearchError(f"snapshot {str(path)!r} cannot be removed: {error.strerror}") from error
         self._saved_at = (0, "")
 
-    def close(self) -> None:
+    def save(self) -> None:
         """Write a snapshot when there is something new; a failure costs time at the next opening, and is only told."""
         with self._lock:
             try:
                 self._advance()
                 if self._at != self._saved_at and len(self._index) > 0:
-                    self._save()
+                    self._write()
             except (SearchError, StoreError) as error:
                 _log.warning("the search index was not saved and will be rebuilt: %s", error)
 
@@ -219,7 +219,7 @@ class LocalSearch:
             at = (position, token)
         self._index, self._at = index, at
 
-    def _save(self) -> None:
+    def _write(self) -> None:
         position, token = self._at
         path = self._folder / f"{self._stem}.{position}-{token}.index"
         self._index.save(str(path), self._owner(token), position)

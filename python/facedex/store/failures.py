@@ -19,6 +19,7 @@ from ..errors import (
     DatabaseLockedError,
     DatabaseReadOnlyError,
     DatabaseUnavailableError,
+    FacedexError,
     StorageFullError,
     StoreError,
 )
@@ -43,6 +44,11 @@ def failures(place: str, path: Path | None) -> Iterator[None]:
         raise _named(str(error), place, path) from error
     except sa.exc.SQLAlchemyError as error:
         raise StoreError(f"database {place}: {error}") from error
+    except FacedexError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        # What is written was checked before, so this is a stored value that is not what its column holds.
+        raise DatabaseDamagedError(f"database {place} is damaged: {error}; restore it from a backup") from error
 
 
 def _named(said: str, place: str, path: Path | None) -> StoreError:

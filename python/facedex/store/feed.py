@@ -29,7 +29,7 @@ CHUNK = 500
 
 _BATCH = 4096  # templates in memory at once while an index is rebuilt
 
-_HEAD = sa.select(galleries.c.position, galleries.c.token).where(galleries.c.id == sa.bindparam("gallery"))
+_HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces).where(galleries.c.id == sa.bindparam("gallery"))
 _TOKEN = sa.select(changes.c.token).where(
     changes.c.gallery_id == sa.bindparam("gallery"), changes.c.seq == sa.bindparam("position")
 )
@@ -39,13 +39,13 @@ _AFTER = (
     .order_by(changes.c.seq)
 )
 TEMPLATES = (
-    sa.select(templates.c.face_id, templates.c.vector, templates.c.checksum)
+    sa.select(templates.c.face_id, faces.c.person_row, templates.c.vector, templates.c.checksum)
     .join(faces, templates.c.face_id == faces.c.id)
     .join(people, faces.c.person_row == people.c.id)
     .where(people.c.gallery_id == sa.bindparam("gallery"), templates.c.pack_digest == sa.bindparam("digest"))
     .order_by(templates.c.face_id)
 )
-"""Face, vector and checksum of a gallery's templates of one pack."""
+"""Face, person, vector and checksum of a gallery's templates of one pack."""
 
 
 class Feed:
@@ -107,7 +107,8 @@ class Feed:
             with self.database.write() as connection:
                 self._look(connection)  # another process may have made it meanwhile
                 if self._pin is None:
-                    row = {"name": self.name, "uuid": uuid.uuid4().hex, "position": 0, "token": "", "created_at": now()}
+                    row = {"name": self.name, "uuid": uuid.uuid4().hex, "created_at": now()}
+                    row |= {"position": 0, "token": "", "faces": 0}
                     row |= {"pack_name": pin.name, "pack_digest": pin.digest, "dimension": pin.dimension}
                     connection.execute(galleries.insert().values(row))
                     self._look(connection)
@@ -162,9 +163,7 @@ class Feed:
                 chunk = templates.c.face_id.in_(added[start : start + CHUNK])
                 found += connection.execute(TEMPLATES.where(chunk), self.keys).all()
         if len(found) != len(added):
-            raise DatabaseDamagedError(
-                f"database {self.database.place} lacks templates of faces that it lists; restore it from a backup"
-            )
+            raise self._lacking()
         removed = np.array([face_id for face_id, kind in last.items() if kind == "remove"], dtype=np.uint64)
         return Delta(head.position, head.token, *vectors_of(found, self.pin), removed)
 
@@ -174,9 +173,12 @@ class Feed:
         with self.database.read() as connection:
             head = connection.execute(_HEAD, {"gallery": self._id}).one()
             yield Delta(head.position, head.token, *vectors_of([], self.pin), nothing)
-            rows = connection.execute(TEMPLATES.execution_options(yield_per=_BATCH), self.keys)
-            for batch in rows.partitions():
+            found = 0
+            for batch in connection.execute(TEMPLATES.execution_options(yield_per=_BATCH), self.keys).partitions():
                 yield Delta(head.position, head.token, *vectors_of(batch, self.pin), nothing)
+                found += len(batch)
+        if found != head.faces:
+            raise self._lacking()
 
     @contextmanager
     def write(self) -> Iterator[tuple[sa.Connection, Changes]]:
@@ -186,7 +188,7 @@ class Feed:
         """
         with self.database.write() as connection:
             mine = sa.and_(galleries.c.id == self._id, galleries.c.uuid == self.uuid)
-            row = connection.execute(sa.select(galleries.c.position).where(mine).with_for_update()).one_or_none()
+            row = connection.execute(sa.select(galleries.c.position, galleries.c.faces).where(mine).with_for_update()).one_or_none()
             if row is None:
                 raise StoreError(
                     f"gallery {self.name!r} in {self.database.place} was replaced while it was open; open it again"
@@ -201,7 +203,12 @@ class Feed:
                 for seq, (kind, face_id) in enumerate(rows, row.position + 1)
             ]
             connection.execute(changes.insert(), numbered)
-            connection.execute(galleries.update().where(mine).values(position=row.position + len(rows), token=token))
+            last = {"position": row.position + len(rows), "token": token, "faces": row.faces + noted.growth}
+            connection.execute(galleries.update().where(mine).values(last))
+
+    def _lacking(self) -> DatabaseDamagedError:
+        place = self.database.place
+        return DatabaseDamagedError(f"database {place} lacks templates of faces that it counts; restore it from a backup")
 
     def _look(self, connection: sa.Connection) -> None:
         row = connection.execute(sa.select(galleries).where(galleries.c.name == self.name)).one_or_none()
@@ -225,19 +232,24 @@ class Changes:
         The time of the transaction, UTC.
     rows : list of (str, int or None)
         Kind ("add", "remove", "person") and face of each change.
+    growth : int
+        Faces added less faces removed.
     """
 
     def __init__(self, at: datetime) -> None:
         self.at = at
         self.rows: list[tuple[str, int | None]] = []
+        self.growth = 0
 
     def added(self, face_ids: Sequence[int]) -> None:
         """Note faces that were stored."""
         self.rows += [("add", face_id) for face_id in face_ids]
+        self.growth += len(face_ids)
 
     def removed(self, face_ids: Sequence[int]) -> None:
         """Note faces that were removed."""
         self.rows += [("remove", face_id) for face_id in face_ids]
+        self.growth -= len(face_ids)
 
 
 def now() -> datetime:

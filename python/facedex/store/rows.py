@@ -205,13 +205,13 @@ def bytes_of(embedding: NDArray[np.float32], pin: PackPin) -> bytes:
     return embedding.astype(_FLOAT).tobytes()
 
 
-def checksum_of(face_id: int, pin: PackPin, vector: bytes) -> int:
-    """Compute the CRC-32 over a face's number, its pack and its vector: a flipped bit or a swapped row shows."""
-    return zlib.crc32(vector, zlib.crc32(f"{face_id} {pin.digest}".encode()))
+def checksum_of(face_id: int, person_row: int, pin: PackPin, vector: bytes) -> int:
+    """Compute the CRC-32 over a face's number, its person, its pack and its vector: a flipped bit or a swap shows."""
+    return zlib.crc32(vector, zlib.crc32(f"{face_id} {person_row} {pin.digest}".encode()))
 
 
 def vectors_of(rows: Sequence[Any], pin: PackPin) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
-    """Read templates from rows (face_id, vector, checksum).
+    """Read templates from rows (face_id, person_row, vector, checksum).
 
     Returns
     -------
@@ -224,10 +224,9 @@ def vectors_of(rows: Sequence[Any], pin: PackPin) -> tuple[NDArray[np.uint64], N
         When a vector is not what was stored.
     """
     keys = np.fromiter((row.face_id for row in rows), dtype=np.uint64, count=len(rows))
+    size = _FLOAT.itemsize * pin.dimension
     for row in rows:
-        if len(row.vector) != _FLOAT.itemsize * pin.dimension or row.checksum != checksum_of(
-            row.face_id, pin, row.vector
-        ):
+        if len(row.vector) != size or row.checksum != checksum_of(row.face_id, row.person_row, pin, row.vector):
             raise DatabaseDamagedError(
                 f"the stored template of face {row.face_id} is damaged; restore the database from a backup"
             )

@@ -190,7 +190,7 @@ class SqlStore:
                 values = {"person_row": number, "x1": x1, "y1": y1, "x2": x2, "y2": y2}
                 values |= {"det_score": face.det_score, "created_at": noted.at}
                 face_id: int = connection.execute(faces.insert().values(values).returning(faces.c.id)).scalar_one()
-                check = checksum_of(face_id, self.feed.pin, vector)
+                check = checksum_of(face_id, number, self.feed.pin, vector)
                 values = {"face_id": face_id, "pack_digest": self.feed.pin.digest, "vector": vector, "checksum": check}
                 connection.execute(templates.insert().values(values))
                 added.append(face_id)

@@ -4,7 +4,7 @@
 and ``token`` a random text drawn for its transaction. Position and token together name a history, so that an index
 made from another copy of the database is never taken for one made from this. ``changes`` is the feed itself, numbered
 without gaps within a gallery, because a writer holds its gallery's row while it writes. Numbers of people and faces are
-never used again. A template keeps the digest of the pack that made it and a checksum over its bytes.
+never used again. ``galleries.faces`` counts, so that a lost row shows. A template keeps the digest of the pack that made it and a checksum over its bytes.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ galleries = sa.Table(
     sa.Column("dimension", sa.Integer, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("token", sa.String(32), nullable=False),
+    sa.Column("faces", sa.BigInteger, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sqlite_autoincrement=True,
 )

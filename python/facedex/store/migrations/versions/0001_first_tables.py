@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("dimension", sa.Integer, nullable=False),
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("token", sa.String(32), nullable=False),
+        sa.Column("faces", sa.BigInteger, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_galleries"),
         sa.UniqueConstraint("name", name="uq_galleries_name"),

@@ -1,0 +1,76 @@
+# facedex: `make demo` shows it, `make test` proves it. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test test-rust test-python lint format bench accuracy wheel notebooks all clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.tools ## Check the tools of this machine, make the virtual environment
+
+$(VENV)/.tools: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) found: install Python 3.10 or newer, or name it: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$$($(PYTHON) --version) is too old: facedex needs Python 3.10 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo not found: install Rust 1.88 or newer from https://rustup.rs" >&2; exit 1; }
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || { echo "no C++ compiler found: install g++ (Debian: apt install g++) or clang" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+	@touch $@
+
+build: $(VENV)/.built ## Build the release extension and install the package, editable
+
+$(VENV)/.built: $(VENV)/.tools $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+demo: build ## Register, recognise, verify and delete the bundled people
+	$(BIN)/facedex demo
+
+$(VENV)/.test: $(VENV)/.built
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+test: test-rust test-python ## Pass all tests that this machine can run
+
+test-rust: build
+	ORT_DYLIB_PATH="$$($(BIN)/python -c 'from facedex.engine import runtime_library; print(runtime_library())')" cargo test --quiet
+
+test-python: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test ## Check format, lints, types and stubs
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- --deny warnings
+	cargo clippy --quiet --all-targets --features python -- --deny warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest facedex._core --ignore-missing-stub --allowlist tests/stubtest.txt
+
+format: $(VENV)/.test ## Format all sources
+	cargo fmt
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: build ## Measure speed and memory as ratios, side by side in one run
+	$(BIN)/python benches/run.py
+
+accuracy: build ## Measure error rates on the pairs of ../shared, or on LFW: make accuracy LFW=DIR
+	$(BIN)/python -m facedex.evaluate $(if $(LFW),--lfw $(LFW))
+
+wheel: $(VENV)/.tools ## Build the wheel into dist/ and print its size
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls -l dist/*.whl | awk '{ printf "%s %.1f MB\n", $$NF, $$5 / 1e6 }'
+
+notebooks: $(VENV)/.test ## Execute the notebooks
+	$(BIN)/python -m pytest tests/test_notebooks.py
+
+all: lint test ## What CI checks
+
+clean: ## Remove what was built
+	rm -rf $(VENV) target dist demo-output bench-output python/facedex/packs/data python/facedex/*.so

@@ -1,0 +1,38 @@
+"""Error rates on pictures of known people: `rates` counts, `protocol` reads the pairs, `measure` runs the engine.
+
+``python -m facedex.evaluate`` prints a report; ``make accuracy`` calls it.
+"""
+
+from .measure import Measurement, OperatingPoint, measure
+from .protocol import Protocol, read_lfw, read_subset
+from .rates import (
+    FoldAccuracy,
+    Rate,
+    all_pairs,
+    best_threshold,
+    fmr,
+    fnmr,
+    fold_accuracy,
+    impostor_statistics,
+    limits,
+    threshold_at_fmr,
+)
+
+__all__ = [
+    "FoldAccuracy",
+    "Measurement",
+    "OperatingPoint",
+    "Protocol",
+    "Rate",
+    "all_pairs",
+    "best_threshold",
+    "fmr",
+    "fnmr",
+    "fold_accuracy",
+    "impostor_statistics",
+    "limits",
+    "measure",
+    "read_lfw",
+    "read_subset",
+    "threshold_at_fmr",
+]

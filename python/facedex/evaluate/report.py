@@ -1,0 +1,163 @@
+"""Measurements → a table for people, a document for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from .measure import Measurement, OperatingPoint
+from .protocol import Protocol
+from .rates import Rate
+
+_PIPE_WIDTH = 200  # characters, where there is no terminal whose width counts
+_NAMED = 10  # failures that the table names
+
+NOTE = (
+    "In brackets: limits at 95 % (Wilson; the rule of three where no error was seen), as if the comparisons were "
+    "independent. Those that share a picture or a person are not, so that the truth may lie further off."
+)
+
+
+def document(protocol: Protocol, measured: Mapping[str, Measurement], pack: str) -> dict[str, Any]:
+    """Describe measurements for programs.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        What was measured on.
+    measured : mapping of str to Measurement
+        By the name of the variant.
+    pack : str
+        Name of the pack.
+
+    Returns
+    -------
+    dict
+        Rates as 0 to 1 with ``errors``, ``trials`` and ``limits_95``; thresholds as cosines, inclusive.
+    """
+    return {
+        "protocol": protocol.name,
+        "pack": pack,
+        "pairs": {"mated": int(protocol.same.sum()), "impostor": int((~protocol.same).sum())},
+        "variants": {name: _described(measurement) for name, measurement in measured.items()},
+    }
+
+
+def _described(measurement: Measurement) -> dict[str, Any]:
+    accuracy = measurement.accuracy
+    return {
+        "pictures": measurement.pictures,
+        "people": measurement.people,
+        "failures_to_enrol": [
+            {"picture": f"{path.parent.name}/{path.name}", "reason": why} for path, why in measurement.failures
+        ],
+        "accuracy": {
+            "mean": accuracy.mean,
+            "standard_error": accuracy.standard_error,
+            "folds": list(accuracy.folds),
+            "thresholds": list(accuracy.thresholds),
+        },
+        "protocol_pairs": [
+            {"far": point.wanted, "tar": 1 - point.fnmr.value, **_point(point)} for point in measurement.pairs
+        ],
+        "all_pairs": [_point(point) for point in measurement.crossed],
+        "impostor_mean": measurement.impostor_mean,
+        "impostor_std": measurement.impostor_std,
+        "impostor_pairs": measurement.impostor_pairs,
+        "seconds": measurement.seconds,
+        "ms_per_picture": 1e3 * measurement.seconds / measurement.pictures,
+        "threads": measurement.threads,
+    }
+
+
+def _point(point: OperatingPoint) -> dict[str, Any]:
+    return {
+        "wanted_fmr": point.wanted,
+        "threshold": point.threshold,
+        "fmr": _rate(point.fmr),
+        "fnmr": _rate(point.fnmr),
+    }
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return {"rate": rate.value, "errors": rate.errors, "trials": rate.trials, "limits_95": list(rate.limits)}
+
+
+def show(console: Console, protocol: Protocol, measured: Mapping[str, Measurement], pack: str) -> None:
+    """Print a table with a column for each variant.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to.
+    protocol, measured, pack
+        As for `document`.
+    """
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"{pack}: {protocol.name}", title_justify="left")
+    table.add_column("")
+    for name in measured:
+        table.add_column(name)
+    columns = [dict(_cells(measurement)) for measurement in measured.values()]
+    for row in columns[0]:
+        table.add_row(row, *(column[row] for column in columns))
+    console.print(table)
+    for name, measurement in measured.items():
+        for path, why in measurement.failures[:_NAMED]:
+            console.print(f"{name}, not enrolled: {path.parent.name}/{path.name}: {why}")
+        if len(measurement.failures) > _NAMED:
+            console.print(f"{name}, not enrolled: {len(measurement.failures) - _NAMED} more")
+    console.print(NOTE)
+
+
+def console() -> Console:
+    """Open the console on standard output; into a file or pipe a row is one line."""
+    terminal = Console(highlight=False, markup=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, markup=False, width=_PIPE_WIDTH)
+
+
+def _cells(measurement: Measurement) -> list[tuple[str, str]]:
+    accuracy = measurement.accuracy
+    thresholds = f"{min(accuracy.thresholds):.3f} to {max(accuracy.thresholds):.3f}"
+    cells = [
+        ("people, pictures", f"{measurement.people:,}, {measurement.pictures:,}"),
+        ("failures to enrol", _shown(Rate(len(measurement.failures), measurement.pictures))),
+        (
+            f"accuracy, {len(accuracy.folds)} folds",
+            f"{accuracy.mean:.2%} ± {accuracy.standard_error:.2%} of {accuracy.right.trials:,} pairs",
+        ),
+        ("  at thresholds from the other folds", thresholds),
+    ]
+    for point in measurement.pairs:
+        reached = Rate(point.fnmr.trials - point.fnmr.errors, point.fnmr.trials)
+        cells.append((f"TAR at FAR {point.wanted:.0e}, protocol's pairs", _shown(reached)))
+    for point in measurement.crossed:
+        cells.append((f"FNMR at FMR {point.wanted:.0e}, all pairs", _shown(point.fnmr)))
+        seen = f"{point.fmr.errors:,} of {point.fmr.trials:,} impostor pairs match"
+        cells.append((f"  threshold for FMR {point.wanted:.0e}", f"cosine {raised(point.threshold, 4):.4f}, {seen}"))
+    spread = f"{measurement.impostor_mean:.4f} ± {measurement.impostor_std:.4f}"
+    cells.append(("cosine of different people", f"{spread}, {measurement.impostor_pairs:,} pairs"))
+    milliseconds = 1e3 * measurement.seconds / measurement.pictures
+    cells.append(("time a picture", f"{milliseconds:.1f} ms by the clock, {measurement.threads} threads"))
+    return cells
+
+
+def _shown(rate: Rate) -> str:
+    low, high = rate.limits
+    return f"{rate.value:.2%} ({low:.2%} to {high:.2%}), {rate.errors:,} of {rate.trials:,}"
+
+
+def raised(threshold: float, digits: int) -> float:
+    """Round a threshold up, so that its false match rate is kept.
+
+    Examples
+    --------
+    >>> raised(0.92512, 3), raised(0.925, 3)
+    (0.926, 0.925)
+    """
+    step = 10**digits
+    return float(math.ceil(round(threshold * step, 6)) / step)

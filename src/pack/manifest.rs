@@ -1,0 +1,131 @@
+//! A whole manifest: [`Pack`], read and checked, and the digest of what its embeddings are.
+
+use super::{DetectorSpec, EmbedderSpec, FileSpec, LandmarksSpec, NetworkSpec, RecognitionSpec, Refusal};
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// The manifest format that this version reads.
+const FORMAT: u32 = 1;
+/// Raised when the core changes how it turns pictures into embeddings, so that old templates are not compared with new.
+const PIPELINE: u32 = 1;
+
+/// A pack: networks that belong together, and what their similarities mean.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pack {
+    /// Version of the manifest's grammar; 1.
+    pub format: u32,
+    /// Name by which it is opened.
+    pub name: String,
+    /// One sentence for a list.
+    pub summary: String,
+    /// The files of the pack.
+    #[serde(rename = "file")]
+    pub files: Vec<FileSpec>,
+    /// Pictures → boxes.
+    pub detector: Option<DetectorSpec>,
+    /// Boxes → five points, where the detector's own are missing or coarse.
+    pub landmarks: Option<LandmarksSpec>,
+    /// Crops → embeddings.
+    pub embedder: Option<EmbedderSpec>,
+    /// What similarities of these embeddings mean.
+    pub recognition: Option<RecognitionSpec>,
+}
+
+impl Pack {
+    /// Read and check the manifest in a file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::Manifest { path: path.to_path_buf(), reason: error.to_string() })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parse and check a manifest; `path` is named in errors.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let manifest = |reason: String| Error::Manifest { path: path.to_path_buf(), reason };
+        let pack: Self = toml::from_str(text).map_err(|error| manifest(error.to_string().trim_end().to_string()))?;
+        pack.check().map_err(manifest)?;
+        Ok(pack)
+    }
+
+    /// The declaration of a file.
+    pub fn file(&self, name: &str) -> Option<&FileSpec> {
+        self.files.iter().find(|file| file.name == name)
+    }
+
+    /// All networks that the roles name.
+    pub fn networks(&self) -> Vec<&NetworkSpec> {
+        let mut networks = self.detector.as_ref().map_or_else(Vec::new, DetectorSpec::networks);
+        networks.extend(self.landmarks.iter().map(LandmarksSpec::network));
+        networks.extend(self.embedder.iter().map(|embedder| &embedder.network));
+        networks
+    }
+
+    /// Identifies what an embedding of this pack is: SHA-256, hexadecimal, over everything that shapes its values and
+    /// nothing else. Two packs with one digest make comparable embeddings.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut line = |text: String| {
+            hash.update(text.as_bytes());
+            hash.update(b"\n");
+        };
+        line(format!("facedex pipeline {PIPELINE}"));
+        for network in self.networks() {
+            let digest = self.file(&network.file).map_or("", |file| file.sha256.as_str());
+            let input = &network.input;
+            line(format!("{digest} {:?} {:?} {:?}", input.colour, input.mean, input.std));
+            line(format!("{:?} {:?} {:?}", input.width, input.height, network.outputs));
+        }
+        if let Some(embedder) = &self.embedder {
+            line(format!("{:?} {} {}", embedder.template, embedder.dimension, embedder.mirror));
+        }
+        hex(&hash.finalize())
+    }
+
+    /// Whether every file may be used commercially.
+    pub fn commercial(&self) -> bool {
+        self.files.iter().all(|file| file.commercial)
+    }
+
+    /// The licences of its files, each once.
+    pub fn licences(&self) -> Vec<&str> {
+        let mut licences: Vec<&str> = self.files.iter().map(|file| file.licence.as_str()).collect();
+        licences.sort_unstable();
+        licences.dedup();
+        licences
+    }
+
+    fn check(&self) -> Refusal {
+        if self.format != FORMAT {
+            return Err(format!("format is {}, this version reads {FORMAT}", self.format));
+        }
+        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
+            return Err(format!("name {:?} may have letters, digits, '_', '-' and '.' only", self.name));
+        }
+        for (i, file) in self.files.iter().enumerate() {
+            file.check()?;
+            if self.files.iter().take(i).any(|other| other.name == file.name) {
+                return Err(format!("file {:?} is declared twice", file.name));
+            }
+        }
+        if let Some(network) = self.networks().into_iter().find(|network| self.file(&network.file).is_none()) {
+            return Err(format!("a role names file {:?}, which no [[file]] declares", network.file));
+        }
+        self.detector.as_ref().map_or(Ok(()), DetectorSpec::check)?;
+        self.landmarks.as_ref().map_or(Ok(()), LandmarksSpec::check)?;
+        self.embedder.as_ref().map_or(Ok(()), EmbedderSpec::check)?;
+        self.recognition.as_ref().map_or(Ok(()), RecognitionSpec::check)
+    }
+}
+
+/// Lower-case hexadecimal digits of bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+        text
+    })
+}

@@ -1,0 +1,345 @@
+"""The command line as a program sees it: exit codes, one JSON document, one line for an error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import facedex
+from facedex import people
+from facedex.cli import app
+
+runner = CliRunner()
+
+COMMANDS = ("demo", "register", "recognize", "verify", "compare", "detect", "people", "delete", "packs")
+AYU, BUDI, EKO = (str(people.PROBES[name][0]) for name in ("ayu", "budi", "eko"))
+GROUP = str(people.GROUP)
+
+
+def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    return runner.invoke(app, [str(argument) for argument in arguments], env={"FACEDEX_DB": ""} | (env or {}))
+
+
+def answer(*arguments: object, code: int = 0) -> Any:
+    """The JSON document of a command: it alone is printed."""
+    result = run(*arguments, "--json")
+    assert result.exit_code == code, result.output
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+def error_line(*arguments: object, code: int = 3) -> str:
+    """The one line of an error."""
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery with Ayu and Budi, for reading only."""
+    db = tmp_path_factory.mktemp("cli") / "people.db"
+    assert run("register", "ayu", *people.PICTURES["ayu"], "--name", "Ayu", "--db", db).exit_code == 0
+    budi = run("register", "budi", *people.PICTURES["budi"], "--email", "budi@example.org", "--db", db)
+    assert budi.exit_code == 0
+    return db
+
+
+@pytest.fixture
+def db(registered: Path, tmp_path: Path) -> Path:
+    """A copy of that gallery, to be changed."""
+    return Path(shutil.copy(registered, tmp_path / "people.db"))
+
+
+# Help and usage.
+
+
+def test_help_names_every_command_and_exit_code() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert f" {command} " in result.stdout
+    text = " ".join(result.stdout.split())
+    for meaning in ("0 done", "1 the answer is no", "2 wrong usage", "3 facedex could not do it"):
+        assert meaning in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    result = run(command, "-h")
+    assert result.exit_code == 0
+    assert "--json" in result.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from facedex.cli import app\n"
+        "for arguments in (['--help'], ['recognize', '--help'], ['packs', 'info', '--help']):\n"
+        "    try:\n        app(arguments)\n    except SystemExit:\n        pass\n"
+        "heavy = {'numpy', 'PIL', 'sqlalchemy', 'alembic', 'onnxruntime', 'facedex._core'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_runs_as_a_module_and_tells_its_version() -> None:
+    command = [sys.executable, "-m", "facedex", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"facedex {facedex.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "ayu"],
+        ["recognize"],
+        ["recognise", "a.jpg"],
+        ["verify", "ayu", "a.jpg", "--threshold", "1.5"],
+        ["detect", "a.jpg", "--min-face", "0"],
+        ["register", "ayu", "a.jpg", "--faces", "all"],
+        ["delete"],
+        ["delete", "ayu", "--face", "1"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+# Registering, listing, deleting.
+
+
+def test_register_tells_what_was_stored(tmp_path: Path) -> None:
+    db = tmp_path / "people.db"
+    content = answer("register", "eko", *people.PICTURES["eko"], "--db", db)
+    assert content["person_id"] == "eko"
+    assert [face["source"] for face in content["faces"]] == [0, 1, 2]
+    assert content["rejected"] == []
+    assert answer("people", "--db", db)["people"][0]["faces"][0]["face_id"] == content["faces"][0]["face_id"]
+
+
+def test_a_refused_picture_does_not_stop_a_registration(tmp_path: Path) -> None:
+    pictures = [people.PICTURES["eko"][0], GROUP, "missing.jpg"]
+    result = run("register", "eko", *pictures, "--db", tmp_path / "people.db")
+    assert result.exit_code == 0
+    assert result.stdout == "registered 'eko' with 1 face\n"
+    several, missing = result.stderr.splitlines()
+    assert several.startswith("error [several_faces]: ")
+    assert missing.startswith("error [image_read]: missing.jpg: ")
+
+
+def test_a_registration_without_a_good_picture_fails(tmp_path: Path) -> None:
+    error = answer("register", "eko", GROUP, "missing.jpg", "--db", tmp_path / "people.db", code=3)["error"]
+    assert error["code"] == "registration"
+    assert [rejected["error"]["code"] for rejected in error["rejected"]] == ["several_faces", "image_read"]
+    assert len(error["rejected"][0]["error"]["bboxes"]) == 5
+
+
+def test_the_largest_face_is_taken_where_asked(tmp_path: Path) -> None:
+    content = answer("register", "eko", GROUP, "--faces", "largest", "--db", tmp_path / "people.db")
+    assert len(content["faces"]) == 1
+
+
+def test_an_id_that_is_taken(db: Path) -> None:
+    picture = people.PICTURES["ayu"][0]
+    assert "[duplicate_person]" in error_line("register", "ayu", picture, "--db", db)
+    assert run("register", "ayu", picture, "--on-existing", "add", "--db", db).exit_code == 0
+    assert len(answer("people", "ayu", "--db", db)["people"][0]["faces"]) == 4
+    assert run("register", "ayu", picture, "--on-existing", "replace", "--db", db).exit_code == 0
+    assert len(answer("people", "ayu", "--db", db)["people"][0]["faces"]) == 1
+
+
+def test_people_are_listed(registered: Path) -> None:
+    listed = answer("people", "--db", registered)["people"]
+    assert [(person["person_id"], person["name"], person["email"], len(person["faces"])) for person in listed] == [
+        ("ayu", "Ayu", None, 3),
+        ("budi", None, "budi@example.org", 3),
+    ]
+    text = run("people", "--db", registered).stdout
+    assert "2 people registered" in text
+    assert "budi@example.org" in text
+    assert "Ayu" in run("people", "ayu", "--db", registered).stdout
+    assert "[unknown_person]" in error_line("people", "nobody", "--db", registered)
+
+
+def test_who_is_deleted_is_unknown_afterwards(db: Path) -> None:
+    assert answer("recognize", AYU, "--db", db)["pictures"][0]["faces"][0]["person_id"] == "ayu"
+    deletion = answer("delete", "ayu", "--db", db)
+    assert (deletion["person_id"], deletion["person_removed"], deletion["templates"]) == ("ayu", True, 3)
+    assert answer("recognize", AYU, "--db", db)["pictures"][0]["faces"][0]["person_id"] is None
+    assert "[unknown_person]" in error_line("verify", "ayu", AYU, "--db", db)
+    assert "[unknown_person]" in error_line("delete", "ayu", "--db", db)
+
+
+def test_one_face_is_deleted(db: Path) -> None:
+    face_id = answer("people", "budi", "--db", db)["people"][0]["faces"][1]["face_id"]
+    assert answer("delete", "--face", face_id, "--db", db)["faces"] == [face_id]
+    remaining = [face["face_id"] for face in answer("people", "budi", "--db", db)["people"][0]["faces"]]
+    assert len(remaining) == 2
+    assert face_id not in remaining
+    assert "[unknown_face]" in error_line("delete", "--face", face_id, "--db", db)
+
+
+# Looking at pictures.
+
+
+def test_recognize_tells_who_is_there(registered: Path) -> None:
+    (picture,) = answer("recognize", GROUP, "-k", 2, "--db", registered)["pictures"]
+    assert picture["picture"] == GROUP
+    assert picture["image_size"] == {"width": 1280, "height": 720}
+    left_to_right = sorted(picture["faces"], key=lambda face: face["bbox"][0])
+    assert [face["person_id"] for face in left_to_right] == [None, None, "ayu", "budi", None]
+    for face in left_to_right:
+        assert (face["person_id"] is not None) == (face["similarity"] >= face["threshold"])
+        closest, second = (candidate["similarity"] for candidate in face["candidates"])
+        assert closest == face["similarity"]
+        assert closest - second == pytest.approx(face["margin"])
+    text = run("recognize", GROUP, "--db", registered).stdout
+    assert text.count("unknown") == 3
+    assert "Ayu" in text
+
+
+def test_one_bad_picture_does_not_stop_the_others(registered: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(people.GROUP.read_bytes()[:5000])
+    first, second, third = answer("recognize", AYU, broken, BUDI, "--db", registered, code=3)["pictures"]
+    assert (first["faces"][0]["person_id"], third["faces"][0]["person_id"]) == ("ayu", "budi")
+    assert second["error"]["code"] == "image_truncated"
+    result = run("recognize", AYU, broken, "--db", registered)
+    assert result.exit_code == 3
+    assert "ayu" in result.stdout
+    assert result.stderr.startswith(f"error [image_truncated]: {broken}: ")
+
+
+def test_the_threshold_decides(registered: Path) -> None:
+    def known(threshold: float) -> bool:
+        (picture,) = answer("recognize", EKO, "--threshold", threshold, "--db", registered)["pictures"]
+        return picture["faces"][0]["person_id"] is not None
+
+    assert known(0.1)
+    assert not known(0.99)
+
+
+def test_verify_answers_yes_and_no(registered: Path) -> None:
+    yes = answer("verify", "ayu", AYU, "--db", registered)
+    no = answer("verify", "ayu", EKO, "--db", registered, code=1)
+    assert (yes["match"], no["match"]) == (True, False)
+    assert yes["similarity"] >= yes["threshold"] > no["similarity"]
+    assert run("verify", "ayu", AYU, "--db", registered).stdout.startswith("match: similarity 0.")
+    assert run("verify", "ayu", EKO, "--db", registered).stdout.startswith("no match: similarity 0.")
+    assert "[several_faces]" in error_line("verify", "ayu", GROUP, "--db", registered)
+
+
+def test_compare_answers_yes_and_no() -> None:
+    first, second = people.PROBES["gita"]
+    assert answer("compare", first, second)["match"] is True
+    assert answer("compare", first, EKO, code=1)["match"] is False
+    assert answer("compare", first, EKO, "--threshold", -1)["match"] is True
+
+
+def test_detect_finds_faces_without_a_gallery(tmp_path: Path) -> None:
+    first, second = answer("detect", GROUP, AYU)["pictures"]
+    assert (len(first["faces"]), len(second["faces"])) == (5, 1)
+    face = second["faces"][0]
+    assert len(face["landmarks"]) == 5
+    x1, y1, x2, y2 = face["bbox"]
+    assert all(x1 < x < x2 and y1 < y < y2 for x, y in face["landmarks"])
+    assert "no face" in run("detect", _plain(tmp_path)).stdout
+
+
+def test_pictures_with_boxes_are_written(registered: Path, tmp_path: Path) -> None:
+    other = tmp_path / "ayu-1.jpg"
+    shutil.copy(BUDI, other)
+    content = answer("recognize", AYU, other, "--out", tmp_path / "out", "--db", registered)
+    written = [picture["annotated"] for picture in content["pictures"]]
+    assert written == [str(tmp_path / "out" / name) for name in ("ayu-1.png", "ayu-1-2.png")]
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in written)
+    assert run("detect", AYU, "--out", other).exit_code == 2
+
+
+# What is never printed, and where the gallery is.
+
+
+def test_no_embedding_is_ever_printed(registered: Path) -> None:
+    def longest(value: Any) -> int:
+        if isinstance(value, dict):
+            return max((longest(item) for item in value.values()), default=0)
+        if isinstance(value, list):
+            return max([len(value), *(longest(item) for item in value)])
+        return 0
+
+    for arguments in (["recognize", GROUP, "--db", registered], ["detect", GROUP], ["people", "--db", registered]):
+        content = answer(*arguments)
+        assert longest(content) <= 5
+        assert "embedding" not in json.dumps(content)
+
+
+def test_a_mistyped_path_makes_no_gallery(tmp_path: Path) -> None:
+    for arguments in (["recognize", AYU], ["verify", "ayu", AYU], ["people"], ["delete", "ayu"]):
+        line = error_line(*arguments, "--db", tmp_path / "mistyped.db")
+        assert line.startswith("error [database_unavailable]: there is no database at ")
+        assert "mistyped.db" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_gallery_can_be_named_in_the_environment(registered: Path) -> None:
+    result = run("people", env={"FACEDEX_DB": str(registered)})
+    assert result.exit_code == 0
+    assert "2 people registered" in result.stdout
+
+
+def test_the_gallery_is_people_db_in_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("register", "ayu", AYU).exit_code == 0
+    assert (tmp_path / "people.db").is_file()
+    assert "1 person registered" in run("people").stdout
+
+
+def test_an_error_is_one_line_that_a_terminal_does_not_obey(tmp_path: Path) -> None:
+    line = error_line("register", "a\x1b[2J\nb", "missing\x1b[31m.jpg", "--db", tmp_path / "people.db")
+    assert line.startswith("error [image_read]: ")
+    assert line.isprintable()
+    register = run("register", "a\x1b[2J", AYU, "--name", "[red]x[/red]", "--db", tmp_path / "people.db")
+    assert register.exit_code == 0
+    text = run("people", "--db", tmp_path / "people.db").stdout
+    assert "a\\x1b[2J" in text
+    assert "[red]x[/red]" in text
+    assert "\x1b" not in text
+
+
+# Packs.
+
+
+def test_packs_are_listed_and_described() -> None:
+    (classic,) = [pack for pack in answer("packs")["packs"] if pack["name"] == "classic"]
+    assert classic == answer("packs", "info", "classic") == answer("packs", "list")["packs"][0]
+    assert classic["ready"] is True
+    assert classic["commercial"] is True
+    assert len(classic["digest"]) == 64
+    assert "classic" in run("packs").stdout
+    text = run("packs", "info", "classic").stdout
+    assert classic["digest"] in text
+    assert "pnet.onnx" in text
+    assert "[pack_not_found]" in error_line("packs", "info", "no-such-pack")
+    assert "[pack_not_found]" in error_line("detect", AYU, "--pack", "no-such-pack")
+
+
+def _plain(folder: Path) -> Path:
+    from PIL import Image
+
+    path = folder / "plain.png"
+    Image.new("RGB", (200, 200), (128, 128, 128)).save(path)
+    return path

@@ -1,0 +1,660 @@
+"""Faults, tried: killed processes, locked, full, read-only, damaged and newer databases, damaged and foreign snapshots."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facedex import people
+from facedex.errors import (
+    ArgumentError,
+    DatabaseDamagedError,
+    DatabaseLockedError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    DatabaseVersionError,
+    FacedexError,
+    StorageFullError,
+    StoreError,
+)
+from facedex.search import LocalSearch
+from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
+
+WORKER = Path(__file__).parent / "faults" / "worker.py"
+PIN = PackPin("synthetic", "ab" * 32, 32)
+ROUNDS = 30
+"""Kills in one run of the test; enough to hit every kind of change and the snapshot."""
+
+
+def unit(number: int) -> NDArray[np.float32]:
+    vector = np.random.default_rng(number).normal(size=PIN.dimension)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def face(number: int) -> NewFace:
+    return NewFace((0.0, 0.0, 1.0, 1.0), 1.0, unit(number))
+
+
+class Opened:
+    """A store and its search, as a gallery holds them."""
+
+    def __init__(self, path: Path | str, name: str = "default") -> None:
+        self.database = Database(path)
+        self.feed = Feed(self.database, name)
+        self.feed.bind(PIN)
+        self.store = SqlStore(self.feed)
+        self.search = LocalSearch(
+            self.feed, dimension=PIN.dimension, pack=PIN.digest, database=self.database.path, gallery=name, method="exact"
+        )
+
+    def finds(self, number: int) -> str | None:
+        """Whose the vector of that number is; None when nobody has it."""
+        self.search.sync()
+        if len(self.search) == 0:
+            return None
+        keys, similarities = self.search.search(unit(number)[None], 1)
+        if similarities[0, 0] < 0.999:
+            return None
+        return str(self.store.owners([int(keys[0, 0])])[int(keys[0, 0])].person_id)
+
+    def close(self) -> None:
+        self.search.save()
+        self.database.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "people.db"
+
+
+def snapshots(path: Path) -> list[Path]:
+    return sorted(file for file in path.parent.iterdir() if ".index" in file.name)
+
+
+# Killed.
+
+
+class Nursery:
+    """The worker's nursery, and what its children told."""
+
+    def __init__(self, *arguments: str) -> None:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        self._process = subprocess.Popen(
+            [sys.executable, str(WORKER), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env=environment,
+        )
+
+    def kill_one(self, path: Path, seed: int, after_s: float) -> list[list[str]]:
+        """Let a child work, kill it some time after its first words, and return the words of all its lines."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{path} {seed}\n")
+        first = self._process.stdout.readline().split()
+        assert first[0] == "pid"
+        time.sleep(after_s)
+        os.kill(int(first[1]), signal.SIGKILL)
+        lines = []
+        while (line := self._process.stdout.readline().strip()) != "end":
+            assert line, "the nursery died"
+            lines.append(line.split())
+        return lines
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(timeout=30) == 0
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+class Model:
+    """What must be stored: person → faces as (face id, number of the vector)."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, list[tuple[int, int]]] = {}
+        self.asked: list[str] | None = None
+
+    def take(self, lines: list[list[str]]) -> None:
+        self.asked = None
+        for kind, verb, *words in lines:
+            if kind == "ask":
+                self.asked = [verb, *words]
+                continue
+            assert self.asked is not None
+            self._apply(self.asked, [int(word) for word in words[1:]] if verb in ("register", "replace") else [])
+            self.asked = None
+
+    def _apply(self, asked: list[str], face_ids: list[int]) -> None:
+        verb, subject, *numbers = asked
+        if verb == "delete":
+            del self.people[subject]
+        elif verb == "delete_face":
+            for person, faces in self.people.items():
+                self.people[person] = [face for face in faces if face[0] != int(subject)]
+        else:
+            self.people[subject] = list(zip(face_ids, map(int, numbers), strict=True))
+
+    def settle(self, stored: dict[str, list[int]]) -> None:
+        """The last change was asked for and not acknowledged: it happened as a whole or not at all."""
+        before = {person: [face_id for face_id, _ in faces] for person, faces in self.people.items()}
+        if self.asked is not None and stored != before:
+            verb, subject = self.asked[:2]
+            self._apply(self.asked, stored[subject] if verb in ("register", "replace") else [])
+        after = {person: [face_id for face_id, _ in faces] for person, faces in self.people.items()}
+        assert stored == after, f"a third state after {self.asked}"
+
+
+def test_what_was_acknowledged_is_there_after_kill_and_what_was_deleted_is_gone(path: Path) -> None:
+    nursery = Nursery()
+    chance = random.Random(20)
+    model = Model()
+    acknowledged = 0
+    gone: set[int] = set()
+    try:
+        for seed in range(1, ROUNDS + 1):
+            before = {number for faces in model.people.values() for _, number in faces}
+            lines = nursery.kill_one(path, seed, chance.uniform(0.0, 0.12))
+            acknowledged += sum(line[0] == "ack" for line in lines)
+            model.take(lines)
+            opened = Opened(path)
+            model.settle(
+                {str(person.person_id): [face.face_id for face in person.faces] for person in opened.store.people()}
+            )
+            alive = {number: person for person, faces in model.people.items() for _, number in faces}
+            gone |= {int(number) for line in lines if line[1] in ("register", "replace") and line[0] == "ask" for number in line[3:]}
+            gone = (gone | before) - alive.keys()
+            assert {number: opened.finds(number) for number in alive} == alive
+            assert len(opened.search) == len(alive)
+            assert not any(opened.finds(number) for number in gone)
+            opened.close()
+    finally:
+        nursery.close()
+    assert acknowledged > 3 * ROUNDS  # the children did work
+
+
+def test_a_gallery_survives_kill(path: Path) -> None:
+    nursery = Nursery("gallery")
+    model = Model()
+    try:
+        for seed, after_s in ((1, 1.5), (2, 1.0), (3, 1.2)):
+            model.take(nursery.kill_one(path, seed, after_s))
+            if not path.exists():
+                continue
+            database = Database(path)
+            feed = Feed(database, "default")
+            model.settle(
+                {str(person.person_id): [face.face_id for face in person.faces] for person in SqlStore(feed).people()}
+                if feed.stored_pack
+                else {}
+            )
+            database.close()
+    finally:
+        nursery.close()
+    assert model.people
+
+
+# The place.
+
+
+def test_an_empty_file_becomes_a_gallery(path: Path) -> None:
+    path.touch()
+    opened = Opened(path)
+    opened.store.register("ayu", [face(1)])
+    assert opened.finds(1) == "ayu"
+    opened.close()
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="is a folder; give the path of a file"):
+        Database(tmp_path)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="does not exist; create it"):
+        Database(tmp_path / "no" / "people.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [people.GROUP.read_bytes(), b"not a database", b"SQLite format 3\0" + b"\0" * 200])
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(DatabaseDamagedError):
+        Database(path)
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE bookmarks (url TEXT)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(DatabaseDamagedError, match="not a database of facedex: it has the tables bookmarks"):
+        Database(path)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_database_is_refused(path: Path) -> None:
+    Database(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE facedex_version SET version_num = '0099'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(DatabaseVersionError, match=r"version '0099', this facedex knows up to '0001'; open it with a newer"):
+        Database(path)
+
+
+@pytest.mark.parametrize(
+    "location", ["", "postgresql://host/db", "sqlite://", "sqlite:///:memory:", "://", "sqlite:///x.db?timeout=soon"]
+)
+def test_a_location_that_is_no_file_is_refused(location: str) -> None:
+    with pytest.raises(ArgumentError, match="location must be a path or a URL"):
+        Database(location)
+
+
+def test_a_password_in_a_refused_location_is_not_shown() -> None:
+    with pytest.raises(ArgumentError) as refused:
+        Database("postgresql://me:secret@host/db")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_path_may_hold_any_characters(tmp_path: Path) -> None:
+    path = tmp_path / "100% of Å? #1.db"
+    opened = Opened(path, "a/b [x].*")
+    opened.store.register("ayu", [face(1)])
+    opened.close()
+    assert path.exists()
+    assert len(snapshots(path)) == 1
+    opened = Opened(path, "a/b [x].*")
+    assert opened.finds(1) == "ayu"
+    opened.close()
+
+
+# Locked, full, read-only.
+
+
+@contextlib.contextmanager
+def held(path: Path, how: str) -> Iterator[None]:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA locking_mode=NORMAL")
+    connection.execute(how)
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+def test_a_locked_database_is_told_after_the_time_in_the_url_and_still_read(path: Path) -> None:
+    opened = Opened(f"sqlite:///{path}?timeout=0.2")
+    opened.store.register("ayu", [face(1)])
+    with held(path, "BEGIN IMMEDIATE"):
+        started = time.monotonic()
+        with pytest.raises(DatabaseLockedError, match="held by another program"):
+            opened.store.register("budi", [face(2)])
+        assert 0.15 < time.monotonic() - started < 3
+        with pytest.raises(DatabaseLockedError):
+            opened.store.delete("ayu")
+        assert opened.finds(1) == "ayu"
+    opened.store.register("budi", [face(2)])
+    assert opened.store.counts() == (2, 2)
+    opened.close()
+
+
+def test_a_database_that_another_program_has_for_itself_cannot_be_opened(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DatabaseLockedError):
+        Database(f"sqlite:///{path}?timeout=0.1")
+    connection.close()
+    Database(path).close()
+
+
+FULL_DISK = """
+import os, sys
+from facedex.errors import FacedexError
+sys.path.insert(0, sys.argv[1])
+from test_faults import Opened, face
+opened = Opened(sys.argv[2])
+ballast = sys.argv[2] + ".ballast"
+open(ballast, "wb").write(bytes(300_000))
+number = 0
+try:
+    while number < 2000:
+        opened.store.register(number, [face(number) for _ in range(20)])
+        number += 1
+except FacedexError as error:
+    print(type(error).__name__, "nothing of this change was stored" in str(error))
+people = opened.store.people()
+print(len(people) == number and all(len(person.faces) == 20 for person in people))
+os.unlink(ballast)
+opened.store.delete(0)
+print(opened.finds(0))
+print(opened.finds(1))
+"""
+
+
+def test_a_full_disk_is_told_and_the_gallery_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "full.py"
+    script.write_text(FULL_DISK)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=2m tmpfs '{disk}'"
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    run = f"{mount} && exec '{sys.executable}' '{script}' '{Path(__file__).parent}' '{disk / 'people.db'}'"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    child = subprocess.run(["unshare", "-rm", "sh", "-c", run], capture_output=True, text=True, timeout=60, env=environment)
+    assert child.stdout.split("\n") == ["StorageFullError True", "True", "None", "1", ""], child.stderr
+
+
+def test_a_database_that_may_not_grow_is_told(path: Path) -> None:
+    opened = Opened(path)
+    opened.store.register("ayu", [face(1)])
+    with opened.database.single() as connection:  # the pool lends this connection to the next call
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}").all()
+    with pytest.raises(StorageFullError, match="no space is left"):
+        opened.store.register("budi", [face(number) for number in range(200)])
+    assert opened.store.counts() == (1, 1)
+    assert opened.finds(1) == "ayu"
+    opened.close()
+
+
+READ_ONLY = """
+import os, sys
+from facedex.errors import FacedexError
+sys.path.insert(0, sys.argv[1])
+from test_faults import Opened, face
+import alembic.command
+Opened(sys.argv[2]).close()  # everything is loaded now
+if os.getuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+def tried(act):
+    try:
+        return act()
+    except FacedexError as error:
+        return type(error).__name__
+for place in sys.argv[3:]:
+    opened = tried(lambda: Opened(place))
+    print(opened if isinstance(opened, str) else opened.finds(1))
+    if not isinstance(opened, str):
+        print(tried(lambda: opened.store.register("budi", [face(2)])))
+        print(tried(lambda: opened.store.delete("ayu")))
+        print(opened.finds(1))
+        opened.close()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file permissions of POSIX")
+def test_a_read_only_file_is_read_and_not_written_and_a_read_only_folder_is_told() -> None:
+    folder = Path(tempfile.mkdtemp())  # not below tmp_path, which another user may not enter
+    try:
+        folder.chmod(0o777)
+        for name in ("file", "folder", "warm"):
+            (folder / name).mkdir()
+            (folder / name).chmod(0o777)
+        for name in ("file", "folder"):
+            opened = Opened(folder / name / "people.db")
+            opened.store.register("ayu", [face(1)])
+            opened.close()
+            (folder / name / "people.db").chmod(0o444)
+        (folder / "folder").chmod(0o555)
+        script = folder / "read_only.py"
+        script.write_text(READ_ONLY)
+        places = [str(folder / name / "people.db") for name in ("warm", "file", "folder")]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        child = subprocess.run(
+            [sys.executable, str(script), str(Path(__file__).parent), *places],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment,
+        )
+        read_only = DatabaseReadOnlyError.__name__
+        assert child.stdout.split("\n")[:-1] == ["ayu", read_only, read_only, "ayu", read_only], child.stderr
+    finally:
+        (folder / "folder").chmod(0o777)
+        shutil.rmtree(folder)
+
+
+# Damaged.
+
+
+def test_flipped_bytes_in_the_database_are_told_or_harmless(path: Path) -> None:
+    opened = Opened(path)
+    for number in range(40):
+        opened.store.register(number, [face(number)])
+    opened.database.wipe_log()
+    opened.database.close()
+    whole = path.read_bytes()
+    chance = random.Random(3)
+    told = 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(chance.choice((1, 8, 64))):
+            damaged[chance.randrange(100, len(damaged))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        for leftover in path.parent.glob("people.db-*"):
+            leftover.unlink()
+        try:
+            opened = Opened(path)
+            try:
+                for number in range(40):
+                    keys, similarities = opened.search.search(unit(number)[None], 1)
+                    assert similarities[0, 0] > 0.999
+                    assert int(keys[0, 0]) == number + 1
+            finally:
+                opened.database.close()
+        except FacedexError as error:
+            assert isinstance(error, StoreError), error
+            told += 1
+    assert told > 10
+
+
+def test_a_zeroed_page_is_told(path: Path) -> None:
+    opened = Opened(path)
+    for number in range(40):
+        opened.store.register(number, [face(number)])
+    opened.database.wipe_log()
+    opened.database.close()
+    whole = path.read_bytes()
+    for page in range(len(whole) // 4096):
+        damaged = whole[: page * 4096] + b"\0" * 4096 + whole[(page + 1) * 4096 :]
+        path.write_bytes(damaged)
+        try:
+            opened = Opened(path)
+            with contextlib.closing(opened.database):
+                assert len(opened.search) in (0, 40)
+                opened.store.people()
+        except StoreError:
+            continue
+
+
+# The snapshot.
+
+
+def saved(path: Path, *numbers: int) -> Path:
+    """A gallery in which person n has vector n; its snapshot."""
+    opened = Opened(path)
+    for number in numbers:
+        opened.store.register(number, [face(number)], on_existing="replace")
+    opened.close()
+    (snapshot,) = snapshots(path)
+    return snapshot
+
+
+def test_a_whole_snapshot_is_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    snapshot = saved(path, 1, 2, 3)
+    # What the database does not check while nobody reads it shows that the vectors came from the snapshot.
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE templates SET checksum = 0")
+    connection.commit()
+    connection.close()
+    opened = Opened(path)
+    assert opened.search.rebuilt is None
+    assert [opened.finds(number) for number in (1, 2, 3)] == ["1", "2", "3"]
+    opened.close()
+    assert snapshots(path) == [snapshot]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("how", ["flip", "truncate", "empty", "jpeg", "renamed"])
+def test_a_damaged_snapshot_is_rebuilt_and_told(path: Path, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    snapshot = saved(path, 1, 2, 3)
+    content = bytearray(snapshot.read_bytes())
+    if how == "flip":
+        content[len(content) // 2] ^= 1
+    elif how == "truncate":
+        content = content[:-5]
+    elif how == "jpeg":
+        content = bytearray(people.GROUP.read_bytes())
+    elif how == "empty":
+        content.clear()
+    snapshot.write_bytes(content)
+    if how == "renamed":  # to the state before, of the same history
+        connection = sqlite3.connect(path)
+        token = connection.execute("SELECT token FROM changes WHERE seq = 2").fetchone()[0]
+        connection.close()
+        snapshot = snapshot.rename(snapshot.with_name(f"people.db.default.2-{token}.index"))
+    opened = Opened(path)
+    assert opened.search.rebuilt is not None
+    assert snapshot.name in opened.search.rebuilt
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "rebuilt from the database" in caplog.text
+    assert [opened.finds(number) for number in (1, 2, 3)] == ["1", "2", "3"]
+    opened.close()
+    opened = Opened(path)
+    assert opened.search.rebuilt is None
+    opened.close()
+
+
+def test_random_damage_to_a_snapshot_never_gives_a_wrong_answer(path: Path) -> None:
+    snapshot = saved(path, 1, 2, 3)
+    whole = snapshot.read_bytes()
+    chance = random.Random(5)
+    for _ in range(40):
+        damaged = bytearray(whole)
+        damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        for file in snapshots(path):
+            file.unlink()
+        snapshot.write_bytes(damaged)
+        opened = Opened(path)
+        assert opened.search.rebuilt is not None
+        assert [opened.finds(number) for number in (1, 2, 3)] == ["1", "2", "3"]
+        opened.database.close()
+
+
+def test_an_older_snapshot_of_the_same_history_is_brought_up_to_date(path: Path, tmp_path: Path) -> None:
+    snapshot = saved(path, 1, 2, 3)
+    kept = shutil.copy(snapshot, tmp_path / "kept")
+    opened = Opened(path)
+    opened.store.delete(2)
+    opened.store.register(4, [face(4)])
+    opened.close()
+    for file in snapshots(path):
+        file.unlink()
+    shutil.copy(kept, snapshot)
+    opened = Opened(path)
+    assert opened.search.rebuilt is None
+    assert [opened.finds(number) for number in (1, 2, 3, 4)] == ["1", None, "3", "4"]
+    assert snapshots(path) == []  # it held the deleted vector
+    opened.close()
+
+
+def test_a_snapshot_of_another_copy_of_the_database_is_not_trusted(path: Path, tmp_path: Path) -> None:
+    saved(path, 1, 2)
+    backup = tmp_path / "backup"
+    shutil.copy(path, backup)
+    theirs = saved(path, 3)  # the first copy goes on and registers 3 ...
+    shutil.copy(theirs, tmp_path / "theirs")
+    shutil.copy(backup, path)
+    for file in snapshots(path):
+        file.unlink()
+    mine = saved(path, 4)  # ... the second registers 4: the same number of changes, another history
+    assert mine.name.split("-")[0] == theirs.name.split("-")[0]
+    mine.unlink()
+    shutil.copy(tmp_path / "theirs", theirs)
+    opened = Opened(path)
+    assert opened.search.rebuilt == f"{theirs.name} belongs to another history of the database"
+    assert [opened.finds(number) for number in (1, 2, 3, 4)] == ["1", "2", None, "4"]
+    # Under the name that this history would give it, the file itself says whose it is.
+    theirs.rename(mine)
+    again = Opened(path)
+    assert again.search.rebuilt is not None
+    assert [again.finds(number) for number in (1, 2, 3, 4)] == ["1", "2", None, "4"]
+    again.database.close()
+    opened.close()
+
+
+def test_a_newer_snapshot_beside_a_restored_database_is_not_trusted(path: Path, tmp_path: Path) -> None:
+    saved(path, 1, 2)
+    shutil.copy(path, tmp_path / "backup")
+    newer = saved(path, 3)
+    shutil.copy(tmp_path / "backup", path)
+    opened = Opened(path)
+    assert opened.search.rebuilt == f"{newer.name} belongs to another history of the database"
+    assert [opened.finds(number) for number in (1, 2, 3)] == ["1", "2", None]
+    opened.close()
+
+
+def test_a_database_restored_under_an_open_gallery_is_followed(path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    opened = Opened(path)
+    opened.store.register(1, [face(1)])
+    backup = sqlite3.connect(tmp_path / "backup")
+    with contextlib.closing(sqlite3.connect(path)) as live:
+        live.backup(backup)
+    opened.store.register(2, [face(2)])
+    assert opened.finds(2) == "2"
+    with contextlib.closing(sqlite3.connect(path)) as live:
+        backup.backup(live)
+    backup.close()
+    assert [opened.finds(number) for number in (1, 2)] == ["1", None]
+    assert opened.search.rebuilt == "the database was put back to another history"
+    assert "rebuilt" in caplog.text
+    opened.close()
+
+
+def test_a_snapshot_that_cannot_be_written_is_told_and_costs_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    opened = Opened(path)
+    opened.store.register(1, [face(1)])
+    opened.search.sync()
+    position, token = opened.search.at
+    (path.parent / f"people.db.default.{position}-{token}.index").mkdir()
+    opened.close()
+    assert "the search index was not saved" in caplog.text
+    (path.parent / f"people.db.default.{position}-{token}.index").rmdir()
+    opened = Opened(path)
+    assert opened.finds(1) == "1"
+    opened.close()
+
+
+def test_a_snapshot_written_while_somebody_is_deleted_does_not_stay(path: Path) -> None:
+    writer, deleter = Opened(path), Opened(path)
+    writer.store.register(1, [face(1)])
+    writer.store.register(2, [face(2)])
+    writer.search.sync()
+    deleter.search.forget()
+    deleter.store.delete(1)
+    writer.search._write()  # the writer stood before the deletion when it began
+    assert snapshots(path) == []
+    writer.close()
+    deleter.close()
