@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::geometry::{Landmarks, Similarity, Size};
 use crate::image::Image;
 
+/// Longest side of a square of pixels that is averaged into one: the sum of its bytes fits in 32 bits.
+const LARGEST_BLOCK: u32 = 4096;
+
 /// The similarity that takes the picture's landmarks to the template.
 ///
 /// Refused: points that are not finite or coincide.
@@ -19,7 +22,7 @@ pub fn crop_from_image(landmarks: &Landmarks, template: &Landmarks) -> Result<Si
 /// Cut the crop of a face.
 pub fn crop(image: &Image, landmarks: &Landmarks, template: &Landmarks, size: Size) -> Result<Image> {
     let image_from_crop = crop_from_image(landmarks, template)?.inverse();
-    let factor = image_from_crop.scale().min(f64::from(image.size().short_side())) as u32;
+    let factor = image_from_crop.scale().min(f64::from(image.size().short_side().min(LARGEST_BLOCK))) as u32;
     if factor < 2 {
         return warp(image, image_from_crop, size);
     }
@@ -29,13 +32,13 @@ pub fn crop(image: &Image, landmarks: &Landmarks, template: &Landmarks, size: Si
 
 /// Bilinear samples of a picture at the places of the crop's pixels.
 fn warp(image: &Image, image_from_crop: Similarity, size: Size) -> Result<Image> {
-    let mut data = Vec::with_capacity(size.pixels() as usize * 3);
+    let mut data = vec![0; size.pixels() as usize * 3];
     let Similarity { a, b, .. } = image_from_crop;
-    for v in 0..size.height {
-        let (start_x, start_y) = image_from_crop.apply_f64(0.0, f64::from(v));
-        for u in 0..size.width {
-            let u = f64::from(u);
-            data.extend_from_slice(&sample(image, (start_x + a * u) as f32, (start_y + b * u) as f32));
+    for (v, row) in data.chunks_exact_mut(size.width as usize * 3).enumerate() {
+        let (start_x, start_y) = image_from_crop.apply_f64(0.0, v as f64);
+        for (u, pixel) in row.chunks_exact_mut(3).enumerate() {
+            let u = u as f64;
+            pixel.copy_from_slice(&sample(image, (start_x + a * u) as f32, (start_y + b * u) as f32));
         }
     }
     Image::from_rgb(size, data)
@@ -43,21 +46,36 @@ fn warp(image: &Image, image_from_crop: Similarity, size: Size) -> Result<Image>
 
 /// The picture at a place between pixels; black where it ends.
 fn sample(image: &Image, x: f32, y: f32) -> [u8; 3] {
-    let (left, top) = (x.floor(), y.floor());
-    let (right_part, low_part) = (x - left, y - top);
+    let (width, height) = (image.width() as i32, image.height() as i32);
+    if x >= 0.0 && y >= 0.0 && x < (width - 1) as f32 && y < (height - 1) as f32 {
+        let (left, top) = (x as i32, y as i32);
+        let stride = width as usize * 3;
+        let start = top as usize * stride + left as usize * 3;
+        let upper: &[u8; 6] = image.data()[start..].first_chunk().unwrap_or(&[0; 6]);
+        let lower: &[u8; 6] = image.data()[start + stride..].first_chunk().unwrap_or(&[0; 6]);
+        return mix(*upper, *lower, x - left as f32, y - top as f32);
+    }
     // Saturating casts: a place far outside stays outside.
-    let (left, top) = (left as i64, top as i64);
-    let (width, height) = (i64::from(image.width()), i64::from(image.height()));
+    let (left, top) = (x.floor() as i32, y.floor() as i32);
     if left < -1 || top < -1 || left >= width || top >= height {
         return [0; 3];
     }
-    let at = |x: i64, y: i64| {
-        if x < 0 || y < 0 || x >= width || y >= height { [0; 3] } else { image.pixel(x as u32, y as u32) }
+    let two = |y: i32| {
+        let at = |x: i32| {
+            if x < 0 || y < 0 || x >= width || y >= height { [0; 3] } else { image.pixel(x as u32, y as u32) }
+        };
+        let ([a, b, c], [d, e, f]) = (at(left), at(left + 1));
+        [a, b, c, d, e, f]
     };
-    let corners = [at(left, top), at(left + 1, top), at(left, top + 1), at(left + 1, top + 1)];
+    mix(two(top), two(top + 1), x - x.floor(), y - y.floor())
+}
+
+/// Between four pixels, two of an upper and two of a lower row.
+fn mix(upper: [u8; 6], lower: [u8; 6], right_part: f32, low_part: f32) -> [u8; 3] {
+    let (upper, lower) = (upper.map(f32::from), lower.map(f32::from));
     std::array::from_fn(|channel| {
-        let [a, b, c, d] = corners.map(|pixel| f32::from(pixel[channel]));
-        let (upper, lower) = (a + (b - a) * right_part, c + (d - c) * right_part);
+        let across = |row: [f32; 6]| row[channel] + (row[channel + 3] - row[channel]) * right_part;
+        let (upper, lower) = (across(upper), across(lower));
         (upper + (lower - upper) * low_part + 0.5) as u8
     })
 }
@@ -76,21 +94,24 @@ fn shrunk(image: &Image, image_from_crop: Similarity, size: Size, factor: u32) -
     };
     let (x0, columns) = range(corners.map(|corner| corner.0), image.width());
     let (y0, rows) = range(corners.map(|corner| corner.1), image.height());
-    let area = factor * factor;
+    let (block, area) = (factor as usize * 3, factor * factor);
+    let (stride, start) = (image.width() as usize * 3, x0 as usize * 3);
+    let lines = image.data().chunks_exact(stride).skip(y0 as usize).map(|line| &line[start..]);
+    let mut lines = lines.take((rows * factor) as usize);
     let mut data = Vec::with_capacity((columns * rows * 3) as usize);
-    for row in 0..rows {
-        for column in 0..columns {
-            let mut sum = [area / 2; 3];
-            for y in 0..factor {
-                for x in 0..factor {
-                    let pixel = image.pixel(x0 + column * factor + x, y0 + row * factor + y);
-                    for (total, value) in sum.iter_mut().zip(pixel) {
+    let mut sums = vec![[0u32; 3]; columns as usize];
+    for _ in 0..rows {
+        sums.fill([area / 2; 3]);
+        for line in lines.by_ref().take(factor as usize) {
+            for (sum, pixels) in sums.iter_mut().zip(line.chunks_exact(block)) {
+                for pixel in pixels.chunks_exact(3) {
+                    for (total, &value) in sum.iter_mut().zip(pixel) {
                         *total += u32::from(value);
                     }
                 }
             }
-            data.extend(sum.map(|total| (total / area) as u8));
         }
+        data.extend(sums.iter().flat_map(|sum| sum.map(|total| (total / area) as u8)));
     }
     let step = 1.0 / f64::from(factor);
     let middle = f64::from(factor - 1) / 2.0;

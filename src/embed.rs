@@ -9,7 +9,6 @@ use crate::image::Image;
 use crate::pack::{EmbedderSpec, PackFiles};
 use crate::session::{Network, SessionOptions};
 use crate::tensor;
-use ndarray::Ix2;
 
 /// A vector of unit length.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,10 +101,12 @@ impl Embedder {
             let input = tensor::crops(crops, &self.spec.network.input);
             let expected = [crops.len(), self.spec.dimension];
             self.network.run(input.shape(), input.values(), |outputs| {
-                let found = outputs.first().map_or(&[][..], |output| output.shape());
-                let [output] = outputs else { return Err(self.wrong_shape(expected, found)) };
-                if found != expected {
-                    return Err(self.wrong_shape(expected, found));
+                let wrong = |found: &[usize]| {
+                    self.network.shape_error("embedding shape", &format!("{expected:?}"), found)
+                };
+                let [output] = outputs else { return Err(wrong(&[outputs.len()])) };
+                if output.shape() != expected {
+                    return Err(wrong(output.shape()));
                 }
                 all.extend(output.rows().into_iter().map(|row| row.to_vec()));
                 Ok(())

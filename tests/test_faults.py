@@ -59,7 +59,12 @@ class Opened:
         self.feed.bind(PIN)
         self.store = SqlStore(self.feed)
         self.search = LocalSearch(
-            self.feed, dimension=PIN.dimension, pack=PIN.digest, database=self.database.path, gallery=name, method="exact"
+            self.feed,
+            dimension=PIN.dimension,
+            pack=PIN.digest,
+            database=self.database.path,
+            gallery=name,
+            method="exact",
         )
 
     def finds(self, number: int) -> str | None:
@@ -180,7 +185,12 @@ def test_what_was_acknowledged_is_there_after_kill_and_what_was_deleted_is_gone(
                 {str(person.person_id): [face.face_id for face in person.faces] for person in opened.store.people()}
             )
             alive = {number: person for person, faces in model.people.items() for _, number in faces}
-            gone |= {int(number) for line in lines if line[1] in ("register", "replace") and line[0] == "ask" for number in line[3:]}
+            gone |= {
+                int(number)
+                for line in lines
+                if line[1] in ("register", "replace") and line[0] == "ask"
+                for number in line[3:]
+            }
             gone = (gone | before) - alive.keys()
             assert {number: opened.finds(number) for number in alive} == alive
             assert len(opened.search) == len(alive)
@@ -258,7 +268,9 @@ def test_a_newer_database_is_refused(path: Path) -> None:
     connection.execute("UPDATE facedex_version SET version_num = '0099'")
     connection.commit()
     connection.close()
-    with pytest.raises(DatabaseVersionError, match=r"version '0099', this facedex knows up to '0001'; open it with a newer"):
+    with pytest.raises(
+        DatabaseVersionError, match=r"version '0099', this facedex knows up to '0001'; open it with a newer"
+    ):
         Database(path)
 
 
@@ -358,11 +370,16 @@ def test_a_full_disk_is_told_and_the_gallery_goes_on(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = f"mount -t tmpfs -o size=2m tmpfs '{disk}'"
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode
+    ):
         pytest.skip("this machine lets nobody mount a small disk")
     run = f"{mount} && exec '{sys.executable}' '{script}' '{Path(__file__).parent}' '{disk / 'people.db'}'"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    child = subprocess.run(["unshare", "-rm", "sh", "-c", run], capture_output=True, text=True, timeout=60, env=environment)
+    child = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", run], capture_output=True, text=True, timeout=60, env=environment
+    )
     assert child.stdout.split("\n") == ["StorageFullError True", "True", "None", "1", ""], child.stderr
 
 
@@ -616,7 +633,9 @@ def test_a_newer_snapshot_beside_a_restored_database_is_not_trusted(path: Path, 
     opened.close()
 
 
-def test_a_database_restored_under_an_open_gallery_is_followed(path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_database_restored_under_an_open_gallery_is_followed(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     opened = Opened(path)
     opened.store.register(1, [face(1)])
     backup = sqlite3.connect(tmp_path / "backup")
@@ -633,7 +652,9 @@ def test_a_database_restored_under_an_open_gallery_is_followed(path: Path, tmp_p
     opened.close()
 
 
-def test_a_snapshot_that_cannot_be_written_is_told_and_costs_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_snapshot_that_cannot_be_written_is_told_and_costs_nothing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     opened = Opened(path)
     opened.store.register(1, [face(1)])
     opened.search.sync()

@@ -88,12 +88,19 @@ def test_what_was_registered_is_read_back_whole_after_reopening(tmp_path: Path) 
     path = tmp_path / "people.db"
     before = datetime.now(timezone.utc)
     store = opened(path)
-    receipt = store.register("ayu", [face(1), face(2)], {"name": "Ayu Å", "email": "a@b.c", "info": {"row": [1, None, "ü"]}})
+    receipt = store.register(
+        "ayu", [face(1), face(2)], {"name": "Ayu Å", "email": "a@b.c", "info": {"row": [1, None, "ü"]}}
+    )
     store.feed.database.close()
     store = opened(path)
     person = store.person("ayu")
     owner, keys, vectors = store.templates_of("ayu")
-    assert (person.person_id, person.name, person.email, person.info) == ("ayu", "Ayu Å", "a@b.c", {"row": [1, None, "ü"]})
+    assert (person.person_id, person.name, person.email, person.info) == (
+        "ayu",
+        "Ayu Å",
+        "a@b.c",
+        {"row": [1, None, "ü"]},
+    )
     assert [stored.face_id for stored in person.faces] == list(receipt.face_ids) == keys.tolist()
     assert person.faces[0].bbox == (1.5, 2.5, 30.25, 40.75)
     assert person.faces[0].det_score == 0.875
@@ -114,7 +121,9 @@ def test_a_number_and_its_text_are_one_person_and_the_id_stays_as_given(store: S
     assert len(store.person(7).faces) == 2
 
 
-@pytest.mark.parametrize("bad", [True, None, 1.5, b"ayu", "", "  ", "x" * 256, "a\0b", "\ud800", 10**255, np.bool_(True)])
+@pytest.mark.parametrize(
+    "bad", [True, None, 1.5, b"ayu", "", "  ", "x" * 256, "a\0b", "\ud800", 10**255, np.bool_(True)]
+)
 def test_an_id_that_cannot_be_kept_is_refused(bad: object) -> None:
     with pytest.raises(ArgumentError, match="person_id must"):
         key_of(bad)
@@ -140,7 +149,14 @@ def test_a_numpy_integer_is_a_whole_number(store: SqlStore) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"name": 5}, {"email": "\ud800"}, {"info": [1]}, {"info": {1: 2}}, {"info": {"a": float("nan")}}, {"info": {"a": {1}}}],
+    [
+        {"name": 5},
+        {"email": "\ud800"},
+        {"info": [1]},
+        {"info": {1: 2}},
+        {"info": {"a": float("nan")}},
+        {"info": {"a": {1}}},
+    ],
 )
 def test_details_that_cannot_be_kept_are_refused_and_nothing_stays(store: SqlStore, given: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match=next(iter(given))):
@@ -193,7 +209,10 @@ def test_delete_tells_what_it_removed_and_leaves_nothing(store: SqlStore, tmp_pa
     assert store.counts() == (1, 1)
     assert set(held(store.feed)) == set(kept.face_ids)
     path = tmp_path / "people.db"
-    assert rows(path, "SELECT count(*) FROM people UNION ALL SELECT count(*) FROM faces UNION ALL SELECT count(*) FROM templates") == [(1,), (1,), (1,)]
+    assert rows(
+        path,
+        "SELECT count(*) FROM people UNION ALL SELECT count(*) FROM faces UNION ALL SELECT count(*) FROM templates",
+    ) == [(1,), (1,), (1,)]
 
 
 def test_a_deleted_vector_and_name_are_in_no_byte_of_the_files(store: SqlStore, tmp_path: Path) -> None:
@@ -244,7 +263,11 @@ def test_the_feed_brings_every_follower_to_the_same_state(store: SqlStore) -> No
     store.delete_face(int(store.templates_of(2)[1][0]))
     store.update(3, {"name": "x"})
     states.append(store.feed.head())
-    everything = {int(key): vector.tobytes() for batch in store.feed.templates() for key, vector in zip(batch.added, batch.vectors, strict=True)}
+    everything = {
+        int(key): vector.tobytes()
+        for batch in store.feed.templates()
+        for key, vector in zip(batch.added, batch.vectors, strict=True)
+    }
     assert held(store.feed) == everything
     assert len({position for position, _ in states}) == len(states)
     for position, token in states:
@@ -280,7 +303,9 @@ def test_galleries_of_one_database_do_not_see_each_other(store: SqlStore, tmp_pa
 
 
 def test_a_gallery_of_another_pack_says_what_to_do(store: SqlStore, tmp_path: Path) -> None:
-    with pytest.raises(GalleryPackError, match=r"'classic'.*'mobile'.*open it with pack='classic'.*register") as refused:
+    with pytest.raises(
+        GalleryPackError, match=r"'classic'.*'mobile'.*open it with pack='classic'.*register"
+    ) as refused:
         opened(tmp_path / "people.db", pin=PackPin("mobile", "cd" * 32, 8))
     assert (refused.value.stored, refused.value.opened) == ("classic", "mobile")
     with pytest.raises(GalleryPackError, match="another version of pack 'classic'"):
@@ -294,13 +319,16 @@ def test_a_gallery_name_that_cannot_be_shown_is_refused(tmp_path: Path, name: st
 
 
 OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["register", "add", "replace", "delete", "delete_face", "update"]), st.integers(0, 3)), max_size=25
+    st.tuples(st.sampled_from(["register", "add", "replace", "delete", "delete_face", "update"]), st.integers(0, 3)),
+    max_size=25,
 )
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS)
-def test_any_order_of_verbs_leaves_what_a_dict_would_hold(tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, int]]) -> None:
+def test_any_order_of_verbs_leaves_what_a_dict_would_hold(
+    tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, int]]
+) -> None:
     store = opened(tmp_path_factory.mktemp("model") / "people.db")
     model: dict[int, list[int]] = {}
     follower: set[int] = set()

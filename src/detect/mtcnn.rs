@@ -13,8 +13,7 @@ use crate::geometry::{BBox, Size};
 use crate::image::Image;
 use crate::pack::{MtcnnSpec, PackFiles};
 use crate::session::{Network, SessionOptions};
-use crate::tensor;
-use ndarray::{Axis, Ix4};
+use crate::tensor::{self, Tensor};
 
 /// Side of P-Net's window, pixels.
 const CELL: f64 = 12.0;
@@ -75,32 +74,32 @@ impl Mtcnn {
     /// Proposals of all levels of the pyramid.
     fn propose(&self, image: &Image, min_face: f64) -> Result<Candidates> {
         let mut all = Candidates::default();
-        for (scale, size) in pyramid(image.size(), min_face, self.spec.scale_factor) {
-            let level = self.propose_level(image, scale, size)?.suppressed(Overlap::Union, 0.5);
+        let (scales, sizes): (Vec<_>, Vec<_>) =
+            pyramid(image.size(), min_face, self.spec.scale_factor).into_iter().unzip();
+        let inputs = tensor::area_resized(image, &sizes, &self.pnet.spec().input);
+        for (scale, input) in scales.into_iter().zip(inputs) {
+            let level = self.propose_level(&input, scale)?.suppressed(Overlap::Union, 0.5);
             all.boxes.extend(level.boxes);
             all.scores.extend(level.scores);
         }
         Ok(all.suppressed(Overlap::Union, 0.7))
     }
 
-    fn propose_level(&self, image: &Image, scale: f64, size: Size) -> Result<Candidates> {
-        let outputs = self.pnet.run(tensor::area_resized(image, size, &self.pnet.spec().input).view())?;
-        let wrong = |found: &[usize]| self.pnet.shape_error("output shape", "[1, 4, h, w] and [1, 2, h, w]", found);
-        let [regression, probability] = outputs.as_slice() else { return Err(wrong(&[outputs.len()])) };
-        let as_maps = |output: &ndarray::ArrayD<f32>| {
-            output.clone().into_dimensionality::<Ix4>().map_err(|_| wrong(output.shape()))
-        };
-        let (regression, probability) = (as_maps(regression)?, as_maps(probability)?);
-        let (height, width) = (probability.len_of(Axis(2)), probability.len_of(Axis(3)));
-        if probability.len_of(Axis(1)) != 2 || regression.shape() != [1, 4, height, width] {
-            return Err(wrong(regression.shape()));
-        }
-        let mut found = Candidates::default();
-        for ((y, x), &score) in probability.slice(ndarray::s![0, 1, .., ..]).indexed_iter() {
-            if score > self.spec.score_thresholds[0] {
+    fn propose_level(&self, input: &Tensor, scale: f64) -> Result<Candidates> {
+        self.pnet.run(input.shape(), input.values(), |outputs| {
+            let wrong = |found: &[usize]| self.pnet.shape_error("output shape", "[1, 4, h, w] and [1, 2, h, w]", found);
+            let [regression, probability] = outputs else { return Err(wrong(&[outputs.len()])) };
+            let &[1, 2, height, width] = probability.shape() else { return Err(wrong(probability.shape())) };
+            if regression.shape() != [1, 4, height, width] {
+                return Err(wrong(regression.shape()));
+            }
+            let mut found = Candidates::default();
+            let scores = probability.iter().skip(height * width);
+            for (cell, &score) in scores.enumerate().filter(|&(_, &score)| score > self.spec.score_thresholds[0]) {
+                let (x, y) = (cell % width, cell / width);
                 // The window is 12 pixels, but the package's arithmetic has corners 11 apart.
                 let corner = |at: usize, channel: usize, end: f32| {
-                    let position = (STRIDE * at) as f32 + end + regression[[0, channel, y, x]] * 11.0;
+                    let position = (STRIDE * at) as f32 + end + regression[&[0, channel, y, x][..]] * 11.0;
                     (f64::from(position) / scale) as f32
                 };
                 found.push(
@@ -108,22 +107,24 @@ impl Mtcnn {
                     score,
                 );
             }
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     fn refine(&self, image: &Image, squares: &[BBox]) -> Result<Candidates> {
         let mut found = Candidates::default();
         for squares in squares.chunks(BATCH) {
             let input = tensor::boxes(image, squares, REFINE_SIDE, &self.rnet.spec().input);
-            let outputs = self.rnet.run(input.view())?;
-            let [regression, probability] = rows(&self.rnet, &outputs, [4, 2])?;
-            for (i, &square) in squares.iter().enumerate() {
-                let score = probability[[i, 1]];
-                if score > self.spec.score_thresholds[1] {
-                    found.push(regressed(square, &regression.index_axis(Axis(0), i)), score);
+            self.rnet.run(input.shape(), input.values(), |outputs| {
+                let [regression, probability] = rows(&self.rnet, outputs, squares.len(), [4, 2])?;
+                for (i, &square) in squares.iter().enumerate() {
+                    let score = probability[[i, 1]];
+                    if score > self.spec.score_thresholds[1] {
+                        found.push(regressed(square, &regression.row(i)), score);
+                    }
                 }
-            }
+                Ok(())
+            })?;
         }
         Ok(found.suppressed(Overlap::Union, 0.7))
     }

@@ -54,13 +54,13 @@ impl DecodeOptions {
 /// Decodes a picture from the bytes of its file: RGB, upright, transparency laid over white.
 ///
 /// JPEG: grey, `YCbCr`, RGB, CMYK and YCCK as Adobe writes them, baseline and progressive, 8 bits; not arithmetic
-/// coding, nor baseline with a scan for each colour. PNG: every bit depth and colour type. WebP: lossy and lossless. BMP,
-/// GIF, TIFF: what the `image` crate reads. 16 bits become 8 by scaling. Of an animation it is the first frame, of
-/// several pages the first. The EXIF orientation of JPEG, PNG, WebP and TIFF is applied; a value outside 1 to 8 counts as
-/// upright. Colour profiles are not applied.
+/// coding, nor baseline with a scan for each colour. PNG: every bit depth and colour type. WebP: lossy and lossless.
+/// BMP, GIF, TIFF: what the `image` crate reads. 16 bits become 8 by scaling. Of an animation it is the first frame,
+/// of several pages the first. The EXIF orientation of JPEG, PNG, WebP and TIFF is applied; a value outside 1 to 8
+/// counts as upright. Colour profiles are not applied.
 ///
-/// A file that ends early is refused. One case cannot be seen: a progressive JPEG or a run-length BMP whose end mark was
-/// put behind data that had been cut.
+/// A file that ends early is refused. One case cannot be seen: a progressive JPEG or a run-length BMP whose end mark
+/// was put behind data that had been cut.
 pub fn decode(data: &[u8], options: &DecodeOptions) -> Result<Image> {
     let format = recognised(data)?;
     // The libraries below index slices with numbers from the file: zune-jpeg 0.5 panicked on sampling factors that are

@@ -283,7 +283,7 @@ def all_pairs(embeddings: Array, people: NDArray[np.int64]) -> tuple[NDArray[np.
     """
     mated: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
     impostors: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
-    missing: NDArray[np.bool_] = ~np.isfinite(embeddings).all(axis=1)
+    missing = np.asarray(~np.isfinite(embeddings).all(axis=1), dtype=np.bool_)
     faces = np.where(missing[:, None], 0.0, embeddings).astype(np.float32)
     for start in range(0, len(faces), _BLOCK):
         stop = min(start + _BLOCK, len(faces))

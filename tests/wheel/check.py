@@ -1,0 +1,52 @@
+"""Does a wheel work where there is no compiler and no network?
+
+Installs it into a new virtual environment, then runs the demo there with an empty PATH and, where the system lets us,
+in a network namespace that has no interface. Run as ``python tests/wheel/check.py dist/facedex-….whl``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+LIMIT_MB = 40
+FORBIDDEN = ("shape_predictor", ".dat", ".lz4", ".pkl")
+
+
+def main() -> None:
+    wheel = Path(sys.argv[1]).resolve()
+    size = wheel.stat().st_size / 1e6
+    print(f"{wheel.name}: {size:.1f} MB, limit {LIMIT_MB} MB")
+    if size >= LIMIT_MB:
+        raise SystemExit("the wheel is too large")
+    names = zipfile.ZipFile(wheel).namelist()
+    unwanted = [name for name in names if any(part in name for part in FORBIDDEN) or name.startswith("facedex_build")]
+    if unwanted:
+        raise SystemExit(f"the wheel holds what it must not: {unwanted}")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        venv.create(home / "env", with_pip=True)
+        python = home / "env" / "bin" / "python"
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", wheel], check=True)
+        command = [str(python), "-m", "facedex", "demo", "--json", "--out", str(home / "out")]
+        isolated = ["/usr/bin/unshare", "--net", "--map-root-user"]
+        offline = subprocess.run([*isolated, "/bin/true"], capture_output=True, check=False).returncode == 0
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "FACEDEX"))}
+        environment["PATH"] = str(home / "nothing")
+        done = subprocess.run(
+            [*(isolated if offline else []), *command], cwd=home, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"the demo failed from the wheel:\n{done.stdout}\n{done.stderr}")
+        json.loads(done.stdout)
+    print(f"the demo ran from the wheel without a compiler{' and without a network' if offline else ''}")
+
+
+if __name__ == "__main__":
+    main()
