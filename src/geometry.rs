@@ -96,6 +96,7 @@ impl BBox {
     }
 
     /// The part inside a picture.
+    #[must_use]
     pub fn clipped(self, size: Size) -> Self {
         let (width, height) = (size.width as f32, size.height as f32);
         Self::new(
@@ -121,6 +122,7 @@ impl BBox {
     }
 
     /// The box times a factor, for going between resized pictures.
+    #[must_use]
     pub fn scaled(self, x: f32, y: f32) -> Self {
         Self::new(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y)
     }
@@ -138,6 +140,7 @@ impl Landmarks {
     }
 
     /// The points times a factor, for going between resized pictures.
+    #[must_use]
     pub fn scaled(self, x: f32, y: f32) -> Self {
         Self(self.0.map(|p| Point::new(p.x * x, p.y * y)))
     }

@@ -60,6 +60,7 @@ ONLY_IN = {
     "pyo3": ["src/py/"],
     "numpy": ["src/py/"],
     "usearch": ["src/index/"],
+    "numkong": ["src/index/"],
     "zune_jpeg": ["src/image/"],
     "png": ["src/image/"],
 }

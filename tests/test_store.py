@@ -1,4 +1,4 @@
-"""The store alone, with synthetic unit vectors: what goes in comes out, the feed is gapless, nothing half-done stays."""
+"""The store alone, with synthetic vectors: what goes in comes out, the feed is gapless, nothing half-done stays."""
 
 from __future__ import annotations
 
@@ -445,10 +445,15 @@ def test_the_settings_of_the_connection_are_the_safe_ones(store: SqlStore) -> No
 def test_what_fails_inside_a_transaction_leaves_no_trace(store: SqlStore) -> None:
     store.register("ayu", [face(1)])
     head = store.feed.head()
-    with pytest.raises(KeyError), store.feed.write() as (connection, noted):
-        connection.execute(sa.text("DELETE FROM people"))
-        noted.removed([1])
-        raise KeyError
+
+    def fail_half_way() -> None:
+        with store.feed.write() as (connection, noted):
+            connection.execute(sa.text("DELETE FROM people"))
+            noted.removed([1])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_half_way()
     assert store.feed.head() == head
     assert store.counts() == (1, 1)
 
@@ -461,7 +466,8 @@ def test_what_fails_inside_a_transaction_leaves_no_trace(store: SqlStore) -> Non
     [
         "UPDATE templates SET vector = zeroblob(32)",
         "UPDATE templates SET vector = substr(vector, 1, 28)",
-        "UPDATE templates SET vector = (SELECT vector FROM templates t2 WHERE t2.face_id = 3 - templates.face_id) WHERE face_id < 3",
+        "UPDATE templates SET vector = (SELECT vector FROM templates t WHERE t.face_id = 3 - templates.face_id)"
+        " WHERE face_id < 3",
         "UPDATE faces SET person_row = 2",
     ],
 )

@@ -7,23 +7,21 @@ with an ``a`` before its name.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable
-from types import EllipsisType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .choose import FacePolicy
+from .directory import Directory
 from .engine import Engine
 from .enrol import Progress, Registrar, Rules, enrolee
-from .errors import ArgumentError, FacedexError, GalleryClosedError, StoreError
+from .errors import ArgumentError, FacedexError
 from .identify import Identifier
 from .inputs import ImageInput, is_one
-from .lifetime import Lifetime
-from .records import Deletion, Person, PersonId, Registration, Status
+from .records import PersonId, Registration
 from .results import Recognition, Verification
-from .search import LocalSearch
-from .store import Database, Feed, OnExisting, PackPin, Removed, SqlStore
+from .store import Database, Feed, OnExisting
 from .twins import twin
 
 if TYPE_CHECKING:
@@ -31,25 +29,15 @@ if TYPE_CHECKING:
 
     from .enrol import Enrolment
 
-_log = logging.getLogger("facedex")
 
-
-class Gallery:
+class Gallery(Directory):
     """People and their faces in a database. Open one with `Gallery.open`."""
 
     def __init__(self, database: Database, engine: Engine, *, name: str, threshold: float | None, index: str) -> None:
-        pack = engine.pack
-        self._database = database
-        self._feed = Feed(database, name)
-        self._feed.bind(PackPin(pack.name, pack.digest, pack.dimension))
-        self._store = SqlStore(self._feed)
-        self._search = LocalSearch(
-            self._feed, dimension=pack.dimension, pack=pack.digest, database=database.path, gallery=name, method=index
-        )
-        self._registrar = Registrar(engine, self._store, self._search)
+        super().__init__(database, engine.pack, name=name, index=index)
         cut = engine.threshold if threshold is None else threshold
+        self._registrar = Registrar(engine, self._store, self._search)
         self._identifier = Identifier(engine, self._store, self._search, cut)
-        self._life = Lifetime(f"gallery {name!r} in {database.place}", GalleryClosedError, self._release)
 
     @classmethod
     def open(
@@ -300,108 +288,6 @@ class Gallery:
         with self._life.call():
             return self._identifier.verify(person_id, image, threshold=threshold, faces=faces, min_face=min_face)
 
-    def people(self) -> list[Person]:
-        """List everybody who is registered, in the order of registration."""
-        with self._life.call():
-            return self._store.people()
-
-    def person(self, person_id: PersonId) -> Person:
-        """Return a registered person, or raise `UnknownPersonError`."""
-        with self._life.call():
-            return self._store.person(person_id)
-
-    def update(
-        self,
-        person_id: PersonId,
-        *,
-        name: str | EllipsisType | None = ...,
-        email: str | EllipsisType | None = ...,
-        info: dict[str, Any] | EllipsisType | None = ...,
-    ) -> Person:
-        """Change what is known of a person.
-
-        Parameters
-        ----------
-        person_id : str or int
-        name, email : str or None, optional
-        info : dict or None, optional
-            What is given replaces what is stored; None clears it; what is not given stays.
-
-        Returns
-        -------
-        Person
-            As now stored.
-
-        Raises
-        ------
-        UnknownPersonError
-            When nobody of that id is registered.
-        """
-        with self._life.call():
-            given = {"name": name, "email": email, "info": info}
-            return self._store.update(person_id, {field: value for field, value in given.items() if value is not ...})
-
-    def delete(self, person_id: PersonId) -> Deletion:
-        """Delete a person with all faces, templates and free data, and the search snapshots that hold them.
-
-        Parameters
-        ----------
-        person_id : str or int
-
-        Returns
-        -------
-        Deletion
-            What was removed.
-
-        Raises
-        ------
-        UnknownPersonError
-            When nobody of that id is registered.
-        """
-        with self._life.call():
-            self._store.person(person_id)
-            self._search.forget()
-            return self._deletion(self._store.delete(person_id), person_removed=True)
-
-    def delete_face(self, face_id: int) -> Deletion:
-        """Delete one stored face; the person stays, even without a face.
-
-        Parameters
-        ----------
-        face_id : int
-            As in `Registration.faces` or `Person.faces`.
-
-        Returns
-        -------
-        Deletion
-            What was removed.
-
-        Raises
-        ------
-        UnknownFaceError
-            When no face of that id is stored in this gallery.
-        """
-        with self._life.call():
-            self._search.forget()
-            return self._deletion(self._store.delete_face(face_id), person_removed=False)
-
-    def status(self) -> Status:
-        """Tell how the gallery stands: its pack, how many people and faces, how they are searched."""
-        with self._life.call():
-            position, _ = self._search.sync()
-            people, faces = self._store.counts()
-            return Status(
-                gallery=self._feed.name,
-                location=str(self._database.path),
-                pack=self._feed.pin.name,
-                pack_digest=self._feed.pin.digest,
-                people=people,
-                faces=faces,
-                method=self._search.method,
-                position=position,
-                rebuilt=self._search.rebuilt,
-            )
-
     def close(self) -> None:
         """Close the gallery when the calls of other threads have ended; closing again does nothing."""
         self._life.close()
@@ -411,12 +297,6 @@ class Gallery:
     arecognize = twin(recognize)
     arecognize_many = twin(recognize_many)
     averify = twin(verify)
-    apeople = twin(people)
-    aperson = twin(person)
-    aupdate = twin(update)
-    adelete = twin(delete)
-    adelete_face = twin(delete_face)
-    astatus = twin(status)
     aclose = twin(close)
 
     def __enter__(self) -> Self:
@@ -434,20 +314,3 @@ class Gallery:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"Gallery({self._feed.name!r} in {self._database.place}, pack {self._feed.pin.name!r})"
-
-    def _deletion(self, removed: Removed, *, person_removed: bool) -> Deletion:
-        """Clear what may still hold the deleted data, and tell; the deletion itself is committed."""
-        try:
-            self._search.sync()
-            self._database.wipe_log()
-        except StoreError as error:
-            _log.warning("deleted, but the database's log could not be emptied yet: %s", error)
-        owner, faces, templates, at = removed
-        return Deletion(owner.person_id, owner.name, person_removed, faces, templates, at)
-
-    def _release(self) -> None:
-        self._search.save()
-        self._database.close()

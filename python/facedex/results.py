@@ -1,8 +1,8 @@
 """What recognising, verifying and comparing return: frozen, typed, comparable, without vectors.
 
 In a notebook `Analysis` and `Recognition` show their picture with the boxes drawn on it. A box is x1, y1, x2, y2 in
-pixels of the upright original. A similarity is a cosine in [-1, 1], higher is closer, and no probability; a threshold is
-on similarity and inclusive.
+pixels of the upright original. A similarity is a cosine in [-1, 1], higher is closer, and no probability; a threshold
+is on similarity and inclusive.
 """
 
 from __future__ import annotations
@@ -254,7 +254,8 @@ class Verification:
 
     def __repr__(self) -> str:
         verdict = "match" if self.match else "no match"
-        return f"Verification({self.person_id!r}: {verdict}, similarity {self.similarity:.3f}, threshold {self.threshold:.3f})"
+        scores = f"similarity {self.similarity:.3f}, threshold {self.threshold:.3f}"
+        return f"Verification({self.person_id!r}: {verdict}, {scores})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,7 +261,7 @@ impl Engine {
         let crops = array::crops(crops)?;
         let embeddings = py.detach(|| self.engine.embed(&crops))?;
         let dimension = embeddings.first().map_or(0, |embedding| embedding.values().len());
-        let values: Vec<f32> = embeddings.iter().flat_map(|embedding| embedding.values()).copied().collect();
+        let values: Vec<f32> = embeddings.iter().flat_map(Embedding::values).copied().collect();
         PyArray1::from_vec(py, values).reshape([embeddings.len(), dimension])
     }
 

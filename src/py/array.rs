@@ -78,7 +78,7 @@ pub fn landmarks(value: &Bound<'_, PyAny>) -> PyResult<Landmarks> {
 }
 
 /// x1, y1, x2, y2 as a read-only float32 array (4,).
-pub fn bbox_to_py<'py>(py: Python<'py>, bbox: BBox) -> PyResult<Bound<'py, PyArray1<f32>>> {
+pub fn bbox_to_py(py: Python<'_>, bbox: BBox) -> PyResult<Bound<'_, PyArray1<f32>>> {
     frozen(PyArray1::from_slice(py, &[bbox.x1, bbox.y1, bbox.x2, bbox.y2]))
 }
 
@@ -102,7 +102,7 @@ pub fn image_to_py(py: Python<'_>, image: Image) -> PyResult<Bound<'_, PyArray3<
     PyArray1::from_vec(py, image.into_data()).reshape(shape)
 }
 
-fn frozen<'py, T>(array: Bound<'py, T>) -> PyResult<Bound<'py, T>> {
+fn frozen<T>(array: Bound<'_, T>) -> PyResult<Bound<'_, T>> {
     array.as_any().call_method1("setflags", (false,))?;
     Ok(array)
 }

@@ -34,14 +34,14 @@ pub fn decode<'py>(
 ) -> PyResult<Bound<'py, PyArray3<u8>>> {
     let source = enter::source(image)?;
     let options = max_pixels.map_or_else(DecodeOptions::default, |max_pixels| DecodeOptions { max_pixels });
-    let decoded = py.detach(move || decode_source(source, &options))?;
+    let decoded = py.detach(move || decode_source(source, options))?;
     array::image_to_py(py, decoded)
 }
 
-fn decode_source(source: Source, options: &DecodeOptions) -> crate::Result<Image> {
+fn decode_source(source: Source, options: DecodeOptions) -> crate::Result<Image> {
     match source {
-        Source::Path(path) => image::read(&path, options),
-        Source::Bytes(data) => image::decode(&data, options),
+        Source::Path(path) => image::read(&path, &options),
+        Source::Bytes(data) => image::decode(&data, &options),
         Source::Image(image) => Ok(image),
     }
 }

@@ -23,6 +23,9 @@ pub struct Index {
     index: index::Index,
 }
 
+/// Keys and similarities, (probes, k).
+type Found<'py> = (Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<f32>>);
+
 #[pymethods]
 impl Index {
     #[new]
@@ -49,7 +52,7 @@ impl Index {
         py: Python<'py>,
         probes: &Bound<'py, PyAny>,
         k: usize,
-    ) -> PyResult<(Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<f32>>)> {
+    ) -> PyResult<Found<'py>> {
         let probes = array::matrix(probes, "probes")?;
         let hits = py.detach(|| self.index.search(probes.view(), k))?;
         // Under a concurrent removal rows could differ in length; every row is cut to the shortest.

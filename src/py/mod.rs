@@ -1,5 +1,8 @@
 //! The seam to Python: the extension module `facedex._core`. A file for each core module, under the same name.
 
+// Docstrings here are NumPy grammar for Python's help(), and PyO3 hands values over owned.
+#![allow(clippy::doc_markdown, clippy::needless_pass_by_value)]
+
 mod analyze;
 mod array;
 mod enter;

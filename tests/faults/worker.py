@@ -1,4 +1,4 @@
-"""A process that registers and deletes until it is killed, telling each change before it asks and after it is acknowledged.
+"""A process that registers and deletes until it is killed, telling each change before and after it is made.
 
 Run as a nursery, which has loaded everything: a line "<database> <seed>" on standard input makes it fork a child that
 works on that database. The child writes to standard output

@@ -29,7 +29,9 @@ CHUNK = 500
 
 _BATCH = 4096  # templates in memory at once while an index is rebuilt
 
-_HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces).where(galleries.c.id == sa.bindparam("gallery"))
+_HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces).where(
+    galleries.c.id == sa.bindparam("gallery")
+)
 _TOKEN = sa.select(changes.c.token).where(
     changes.c.gallery_id == sa.bindparam("gallery"), changes.c.seq == sa.bindparam("position")
 )
@@ -188,7 +190,8 @@ class Feed:
         """
         with self.database.write() as connection:
             mine = sa.and_(galleries.c.id == self._id, galleries.c.uuid == self.uuid)
-            row = connection.execute(sa.select(galleries.c.position, galleries.c.faces).where(mine).with_for_update()).one_or_none()
+            query = sa.select(galleries.c.position, galleries.c.faces).where(mine).with_for_update()
+            row = connection.execute(query).one_or_none()
             if row is None:
                 raise StoreError(
                     f"gallery {self.name!r} in {self.database.place} was replaced while it was open; open it again"
@@ -208,7 +211,7 @@ class Feed:
 
     def _lacking(self) -> DatabaseDamagedError:
         place = self.database.place
-        return DatabaseDamagedError(f"database {place} lacks templates of faces that it counts; restore it from a backup")
+        return DatabaseDamagedError(f"database {place} lacks templates that it should have; restore it from a backup")
 
     def _look(self, connection: sa.Connection) -> None:
         row = connection.execute(sa.select(galleries).where(galleries.c.name == self.name)).one_or_none()

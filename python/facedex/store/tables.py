@@ -2,9 +2,10 @@
 
 ``galleries`` holds the head of each gallery's ordered feed of changes: ``position`` is the number of the last change
 and ``token`` a random text drawn for its transaction. Position and token together name a history, so that an index
-made from another copy of the database is never taken for one made from this. ``changes`` is the feed itself, numbered
-without gaps within a gallery, because a writer holds its gallery's row while it writes. Numbers of people and faces are
-never used again. ``galleries.faces`` counts, so that a lost row shows. A template keeps the digest of the pack that made it and a checksum over its bytes.
+made from another copy of the database is never taken for one made from this. ``faces`` counts, so that a lost row
+shows. ``changes`` is the feed itself, numbered without gaps within a gallery, because a writer holds its gallery's row
+while it writes. Numbers of people and faces are never used again. A template keeps the digest of the pack that made it
+and a checksum over its bytes.
 """
 
 from __future__ import annotations
