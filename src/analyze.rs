@@ -213,13 +213,19 @@ impl Engine {
     }
 
     fn analyze_image(&self, image: &Image, options: &AnalyzeOptions) -> Result<Analysis> {
+        if options.embed && !self.detector.gives_landmarks() {
+            return Err(self.without_landmarks());
+        }
         let mut faces = self.detector.detect(image, &options.detect)?;
         faces.sort_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
         faces.truncate(options.max_faces.unwrap_or(usize::MAX));
         let embeddings = if options.embed {
             let embedder = self.embedder()?;
             let (template, size) = (embedder.spec().template(), embedder.spec().crop_size());
-            let crops = faces.par_iter().map(|face| align::crop(image, &face.landmarks, &template, size));
+            let crops = faces.par_iter().map(|face| {
+                let landmarks = face.landmarks.ok_or_else(|| self.without_landmarks())?;
+                align::crop(image, &landmarks, &template, size)
+            });
             self.embed_crops(&crops.collect::<Result<Vec<_>>>()?)?.into_iter().map(Some).collect()
         } else {
             vec![None; faces.len()]
@@ -242,6 +248,14 @@ impl Engine {
             role: "embedder",
             remedy: "open a pack that has one, or ask for boxes only".to_string(),
         })
+    }
+
+    fn without_landmarks(&self) -> Error {
+        Error::RoleMissing {
+            pack: self.files.pack.name.clone(),
+            role: "landmarks network, and its detector finds boxes only",
+            remedy: "name one under [landmarks] in the manifest, or ask for boxes only".to_string(),
+        }
     }
 
     fn check_process(&self) -> Result<()> {

@@ -54,6 +54,11 @@ impl Embedder {
             remedy: "open a pack that has one".to_string(),
         })?;
         let network = Network::open(files, &spec.network, options)?;
+        let batch = network.batch(spec.batch)?;
+        if batch != spec.batch {
+            return Err(network.shape_error("batch", &spec.batch.to_string(), &[batch]));
+        }
+        network.check_columns(&[spec.dimension])?;
         Ok(Self { spec, network })
     }
 
@@ -101,9 +106,8 @@ impl Embedder {
             let input = tensor::crops(crops, &self.spec.network.input);
             let expected = [crops.len(), self.spec.dimension];
             self.network.run(input.shape(), input.values(), |outputs| {
-                let wrong = |found: &[usize]| {
-                    self.network.shape_error("embedding shape", &format!("{expected:?}"), found)
-                };
+                let wrong =
+                    |found: &[usize]| self.network.shape_error("embedding shape", &format!("{expected:?}"), found);
                 let [output] = outputs else { return Err(wrong(&[outputs.len()])) };
                 if output.shape() != expected {
                     return Err(wrong(output.shape()));

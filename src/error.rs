@@ -99,6 +99,14 @@ pub enum Error {
         /// Digest of the file.
         found: String,
     },
+    /// A file whose digest nobody published, before it was pinned.
+    #[error("weights {file:?} are unverified: the manifest of pack {pack:?} states no SHA-256, and none is pinned here")]
+    WeightsUnverified {
+        /// Name of the pack.
+        pack: String,
+        /// Name of the file.
+        file: String,
+    },
     /// A network differs from what the manifest declares about it.
     #[error("network {file:?}: {what}: expected {expected}, found {found}")]
     NetworkMismatch {
@@ -227,6 +235,7 @@ impl Error {
             Self::Manifest { .. } => "manifest",
             Self::WeightsMissing { .. } => "weights_missing",
             Self::WeightsDigest { .. } => "weights_digest",
+            Self::WeightsUnverified { .. } => "weights_unverified",
             Self::NetworkMismatch { .. } => "network_mismatch",
             Self::NetworkLoad { .. } => "network_load",
             Self::NetworkRun { .. } => "network_run",

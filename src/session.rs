@@ -5,7 +5,7 @@
 //! outputs other than declared. The only file naming `ort`.
 
 use crate::error::{Error, Result};
-use crate::pack::{NetworkSpec, PackFiles, hex};
+use crate::pack::{Layout, NetworkSpec, PackFiles, UNVERIFIED, hex};
 use ndarray::ArrayViewD;
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProviderDispatch};
@@ -63,6 +63,9 @@ pub struct Network {
     pool: Mutex<Pool>,
     returned: Condvar,
     busy_ns: AtomicU64,
+    /// As the file declares them; none where any number is taken.
+    fixed_batch: Option<usize>,
+    columns: Vec<Option<usize>>,
 }
 
 struct Pool {
@@ -73,16 +76,27 @@ struct Pool {
 impl Network {
     /// Open a network of a pack: digest, input and outputs are checked against the declaration.
     pub fn open(files: &PackFiles, spec: &NetworkSpec, options: &SessionOptions) -> Result<Self> {
-        let network = Self {
+        let mut network = Self {
             spec: spec.clone(),
             files: files.clone(),
             options: SessionOptions { sessions: options.sessions.max(1), ..options.clone() },
             pool: Mutex::new(Pool { idle: Vec::new(), opened: 0 }),
             returned: Condvar::new(),
             busy_ns: AtomicU64::new(0),
+            fixed_batch: None,
+            columns: Vec::new(),
         };
         let session = network.open_session()?;
         network.check(&session)?;
+        network.fixed_batch = session.inputs().iter().find_map(|outlet| {
+            let first = outlet.dtype().tensor_shape()?.first().copied()?;
+            usize::try_from(first).ok().filter(|_| outlet.name() == spec.input.name)
+        });
+        let columns = spec.outputs.iter().map(|name| {
+            let outlet = session.outputs().iter().find(|outlet| outlet.name() == name)?;
+            usize::try_from(outlet.dtype().tensor_shape()?.last().copied()?).ok()
+        });
+        network.columns = columns.collect();
         let mut pool = lock(&network.pool);
         pool.idle.push(session);
         pool.opened = 1;
@@ -160,6 +174,9 @@ impl Network {
         let bytes = std::fs::read(&path).map_err(|error| unreadable(error.to_string()))?;
         let found = hex(&Sha256::digest(&bytes));
         let expected = self.files.pack.file(file).map(|spec| spec.sha256.clone()).unwrap_or_default();
+        if expected == UNVERIFIED {
+            return Err(Error::WeightsUnverified { pack: self.files.pack.name.clone(), file: file.clone() });
+        }
         if found != expected {
             return Err(Error::WeightsDigest { file: file.clone(), expected, found });
         }
@@ -200,7 +217,11 @@ impl Network {
         let ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } = input.dtype() else {
             return Err(mismatch("input type", "float32 tensor".to_string(), format!("{:?}", input.dtype())));
         };
-        let expected = [None, Some(3), declared.height.map(i64::from), declared.width.map(i64::from)];
+        let (height, width) = (declared.height.map(i64::from), declared.width.map(i64::from));
+        let expected = match declared.layout {
+            Layout::Nchw => [None, Some(3), height, width],
+            Layout::Nhwc => [None, height, width, Some(3)],
+        };
         let agrees = shape.len() == 4
             && expected.iter().zip(shape.iter()).all(|(want, &have)| have < 0 || want.is_none_or(|want| want == have));
         if !agrees {
@@ -212,6 +233,27 @@ impl Network {
             let outlet = found.ok_or_else(|| mismatch("output", name.clone(), names(session.outputs())))?;
             if !matches!(outlet.dtype(), ValueType::Tensor { ty: TensorElementType::Float32, .. }) {
                 return Err(mismatch("output type", "float32 tensor".to_string(), format!("{:?}", outlet.dtype())));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many inputs one run takes: `most`, or 1 where the file fixes it. Refused: a file that fixes another number.
+    pub fn batch(&self, most: usize) -> Result<usize> {
+        match self.fixed_batch {
+            None => Ok(most),
+            Some(1) => Ok(1),
+            Some(fixed) => Err(self.shape_error("batch", "any, or 1", &[fixed])),
+        }
+    }
+
+    /// Refuse a file whose outputs declare another number of values for a row than the family has, where they declare
+    /// one: the last axis of each. The other axes are not trusted, for some files state those of one input size only.
+    pub fn check_columns(&self, columns: &[usize]) -> Result<()> {
+        for ((name, &expected), found) in self.spec.outputs.iter().zip(columns).zip(&self.columns) {
+            if found.is_some_and(|found| found != expected) {
+                let what = format!("values for a row of output {name:?}");
+                return Err(self.shape_error(&what, &expected.to_string(), &found.map_or(vec![], |found| vec![found])));
             }
         }
         Ok(())

@@ -4,11 +4,18 @@
 //! bytes on the way. The area average is that of OpenCV's and TensorFlow's AREA, the box sampling that of TensorFlow's
 //! `crop_and_resize`, because MTCNN was built on them. Every sum has one order, so that all processors agree.
 
+mod crops;
+mod letterbox;
+
+pub use crops::crops;
+pub use letterbox::letterboxed;
+
 use crate::geometry::{BBox, Size};
 use crate::image::Image;
 use crate::pack::{Colour, InputSpec};
 
-/// A batch of N × C × H × W values, the last axis side by side in memory.
+/// A batch of N × C × H × W values, or in another order where the network's layout has one; the last axis is side by
+/// side in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     shape: [usize; 4],
@@ -22,7 +29,7 @@ impl Tensor {
         Self { shape: [count, 3, height, width], values: vec![0.0; count * 3 * height * width] }
     }
 
-    /// N, C, H, W.
+    /// N, C, H, W, or as the layout says.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
@@ -65,22 +72,6 @@ impl Scaling {
     }
 }
 
-/// Crops as they are → N × 3 × height × width. All must have the size of the first.
-pub fn crops(crops: &[&Image], spec: &InputSpec) -> Tensor {
-    let size = crops.first().map_or(Size::new(0, 0), |crop| crop.size());
-    let scaling = Scaling::of(spec);
-    let mut batch = Tensor::zeros(crops.len(), size);
-    for (crop, planes) in crops.iter().zip(batch.pictures(size)) {
-        for channel in 0..3 {
-            let (factor, offset) = (scaling.factor[channel], scaling.offset[channel]);
-            for (value, pixel) in planes[scaling.plane[channel]].iter_mut().zip(crop.data().chunks_exact(3)) {
-                *value = f32::from(pixel[channel]) * factor + offset;
-            }
-        }
-    }
-    batch
-}
-
 /// The whole picture averaged by area to other sizes, in one pass over its rows → 1 × 3 × height × width each.
 ///
 /// Output pixel k covers the input interval [k·r, (k+1)·r) with r = input ÷ output; every input pixel counts by the
@@ -100,15 +91,22 @@ pub fn area_resized(image: &Image, sizes: &[Size], spec: &InputSpec) -> Vec<Tens
 }
 
 /// At index x the sum of the pixels left of x for each channel, modulo 2³²; the last one twice.
+///
+/// The fourth lane keeps the others in step and means nothing.
 fn running_sums(row: &[u8], sums: &mut [[i32; 4]]) {
     let mut total = [0i32; 4];
-    for (sum, pixel) in sums.iter_mut().zip(row.chunks_exact(3)) {
+    let mut add = |sum: &mut [i32; 4], four: [u8; 4]| {
         *sum = total;
-        for (total, &value) in total.iter_mut().zip(pixel) {
-            *total = total.wrapping_add(i32::from(value));
-        }
+        total = std::array::from_fn(|lane| total[lane].wrapping_add(i32::from(four[lane])));
+    };
+    let mut sums = sums.iter_mut();
+    for (four, sum) in row.windows(4).step_by(3).zip(sums.by_ref()) {
+        add(sum, [four[0], four[1], four[2], four[3]]);
     }
-    sums[row.len() / 3..].fill(total);
+    for (pixel, sum) in row.chunks_exact(3).rev().zip(sums.by_ref()).take(1) {
+        add(sum, [pixel[0], pixel[1], pixel[2], 0]);
+    }
+    sums.for_each(|sum| *sum = total);
 }
 
 /// The state of one output size while the input rows go by. A fourth lane, unused, keeps the channels in step.
@@ -118,10 +116,10 @@ struct AreaAverage {
     row_ratio: f64,
     /// Between which output columns each end lies: an input column and the part of it on the left side.
     ends: Vec<(usize, f32)>,
-    /// An output pixel's share of a row's sum.
-    column_share: f32,
-    /// The input row by itself, and the output row as far as it is summed.
-    averaged: Vec<[f32; 4]>,
+    /// What an input pixel counts for where it is covered whole.
+    share: f64,
+    /// The input row summed over each output column, and the output row as far as it is done.
+    summed: Vec<[f32; 4]>,
     sum: Vec<[f32; 4]>,
     next_row: usize,
     size: Size,
@@ -139,8 +137,8 @@ impl AreaAverage {
             input_height: input.height as usize,
             row_ratio: f64::from(input.height) / f64::from(size.height),
             ends: ends.collect(),
-            column_share: (1.0 / ratio) as f32,
-            averaged: vec![[0.0; 4]; size.width as usize],
+            share: size.pixels() as f64 / input.pixels() as f64,
+            summed: vec![[0.0; 4]; size.width as usize],
             sum: vec![[0.0; 4]; size.width as usize],
             next_row: 0,
             size,
@@ -150,13 +148,13 @@ impl AreaAverage {
 
     /// Count input row y in; `sums` are its running sums.
     fn add(&mut self, y: usize, sums: &[[i32; 4]], scaling: Scaling) {
-        self.average_columns(sums);
+        self.sum_columns(sums);
         let (top, low) = (y as f64, (y + 1) as f64);
         while self.next_row < self.size.height as usize {
             let (start, end) = (self.next_row as f64 * self.row_ratio, (self.next_row + 1) as f64 * self.row_ratio);
-            let weight = ((low.min(end) - top.max(start)).max(0.0) / self.row_ratio) as f32;
-            for (sum, averaged) in self.sum.iter_mut().zip(&self.averaged) {
-                *sum = std::array::from_fn(|lane| sum[lane] + weight * averaged[lane]);
+            let weight = ((low.min(end) - top.max(start)).max(0.0) * self.share) as f32;
+            for (sum, summed) in self.sum.as_flattened_mut().iter_mut().zip(self.summed.as_flattened()) {
+                *sum += weight * summed;
             }
             if end > low && y + 1 < self.input_height {
                 return;
@@ -165,13 +163,13 @@ impl AreaAverage {
         }
     }
 
-    fn average_columns(&mut self, sums: &[[i32; 4]]) {
+    fn sum_columns(&mut self, sums: &[[i32; 4]]) {
         let (mut whole, mut part) = ([0i32; 4], [0.0f32; 4]);
-        for (averaged, &(column, fraction)) in self.averaged.iter_mut().zip(&self.ends) {
+        for (summed, &(column, fraction)) in self.summed.iter_mut().zip(&self.ends) {
             let (left, right) = (sums[column], sums[column + 1]);
             let split: [f32; 4] = std::array::from_fn(|lane| right[lane].wrapping_sub(left[lane]) as f32 * fraction);
-            *averaged = std::array::from_fn(|lane| {
-                (left[lane].wrapping_sub(whole[lane]) as f32 + (split[lane] - part[lane])) * self.column_share
+            *summed = std::array::from_fn(|lane| {
+                left[lane].wrapping_sub(whole[lane]) as f32 + (split[lane] - part[lane])
             });
             (whole, part) = (left, split);
         }
@@ -258,10 +256,20 @@ fn samples(start: f32, end: f32, length: u32, count: usize, inside: &mut Vec<(us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pack::Layout;
     use proptest::prelude::*;
 
     fn spec(colour: Colour) -> InputSpec {
-        InputSpec { name: "input".to_string(), width: None, height: None, colour, mean: [127.5; 3], std: [128.0; 3] }
+        InputSpec {
+        name: "input".to_string(),
+        width: None,
+        height: None,
+        colour,
+        mean: [127.5; 3],
+        std: [128.0; 3],
+        layout: Layout::Nchw,
+        standardise: false,
+    }
     }
 
     fn picture(width: u32, height: u32) -> Image {
@@ -316,11 +324,11 @@ mod tests {
 
     #[test]
     fn a_box_outside_is_zero_and_the_whole_picture_keeps_its_corners() {
-        let image = picture(30, 20);
+        let image = picture(47, 24); // steps of 2 and of 1: the last sample is not rounded out of the picture
         let outside = boxes(&image, &[BBox::new(-60.0, -60.0, -20.0, -20.0)], 24, &spec(Colour::Rgb));
         assert!(outside.values().iter().all(|&value| value == 0.0));
-        let whole = boxes(&image, &[BBox::new(0.0, 0.0, 30.0, 20.0)], 24, &spec(Colour::Rgb));
-        let corner = (f32::from(image.pixel(29, 19)[2]) - 127.5) / 128.0;
+        let whole = boxes(&image, &[BBox::new(0.0, 0.0, 47.0, 24.0)], 24, &spec(Colour::Rgb));
+        let corner = (f32::from(image.pixel(46, 23)[2]) - 127.5) / 128.0;
         assert!((whole[[0, 2, 23, 23]] - corner).abs() < 1e-3);
     }
 

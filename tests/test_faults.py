@@ -28,6 +28,7 @@ from facedex.errors import (
     DatabaseReadOnlyError,
     DatabaseUnavailableError,
     DatabaseVersionError,
+    FacedexError,
     StorageFullError,
     StoreError,
 )
@@ -54,17 +55,21 @@ class Opened:
 
     def __init__(self, path: Path | str, name: str = "default") -> None:
         self.database = Database(path)
-        self.feed = Feed(self.database, name)
-        self.feed.bind(PIN)
-        self.store = SqlStore(self.feed)
-        self.search = LocalSearch(
-            self.feed,
-            dimension=PIN.dimension,
-            pack=PIN.digest,
-            database=self.database.path,
-            gallery=name,
-            method="exact",
-        )
+        try:
+            self.feed = Feed(self.database, name)
+            self.feed.bind(PIN)
+            self.store = SqlStore(self.feed)
+            self.search = LocalSearch(
+                self.feed,
+                dimension=PIN.dimension,
+                pack=PIN.digest,
+                database=self.database.path,
+                gallery=name,
+                method="exact",
+            )
+        except FacedexError:
+            self.database.close()
+            raise
 
     def finds(self, number: int) -> str | None:
         """Whose the vector of that number is; None when nobody has it."""
@@ -107,16 +112,16 @@ class Nursery:
             env=environment,
         )
 
-    def kill_one(self, path: Path, seed: int, after_s: float) -> list[list[str]]:
-        """Let a child work, kill it some time after its first words, and return the words of all its lines."""
+    def kill_one(self, path: Path, seed: int, after_lines: int, after_s: float) -> list[list[str]]:
+        """Let a child work, kill it some time after so many lines, and return the words of all its lines."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{path} {seed}\n")
         first = self._process.stdout.readline().split()
         assert first[0] == "pid"
+        lines = [self._process.stdout.readline().split() for _ in range(after_lines)]
         time.sleep(after_s)
         os.kill(int(first[1]), signal.SIGKILL)
-        lines = []
         while (line := self._process.stdout.readline().strip()) != "end":
             assert line, "the nursery died"
             lines.append(line.split())
@@ -176,7 +181,7 @@ def test_what_was_acknowledged_is_there_after_kill_and_what_was_deleted_is_gone(
     try:
         for seed in range(1, ROUNDS + 1):
             before = {number for faces in model.people.values() for _, number in faces}
-            lines = nursery.kill_one(path, seed, chance.uniform(0.0, 0.12))
+            lines = nursery.kill_one(path, seed, chance.randint(0, 12), chance.uniform(0.0, 0.01))
             acknowledged += sum(line[0] == "ack" for line in lines)
             model.take(lines)
             opened = Opened(path)
@@ -197,24 +202,18 @@ def test_what_was_acknowledged_is_there_after_kill_and_what_was_deleted_is_gone(
             opened.close()
     finally:
         nursery.close()
-    assert acknowledged > 3 * ROUNDS  # the children did work
+    assert acknowledged > 2 * ROUNDS  # the children did work
 
 
 def test_a_gallery_survives_kill(path: Path) -> None:
     nursery = Nursery("gallery")
     model = Model()
     try:
-        for seed, after_s in ((1, 1.5), (2, 1.0), (3, 1.2)):
-            model.take(nursery.kill_one(path, seed, after_s))
-            if not path.exists():
-                continue
+        for seed, lines in ((1, 7), (2, 8), (3, 9)):
+            model.take(nursery.kill_one(path, seed, lines, 0.03 * seed))
             database = Database(path)
-            feed = Feed(database, "default")
-            model.settle(
-                {str(person.person_id): [face.face_id for face in person.faces] for person in SqlStore(feed).people()}
-                if feed.stored_pack
-                else {}
-            )
+            stored = SqlStore(Feed(database, "default")).people()
+            model.settle({str(person.person_id): [face.face_id for face in person.faces] for person in stored})
             database.close()
     finally:
         nursery.close()

@@ -696,4 +696,4 @@ def test_one_search_is_quick(gallery: Gallery, engine: Engine) -> None:
         started = time.perf_counter()
         gallery._identifier._identify(faces, 1, 0.9)
         times.append(time.perf_counter() - started)
-    assert sorted(times)[20] < 1e-3  # 0.15 ms here; the limit leaves room for a slow or busy machine
+    assert sorted(times)[20] < 2e-3  # 0.15 ms here; the limit leaves room for a slow or busy machine

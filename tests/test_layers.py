@@ -33,7 +33,7 @@ PYTHON = {
     "errors": 0,
     "config": 1,
     "inputs": 0,
-    "records": 0,
+    "records": 1,
     "twins": 0,
     "people": 0,
     "_core": 0,  # the native module imports nothing of the package but the exceptions that it raises
@@ -47,6 +47,7 @@ PYTHON = {
     "lifetime": 3,
     "enrol": 4,
     "identify": 4,
+    "directory": 4,
     "gallery": 5,
     "evaluate": 5,
     "demo": 6,

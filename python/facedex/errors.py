@@ -24,6 +24,12 @@ file too.
     │   ├── ManifestError (ValueError)    the manifest cannot be read as one
     │   ├── WeightsMissingError       a file that the manifest names is not there
     │   ├── WeightsDigestError        a file differs from what the manifest declares
+    │   ├── WeightsUnverifiedError    nobody published a digest of a file, and it was not accepted
+    │   ├── LicenseError              the licence of the weights was not accepted: ``licences``
+    │   ├── DownloadError             a file could not be fetched: ``url``, ``status``
+    │   ├── ArchiveError              an archive is damaged, unsafe, or lacks a file
+    │   ├── PackFolderError           the folder for packs cannot be read or written, or its disk is full
+    │   ├── PackNameError (ValueError)    another pack has that name
     │   ├── NetworkError              a network does not load, does not run or is another than declared
     │   ├── RoleMissingError          the pack has no network for what was asked
     │   └── PackMismatchError (ValueError)    embeddings of two packs were to be compared
@@ -188,6 +194,65 @@ class WeightsDigestError(PackError):
     """A file differs from the digest that the manifest declares."""
 
     code = "weights_digest"
+
+
+class WeightsUnverifiedError(PackError):
+    """Nobody published a digest of a file, and this machine has not accepted one."""
+
+    code = "weights_unverified"
+
+
+class LicenseError(PackError):
+    """The licence of the weights forbids commercial use and was not accepted.
+
+    Attributes
+    ----------
+    licences : tuple of str
+        The licences to accept, as ``accept_license`` takes them.
+    """
+
+    code = "license"
+
+    def __init__(self, message: str, *, licences: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.licences = licences
+
+
+class DownloadError(PackError):
+    """A file could not be fetched: not found, cut off, too slow, refused.
+
+    Attributes
+    ----------
+    url : str
+        The last address that was tried.
+    status : int or None
+        What the server answered, where it answered.
+    """
+
+    code = "download"
+
+    def __init__(self, message: str, *, url: str = "", status: int | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+        self.status = status
+
+
+class ArchiveError(PackError):
+    """An archive is damaged, unsafe to unpack, or lacks a file that the manifest names."""
+
+    code = "archive"
+
+
+class PackFolderError(PackError):
+    """The folder for packs cannot be read or written, or its disk is full."""
+
+    code = "pack_folder"
+
+
+class PackNameError(PackError, ValueError):
+    """Another pack has that name."""
+
+    code = "pack_name"
 
 
 class NetworkError(PackError):

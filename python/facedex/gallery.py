@@ -31,7 +31,22 @@ if TYPE_CHECKING:
 
 
 class Gallery(Directory):
-    """People and their faces in a database. Open one with `Gallery.open`."""
+    """People and their faces in a database. Open one with `Gallery.open`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from facedex import Gallery, people
+    >>> with tempfile.TemporaryDirectory() as folder, Gallery.open(f"{folder}/people.db") as gallery:
+    ...     registration = gallery.register("ayu", people.PICTURES["ayu"], name="Ayu")
+    ...     found = gallery.recognize(people.PROBES["ayu"][0])[0]
+    ...     match = gallery.verify("ayu", people.PROBES["budi"][0]).match
+    ...     removed = gallery.delete("ayu")
+    >>> registration
+    Registration('ayu', 3 faces)
+    >>> found.person_id, found.name, match, removed.templates
+    ('ayu', 'Ayu', False, 3)
+    """
 
     def __init__(self, database: Database, engine: Engine, *, name: str, threshold: float | None, index: str) -> None:
         super().__init__(database, engine.pack, name=name, index=index)

@@ -186,6 +186,7 @@ def _by_person(keys: NDArray[np.uint64], scores: NDArray[np.float32], owners: di
 def _found(face: Face, candidates: list[Candidate], k: int, threshold: float) -> FoundFace:
     first = candidates[0]
     known = first.similarity >= threshold
+    assert face.landmarks is not None  # its embedding was cut by them
     points: list[tuple[float, float]] = [(float(x), float(y)) for x, y in face.landmarks]
     landmarks: Landmarks = (points[0], points[1], points[2], points[3], points[4])
     return FoundFace(

@@ -1,8 +1,19 @@
 //! Image → faces: a file for each family of networks.
 
+mod finder;
+mod input;
 mod mtcnn;
 mod nms;
 mod onet;
+mod retinaface;
+mod scrfd;
+mod single_shot;
+mod ultraface;
+mod yunet;
+
+#[cfg(test)]
+#[path = "../../tests/parity/npz.rs"]
+mod npz;
 
 use crate::error::{Error, Result};
 use crate::geometry::{BBox, Landmarks};
@@ -16,8 +27,8 @@ use ndarray::{ArrayView1, ArrayView2, ArrayViewD, Ix2};
 pub struct Face {
     /// Where it is.
     pub bbox: BBox,
-    /// Its five points.
-    pub landmarks: Landmarks,
+    /// Its five points; none where no network of the pack finds them.
+    pub landmarks: Option<Landmarks>,
     /// The detector's certainty, 0 to 1.
     pub det_score: f32,
 }
@@ -25,7 +36,7 @@ pub struct Face {
 /// What to look for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DetectOptions {
-    /// Least height of a face, pixels; the pack's own fraction of the picture where absent.
+    /// Least height of a face, pixels; where absent, what the pack finds by itself.
     pub min_face: Option<u32>,
 }
 
@@ -34,20 +45,30 @@ pub trait Detector: Send + Sync {
     /// The faces of a picture, in no particular order; none is no error.
     fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>>;
 
+    /// Whether its faces have five points.
+    fn gives_landmarks(&self) -> bool;
+
     /// The networks it runs.
     fn networks(&self) -> Vec<&Network>;
 }
 
-/// Open the detector of a pack.
+/// Open the detector of a pack, with its landmarks network where it has one.
 pub fn open(files: &PackFiles, options: &SessionOptions) -> Result<Box<dyn Detector>> {
-    match &files.pack.detector {
-        Some(DetectorSpec::Mtcnn(spec)) => Ok(Box::new(mtcnn::Mtcnn::open(files, spec, options)?)),
-        None => Err(Error::RoleMissing {
-            pack: files.pack.name.clone(),
-            role: "detector",
-            remedy: "open a pack that has one".to_string(),
-        }),
-    }
+    let detector: Box<dyn Detector> = match &files.pack.detector {
+        Some(DetectorSpec::Mtcnn(spec)) => Box::new(mtcnn::Mtcnn::open(files, spec, options)?),
+        Some(DetectorSpec::Scrfd(spec)) => Box::new(scrfd::open(files, spec, options)?),
+        Some(DetectorSpec::Yunet(spec)) => Box::new(yunet::open(files, spec, options)?),
+        Some(DetectorSpec::Retinaface(spec)) => Box::new(retinaface::open(files, spec, options)?),
+        Some(DetectorSpec::Ultraface(spec)) => Box::new(ultraface::open(files, spec, options)?),
+        None => {
+            return Err(Error::RoleMissing {
+                pack: files.pack.name.clone(),
+                role: "detector",
+                remedy: "open a pack that has one".to_string(),
+            });
+        }
+    };
+    Ok(Box::new(finder::Finder::open(files, detector, options)?))
 }
 
 /// The outputs of R-Net or O-Net as matrices: a row for each of `count` boxes, with as many columns as its family has.

@@ -8,12 +8,13 @@
 use super::nms::{self, Overlap};
 use super::onet::ONet;
 use super::{DetectOptions, Detector, Face, regressed, rows, square};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::{BBox, Size};
 use crate::image::Image;
 use crate::pack::{MtcnnSpec, PackFiles};
 use crate::session::{Network, SessionOptions};
 use crate::tensor::{self, Tensor};
+use ndarray::{ArrayViewD, Axis};
 
 /// Side of P-Net's window, pixels.
 const CELL: f64 = 12.0;
@@ -93,21 +94,7 @@ impl Mtcnn {
             if regression.shape() != [1, 4, height, width] {
                 return Err(wrong(regression.shape()));
             }
-            let mut found = Candidates::default();
-            let scores = probability.iter().skip(height * width);
-            for (cell, &score) in scores.enumerate().filter(|&(_, &score)| score > self.spec.score_thresholds[0]) {
-                let (x, y) = (cell % width, cell / width);
-                // The window is 12 pixels, but the package's arithmetic has corners 11 apart.
-                let corner = |at: usize, channel: usize, end: f32| {
-                    let position = (STRIDE * at) as f32 + end + regression[&[0, channel, y, x][..]] * 11.0;
-                    (f64::from(position) / scale) as f32
-                };
-                found.push(
-                    BBox::new(corner(x, 0, 1.0), corner(y, 1, 1.0), corner(x, 2, 12.0), corner(y, 3, 12.0)),
-                    score,
-                );
-            }
-            Ok(found)
+            Ok(proposals(regression, probability, self.spec.score_thresholds[0], scale))
         })
     }
 
@@ -133,14 +120,7 @@ impl Mtcnn {
 impl Detector for Mtcnn {
     fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>> {
         let min_face = match options.min_face {
-            Some(0) => {
-                return Err(Error::Argument {
-                    name: "min_face",
-                    accepted: "at least 1 pixel".to_string(),
-                    found: "0".to_string(),
-                });
-            }
-            Some(pixels) => f64::from(pixels),
+            Some(pixels) => f64::from(pixels.max(1)),
             None => f64::from(self.spec.min_face_fraction * image.size().short_side() as f32).max(LEAST_FACE.into()),
         };
         let proposed = self.propose(image, min_face)?.squares();
@@ -152,15 +132,41 @@ impl Detector for Mtcnn {
         let inside = Size::new(image.width() - 1, image.height() - 1);
         let faces = kept.into_iter().map(|i| &last[i]).map(|face| Face {
             bbox: face.bbox.clipped(inside),
-            landmarks: face.landmarks,
+            landmarks: Some(face.landmarks),
             det_score: face.score,
         });
         Ok(faces.filter(|face| face.bbox.area() > 0.0).collect())
     }
 
+    fn gives_landmarks(&self) -> bool {
+        true
+    }
+
     fn networks(&self) -> Vec<&Network> {
         vec![&self.pnet, &self.rnet, self.onet.network()]
     }
+}
+
+/// P-Net's answer to one level, [1, 4, h, w] and [1, 2, h, w] → boxes in the picture that score above `least`.
+fn proposals(
+    regression: &ArrayViewD<'_, f32>,
+    probability: &ArrayViewD<'_, f32>,
+    least: f32,
+    scale: f64,
+) -> Candidates {
+    let (height, width) = (probability.len_of(Axis(2)), probability.len_of(Axis(3)));
+    let mut found = Candidates::default();
+    let scores = probability.iter().skip(height * width);
+    for (cell, &score) in scores.enumerate().filter(|&(_, &score)| score > least) {
+        let (x, y) = (cell % width, cell / width);
+        // The window is 12 pixels, but the package's arithmetic has corners 11 apart.
+        let corner = |at: usize, channel: usize, end: f32| {
+            let position = (STRIDE * at) as f32 + end + regression[&[0, channel, y, x][..]] * 11.0;
+            (f64::from(position) / scale) as f32
+        };
+        found.push(BBox::new(corner(x, 0, 1.0), corner(y, 1, 1.0), corner(x, 2, 12.0), corner(y, 3, 12.0)), score);
+    }
+    found
 }
 
 /// Scales and sizes of the pyramid's levels, largest first.
@@ -178,6 +184,48 @@ fn pyramid(size: Size, min_face: f64, factor: f64) -> Vec<(f64, Size)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::npz::Npz;
+
+    #[test]
+    fn the_pyramid_is_the_recorded_one() {
+        let recorded = Npz::recorded("mtcnn_cascade.npz");
+        let scales = recorded.array::<f64>("pyramid_scales");
+        let sizes = recorded.array::<i64>("pyramid_sizes");
+        let levels = pyramid(Size::new(320, 240), 20.0, 0.709);
+        assert_eq!(levels.len(), scales.len());
+        for (i, (scale, size)) in levels.into_iter().enumerate() {
+            assert!((scale - scales[i]).abs() < 1e-12);
+            assert_eq!([i64::from(size.height), i64::from(size.width)], [sizes[[i, 0]], sizes[[i, 1]]]);
+        }
+    }
+
+    #[test]
+    fn the_recorded_answers_of_a_level_become_the_recorded_boxes() {
+        let recorded = Npz::recorded("mtcnn_cascade.npz");
+        let scales = recorded.array::<f64>("pyramid_scales");
+        for level in [4, 6] {
+            let head = |name: &str| {
+                let maps = recorded.array::<f32>(&format!("pyramid_level{level}_{name}"));
+                maps.permuted_axes(&[2, 0, 1][..]).insert_axis(Axis(0))
+            };
+            let found = proposals(&head("reg").view(), &head("prob").view(), 0.6, scales[level]);
+            let order = nms::by_score(&found.scores);
+            let sorted = Candidates {
+                boxes: order.iter().map(|&i| found.boxes[i]).collect(),
+                scores: order.iter().map(|&i| found.scores[i]).collect(),
+            };
+            for (name, candidates) in [("boxes", sorted), ("kept", found.suppressed(Overlap::Union, 0.5))] {
+                let expected = recorded.array::<f64>(&format!("pyramid_level{level}_{name}"));
+                assert_eq!(candidates.boxes.len(), expected.len_of(Axis(0)), "level {level}, {name}");
+                assert!(expected.len_of(Axis(0)) > 0);
+                let rows = expected.outer_iter();
+                for ((bbox, &score), row) in candidates.boxes.iter().zip(&candidates.scores).zip(rows) {
+                    let values = [bbox.x1, bbox.y1, bbox.x2, bbox.y2, score];
+                    assert!(values.iter().zip(&row).all(|(&a, &b)| (f64::from(a) - b).abs() < 1e-3), "{bbox:?}: {row}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_pyramid_begins_at_the_minimum_face_and_ends_at_twelve_pixels() {

@@ -44,14 +44,56 @@ pub fn any_earlier(boxes: &[BBox], order: &[usize], overlap: Overlap, threshold:
     order.iter().enumerate().filter(|&(position, &index)| survives(position, index)).map(|(_, &index)| index).collect()
 }
 
+/// Indices from the highest to the lowest score; of equal scores the earlier comes first.
+pub fn best_first(scores: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&i, &j| scores[j].total_cmp(&scores[i]));
+    order
+}
+
+/// The indices that survive, in the given order: one is dropped where a survivor overlaps it by more than `threshold`.
+///
+/// `edge` is added to widths and heights: 1 where the reference counts both edge pixels, else 0.
+pub fn greedy(boxes: &[BBox], order: &[usize], edge: f32, threshold: f32) -> Vec<usize> {
+    let grown = |bbox: BBox| BBox::new(bbox.x1, bbox.y1, bbox.x2 + edge, bbox.y2 + edge);
+    let mut kept: Vec<(usize, BBox)> = Vec::new();
+    for &index in order {
+        let bbox = grown(boxes[index]);
+        if kept.iter().all(|&(_, better)| Overlap::Union.of(better, bbox) <= threshold) {
+            kept.push((index, bbox));
+        }
+    }
+    kept.into_iter().map(|(index, _)| index).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::npz::Npz;
     use proptest::prelude::*;
 
     fn boxes() -> impl Strategy<Value = Vec<(BBox, f32)>> {
         proptest::collection::vec((0.0f32..80.0, 0.0f32..80.0, 1.0f32..40.0, 1.0f32..40.0, 0.0f32..1.0), 0..40)
             .prop_map(|all| all.into_iter().map(|(x, y, w, h, s)| (BBox::new(x, y, x + w, y + h), s)).collect())
+    }
+
+    #[test]
+    fn the_recorded_rows_survive() {
+        let recorded = Npz::recorded("mtcnn_cascade.npz");
+        for case in 0..4 {
+            let rows = recorded.array::<f32>(&format!("nms{case}_boxes"));
+            let boxes: Vec<BBox> = rows.outer_iter().map(|b| BBox::new(b[0], b[1], b[2], b[3])).collect();
+            let scores = recorded.array::<f32>(&format!("nms{case}_scores"));
+            let order = by_score(scores.as_slice().unwrap());
+            for (overlap, method) in [(Overlap::Union, "union"), (Overlap::Smaller, "min")] {
+                for (threshold, per_cent) in [(0.3, 30), (0.7, 70)] {
+                    let expected = recorded.array::<i64>(&format!("nms{case}_{method}_{per_cent}"));
+                    let kept: Vec<i64> =
+                        any_earlier(&boxes, &order, overlap, threshold).iter().map(|&i| i as i64).collect();
+                    assert_eq!(kept, expected.into_raw_vec_and_offset().0, "case {case}, {method} {threshold}");
+                }
+            }
+        }
     }
 
     #[test]

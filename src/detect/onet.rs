@@ -12,7 +12,7 @@ use crate::tensor;
 
 /// Side of the network's input, pixels.
 const SIDE: u32 = 48;
-/// Squares in one run.
+/// Squares in one run, where the file takes any number.
 const BATCH: usize = 16;
 
 /// What the network says of a square.
@@ -29,12 +29,16 @@ pub struct Refined {
 /// The network. Outputs: box regression, landmarks, probability.
 pub struct ONet {
     network: Network,
+    batch: usize,
 }
 
 impl ONet {
     /// Open and verify the network.
     pub fn open(files: &PackFiles, spec: &NetworkSpec, options: &SessionOptions) -> Result<Self> {
-        Ok(Self { network: Network::open(files, spec, options)? })
+        let network = Network::open(files, spec, options)?;
+        network.check_columns(&[4, 10, 2])?;
+        let batch = network.batch(BATCH)?;
+        Ok(Self { network, batch })
     }
 
     /// The network, for its figures.
@@ -45,11 +49,10 @@ impl ONet {
     /// Look at squares of a picture; one answer each, in order.
     pub fn refine(&self, image: &Image, squares: &[BBox]) -> Result<Vec<Refined>> {
         let mut refined = Vec::with_capacity(squares.len());
-        for squares in squares.chunks(BATCH) {
+        for squares in squares.chunks(self.batch) {
             let input = tensor::boxes(image, squares, SIDE, &self.network.spec().input);
             self.network.run(input.shape(), input.values(), |outputs| {
-                let [regression, points, probability] =
-                    super::rows(&self.network, outputs, squares.len(), [4, 10, 2])?;
+                let [regression, points, probability] = super::rows(&self.network, outputs, squares.len(), [4, 10, 2])?;
                 for (i, &square) in squares.iter().enumerate() {
                     let points = points.row(i);
                     refined.push(Refined {

@@ -42,12 +42,12 @@ pub struct RecognitionSpec {
     pub threshold: f32,
     /// False match rate at that threshold.
     pub fmr: f64,
-    /// Mean cosine of different people.
-    pub impostor_mean: f32,
+    /// Mean cosine of different people; absent where only the threshold is published, like the next two.
+    pub impostor_mean: Option<f32>,
     /// Standard deviation of the cosine of different people.
-    pub impostor_std: f32,
+    pub impostor_std: Option<f32>,
     /// Number of comparisons behind these figures.
-    pub impostor_pairs: u64,
+    pub impostor_pairs: Option<u64>,
     /// Cosine thresholds by false match rate, as measured.
     #[serde(default)]
     pub thresholds: Vec<OperatingPoint>,

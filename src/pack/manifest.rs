@@ -1,9 +1,10 @@
 //! A whole manifest: [`Pack`], read and checked, and the digest of what its embeddings are.
 
-use super::{DetectorSpec, EmbedderSpec, FileSpec, LandmarksSpec, NetworkSpec, RecognitionSpec, Refusal};
+use super::{ArchiveSpec, DetectorSpec, EmbedderSpec, FileSpec, LandmarksSpec, NetworkSpec, RecognitionSpec, Refusal};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The manifest format that this version reads.
@@ -24,6 +25,9 @@ pub struct Pack {
     /// The files of the pack.
     #[serde(rename = "file")]
     pub files: Vec<FileSpec>,
+    /// The archives that hold some of them.
+    #[serde(rename = "archive", default)]
+    pub archives: Vec<ArchiveSpec>,
     /// Pictures → boxes.
     pub detector: Option<DetectorSpec>,
     /// Boxes → five points, where the detector's own are missing or coarse.
@@ -48,6 +52,15 @@ impl Pack {
         let pack: Self = toml::from_str(text).map_err(|error| manifest(error.to_string().trim_end().to_string()))?;
         pack.check().map_err(manifest)?;
         Ok(pack)
+    }
+
+    /// Take the digests of unverified files that were pinned on this machine: file name to SHA-256.
+    pub fn pin(&mut self, pins: &HashMap<String, String>) {
+        for file in self.files.iter_mut().filter(|file| file.unverified()) {
+            if let Some(pinned) = pins.get(&file.name) {
+                file.sha256.clone_from(pinned);
+            }
+        }
     }
 
     /// The declaration of a file.
@@ -77,6 +90,7 @@ impl Pack {
             let input = &network.input;
             line(format!("{digest} {:?} {:?} {:?}", input.colour, input.mean, input.std));
             line(format!("{:?} {:?} {:?}", input.width, input.height, network.outputs));
+            line(format!("{:?} {}", input.layout, input.standardise));
         }
         if let Some(embedder) = &self.embedder {
             line(format!("{:?} {} {}", embedder.template, embedder.dimension, embedder.mirror));
@@ -104,8 +118,9 @@ impl Pack {
         if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
             return Err(format!("name {:?} may have letters, digits, '_', '-' and '.' only", self.name));
         }
+        self.archives.iter().try_for_each(ArchiveSpec::check)?;
         for (i, file) in self.files.iter().enumerate() {
-            file.check()?;
+            file.check(&self.archives)?;
             if self.files.iter().take(i).any(|other| other.name == file.name) {
                 return Err(format!("file {:?} is declared twice", file.name));
             }

@@ -8,12 +8,14 @@ mod embedder;
 mod file;
 mod manifest;
 mod network;
+mod single_shot;
 
-pub use detector::{DetectorSpec, LandmarksSpec, MtcnnSpec};
+pub use detector::{DetectorSpec, LandmarksSpec, MtcnnSpec, OnetSpec};
 pub use embedder::{EmbedderSpec, OperatingPoint, RecognitionSpec};
-pub use file::{FileSpec, PackFiles};
+pub use file::{ArchiveSpec, FileSpec, PackFiles, UNVERIFIED};
 pub use manifest::{Pack, hex};
-pub use network::{Colour, InputSpec, NetworkSpec};
+pub use network::{Colour, InputSpec, Layout, NetworkSpec};
+pub use single_shot::{Activation, RetinafaceSpec, ScrfdSpec, SizeSpec, UltrafaceSpec, YunetSpec};
 
 /// What is wrong with a manifest, in words.
 type Refusal = std::result::Result<(), String>;

@@ -1,6 +1,7 @@
 //! How a network of a pack is fed and what it gives: its file, its input, the names of its outputs.
 
 use super::Refusal;
+use crate::geometry::Size;
 use serde::Deserialize;
 
 /// How a network's input is made of RGB pixels: value = (pixel − mean) / std, channels in `colour` order.
@@ -19,6 +20,31 @@ pub struct InputSpec {
     pub mean: [f32; 3],
     /// Divisor of each channel, in the network's channel order.
     pub std: [f32; 3],
+    /// Order of the axes; `nchw` where absent.
+    #[serde(default)]
+    pub layout: Layout,
+    /// Whether each crop is brought to mean 0 and standard deviation 1 over all its values after that; for embedders
+    /// and other networks that take crops.
+    #[serde(default)]
+    pub standardise: bool,
+}
+
+impl InputSpec {
+    /// The declared size; none where the network takes any.
+    pub fn size(&self) -> Option<Size> {
+        Some(Size::new(self.width?, self.height?))
+    }
+}
+
+/// Order of the axes of a network's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Batch, channels, rows, columns.
+    #[default]
+    Nchw,
+    /// Batch, rows, columns, channels.
+    Nhwc,
 }
 
 /// Order of the colour channels.
@@ -54,6 +80,18 @@ impl NetworkSpec {
         }
         if [self.input.width, self.input.height].contains(&Some(0)) {
             return Err(format!("width and height of {:?} must be at least 1", self.file));
+        }
+        if [self.input.width, self.input.height].into_iter().flatten().any(|side| side > 8192) {
+            return Err(format!("width and height of {:?} must be at most 8192", self.file));
+        }
+        Ok(())
+    }
+
+    /// The same for a network that sees pictures or parts of them, not crops.
+    pub(super) fn check_pictures(&self, outputs: usize) -> Refusal {
+        self.check(outputs)?;
+        if self.input.layout != Layout::Nchw || self.input.standardise {
+            return Err(format!("the input of {:?} must have layout nchw and no standardise", self.file));
         }
         Ok(())
     }

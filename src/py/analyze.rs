@@ -12,6 +12,7 @@ use crate::pack::{Pack, PackFiles};
 use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// A face in a picture.
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 /// ----------
 /// bbox : sequence of 4 float
 ///     x1, y1, x2, y2, pixels of the upright picture.
-/// landmarks : sequence of 5 (x, y)
+/// landmarks : sequence of 5 (x, y) or None
 ///     Right eye, left eye, nose, right and left corner of the mouth of the subject, pixels of the upright picture.
 /// det_score : float
 ///     The detector's certainty, 0 to 1, higher is more certain.
@@ -37,7 +38,7 @@ impl Face {
     #[pyo3(signature = (bbox, landmarks, det_score, embedding = None))]
     fn new(
         bbox: (f32, f32, f32, f32),
-        landmarks: &Bound<'_, PyAny>,
+        landmarks: Option<&Bound<'_, PyAny>>,
         det_score: f32,
         embedding: Option<Vec<f32>>,
     ) -> PyResult<Self> {
@@ -47,7 +48,7 @@ impl Face {
             Some(values) => Some(Embedding::from_direction(values).ok_or_else(unusable)?),
             None => None,
         };
-        let landmarks = array::landmarks(landmarks)?;
+        let landmarks = landmarks.map(array::landmarks).transpose()?;
         let face = detect::Face { bbox: BBox::new(x1, y1, x2, y2), landmarks, det_score };
         Ok(Self { face: AnalyzedFace { face, embedding } })
     }
@@ -58,11 +59,11 @@ impl Face {
         array::bbox_to_py(py, self.face.face.bbox)
     }
 
-    /// numpy.ndarray: five points (x, y), float32 (5, 2), pixels of the upright picture: right eye, left eye, nose,
-    /// right and left corner of the mouth of the subject.
+    /// numpy.ndarray or None: five points (x, y), float32 (5, 2), pixels of the upright picture: right eye, left eye,
+    /// nose, right and left corner of the mouth of the subject; None where no network of the pack finds them.
     #[getter]
-    fn landmarks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        array::landmarks_to_py(py, &self.face.face.landmarks)
+    fn landmarks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
+        self.face.face.landmarks.as_ref().map(|landmarks| array::landmarks_to_py(py, landmarks)).transpose()
     }
 
     /// float: the detector's certainty, 0 to 1, higher is more certain.
@@ -81,7 +82,7 @@ impl Face {
         let py = slf.py();
         let AnalyzedFace { face, embedding } = &slf.get().face;
         let bbox = (face.bbox.x1, face.bbox.y1, face.bbox.x2, face.bbox.y2);
-        let points = face.landmarks.0.map(|point| (point.x, point.y)).to_vec();
+        let points = face.landmarks.map(|landmarks| landmarks.0.map(|point| (point.x, point.y)).to_vec());
         let values = embedding.as_ref().map(|embedding| embedding.values().to_vec());
         Ok((slf.get_type().into_any(), (bbox, points, face.det_score, values).into_pyobject(py)?))
     }
@@ -120,6 +121,8 @@ impl Face {
 ///     Larger pictures are refused; default 50 million.
 /// mirror : bool, optional
 ///     Average each crop with its mirror image; default as the manifest says. Changes the pack's digest.
+/// pins : dict of str to str, optional
+///     SHA-256 of files that the manifest calls unverified, as they were when they were accepted.
 #[pyclass(frozen, module = "facedex._core")]
 pub struct Engine {
     engine: analyze::Engine,
@@ -132,7 +135,7 @@ type Found = (Vec<Face>, (u32, u32));
 impl Engine {
     #[new]
     #[pyo3(signature = (manifest, folders, *, runtime, threads = None, providers = None,
-                        max_pixels = None, mirror = None))]
+                        max_pixels = None, mirror = None, pins = None))]
     #[allow(clippy::too_many_arguments)] // keyword-only options of one constructor
     fn new(
         py: Python<'_>,
@@ -143,6 +146,7 @@ impl Engine {
         providers: Option<Vec<String>>,
         max_pixels: Option<u64>,
         mirror: Option<bool>,
+        pins: Option<HashMap<String, String>>,
     ) -> PyResult<Self> {
         if threads == Some(0) {
             let accepted = "at least 1".to_string();
@@ -150,6 +154,7 @@ impl Engine {
         }
         let engine = py.detach(|| {
             let mut pack = Pack::read(&manifest)?;
+            pack.pin(&pins.unwrap_or_default());
             if let (Some(mirror), Some(embedder)) = (mirror, pack.embedder.as_mut()) {
                 embedder.mirror = mirror;
             }

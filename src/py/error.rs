@@ -18,6 +18,7 @@ mod exceptions {
     import_exception!(facedex.errors, ManifestError);
     import_exception!(facedex.errors, WeightsMissingError);
     import_exception!(facedex.errors, WeightsDigestError);
+    import_exception!(facedex.errors, WeightsUnverifiedError);
     import_exception!(facedex.errors, NetworkError);
     import_exception!(facedex.errors, RoleMissingError);
     import_exception!(facedex.errors, PackMismatchError);
@@ -45,6 +46,7 @@ impl From<Error> for PyErr {
             Error::Manifest { .. } => py::ManifestError::new_err(message),
             Error::WeightsMissing { .. } => py::WeightsMissingError::new_err(message),
             Error::WeightsDigest { .. } => py::WeightsDigestError::new_err(message),
+            Error::WeightsUnverified { .. } => py::WeightsUnverifiedError::new_err(message),
             Error::NetworkMismatch { .. } | Error::NetworkLoad { .. } | Error::NetworkRun { .. } => {
                 py::NetworkError::new_err(message)
             }

@@ -23,5 +23,5 @@ mod _core {
     #[pymodule_export]
     use super::index::Index;
     #[pymodule_export]
-    use super::pack::{PackFile, PackInfo, read_manifest};
+    use super::pack::{PackArchive, PackFile, PackInfo, read_manifest};
 }

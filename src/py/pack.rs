@@ -1,7 +1,8 @@
 //! Manifests for Python.
 
-use crate::pack::{FileSpec, Pack};
+use crate::pack::{ArchiveSpec, FileSpec, Pack};
 use pyo3::prelude::*;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// What a pack is: its files, their licences, and what its similarities mean.
@@ -86,6 +87,12 @@ impl PackInfo {
         self.pack.files.iter().cloned().map(|file| PackFile { file }).collect()
     }
 
+    /// The archives that hold some of them.
+    #[getter]
+    fn archives(&self) -> Vec<PackArchive> {
+        self.pack.archives.iter().cloned().map(|archive| PackArchive { archive }).collect()
+    }
+
     fn __repr__(&self) -> String {
         let digest = self.pack.digest();
         format!("PackInfo(name={:?}, digest={:?})", self.pack.name, digest.get(..12).unwrap_or_default())
@@ -106,16 +113,40 @@ impl PackFile {
         &self.file.name
     }
 
-    /// Size, bytes.
+    /// Size, bytes; None where it is not known.
     #[getter]
-    fn size(&self) -> u64 {
+    fn size(&self) -> Option<u64> {
         self.file.size
     }
 
-    /// SHA-256, 64 hexadecimal digits.
+    /// SHA-256, 64 hexadecimal digits; None where none is published.
     #[getter]
-    fn sha256(&self) -> &str {
-        &self.file.sha256
+    fn sha256(&self) -> Option<&str> {
+        (!self.file.unverified()).then_some(self.file.sha256.as_str())
+    }
+
+    /// Addresses of the file itself, in order of preference.
+    #[getter]
+    fn urls(&self) -> Vec<String> {
+        self.file.urls.clone()
+    }
+
+    /// Name of the archive that holds it.
+    #[getter]
+    fn archive(&self) -> Option<&str> {
+        self.file.archive.as_deref()
+    }
+
+    /// Its path within that archive.
+    #[getter]
+    fn member(&self) -> Option<&str> {
+        self.file.member.as_deref()
+    }
+
+    /// The built-in pack that brings it.
+    #[getter]
+    fn pack(&self) -> Option<&str> {
+        self.file.pack.as_deref()
     }
 
     /// Its licence.
@@ -128,6 +159,18 @@ impl PackFile {
     #[getter]
     fn commercial(&self) -> bool {
         self.file.commercial
+    }
+
+    /// What its licence allows, in one sentence; None where it is well known.
+    #[getter]
+    fn terms(&self) -> Option<&str> {
+        self.file.terms.as_deref()
+    }
+
+    /// Where the licence is stated.
+    #[getter]
+    fn licence_source(&self) -> &str {
+        &self.file.licence_source
     }
 
     /// Where it is published, and by whom.
@@ -147,18 +190,60 @@ impl PackFile {
     }
 }
 
+/// A zip archive that holds files of a pack.
+#[pyclass(frozen, module = "facedex")]
+pub struct PackArchive {
+    archive: ArchiveSpec,
+}
+
+#[pymethods]
+impl PackArchive {
+    /// File name.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.archive.name
+    }
+
+    /// Size, bytes.
+    #[getter]
+    fn size(&self) -> u64 {
+        self.archive.size
+    }
+
+    /// SHA-256, 64 hexadecimal digits.
+    #[getter]
+    fn sha256(&self) -> &str {
+        &self.archive.sha256
+    }
+
+    /// Its addresses, in order of preference.
+    #[getter]
+    fn urls(&self) -> Vec<String> {
+        self.archive.urls.clone()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("PackArchive(name={:?})", self.archive.name)
+    }
+}
+
 /// Read and check the manifest of a pack.
 ///
 /// Parameters
 /// ----------
 /// path : path
 ///     A TOML file.
+/// pins : dict of str to str, optional
+///     SHA-256 of files that the manifest calls unverified, as they were when they were accepted.
 ///
 /// Raises
 /// ------
 /// ManifestError
 ///     It cannot be read, has an unknown key, lacks a field, or a value is out of range; the line is told.
 #[pyfunction]
-pub fn read_manifest(path: PathBuf) -> PyResult<PackInfo> {
-    Ok(PackInfo::new(Pack::read(&path)?))
+#[pyo3(signature = (path, *, pins = None))]
+pub fn read_manifest(path: PathBuf, pins: Option<HashMap<String, String>>) -> PyResult<PackInfo> {
+    let mut pack = Pack::read(&path)?;
+    pack.pin(&pins.unwrap_or_default());
+    Ok(PackInfo::new(pack))
 }

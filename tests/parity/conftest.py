@@ -1,100 +1,114 @@
-"""The recorded values, and how found faces are laid beside recorded ones."""
+"""Packs of the shared networks, put together from the fragments in ``tests/packs``, and the reference libraries."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+import csv
+import importlib
+import os
+import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from facedex import Face
+from facedex import Engine
 
-DATA = Path(__file__).parent / "data"
+FRAGMENTS = Path(__file__).parents[1] / "packs"
 
-Rows = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
-
-
-def rgb(path: Path) -> Pixels:
-    """A picture's pixels as Pillow decodes them; (height, width, 3), uint8."""
-    with Image.open(path) as picture:
-        return np.array(picture.convert("RGB"))
+OpenPack = Callable[..., Engine]
 
 
-def recorded(name: str) -> dict[str, NDArray[Any]]:
-    with np.load(DATA / name, allow_pickle=False) as arrays:
-        return dict(arrays)
+class Packs:
+    """Manifests made of fragments; the weights are linked beside them."""
 
+    def __init__(self, shared: Path, folder: Path) -> None:
+        self._models = shared / "models"
+        self._folder = folder
+        self._made = 0
+        with (self._models / "MANIFEST.tsv").open() as table:
+            rows = list(csv.DictReader(table, delimiter="\t"))
+        self._files = {Path(row["path"]).name: row for row in rows}
 
-def rows_of(faces: Sequence[Face]) -> Rows:
-    """Faces as the reference lays them out, best score first: x1, y1, x2, y2, score, five x, five y; (n, 15)."""
-    rows = [[*face.bbox, face.det_score, *face.landmarks.T.ravel()] for face in faces]
-    return np.array(sorted(rows, key=lambda row: -row[4]), dtype=np.float64).reshape(-1, 15)
+    def weights(self, name: str) -> Path:
+        return self._models / self._files[name]["path"]
 
+    def manifest(self, *fragments: str, changes: dict[str, str] | None = None) -> Path:
+        """Write a manifest of the fragments, such as ``detector/scrfd_500m``; each change is a pattern and its text."""
+        text = "\n".join((FRAGMENTS / f"{fragment}.toml").read_text() for fragment in fragments)
+        for pattern, replacement in (changes or {}).items():
+            text, count = re.subn(pattern, replacement, text)
+            assert count == 1, f"{pattern!r} is {count} times in {fragments}"
+        self._made += 1
+        folder = self._folder / str(self._made)
+        folder.mkdir()
+        names = re.findall(r'^file = "(.*)"$', text, re.MULTILINE)
+        for name in names:
+            (folder / name).symlink_to(self.weights(name))
+        files = "\n".join(self._declared(name) for name in names)
+        manifest = folder / "pack.toml"
+        header = f'format = 1\nname = "test-{self._made}"\nsummary = "for tests"\n'
+        manifest.write_text(f"{header}\n{text}\n{files}")
+        return manifest
 
-@pytest.fixture(scope="session")
-def read_pixels() -> Callable[[Path], Pixels]:
-    return rgb
+    def open(self, *fragments: str, changes: dict[str, str] | None = None, threads: int = 1) -> Engine:
+        return Engine(self.manifest(*fragments, changes=changes), threads=threads)
 
-
-@pytest.fixture(scope="session")
-def as_rows() -> Callable[[Sequence[Face]], Rows]:
-    return rows_of
-
-
-@pytest.fixture(scope="session")
-def nets() -> dict[str, NDArray[Any]]:
-    return recorded("mtcnn_nets.npz")
-
-
-@pytest.fixture(scope="session")
-def cascade() -> dict[str, NDArray[Any]]:
-    return recorded("mtcnn_cascade.npz")
-
-
-@pytest.fixture(scope="session")
-def small_pictures(cascade: dict[str, NDArray[Any]]) -> dict[str, Pixels]:
-    """The stored pictures by the name of their case; (height, width, 3), uint8 RGB."""
-    pictures = {name: rgb(DATA / f"{name}.png") for name in ("portrait-1", "portrait-2", "group")}
-    left, top, right, bottom = cascade["edge_cut"]
-    pictures["edge"] = np.ascontiguousarray(pictures["group"][top:bottom, left:right])
-    pictures["group-strict"] = pictures["group"]
-    return pictures
-
-
-@pytest.fixture(scope="session")
-def end_to_end() -> dict[str, Rows]:
-    """The faces of every bundled picture, as `rows_of` lays them out."""
-    document = json.loads((DATA / "mtcnn_end_to_end.json").read_text(encoding="utf-8"))
-    return {
-        name: np.array(
-            [[*face["bbox"], face["det_score"], *np.array(face["landmarks"]).T.ravel()] for face in picture["faces"]]
+    def _declared(self, name: str) -> str:
+        row = self._files[name]
+        return (
+            f'[[file]]\nname = "{name}"\nsize = {row["bytes"]}\nsha256 = "{row["sha256"]}"\n'
+            'licence = "see the shared folder"\ncommercial = false\nterms = "for tests only"\n'
+            'licence_source = "the shared folder"\nsource = "the shared folder"\ntrained_on = "see the shared folder"\n'
         )
-        for name, picture in document["pictures"].items()
-    }
 
 
 @pytest.fixture(scope="session")
-def chips() -> tuple[Pixels, NDArray[np.str_], NDArray[np.float32]]:
-    """Ten chips (10, 150, 150, 3), the pictures they are from, dlib's descriptors brought to unit length (10, 128)."""
-    sheet, recordings = rgb(DATA / "dlib_chips.png"), recorded("dlib_chips.npz")
-    side = 150
-    cut = [sheet[y : y + side, x : x + side] for y in range(0, 2 * side, side) for x in range(0, 5 * side, side)]
-    return np.stack(cut), recordings["pictures"], unit(recordings["descriptors"])
+def packs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Packs:
+    return Packs(shared, tmp_path_factory.mktemp("packs"))
+
+
+def reference(name: str) -> ModuleType:
+    """A reference library from the extra ``parity``: skipped without it, required where FACEDEX_REQUIRE_PARITY is 1."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
+    except ImportError:
+        if os.environ.get("FACEDEX_REQUIRE_PARITY") == "1":
+            raise
+        pytest.skip(f"needs {name}: pip install 'facedex[parity]'")
 
 
 @pytest.fixture(scope="session")
-def described_faces() -> list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
-    """For each face of the bundled pictures: the picture, its landmarks (5, 2), its unit descriptor (128,)."""
-    recordings = recorded("dlib_end_to_end.npz")
-    names = [str(name) for name in recordings["pictures"]]
-    return list(zip(names, recordings["landmarks"], unit(recordings["descriptors"]), strict=True))
+def cv2() -> ModuleType:
+    return reference("cv2")
 
 
-def unit(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)
+@pytest.fixture(scope="session")
+def scrfd_reference() -> ModuleType:
+    return reference("insightface.model_zoo.scrfd")
+
+
+@pytest.fixture(scope="session")
+def face_align() -> ModuleType:
+    return reference("insightface.utils.face_align")
+
+
+@pytest.fixture(scope="session")
+def photos(shared: Path) -> list[Path]:
+    """A hundred photos: ninety of one face and, for many faces and other shapes, ten of groups."""
+    people = sorted((shared / "faces" / "lfw-subset").rglob("*.jpg"))
+    groups = sorted((shared / "faces" / "group").glob("*.jpg"))
+    chosen = people[:: len(people) // 90][:90]
+    return chosen + [path for path in groups if path.name != "no_face_coffee.jpg" and "crowd_group" not in path.name][:10]
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    """RGB, as Pillow decodes it, for both sides of a comparison."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))

@@ -136,7 +136,7 @@ def _found(face: FoundFace) -> Document:
 def _face(face: Face) -> Document:
     return {
         "bbox": _numbers(face.bbox),
-        "landmarks": [_numbers(point) for point in face.landmarks],
+        "landmarks": None if face.landmarks is None else [_numbers(point) for point in face.landmarks],
         "det_score": float(face.det_score),
     }
 

@@ -1,5 +1,44 @@
-"""Packs: find the manifest and the files of a pack by its name or path."""
+"""Packs: networks that belong together, by name. List them, fetch one, check it, add one's own.
 
+Nothing is ever fetched on its own: a pack that is not there is an error that names the command.
+
+Examples
+--------
+>>> from facedex import packs
+>>> packs.state("classic").ready
+True
+>>> [pack.name for pack in packs.list()][:3]
+['classic', 'mobile', 'open']
+"""
+
+from .cautions import cautions
 from .find import PackLocation, built_in, find
+from .get import Progress, get
+from .shelf import Removal, add, path, remove
+from .shelf import list_packs as list  # noqa: A004 - `packs.list()`, as on the command line
+from .state import Condition, FileState, PackState, ReadyPack, require_ready, state, verify
 
-__all__ = ["PackLocation", "built_in", "find"]
+info = state
+"""Describe a pack; see `state`."""
+
+__all__ = [
+    "Condition",
+    "FileState",
+    "PackLocation",
+    "PackState",
+    "Progress",
+    "ReadyPack",
+    "Removal",
+    "add",
+    "built_in",
+    "cautions",
+    "find",
+    "get",
+    "info",
+    "list",
+    "path",
+    "remove",
+    "require_ready",
+    "state",
+    "verify",
+]

@@ -1,18 +1,25 @@
 """A pack's name or path → its manifest and the folders in which its files lie.
 
-The manifests of the packs that facedex knows come with the package. Only ``classic`` has its files there too; a path to
-a manifest has them beside it. What the files contain is checked when they are loaded, not here.
+The manifests of the packs that facedex knows come with the package; their files are fetched into the folder for packs,
+but for those of ``classic``, which come with the package too. A manifest of one's own has its files beside it. What the
+files contain is checked when they are loaded, not here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import PackNotFoundError
+from ..errors import PackFolderError, PackNotFoundError
+from .home import folder_of, home, read_json
 
 _DATA = Path(__file__).parent / "data"
+BUILT_IN = "classic"
+"""The pack whose files come with the package."""
+
+_FIRST = (BUILT_IN, "mobile", "open")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +32,48 @@ class PackLocation:
         The TOML file that declares it.
     folders : tuple of pathlib.Path
         Where its files are looked for, in order.
+    key : str
+        Names its folder and its lock among the packs of this machine.
     """
 
     manifest: Path
     folders: tuple[Path, ...]
+    key: str
+
+    @property
+    def folder(self) -> Path:
+        """The first place of its files: of a built-in pack its own, of one's own manifest the folder beside it."""
+        return self.folders[0]
+
+    @property
+    def cache(self) -> Path:
+        """Where files of it are fetched to; nobody but facedex writes there."""
+        return folder_of(self.key)
 
 
 def built_in() -> tuple[str, ...]:
-    """Names of the packs whose manifests come with facedex, sorted."""
-    return tuple(sorted(path.stem for path in (_DATA / "manifests").glob("*.toml")))
+    """Names of the packs whose manifests come with facedex, those to try first at the head."""
+    names = {path.stem for path in (_DATA / "manifests").glob("*.toml")}
+    return tuple(sorted(names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)))
+
+
+def added_file() -> Path:
+    """The record of added manifests."""
+    return home() / "added.json"
+
+
+def added() -> dict[str, Path]:
+    """Name → manifest of the packs that were added.
+
+    Raises
+    ------
+    PackFolderError
+        The record is damaged.
+    """
+    content = read_json(added_file())
+    if not all(isinstance(path, str) for path in content.values()):
+        raise PackFolderError(f"the record {str(added_file())!r} is damaged: a path is no text; move it away")
+    return {name: Path(path) for name, path in content.items()}
 
 
 def find(pack: str | os.PathLike[str]) -> PackLocation:
@@ -56,11 +96,25 @@ def find(pack: str | os.PathLike[str]) -> PackLocation:
     """
     text = os.fspath(pack)
     if text.endswith(".toml"):
-        manifest = Path(text)
-        if not manifest.is_file():
-            raise PackNotFoundError(f"there is no manifest at {text!r}")
-        return PackLocation(manifest, (manifest.parent,))
-    if text not in built_in():
-        known = ", ".join(built_in()) or "none: the package was built without its data"
-        raise PackNotFoundError(f"no pack is called {text!r}; known are {known}; or give the path of a .toml manifest")
-    return PackLocation(_DATA / "manifests" / f"{text}.toml", (_DATA / text,))
+        return _own(Path(text), f"there is no manifest at {text!r}")
+    if text in built_in():
+        bundled = _DATA / BUILT_IN
+        folders = (bundled,) if text == BUILT_IN else (folder_of(text), bundled)
+        return PackLocation(_DATA / "manifests" / f"{text}.toml", folders, text)
+    others = added()
+    if text in others:
+        remedy = f"or forget it: facedex packs remove {text}"
+        return _own(
+            others[text], f"pack {text!r} was added from {str(others[text])!r}, which is gone; restore it, {remedy}"
+        )
+    known = ", ".join([*built_in(), *others]) or "none: the package was built without its data"
+    raise PackNotFoundError(f"no pack is called {text!r}; known are {known}; or give the path of a .toml manifest")
+
+
+def _own(manifest: Path, absent: str) -> PackLocation:
+    if not manifest.is_file():
+        raise PackNotFoundError(absent)
+    place = manifest.resolve()
+    # Its name is its own affair, and may be that of another pack: the path tells it apart.
+    key = f"own-{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}"
+    return PackLocation(manifest, (place.parent, folder_of(key), _DATA / BUILT_IN), key)

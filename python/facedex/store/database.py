@@ -23,6 +23,8 @@ from .failures import failures
 BUSY_TIMEOUT_S = 5.0
 """How long a call waits for another writer unless the URL says ``?timeout=``, seconds: SQLite's customary time."""
 
+_PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF", "cell_size_check=ON")
+
 _BEGIN = "facedex_begin"
 
 
@@ -132,14 +134,12 @@ def _check_place(path: Path) -> None:
 
 def _on_connect(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # the driver begins nothing by itself: _on_begin does
-    for pragma in (
-        "foreign_keys=ON",
-        "synchronous=FULL",
-        "secure_delete=ON",
-        "trusted_schema=OFF",
-        "cell_size_check=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").close()
+    except BaseException:
+        connection.close()  # the pool does not know it yet
+        raise
 
 
 def _on_begin(connection: sa.Connection) -> None:

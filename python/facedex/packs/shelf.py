@@ -1,0 +1,171 @@
+"""The packs of this machine: list them, add one's own, remove what facedex fetched, tell where one lies."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ArgumentError, PackError, PackNameError, PackNotFoundError
+from .find import BUILT_IN, added, added_file, built_in, find
+from .get import unfinished
+from .home import locked, writing, write_json
+from .record import RECORD, digest_of, read_record
+from .state import PackState, state
+
+if TYPE_CHECKING:
+    from .find import PackLocation
+
+_log = logging.getLogger("facedex")
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What `remove` did.
+
+    Attributes
+    ----------
+    removed : tuple of pathlib.Path
+        Files that were deleted.
+    kept : tuple of pathlib.Path
+        Files in the pack's folder that facedex did not write, or that were changed since: they are left as they are.
+    forgotten : pathlib.Path or None
+        The manifest that is no longer known by its name; it stays where it is, with its files.
+    """
+
+    removed: tuple[Path, ...]
+    kept: tuple[Path, ...]
+    forgotten: Path | None
+
+
+def list_packs() -> tuple[PackState, ...]:
+    """Describe the packs that are known by name: those that come with facedex, then those that were added.
+
+    Returns
+    -------
+    tuple of PackState
+        An added pack whose manifest is gone or broken is left out; the logger ``facedex`` tells why.
+    """
+    found = [state(name) for name in built_in()]
+    for name in sorted(added()):
+        try:
+            found.append(state(name))
+        except PackError as error:
+            _log.warning("%s", error)
+    return tuple(found)
+
+
+def path(pack: str | os.PathLike[str]) -> Path:
+    """Tell the folder of a pack: there its files are looked for first, and there one may put them oneself.
+
+    Raises
+    ------
+    PackNotFoundError
+    """
+    return find(pack).folder
+
+
+def add(manifest: str | os.PathLike[str]) -> PackState:
+    """Make a pack of one's own known by its name. Its files stay beside the manifest.
+
+    Parameters
+    ----------
+    manifest : path
+        A TOML file.
+
+    Returns
+    -------
+    PackState
+        The pack.
+
+    Raises
+    ------
+    PackNotFoundError, ManifestError
+        There is no such file, or it cannot be read as a manifest.
+    PackNameError
+        Another pack has its name.
+    """
+    place = Path(manifest)
+    if place.suffix != ".toml":
+        raise ArgumentError(f"a manifest ends in .toml, got {str(place)!r}")
+    found = state(place)
+    if found.name in built_in():
+        raise PackNameError(f"pack name {found.name!r} is taken by a pack of facedex; choose another in {str(place)!r}")
+    with locked("added"):
+        others = added()
+        taken = others.get(found.name)
+        if taken is not None and taken != place.resolve():
+            raise PackNameError(
+                f"pack name {found.name!r} is taken by {str(taken)!r}; choose another in {str(place)!r}, or forget that one: "
+                f"facedex packs remove {found.name}"
+            )
+        content = {name: str(other) for name, other in others.items()}
+        write_json(added_file(), {**content, found.name: str(place.resolve())})
+    return found
+
+
+def remove(pack: str | os.PathLike[str]) -> Removal:
+    """Delete the files of a pack that facedex fetched; forget a pack that was added.
+
+    Parameters
+    ----------
+    pack : str or path
+        Name of a pack, or path of a manifest.
+
+    Returns
+    -------
+    Removal
+        What was deleted, and what was left because it is not facedex's.
+
+    Raises
+    ------
+    PackNotFoundError
+        There is no such pack.
+    ArgumentError
+        It is the built-in pack, which stays.
+    PackFolderError
+        A file cannot be deleted.
+    """
+    name = os.fspath(pack)
+    if name == BUILT_IN:
+        raise ArgumentError(f"pack {name!r} comes with facedex and stays")
+    try:
+        location = find(pack)
+    except PackNotFoundError:
+        if name not in added():
+            raise
+        return Removal((), (), _forget(name))  # its manifest is gone, and with it the way to its files
+    with locked(location.key):
+        removed, kept = _delete(location)
+    return Removal(removed, kept, _forget(name) if name in added() else None)
+
+
+def _forget(name: str) -> Path:
+    with locked("added"):
+        others = added()
+        place = others.pop(name)
+        write_json(added_file(), {other: str(path) for other, path in others.items()})
+    return place
+
+
+def _delete(location: PackLocation) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    folder = location.cache
+    if not folder.is_dir():
+        return (), ()
+    record = read_record(folder)
+    ours = [
+        folder / name
+        for name, sha256 in record.files.items()
+        if (folder / name).is_file() and digest_of(folder / name) == sha256
+    ]
+    names = {file.name for file in state(location.manifest).info.files} | set(record.files)
+    archives = {archive.name for archive in state(location.manifest).info.archives}
+    with writing(folder):
+        for file in [*ours, *unfinished(folder, names | archives), folder / RECORD]:
+            file.unlink(missing_ok=True)
+        kept = tuple(sorted(folder.iterdir()))
+        if not kept:
+            folder.rmdir()
+    return tuple(ours), kept

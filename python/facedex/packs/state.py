@@ -1,0 +1,221 @@
+"""How a pack stands on this machine: which files are there, what is still needed before it can be opened."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import WeightsMissingError, WeightsUnverifiedError
+from . import licence
+from .find import BUILT_IN, PackLocation, find
+from .record import Record, digest_of, read_record, write_record
+
+if TYPE_CHECKING:
+    from .._core import PackFile, PackInfo
+
+Condition = Literal["missing", "present", "good", "wrong", "unverified"]
+"""Of a file: not there; there, unread; read and right; read and another than declared; read, and no digest is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A file of a pack on this machine.
+
+    Attributes
+    ----------
+    file : PackFile
+        What the manifest declares of it.
+    path : pathlib.Path or None
+        Where it is.
+    condition : {"missing", "present", "good", "wrong", "unverified"}
+        "present" where it was not read.
+    """
+
+    file: PackFile
+    path: Path | None
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class PackState:
+    """A pack on this machine.
+
+    Attributes
+    ----------
+    info : PackInfo
+        What its manifest declares, with the digests that were accepted here.
+    location : PackLocation
+        Its manifest and folders.
+    files : tuple of FileState
+        Its files.
+    unaccepted : tuple of str
+        Licences that have still to be accepted.
+    """
+
+    info: PackInfo
+    location: PackLocation
+    files: tuple[FileState, ...]
+    unaccepted: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the pack."""
+        return self.info.name
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be opened, as far as one sees without reading its files."""
+        usable = all(state.condition in ("present", "good") for state in self.files)
+        return usable and not self.unaccepted and not self.unpinned
+
+    @property
+    def missing(self) -> tuple[PackFile, ...]:
+        """Files that are not there."""
+        return tuple(state.file for state in self.files if state.condition == "missing")
+
+    @property
+    def unpinned(self) -> tuple[PackFile, ...]:
+        """Files whose digest nobody published and this machine has not accepted."""
+        return tuple(file for file in self.info.files if file.sha256 is None)
+
+    @property
+    def download_size(self) -> int | None:
+        """Bytes to fetch for what is missing; None where a size is not known."""
+        archives = {archive.name: archive.size for archive in self.info.archives}
+        packed = {file.archive for file in self.missing if file.archive is not None and not file.urls}
+        sizes = [file.size for file in self.missing if file.urls or file.archive is None]
+        known = [size for size in sizes if size is not None]
+        return None if len(known) < len(sizes) else sum(known) + sum(archives[name] for name in packed)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyPack:
+    """A pack that may be opened.
+
+    Attributes
+    ----------
+    location : PackLocation
+        Its manifest and folders.
+    pins : dict of str to str
+        SHA-256 of its unverified files, as they were accepted.
+    """
+
+    location: PackLocation
+    pins: dict[str, str]
+
+
+def state(pack: str | os.PathLike[str]) -> PackState:
+    """Describe a pack; its files are looked for and not read.
+
+    Parameters
+    ----------
+    pack : str or path
+        Name of a pack, or path of a manifest.
+
+    Raises
+    ------
+    PackNotFoundError, ManifestError
+        There is no such pack, or its manifest cannot be read as one.
+    """
+    location = find(pack)
+    return state_of(location, read_record(location.cache))
+
+
+def state_of(location: PackLocation, record: Record, *, read: bool = False) -> PackState:
+    """Describe a pack at a place; with `read`, its files are read and compared with their digests."""
+    from .._core import read_manifest
+
+    info = read_manifest(location.manifest, pins=record.pins)
+    files = tuple(_file_state(file, location, read=read) for file in info.files)
+    return PackState(info, location, files, licence.unaccepted(info))
+
+
+def verify(pack: str | os.PathLike[str], *, accept_unverified: bool = False) -> PackState:
+    """Read the files of a pack and compare them with their digests.
+
+    Parameters
+    ----------
+    pack : str or path
+        Name of a pack, or path of a manifest.
+    accept_unverified : bool, default False
+        Accept files as they are whose digest nobody published: it is kept, and from then on no other is taken.
+
+    Returns
+    -------
+    PackState
+        Each file "good", "wrong", "missing" or "unverified".
+    """
+    location = find(pack)
+    record = read_record(location.cache)
+    found = state_of(location, record, read=True)
+    fresh = [file for file in found.files if file.condition == "unverified"]
+    if not accept_unverified or not fresh:
+        return found
+    for file in fresh:
+        assert file.path is not None  # it was read
+        record = record.with_pin(file.file.name, digest_of(file.path))
+    write_record(location.cache, record)
+    return state_of(location, record, read=True)
+
+
+def require_ready(pack: str | os.PathLike[str], *, accept_license: str | None = None) -> ReadyPack:
+    """Let a pack be opened only when it is there and its licence was accepted. Nothing is fetched.
+
+    Parameters
+    ----------
+    pack : str or path
+        Name of a pack, or path of a manifest.
+    accept_license : str, optional
+        Licences that are accepted now.
+
+    Raises
+    ------
+    PackNotFoundError, ManifestError
+        There is no such pack, or its manifest cannot be read as one.
+    WeightsMissingError
+        A file is not there; it names the command that fetches it, the folder, and the way without a network.
+    LicenseError
+        Its licence forbids commercial use and was not accepted.
+    WeightsUnverifiedError
+        Nobody published a digest of a file, and none was accepted.
+    """
+    location = find(pack)
+    record = read_record(location.cache)
+    found = state_of(location, record)
+    if found.missing:
+        raise WeightsMissingError(_missing_message(found, os.fspath(pack)))
+    licence.require(found.info, accept_license)
+    if found.unpinned:
+        name = found.unpinned[0].name
+        raise WeightsUnverifiedError(
+            f"pack {found.name!r}: nobody published a SHA-256 of file {name!r}, so it cannot be told from another; "
+            f"accept the one that is there: facedex packs verify {os.fspath(pack)} --accept-unverified"
+        )
+    return ReadyPack(location, record.pins)
+
+
+def _missing_message(found: PackState, pack: str) -> str:
+    names = ", ".join(repr(file.name) for file in found.missing)
+    folder = str(found.location.folder)
+    if found.name == BUILT_IN:
+        return f"pack {found.name!r} comes with facedex, and {names} is not in {folder!r}; install facedex again"
+    size = "" if found.download_size is None else f" ({found.download_size / 1e6:.1f} MB)"
+    accept = f" --accept-license {','.join(found.unaccepted)}" if found.unaccepted else ""
+    accept += " --accept-unverified" if found.unpinned else ""
+    return (
+        f"pack {found.name!r} is not here: {names} is not in {folder!r}; fetch it{size}: facedex packs get {pack}{accept}; "
+        f"or, without a network, put the files into that folder: facedex packs info {pack} tells their addresses"
+    )
+
+
+def _file_state(file: PackFile, location: PackLocation, *, read: bool) -> FileState:
+    path = next((folder / file.name for folder in location.folders if (folder / file.name).is_file()), None)
+    if path is None:
+        return FileState(file, None, "missing")
+    if not read:
+        return FileState(file, path, "present")
+    if file.sha256 is None:
+        return FileState(file, path, "unverified")
+    return FileState(file, path, "good" if digest_of(path) == file.sha256 else "wrong")

@@ -1,0 +1,145 @@
+//! The whole picture, resized, in the upper left of a detector's input.
+
+use super::{Scaling, Tensor};
+use crate::geometry::Size;
+use crate::image::Image;
+use crate::pack::InputSpec;
+
+/// The picture at `size` in the upper left corner of an input of `canvas`, black elsewhere → 1 × 3 × height × width.
+///
+/// `size` must fit into `canvas`. Bilinear between the centres of four pixels, as OpenCV's `resize` with `INTER_LINEAR`,
+/// with which these detectors were made; like it, shrinking skips pixels. Black is the pixel 0, not the value 0.
+pub fn letterboxed(image: &Image, size: Size, canvas: Size, spec: &InputSpec) -> Tensor {
+    let scaling = Scaling::of(spec);
+    let mut output = Tensor::zeros(1, canvas);
+    let (width, stride) = (size.width as usize, canvas.width as usize);
+    let columns = samples(image.width(), size.width);
+    let rows = samples(image.height(), size.height);
+    let source = |row: usize| &image.data()[row * image.width() as usize * 3..][..image.width() as usize * 3];
+    let (mut upper, mut lower) = (Row::new(width), Row::new(width));
+    for planes in output.pictures(canvas) {
+        for channel in 0..3 {
+            planes[scaling.plane[channel]].fill(scaling.offset[channel]);
+        }
+        for (y, row) in rows.iter().enumerate() {
+            if lower.number == Some(row.low) {
+                std::mem::swap(&mut upper, &mut lower);
+            }
+            upper.resize(row.low, source(row.low), &columns);
+            lower.resize(row.high, source(row.high), &columns);
+            for channel in 0..3 {
+                let (factor, offset) = (scaling.factor[channel], scaling.offset[channel]);
+                let values = &mut planes[scaling.plane[channel]][y * stride..][..width];
+                let (upper, lower) = (&upper.channels[channel], &lower.channels[channel]);
+                for ((value, &upper), &lower) in values.iter_mut().zip(upper).zip(lower) {
+                    *value = (upper + (lower - upper) * row.fraction) * factor + offset;
+                }
+            }
+        }
+    }
+    output
+}
+
+/// A row of the picture resized across, its channels apart.
+struct Row {
+    number: Option<usize>,
+    channels: [Vec<f32>; 3],
+}
+
+impl Row {
+    fn new(width: usize) -> Self {
+        Self { number: None, channels: std::array::from_fn(|_| vec![0.0; width]) }
+    }
+
+    fn resize(&mut self, number: usize, pixels: &[u8], columns: &[Sample]) {
+        if self.number == Some(number) {
+            return;
+        }
+        self.number = Some(number);
+        let [first, second, third] = &mut self.channels;
+        for (((column, first), second), third) in columns.iter().zip(first).zip(second).zip(third) {
+            let (left, right) = (&pixels[column.low * 3..][..3], &pixels[column.high * 3..][..3]);
+            for (channel, value) in [first, second, third].into_iter().enumerate() {
+                let (left, right) = (f32::from(left[channel]), f32::from(right[channel]));
+                *value = left + (right - left) * column.fraction;
+            }
+        }
+    }
+}
+
+/// Two neighbouring pixels and the way from the first to the second, 0 to 1.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    low: usize,
+    high: usize,
+    fraction: f32,
+}
+
+/// Where the `count` output pixels of an axis lie among its `length` input pixels; at the ends, on the last pixel.
+fn samples(length: u32, count: u32) -> Vec<Sample> {
+    let ratio = f64::from(length) / f64::from(count);
+    let last = length.saturating_sub(1);
+    let sample = |k: u32| {
+        let at = ((f64::from(k) + 0.5) * ratio - 0.5).clamp(0.0, f64::from(last));
+        let low = at as u32;
+        Sample { low: low as usize, high: (low + 1).min(last) as usize, fraction: at.fract() as f32 }
+    };
+    (0..count).map(sample).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pack::{Colour, Layout};
+    use proptest::prelude::*;
+
+    fn spec(colour: Colour) -> InputSpec {
+        InputSpec {
+            name: "input".to_string(),
+            width: None,
+            height: None,
+            colour,
+            mean: [104.0, 117.0, 123.0],
+            std: [1.0, 2.0, 4.0],
+            layout: Layout::Nchw,
+            standardise: false,
+        }
+    }
+
+    #[test]
+    fn channels_mean_and_black_are_those_of_the_declaration() {
+        let image = Image::from_rgb(Size::new(1, 1), vec![200, 100, 50]).unwrap();
+        let tensor = letterboxed(&image, Size::new(2, 1), Size::new(3, 2), &spec(Colour::Bgr));
+        assert_eq!(tensor.shape(), [1, 3, 2, 3]);
+        let (blue, green, red) = (50.0 - 104.0, (100.0 - 117.0) / 2.0, (200.0 - 123.0) / 4.0);
+        let black = [-104.0, -117.0 / 2.0, -123.0 / 4.0];
+        let expected: Vec<f32> = [(blue, black[0]), (green, black[1]), (red, black[2])]
+            .into_iter()
+            .flat_map(|(value, black)| [value, value, black, black, black, black])
+            .collect();
+        let differences = tensor.values().iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        assert!(differences.fold(0.0, f32::max) < 1e-4, "{:?}", tensor.values());
+    }
+
+    proptest! {
+        #[test]
+        fn a_ramp_stays_where_it_is(width in 2u32..300, height in 2u32..300, wide in 2u32..300, high in 2u32..300) {
+            let ramp = |x: u32, y: u32| [(x % 256) as u8, (y % 256) as u8, 7];
+            prop_assume!(width <= 256 && height <= 256);
+            let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| ramp(x, y))).collect();
+            let image = Image::from_rgb(Size::new(width, height), pixels).unwrap();
+            let plain = InputSpec { mean: [0.0; 3], std: [1.0; 3], ..spec(Colour::Rgb) };
+            let tensor = letterboxed(&image, Size::new(wide, high), Size::new(wide, high), &plain);
+            let at = |channel: u32, x: u32, y: u32| tensor.values()[((channel * high + y) * wide + x) as usize];
+            for (x, y) in [(0, 0), (wide - 1, high - 1), (wide / 2, high / 3)] {
+                // There and back: the value of a ramp is its place.
+                let place = |k: u32, from: u32, to: u32| {
+                    ((k as f32 + 0.5) * from as f32 / to as f32 - 0.5).clamp(0.0, (from - 1) as f32)
+                };
+                prop_assert!((at(0, x, y) - place(x, width, wide)).abs() < 0.01);
+                prop_assert!((at(1, x, y) - place(y, height, high)).abs() < 0.01);
+                prop_assert!((at(2, x, y) - 7.0).abs() < 1e-4);
+            }
+        }
+    }
+}
