@@ -21,103 +21,120 @@ pub fn crop_from_image(landmarks: &Landmarks, template: &Landmarks) -> Result<Si
 
 /// Cut the crop of a face.
 pub fn crop(image: &Image, landmarks: &Landmarks, template: &Landmarks, size: Size) -> Result<Image> {
-    let image_from_crop = crop_from_image(landmarks, template)?.inverse();
-    let factor = image_from_crop.scale().min(f64::from(image.size().short_side().min(LARGEST_BLOCK))) as u32;
-    if factor < 2 {
-        return warp(image, image_from_crop, size);
-    }
-    let (region, shrunk_from_image) = shrunk(image, image_from_crop, size, factor)?;
-    warp(&region, after(shrunk_from_image, image_from_crop), size)
+    cut(image, crop_from_image(landmarks, template)?, size)
 }
 
-/// Bilinear samples of a picture at the places of the crop's pixels.
-fn warp(image: &Image, image_from_crop: Similarity, size: Size) -> Result<Image> {
-    let mut data = vec![0; size.pixels() as usize * 3];
-    let Similarity { a, b, .. } = image_from_crop;
-    for (v, row) in data.chunks_exact_mut(size.width as usize * 3).enumerate() {
-        let (start_x, start_y) = image_from_crop.apply_f64(0.0, v as f64);
-        for (u, pixel) in row.chunks_exact_mut(3).enumerate() {
-            let u = u as f64;
-            pixel.copy_from_slice(&sample(image, (start_x + a * u) as f32, (start_y + b * u) as f32));
-        }
-    }
-    Image::from_rgb(size, data)
+/// Cut the crop that a similarity lays over the picture.
+pub fn cut(image: &Image, crop_from_image: Similarity, size: Size) -> Result<Image> {
+    let image_from_crop = crop_from_image.inverse();
+    let region = Region::seen(image, image_from_crop, size);
+    region.warp(after(region.region_from_image, image_from_crop), size)
 }
 
-/// The picture at a place between pixels; black where it ends.
-fn sample(image: &Image, x: f32, y: f32) -> [u8; 3] {
-    let (width, height) = (image.width() as i32, image.height() as i32);
-    if x >= 0.0 && y >= 0.0 && x < (width - 1) as f32 && y < (height - 1) as f32 {
-        let (left, top) = (x as i32, y as i32);
-        let stride = width as usize * 3;
-        let start = top as usize * stride + left as usize * 3;
-        let upper: &[u8; 6] = image.data()[start..].first_chunk().unwrap_or(&[0; 6]);
-        let lower: &[u8; 6] = image.data()[start + stride..].first_chunk().unwrap_or(&[0; 6]);
-        return mix(*upper, *lower, x - left as f32, y - top as f32);
-    }
-    // Saturating casts: a place far outside stays outside.
-    let (left, top) = (x.floor() as i32, y.floor() as i32);
-    if left < -1 || top < -1 || left >= width || top >= height {
-        return [0; 3];
-    }
-    let two = |y: i32| {
-        let at = |x: i32| {
-            if x < 0 || y < 0 || x >= width || y >= height { [0; 3] } else { image.pixel(x as u32, y as u32) }
+/// The part of a picture that a crop sees, averaged over squares of pixels, in a black frame one pixel wide.
+struct Region {
+    width: usize,
+    height: usize,
+    /// R, G, B by row, and one value more: a fourth lane keeps the channels in step and reads beyond the last.
+    values: Vec<f32>,
+    region_from_image: Similarity,
+}
+
+impl Region {
+    /// What a crop of `size` sees: averaged where its pixels are twice as far apart as the picture's, or more.
+    fn seen(image: &Image, image_from_crop: Similarity, size: Size) -> Self {
+        let factor = image_from_crop.scale().min(image.size().short_side().min(LARGEST_BLOCK).into()).max(1.0) as u32;
+        let (right, low) = (f64::from(size.width), f64::from(size.height));
+        let corners =
+            [(0.0, 0.0), (right, 0.0), (0.0, low), (right, low)].map(|(x, y)| image_from_crop.apply_f64(x, y));
+        let margin = f64::from(2 * factor);
+        let range = |values: [f64; 4], length: u32| {
+            let least = values.iter().fold(f64::INFINITY, |a, &b| a.min(b)) - margin;
+            let most = values.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b)) + margin;
+            let start = (least.max(0.0) as u32).min(length.saturating_sub(factor));
+            let blocks = ((most.clamp(0.0, f64::from(length)) as u32).saturating_sub(start) / factor).max(1);
+            (start, blocks)
         };
-        let ([a, b, c], [d, e, f]) = (at(left), at(left + 1));
-        [a, b, c, d, e, f]
-    };
-    mix(two(top), two(top + 1), x - x.floor(), y - y.floor())
-}
+        let (x0, columns) = range(corners.map(|corner| corner.0), image.width());
+        let (y0, rows) = range(corners.map(|corner| corner.1), image.height());
+        let step = 1.0 / f64::from(factor);
+        let middle = f64::from(factor - 1) / 2.0;
+        let shift = |start: u32| 1.0 - (f64::from(start) + middle) * step;
+        let mut region = Self {
+            width: columns as usize + 2,
+            height: rows as usize + 2,
+            values: vec![0.0; (columns as usize + 2) * (rows as usize + 2) * 3 + 1],
+            region_from_image: Similarity { a: step, b: 0.0, tx: shift(x0), ty: shift(y0) },
+        };
+        region.average(image, (x0 as usize, y0 as usize), factor as usize);
+        region
+    }
 
-/// Between four pixels, two of an upper and two of a lower row.
-fn mix(upper: [u8; 6], lower: [u8; 6], right_part: f32, low_part: f32) -> [u8; 3] {
-    let (upper, lower) = (upper.map(f32::from), lower.map(f32::from));
-    std::array::from_fn(|channel| {
-        let across = |row: [f32; 6]| row[channel] + (row[channel + 3] - row[channel]) * right_part;
-        let (upper, lower) = (across(upper), across(lower));
-        (upper + (lower - upper) * low_part + 0.5) as u8
-    })
-}
-
-/// The part of the picture that a crop sees, averaged over squares of `factor` pixels, and the way into it.
-fn shrunk(image: &Image, image_from_crop: Similarity, size: Size, factor: u32) -> Result<(Image, Similarity)> {
-    let (right, low) = (f64::from(size.width), f64::from(size.height));
-    let corners = [(0.0, 0.0), (right, 0.0), (0.0, low), (right, low)].map(|(x, y)| image_from_crop.apply_f64(x, y));
-    let margin = f64::from(2 * factor);
-    let range = |values: [f64; 4], length: u32| {
-        let least = values.iter().fold(f64::INFINITY, |a, &b| a.min(b)) - margin;
-        let most = values.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b)) + margin;
-        let start = (least.max(0.0) as u32).min(length.saturating_sub(factor));
-        let blocks = ((most.clamp(0.0, f64::from(length)) as u32).saturating_sub(start) / factor).max(1);
-        (start, blocks)
-    };
-    let (x0, columns) = range(corners.map(|corner| corner.0), image.width());
-    let (y0, rows) = range(corners.map(|corner| corner.1), image.height());
-    let (block, area) = (factor as usize * 3, factor * factor);
-    let (stride, start) = (image.width() as usize * 3, x0 as usize * 3);
-    let lines = image.data().chunks_exact(stride).skip(y0 as usize).map(|line| &line[start..]);
-    let mut lines = lines.take((rows * factor) as usize);
-    let mut data = Vec::with_capacity((columns * rows * 3) as usize);
-    let mut sums = vec![[0u32; 3]; columns as usize];
-    for _ in 0..rows {
-        sums.fill([area / 2; 3]);
-        for line in lines.by_ref().take(factor as usize) {
-            for (sum, pixels) in sums.iter_mut().zip(line.chunks_exact(block)) {
-                for pixel in pixels.chunks_exact(3) {
-                    for (total, &value) in sum.iter_mut().zip(pixel) {
-                        *total += u32::from(value);
-                    }
-                }
+    /// Fill the inside with the averages of squares of `factor` pixels, the first of them at `start`.
+    fn average(&mut self, image: &Image, start: (usize, usize), factor: usize) {
+        let inside = (self.width - 2) * 3;
+        let rows = self.values.chunks_exact_mut(self.width * 3).skip(1).take(self.height - 2);
+        let lines = image.data().chunks_exact(image.width() as usize * 3).skip(start.1);
+        let mut lines = lines.map(|line| &line[start.0 * 3..][..inside * factor]);
+        let share = 1.0 / (factor * factor) as f32;
+        let mut sums = vec![0u32; inside * factor];
+        for row in rows {
+            sums.fill(0);
+            for line in lines.by_ref().take(factor) {
+                sums.iter_mut().zip(line).for_each(|(sum, &value)| *sum += u32::from(value));
+            }
+            let values = &mut row[3..][..inside];
+            if factor == 1 {
+                values.iter_mut().zip(&sums).for_each(|(value, &sum)| *value = sum as f32);
+                continue;
+            }
+            for (value, square) in values.chunks_exact_mut(3).zip(sums.chunks_exact(3 * factor)) {
+                let sum = square.chunks_exact(3).fold([0; 3], |a: [u32; 3], b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
+                value.copy_from_slice(&sum.map(|sum| sum as f32 * share));
             }
         }
-        data.extend(sums.iter().flat_map(|sum| sum.map(|total| (total / area) as u8)));
     }
-    let step = 1.0 / f64::from(factor);
-    let middle = f64::from(factor - 1) / 2.0;
-    let shift = |start: u32| -(f64::from(start) + middle) * step;
-    let shrunk_from_image = Similarity { a: step, b: 0.0, tx: shift(x0), ty: shift(y0) };
-    Ok((Image::from_rgb(Size::new(columns, rows), data)?, shrunk_from_image))
+
+    /// Bilinear samples at the places of the crop's pixels.
+    fn warp(&self, region_from_crop: Similarity, size: Size) -> Result<Image> {
+        let mut data = vec![0; size.pixels() as usize * 3];
+        let mut line = vec![[0.0; 4]; size.width as usize];
+        let Similarity { a, b, .. } = region_from_crop;
+        for (v, row) in data.chunks_exact_mut(size.width as usize * 3).enumerate() {
+            let (start_x, start_y) = region_from_crop.apply_f64(0.0, v as f64);
+            for (u, value) in line.iter_mut().enumerate() {
+                let u = u as f64;
+                *value = self.sample((start_x + a * u) as f32, (start_y + b * u) as f32);
+            }
+            for (pixel, value) in row.chunks_exact_mut(3).zip(&line) {
+                let [red, green, blue, _] = value.map(|value| (value + 0.5) as u8);
+                pixel.copy_from_slice(&[red, green, blue]);
+            }
+        }
+        Image::from_rgb(size, data)
+    }
+
+    /// The region at a place between pixels; black outside.
+    fn sample(&self, x: f32, y: f32) -> [f32; 4] {
+        if !(x >= 0.0 && y >= 0.0 && x < (self.width - 1) as f32 && y < (self.height - 1) as f32) {
+            return [0.0; 4];
+        }
+        let (left, top) = (x as i32, y as i32);
+        let (right_part, low_part) = (x - left as f32, y - top as f32);
+        let upper = &self.values[(top as usize * self.width + left as usize) * 3..];
+        let lower = &upper[self.width * 3..][..7];
+        let upper = &upper[..7];
+        let mut value = [0.0; 4];
+        for (lane, value) in value.iter_mut().enumerate() {
+            let across = |row: &[f32]| mix(row[lane], row[lane + 3], right_part);
+            *value = mix(across(upper), across(lower), low_part);
+        }
+        value
+    }
+}
+
+fn mix(low: f32, high: f32, fraction: f32) -> f32 {
+    low + (high - low) * fraction
 }
 
 /// First `inner`, then `outer`.
@@ -139,6 +156,7 @@ mod tests {
     use super::*;
     use crate::geometry::Point;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     const TEMPLATE: Landmarks = Landmarks([
         Point { x: 20.0, y: 20.0 },
@@ -147,6 +165,8 @@ mod tests {
         Point { x: 22.0, y: 44.0 },
         Point { x: 38.0, y: 44.0 },
     ]);
+
+    static LARGE: LazyLock<Image> = LazyLock::new(|| gradient(600, 600));
 
     /// A smooth picture whose value tells the place: red x, green y.
     fn gradient(width: u32, height: u32) -> Image {
@@ -179,11 +199,11 @@ mod tests {
     proptest! {
         #[test]
         fn align_undoes_a_known_similarity(scale in 0.3f64..9.0, angle in -3.1f64..3.1, x in 150.0f32..450.0, y in 150.0f32..450.0) {
-            let image = gradient(600, 600);
+            let image = &*LARGE;
             let known = Similarity { a: scale * angle.cos(), b: scale * angle.sin(), tx: 0.0, ty: 0.0 };
             let centre = known.apply(Point::new(30.0, 30.0));
             let moved = TEMPLATE.0.map(|p| known.apply(p)).map(|p| Point::new(p.x - centre.x + x, p.y - centre.y + y));
-            let cut = crop(&image, &Landmarks(moved), &TEMPLATE, Size::new(60, 60)).unwrap();
+            let cut = crop(image, &Landmarks(moved), &TEMPLATE, Size::new(60, 60)).unwrap();
             for (u, v) in [(30u32, 30u32), (25, 35), (36, 28)] {
                 let offset = known.apply(Point::new(u as f32, v as f32));
                 let (px, py) = (offset.x - centre.x + x, offset.y - centre.y + y);

@@ -198,6 +198,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// Liveness was required and cannot be judged.
+    #[error("liveness cannot be judged: {reason}")]
+    LivenessUnavailable {
+        /// Why not.
+        reason: String,
+    },
+
     // The index.
     /// A vector of the wrong length, or one that is not finite or not of unit length.
     #[error("embedding {reason}")]
@@ -246,6 +253,7 @@ impl Error {
             Self::Forked { .. } => "forked",
             Self::Argument { .. } => "argument",
             Self::Landmarks { .. } => "landmarks",
+            Self::LivenessUnavailable { .. } => "liveness_unavailable",
             Self::Embedding { .. } => "embedding",
             Self::IndexFile { .. } => "index_file",
             Self::Index { .. } => "index",

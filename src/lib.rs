@@ -19,13 +19,16 @@
 
 pub mod align;
 pub mod analyze;
+pub mod attributes;
 pub mod detect;
 pub mod embed;
 pub mod error;
 pub mod geometry;
 pub mod image;
 pub mod index;
+pub mod liveness;
 pub mod pack;
+pub mod quality;
 pub mod session;
 pub mod tensor;
 

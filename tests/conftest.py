@@ -1,11 +1,17 @@
-"""Fixtures and the rule for ``shared``: without the data these tests skip and say so; in CI they must run."""
+"""Fixtures, and the rule for what a machine may lack: the tests that need it skip and say so; in CI they must run.
+
+``FACEDEX_REQUIRE_SHARED=1`` requires the data of the mark ``shared``, ``FACEDEX_REQUIRE_SERVERS=1`` the database servers.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from place import KINDS, Place, Servers, new_place
+from servers import MissingError
 
 from facedex.engine import Engine
 
@@ -33,3 +39,26 @@ def shared() -> Path:
 def engine() -> Engine:
     """One engine of the built-in pack for all tests that only ask it questions."""
     return Engine()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The database servers that this machine has."""
+    running = Servers()
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=list(KINDS))
+def place(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    """A fresh place for a gallery in SQLite, PostgreSQL and MariaDB; parametrize it indirectly for some of them."""
+    monkeypatch.setenv("FACEDEX_HOME", str(tmp_path / "home"))
+    try:
+        with new_place(request.param, servers, tmp_path) as place:
+            yield place
+    except MissingError as missing:
+        if os.environ.get("FACEDEX_REQUIRE_SERVERS") == "1":
+            pytest.fail(f"FACEDEX_REQUIRE_SERVERS is 1: {missing}")
+        pytest.skip(str(missing))

@@ -33,7 +33,7 @@ from facedex.errors import (
     StoreError,
 )
 from facedex.search import LocalSearch
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
+from facedex.store import Database, Feed, NewFace, PackPin, SqlStore, migrate
 
 WORKER = Path(__file__).parent / "faults" / "worker.py"
 PIN = PackPin("synthetic", "ab" * 32, 32)
@@ -267,7 +267,7 @@ def test_a_newer_database_is_refused(path: Path) -> None:
     connection.commit()
     connection.close()
     with pytest.raises(
-        DatabaseVersionError, match=r"version '0099', this facedex knows up to '0001'; open it with a newer"
+        DatabaseVersionError, match=rf"version '0099', this facedex knows up to '{migrate.HEAD}'; open it with a newer"
     ):
         Database(path)
 

@@ -22,6 +22,9 @@ RUST = {
     "session": 2,
     "detect": 3,
     "align": 3,
+    "attributes": 3,
+    "liveness": 3,
+    "quality": 3,
     "embed": 4,  # above align: an embedder may average a crop with its mirror image
     "index": 4,
     "analyze": 5,
@@ -57,7 +60,7 @@ PYTHON = {
 
 ONLY_IN = {
     "ort": ["src/session.rs"],
-    "rayon": ["src/analyze.rs"],
+    "rayon": ["src/analyze/"],
     "pyo3": ["src/py/"],
     "numpy": ["src/py/"],
     "usearch": ["src/index/"],

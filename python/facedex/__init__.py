@@ -7,8 +7,12 @@ TYPE_CHECKING = False  # the import of typing would cost ten times this module
 
 if TYPE_CHECKING:
     from . import errors as errors
+    from . import packs as packs
     from . import people as people
+    from ._core import Attributes as Attributes
     from ._core import Face as Face
+    from ._core import Liveness as Liveness
+    from ._core import Quality as Quality
     from ._core import decode as decode
     from .engine import Engine as Engine
     from .engine import acompare as acompare
@@ -26,7 +30,10 @@ if TYPE_CHECKING:
     from .results import Verification as Verification
 
 _HOMES = {
+    "Attributes": "._core",
     "Face": "._core",
+    "Liveness": "._core",
+    "Quality": "._core",
     "decode": "._core",
     "Engine": ".engine",
     "acompare": ".engine",
@@ -45,13 +52,13 @@ _HOMES = {
 }
 
 __version__ = "0.1.0"
-__all__ = [*_HOMES, "__version__", "errors", "people"]
+__all__ = [*_HOMES, "__version__", "errors", "packs", "people"]
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    if name in ("errors", "people"):
+    if name in ("errors", "packs", "people"):
         return import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

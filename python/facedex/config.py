@@ -4,28 +4,34 @@
 a caller gives always wins over a variable. A value outside its range is an `ArgumentError` that names the variable.
 
 =======================  =================================================================================
-``FACEDEX_HOME``         folder for packs that were fetched or added
+``FACEDEX_HOME``         folder for packs that were fetched or added, and for snapshots of galleries on servers
 ``FACEDEX_THREADS``      networks that run side by side, from 1
 ``FACEDEX_PROVIDERS``    ONNX Runtime execution providers, separated by commas, in order of preference
 ``FACEDEX_MAX_PIXELS``   largest picture that is decoded, pixels, from 1
 ``FACEDEX_ACCEPT_LICENSE``  licences of weights that the user has accepted, as the pack's error asks for it
 ``FACEDEX_MIRROR``       address under which the files of packs are fetched instead of their own
 ``FACEDEX_DB``           database that the command line uses, a path or a URL, instead of ``people.db``
+``FACEDEX_KEY``          key of encrypted galleries, 32 bytes in base64
+``FACEDEX_ACTOR``        who acts, for the audit
 ``FACEDEX_ONNXRUNTIME``  path of the ONNX Runtime library to load instead of that of the package ``onnxruntime``
 =======================  =================================================================================
 """
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import ArgumentError
 
 MAX_PIXELS = 50_000_000
 """Largest picture that is decoded unless told otherwise, pixels: 50 megapixels take 150 MB as RGB."""
+
+KEY_BYTES = 32
+"""Length of a gallery's key: AES-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Settings:
     Attributes
     ----------
     home : Path or None
-        Folder for packs that were fetched or added.
+        Folder for packs that were fetched or added, and for search snapshots of galleries on database servers.
     threads : int or None
         Networks that run side by side, from 1.
     providers : tuple of str or None
@@ -48,6 +54,10 @@ class Settings:
         Address under which the files of packs are fetched instead of their own.
     db : str or None
         Database that the command line uses, a path or a URL.
+    key : bytes or None
+        Key of encrypted galleries; never shown.
+    actor : str or None
+        Who acts, for the audit.
     onnxruntime : Path or None
         The ONNX Runtime library to load.
     """
@@ -58,7 +68,9 @@ class Settings:
     max_pixels: int = MAX_PIXELS
     accept_license: str | None = None
     mirror: str | None = None
-    db: str | None = None
+    db: str | None = field(default=None, repr=False)  # a URL may hold a password
+    key: bytes | None = field(default=None, repr=False)
+    actor: str | None = None
     onnxruntime: Path | None = None
 
 
@@ -77,7 +89,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises
     ------
     ArgumentError
-        When a number is not a whole number from 1.
+        When a number is not a whole number from 1, or the key is not base64 of 32 bytes.
 
     Examples
     --------
@@ -101,6 +113,10 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
             raise ArgumentError(f"{name} must be a whole number from 1, got {value!r}")
         return int(value)
 
+    def secret(name: str) -> bytes | None:
+        value = text(name)
+        return None if value is None else key_from(value, name)
+
     providers = [name for part in (text("FACEDEX_PROVIDERS") or "").split(",") if (name := part.strip())]
     return Settings(
         home=path("FACEDEX_HOME"),
@@ -110,5 +126,34 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         accept_license=text("FACEDEX_ACCEPT_LICENSE"),
         mirror=text("FACEDEX_MIRROR"),
         db=text("FACEDEX_DB"),
+        key=secret("FACEDEX_KEY"),
+        actor=text("FACEDEX_ACTOR"),
         onnxruntime=path("FACEDEX_ONNXRUNTIME"),
     )
+
+
+def key_from(text: str, name: str) -> bytes:
+    """Read a key that is written in base64.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        Where it comes from, for the message, which never shows the text.
+
+    Returns
+    -------
+    bytes
+        32 bytes.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ArgumentError(f"{name} must be base64 of {KEY_BYTES} bytes; 'facedex gallery new-key' makes one")
+    return key

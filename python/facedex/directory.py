@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import GalleryClosedError, RoleMissingError, StoreError
 from .lifetime import Lifetime
 from .records import Deletion, Person, PersonId, Status
-from .search import LocalSearch
-from .store import Database, Feed, PackPin, Removed, SqlStore
+from .search import LocalSearch, snapshots_beside
+from .store import Database, Feed, PackPin, SqlStore
 from .twins import twin
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ class Directory:
         self._feed.bind(PackPin(pack.name, pack.digest, pack.dimension))
         self._store = SqlStore(self._feed)
         self._search = LocalSearch(
-            self._feed, dimension=pack.dimension, pack=pack.digest, database=database.path, gallery=name, method=index
+            self._feed,
+            dimension=pack.dimension,
+            pack=pack.digest,
+            database=snapshots_beside(database.path, self._feed.uuid),
+            gallery=name,
+            method=index,
         )
         self._life = Lifetime(f"gallery {name!r} in {database.place}", GalleryClosedError, self._release)
 
@@ -117,7 +122,7 @@ class Directory:
         with self._life.call():
             self._store.person(person_id)
             self._search.forget()
-            return self._deletion(self._store.delete(person_id), person_removed=True)
+            return self._deletion(self._store.delete(person_id))
 
     def delete_face(self, face_id: int) -> Deletion:
         """Delete one stored face; the person stays, even without a face.
@@ -139,7 +144,7 @@ class Directory:
         """
         with self._life.call():
             self._search.forget()
-            return self._deletion(self._store.delete_face(face_id), person_removed=False)
+            return self._deletion(self._store.delete_face(face_id))
 
     def status(self) -> Status:
         """Tell how the gallery stands: its pack, how many people and faces, how they are searched."""
@@ -148,7 +153,7 @@ class Directory:
             people, faces = self._store.counts()
             return Status(
                 gallery=self._feed.name,
-                location=str(self._database.path),
+                location=self._database.location,
                 pack=self._feed.pin.name,
                 pack_digest=self._feed.pin.digest,
                 people=people,
@@ -168,15 +173,14 @@ class Directory:
     def __repr__(self) -> str:
         return f"Gallery({self._feed.name!r} in {self._database.place}, pack {self._feed.pin.name!r})"
 
-    def _deletion(self, removed: Removed, *, person_removed: bool) -> Deletion:
+    def _deletion(self, receipt: Deletion) -> Deletion:
         """Clear what may still hold the deleted data, and tell; the deletion itself is committed."""
         try:
             self._search.sync()
             self._database.wipe_log()
         except StoreError as error:
             _log.warning("deleted, but the database's log could not be emptied yet: %s", error)
-        owner, faces, templates, at = removed
-        return Deletion(owner.person_id, owner.name, person_removed, faces, templates, at)
+        return receipt
 
     def _release(self) -> None:
         self._search.save()

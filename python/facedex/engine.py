@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,12 @@ from .errors import (
     RuntimeUnavailableError,
 )
 from .inputs import ImageInput
-from .packs import find
+from .packs import ReadyPack, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .twins import twin
+
+LivenessQuestion = bool | Literal["advisory", "required"]
+"""What may be asked about liveness; True is "advisory"."""
 
 
 class Engine:
@@ -48,13 +52,21 @@ class Engine:
     max_pixels : int, optional
         Larger pictures are refused; default ``FACEDEX_MAX_PIXELS``, else 50 million.
     mirror : bool, optional
-        Average each crop with its mirror image; default as the pack's manifest says. It makes another kind of embedding,
-        so that a gallery made with it opens only with it.
+        Average each crop with its mirror image; default as the pack's manifest says. It makes another kind of
+        embedding, so that a gallery made with it opens only with it.
+    accept_license : str, optional
+        Names of licences of weights that are accepted, separated by commas; also ``FACEDEX_ACCEPT_LICENSE``. Needed
+        once, for weights whose licence forbids commercial use.
+    add : sequence of str or path, optional
+        Packs that bring what this one lacks of liveness and attributes, such as ``"liveness"``: names, or paths of
+        manifests. They change no embedding. One that brings nothing is an `ArgumentError`.
 
     Raises
     ------
     PackNotFoundError, WeightsMissingError, WeightsDigestError, NetworkError
-        The pack is not there, or not what its manifest declares.
+        The pack is not there, or not what its manifest declares. Nothing is ever fetched here.
+    LicenseError, WeightsUnverifiedError
+        The licence was not accepted, or nobody published a digest of a file and none was accepted.
     RuntimeUnavailableError
         ONNX Runtime is missing or older than 1.20.1.
     ProviderError
@@ -78,20 +90,28 @@ class Engine:
         providers: Sequence[str] | None = None,
         max_pixels: int | None = None,
         mirror: bool | None = None,
+        accept_license: str | None = None,
+        add: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         environment = settings()
-        location = find(pack)
+        ready = require_ready(pack, accept_license=accept_license)
+        if isinstance(add, str | os.PathLike):
+            raise ArgumentError(f"add must be a sequence of packs, got {add!r}; write [{add!r}]")
+        added = [require_ready(name, accept_license=accept_license) for name in add]
         chosen = providers if providers is not None else environment.providers
         self._core = _core.Engine(
-            str(location.manifest),
-            [str(folder) for folder in location.folders],
+            str(ready.location.manifest),
+            [str(folder) for folder in ready.location.folders],
             runtime=str(runtime_library()),
             threads=threads if threads is not None else environment.threads,
             providers=list(chosen) if chosen is not None else None,
             max_pixels=max_pixels if max_pixels is not None else environment.max_pixels,
             mirror=mirror,
+            pins=ready.pins,
+            add=[_declared(other) for other in added],
         )
         self.pack: _core.PackInfo = self._core.pack
+        self.added: tuple[_core.PackInfo, ...] = tuple(self._core.added)
 
     @property
     def threads(self) -> int:
@@ -99,9 +119,17 @@ class Engine:
         return self._core.threads
 
     def analyze(
-        self, image: ImageInput, *, min_face: int | None = None, max_faces: int | None = None, embed: bool = True
+        self,
+        image: ImageInput,
+        *,
+        min_face: int | None = None,
+        max_faces: int | None = None,
+        embed: bool = True,
+        attributes: bool = False,
+        liveness: LivenessQuestion = False,
+        quality: bool = False,
     ) -> Analysis:
-        """Find the faces of a picture.
+        """Find the faces of a picture, and tell of each what is asked. Only that is computed.
 
         Parameters
         ----------
@@ -113,6 +141,15 @@ class Engine:
             Only the largest so many.
         embed : bool, default True
             Whether embeddings are wanted.
+        attributes : bool, default False
+            Whether age and gender are wanted, as a network guesses them: ``face.attributes``.
+        liveness : bool or {"advisory", "required"}, default False
+            Whether each face is to be judged for being live: ``face.liveness``. A face that cannot be judged, because no
+            pack brings a network for it or because it is too small, cut off or fills the picture, says "unavailable"
+            where that is advisory (True is the same), and is an error where it is required. The networks stop flat
+            prints and screens; they do not stop cut-outs, masks, disguise or generated pictures.
+        quality : bool, default False
+            Whether the quality for recognition is wanted: ``face.quality``.
 
         Returns
         -------
@@ -123,9 +160,31 @@ class Engine:
         ------
         ImageError
             Not a picture, damaged, truncated, too large, unreadable, or an array of the wrong type or shape.
+        LivenessError
+            Liveness is required and a face cannot be judged, or no network is there for it.
+        RoleMissingError
+            Embeddings or attributes are asked for and no network is there for them.
+
+        Examples
+        --------
+        >>> import facedex
+        >>> from facedex import people
+        >>> face = facedex.Engine().analyze(people.GROUP, max_faces=1, embed=False, liveness=True, quality=True)[0]
+        >>> face.liveness.status
+        'unavailable'
+        >>> 0 <= face.quality.unified_score <= 100
+        True
         """
         source = _replayable(image)
-        faces, size = self._core.analyze(source, min_face=min_face, max_faces=max_faces, embed=embed)
+        faces, size = self._core.analyze(
+            source,
+            min_face=min_face,
+            max_faces=max_faces,
+            embed=embed,
+            attributes=attributes,
+            liveness=liveness,
+            quality=quality,
+        )
         return Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=source)
 
     def analyze_many(
@@ -135,6 +194,9 @@ class Engine:
         min_face: int | None = None,
         max_faces: int | None = None,
         embed: bool = True,
+        attributes: bool = False,
+        liveness: LivenessQuestion = False,
+        quality: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> list[Analysis | FacedexError]:
         """Find the faces of many pictures, side by side.
@@ -143,7 +205,7 @@ class Engine:
         ----------
         images : iterable
             As for `analyze`.
-        min_face, max_faces, embed
+        min_face, max_faces, embed, attributes, liveness, quality
             As for `analyze`.
         progress : callable, optional
             Called now and then with the number of pictures done.
@@ -155,7 +217,14 @@ class Engine:
         """
         sources = [_replayable(image) for image in images]
         answers = self._core.analyze_many(
-            sources, min_face=min_face, max_faces=max_faces, embed=embed, progress=progress
+            sources,
+            min_face=min_face,
+            max_faces=max_faces,
+            embed=embed,
+            attributes=attributes,
+            liveness=liveness,
+            quality=quality,
+            progress=progress,
         )
         results: list[Analysis | FacedexError] = []
         for source, answer in zip(sources, answers, strict=True):
@@ -187,6 +256,59 @@ class Engine:
             The points coincide or are not finite.
         """
         return self._core.crop(image, landmarks)
+
+    def liveness_crops(self, image: ImageInput, bbox: Sequence[float] | NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+        """Cut what each liveness network is shown of a face.
+
+        Parameters
+        ----------
+        image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+            The picture.
+        bbox : sequence of 4 float
+            x1, y1, x2, y2, pixels of the upright picture, as in ``Face.bbox``.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            One for each network, in the manifest's order: (height, width, 3), uint8, RGB.
+
+        Raises
+        ------
+        RoleMissingError
+            No pack brings a liveness network.
+        """
+        return self._core.liveness_crops(image, _four(bbox))
+
+    def attributes_crop(
+        self,
+        image: ImageInput,
+        bbox: Sequence[float] | NDArray[np.float32],
+        landmarks: NDArray[np.float32] | Sequence[tuple[float, float]],
+    ) -> NDArray[np.uint8]:
+        """Cut what the attributes network is shown of a face.
+
+        Parameters
+        ----------
+        image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+            The picture.
+        bbox : sequence of 4 float
+            x1, y1, x2, y2, pixels of the upright picture, as in ``Face.bbox``.
+        landmarks : numpy.ndarray
+            (5, 2), pixels of the upright picture, as in ``Face.landmarks``.
+
+        Returns
+        -------
+        numpy.ndarray
+            (height, width, 3), uint8, RGB.
+
+        Raises
+        ------
+        RoleMissingError
+            No pack brings an attributes network.
+        LandmarksError
+            The points coincide, or the box is empty.
+        """
+        return self._core.attributes_crop(image, _four(bbox), landmarks)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed crops that were cut before.
@@ -227,7 +349,9 @@ class Engine:
         for name, image in (("first", a), ("second", b)):
             found = self.analyze(image, max_faces=1)
             if not found:
-                raise NoFaceError(f"the {name} picture shows no face; a larger or sharper one may, or a smaller min_face")
+                raise NoFaceError(
+                    f"the {name} picture shows no face; a larger or sharper one may, or a smaller min_face"
+                )
             faces.append(found[0])
         similarity = float(np.clip(np.dot(_embedding(faces[0]), _embedding(faces[1])), -1.0, 1.0))
         limit = self.threshold if threshold is None else threshold
@@ -259,6 +383,8 @@ class Engine:
     aanalyze = twin(analyze)
     aanalyze_many = twin(analyze_many)
     acrop = twin(crop)
+    aliveness_crops = twin(liveness_crops)
+    aattributes_crop = twin(attributes_crop)
     aembed = twin(embed)
     acompare = twin(compare)
 
@@ -296,8 +422,19 @@ def _shared_engine(pack: str | os.PathLike[str]) -> Engine:
     return _engines[key]
 
 
+def _declared(ready: ReadyPack) -> tuple[str, list[str], dict[str, str]]:
+    location = ready.location
+    return str(location.manifest), [str(folder) for folder in location.folders], ready.pins
+
+
 def _box(face: _core.Face) -> BBox:
-    x1, y1, x2, y2 = face.bbox.tolist()
+    return _four(face.bbox)
+
+
+def _four(bbox: Sequence[float] | NDArray[np.float32]) -> BBox:
+    if len(bbox) != 4:
+        raise ArgumentError(f"bbox must be x1, y1, x2, y2, got {len(bbox)} values")
+    x1, y1, x2, y2 = (float(side) for side in bbox)
     return x1, y1, x2, y2
 
 

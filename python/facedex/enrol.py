@@ -173,6 +173,7 @@ class Enrolee:
         faces = tuple(
             RegisteredFace(face_id, source, face.bbox, face.det_score)
             for face_id, source, face in zip(receipt.face_ids, self._sources, self.new, strict=True)
+            if face_id is not None
         )
         return Registration(receipt.person_id, faces, tuple(self._rejected))
 

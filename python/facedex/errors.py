@@ -18,7 +18,11 @@ file too.
     ├── FaceError (ValueError)
     │   ├── NoFaceError               a face was needed and none is there
     │   ├── SeveralFacesError         one face was needed and several are there: ``bboxes``
-    │   └── LandmarksError            five points from which no crop can be cut
+    │   ├── LandmarksError            five points from which no crop can be cut
+    │   ├── LivenessError             liveness was required and cannot be judged
+    │   └── EnrolmentError            a face is not good enough to be registered: ``measured``, ``limit``
+    │       ├── FaceTooSmallError         its box is too small
+    │       └── FaceScoreError            the detector is not certain enough
     ├── PackError
     │   ├── PackNotFoundError         no pack of that name
     │   ├── ManifestError (ValueError)    the manifest cannot be read as one
@@ -47,9 +51,18 @@ file too.
     │   ├── EmptyGalleryError         nobody is registered
     │   ├── GalleryClosedError        the gallery was closed
     │   ├── GalleryPackError          the gallery was made with another pack: ``stored``, ``opened``
-    │   └── RegistrationError (ValueError)        no picture of several was accepted: ``rejected``
+    │   ├── RegistrationError (ValueError)        no picture of several was accepted: ``rejected``
+    │   ├── DuplicateFaceError (ValueError)       the face is another person's: ``person_id``, ``measured``, ``limit``
+    │   ├── PersonFullError (ValueError)          the person has as many faces as allowed: ``measured``, ``limit``
+    │   └── GalleryKeyError           the key of an encrypted gallery
+    │       ├── KeyMissingError           the gallery is encrypted and no key was given
+    │       ├── WrongKeyError             the key given is another than the gallery's
+    │       ├── KeyUnusedError            a key was given and the gallery is not encrypted
+    │       └── EncryptionUnavailableError    the package that encrypts is not installed
     └── StoreError
         ├── DatabaseDamagedError      the file is damaged, or no database at all
+        │   └── TemplateIntegrityError    an encrypted template was altered or is another's: ``face_id``
+    │   └── TemplateIntegrityError    an encrypted template or key was altered or is another's: ``face_id``
         ├── DatabaseLockedError       another program holds the database
         ├── StorageFullError          the disk is full
         ├── DatabaseReadOnlyError     the database may be read and not written
@@ -164,6 +177,41 @@ class LandmarksError(FaceError):
     """Five points from which no crop can be cut, because they coincide or are not finite."""
 
     code = "landmarks"
+
+
+class LivenessError(FaceError):
+    """Liveness was required and cannot be judged: no network for it, or a face too small, cut off or too near."""
+
+    code = "liveness_unavailable"
+
+
+class EnrolmentError(FaceError):
+    """A face is not good enough to be registered.
+
+    Attributes
+    ----------
+    measured, limit : float
+        What was measured, and the least that the gallery accepts.
+    """
+
+    code = "enrolment"
+
+    def __init__(self, message: str, *, measured: float = 0.0, limit: float = 0.0) -> None:
+        super().__init__(message)
+        self.measured = measured
+        self.limit = limit
+
+
+class FaceTooSmallError(EnrolmentError):
+    """The shorter side of a face's box is below the gallery's least, pixels."""
+
+    code = "face_too_small"
+
+
+class FaceScoreError(EnrolmentError):
+    """The detector's certainty of a face is below the gallery's least."""
+
+    code = "face_score"
 
 
 class PackError(FacedexError):
@@ -416,6 +464,75 @@ class RegistrationError(GalleryError, ValueError):
         self.rejected = rejected
 
 
+class DuplicateFaceError(GalleryError, ValueError):
+    """A face resembles somebody who is registered under another id, and the gallery refuses that.
+
+    Attributes
+    ----------
+    person_id : str or int or None
+        The other person.
+    measured, limit : float
+        The similarity to that person, and the threshold that it reaches.
+    """
+
+    code = "duplicate_face"
+
+    def __init__(
+        self, message: str, *, person_id: str | int | None = None, measured: float = 0.0, limit: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self.person_id = person_id
+        self.measured = measured
+        self.limit = limit
+
+
+class PersonFullError(GalleryError, ValueError):
+    """A person has as many faces as the gallery allows, and this one does not take the place of another.
+
+    Attributes
+    ----------
+    measured, limit : int
+        How many faces there would be, and the most that is allowed.
+    """
+
+    code = "person_full"
+
+    def __init__(self, message: str, *, measured: int = 0, limit: int = 0) -> None:
+        super().__init__(message)
+        self.measured = measured
+        self.limit = limit
+
+
+class GalleryKeyError(GalleryError):
+    """The key of an encrypted gallery."""
+
+    code = "key"
+
+
+class KeyMissingError(GalleryKeyError):
+    """The gallery is encrypted and no key was given."""
+
+    code = "key_missing"
+
+
+class WrongKeyError(GalleryKeyError):
+    """The key that was given is another than the gallery's."""
+
+    code = "key_wrong"
+
+
+class KeyUnusedError(GalleryKeyError):
+    """A key was given and the gallery is not encrypted."""
+
+    code = "key_unused"
+
+
+class EncryptionUnavailableError(GalleryKeyError):
+    """A key was given and the package that encrypts is not installed."""
+
+    code = "encryption_unavailable"
+
+
 class StoreError(FacedexError):
     """The database below the gallery failed."""
 
@@ -426,6 +543,22 @@ class DatabaseDamagedError(StoreError):
     """The file is damaged, or no database of facedex at all."""
 
     code = "database_damaged"
+
+
+class TemplateIntegrityError(DatabaseDamagedError):
+    """An encrypted template, or the key of a person, was altered or stands where another belongs.
+
+    Attributes
+    ----------
+    face_id : int or None
+        The face; None when it is a person's key.
+    """
+
+    code = "template_integrity"
+
+    def __init__(self, message: str, *, face_id: int | None = None) -> None:
+        super().__init__(message)
+        self.face_id = face_id
 
 
 class DatabaseLockedError(StoreError):

@@ -5,6 +5,8 @@ A box is x1, y1, x2, y2 in pixels of the upright original; a time is UTC.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -60,6 +62,30 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A face that was registered and resembles somebody who is registered under another id.
+
+    Attributes
+    ----------
+    source : int
+        Place of its picture among those given, from 0.
+    person_id : str or int
+        The other person.
+    name : str or None
+    similarity : float
+        To that person's closest face, [-1, 1].
+    threshold : float
+        The cut-off that it reaches.
+    """
+
+    source: int
+    person_id: PersonId
+    name: str | None
+    similarity: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """What a registration stored.
 
@@ -71,14 +97,21 @@ class Registration:
         The faces stored by this call.
     rejected : tuple of Rejection
         The pictures that were not accepted.
+    warnings : tuple of Duplicate
+        Faces that resemble another person.
+    replaced : tuple of int
+        Ids of the faces that were removed to make room.
     """
 
     person_id: PersonId
     faces: tuple[RegisteredFace, ...]
     rejected: tuple[Rejection, ...] = ()
+    warnings: tuple[Duplicate, ...] = ()
+    replaced: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         tail = f", {len(self.rejected)} rejected" if self.rejected else ""
+        tail += f", {_counted(len(self.warnings), 'warning')}" if self.warnings else ""
         return f"Registration({self.person_id!r}, {_counted(len(self.faces), 'face')}{tail})"
 
 
@@ -118,6 +151,8 @@ class Person:
         When the person was registered and last changed, UTC.
     faces : tuple of StoredFace
         Oldest first.
+    retain_until : datetime or None
+        When the person is to be purged, UTC; None is never.
     """
 
     person_id: PersonId
@@ -127,6 +162,7 @@ class Person:
     created_at: datetime
     updated_at: datetime
     faces: tuple[StoredFace, ...]
+    retain_until: datetime | None = None
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f", {self.name!r}"
@@ -135,10 +171,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What a deletion removed; it does not come back.
+    """The receipt of a deletion: what was removed, and does not come back.
 
     Attributes
     ----------
+    gallery : str
+        The gallery's uuid.
     person_id : str or int
         Whose data they were.
     name : str or None
@@ -149,16 +187,107 @@ class Deletion:
         Ids of the faces removed; they are never used again.
     templates : int
         Number of stored embeddings removed.
+    events : int
+        Number of lines of the audit from which the person was erased.
     deleted_at : datetime
         When it was committed, UTC.
+    salt : str
+        Random, so that nobody can guess from the digest whom it is about.
+    digest : str
+        SHA-256 over all of the above, in hexadecimal. The line of the audit about this deletion holds it.
+    wiped : bool
+        Whether what was removed is also overwritten on the disk. False when another program was reading the database;
+        then it is done by the next deletion, by the last program that closes the database, or by ``vacuum``.
     """
 
+    gallery: str
     person_id: PersonId
     name: str | None
     person_removed: bool
     faces: tuple[int, ...]
     templates: int
+    events: int
     deleted_at: datetime
+    salt: str
+    digest: str = ""
+    wiped: bool = False
+
+    def computed_digest(self) -> str:
+        """Compute what `digest` must be when nothing in the receipt was altered."""
+        content = [self.gallery, self.person_id, self.name, self.person_removed, list(self.faces), self.templates]
+        content += [self.events, self.deleted_at.isoformat(), self.salt]
+        return hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """A line of the audit: who did what to whom and when.
+
+    Attributes
+    ----------
+    seq : int
+        Its number, from 1.
+    at : datetime
+        UTC.
+    kind : str
+        "register", "add", "replace", "update", "delete", "delete_face", "recognize", "verify" or "rekey".
+    actor : str or None
+        Who did it.
+    person_id : str or int or None
+        To whom; None when nobody was recognised, and when the person is deleted.
+    person : int or None
+        Number of that person's row, never used again.
+    erased : bool
+        Whether the person was erased from the line, because the person was deleted.
+    pack : str
+        Digest of the gallery's pack.
+    similarity, threshold : float or None
+        Of a recognition or verification.
+    facts : dict
+        What else belongs to the kind.
+    digest : str
+        SHA-256 of the digest before and this line.
+    """
+
+    seq: int
+    at: datetime
+    kind: str
+    actor: str | None
+    person_id: PersonId | None
+    person: int | None
+    erased: bool
+    pack: str
+    similarity: float | None
+    threshold: float | None
+    facts: dict[str, Any] = field(hash=False)
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """Whether the chain of the audit is whole.
+
+    Attributes
+    ----------
+    lines : int
+        How many lines were found in order.
+    head : str
+        Digest of the last of them; note it elsewhere.
+    first_bad : int or None
+        Number of the first line that is altered, missing, moved or added; None when the chain is whole.
+    reason : str or None
+        What is wrong with it.
+    """
+
+    lines: int
+    head: str
+    first_bad: int | None
+    reason: str | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.first_bad is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +310,10 @@ class Status:
         The last change that the index has applied.
     rebuilt : str or None
         Why the index was rebuilt since opening; None when it was not.
+    encrypted : bool
+        Whether templates are encrypted.
+    due : int
+        How many people are kept longer than they may be; ``purge`` deletes them.
     """
 
     gallery: str
@@ -192,6 +325,8 @@ class Status:
     method: str
     position: int
     rebuilt: str | None
+    encrypted: bool = False
+    due: int = 0
 
 
 def _counted(number: int, word: str) -> str:

@@ -14,7 +14,9 @@ more than for the plain form, 1.31 still less.
   of operators that have one; for it, channels are filled up with zeros to a multiple of 16.
 - P-Net pools before the activation, on a quarter of the values. A slope of 0 or more keeps the order of values, so the
   maximum may be taken first; for a negative slope ``prelu(x) = max(x, slope * x)``, and both sides are pooled.
-- The softmax of two values is the sigmoid of their difference.
+- The softmax of two values is ``1 / (1 + exp(d))`` with their difference. It is spelled out, since ONNX Runtime's
+  Sigmoid is off by up to 6e-8 near 1: as much as the scores of P-Net's best cells differ, whose order decides which box
+  survives.
 
 Architecture: ``mtcnn/network/{pnet,rnet,onet}.py`` of the PyPI package mtcnn 1.0.0.
 """
@@ -91,7 +93,7 @@ def _convert_grid(arrays: Sequence[Float64]) -> bytes:
     inputs = [value, *_constants(network, "heads", filters.transpose(3, 2, 0, 1), biases)]
     heads = network.node("Conv", inputs, "heads", kernel_shape=[1, 1])
     _slice(network, heads, "bbox_reg", 0, 4)
-    network.node("Sigmoid", [_slice(network, heads, "logits", 4, 6)], "prob")
+    _probability(network, _slice(network, heads, "against", 4, 6))
     network.output("bbox_reg", ["images", 4, "rows", "columns"])
     network.output("prob", ["images", 2, "rows", "columns"])
     return network.to_bytes()
@@ -141,8 +143,7 @@ def _convert_crops(name: str, arrays: Sequence[Float64]) -> bytes:
     for number, (output, size) in enumerate(_HEADS[name].items()):
         _multiply(network, value, output, *heads[2 * number : 2 * number + 2])
         network.output(output, ["images", size])
-    logits = _multiply(network, value, "logits", _against(heads[-2]), _against(heads[-1]))
-    network.node("Sigmoid", [logits], "prob")
+    _probability(network, _multiply(network, value, "against", _against(heads[-2]), _against(heads[-1])))
     network.output("prob", ["images", 2])
     return network.to_bytes()
 
@@ -188,8 +189,15 @@ def _slice(network: Network, value: str, name: str, start: int, end: int) -> str
 
 
 def _against(classes: Float64) -> Float64:
-    """Return (not a face, face) minus (face, not a face) along the last axis."""
-    return classes - classes[..., ::-1]
+    """Return (face, not a face) minus (not a face, face) along the last axis: what speaks against each class."""
+    return classes[..., ::-1] - classes
+
+
+def _probability(network: Network, against: str) -> str:
+    """Append ``prob``: 1 / (1 + exp(against))."""
+    odds = network.node("Exp", [against], "odds")
+    whole = network.node("Add", [odds, network.tensor("one", np.ones(1, np.float32))], "whole")
+    return network.node("Reciprocal", [whole], "prob")
 
 
 def _constants(network: Network, name: str, weights: Float64, biases: Float64 | None = None) -> list[str]:

@@ -24,8 +24,6 @@ const STRIDE: usize = 2;
 const REFINE_SIDE: u32 = 24;
 /// Boxes in one run of R-Net.
 const BATCH: usize = 64;
-/// Smallest face that the cascade was trained to find, pixels: the package's own default.
-const LEAST_FACE: u32 = 20;
 
 /// The cascade.
 pub struct Mtcnn {
@@ -121,7 +119,10 @@ impl Detector for Mtcnn {
     fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>> {
         let min_face = match options.min_face {
             Some(pixels) => f64::from(pixels.max(1)),
-            None => f64::from(self.spec.min_face_fraction * image.size().short_side() as f32).max(LEAST_FACE.into()),
+            None => {
+                let [least, greatest] = self.spec.min_face_limits.map(f64::from);
+                (f64::from(self.spec.min_face_fraction) * f64::from(image.size().short_side())).clamp(least, greatest)
+            }
         };
         let proposed = self.propose(image, min_face)?.squares();
         let refined = self.refine(image, &proposed)?.squares();

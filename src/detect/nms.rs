@@ -105,6 +105,21 @@ mod tests {
     fn a_dropped_box_still_suppresses() {
         let chain = [0.0f32, 4.0, 8.0].map(|x| BBox::new(x, 0.0, x + 10.0, 10.0));
         assert_eq!(any_earlier(&chain, &[0, 1, 2], Overlap::Union, 0.4), vec![0]);
+        assert_eq!(greedy(&chain, &[0, 1, 2], 0.0, 0.4), vec![0, 2], "but not in the greedy form");
+    }
+
+    #[test]
+    fn both_edge_pixels_count_where_asked() {
+        // Five of fifteen pixels; without the edges the boxes are empty.
+        let pair = [BBox::new(0.0, 0.0, 9.0, 0.0), BBox::new(5.0, 0.0, 14.0, 0.0)];
+        assert_eq!(greedy(&pair, &[0, 1], 1.0, 0.3), vec![0]);
+        assert_eq!(greedy(&pair, &[0, 1], 1.0, 0.34), vec![0, 1]);
+        assert_eq!(greedy(&pair, &[0, 1], 0.0, 0.3), vec![0, 1]);
+    }
+
+    #[test]
+    fn equal_scores_take_the_earlier_first_in_the_greedy_form() {
+        assert_eq!(best_first(&[0.5, 1.0, 0.2, 1.0]), vec![1, 3, 0, 2]);
     }
 
     proptest! {
@@ -115,6 +130,22 @@ mod tests {
                 let kept = any_earlier(&boxes, &by_score(&scores), overlap, threshold);
                 prop_assert_eq!(&any_earlier(&boxes, &kept, overlap, threshold), &kept);
                 prop_assert_eq!(kept.is_empty(), boxes.is_empty());
+            }
+        }
+
+        #[test]
+        fn the_greedy_form_keeps_no_overlap_and_drops_nothing_else(
+            all in boxes(), threshold in 0.1f32..0.9, edge in 0u8..2,
+        ) {
+            let (boxes, scores): (Vec<BBox>, Vec<f32>) = all.into_iter().unzip();
+            let (order, edge) = (best_first(&scores), f32::from(edge));
+            let kept = greedy(&boxes, &order, edge, threshold);
+            prop_assert_eq!(&greedy(&boxes, &kept, edge, threshold), &kept);
+            let grown = |i: usize| BBox::new(boxes[i].x1, boxes[i].y1, boxes[i].x2 + edge, boxes[i].y2 + edge);
+            let overlaps = |i: usize, j: usize| grown(i).iou(grown(j)) > threshold;
+            for (position, &index) in order.iter().enumerate() {
+                let better = order[..position].iter().any(|&other| kept.contains(&other) && overlaps(other, index));
+                prop_assert_eq!(kept.contains(&index), !better);
             }
         }
     }

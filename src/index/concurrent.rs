@@ -181,20 +181,39 @@ impl Index {
     pub fn save(&self, path: &Path, gallery: &str, position: u64) -> Result<()> {
         check_name("gallery", gallery)?;
         let state = self.read()?;
-        let header = Header {
+        file::write(path, &self.header(&state, gallery, position), state.rows.iter())
+    }
+
+    /// The bytes of a snapshot, as `save` would write them, for a caller that encrypts them.
+    pub fn to_bytes(&self, gallery: &str, position: u64) -> Result<Vec<u8>> {
+        check_name("gallery", gallery)?;
+        let state = self.read()?;
+        file::to_bytes(&self.header(&state, gallery, position), state.rows.iter())
+    }
+
+    fn header(&self, state: &State, gallery: &str, position: u64) -> Header {
+        Header {
             pack: self.pack.clone(),
             gallery: gallery.to_owned(),
             method: self.method.number(),
             dimension: self.dimension,
             count: state.rows.len(),
             position,
-        };
-        file::write(path, &header, state.rows.iter())
+        }
     }
 
     /// Reads a snapshot of this pack and gallery, and the position it was written at. A graph is built again.
     pub fn load(path: &Path, pack: &str, gallery: &str, method: Method) -> Result<(Self, u64)> {
-        let Snapshot { header, keys, vectors } = file::read(path, pack, gallery)?;
+        Self::from_snapshot(file::read(path, pack, gallery)?, path, pack, method)
+    }
+
+    /// Reads a snapshot from memory; `name` says in an error where it came from.
+    pub fn from_bytes(bytes: &[u8], name: &Path, pack: &str, gallery: &str, method: Method) -> Result<(Self, u64)> {
+        Self::from_snapshot(file::from_bytes(bytes, name, pack, gallery)?, name, pack, method)
+    }
+
+    fn from_snapshot(snapshot: Snapshot, path: &Path, pack: &str, method: Method) -> Result<(Self, u64)> {
+        let Snapshot { header, keys, vectors } = snapshot;
         let refused = |reason: String| Error::IndexFile { path: path.to_path_buf(), reason };
         let index = Self::new(header.dimension, pack, method).map_err(|error| refused(error.to_string()))?;
         let view = ArrayView2::from_shape((keys.len(), header.dimension), &vectors);

@@ -61,11 +61,34 @@ where
     sync_folder(&folder).map_err(failed)
 }
 
+/// The snapshot as bytes in memory, for a caller that encrypts them.
+pub(super) fn to_bytes<'a, I>(header: &Header, rows: I) -> Result<Vec<u8>>
+where
+    I: Iterator<Item = (u64, &'a [f32])> + Clone,
+{
+    let failed = |error: io::Error| Error::Index { reason: format!("cannot make a snapshot: {error}") };
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(header.length()).map_err(|error| failed(error.into()))?;
+    emit(bytes, header, rows).map_err(failed)
+}
+
 /// Reads a snapshot of this pack and gallery.
 pub(super) fn read(path: &Path, pack: &str, gallery: &str) -> Result<Snapshot> {
     let refused = |reason: String| Error::IndexFile { path: path.to_path_buf(), reason };
-    let bytes = read_whole(path).map_err(refused)?;
-    let snapshot = parse(&bytes).map_err(refused)?;
+    snapshot_of(&read_whole(path).map_err(refused)?, path, pack, gallery)
+}
+
+/// Reads a snapshot of this pack and gallery from memory; `name` says in an error where it came from.
+pub(super) fn from_bytes(bytes: &[u8], name: &Path, pack: &str, gallery: &str) -> Result<Snapshot> {
+    check_head(bytes, bytes.len() as u64)
+        .and_then(|()| check_sum(bytes))
+        .map_err(|reason| Error::IndexFile { path: name.to_path_buf(), reason })?;
+    snapshot_of(bytes, name, pack, gallery)
+}
+
+fn snapshot_of(bytes: &[u8], path: &Path, pack: &str, gallery: &str) -> Result<Snapshot> {
+    let refused = |reason: String| Error::IndexFile { path: path.to_path_buf(), reason };
+    let snapshot = parse(bytes).map_err(refused)?;
     let header = &snapshot.header;
     if header.pack != pack {
         return Err(refused(format!("it holds embeddings of pack {}, this index is for pack {pack}", header.pack)));
@@ -84,8 +107,17 @@ where
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600); // templates are nobody else's business
-    let file = options.open(aside)?;
-    let mut out = Summing { out: BufWriter::with_capacity(1 << 20, file), sum: Xxh3::new() };
+    let out = BufWriter::with_capacity(1 << 20, options.open(aside)?);
+    emit(out, header, rows)?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// Writes the whole content: header, names, keys, vectors, checksum.
+fn emit<'a, W, I>(out: W, header: &Header, rows: I) -> io::Result<W>
+where
+    W: Write,
+    I: Iterator<Item = (u64, &'a [f32])> + Clone,
+{
+    let mut out = Summing { out, sum: Xxh3::new() };
     out.write_all(&header.to_bytes())?;
     for (key, _) in rows.clone() {
         out.write_all(&key.to_le_bytes())?;
@@ -98,7 +130,7 @@ where
     }
     let Summing { mut out, sum } = out;
     out.write_all(&sum.digest128().to_le_bytes())?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    Ok(out)
 }
 
 /// Writes through and sums what it writes.
@@ -124,15 +156,19 @@ impl Header {
         (self.pack.len() + self.gallery.len()).next_multiple_of(8)
     }
 
+    /// Bytes of the whole snapshot.
+    fn length(&self) -> usize {
+        HEADER + self.names() + self.count * (8 + 4 * self.dimension) + CHECKSUM
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
-        let length = HEADER + self.names() + self.count * (8 + 4 * self.dimension) + CHECKSUM;
         let mut bytes = Vec::with_capacity(HEADER + self.names());
         bytes.extend(MAGIC);
         for word in [VERSION, self.method, self.dimension as u32, 0, self.pack.len() as u32, self.gallery.len() as u32]
         {
             bytes.extend(word.to_le_bytes());
         }
-        for word in [self.count as u64, self.position, length as u64] {
+        for word in [self.count as u64, self.position, self.length() as u64] {
             bytes.extend(word.to_le_bytes());
         }
         bytes.extend(self.pack.as_bytes());
@@ -146,16 +182,27 @@ impl Header {
 fn read_whole(path: &Path) -> std::result::Result<Vec<u8>, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let actual = file.metadata().map_err(|error| error.to_string())?.len();
-    let mut bytes = vec![0_u8; HEADER];
-    if actual < (HEADER + CHECKSUM) as u64 {
+    let mut bytes = Vec::with_capacity(HEADER);
+    (&mut file).take(HEADER as u64).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    check_head(&bytes, actual)?;
+    let length = usize::try_from(actual).map_err(|_| format!("{actual} bytes do not fit this machine's memory"))?;
+    bytes.try_reserve_exact(length - HEADER).map_err(|_| format!("no memory for its {actual} bytes"))?;
+    file.take(actual - HEADER as u64).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() != length {
+        return Err(format!("it is damaged: it ends after {} of {actual} bytes", bytes.len()));
+    }
+    check_sum(&bytes).map(|()| bytes)
+}
+
+/// Whether these first bytes are the head of a snapshot of `actual` bytes.
+fn check_head(bytes: &[u8], actual: u64) -> std::result::Result<(), String> {
+    if actual < (HEADER + CHECKSUM) as u64 || bytes.len() < HEADER {
         return Err(format!("it has {actual} bytes, too few for an index file"));
     }
-    file.read_exact(&mut bytes).map_err(|error| error.to_string())?;
     if bytes[..8] != MAGIC {
         return Err("it is not an index file: wrong first bytes".to_owned());
     }
-    let mut head = Cursor(&bytes[8..]);
-    let version = head.u32().unwrap_or_default();
+    let version = Cursor(&bytes[8..]).u32().unwrap_or_default();
     if version != VERSION {
         return Err(format!("it has format version {version}, this program reads version {VERSION}"));
     }
@@ -163,17 +210,16 @@ fn read_whole(path: &Path) -> std::result::Result<Vec<u8>, String> {
     if declared != actual {
         return Err(format!("it is damaged: {actual} bytes, its header says {declared}"));
     }
-    let length = usize::try_from(actual).map_err(|_| format!("{actual} bytes do not fit this machine's memory"))?;
-    bytes.try_reserve_exact(length - HEADER).map_err(|_| format!("no memory for its {actual} bytes"))?;
-    file.take(actual - HEADER as u64).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() != length {
-        return Err(format!("it is damaged: it ends after {} of {actual} bytes", bytes.len()));
-    }
-    let (body, checksum) = bytes.split_at(length - CHECKSUM);
+    Ok(())
+}
+
+/// Whether the checksum at the end is that of everything before.
+fn check_sum(bytes: &[u8]) -> std::result::Result<(), String> {
+    let (body, checksum) = bytes.split_at(bytes.len().saturating_sub(CHECKSUM));
     if xxh3_128(body).to_le_bytes() != *checksum {
         return Err("it is damaged: its checksum is wrong".to_owned());
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Takes apart what `read_whole` found intact; still trusts no length.
@@ -340,6 +386,26 @@ mod tests {
                 reason_of(&path, &damaged);
             }
         }
+    }
+
+    #[test]
+    fn a_snapshot_in_memory_is_that_of_the_file_and_checked_as_well() {
+        let (_folder, path, bytes) = saved();
+        let vectors = Faces::new(DIMENSION, 1).samples(ROWS);
+        let rows = vectors.iter().enumerate().map(|(key, face)| (key as u64 * 3, face.as_slice()));
+        assert_eq!(to_bytes(&header(), rows).unwrap(), bytes);
+        let load = |bytes: &[u8]| from_bytes(bytes, &path, &header().pack, &header().gallery);
+        assert_eq!(load(&bytes).unwrap().vectors, vectors.concat());
+        for length in [0, 7, HEADER - 1, HEADER, HEADER + CHECKSUM, bytes.len() - 1] {
+            assert!(load(&bytes[..length]).is_err(), "{length}");
+        }
+        for at in [0, 8, 40, HEADER, bytes.len() / 2, bytes.len() - 1] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 4;
+            assert!(load(&damaged).is_err(), "{at}");
+        }
+        assert!(from_bytes(&bytes, &path, "another", &header().gallery).is_err());
+        assert!(from_bytes(&bytes, &path, &header().pack, "another").is_err());
     }
 
     #[test]

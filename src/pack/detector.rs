@@ -37,6 +37,9 @@ pub struct MtcnnSpec {
     pub scale_factor: f64,
     /// Default minimum face size as a fraction of the picture's short side.
     pub min_face_fraction: f32,
+    /// Least and greatest default minimum face size, pixels: smaller than the first the cascade was not trained for,
+    /// and a face as large as the second is found in a picture of any size.
+    pub min_face_limits: [u32; 2],
 }
 
 /// A network that finds five points in a box.
@@ -87,6 +90,10 @@ impl MtcnnSpec {
         self.onet.check_pictures(3)?;
         in_range("scale_factor", self.scale_factor, 0.1, 0.95)?;
         in_range("min_face_fraction", f64::from(self.min_face_fraction), 0.001, 1.0)?;
+        let [least, greatest] = self.min_face_limits;
+        if least == 0 || least > greatest {
+            return Err(format!("min_face_limits must be two sizes from 1, the smaller first, got {least} and {greatest}"));
+        }
         self.score_thresholds.iter().try_for_each(|&t| in_range("score_thresholds", f64::from(t), 0.0, 1.0))
     }
 }

@@ -1,6 +1,7 @@
 //! A whole manifest: [`Pack`], read and checked, and the digest of what its embeddings are.
 
-use super::{ArchiveSpec, DetectorSpec, EmbedderSpec, FileSpec, LandmarksSpec, NetworkSpec, RecognitionSpec, Refusal};
+use super::{ArchiveSpec, AttributesSpec, DetectorSpec, EmbedderSpec, FileSpec, LandmarksSpec, LivenessSpec};
+use super::{NetworkSpec, RecognitionSpec, Refusal};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -36,6 +37,10 @@ pub struct Pack {
     pub embedder: Option<EmbedderSpec>,
     /// What similarities of these embeddings mean.
     pub recognition: Option<RecognitionSpec>,
+    /// Boxes → whether a live person is before the camera.
+    pub liveness: Option<LivenessSpec>,
+    /// Faces → age and gender, as a network guesses them.
+    pub attributes: Option<AttributesSpec>,
 }
 
 impl Pack {
@@ -70,6 +75,14 @@ impl Pack {
 
     /// All networks that the roles name.
     pub fn networks(&self) -> Vec<&NetworkSpec> {
+        let mut networks = self.embedding_networks();
+        networks.extend(self.liveness.iter().flat_map(|liveness| &liveness.judges).map(|judge| &judge.network));
+        networks.extend(self.attributes.iter().map(AttributesSpec::network));
+        networks
+    }
+
+    /// The networks that shape an embedding.
+    fn embedding_networks(&self) -> Vec<&NetworkSpec> {
         let mut networks = self.detector.as_ref().map_or_else(Vec::new, DetectorSpec::networks);
         networks.extend(self.landmarks.iter().map(LandmarksSpec::network));
         networks.extend(self.embedder.iter().map(|embedder| &embedder.network));
@@ -85,7 +98,7 @@ impl Pack {
             hash.update(b"\n");
         };
         line(format!("facedex pipeline {PIPELINE}"));
-        for network in self.networks() {
+        for network in self.embedding_networks() {
             let digest = self.file(&network.file).map_or("", |file| file.sha256.as_str());
             let input = &network.input;
             line(format!("{digest} {:?} {:?} {:?}", input.colour, input.mean, input.std));
@@ -96,6 +109,18 @@ impl Pack {
             line(format!("{:?} {} {}", embedder.template, embedder.dimension, embedder.mirror));
         }
         hex(&hash.finalize())
+    }
+
+    /// What the pack can do: the names of its roles.
+    pub fn roles(&self) -> Vec<&'static str> {
+        let roles = [
+            ("detector", self.detector.is_some()),
+            ("landmarks", self.landmarks.is_some()),
+            ("embedder", self.embedder.is_some()),
+            ("liveness", self.liveness.is_some()),
+            ("attributes", self.attributes.is_some()),
+        ];
+        roles.into_iter().filter_map(|(role, there)| there.then_some(role)).collect()
     }
 
     /// Whether every file may be used commercially.
@@ -131,7 +156,9 @@ impl Pack {
         self.detector.as_ref().map_or(Ok(()), DetectorSpec::check)?;
         self.landmarks.as_ref().map_or(Ok(()), LandmarksSpec::check)?;
         self.embedder.as_ref().map_or(Ok(()), EmbedderSpec::check)?;
-        self.recognition.as_ref().map_or(Ok(()), RecognitionSpec::check)
+        self.recognition.as_ref().map_or(Ok(()), RecognitionSpec::check)?;
+        self.liveness.as_ref().map_or(Ok(()), LivenessSpec::check)?;
+        self.attributes.as_ref().map_or(Ok(()), AttributesSpec::check)
     }
 }
 

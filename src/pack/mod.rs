@@ -3,16 +3,20 @@
 //! Goes in: the text of a manifest. Comes out: typed declarations, nothing guessed. Refused: an unknown key, a missing
 //! field, a file that a role names and the manifest does not declare, numbers outside their range; each with its place.
 
+mod attributes;
 mod detector;
 mod embedder;
 mod file;
+mod liveness;
 mod manifest;
 mod network;
 mod single_shot;
 
+pub use attributes::AttributesSpec;
 pub use detector::{DetectorSpec, LandmarksSpec, MtcnnSpec, OnetSpec};
 pub use embedder::{EmbedderSpec, OperatingPoint, RecognitionSpec};
 pub use file::{ArchiveSpec, FileSpec, PackFiles, UNVERIFIED};
+pub use liveness::{JudgeSpec, LivenessSpec, SurroundingCrop};
 pub use manifest::{Pack, hex};
 pub use network::{Colour, InputSpec, Layout, NetworkSpec};
 pub use single_shot::{Activation, RetinafaceSpec, ScrfdSpec, SizeSpec, UltrafaceSpec, YunetSpec};

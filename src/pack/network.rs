@@ -81,8 +81,8 @@ impl NetworkSpec {
         if [self.input.width, self.input.height].contains(&Some(0)) {
             return Err(format!("width and height of {:?} must be at least 1", self.file));
         }
-        if [self.input.width, self.input.height].into_iter().flatten().any(|side| side > 8192) {
-            return Err(format!("width and height of {:?} must be at most 8192", self.file));
+        if [self.input.width, self.input.height].into_iter().flatten().any(|side| side > 4096) {
+            return Err(format!("width and height of {:?} must be at most 4096", self.file));
         }
         Ok(())
     }

@@ -199,3 +199,117 @@ fn check_scores(found: Activation, other: Activation, score: f32, nms: f32) -> R
     in_range("score_threshold", score.into(), 0.0, 1.0)?;
     in_range("nms_threshold", nms.into(), 0.0, 1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::pack::{Activation, DetectorSpec, LandmarksSpec, Layout, Pack};
+    use std::path::Path;
+
+    const INPUT: &str = "input = { name = \"i\", colour = \"rgb\", mean = [0, 0, 0], std = [1, 1, 1] }";
+    const SIZE: &str = "size = { long_side = 640, max_long_side = 1920, smallest_face = 12 }";
+    const SCORES: &str = "activation = \"none\"\nscore_threshold = 0.5\nnms_threshold = 0.4";
+
+    fn network(role: &str, outputs: usize) -> String {
+        let names: Vec<String> = (0..outputs).map(|i| format!("\"o{i}\"")).collect();
+        format!("[{role}.network]\nfile = \"a.onnx\"\noutputs = [{}]\n{INPUT}\n", names.join(", "))
+    }
+
+    fn scrfd() -> String {
+        let heads = network("detector", 9);
+        format!(
+            "[detector]\nfamily = \"scrfd\"\n{SIZE}\nstrides = [8, 16, 32]\nanchors = 2\nlandmarks = true\n{SCORES}\n{heads}"
+        )
+    }
+
+    fn retinaface() -> String {
+        let heads = network("detector", 3);
+        format!(
+            "[detector]\nfamily = \"retinaface\"\n{SIZE}\nstrides = [8, 16]\nanchor_sizes = [[16, 32], [64]]\n\
+             variances = [0.1, 0.2]\n{SCORES}\n{heads}"
+        )
+    }
+
+    fn parse(roles: &str) -> Result<Pack, String> {
+        let text = format!(
+            "format = 1\nname = \"p\"\nsummary = \"s\"\n{roles}\n[[file]]\nname = \"a.onnx\"\nsize = 1\n\
+             sha256 = \"{}\"\nlicence = \"MIT\"\ncommercial = true\nlicence_source = \"x\"\nsource = \"x\"\n\
+             trained_on = \"x\"\n",
+            "0".repeat(64)
+        );
+        Pack::parse(&text, Path::new("p.toml")).map_err(|error| error.to_string())
+    }
+
+    fn refused(roles: &str, from: &str, to: &str, words: &str) {
+        assert_eq!(roles.matches(from).count(), 1, "{from:?} in {roles}");
+        let message = parse(&roles.replace(from, to)).expect_err(to);
+        assert!(message.contains(words), "{to:?}: {message}");
+    }
+
+    #[test]
+    fn every_family_is_declared() {
+        let yunet =
+            format!("[detector]\nfamily = \"yunet\"\n{SIZE}\nstrides = [8]\n{SCORES}\n{}", network("detector", 4));
+        let ultraface = format!("[detector]\nfamily = \"ultraface\"\n{SCORES}\n{}", network("detector", 2))
+            .replace("name = \"i\"", "name = \"i\", width = 320, height = 240");
+        for (text, is) in [
+            (scrfd(), (|spec| matches!(spec, DetectorSpec::Scrfd(_))) as fn(&DetectorSpec) -> bool),
+            (yunet, |spec| matches!(spec, DetectorSpec::Yunet(_))),
+            (retinaface(), |spec| matches!(spec, DetectorSpec::Retinaface(_))),
+            (ultraface, |spec| matches!(spec, DetectorSpec::Ultraface(_))),
+        ] {
+            let pack = parse(&text).unwrap();
+            assert!(is(pack.detector.as_ref().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_absent_has_its_declared_default() {
+        let Some(DetectorSpec::Scrfd(spec)) = parse(&scrfd()).unwrap().detector else { panic!("another family") };
+        assert_eq!((spec.activation, spec.network.input.layout), (Activation::None, Layout::Nchw));
+        assert!(!spec.network.input.standardise && !spec.size.unwrap().enlarge);
+        let roles = format!("{}[landmarks]\nfamily = \"onet\"\n{}", scrfd(), network("landmarks", 3));
+        let Some(LandmarksSpec::Onet(spec)) = parse(&roles).unwrap().landmarks else { panic!("no landmarks") };
+        assert_eq!(spec.min_score, None);
+        refused(&roles, "family = \"onet\"", "family = \"onet\"\nmin_score = 2.0", "min_score must be 0 to 1");
+        refused(&roles, "family = \"onet\"", "family = \"onet\"\nmin_scores = 0.2", "min_scores");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (from, to, words) in [
+            ("anchors = 2", "anchors = 0", "anchors must be 1 to 16, got 0"),
+            ("anchors = 2", "anchor = 2", "anchor"),
+            ("anchors = 2", "", "anchors"),
+            ("landmarks = true", "landmarks = false", "needs 6 outputs, got 9"),
+            ("[8, 16, 32]", "[]", "outputs"),
+            ("[8, 16, 32]", "[8, 12, 32]", "12 does not"),
+            ("[8, 16, 32]", "[8, 16, 512]", "strides must be 2 to 256, got 512"),
+            ("\"none\"", "\"softmax\"", "\"sigmoid\""),
+            ("\"none\"", "\"relu\"", "relu"),
+            ("score_threshold = 0.5", "score_threshold = 5.0", "score_threshold must be 0 to 1, got 5"),
+            ("nms_threshold = 0.4", "nms_threshold = -1", "nms_threshold must be 0 to 1, got -1"),
+            (SIZE, "", "takes any size, so size is needed"),
+            ("long_side = 640, max", "long_side = 2560, max", "long_side must be 32 to 1920, got 2560"),
+            ("max_long_side = 1920", "max_long_side = 9999", "max_long_side must be 32 to 4096"),
+            ("smallest_face = 12", "smallest_face = 0", "smallest_face must be 1 to 640"),
+            ("name = \"i\"", "name = \"i\", width = 640", "both width and height"),
+            ("name = \"i\"", "name = \"i\", width = 640, height = 640", "size has no meaning"),
+            ("name = \"i\"", "name = \"i\", layout = \"nhwc\"", "layout nchw"),
+            ("name = \"i\"", "name = \"i\", standardise = true", "no standardise"),
+            ("\"scrfd\"", "\"blazeface\"", "blazeface"),
+        ] {
+            refused(&scrfd(), from, to, words);
+        }
+        let fixed = scrfd().replace(SIZE, "").replace("name = \"i\"", "name = \"i\", width = 640, height = 640");
+        parse(&fixed).unwrap();
+        refused(&fixed, "height = 640", "height = 500", "640 x 500 pixels is no multiple of the largest stride, 32");
+        for (from, to, words) in [
+            ("[[16, 32], [64]]", "[[16, 32]]", "a list for each of the 2 strides"),
+            ("[[16, 32], [64]]", "[[16, 32], []]", "a list for each of the 2 strides"),
+            ("[[16, 32], [64]]", "[[16, 32], [0]]", "anchor_sizes must be 1 to 4096, got 0"),
+            ("[0.1, 0.2]", "[0.1, 0.0]", "variances must be 0.001 to 10, got 0"),
+        ] {
+            refused(&retinaface(), from, to, words);
+        }
+    }
+}

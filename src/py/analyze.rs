@@ -1,6 +1,9 @@
 //! The engine for Python.
 
+use super::attributes::Attributes;
+use super::liveness::{self, Liveness};
 use super::pack::PackInfo;
+use super::quality::Quality;
 use super::{array, enter};
 use crate::analyze::{self, AnalyzeOptions, AnalyzedFace, EngineOptions, Source};
 use crate::detect::{self, DetectOptions};
@@ -27,6 +30,12 @@ use std::path::PathBuf;
 ///     The detector's certainty, 0 to 1, higher is more certain.
 /// embedding : sequence of float, optional
 ///     Its embedding; made unit length.
+/// liveness : Liveness, optional
+///     Whether it is live.
+/// attributes : Attributes, optional
+///     Age and gender as a network guesses them.
+/// quality : Quality, optional
+///     How well it serves recognition.
 #[pyclass(frozen, module = "facedex")]
 pub struct Face {
     face: AnalyzedFace,
@@ -35,12 +44,16 @@ pub struct Face {
 #[pymethods]
 impl Face {
     #[new]
-    #[pyo3(signature = (bbox, landmarks, det_score, embedding = None))]
+    #[pyo3(signature = (bbox, landmarks, det_score, embedding = None, liveness = None, attributes = None,
+                        quality = None))]
     fn new(
         bbox: (f32, f32, f32, f32),
         landmarks: Option<&Bound<'_, PyAny>>,
         det_score: f32,
         embedding: Option<Vec<f32>>,
+        liveness: Option<&Bound<'_, Liveness>>,
+        attributes: Option<&Bound<'_, Attributes>>,
+        quality: Option<&Bound<'_, Quality>>,
     ) -> PyResult<Self> {
         let (x1, y1, x2, y2) = bbox;
         let unusable = || Error::Embedding { reason: "must be finite and not zero".to_string() };
@@ -50,7 +63,10 @@ impl Face {
         };
         let landmarks = landmarks.map(array::landmarks).transpose()?;
         let face = detect::Face { bbox: BBox::new(x1, y1, x2, y2), landmarks, det_score };
-        Ok(Self { face: AnalyzedFace { face, embedding } })
+        let liveness = liveness.map(|liveness| liveness.get().inner().clone());
+        let attributes = attributes.map(|attributes| attributes.get().inner());
+        let quality = quality.map(|quality| quality.get().inner());
+        Ok(Self { face: AnalyzedFace { face, embedding, liveness, attributes, quality } })
     }
 
     /// numpy.ndarray: x1, y1, x2, y2, float32 (4,), pixels of the upright picture.
@@ -78,13 +94,33 @@ impl Face {
         self.face.embedding.as_ref().map(|embedding| array::vector_to_py(py, embedding.values())).transpose()
     }
 
+    /// Liveness or None: whether it is live; None where it was not asked for.
+    #[getter]
+    fn liveness(&self) -> Option<Liveness> {
+        self.face.liveness.clone().map(Liveness::from)
+    }
+
+    /// Attributes or None: age and gender as a network guesses them; None where they were not asked for.
+    #[getter]
+    fn attributes(&self) -> Option<Attributes> {
+        self.face.attributes.map(Attributes::from)
+    }
+
+    /// Quality or None: how well it serves recognition; None where it was not asked for.
+    #[getter]
+    fn quality(&self) -> Option<Quality> {
+        self.face.quality.map(Quality::from)
+    }
+
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let py = slf.py();
-        let AnalyzedFace { face, embedding } = &slf.get().face;
+        let (py, this) = (slf.py(), slf.get());
+        let AnalyzedFace { face, embedding, .. } = &this.face;
         let bbox = (face.bbox.x1, face.bbox.y1, face.bbox.x2, face.bbox.y2);
         let points = face.landmarks.map(|landmarks| landmarks.0.map(|point| (point.x, point.y)).to_vec());
         let values = embedding.as_ref().map(|embedding| embedding.values().to_vec());
-        Ok((slf.get_type().into_any(), (bbox, points, face.det_score, values).into_pyobject(py)?))
+        let more = (this.liveness(), this.attributes(), this.quality());
+        let parts = (bbox, points, face.det_score, values, more.0, more.1, more.2);
+        Ok((slf.get_type().into_any(), parts.into_pyobject(py)?))
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
@@ -123,10 +159,15 @@ impl Face {
 ///     Average each crop with its mirror image; default as the manifest says. Changes the pack's digest.
 /// pins : dict of str to str, optional
 ///     SHA-256 of files that the manifest calls unverified, as they were when they were accepted.
+/// add : list of (path, list of path, dict of str to str), optional
+///     Manifests, folders and pins of packs that bring liveness or attributes where the pack lacks them.
 #[pyclass(frozen, module = "facedex._core")]
 pub struct Engine {
     engine: analyze::Engine,
 }
+
+/// Manifest, folders and pins of a pack that is added.
+type Addition = (PathBuf, Vec<PathBuf>, HashMap<String, String>);
 
 /// The faces of a picture, largest first, and its (width, height).
 type Found = (Vec<Face>, (u32, u32));
@@ -135,7 +176,7 @@ type Found = (Vec<Face>, (u32, u32));
 impl Engine {
     #[new]
     #[pyo3(signature = (manifest, folders, *, runtime, threads = None, providers = None,
-                        max_pixels = None, mirror = None, pins = None))]
+                        max_pixels = None, mirror = None, pins = None, add = None))]
     #[allow(clippy::too_many_arguments)] // keyword-only options of one constructor
     fn new(
         py: Python<'_>,
@@ -147,6 +188,7 @@ impl Engine {
         max_pixels: Option<u64>,
         mirror: Option<bool>,
         pins: Option<HashMap<String, String>>,
+        add: Option<Vec<Addition>>,
     ) -> PyResult<Self> {
         if threads == Some(0) {
             let accepted = "at least 1".to_string();
@@ -164,7 +206,12 @@ impl Engine {
                 providers: providers.unwrap_or_default(),
                 decode: max_pixels.map_or_else(DecodeOptions::default, |max_pixels| DecodeOptions { max_pixels }),
             };
-            analyze::Engine::open(PackFiles { pack, folders }, options)
+            let added = add.unwrap_or_default().into_iter().map(|(manifest, folders, pins)| {
+                let mut pack = Pack::read(&manifest)?;
+                pack.pin(&pins);
+                Ok(PackFiles { pack, folders })
+            });
+            analyze::Engine::open(PackFiles { pack, folders }, added.collect::<crate::Result<_>>()?, options)
         })?;
         Ok(Self { engine })
     }
@@ -173,6 +220,12 @@ impl Engine {
     #[getter]
     fn pack(&self) -> PackInfo {
         PackInfo::new(self.engine.pack().clone())
+    }
+
+    /// list of PackInfo: the packs that were added.
+    #[getter]
+    fn added(&self) -> Vec<PackInfo> {
+        self.engine.additions().cloned().map(PackInfo::new).collect()
     }
 
     /// int: number of threads.
@@ -188,7 +241,9 @@ impl Engine {
     }
 
     /// The faces of a picture, largest first, and its (width, height).
-    #[pyo3(signature = (image, *, min_face = None, max_faces = None, embed = true))]
+    #[pyo3(signature = (image, *, min_face = None, max_faces = None, embed = true, attributes = false,
+                        liveness = None, quality = false))]
+    #[allow(clippy::too_many_arguments)] // keyword-only questions
     fn analyze(
         &self,
         py: Python<'_>,
@@ -196,16 +251,22 @@ impl Engine {
         min_face: Option<u32>,
         max_faces: Option<usize>,
         embed: bool,
+        attributes: bool,
+        liveness: Option<&Bound<'_, PyAny>>,
+        quality: bool,
     ) -> PyResult<Found> {
         let source = enter::source(image)?;
-        let options = AnalyzeOptions { detect: DetectOptions { min_face }, max_faces, embed };
+        let (detect, liveness) = (DetectOptions { min_face }, liveness::policy(liveness)?);
+        let options = AnalyzeOptions { detect, max_faces, embed, attributes, liveness, quality };
         Ok(found(py.detach(|| self.engine.analyze(&source, &options))?))
     }
 
     /// The faces of many pictures: what `analyze` returns, or the exception, for each, in order.
     ///
     /// `progress` is called with the number of pictures done so far; an exception from it ends the work.
-    #[pyo3(signature = (images, *, min_face = None, max_faces = None, embed = true, progress = None))]
+    #[pyo3(signature = (images, *, min_face = None, max_faces = None, embed = true, attributes = false,
+                        liveness = None, quality = false, progress = None))]
+    #[allow(clippy::too_many_arguments)] // keyword-only questions
     fn analyze_many<'py>(
         &self,
         py: Python<'py>,
@@ -213,9 +274,13 @@ impl Engine {
         min_face: Option<u32>,
         max_faces: Option<usize>,
         embed: bool,
+        attributes: bool,
+        liveness: Option<&Bound<'py, PyAny>>,
+        quality: bool,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let options = AnalyzeOptions { detect: DetectOptions { min_face }, max_faces, embed };
+        let (detect, liveness) = (DetectOptions { min_face }, liveness::policy(liveness)?);
+        let options = AnalyzeOptions { detect, max_faces, embed, attributes, liveness, quality };
         let results = PyList::empty(py);
         let images = images.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         // Between chunks signals are looked at, so that Ctrl-C works, and memory holds one chunk of pictures.
@@ -258,6 +323,32 @@ impl Engine {
     ) -> PyResult<Bound<'py, PyArray3<u8>>> {
         let (source, landmarks) = (enter::source(image)?, array::landmarks(landmarks)?);
         let crop = py.detach(|| self.engine.crop(&source, &landmarks))?;
+        array::image_to_py(py, crop)
+    }
+
+    /// What each liveness network is shown of a face: list of uint8 (height, width, 3), RGB.
+    fn liveness_crops<'py>(
+        &self,
+        py: Python<'py>,
+        image: &Bound<'py, PyAny>,
+        bbox: (f32, f32, f32, f32),
+    ) -> PyResult<Vec<Bound<'py, PyArray3<u8>>>> {
+        let (source, (x1, y1, x2, y2)) = (enter::source(image)?, bbox);
+        let crops = py.detach(|| self.engine.liveness_crops(&source, BBox::new(x1, y1, x2, y2)))?;
+        crops.into_iter().map(|crop| array::image_to_py(py, crop)).collect()
+    }
+
+    /// What the attributes network is shown of a face: uint8 (height, width, 3), RGB.
+    fn attributes_crop<'py>(
+        &self,
+        py: Python<'py>,
+        image: &Bound<'py, PyAny>,
+        bbox: (f32, f32, f32, f32),
+        landmarks: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyArray3<u8>>> {
+        let landmarks = landmarks.map(array::landmarks).transpose()?;
+        let (source, (x1, y1, x2, y2)) = (enter::source(image)?, bbox);
+        let crop = py.detach(|| self.engine.attributes_crop(&source, BBox::new(x1, y1, x2, y2), landmarks.as_ref()))?;
         array::image_to_py(py, crop)
     }
 

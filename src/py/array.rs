@@ -4,7 +4,9 @@ use crate::error::Error;
 use crate::geometry::{BBox, Landmarks, Point, Size};
 use crate::image::Image;
 use ndarray::{Array2, ArrayView3, Axis};
-use numpy::{PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 
 /// dtype and shape of a value, for messages: `float64 (480, 640)`, or its type where it is no array.
@@ -50,6 +52,14 @@ pub fn matrix(value: &Bound<'_, PyAny>, name: &'static str) -> PyResult<Array2<f
         || Error::Argument { name, accepted: "float32 of shape (n, dimension)".to_string(), found: describe(value) };
     let array = value.cast::<PyArray2<f32>>().map_err(|_| wrong())?;
     Ok(array.readonly().as_array().to_owned())
+}
+
+/// A uint8 array (n,), in place.
+pub fn bytes<'py>(value: &Bound<'py, PyAny>, name: &'static str) -> PyResult<PyReadonlyArray1<'py, u8>> {
+    let wrong =
+        || Error::Argument { name, accepted: "contiguous uint8 of shape (n,)".to_string(), found: describe(value) };
+    let array = value.cast::<PyArray1<u8>>().map_err(|_| wrong())?.readonly();
+    if array.as_slice().is_err() { Err(wrong().into()) } else { Ok(array) }
 }
 
 /// A uint64 array (n,), copied.

@@ -15,6 +15,7 @@ mod exceptions {
     import_exception!(facedex.errors, ImageTooLargeError);
     import_exception!(facedex.errors, ImageArrayError);
     import_exception!(facedex.errors, LandmarksError);
+    import_exception!(facedex.errors, LivenessError);
     import_exception!(facedex.errors, ManifestError);
     import_exception!(facedex.errors, WeightsMissingError);
     import_exception!(facedex.errors, WeightsDigestError);
@@ -57,6 +58,7 @@ impl From<Error> for PyErr {
             Error::Forked { .. } => py::ForkError::new_err(message),
             Error::Argument { .. } => py::ArgumentError::new_err(message),
             Error::Landmarks { .. } => py::LandmarksError::new_err(message),
+            Error::LivenessUnavailable { .. } => py::LivenessError::new_err(message),
             Error::Embedding { .. } => py::EmbeddingError::new_err(message),
             Error::IndexFile { .. } => py::IndexFileError::new_err(message),
             Error::Index { .. } => py::SearchError::new_err(message),

@@ -4,7 +4,7 @@ use super::array;
 use crate::error::Error;
 use crate::index::{self, Method};
 use ndarray::Array2;
-use numpy::{IntoPyArray, PyArray2};
+use numpy::{IntoPyArray, PyArray1, PyArray2};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -47,12 +47,7 @@ impl Index {
     }
 
     /// The k nearest of each probe (m, dimension), float32: keys (m, k') and cosines (m, k'), best first, k' = min(k, len).
-    fn search<'py>(
-        &self,
-        py: Python<'py>,
-        probes: &Bound<'py, PyAny>,
-        k: usize,
-    ) -> PyResult<Found<'py>> {
+    fn search<'py>(&self, py: Python<'py>, probes: &Bound<'py, PyAny>, k: usize) -> PyResult<Found<'py>> {
         let probes = array::matrix(probes, "probes")?;
         let hits = py.detach(|| self.index.search(probes.view(), k))?;
         // Under a concurrent removal rows could differ in length; every row is cut to the shortest.
@@ -73,6 +68,28 @@ impl Index {
     fn load(py: Python<'_>, path: PathBuf, pack: &str, gallery: &str, method: &str) -> PyResult<(Self, u64)> {
         let method = parse(method)?;
         let (index, position) = py.detach(|| index::Index::load(&path, pack, gallery, method))?;
+        Ok((Self { index }, position))
+    }
+
+    /// The bytes of a snapshot, (n,), uint8, as `save` would write them, for a caller that encrypts them.
+    fn to_bytes<'py>(&self, py: Python<'py>, gallery: &str, position: u64) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        Ok(py.detach(|| self.index.to_bytes(gallery, position))?.into_pyarray(py))
+    }
+
+    /// Read a snapshot from its bytes (n,), uint8; `name` says in an error where they came from.
+    #[staticmethod]
+    #[pyo3(signature = (content, name, pack, gallery, *, method = "auto"))]
+    fn from_bytes(
+        py: Python<'_>,
+        content: &Bound<'_, PyAny>,
+        name: PathBuf,
+        pack: &str,
+        gallery: &str,
+        method: &str,
+    ) -> PyResult<(Self, u64)> {
+        let (method, content) = (parse(method)?, array::bytes(content, "content")?);
+        let bytes = content.as_slice()?;
+        let (index, position) = py.detach(|| index::Index::from_bytes(bytes, &name, pack, gallery, method))?;
         Ok((Self { index }, position))
     }
 

@@ -5,11 +5,14 @@
 
 mod analyze;
 mod array;
+mod attributes;
 mod enter;
 mod error;
 mod image;
 mod index;
+mod liveness;
 mod pack;
+mod quality;
 
 use pyo3::prelude::*;
 
@@ -19,9 +22,15 @@ mod _core {
     #[pymodule_export]
     use super::analyze::{Engine, Face};
     #[pymodule_export]
+    use super::attributes::Attributes;
+    #[pymodule_export]
     use super::image::{decode, encode_png};
     #[pymodule_export]
     use super::index::Index;
     #[pymodule_export]
+    use super::liveness::Liveness;
+    #[pymodule_export]
     use super::pack::{PackArchive, PackFile, PackInfo, read_manifest};
+    #[pymodule_export]
+    use super::quality::Quality;
 }

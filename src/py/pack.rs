@@ -31,6 +31,12 @@ impl PackInfo {
         &self.pack.summary
     }
 
+    /// Its roles: "detector", "landmarks", "embedder", "liveness", "attributes".
+    #[getter]
+    fn roles(&self) -> Vec<&'static str> {
+        self.pack.roles()
+    }
+
     /// Identifies what its embeddings are: 64 hexadecimal digits. Only embeddings of one digest can be compared.
     #[getter]
     fn digest(&self) -> String {

@@ -1,94 +1,156 @@
-"""The packs of networks: which there are, and what one of them is."""
+"""The packs of networks: which there are, what one is, fetching and checking its files, adding one's own."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from .options import JsonOption
-from .output import answering, document, say, table
+from .output import NO, answering, counted, document, say
+from .packs_show import fetching, pack_document, show_files, show_list, show_pack
 
-if TYPE_CHECKING:
-    from .._core import PackInfo
-    from ..packs import PackLocation
+PACK_HELP = """\
+A pack is fetched only when told so: 'packs get NAME'. Without a network put its files into the folder that \
+'packs path NAME' tells, or name a mirror: FACEDEX_MIRROR=file:///media/usb holds them as <pack>/<file name>."""
 
-packs = typer.Typer(help="List the packs of networks, or describe one.", invoke_without_command=True)
+packs = typer.Typer(
+    help="List, describe, fetch, check, add and remove packs of networks.",
+    epilog=PACK_HELP,
+    invoke_without_command=True,
+)
+
+PackArgument = Annotated[str, typer.Argument(metavar="NAME|PATH", help="Name of a pack, or path of a manifest.")]
+UnverifiedOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-unverified", help="Take files as they are whose digest nobody published, and no others from then on."
+    ),
+]
 
 
 @packs.callback()
 def default(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the packs of networks, or describe one."""
+    """List, describe, fetch, check, add and remove packs of networks."""
     if context.invoked_subcommand is None:
         list_packs(as_json)
 
 
 @packs.command("list")
 def list_packs(as_json: JsonOption = False) -> None:
-    """List the packs by name."""
+    """List the packs by name, those to try first at the head."""
     with answering(as_json):
-        from .._core import read_manifest
-        from ..packs import built_in, find
+        from .. import packs as shelf
 
-        found = [find(name) for name in built_in()]
-        described = [_described(read_manifest(location.manifest), location) for location in found]
+        found = shelf.list()
         if as_json:
-            document({"packs": described})
+            document({"packs": [pack_document(pack) for pack in found]})
             return
-        rows = [
-            [pack["name"], "yes" if pack["ready"] else "no", "yes" if pack["commercial"] else "no", pack["summary"]]
-            for pack in described
-        ]
-        table(["pack", "ready", "commercial use", "summary"], rows)
+        show_list(found)
 
 
 @packs.command("info")
-def info(
-    pack: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Name of a pack, or path of a manifest.")],
+def info(pack: PackArgument, as_json: JsonOption = False) -> None:
+    """Describe a pack: threshold, error rate, files, licences, and what its networks were trained on."""
+    with answering(as_json):
+        from .. import packs as shelf
+
+        found = shelf.state(pack)
+        if as_json:
+            document(pack_document(found))
+            return
+        show_pack(found)
+
+
+@packs.command("get")
+def get(
+    pack: PackArgument,
+    accept_license: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-license", metavar="NAME", help="Accept a licence that forbids commercial use, by its name."
+        ),
+    ] = None,
+    accept_unverified: UnverifiedOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe a pack: threshold, error rate, files and their licences."""
+    """Fetch what is missing of a pack; each file is checked before it has its name."""
     with answering(as_json):
-        from .._core import read_manifest
-        from ..packs import find
+        from .. import packs as shelf
 
-        location = find(pack)
-        described = _described(read_manifest(location.manifest), location)
+        with fetching(as_json) as progress:
+            found = shelf.get(
+                pack, accept_license=accept_license, accept_unverified=accept_unverified, progress=progress
+            )
         if as_json:
-            document(described)
+            document(pack_document(found))
             return
-        for label in ("name", "summary", "digest", "dimension", "threshold", "fmr", "source"):
-            if described[label] is not None:
-                say(f"{label}: {described[label]}")
-        say(f"licences: {', '.join(described['licences'])}")
-        say(f"commercial use: {'yes' if described['commercial'] else 'no'}")
-        say(f"ready: {'yes' if described['ready'] else 'no, files are missing'}")
-        rows = [[file["name"], f"{file['size']:,}", file["licence"], file["source"]] for file in described["files"]]
-        table(["file", "bytes", "licence", "source"], rows, right="bytes")
+        say(f"pack {found.name!r} is ready: {counted(len(found.files), 'file')} in {found.location.cache}")
 
 
-def _described(pack: PackInfo, location: PackLocation) -> dict[str, Any]:
-    return {
-        "name": pack.name,
-        "summary": pack.summary,
-        "digest": pack.digest,
-        "dimension": pack.dimension,
-        "threshold": pack.threshold,
-        "fmr": pack.fmr,
-        "source": pack.source,
-        "licences": list(pack.licences),
-        "commercial": pack.commercial,
-        "ready": all(any((folder / file.name).is_file() for folder in location.folders) for file in pack.files),
-        "files": [
-            {
-                "name": file.name,
-                "size": file.size,
-                "sha256": file.sha256,
-                "licence": file.licence,
-                "commercial": file.commercial,
-                "source": file.source,
-                "trained_on": file.trained_on,
-            }
-            for file in pack.files
-        ],
-    }
+@packs.command("verify")
+def verify(pack: PackArgument, accept_unverified: UnverifiedOption = False, as_json: JsonOption = False) -> None:
+    """Read the files of a pack and compare them with their digests; exit code 1 where one is missing or another."""
+    with answering(as_json):
+        from .. import packs as shelf
+
+        found = shelf.verify(pack, accept_unverified=accept_unverified)
+        if as_json:
+            document(pack_document(found))
+        else:
+            show_files(found)
+    if any(file.condition != "good" for file in found.files):
+        raise typer.Exit(NO)
+
+
+@packs.command("remove")
+def remove(pack: PackArgument, as_json: JsonOption = False) -> None:
+    """Delete the files of a pack that facedex fetched; forget a pack that was added. Files of one's own stay."""
+    with answering(as_json):
+        from .. import packs as shelf
+
+        done = shelf.remove(pack)
+        if as_json:
+            document(
+                {
+                    "removed": [str(path) for path in done.removed],
+                    "kept": [str(path) for path in done.kept],
+                    "forgotten": None if done.forgotten is None else str(done.forgotten),
+                }
+            )
+            return
+        say(f"{counted(len(done.removed), 'file')} removed")
+        for path in done.kept:
+            say(f"left as it is, for it is not facedex's: {path}")
+        if done.forgotten is not None:
+            say(f"no longer known by its name: {done.forgotten}")
+
+
+@packs.command("add")
+def add(
+    manifest: Annotated[Path, typer.Argument(metavar="PATH", help="A manifest: a TOML file beside its weights.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make a pack of one's own known by its name."""
+    with answering(as_json):
+        from .. import packs as shelf
+
+        found = shelf.add(manifest)
+        if as_json:
+            document(pack_document(found))
+            return
+        say(f"pack {found.name!r} is known now; its files stay beside {manifest}")
+
+
+@packs.command("path")
+def path(pack: PackArgument, as_json: JsonOption = False) -> None:
+    """Print the folder of a pack, where one may put its files oneself."""
+    with answering(as_json):
+        from .. import packs as shelf
+
+        folder = shelf.path(pack)
+        if as_json:
+            document({"path": str(folder)})
+            return
+        say(str(folder))

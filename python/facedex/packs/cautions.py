@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 _WITHDRAWN = (
-    "MS-Celeb-1M was withdrawn by its publisher, Microsoft, in 2019: it held pictures of people from the web who had not "
-    "been asked. The licence of the weights does not settle whose faces they learned from; ask for advice before you "
-    "sell a product with them."
+    "MS-Celeb-1M was withdrawn by its publisher, Microsoft, in 2019: it held pictures of people from the web who had "
+    "not been asked. The licence of the weights does not settle whose faces they learned from; ask for advice before "
+    "you sell a product with them."
 )
 _WEB = (
     "{} was gathered from the web without asking the people in it, and is offered for research. The licence of the "

@@ -166,7 +166,7 @@ def _download(
                 failures = 1 if _length(part) >= begun + _GROWTH else failures + 1
                 if failures >= patience.attempts:
                     raise DownloadError(
-                        f"{url} could not be fetched: {error} ({failures} attempts); what came is kept, try again later",
+                        f"{url} could not be fetched: {error} ({failures} attempts); what came is kept: try again",
                         url=url,
                         status=error.status,
                     ) from error
@@ -198,7 +198,7 @@ def _attempt(
             done = begun if resumed else 0
             _check_length(response, url, done, size)
             with writing(part.parent), part.open("ab" if resumed else "wb") as target:
-                for block in response.iter_raw(_BLOCK):
+                for block in response.iter_raw():  # as it comes: a block to be filled would be lost by a cut
                     done += len(block)
                     _check_size(url, done, most)
                     target.write(block)

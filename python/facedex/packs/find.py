@@ -45,6 +45,11 @@ class PackLocation:
         """The first place of its files: of a built-in pack its own, of one's own manifest the folder beside it."""
         return self.folders[0]
 
+    def folders_of(self, pack: str | None) -> tuple[Path, ...]:
+        """Where a file is looked for: among the built-in files only where the manifest says that it is one of them."""
+        bundled = _DATA / BUILT_IN
+        return tuple(folder for folder in self.folders if folder != bundled or BUILT_IN in (pack, self.key))
+
     @property
     def cache(self) -> Path:
         """Where files of it are fetched to; nobody but facedex writes there."""
@@ -58,7 +63,7 @@ def built_in() -> tuple[str, ...]:
 
 
 def added_file() -> Path:
-    """The record of added manifests."""
+    """Tell the place of the record of added manifests."""
     return home() / "added.json"
 
 

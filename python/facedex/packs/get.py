@@ -111,8 +111,8 @@ def get(
     if before.unpinned and not accept_unverified:
         names = ", ".join(repr(file.name) for file in before.unpinned)
         raise WeightsUnverifiedError(
-            f"pack {before.name!r}: nobody published a SHA-256 of {names}, so another file could come unnoticed; to take "
-            "it as it comes, once, give accept_unverified=True or say --accept-unverified"
+            f"pack {before.name!r}: nobody published a SHA-256 of {names}, so another file could come unnoticed; to "
+            "take it as it comes, once, give accept_unverified=True or say --accept-unverified"
         )
     base = mirror or settings().mirror
     base = None if base is None else check_address(base, name="the mirror")
@@ -151,8 +151,8 @@ class _Work:
         found = digest_of(path)
         if path.parent != self._folder or self._record.files.get(file.name) != found:
             raise WeightsDigestError(
-                f"{str(path)!r} is there, but not the file of the manifest: expected SHA-256 {file.sha256}, found {found}; "
-                "it was not written by facedex, so it is left as it is: move it away and try again"
+                f"{str(path)!r} is there, but not the file of the manifest: expected SHA-256 {file.sha256}, found "
+                f"{found}; it was not written by facedex, so it is left as it is: move it away and try again"
             )
 
     def _fetch(self, file: PackFile) -> None:
@@ -181,8 +181,8 @@ class _Work:
                 return
         if not errors:
             raise DownloadError(
-                f"no address of {file.name!r} is published ({file.source}); put it into {str(self._folder)!r} yourself, or "
-                "name a mirror that has it"
+                f"no address of {file.name!r} is published ({file.source}); put it into {str(self._folder)!r} "
+                "yourself, or name a mirror that has it"
             )
         raise errors[-1]
 
@@ -241,8 +241,8 @@ class _Work:
         free = shutil.disk_usage(self._folder).free
         if size is not None and size - there > free:
             raise PackFolderError(
-                f"the disk of {str(self._folder)!r} is too full: {size - there} bytes are needed, {free} are free; make "
-                "room or choose another folder with FACEDEX_HOME"
+                f"the disk of {str(self._folder)!r} is too full: {size - there} bytes are needed, {free} are free; "
+                "make room or choose another folder with FACEDEX_HOME"
             )
 
     @staticmethod
@@ -281,9 +281,9 @@ class _Work:
 _PATIENCE = Patience()
 
 
-def unfinished(folder: Path, names: set[str]) -> list[Path]:
-    """Unfinished downloads of these names in a folder of facedex."""
-    return [path for name in sorted(names) for path in folder.glob(f".{name}.*{_PART}")]
+def unfinished(folder: Path) -> list[Path]:
+    """Unfinished downloads in a folder of facedex."""
+    return sorted(folder.glob(f".*{_PART}"))
 
 
 def _rename_new(part: Path, target: Path) -> None:

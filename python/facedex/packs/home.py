@@ -92,7 +92,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise PackFolderError(f"the record {str(path)!r} cannot be read: {error}; move it away") from error
@@ -117,6 +117,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
                 json.dump(content, file, indent=2, sort_keys=True)
                 file.flush()
                 os.fsync(file.fileno())
+            temporary.chmod(0o644)  # mkstemp's files are for their owner only
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Licences that forbid commercial use: nobody comes to use such weights by accident.
 
-They are accepted by name, once, by whoever answers for it; what was accepted is kept with its date in ``licences.json``.
+They are accepted by name, once, by whoever answers for it; what was accepted is kept with its date in
+``licences.json``.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def require(info: PackInfo, accept_license: str | None = None) -> None:
         file = needed[missing[0]]
         names = ",".join(missing)
         raise LicenseError(
-            f"the weights of pack {info.name!r} are under {' and '.join(missing)}: {file.terms} "
-            f"({file.licence_source}); to accept it give accept_license={names!r}, "
+            f"the weights of pack {info.name!r} are under {' and '.join(missing)}: "
+            f"{(file.terms or '').rstrip('.')} ({file.licence_source}); to accept it give accept_license={names!r}, "
             f"set FACEDEX_ACCEPT_LICENSE={names}, or say --accept-license {names}",
             licences=tuple(missing),
         )

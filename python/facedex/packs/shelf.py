@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import ArgumentError, PackError, PackNameError, PackNotFoundError
 from .find import BUILT_IN, added, added_file, built_in, find
 from .get import unfinished
-from .home import locked, writing, write_json
+from .home import locked, write_json, writing
 from .record import RECORD, digest_of, read_record
 from .state import PackState, state
 
@@ -98,8 +98,8 @@ def add(manifest: str | os.PathLike[str]) -> PackState:
         taken = others.get(found.name)
         if taken is not None and taken != place.resolve():
             raise PackNameError(
-                f"pack name {found.name!r} is taken by {str(taken)!r}; choose another in {str(place)!r}, or forget that one: "
-                f"facedex packs remove {found.name}"
+                f"pack name {found.name!r} is taken by {str(taken)!r}; choose another in {str(place)!r}, or forget "
+                f"that one: facedex packs remove {found.name}"
             )
         content = {name: str(other) for name, other in others.items()}
         write_json(added_file(), {**content, found.name: str(place.resolve())})
@@ -160,10 +160,8 @@ def _delete(location: PackLocation) -> tuple[tuple[Path, ...], tuple[Path, ...]]
         for name, sha256 in record.files.items()
         if (folder / name).is_file() and digest_of(folder / name) == sha256
     ]
-    names = {file.name for file in state(location.manifest).info.files} | set(record.files)
-    archives = {archive.name for archive in state(location.manifest).info.archives}
     with writing(folder):
-        for file in [*ours, *unfinished(folder, names | archives), folder / RECORD]:
+        for file in [*ours, *unfinished(folder), folder / RECORD]:
             file.unlink(missing_ok=True)
         kept = tuple(sorted(folder.iterdir()))
         if not kept:

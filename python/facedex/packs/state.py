@@ -205,13 +205,15 @@ def _missing_message(found: PackState, pack: str) -> str:
     accept = f" --accept-license {','.join(found.unaccepted)}" if found.unaccepted else ""
     accept += " --accept-unverified" if found.unpinned else ""
     return (
-        f"pack {found.name!r} is not here: {names} is not in {folder!r}; fetch it{size}: facedex packs get {pack}{accept}; "
-        f"or, without a network, put the files into that folder: facedex packs info {pack} tells their addresses"
+        f"pack {found.name!r} is not here: {names} is not in {folder!r}; fetch it{size}: facedex packs get {pack}"
+        f"{accept}; or, without a network, put the files into that folder, from the addresses that "
+        f"'facedex packs info {pack}' tells"
     )
 
 
 def _file_state(file: PackFile, location: PackLocation, *, read: bool) -> FileState:
-    path = next((folder / file.name for folder in location.folders if (folder / file.name).is_file()), None)
+    places = (folder / file.name for folder in location.folders_of(file.pack))
+    path = next((place for place in places if place.is_file()), None)
     if path is None:
         return FileState(file, None, "missing")
     if not read:

@@ -2,7 +2,32 @@
 
 from .database import Database
 from .feed import Feed
-from .rows import Delta, NewFace, Owner, PackPin, Receipt, Removed
+from .journal import AuditLevel, Head, Journal, Sighting, acting_as
+from .rekey import rekey
+from .room import Room, WhenFull
+from .rows import Delta, NewFace, Owner, PackPin, Receipt
 from .sql import OnExisting, SqlStore
+from .vault import KeyInput, Vault, key_of
 
-__all__ = ["Database", "Delta", "Feed", "NewFace", "OnExisting", "Owner", "PackPin", "Receipt", "Removed", "SqlStore"]
+__all__ = [
+    "AuditLevel",
+    "Database",
+    "Delta",
+    "Feed",
+    "Head",
+    "Journal",
+    "KeyInput",
+    "NewFace",
+    "OnExisting",
+    "Owner",
+    "PackPin",
+    "Receipt",
+    "Room",
+    "Sighting",
+    "SqlStore",
+    "Vault",
+    "WhenFull",
+    "acting_as",
+    "key_of",
+    "rekey",
+]

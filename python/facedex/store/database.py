@@ -1,29 +1,24 @@
 """One database: opened safely, read in one view, written in one transaction.
 
-SQLite runs with a write-ahead log, ``synchronous=FULL`` (a commit that returned survives a power cut), foreign keys,
-and ``secure_delete`` (what is deleted is overwritten with zeros). A writer takes the lock when it begins, so that what
-it reads is still true when it writes. Refused: a folder, a missing folder, a file that is no SQLite database or another
-program's, and a database of a newer facedex.
+Which program it is, is chosen by its address; what differs between them is in facedex.store.backends. Refused: an
+address of another kind, another program's tables, and a database of a newer facedex.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import ArgumentError, DatabaseUnavailableError
 from . import migrate
-from .failures import failures
+from .backends import backend_at
+from .failures import CommitUnansweredError, failures
 
-BUSY_TIMEOUT_S = 5.0
-"""How long a call waits for another writer unless the URL says ``?timeout=``, seconds: SQLite's customary time."""
-
-_PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF", "cell_size_check=ON")
+_log = logging.getLogger("facedex")
 
 _BEGIN = "facedex_begin"
 
@@ -34,29 +29,31 @@ class Database:
     Parameters
     ----------
     location : str or PathLike
-        A path, or an SQLAlchemy URL ``sqlite:///path``.
+        A path of an SQLite file, or an SQLAlchemy URL of SQLite, PostgreSQL, MariaDB or MySQL.
 
     Attributes
     ----------
+    path : Path or None
+        Its file, when it is one.
+    location : str
+        Where it is, without password.
     place : str
         What the database is called in messages.
-    path : Path
-        Its file.
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
-        url = _url(location)
-        self.path = Path(str(url.database))
-        self.place = repr(str(self.path))
-        _check_place(self.path)
-        # Calls run in the caller's threads, as many as there are: each takes a connection, none waits for one.
-        self._engine = sa.create_engine(
-            url, connect_args={"timeout": float(str(url.query.get("timeout", BUSY_TIMEOUT_S)))}, max_overflow=-1
-        )
-        sa.event.listen(self._engine, "connect", _on_connect)
+        self._backend = backend_at(location)
+        self.path = self._backend.path
+        self.location = self._backend.location
+        self.place = self._backend.place
+        self._engine = self._backend.engine()
+        driver: Any = self._engine.dialect.loaded_dbapi
+        self._raw: type[BaseException] = driver.Error
+        sa.event.listen(self._engine, "connect", self._on_connect)
         sa.event.listen(self._engine, "begin", _on_begin)
-        self._single = self._engine.execution_options(**{_BEGIN: ""})
-        self._writer = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._single = self._engine.execution_options(**{_BEGIN: ()})
+        self._reader = self._engine.execution_options(**{_BEGIN: self._backend.reading})
+        self._writer = self._engine.execution_options(**{_BEGIN: self._backend.writing})
         try:
             self._prepare()
         except BaseException:
@@ -66,83 +63,98 @@ class Database:
     @contextmanager
     def single(self) -> Iterator[sa.Connection]:
         """Lend a connection for one statement that reads: the cheapest way to ask."""
-        with failures(self.place, self.path), self._single.connect() as connection:
+        with self._failures(), self._single.connect() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Lend a connection whose statements all see the same state."""
-        with failures(self.place, self.path), self._engine.begin() as connection:
+        with self._failures(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """Run a transaction that has the write lock: committed durably at the end, or undone as a whole."""
-        with failures(self.place, self.path), self._writer.begin() as connection:
-            yield connection
+        """Run a transaction: committed durably at the end, or undone as a whole.
 
-    def wipe_log(self) -> None:
-        """Empty the write-ahead log, in which deleted rows would stand until it is written over.
+        In SQLite it has the database to itself; on a server it must lock the rows on which its decisions rest.
 
-        A reader in another process may hold the log; then it is emptied by a later call or by the last to close.
+        Raises
+        ------
+        CommitUnansweredError
+            When the connection was lost during the commit.
         """
-        with failures(self.place, self.path), self._single.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+        with self._failures(), self._writer.connect() as connection:
+            transaction = connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                transaction.rollback()
+                raise
+            try:
+                transaction.commit()
+            except sa.exc.DBAPIError as error:
+                if error.connection_invalidated:
+                    raise CommitUnansweredError(
+                        f"database {self.place} was lost while it was committing: whether the change was stored is "
+                        "not known; look before you try again"
+                    ) from error
+                raise
+
+    def wipe_log(self) -> bool:
+        """Empty the log in which deleted rows would still stand.
+
+        Returns
+        -------
+        bool
+            False when that was not possible: somebody is reading, or it is a server, which does so in its own time.
+        """
+        with self._failures(), self._single.connect() as connection:
+            return self._backend.wipe_log(connection)
+
+    def vacuum(self) -> bool:
+        """Write the tables anew without what was deleted, which takes a while and keeps writers out.
+
+        Returns
+        -------
+        bool
+            Whether what was deleted now stands in no file; a server keeps logs that a client cannot empty.
+        """
+        with self._failures(), self._single.connect() as connection:
+            return self._backend.vacuum(connection)
 
     def close(self) -> None:
         """Close every connection; closing again does nothing."""
         self._engine.dispose()
 
+    def __repr__(self) -> str:
+        return f"Database({self.location!r})"
+
+    def _failures(self) -> AbstractContextManager[None]:
+        return failures(self._backend, self._raw)
+
     def _prepare(self) -> None:
-        with failures(self.place, self.path):
-            with self._engine.begin() as connection:
-                current = migrate.is_current(connection, self.place)
-            if current:
-                return
-            with self._single.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL").all()
-            with self._writer.begin() as connection:
-                if not migrate.is_current(connection, self.place):
-                    migrate.upgrade(connection)
+        with self.read() as connection:
+            current = migrate.is_current(connection, self.place)
+            danger = self._backend.check(connection)
+        if danger is not None:
+            _log.warning("database %s: %s", self.place, danger)
+        if current:
+            return
+        with self.single() as connection:
+            self._backend.before_tables(connection)
+        migrator = self._engine.execution_options(**{_BEGIN: self._backend.migration})
+        with self._failures(), migrator.begin() as connection, self._backend.alone(connection):
+            if not migrate.is_current(connection, self.place):
+                migrate.upgrade(connection)
 
-
-def _url(location: str | os.PathLike[str]) -> sa.URL:
-    text = location if isinstance(location, str) else str(Path(location))
-    if not text:
-        raise ArgumentError("location must be a path or a URL, got an empty text")
-    if "://" not in text:
-        return sa.URL.create("sqlite", database=text)
-    try:
-        url = sa.make_url(text)
-        float(str(url.query.get("timeout", BUSY_TIMEOUT_S)))
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise ArgumentError(f"location must be a path or a URL sqlite:///path, got {text!r}") from error
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        shown = url.render_as_string(hide_password=True)
-        raise ArgumentError(f"location must be a path or a URL sqlite:///path to a file, got {shown!r}")
-    return url
-
-
-def _check_place(path: Path) -> None:
-    if path.is_dir():
-        raise DatabaseUnavailableError(f"database {str(path)!r} is a folder; give the path of a file")
-    if not path.absolute().parent.is_dir():
-        raise DatabaseUnavailableError(
-            f"folder {str(path.absolute().parent)!r} for database {path.name!r} does not exist; create it"
-        )
-
-
-def _on_connect(connection: Any, record: Any) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself: _on_begin does
-    try:
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}").close()
-    except BaseException:
-        connection.close()  # the pool does not know it yet
-        raise
+    def _on_connect(self, connection: Any, record: Any) -> None:
+        try:
+            self._backend.connected(connection)
+        except BaseException:
+            connection.close()  # the pool does not know it yet
+            raise
 
 
 def _on_begin(connection: sa.Connection) -> None:
-    statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
-    if statement:
+    for statement in connection.get_execution_options().get(_BEGIN, ()):
         connection.exec_driver_sql(statement)

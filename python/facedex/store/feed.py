@@ -7,19 +7,33 @@ came after, and is told to start over when the database has another history (a b
 from __future__ import annotations
 
 import secrets
+import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timezone
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
-from ..errors import ArgumentError, DatabaseDamagedError, GalleryPackError, StoreError
+from ..errors import (
+    ArgumentError,
+    DatabaseDamagedError,
+    DatabaseUnavailableError,
+    GalleryPackError,
+    KeyMissingError,
+    KeyUnusedError,
+    StoreError,
+    WrongKeyError,
+)
+from .changes import Changes, now
 from .database import Database
+from .failures import CommitUnansweredError
+from .journal import Book, Head, Journal
 from .rows import Delta, PackPin, checked_text, vectors_of
 from .tables import changes, faces, galleries, people, templates
+from .vault import Vault
 
 NAME_LENGTH = 64
 """Longest name of a gallery, characters."""
@@ -29,9 +43,13 @@ CHUNK = 500
 
 _BATCH = 4096  # templates in memory at once while an index is rebuilt
 
+_PATIENCE_S = 10.0
+"""How long a server that went away during a commit is waited for, seconds: about what a restart takes."""
+
 _HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces).where(
     galleries.c.id == sa.bindparam("gallery")
 )
+_SEAL = sa.select(galleries.c.seal).where(galleries.c.id == sa.bindparam("gallery"))
 _TOKEN = sa.select(changes.c.token).where(
     changes.c.gallery_id == sa.bindparam("gallery"), changes.c.seq == sa.bindparam("position")
 )
@@ -40,7 +58,7 @@ _AFTER = (
     .where(changes.c.gallery_id == sa.bindparam("gallery"), changes.c.seq > sa.bindparam("position"))
     .order_by(changes.c.seq)
 )
-TEMPLATES = (
+_TEMPLATES = (
     sa.select(templates.c.face_id, faces.c.person_row, templates.c.vector, templates.c.checksum)
     .join(faces, templates.c.face_id == faces.c.id)
     .join(people, faces.c.person_row == people.c.id)
@@ -48,6 +66,9 @@ TEMPLATES = (
     .order_by(templates.c.face_id)
 )
 """Face, person, vector and checksum of a gallery's templates of one pack."""
+
+_SEALED = _TEMPLATES.add_columns(people.c.key, people.c.key_is_int, people.c.data_key)
+"""The same with what opens them, in a gallery that is encrypted."""
 
 
 class Feed:
@@ -58,20 +79,27 @@ class Feed:
     database : Database
     name : str
         The gallery's name.
+    journal : Journal, optional
+        Writes the audit.
 
     Attributes
     ----------
     uuid : str
         Names this gallery in all the world; empty while it does not exist.
+    vault : Vault or None
+        What its key opens; None when the gallery is not encrypted.
     """
 
-    def __init__(self, database: Database, name: str) -> None:
+    def __init__(self, database: Database, name: str, journal: Journal | None = None) -> None:
         if not name.strip() or len(name) > NAME_LENGTH or not checked_text("name", name).isprintable():
             raise ArgumentError(f"name of a gallery must be 1 to {NAME_LENGTH} printable characters, got {name!r}")
         self.database = database
         self.name = name
         self.uuid = ""
+        self.journal = Journal() if journal is None else journal
+        self.vault: Vault | None = None
         self._id = 0
+        self._seal: bytes | None = None
         self._pin: PackPin | None = None
         with database.read() as connection:
             self._look(connection)
@@ -93,32 +121,80 @@ class Feed:
         """What the queries of this gallery are bound to."""
         return {"gallery": self._id, "digest": self.pin.digest}
 
-    def bind(self, pin: PackPin) -> None:
+    @property
+    def book(self) -> Book:
+        """Whose chain the audit is."""
+        return Book(self._id, self.uuid, self.pin.digest)
+
+    @property
+    def templates_query(self) -> sa.Select[Any]:
+        """Select the templates of the pack; `vectors` reads the rows."""
+        return _TEMPLATES if self.vault is None else _SEALED
+
+    def vectors(self, connection: sa.Connection, rows: Sequence[Any]) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+        """Read the rows of `templates_query`; `connection` must see the state that they are of.
+
+        Raises
+        ------
+        DatabaseDamagedError
+            When a vector is not what was stored.
+        WrongKeyError
+            When the gallery has another key now.
+        """
+        self._check_seal(connection.execute(_SEAL, {"gallery": self._id}).scalar_one_or_none())
+        return vectors_of(rows, self.pin, self.vault)
+
+    def bind(self, pin: PackPin, key: bytes | None = None) -> None:
         """Bind the gallery to a pack, making it when it does not exist.
 
         Parameters
         ----------
         pin : PackPin
+        key : bytes, optional
+            The key of an encrypted gallery; a gallery that is made is encrypted with it.
 
         Raises
         ------
         GalleryPackError
             When it is bound to another.
+        KeyMissingError, WrongKeyError, KeyUnusedError
+            When the key is not the gallery's.
         """
         if self._pin is None:
             with self.database.write() as connection:
-                self._look(connection)  # another process may have made it meanwhile
-                if self._pin is None:
-                    row = {"name": self.name, "uuid": uuid.uuid4().hex, "created_at": now()}
-                    row |= {"position": 0, "token": "", "faces": 0}
-                    row |= {"pack_name": pin.name, "pack_digest": pin.digest, "dimension": pin.dimension}
+                row: dict[str, Any] = {"name": self.name, "uuid": uuid.uuid4().hex, "created_at": now()}
+                row["seal"] = None if key is None else Vault(key, row["uuid"]).seal
+                row |= {"position": 0, "token": "", "faces": 0}
+                row |= {"pack_name": pin.name, "pack_digest": pin.digest, "dimension": pin.dimension}
+                with suppress(sa.exc.IntegrityError), connection.begin_nested():
                     connection.execute(galleries.insert().values(row))
-                    self._look(connection)
+                self._look(connection)  # another process may have made it meanwhile
         bound = self.pin
         if (bound.digest, bound.dimension) != (pin.digest, pin.dimension):
             raise GalleryPackError(
                 _other_pack(self.name, self.database.place, bound, pin), stored=bound.name, opened=pin.name
             )
+        self.take_key(self._seal, key)
+
+    def take_key(self, seal: bytes | None, key: bytes | None) -> None:
+        """Take the key of the gallery, whose seal is this.
+
+        Raises
+        ------
+        KeyMissingError, WrongKeyError, KeyUnusedError
+        """
+        called = f"gallery {self.name!r} in {self.database.place}"
+        vault = None if key is None else Vault(key, self.uuid)
+        if vault is None and seal is not None:
+            raise KeyMissingError(f"{called} is encrypted; give its key (key=...) or set FACEDEX_KEY")
+        if vault is not None and seal is None:
+            raise KeyUnusedError(
+                f"{called} is not encrypted and a key was given; open it without, or encrypt it with "
+                "'facedex gallery rekey'"
+            )
+        if vault is not None and seal is not None and not vault.opens(seal):
+            raise WrongKeyError(f"{called} is encrypted with another key than the one given")
+        self.vault, self._seal = vault, seal
 
     def head(self) -> tuple[int, str]:
         """Tell number and token of the last change."""
@@ -163,21 +239,23 @@ class Feed:
             found: list[Any] = []
             for start in range(0, len(added), CHUNK):
                 chunk = templates.c.face_id.in_(added[start : start + CHUNK])
-                found += connection.execute(TEMPLATES.where(chunk), self.keys).all()
-        if len(found) != len(added):
-            raise self._lacking()
+                found += connection.execute(self.templates_query.where(chunk), self.keys).all()
+            if len(found) != len(added):
+                raise self._lacking()
+            keys, vectors = self.vectors(connection, found)
         removed = np.array([face_id for face_id, kind in last.items() if kind == "remove"], dtype=np.uint64)
-        return Delta(head.position, head.token, *vectors_of(found, self.pin), removed)
+        return Delta(head.position, head.token, keys, vectors, removed)
 
     def templates(self) -> Iterator[Delta]:
         """Yield everything that is stored, in batches that belong to one state; at least one, which may be empty."""
         nothing = np.empty(0, dtype=np.uint64)
         with self.database.read() as connection:
             head = connection.execute(_HEAD, {"gallery": self._id}).one()
-            yield Delta(head.position, head.token, *vectors_of([], self.pin), nothing)
+            yield Delta(head.position, head.token, *self.vectors(connection, []), nothing)
             found = 0
-            for batch in connection.execute(TEMPLATES.execution_options(yield_per=_BATCH), self.keys).partitions():
-                yield Delta(head.position, head.token, *vectors_of(batch, self.pin), nothing)
+            query = self.templates_query.execution_options(yield_per=_BATCH)
+            for batch in connection.execute(query, self.keys).partitions():
+                yield Delta(head.position, head.token, *vectors_of(batch, self.pin, self.vault), nothing)
                 found += len(batch)
         if found != head.faces:
             raise self._lacking()
@@ -186,28 +264,80 @@ class Feed:
     def write(self) -> Iterator[tuple[sa.Connection, Changes]]:
         """Run a transaction that holds the gallery, and lend the list in which it notes what it changes.
 
-        One writer at a time: the numbers of the feed have no gaps and are committed in their order.
+        One writer at a time: the numbers of the feed have no gaps and are committed in their order. When the connection
+        was lost during the commit, the server is asked what became of it as soon as it answers again.
         """
+        seq, token = 0, secrets.token_hex(8)
+        try:
+            with self.database.write() as connection:
+                row = self._lock(connection)
+                noted = Changes(now())
+                yield connection, noted
+                rows = noted.rows or [("person", None)]
+                common = {"gallery_id": self._id, "token": token, "created_at": noted.at}
+                numbered = []
+                for seq, (kind, face_id) in enumerate(rows, row.position + 1):
+                    numbered.append(common | {"seq": seq, "kind": kind, "face_id": face_id})
+                connection.execute(changes.insert(), numbered)
+                last = {"position": seq, "token": token, "faces": row.faces + noted.growth}
+                last |= self._chained(connection, row, noted)
+                connection.execute(galleries.update().where(self._mine()).values(last))
+        except CommitUnansweredError as error:
+            if not self._committed(seq, token, error):
+                raise DatabaseUnavailableError(
+                    f"database {self.database.place} was lost while it was committing; nothing was stored"
+                ) from error
+
+    @contextmanager
+    def witness(self) -> Iterator[tuple[sa.Connection, Changes]]:
+        """Run a transaction that only adds to the audit: the feed stays where it is."""
         with self.database.write() as connection:
-            mine = sa.and_(galleries.c.id == self._id, galleries.c.uuid == self.uuid)
-            query = sa.select(galleries.c.position, galleries.c.faces).where(mine).with_for_update()
-            row = connection.execute(query).one_or_none()
-            if row is None:
-                raise StoreError(
-                    f"gallery {self.name!r} in {self.database.place} was replaced while it was open; open it again"
-                )
+            row = self._lock(connection)
             noted = Changes(now())
             yield connection, noted
-            rows = noted.rows or [("person", None)]
-            token = secrets.token_hex(8)
-            common = {"gallery_id": self._id, "token": token, "created_at": noted.at}
-            numbered = [
-                common | {"seq": seq, "kind": kind, "face_id": face_id}
-                for seq, (kind, face_id) in enumerate(rows, row.position + 1)
-            ]
-            connection.execute(changes.insert(), numbered)
-            last = {"position": row.position + len(rows), "token": token, "faces": row.faces + noted.growth}
-            connection.execute(galleries.update().where(mine).values(last))
+            connection.execute(galleries.update().where(self._mine()).values(self._chained(connection, row, noted)))
+
+    def audit_head(self, connection: sa.Connection) -> Head:
+        """Tell number and digest of the last line of the audit."""
+        row = connection.execute(sa.select(galleries.c.audit_seq, galleries.c.audit_head).where(self._mine())).one()
+        return Head(row.audit_seq, row.audit_head)
+
+    def _chained(self, connection: sa.Connection, row: Any, noted: Changes) -> dict[str, Any]:
+        before = Head(row.audit_seq, row.audit_head)
+        head = self.journal.append(connection, self.book, before, noted.at, noted.events)
+        return {"audit_seq": head.seq, "audit_head": head.digest}
+
+    def _check_seal(self, seal: bytes | None) -> None:
+        if seal != self._seal:
+            raise WrongKeyError(
+                f"the key of gallery {self.name!r} in {self.database.place} was changed while it was open; "
+                "open it again with the new one"
+            )
+
+    def _mine(self) -> sa.ColumnElement[bool]:
+        return sa.and_(galleries.c.id == self._id, galleries.c.uuid == self.uuid)
+
+    def _lock(self, connection: sa.Connection) -> Any:
+        """Lock the gallery's row, and return what it says."""
+        columns = (galleries.c.position, galleries.c.faces, galleries.c.audit_seq, galleries.c.audit_head)
+        query = sa.select(*columns, galleries.c.seal).where(self._mine()).with_for_update()
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            raise StoreError(
+                f"gallery {self.name!r} in {self.database.place} was replaced while it was open; open it again"
+            )
+        self._check_seal(row.seal)
+        return row
+
+    def _committed(self, position: int, token: str, error: CommitUnansweredError) -> bool:
+        """Tell whether a commit whose answer was lost took place; raises the error when that cannot be found out."""
+        until = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < until:
+            with suppress(DatabaseUnavailableError), self.database.write() as connection:
+                self._lock(connection)  # waits for the end of a commit that is still under way
+                return self._holds(connection, position, token)
+            time.sleep(0.1)
+        raise error
 
     def _lacking(self) -> DatabaseDamagedError:
         place = self.database.place
@@ -216,7 +346,7 @@ class Feed:
     def _look(self, connection: sa.Connection) -> None:
         row = connection.execute(sa.select(galleries).where(galleries.c.name == self.name)).one_or_none()
         if row is not None:
-            self._id, self.uuid = row.id, row.uuid
+            self._id, self.uuid, self._seal = row.id, row.uuid, row.seal
             self._pin = PackPin(row.pack_name, row.pack_digest, row.dimension)
 
     def _holds(self, connection: sa.Connection, position: int, token: str) -> bool:
@@ -224,40 +354,6 @@ class Feed:
             return not token
         found = connection.execute(_TOKEN, {"gallery": self._id, "position": position}).scalar_one_or_none()
         return bool(token) and found == token
-
-
-class Changes:
-    """What one transaction changes, in order.
-
-    Attributes
-    ----------
-    at : datetime
-        The time of the transaction, UTC.
-    rows : list of (str, int or None)
-        Kind ("add", "remove", "person") and face of each change.
-    growth : int
-        Faces added less faces removed.
-    """
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-        self.rows: list[tuple[str, int | None]] = []
-        self.growth = 0
-
-    def added(self, face_ids: Sequence[int]) -> None:
-        """Note faces that were stored."""
-        self.rows += [("add", face_id) for face_id in face_ids]
-        self.growth += len(face_ids)
-
-    def removed(self, face_ids: Sequence[int]) -> None:
-        """Note faces that were removed."""
-        self.rows += [("remove", face_id) for face_id in face_ids]
-        self.growth -= len(face_ids)
-
-
-def now() -> datetime:
-    """Tell the time, UTC."""
-    return datetime.now(timezone.utc)
 
 
 def _other_pack(name: str, place: str, bound: PackPin, pin: PackPin) -> str:

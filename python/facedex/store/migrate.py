@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ..errors import DatabaseDamagedError, DatabaseVersionError
 from .tables import VERSION_TABLE
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in ``migrations/versions``."""
 
 _FOLDER = Path(__file__).parent / "migrations"
@@ -45,7 +45,7 @@ def is_current(connection: sa.Connection, place: str) -> bool:
         if tables:
             found = ", ".join(sorted(tables)[:3])
             raise DatabaseDamagedError(
-                f"{place} is not a database of facedex: it has the tables {found}; give the path of another file"
+                f"{place} is not a database of facedex: it has the tables {found}; give the gallery a place of its own"
             )
         return False
     version = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()

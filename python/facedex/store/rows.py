@@ -10,7 +10,6 @@ import operator
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArgumentError, BBox, DatabaseDamagedError
 from ..records import PersonId
+from .vault import Cabinet, Vault
 
 KEY_LENGTH = 255
 """Longest person id, characters: what an index of every supported database can hold."""
@@ -70,10 +70,14 @@ class Owner(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What a registration stored: the id as it is kept, and the new faces in the order given."""
+    """What a registration stored.
+
+    The id as it is kept; the new faces in the order given, None for one that did not fit; the faces that made room.
+    """
 
     person_id: PersonId
-    face_ids: tuple[int, ...]
+    face_ids: tuple[int | None, ...]
+    replaced: tuple[int, ...] = ()
 
 
 class Delta(NamedTuple):
@@ -84,15 +88,6 @@ class Delta(NamedTuple):
     added: NDArray[np.uint64]
     vectors: NDArray[np.float32]
     removed: NDArray[np.uint64]
-
-
-class Removed(NamedTuple):
-    """What a deletion removed."""
-
-    owner: Owner
-    face_ids: tuple[int, ...]
-    templates: int
-    at: datetime
 
 
 def key_of(person_id: object) -> tuple[str, bool]:
@@ -147,18 +142,20 @@ def person_id_of(key: str, is_int: bool) -> PersonId:
         ) from error
 
 
-def checked_text(name: str, value: object) -> str:
+def checked_text(name: str, value: object, *, longest: int | None = None) -> str:
     """Return a text that every database can keep.
 
     Raises
     ------
     ArgumentError
-        When it is no text, or holds what UTF-8 cannot, or a NUL.
+        When it is no text, holds what UTF-8 cannot, or a NUL, or has more characters than `longest`, or none.
     """
     if not isinstance(value, str):
         raise ArgumentError(f"{name} must be a text, got {type(value).__name__}")
     if "\0" in value or not _encodable(value):
         raise ArgumentError(f"{name} must be valid text without NUL, got {_shown(value)}")
+    if longest is not None and not (value.strip() and len(value) <= longest):
+        raise ArgumentError(f"{name} must be a text of 1 to {longest} characters, got {_shown(value)}")
     return value
 
 
@@ -210,8 +207,10 @@ def checksum_of(face_id: int, person_row: int, pin: PackPin, vector: bytes) -> i
     return zlib.crc32(vector, zlib.crc32(f"{face_id} {person_row} {pin.digest}".encode()))
 
 
-def vectors_of(rows: Sequence[Any], pin: PackPin) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
-    """Read templates from rows (face_id, person_row, vector, checksum).
+def vectors_of(
+    rows: Sequence[Any], pin: PackPin, vault: Vault | None
+) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+    """Read templates from rows (face_id, person_row, vector, checksum), with (key, key_is_int, data_key) under a key.
 
     Returns
     -------
@@ -224,14 +223,28 @@ def vectors_of(rows: Sequence[Any], pin: PackPin) -> tuple[NDArray[np.uint64], N
         When a vector is not what was stored.
     """
     keys = np.fromiter((row.face_id for row in rows), dtype=np.uint64, count=len(rows))
+    plain = [row.vector for row in rows] if vault is None else _decrypted(rows, pin, vault)
     size = _FLOAT.itemsize * pin.dimension
-    for row in rows:
-        if len(row.vector) != size or row.checksum != checksum_of(row.face_id, row.person_row, pin, row.vector):
+    for row, vector in zip(rows, plain, strict=True):
+        # Under a key the tag has told already; the checksum is there for a check without the key.
+        sound = vault is not None or row.checksum == checksum_of(row.face_id, row.person_row, pin, vector)
+        if len(vector) != size or not sound:
             raise DatabaseDamagedError(
                 f"the stored template of face {row.face_id} is damaged; restore the database from a backup"
             )
-    joined = np.frombuffer(b"".join(row.vector for row in rows), dtype=_FLOAT)
+    joined = np.frombuffer(b"".join(plain), dtype=_FLOAT)
     return keys, joined.reshape(len(rows), pin.dimension).astype(np.float32, copy=False)
+
+
+def _decrypted(rows: Sequence[Any], pin: PackPin, vault: Vault) -> list[bytes]:
+    opened: dict[int, Cabinet] = {}
+    plain = []
+    for row in rows:
+        cabinet = opened.get(row.person_row)
+        if cabinet is None:
+            cabinet = opened[row.person_row] = vault.cabinet(row.data_key, row.key, row.key_is_int)
+        plain.append(cabinet.opened(row.vector, row.face_id, row.person_row, pin.digest))
+    return plain
 
 
 def _encodable(text: str) -> bool:

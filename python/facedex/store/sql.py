@@ -1,50 +1,43 @@
-"""The people of one gallery: read, registered, updated, deleted.
+"""The people of one gallery, changed: registered, updated, deleted.
 
-Every method that changes something is one transaction: what it returned is committed, what it raised left no trace.
+Every method that changes something is one transaction: what it returned is committed, what it raised left no trace. In
+the same transaction stands the line of the audit that tells it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Literal
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
-from ..errors import DuplicatePersonError, UnknownFaceError, UnknownPersonError
-from ..records import Person, PersonId, StoredFace
-from .database import Database
-from .feed import CHUNK, TEMPLATES, Feed
+from ..errors import ArgumentError, DuplicatePersonError, UnknownFaceError
+from ..records import Deletion, Person, PersonId
+from .changes import Changes
+from .feed import CHUNK
+from .journal import Journal, Sighting, Subject
+from .lookup import FACES_OF, OWNERS, Lookup, owner_of, person_of
+from .room import Room
 from .rows import (
     NewFace,
-    Owner,
     Receipt,
-    Removed,
     bytes_of,
     checked_text,
     checksum_of,
-    info_of,
     json_of,
     key_of,
     person_id_of,
-    vectors_of,
 )
 from .tables import faces, people, templates
+from .vault import Cabinet
 
 OnExisting = Literal["error", "add", "replace"]
 
-_OWNERS = (
-    sa.select(faces.c.id, faces.c.person_row, people.c.key, people.c.key_is_int, people.c.name)
-    .join(people, faces.c.person_row == people.c.id)
-    .where(people.c.gallery_id == sa.bindparam("gallery"), faces.c.id.in_(sa.bindparam("faces", expanding=True)))
-)
-_PERSON = sa.select(people).where(people.c.gallery_id == sa.bindparam("gallery"), people.c.key == sa.bindparam("key"))
-_EVERYBODY = sa.select(people).where(people.c.gallery_id == sa.bindparam("gallery")).order_by(people.c.id)
-_FACES_OF = sa.select(faces).where(faces.c.person_row == sa.bindparam("person")).order_by(faces.c.id)
 
-
-class SqlStore:
+class SqlStore(Lookup):
     """The people of a gallery.
 
     Parameters
@@ -52,62 +45,6 @@ class SqlStore:
     feed : Feed
         The gallery, bound to its pack.
     """
-
-    def __init__(self, feed: Feed) -> None:
-        self.feed = feed
-        self._database: Database = feed.database
-
-    def owners(self, face_ids: Iterable[int]) -> dict[int, Owner]:
-        """Tell whose the faces are; a face that is not stored is left out."""
-        wanted = list(face_ids)
-        found: dict[int, Owner] = {}
-        with self._database.single() as connection:
-            for start in range(0, len(wanted), CHUNK):
-                asked = self.feed.keys | {"faces": wanted[start : start + CHUNK]}
-                for row in connection.execute(_OWNERS, asked):
-                    found[row.id] = _owner_of(row)
-        return found
-
-    def templates_of(self, person_id: PersonId) -> tuple[Owner, NDArray[np.uint64], NDArray[np.float32]]:
-        """Return a person with faces and vectors.
-
-        Returns
-        -------
-        owner : Owner
-        keys : ndarray of uint64, shape (n,)
-        vectors : ndarray of float32, shape (n, dimension)
-
-        Raises
-        ------
-        UnknownPersonError
-        """
-        with self._database.read() as connection:
-            row = self._person(connection, person_id)
-            rows = connection.execute(TEMPLATES.where(people.c.id == row.id), self.feed.keys).all()
-        return _owner_of(row), *vectors_of(rows, self.feed.pin)
-
-    def people(self) -> list[Person]:
-        """List everybody, in the order of registration."""
-        with self._database.read() as connection:
-            rows = connection.execute(_EVERYBODY, self.feed.keys).all()
-            stored: dict[int, list[Any]] = {row.id: [] for row in rows}
-            query = (
-                sa.select(faces).join(people).where(people.c.gallery_id == sa.bindparam("gallery")).order_by(faces.c.id)
-            )
-            for face in connection.execute(query, self.feed.keys):
-                stored[face.person_row].append(face)
-        return [_person_of(row, stored[row.id]) for row in rows]
-
-    def person(self, person_id: PersonId) -> Person:
-        """Return one person.
-
-        Raises
-        ------
-        UnknownPersonError
-        """
-        with self._database.read() as connection:
-            row = self._person(connection, person_id)
-            return _person_of(row, connection.execute(_FACES_OF, {"person": row.id}).all())
 
     def check(self, person_id: PersonId, given: dict[str, Any], on_existing: OnExisting) -> None:
         """Refuse a registration that `register` would refuse, before anybody has looked at pictures for it.
@@ -124,16 +61,6 @@ class SqlStore:
                 if self._find(connection, key) is not None:
                     raise _duplicate(person_id, self.feed.name)
 
-    def counts(self) -> tuple[int, int]:
-        """Tell how many people and faces are stored."""
-        mine = people.c.gallery_id == sa.bindparam("gallery")
-        with self._database.read() as connection:
-            number = connection.execute(
-                sa.select(sa.func.count()).select_from(people).where(mine), self.feed.keys
-            ).scalar_one()
-            joined = sa.select(sa.func.count()).select_from(faces.join(people)).where(mine)
-            return number, connection.execute(joined, self.feed.keys).scalar_one()
-
     def register(
         self,
         person_id: PersonId,
@@ -141,6 +68,9 @@ class SqlStore:
         given: dict[str, Any] | None = None,
         *,
         on_existing: OnExisting = "error",
+        room: Room | None = None,
+        admit: Callable[[], object] | None = None,
+        forget: Callable[[], object] | None = None,
     ) -> Receipt:
         """Store faces under a person's id.
 
@@ -149,9 +79,15 @@ class SqlStore:
         person_id : str or int
         new : sequence of NewFace
         given : dict, optional
-            Any of name, email, info; None leaves what is stored.
+            Any of name, email, info, retain_until; None leaves what is stored.
         on_existing : {"error", "add", "replace"}
             When the person exists: refuse, add the faces, or put them in place of the stored ones.
+        room : Room, optional
+            How many faces the person may have.
+        admit : callable, optional
+            Asked when nobody else can register any more; what it raises undoes the registration.
+        forget : callable, optional
+            Called before stored faces are removed.
 
         Returns
         -------
@@ -163,39 +99,44 @@ class SqlStore:
             When something cannot be stored as given.
         DuplicatePersonError
             When the person exists and `on_existing` is "error".
+        PersonFullError
+            When there is no room.
         """
         key, is_int = key_of(person_id)
         vectors = [bytes_of(face.embedding, self.feed.pin) for face in new]
         details = _details(given or {}, clear=False)
         with self.feed.write() as (connection, noted):
             row = self._find(connection, key)
-            if row is None:
-                values = {"gallery_id": self.feed.keys["gallery"], "key": key, "key_is_int": is_int, "info": "{}"}
-                values |= details | {"created_at": noted.at, "updated_at": noted.at}
-                number: int = connection.execute(people.insert().values(values).returning(people.c.id)).scalar_one()
-            elif on_existing == "error":
+            if row is not None and on_existing == "error":
                 raise _duplicate(person_id, self.feed.name)
+            if admit is not None:
+                admit()
+            if row is None:
+                number, cabinet = self._enter(connection, key, is_int, details, noted)
+                stored: Sequence[Any] = []
             else:
-                number, is_int = row.id, row.key_is_int
-                if on_existing == "replace":
-                    gone = [face.id for face in connection.execute(_FACES_OF, {"person": number})]
-                    self._remove(connection, gone)
-                    noted.removed(gone)
+                number, is_int, cabinet = row.id, row.key_is_int, self._cabinet(row)
                 connection.execute(
                     people.update().where(people.c.id == number).values(details | {"updated_at": noted.at})
                 )
-            added = []
-            for face, vector in zip(new, vectors, strict=True):
-                x1, y1, x2, y2 = face.bbox
-                values = {"person_row": number, "x1": x1, "y1": y1, "x2": x2, "y2": y2}
-                values |= {"det_score": face.det_score, "created_at": noted.at}
-                face_id: int = connection.execute(faces.insert().values(values).returning(faces.c.id)).scalar_one()
-                check = checksum_of(face_id, number, self.feed.pin, vector)
-                values = {"face_id": face_id, "pack_digest": self.feed.pin.digest, "vector": vector, "checksum": check}
-                connection.execute(templates.insert().values(values))
-                added.append(face_id)
-            noted.added(added)
-        return Receipt(person_id_of(key, is_int), tuple(added))
+                stored = connection.execute(FACES_OF, {"person": number}).all()
+            replaced = on_existing == "replace"
+            gone, kept = [face.id for face in stored] if replaced else [], [True] * len(new)
+            if room is not None:
+                more, kept = room.made([] if replaced else stored, new)
+                gone += more
+            if gone and forget is not None:
+                forget()
+            self._remove(connection, gone, noted)
+            added = [
+                self._keep(connection, number, face, vector, cabinet, noted) if keep else None
+                for face, vector, keep in zip(new, vectors, kept, strict=True)
+            ]
+            there = [face_id for face_id in added if face_id is not None]
+            noted.added(there)
+            kind = "register" if row is None else "replace" if replaced else "add"
+            noted.event(kind, Subject(number, key, is_int), faces=there, removed=gone)
+        return Receipt(person_id_of(key, is_int), tuple(added), tuple(gone))
 
     def update(self, person_id: PersonId, given: dict[str, Any]) -> Person:
         """Change what is known of a person.
@@ -204,7 +145,7 @@ class SqlStore:
         ----------
         person_id : str or int
         given : dict
-            Any of name, email, info; None clears.
+            Any of name, email, info, retain_until; None clears.
 
         Returns
         -------
@@ -221,24 +162,28 @@ class SqlStore:
             row = self._person(connection, person_id)
             connection.execute(people.update().where(people.c.id == row.id).values(details | {"updated_at": noted.at}))
             changed = self._person(connection, person_id)
-            return _person_of(changed, connection.execute(_FACES_OF, {"person": row.id}).all())
+            noted.event("update", Subject(row.id, row.key, row.key_is_int), fields=sorted(details))
+            return person_of(changed, connection.execute(FACES_OF, {"person": row.id}).all())
 
-    def delete(self, person_id: PersonId) -> Removed:
-        """Remove a person with all faces and templates.
+    def delete(self, person_id: PersonId) -> Deletion:
+        """Remove a person with all faces and templates, also from the audit.
 
         Raises
         ------
         UnknownPersonError
         """
         with self.feed.write() as (connection, noted):
-            row = self._person(connection, person_id)
-            gone = [face.id for face in connection.execute(_FACES_OF, {"person": row.id})]
-            number = self._remove(connection, gone)
-            connection.execute(people.delete().where(people.c.id == row.id))
-            noted.removed(gone)
-        return Removed(_owner_of(row), tuple(gone), number, noted.at)
+            return self._delete(connection, noted, self._person(connection, person_id), "asked")
 
-    def delete_face(self, face_id: int) -> Removed:
+    def purge(self, person_id: PersonId, at: datetime) -> Deletion | None:
+        """Remove a person who may be kept no longer at that time; None when that has changed meanwhile."""
+        with self.feed.write() as (connection, noted):
+            row = self._find(connection, key_of(person_id)[0])
+            if row is None or row.retain_until is None or row.retain_until > at:
+                return None
+            return self._delete(connection, noted, row, "retention")
+
+    def delete_face(self, face_id: int) -> Deletion:
         """Remove one face with its template; the person stays.
 
         Raises
@@ -246,33 +191,101 @@ class SqlStore:
         UnknownFaceError
         """
         with self.feed.write() as (connection, noted):
-            row = connection.execute(_OWNERS, self.feed.keys | {"faces": [face_id]}).one_or_none()
+            row = connection.execute(OWNERS, self.feed.keys | {"faces": [face_id]}).one_or_none()
             if row is None:
                 raise UnknownFaceError(f"no face {face_id!r} is stored in gallery {self.feed.name!r}", face_id=face_id)
-            number = self._remove(connection, [face_id])
+            number = self._remove(connection, [face_id], noted)
             connection.execute(people.update().where(people.c.id == row.person_row).values(updated_at=noted.at))
-            noted.removed([face_id])
-        return Removed(_owner_of(row), (face_id,), number, noted.at)
+            receipt = self._receipt(row, False, [face_id], number, 0, noted)
+            subject = Subject(row.person_row, row.key, row.key_is_int)
+            noted.event("delete_face", subject, faces=[face_id], receipt=receipt.digest)
+        return receipt
 
-    def _find(self, connection: sa.Connection, key: str) -> Any:
-        return connection.execute(_PERSON, {"gallery": self.feed.keys["gallery"], "key": key}).one_or_none()
+    def witness(self, kind: str, seen: Sequence[Sighting]) -> None:
+        """Note in the audit who was recognised or verified."""
+        with self.feed.witness() as (connection, noted):
+            for sighting in seen:
+                row = None if sighting.person_id is None else self._find(connection, key_of(sighting.person_id)[0])
+                subject = None if row is None else Subject(row.id, row.key, row.key_is_int)
+                noted.event(kind, subject, similarity=sighting.similarity, threshold=sighting.threshold)
 
-    def _person(self, connection: sa.Connection, person_id: PersonId) -> Any:
-        row = self._find(connection, key_of(person_id)[0])
-        if row is None:
-            raise UnknownPersonError(
-                f"nobody is registered as {person_id!r} in gallery {self.feed.name!r}", person_id=person_id
-            )
-        return row
+    def _enter(
+        self, connection: sa.Connection, key: str, is_int: bool, details: dict[str, Any], noted: Changes
+    ) -> tuple[int, Cabinet | None]:
+        """Make a person; returns the number of the row, and what encrypts the templates."""
+        vault = self.feed.vault
+        data_key = None if vault is None else vault.new_person(key, is_int)
+        values = {"gallery_id": self.feed.keys["gallery"], "key": key, "key_is_int": is_int, "info": "{}"}
+        values |= details | {"created_at": noted.at, "updated_at": noted.at, "data_key": data_key}
+        number = _number(connection.execute(people.insert().values(values)))
+        return number, None if vault is None else vault.cabinet(data_key, key, is_int)
 
-    def _remove(self, connection: sa.Connection, face_ids: Sequence[int]) -> int:
+    def _cabinet(self, row: Any) -> Cabinet | None:
+        return None if self.feed.vault is None else self.feed.vault.cabinet(row.data_key, row.key, row.key_is_int)
+
+    def _keep(
+        self,
+        connection: sa.Connection,
+        person_row: int,
+        face: NewFace,
+        vector: bytes,
+        cabinet: Cabinet | None,
+        noted: Changes,
+    ) -> int:
+        """Store a face with its template; returns its number."""
+        x1, y1, x2, y2 = face.bbox
+        values: dict[str, Any] = {"person_row": person_row, "x1": x1, "y1": y1, "x2": x2, "y2": y2}
+        values |= {"det_score": face.det_score, "created_at": noted.at}
+        face_id = _number(connection.execute(faces.insert().values(values)))
+        pin = self.feed.pin
+        stored = vector if cabinet is None else cabinet.locked(vector, face_id, person_row, pin.digest)
+        check = checksum_of(face_id, person_row, pin, stored)
+        values = {"face_id": face_id, "pack_digest": pin.digest, "vector": stored, "checksum": check}
+        connection.execute(templates.insert().values(values))
+        return face_id
+
+    def _delete(self, connection: sa.Connection, noted: Changes, row: Any, reason: str) -> Deletion:
+        gone = [face.id for face in connection.execute(FACES_OF, {"person": row.id})]
+        number = self._remove(connection, gone, noted)
+        erased = Journal.erase(connection, self.feed.keys["gallery"], row.id)
+        connection.execute(people.delete().where(people.c.id == row.id))
+        receipt = self._receipt(row, True, gone, number, erased, noted)
+        # The line names nobody: who has the receipt can show which line it is.
+        noted.event("delete", None, row.id, faces=gone, receipt=receipt.digest, reason=reason)
+        return receipt
+
+    def _receipt(
+        self, row: Any, person_removed: bool, gone: Sequence[int], number: int, erased: int, noted: Changes
+    ) -> Deletion:
+        owner = owner_of(row)
+        receipt = Deletion(
+            gallery=self.feed.uuid,
+            person_id=owner.person_id,
+            name=owner.name,
+            person_removed=person_removed,
+            faces=tuple(gone),
+            templates=number,
+            events=erased,
+            deleted_at=noted.at,
+            salt=secrets.token_hex(16),
+        )
+        return replace(receipt, digest=receipt.computed_digest())
+
+    def _remove(self, connection: sa.Connection, face_ids: Sequence[int], noted: Changes) -> int:
         """Remove faces with their templates; returns the number of templates."""
         number = 0
         for start in range(0, len(face_ids), CHUNK):
             chunk = face_ids[start : start + CHUNK]
             number += connection.execute(templates.delete().where(templates.c.face_id.in_(chunk))).rowcount
             connection.execute(faces.delete().where(faces.c.id.in_(chunk)))
+        noted.removed(face_ids)
         return number
+
+
+def _number(inserted: sa.CursorResult[Any]) -> int:
+    """Tell the number that the database gave to the row that was inserted."""
+    key: Any = inserted.inserted_primary_key
+    return int(key[0])
 
 
 def _duplicate(person_id: PersonId, gallery: str) -> DuplicatePersonError:
@@ -285,31 +298,20 @@ def _duplicate(person_id: PersonId, gallery: str) -> DuplicatePersonError:
 
 
 def _details(given: dict[str, Any], *, clear: bool) -> dict[str, Any]:
-    """Columns from name, email and info; None clears a column, or leaves it."""
+    """Columns from name, email, info and retain_until; None clears a column, or leaves it."""
     details: dict[str, Any] = {}
     for field, value in given.items():
         if value is None:
             if clear:
                 details[field] = "{}" if field == "info" else None
+        elif field == "retain_until":
+            details[field] = _moment(value)
         else:
             details[field] = json_of(value) if field == "info" else checked_text(field, value)
     return details
 
 
-def _owner_of(row: Any) -> Owner:
-    return Owner(person_id_of(row.key, row.key_is_int), row.name)
-
-
-def _person_of(row: Any, stored: Sequence[Any]) -> Person:
-    return Person(
-        person_id=person_id_of(row.key, row.key_is_int),
-        name=row.name,
-        email=row.email,
-        info=info_of(row.info),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        faces=tuple(
-            StoredFace(face.id, (face.x1, face.y1, face.x2, face.y2), face.det_score, face.created_at)
-            for face in stored
-        ),
-    )
+def _moment(value: object) -> datetime:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise ArgumentError(f"retain_until must be a datetime with a time zone, got {value!r}")
+    return value

@@ -1,14 +1,11 @@
-//! bytes → analysed faces, one picture or many.
-//!
-//! Goes in: pictures as paths, bytes or pixels. Comes out: faces, largest first, with embeddings. Faces of a picture
-//! and pictures of a batch run side by side on the engine's own threads; every answer is bit for bit that of one
-//! thread. Refused: use in another process than the one that opened it. The only file naming `rayon`.
+//! A pack opened: its detector, the networks of the other tasks, and the threads that run them.
 
-use crate::align;
-use crate::detect::{self, DetectOptions, Detector, Face};
-use crate::embed::{Embedder, Embedding};
+use super::tasks::Tasks;
+use super::{Analysis, AnalyzeOptions, Source, Stats};
+use crate::detect::{self, Detector};
+use crate::embed::Embedding;
 use crate::error::{Error, Result};
-use crate::geometry::{Landmarks, Size};
+use crate::geometry::{BBox, Landmarks};
 use crate::image::{self, DecodeOptions, Image};
 use crate::pack::{Pack, PackFiles};
 use crate::session::{self, SessionOptions};
@@ -31,69 +28,13 @@ pub struct EngineOptions {
     pub decode: DecodeOptions,
 }
 
-/// A picture as it comes.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// A file.
-    Path(PathBuf),
-    /// An encoded picture.
-    Bytes(Vec<u8>),
-    /// Pixels.
-    Image(Image),
-}
-
-/// What is asked about a picture.
-#[derive(Debug, Clone, Copy)]
-pub struct AnalyzeOptions {
-    /// What to look for.
-    pub detect: DetectOptions,
-    /// At most so many faces, the largest; all where absent.
-    pub max_faces: Option<usize>,
-    /// Whether embeddings are wanted.
-    pub embed: bool,
-}
-
-impl Default for AnalyzeOptions {
-    fn default() -> Self {
-        Self { detect: DetectOptions::default(), max_faces: None, embed: true }
-    }
-}
-
-/// A face and what was asked about it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AnalyzedFace {
-    /// Box, points and score.
-    pub face: Face,
-    /// Its embedding, where asked for.
-    pub embedding: Option<Embedding>,
-}
-
-/// The faces of a picture.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Analysis {
-    /// Largest first.
-    pub faces: Vec<AnalyzedFace>,
-    /// Size of the upright picture.
-    pub size: Size,
-}
-
-/// What an engine has done so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Stats {
-    /// Pictures analysed.
-    pub images: u64,
-    /// Time spent on them, summed over threads, seconds.
-    pub total_s: f64,
-    /// Time spent inside ONNX Runtime, summed over threads, seconds.
-    pub network_s: f64,
-}
-
 /// The networks of a pack and the threads that run them.
 pub struct Engine {
     files: PackFiles,
+    additions: Vec<PackFiles>,
     digest: String,
     detector: Box<dyn Detector>,
-    embedder: Option<Embedder>,
+    tasks: Tasks,
     threads: ThreadPool,
     options: EngineOptions,
     process: u32,
@@ -103,7 +44,10 @@ pub struct Engine {
 
 impl Engine {
     /// Load the runtime, verify and open the networks of a pack.
-    pub fn open(files: PackFiles, options: EngineOptions) -> Result<Self> {
+    ///
+    /// The first addition that has liveness or attributes brings what the pack lacks of the two; nothing else is taken
+    /// from additions, so that they change no embedding. An addition that brings nothing is refused.
+    pub fn open(files: PackFiles, additions: Vec<PackFiles>, options: EngineOptions) -> Result<Self> {
         session::load_runtime(&options.runtime)?;
         let count = match options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -111,10 +55,7 @@ impl Engine {
         };
         let sessions = SessionOptions { sessions: count, intra_threads: 1, providers: options.providers.clone() };
         let detector = detect::open(&files, &sessions)?;
-        let embedder = match files.pack.embedder {
-            Some(_) => Some(Embedder::open(&files, &sessions)?),
-            None => None,
-        };
+        let tasks = Tasks::open(&files, &additions, &sessions)?;
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(count)
             .thread_name(|i| format!("facedex-{i}"))
@@ -126,8 +67,9 @@ impl Engine {
         Ok(Self {
             digest: files.pack.digest(),
             files,
+            additions,
             detector,
-            embedder,
+            tasks,
             threads,
             options,
             process: std::process::id(),
@@ -139,6 +81,11 @@ impl Engine {
     /// The pack's declarations.
     pub fn pack(&self) -> &Pack {
         &self.files.pack
+    }
+
+    /// The declarations of the packs that were added.
+    pub fn additions(&self) -> impl Iterator<Item = &Pack> {
+        self.additions.iter().map(|files| &files.pack)
     }
 
     /// Identifies what this engine's embeddings are; see [`Pack::digest`].
@@ -158,8 +105,8 @@ impl Engine {
 
     /// What it has done so far.
     pub fn stats(&self) -> Stats {
-        let embedder = self.embedder.as_ref().map_or(0, |embedder| embedder.network().busy_ns());
-        let busy: u64 = self.detector.networks().iter().map(|network| network.busy_ns()).sum::<u64>() + embedder;
+        let networks = self.detector.networks().into_iter().chain(self.tasks.networks());
+        let busy: u64 = networks.map(session::Network::busy_ns).sum();
         Stats {
             images: self.images.load(Ordering::Relaxed),
             total_s: self.total_ns.load(Ordering::Relaxed) as f64 / 1e9,
@@ -181,14 +128,23 @@ impl Engine {
 
     /// The crop of a face, as the embedder sees it.
     pub fn crop(&self, source: &Source, landmarks: &Landmarks) -> Result<Image> {
-        let embedder = self.embedder()?;
-        align::crop(&self.decode(source)?, landmarks, &embedder.spec().template(), embedder.spec().crop_size())
+        self.tasks.crop(&self.decode(source)?, landmarks)
+    }
+
+    /// What each liveness network is shown of a face.
+    pub fn liveness_crops(&self, source: &Source, bbox: BBox) -> Result<Vec<Image>> {
+        self.tasks.liveness_crops(&self.decode(source)?, bbox)
+    }
+
+    /// What the attributes network is shown of a face.
+    pub fn attributes_crop(&self, source: &Source, bbox: BBox, landmarks: Option<&Landmarks>) -> Result<Image> {
+        self.tasks.attributes_crop(&self.decode(source)?, bbox, landmarks)
     }
 
     /// The embeddings of crops that were cut before.
     pub fn embed(&self, crops: &[Image]) -> Result<Vec<Embedding>> {
         self.check_process()?;
-        self.threads.install(|| self.embed_crops(crops))
+        self.threads.install(|| self.tasks.embed(crops))
     }
 
     /// A picture decoded within this engine's limits.
@@ -213,49 +169,11 @@ impl Engine {
     }
 
     fn analyze_image(&self, image: &Image, options: &AnalyzeOptions) -> Result<Analysis> {
-        if options.embed && !self.detector.gives_landmarks() {
-            return Err(self.without_landmarks());
-        }
+        self.tasks.check(options, self.detector.gives_landmarks())?;
         let mut faces = self.detector.detect(image, &options.detect)?;
         faces.sort_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
         faces.truncate(options.max_faces.unwrap_or(usize::MAX));
-        let embeddings = if options.embed {
-            let embedder = self.embedder()?;
-            let (template, size) = (embedder.spec().template(), embedder.spec().crop_size());
-            let crops = faces.par_iter().map(|face| {
-                let landmarks = face.landmarks.ok_or_else(|| self.without_landmarks())?;
-                align::crop(image, &landmarks, &template, size)
-            });
-            self.embed_crops(&crops.collect::<Result<Vec<_>>>()?)?.into_iter().map(Some).collect()
-        } else {
-            vec![None; faces.len()]
-        };
-        let faces = faces.into_iter().zip(embeddings).map(|(face, embedding)| AnalyzedFace { face, embedding });
-        Ok(Analysis { faces: faces.collect(), size: image.size() })
-    }
-
-    fn embed_crops(&self, crops: &[Image]) -> Result<Vec<Embedding>> {
-        let embedder = self.embedder()?;
-        let batches: Vec<&[Image]> = crops.chunks(embedder.spec().batch).collect();
-        let embedded: Vec<Vec<Embedding>> =
-            batches.par_iter().map(|batch| embedder.embed(&batch.iter().collect::<Vec<_>>())).collect::<Result<_>>()?;
-        Ok(embedded.into_iter().flatten().collect())
-    }
-
-    fn embedder(&self) -> Result<&Embedder> {
-        self.embedder.as_ref().ok_or_else(|| Error::RoleMissing {
-            pack: self.files.pack.name.clone(),
-            role: "embedder",
-            remedy: "open a pack that has one, or ask for boxes only".to_string(),
-        })
-    }
-
-    fn without_landmarks(&self) -> Error {
-        Error::RoleMissing {
-            pack: self.files.pack.name.clone(),
-            role: "landmarks network, and its detector finds boxes only",
-            remedy: "name one under [landmarks] in the manifest, or ask for boxes only".to_string(),
-        }
+        Ok(Analysis { faces: self.tasks.run(image, faces, options)?, size: image.size() })
     }
 
     fn check_process(&self) -> Result<()> {

@@ -9,7 +9,6 @@ up to 4 levels from Pillow's, the same faces must be found, close by; noise of Â
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import pytest
 from numpy.typing import NDArray
 
 from facedex import Engine, Face, people
-from facedex.packs import find
 
 Rows = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -57,20 +55,13 @@ def test_the_stored_pictures_give_the_recorded_faces(
 
 
 def test_other_thresholds_give_the_faces_recorded_with_them(
-    tmp_path: Path, cascade: dict[str, NDArray[Any]], small_pictures: dict[str, Pixels], as_rows: AsRows
+    classic_with: Callable[..., Engine],
+    cascade: dict[str, NDArray[Any]],
+    small_pictures: dict[str, Pixels],
+    as_rows: AsRows,
 ) -> None:
-    location = find("classic")
-    text = location.manifest.read_text(encoding="utf-8")
-    ordinary = "score_thresholds = [0.6, 0.7, 0.8]"
-    assert text.count(ordinary) == 1
-    (tmp_path / "strict.toml").write_text(
-        text.replace(ordinary, "score_thresholds = [0.7, 0.8, 0.8]"), encoding="utf-8"
-    )
-    for network in location.folders[0].glob("*.onnx"):
-        shutil.copy(network, tmp_path)
-    found = Engine(tmp_path / "strict.toml", threads=1).analyze(
-        small_pictures["group-strict"], min_face=MIN_FACE, embed=False
-    )
+    strict = classic_with("[0.7, 0.8, 0.8]", threads=1)
+    found = strict.analyze(small_pictures["group-strict"], min_face=MIN_FACE, embed=False)
     assert_agree(as_rows(found), cascade["group-strict_faces"], "group-strict")
 
 
@@ -98,7 +89,7 @@ def test_every_bundled_file_gives_the_same_faces_close_by(
         boxes.extend(np.abs(found[:, :4] - twin[:, :4]).max(axis=1) / widths)
         points.extend(np.abs(found[:, 5:] - twin[:, 5:]).max(axis=1) / eyes)
         assert np.abs(found[:, 4] - twin[:, 4]).max() < 0.05, name
-    # Fractions of the box's width and of the distance between the eyes; the pixels are in the README beside this file.
+    # Fractions of the box's width and of the distance between the eyes; the README of the folder above has pixels.
     assert max(boxes) < 0.08
     assert np.median(boxes) < 0.005
     assert max(points) < 0.10

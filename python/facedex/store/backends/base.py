@@ -1,0 +1,159 @@
+"""What the store needs of a database program: how to connect and begin, how to migrate alone, what its failures mean.
+
+The driver begins nothing by itself: `Backend.reading` and `Backend.writing` are sent when a transaction begins, and a
+single question needs none. The address is shown without password and without anything else that may be a secret.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from ...errors import (
+    DatabaseDamagedError,
+    DatabaseLockedError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    StorageFullError,
+    StoreError,
+)
+
+TIMEOUT_S = 5.0
+"""How long a call waits for another writer unless the URL says ``?timeout=``, seconds: SQLite's customary time."""
+
+MIGRATION_TIMEOUT_S = 60
+"""How long one process waits for another that brings a server's tables up to date, seconds."""
+
+CONNECT_TIMEOUT_S = 10
+"""How long a server may take to answer the first call, seconds."""
+
+POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 30, "pool_pre_ping": True}
+"""Connections of one gallery to a server: at most 15, so that six workers stay below the 100 that servers allow by
+default. One that the server has closed meanwhile is replaced before it is used."""
+
+_SHOWN = ("host", "port", "unix_socket", "service")  # parts of a URL's query that are an address and no secret
+
+
+class Kind(Enum):
+    """What a failure means: the error, what the message says before the database's words, and after."""
+
+    damaged = (DatabaseDamagedError, "database {place} is damaged", "restore it from a backup")
+    locked = (DatabaseLockedError, "database {place} is held by another program", "try again when it has finished")
+    full = (StorageFullError, "no space is left for database {place}", "nothing of this change was stored")
+    read_only = (DatabaseReadOnlyError, "database {place} may not be written", "")
+    unavailable = (DatabaseUnavailableError, "database {place} cannot be used", "")
+    other = (StoreError, "database {place}", "")
+
+    def error(self, place: str, said: str, advice: str = "") -> StoreError:
+        """Make the error.
+
+        Parameters
+        ----------
+        place : str
+            What the database is called.
+        said : str
+            The database's own words.
+        advice : str
+            What to do, where it differs from the usual.
+        """
+        kind: type[StoreError]
+        kind, before, usual = self.value
+        after = advice or usual
+        return kind(f"{before.format(place=place)}: {said}" + (f"; {after}" if after else ""))
+
+
+class Backend(ABC):
+    """A database program at an address.
+
+    Parameters
+    ----------
+    url : sqlalchemy.URL
+    timeout_s : float
+        How long a call waits for another writer, seconds.
+
+    Attributes
+    ----------
+    reading, writing : tuple of str
+        What begins a transaction whose statements all see one state, and one that writes.
+    migration : tuple of str
+        What begins a migration.
+    """
+
+    reading: tuple[str, ...]
+    writing: tuple[str, ...]
+    migration: tuple[str, ...]
+
+    def __init__(self, url: sa.URL, timeout_s: float) -> None:
+        self.url = url
+        self.timeout_s = timeout_s
+
+    @property
+    def path(self) -> Path | None:
+        """Its file, when it is one."""
+        return None
+
+    @property
+    def location(self) -> str:
+        """Where it is, without secrets."""
+        shown = {name: value for name, value in self.url.query.items() if name in _SHOWN}
+        address = sa.URL.create(
+            self.url.drivername.partition("+")[0],
+            self.url.username,
+            host=self.url.host,
+            port=self.url.port,
+            database=self.url.database,
+            query=shown,
+        )
+        return address.render_as_string()
+
+    @property
+    def place(self) -> str:
+        """What the database is called in messages."""
+        return repr(self.location)
+
+    @abstractmethod
+    def engine(self) -> sa.Engine:
+        """Make the pool of connections; connects to nothing yet."""
+
+    @abstractmethod
+    def connected(self, connection: Any) -> None:
+        """Prepare a new connection of the driver."""
+
+    @abstractmethod
+    def before_tables(self, connection: sa.Connection) -> None:
+        """Prepare a database that is new or of an older version, or refuse it."""
+
+    def check(self, connection: sa.Connection) -> str | None:
+        """Tell what to warn of: a setting under which a committed change may be lost."""
+        return None
+
+    @contextmanager
+    def alone(self, connection: sa.Connection) -> Iterator[None]:
+        """Keep other migrations out; what `migration` began may do so by itself."""
+        yield
+
+    def wipe_log(self, connection: sa.Connection) -> bool:
+        """Empty the files in which deleted rows would still stand; False where a client cannot do so, or not now."""
+        return False
+
+    def vacuum(self, connection: sa.Connection) -> bool:
+        """Write the tables anew without what was deleted; returns whether it now stands in no file."""
+        return self.wipe_log(connection)
+
+    @abstractmethod
+    def failure(self, error: BaseException, *, lost: bool) -> StoreError:
+        """Name a failure of the driver.
+
+        Parameters
+        ----------
+        error : BaseException
+            The driver's own.
+        lost : bool
+            Whether the connection is of no more use.
+        """

@@ -1,0 +1,119 @@
+"""MariaDB and MySQL, through PyMySQL.
+
+A reader sees one state (``REPEATABLE READ``, which a consistent snapshot needs). A writer first locks its gallery's row
+and then reads what the writer before it committed, so it runs at ``READ COMMITTED``, which also locks no gaps. It waits
+for the lock as long as the URL says, in whole seconds. What does not fit is refused, not cut (``STRICT_ALL_TABLES``).
+Versions before those below count again from the largest stored number after a restart, so that a deleted number would
+come back. What a failure means is read from its number (MariaDB's manual, "MariaDB Error Code Reference").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from ...errors import DatabaseLockedError, DatabaseUnavailableError, StoreError
+from .base import CONNECT_TIMEOUT_S, MIGRATION_TIMEOUT_S, POOL, Backend, Kind
+
+_MARIADB = (10, 3)
+_MYSQL = (8, 0, 17)
+
+_BY_KIND = {
+    # lock wait timeout, deadlock, record changed since last read
+    Kind.locked: (1205, 1213, 1020),
+    # disk full, out of disk space for a log, table full
+    Kind.full: (1021, 1041, 1114),
+    # server or transaction is read-only; commands denied
+    Kind.read_only: (1290, 1792, 1836, 1142, 1143, 1227, 1370),
+    # tables marked as crashed, or whose index does not fit; a corrupt page
+    Kind.damaged: (1034, 1035, 1194, 1195, 1712, 1877),
+    # not let in, no such database, too many connections, shutting down, connection killed or broken on either side
+    Kind.unavailable: (
+        *(0, 1040, 1042, 1043, 1044, 1045, 1049, 1053, 1077, 1079, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1184),
+        *(1203, 1226, 1698, 1927, 2002, 2003, 2005, 2006, 2012, 2013, 2014, 2026, 2055, 4031),
+    ),
+}
+_KINDS = {number: kind for kind, numbers in _BY_KIND.items() for number in numbers}
+"""What a failure means by its number; below 2000 the server's, above the client's."""
+
+_FULL = "error 28 "  # the server passes on ENOSPC in words: "Got error 28 from storage engine"
+
+
+class MysqlBackend(Backend):
+    """A MariaDB or MySQL server."""
+
+    reading = ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",)
+    writing = migration = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE")
+
+    def engine(self) -> sa.Engine:
+        """Make the pool."""
+        url = self.url.update_query_dict({"charset": "utf8mb4"})
+        arguments: dict[str, Any] = {"autocommit": True}
+        if "connect_timeout" not in url.query:
+            arguments["connect_timeout"] = CONNECT_TIMEOUT_S
+        return sa.create_engine(url, connect_args=arguments, hide_parameters=True, **POOL)
+
+    def connected(self, connection: Any) -> None:
+        """Set what each connection must have."""
+        wait = max(1, math.ceil(self.timeout_s))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
+                f"SESSION innodb_lock_wait_timeout = {wait}, SESSION lock_wait_timeout = {wait}"
+            )
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+    def before_tables(self, connection: sa.Connection) -> None:
+        """Refuse a server that would give a deleted number again."""
+        dialect: Any = connection.dialect
+        name, oldest = ("MariaDB", _MARIADB) if dialect.is_mariadb else ("MySQL", _MYSQL)
+        if dialect.server_version_info[: len(oldest)] < oldest:
+            found, needed = (".".join(map(str, version)) for version in (dialect.server_version_info, oldest))
+            raise DatabaseUnavailableError(
+                f"database {self.place} is on {name} {found}, which may give the number of a deleted face again; "
+                f"use {name} {needed} or newer"
+            )
+
+    def check(self, connection: sa.Connection) -> str | None:
+        """Warn of a server that does not wait for its disk."""
+        if connection.exec_driver_sql("SELECT @@innodb_flush_log_at_trx_commit").scalar() == 1:
+            return None
+        return (
+            "its server does not have innodb_flush_log_at_trx_commit=1: a power cut may lose changes that were "
+            "acknowledged; set it to 1"
+        )
+
+    @contextmanager
+    def alone(self, connection: sa.Connection) -> Iterator[None]:
+        """Hold a lock of the server: a change of tables here ends the transaction and lets go of all others."""
+        name = "CONCAT('facedex ', MD5(DATABASE()))"
+        if connection.exec_driver_sql(f"SELECT GET_LOCK({name}, {MIGRATION_TIMEOUT_S})").scalar() != 1:
+            raise DatabaseLockedError(
+                f"database {self.place} is being migrated by another program; try again when it has finished"
+            )
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                connection.exec_driver_sql(f"SELECT RELEASE_LOCK({name})").scalar()
+
+    def vacuum(self, connection: sa.Connection) -> bool:
+        """Write the tables anew; False, because the server's logs and its backups are not a client's to empty."""
+        connection.exec_driver_sql("OPTIMIZE TABLE people, faces, templates, events, event_subjects").all()
+        return False
+
+    def failure(self, error: BaseException, *, lost: bool) -> StoreError:
+        """Name a failure by its number."""
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else None
+        said = " ".join(str(part) for part in error.args[1:] if part) or str(error)
+        kind = _KINDS.get(number, Kind.other) if number is not None else Kind.other
+        if _FULL in said:
+            kind = Kind.full
+        elif lost and kind is Kind.other:
+            kind = Kind.unavailable
+        advice = "its user must be allowed to write" if kind is Kind.read_only else ""
+        return kind.error(self.place, said.partition("\n")[0] if said else "the connection was lost", advice)

@@ -1,0 +1,105 @@
+"""SQLite: one file, in this process.
+
+It runs with a write-ahead log, ``synchronous=FULL`` (a commit that returned survives a power cut), foreign keys, and
+``secure_delete`` (what is deleted is overwritten with zeros). A writer takes the lock when it begins, so that what it
+reads is still true when it writes. Its own words are matched, because its error numbers reach Python only from 3.11 on;
+their source is ``sqlite3ErrStr`` in SQLite's main.c.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from ...errors import DatabaseDamagedError, DatabaseUnavailableError, StoreError
+from .base import Backend, Kind
+
+_PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF", "cell_size_check=ON")
+
+_KINDS = (
+    (Kind.damaged, ("malformed", "could not decode", "corrupt")),
+    (Kind.locked, ("locked", "busy")),
+    (Kind.full, ("is full",)),
+    (Kind.read_only, ("readonly", "read-only")),
+    (Kind.unavailable, ("unable to open", "disk i/o error")),
+)
+"""What a failure means by words in its message, in the order in which they are looked for."""
+
+
+class SqliteBackend(Backend):
+    """An SQLite file."""
+
+    reading = ("BEGIN",)
+    writing = migration = ("BEGIN IMMEDIATE",)
+
+    def __init__(self, url: sa.URL, timeout_s: float) -> None:
+        super().__init__(url, timeout_s)
+        self._path = Path(str(url.database))
+        if self._path.is_dir():
+            raise DatabaseUnavailableError(f"database {str(self._path)!r} is a folder; give the path of a file")
+        folder = self._path.absolute().parent
+        if not folder.is_dir():
+            raise DatabaseUnavailableError(
+                f"folder {str(folder)!r} for database {self._path.name!r} does not exist; create it"
+            )
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self._path
+
+    @property
+    def location(self) -> str:
+        """Where it is."""
+        return str(self._path)
+
+    def engine(self) -> sa.Engine:
+        """Make the pool: calls run in the caller's threads; each takes a connection and none waits for one."""
+        return sa.create_engine(
+            self.url, connect_args={"timeout": self.timeout_s}, max_overflow=-1, hide_parameters=True
+        )
+
+    def connected(self, connection: Any) -> None:
+        """Set what each connection must have."""
+        connection.isolation_level = None  # the driver begins nothing by itself
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    def before_tables(self, connection: sa.Connection) -> None:
+        """Switch to the write-ahead log, which stays switched on in the file."""
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL").all()
+
+    def wipe_log(self, connection: sa.Connection) -> bool:
+        """Empty the write-ahead log.
+
+        A reader in another process may hold it; then it is emptied by a later call or by the last to close.
+        """
+        busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        return not busy
+
+    def vacuum(self, connection: sa.Connection) -> bool:
+        """Write the file anew and empty the log through which it went."""
+        connection.exec_driver_sql("VACUUM").all()
+        return self.wipe_log(connection)
+
+    def failure(self, error: BaseException, *, lost: bool) -> StoreError:
+        """Name a failure by SQLite's words."""
+        said = str(error)
+        low = said.lower()
+        if "not a database" in low:
+            return DatabaseDamagedError(
+                f"{self.place} is not a database of facedex: {said}; give the path of a gallery or of a new file"
+            )
+        kind = next((kind for kind, words in _KINDS if any(word in low for word in words)), Kind.other)
+        if kind is Kind.read_only or (kind is Kind.unavailable and self._unwritable(low)):
+            return Kind.read_only.error(self.place, said, "its file and folder must be writable")
+        return kind.error(self.place, said)
+
+    def _unwritable(self, said: str) -> bool:
+        """Whether SQLite could not open a file because it or its folder is read-only: both read "unable to open"."""
+        if "unable to open" not in said or not self._path.exists():
+            return False
+        return not (os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))

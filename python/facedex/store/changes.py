@@ -1,0 +1,50 @@
+"""What one transaction changes: for the feed, in order, and for the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from .journal import Event, Subject
+
+
+class Changes:
+    """What one transaction changes, in order.
+
+    Attributes
+    ----------
+    at : datetime
+        The time of the transaction, UTC.
+    rows : list of (str, int or None)
+        Kind ("add", "remove", "person") and face of each change.
+    growth : int
+        Faces added less faces removed.
+    events : list of Event
+        What the audit will say.
+    """
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+        self.rows: list[tuple[str, int | None]] = []
+        self.growth = 0
+        self.events: list[Event] = []
+
+    def event(self, kind: str, subject: Subject | None = None, person: int | None = None, **facts: Any) -> None:
+        """Note something for the audit, about a person who stays, or one who is known by number only."""
+        self.events.append(Event(kind, person, subject, facts))
+
+    def added(self, face_ids: Sequence[int]) -> None:
+        """Note faces that were stored."""
+        self.rows += [("add", face_id) for face_id in face_ids]
+        self.growth += len(face_ids)
+
+    def removed(self, face_ids: Sequence[int]) -> None:
+        """Note faces that were removed."""
+        self.rows += [("remove", face_id) for face_id in face_ids]
+        self.growth -= len(face_ids)
+
+
+def now() -> datetime:
+    """Tell the time, UTC."""
+    return datetime.now(timezone.utc)

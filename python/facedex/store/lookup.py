@@ -1,0 +1,166 @@
+"""The people of one gallery, read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from ..errors import UnknownPersonError
+from ..records import AuditEvent, AuditReport, Person, PersonId, StoredFace
+from .database import Database
+from .feed import CHUNK, Feed
+from .journal import Check, Head
+from .rows import Owner, info_of, key_of, person_id_of
+from .tables import faces, people
+
+OWNERS = (
+    sa.select(faces.c.id, faces.c.person_row, people.c.key, people.c.key_is_int, people.c.name)
+    .join(people, faces.c.person_row == people.c.id)
+    .where(people.c.gallery_id == sa.bindparam("gallery"), faces.c.id.in_(sa.bindparam("faces", expanding=True)))
+)
+"""Whose faces are."""
+
+FACES_OF = sa.select(faces).where(faces.c.person_row == sa.bindparam("person")).order_by(faces.c.id)
+"""The faces of a person, oldest first."""
+
+_PERSON = sa.select(people).where(people.c.gallery_id == sa.bindparam("gallery"), people.c.key == sa.bindparam("key"))
+_EVERYBODY = sa.select(people).where(people.c.gallery_id == sa.bindparam("gallery")).order_by(people.c.id)
+
+
+class Lookup:
+    """Reads the people of a gallery.
+
+    Parameters
+    ----------
+    feed : Feed
+        The gallery, bound to its pack.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self._database: Database = feed.database
+
+    def owners(self, face_ids: Iterable[int]) -> dict[int, Owner]:
+        """Tell whose the faces are; a face that is not stored is left out."""
+        wanted = list(face_ids)
+        found: dict[int, Owner] = {}
+        with self._database.single() as connection:
+            for start in range(0, len(wanted), CHUNK):
+                asked = self.feed.keys | {"faces": wanted[start : start + CHUNK]}
+                for row in connection.execute(OWNERS, asked):
+                    found[row.id] = owner_of(row)
+        return found
+
+    def templates_of(self, person_id: PersonId) -> tuple[Owner, NDArray[np.uint64], NDArray[np.float32]]:
+        """Return a person with faces and vectors.
+
+        Returns
+        -------
+        owner : Owner
+        keys : ndarray of uint64, shape (n,)
+        vectors : ndarray of float32, shape (n, dimension)
+
+        Raises
+        ------
+        UnknownPersonError
+        """
+        with self._database.read() as connection:
+            row = self._person(connection, person_id)
+            rows = connection.execute(self.feed.templates_query.where(people.c.id == row.id), self.feed.keys).all()
+            return owner_of(row), *self.feed.vectors(connection, rows)
+
+    def people(self) -> list[Person]:
+        """List everybody, in the order of registration."""
+        with self._database.read() as connection:
+            rows = connection.execute(_EVERYBODY, self.feed.keys).all()
+            stored: dict[int, list[Any]] = {row.id: [] for row in rows}
+            query = (
+                sa.select(faces).join(people).where(people.c.gallery_id == sa.bindparam("gallery")).order_by(faces.c.id)
+            )
+            for face in connection.execute(query, self.feed.keys):
+                stored[face.person_row].append(face)
+        return [person_of(row, stored[row.id]) for row in rows]
+
+    def person(self, person_id: PersonId) -> Person:
+        """Return one person.
+
+        Raises
+        ------
+        UnknownPersonError
+        """
+        with self._database.read() as connection:
+            row = self._person(connection, person_id)
+            return person_of(row, connection.execute(FACES_OF, {"person": row.id}).all())
+
+    def counts(self) -> tuple[int, int]:
+        """Tell how many people and faces are stored."""
+        mine = people.c.gallery_id == sa.bindparam("gallery")
+        with self._database.read() as connection:
+            number = connection.execute(
+                sa.select(sa.func.count()).select_from(people).where(mine), self.feed.keys
+            ).scalar_one()
+            joined = sa.select(sa.func.count()).select_from(faces.join(people)).where(mine)
+            return number, connection.execute(joined, self.feed.keys).scalar_one()
+
+    def due(self, at: datetime) -> list[PersonId]:
+        """List who may be kept no longer at that time, the longest overdue first."""
+        query = sa.select(people.c.key, people.c.key_is_int).where(
+            people.c.gallery_id == self.feed.keys["gallery"], people.c.retain_until <= at
+        )
+        with self._database.single() as connection:
+            rows = connection.execute(query.order_by(people.c.retain_until, people.c.id)).all()
+        return [person_id_of(row.key, row.key_is_int) for row in rows]
+
+    def audit(self, after: int = 0) -> Iterator[list[AuditEvent]]:
+        """Yield the lines of the audit, some at a time."""
+        while True:
+            with self._database.read() as connection:
+                page = self.feed.journal.page(connection, self.feed.book.row, after)
+            if not page:
+                return
+            yield page
+            after = page[-1].seq
+
+    def check_audit(self, noted: Head | None = None) -> AuditReport:
+        """Follow the whole chain of the audit."""
+        with self._database.read() as connection:
+            head = self.feed.audit_head(connection)
+            return Check(self.feed.uuid, noted).run(connection, self.feed.book.row, head)
+
+    def _find(self, connection: sa.Connection, key: str) -> Any:
+        return connection.execute(_PERSON, {"gallery": self.feed.keys["gallery"], "key": key}).one_or_none()
+
+    def _person(self, connection: sa.Connection, person_id: PersonId) -> Any:
+        row = self._find(connection, key_of(person_id)[0])
+        if row is None:
+            raise UnknownPersonError(
+                f"nobody is registered as {person_id!r} in gallery {self.feed.name!r}", person_id=person_id
+            )
+        return row
+
+
+def owner_of(row: Any) -> Owner:
+    """Take the owner from a row with key, key_is_int and name."""
+    return Owner(person_id_of(row.key, row.key_is_int), row.name)
+
+
+def person_of(row: Any, stored: Sequence[Any]) -> Person:
+    """Take a person from a row of ``people`` and the rows of the faces."""
+    return Person(
+        person_id=person_id_of(row.key, row.key_is_int),
+        name=row.name,
+        email=row.email,
+        info=info_of(row.info),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        retain_until=row.retain_until,
+        faces=tuple(
+            StoredFace(face.id, (face.x1, face.y1, face.x2, face.y2), face.det_score, face.created_at)
+            for face in stored
+        ),
+    )

@@ -1,0 +1,120 @@
+"""Give a gallery another key, a first key, or none.
+
+One transaction: a gallery is never half under one key and half under another. From key to key only the data keys of the
+people are wrapped anew, and no template is touched. Whoever has the gallery open is refused afterwards, because the
+seal is another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..config import KEY_BYTES
+from ..errors import DatabaseDamagedError
+from .feed import Feed
+from .rows import PackPin, checksum_of
+from .tables import faces, galleries, people, templates
+from .vault import Cabinet, Vault
+
+_BATCH = 1000  # rows in memory at once
+
+
+def rekey(feed: Feed, key: bytes | None) -> int:
+    """Encrypt a gallery with another key, or with none.
+
+    Parameters
+    ----------
+    feed : Feed
+        Open with the present key.
+    key : bytes or None
+        The new key; None stores the templates without encryption.
+
+    Returns
+    -------
+    int
+        How many people's keys were made, wrapped anew or removed.
+
+    Raises
+    ------
+    TemplateIntegrityError
+        When something that is stored does not open with the present key; then nothing is changed.
+    """
+    old, new = feed.vault, None if key is None else Vault(key, feed.uuid)
+    seal = None if new is None else new.seal
+    with feed.write() as (connection, noted):
+        cabinets = _people(connection, feed, old, new)
+        if (old is None) != (new is None):
+            _templates(connection, feed, cabinets, lock=old is None)
+        connection.execute(galleries.update().where(galleries.c.id == feed.book.row).values(seal=seal))
+        noted.event("rekey", encrypted=new is not None)
+    feed.take_key(seal, key)
+    return len(cabinets)
+
+
+def _people(connection: sa.Connection, feed: Feed, old: Vault | None, new: Vault | None) -> dict[int, Cabinet]:
+    query = sa.select(people.c.id, people.c.key, people.c.key_is_int, people.c.data_key)
+    wrapped = people.update().where(people.c.id == sa.bindparam("row")).values(data_key=sa.bindparam("wrapped"))
+    cabinets: dict[int, Cabinet] = {}
+    after = 0
+    while True:
+        mine = sa.and_(people.c.gallery_id == feed.book.row, people.c.id > after)
+        rows = connection.execute(query.where(mine).order_by(people.c.id).limit(_BATCH)).all()
+        if not rows:
+            return cabinets
+        changed = []
+        for row in rows:
+            data_key = os.urandom(KEY_BYTES) if old is None else old.unwrapped(row.data_key, row.key, row.key_is_int)
+            cabinets[row.id] = Cabinet(data_key, feed.uuid)
+            again = None if new is None else new.wrapped(data_key, row.key, row.key_is_int)
+            changed.append({"row": row.id, "wrapped": again})
+        connection.execute(wrapped, changed)
+        after = rows[-1].id
+
+
+def _templates(connection: sa.Connection, feed: Feed, cabinets: dict[int, Cabinet], *, lock: bool) -> None:
+    """Encrypt or decrypt every template, of this pack and of any other."""
+    written = (
+        templates.update()
+        .where(templates.c.face_id == sa.bindparam("face"), templates.c.pack_digest == sa.bindparam("pack"))
+        .values(vector=sa.bindparam("content"), checksum=sa.bindparam("sum"))
+    )
+    after = (0, "")
+    while True:
+        rows = _page(connection, feed, *after)
+        if not rows:
+            return
+        changed = []
+        for row in rows:
+            pin = PackPin("", row.pack_digest, 0)
+            cabinet = cabinets[row.person_row]
+            if lock:
+                if row.checksum != checksum_of(row.face_id, row.person_row, pin, row.vector):
+                    raise DatabaseDamagedError(
+                        f"the stored template of face {row.face_id} is damaged; restore the database from a backup"
+                    )
+                content = cabinet.locked(row.vector, row.face_id, row.person_row, row.pack_digest)
+            else:
+                content = cabinet.opened(row.vector, row.face_id, row.person_row, row.pack_digest)
+            check = checksum_of(row.face_id, row.person_row, pin, content)
+            changed.append({"face": row.face_id, "pack": row.pack_digest, "content": content, "sum": check})
+        connection.execute(written, changed)
+        after = (rows[-1].face_id, rows[-1].pack_digest)
+
+
+def _page(connection: sa.Connection, feed: Feed, face_id: int, pack: str) -> Sequence[Any]:
+    """Read the next templates after that of a face and pack."""
+    here = templates.c
+    query = (
+        sa.select(here.face_id, here.pack_digest, here.vector, here.checksum, faces.c.person_row)
+        .join(faces, faces.c.id == here.face_id)
+        .join(people, people.c.id == faces.c.person_row)
+        .where(people.c.gallery_id == feed.book.row)
+        .where(sa.or_(here.face_id > face_id, sa.and_(here.face_id == face_id, here.pack_digest > pack)))
+        .order_by(here.face_id, here.pack_digest)
+        .limit(_BATCH)
+    )
+    return connection.execute(query).all()

@@ -1,0 +1,63 @@
+"""Which faces stay when a person has more than allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from ..errors import PersonFullError
+from .rows import NewFace
+
+WhenFull = Literal["oldest", "worst", "refuse"]
+"""Which face makes room: the oldest, that of the lowest score (of equals the oldest), or none."""
+
+
+class Room(NamedTuple):
+    """How many faces a person may have, and what makes room."""
+
+    max_faces: int
+    when_full: WhenFull
+
+    def made(self, stored: Sequence[Any], new: Sequence[NewFace]) -> tuple[list[int], list[bool]]:
+        """Choose what stays.
+
+        Parameters
+        ----------
+        stored : sequence
+            Rows with id and det_score, oldest first.
+        new : sequence of NewFace
+
+        Returns
+        -------
+        gone : list of int
+            Ids of the stored faces that make room.
+        kept : list of bool
+            Whether each new face is kept.
+
+        Raises
+        ------
+        PersonFullError
+            When no new face is kept.
+        """
+        number = len(stored) + len(new)
+        places = list(range(number))
+        excess = number - self.max_faces
+        if excess <= 0:
+            return [], [True] * len(new)
+        if self.when_full == "worst":
+            scores = [row.det_score for row in stored] + [face.det_score for face in new]
+            places.sort(key=lambda place: (scores[place], place))
+        out = set(places[:excess])
+        kept = [place not in out for place in range(len(stored), number)]
+        if self.when_full == "refuse" or not any(kept):
+            raise self.full(number)
+        return [row.id for place, row in enumerate(stored) if place in out], kept
+
+    def full(self, number: int) -> PersonFullError:
+        """Make the refusal of a face that would be that many."""
+        better = "" if self.when_full == "refuse" else ", and every stored one is better"
+        return PersonFullError(
+            f"the person would have {number} faces, at most {self.max_faces} are kept{better}; delete one first",
+            measured=number,
+            limit=self.max_faces,
+        )

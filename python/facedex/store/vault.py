@@ -1,0 +1,255 @@
+"""Templates under a key: AES-256-GCM, and the only file that names the library it comes from.
+
+The gallery's key never encrypts a template. By HKDF-SHA-256 it gives a key for each purpose, bound to the gallery; one
+of these wraps a random data key for each person, and that one encrypts the person's templates. What a piece belongs to
+is its associated data: a person's id for a data key; gallery, person, face and pack for a template. A piece that was
+edited or stands where another belongs does not open. Nonces are random, 96 bits: NIST SP 800-38D allows 2**32 under one
+key, and the key that encrypts most wraps one data key for each person.
+
+Not encrypted, because the database looks up, lists and sorts by them: ids, names, e-mail addresses, free info, times,
+boxes of faces, and the lines of the audit. Put a gallery on an encrypted disk when these are secrets too.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..config import KEY_BYTES, key_from, settings
+from ..errors import ArgumentError, EncryptionUnavailableError, IndexFileError, TemplateIntegrityError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KeyInput = bytes | Callable[[], bytes]
+"""A gallery's key of 32 bytes, or what gives it when asked."""
+
+_FORMAT = b"\x01"  # before every piece: AES-256-GCM, nonce, ciphertext and tag
+_NONCE = 12
+_FILE = b"fdxsealed\x01"
+_SALT = 16
+_CHUNK = 1 << 22  # bytes of a file encrypted at once; each chunk has its own tag
+
+
+def key_of(given: KeyInput | None) -> bytes | None:
+    """Return the key that a caller or the environment gives.
+
+    Parameters
+    ----------
+    given : bytes, callable or None
+        None asks ``FACEDEX_KEY``.
+
+    Returns
+    -------
+    bytes or None
+        None when there is none.
+
+    Raises
+    ------
+    ArgumentError
+        When it is not 32 bytes. The key is never shown.
+    """
+    if given is None:
+        return settings().key
+    key: object = given() if callable(given) else given
+    if isinstance(key, str):
+        return key_from(key, "key")
+    if not isinstance(key, (bytes, bytearray)) or len(key) != KEY_BYTES:
+        found = f"{len(key)} bytes" if isinstance(key, (bytes, bytearray)) else type(key).__name__
+        raise ArgumentError(f"key must be {KEY_BYTES} bytes, or a callable that returns them, got {found}")
+    return bytes(key)
+
+
+class Vault:
+    """What the key of one gallery opens.
+
+    Parameters
+    ----------
+    key : bytes
+        The gallery's key, 32 bytes.
+    gallery : str
+        The gallery's uuid, in hexadecimal.
+
+    Raises
+    ------
+    EncryptionUnavailableError
+        When the package ``cryptography`` is not installed.
+    """
+
+    def __init__(self, key: bytes, gallery: str) -> None:
+        self._gallery = gallery
+        self._people = _cipher(_derived(key, bytes.fromhex(gallery), b"facedex data keys"))
+        self._seals = _cipher(_derived(key, bytes.fromhex(gallery), b"facedex seal"))
+        self._files = _derived(key, bytes.fromhex(gallery), b"facedex files")
+
+    @cached_property
+    def seal(self) -> bytes:
+        """A piece that only this key opens; the gallery's row keeps one."""
+        return _locked(self._seals, b"", self._gallery.encode())
+
+    def opens(self, seal: bytes) -> bool:
+        """Tell whether this is the key that made a seal."""
+        try:
+            _opened(self._seals, seal, self._gallery.encode())
+        except _refusals():
+            return False
+        return True
+
+    def new_person(self, key: str, is_int: bool) -> bytes:
+        """Make a data key for a person, wrapped."""
+        return self.wrapped(os.urandom(KEY_BYTES), key, is_int)
+
+    def wrapped(self, data_key: bytes, key: str, is_int: bool) -> bytes:
+        """Wrap a data key for the person of that id."""
+        return _locked(self._people, data_key, self._person(key, is_int))
+
+    def unwrapped(self, wrapped: bytes | None, key: str, is_int: bool) -> bytes:
+        """Return the data key of a person.
+
+        Raises
+        ------
+        TemplateIntegrityError
+            When it was altered or is another person's.
+        """
+        try:
+            return _opened(self._people, wrapped or b"", self._person(key, is_int))
+        except _refusals() as error:
+            raise TemplateIntegrityError(
+                f"the stored key of {key!r} was altered or is another person's; restore the database from a backup"
+            ) from error
+
+    def cabinet(self, wrapped: bytes | None, key: str, is_int: bool) -> Cabinet:
+        """Open what encrypts the templates of one person.
+
+        Raises
+        ------
+        TemplateIntegrityError
+            When the person's key was altered or is another's.
+        """
+        return Cabinet(self.unwrapped(wrapped, key, is_int), self._gallery)
+
+    def file(self, content: memoryview, owner: str) -> Iterator[bytes]:
+        """Encrypt a file, in pieces to be written one after the other.
+
+        Parameters
+        ----------
+        content : memoryview of bytes
+        owner : str
+            Whose the file is; needed again to open it.
+        """
+        whole = content.cast("B")
+        salt = os.urandom(_SALT)
+        yield _FILE + salt
+        cipher = _cipher(_derived(self._files, salt, b"file"))
+        count = max(1, -(-len(whole) // _CHUNK))
+        for number in range(count):
+            piece = whole[number * _CHUNK : (number + 1) * _CHUNK]
+            yield cipher.encrypt(_counted(number, number == count - 1), piece, owner.encode())
+
+    def opened_file(self, sealed: memoryview, owner: str, name: str) -> bytearray:
+        """Decrypt a file.
+
+        Raises
+        ------
+        IndexFileError
+            When it is not encrypted, was altered or cut short, or is another's.
+        """
+        whole = sealed.cast("B")
+        head = len(_FILE) + _SALT
+        if bytes(whole[: len(_FILE)]) != _FILE or len(whole) < head:
+            raise IndexFileError(f"{name} is not an encrypted file, and the gallery is encrypted")
+        cipher = _cipher(_derived(self._files, bytes(whole[len(_FILE) : head]), b"file"))
+        body, piece = whole[head:], _CHUNK + 16
+        content = bytearray()
+        count = max(1, -(-len(body) // piece))
+        try:
+            for number in range(count):
+                part = body[number * piece : (number + 1) * piece]
+                content += cipher.decrypt(_counted(number, number == count - 1), part, owner.encode())
+        except _refusals() as error:
+            raise IndexFileError(f"{name} was altered, or is encrypted with another key") from error
+        return content
+
+    def _person(self, key: str, is_int: bool) -> bytes:
+        return f"person|{self._gallery}|{int(is_int)}|{key}".encode()
+
+
+class Cabinet:
+    """Encrypts and decrypts the templates of one person.
+
+    Parameters
+    ----------
+    data_key : bytes
+    gallery : str
+        The gallery's uuid.
+    """
+
+    def __init__(self, data_key: bytes, gallery: str) -> None:
+        self._cipher = _cipher(data_key)
+        self._gallery = gallery
+
+    def locked(self, vector: bytes, face_id: int, person_row: int, pack: str) -> bytes:
+        """Encrypt the template of a face."""
+        return _locked(self._cipher, vector, self._template(face_id, person_row, pack))
+
+    def opened(self, locked: bytes, face_id: int, person_row: int, pack: str) -> bytes:
+        """Decrypt the template of a face.
+
+        Raises
+        ------
+        TemplateIntegrityError
+            When it was altered, or is another face's, person's, pack's or gallery's.
+        """
+        try:
+            return _opened(self._cipher, locked, self._template(face_id, person_row, pack))
+        except _refusals() as error:
+            raise TemplateIntegrityError(
+                f"the stored template of face {face_id} was altered or is another's; "
+                "restore the database from a backup",
+                face_id=face_id,
+            ) from error
+
+    def _template(self, face_id: int, person_row: int, pack: str) -> bytes:
+        return f"template|{self._gallery}|{person_row}|{face_id}|{pack}".encode()
+
+
+def _cipher(key: bytes) -> AESGCM:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError as error:
+        raise EncryptionUnavailableError(
+            "a key was given and the package that encrypts is not installed; pip install 'facedex[crypto]'"
+        ) from error
+    return AESGCM(key)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Name what is raised for a piece that does not open; asked only when something was raised."""
+    from cryptography.exceptions import InvalidTag
+
+    return InvalidTag, ValueError
+
+
+def _derived(key: bytes, salt: bytes, purpose: bytes) -> bytes:
+    """HKDF (RFC 5869) with SHA-256, one block: extract, then expand; both are one HMAC."""
+    extracted = hmac.digest(salt, key, "sha256")
+    return hmac.digest(extracted, purpose + b"\x01", "sha256")
+
+
+def _locked(cipher: AESGCM, content: bytes, belongs_to: bytes) -> bytes:
+    nonce = os.urandom(_NONCE)
+    return _FORMAT + nonce + cipher.encrypt(nonce, content, belongs_to)
+
+
+def _opened(cipher: AESGCM, locked: bytes, belongs_to: bytes) -> bytes:
+    if locked[:1] != _FORMAT:
+        raise ValueError("not an encrypted piece")
+    return cipher.decrypt(locked[1 : 1 + _NONCE], locked[1 + _NONCE :], belongs_to)
+
+
+def _counted(number: int, last: bool) -> bytes:
+    """Nonce of a file's piece: its number, and whether it is the last, so that none can be cut off or moved."""
+    return number.to_bytes(_NONCE - 1, "big") + (b"\x01" if last else b"\x00")

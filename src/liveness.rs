@@ -1,0 +1,309 @@
+//! Image + box → whether a live person is before the camera, as far as a single picture tells.
+//!
+//! Goes in: the picture and a face's box. Comes out: a score from 0 to 1 and the pack's threshold, or the reason why
+//! nothing can be judged; never a guess. Each network sees the face with its surroundings, cut as in its authors' own
+//! code: `MiniFASNet` (github.com/minivision-ai/Silent-Face-Anti-Spoofing, `src/generate_patches.py`, `CropImage`) and
+//! the 128 × 128 networks (github.com/hairymax/Face-AntiSpoofing). Such networks stop flat prints and screens. Paper cut
+//! to the outline of a face, masks, make-up and generated pictures pass them.
+
+use crate::error::{Error, Result};
+use crate::geometry::{BBox, Landmarks, Size};
+use crate::image::Image;
+use crate::pack::{Activation, JudgeSpec, LivenessSpec, PackFiles, SurroundingCrop};
+use crate::session::{Network, SessionOptions};
+use crate::tensor;
+
+/// Least part of a box that lies inside the picture; a face that is cut off shows the networks no surroundings.
+const LEAST_INSIDE: f32 = 0.9;
+
+/// What a picture says about a face being live.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Liveness {
+    /// The networks judged.
+    Judged {
+        /// 0 to 1, higher is more likely live.
+        score: f64,
+        /// Least score of a live face, inclusive.
+        threshold: f64,
+    },
+    /// Nothing can be said.
+    Unavailable {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Liveness {
+    /// Whether the networks judged and found a live face.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Judged { score, threshold } if score >= threshold)
+    }
+}
+
+/// The networks of a pack that judge.
+pub struct Judges {
+    spec: LivenessSpec,
+    judges: Vec<Judge>,
+}
+
+/// One of them.
+pub struct Judge {
+    spec: JudgeSpec,
+    network: Network,
+}
+
+impl Judges {
+    /// Open and verify the networks.
+    pub fn open(files: &PackFiles, spec: &LivenessSpec, options: &SessionOptions) -> Result<Self> {
+        let open = |judge: &JudgeSpec| {
+            let network = Network::open(files, &judge.network, options)?;
+            network.check_columns(&[judge.classes])?;
+            Ok(Judge { spec: judge.clone(), network })
+        };
+        let judges = spec.judges.iter().map(open).collect::<Result<_>>()?;
+        Ok(Self { spec: spec.clone(), judges })
+    }
+
+    /// Each network, to be run side by side.
+    pub fn judges(&self) -> &[Judge] {
+        &self.judges
+    }
+
+    /// Why a face cannot be judged; none where it can.
+    pub fn obstacle(&self, picture: Size, bbox: BBox, landmarks: Option<&Landmarks>) -> Option<String> {
+        obstacle(&self.spec, picture, bbox, landmarks)
+    }
+
+    /// The mean of the networks' scores against the threshold.
+    pub fn judged(&self, scores: &[f64]) -> Liveness {
+        let score = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+        Liveness::Judged { score, threshold: self.spec.threshold }
+    }
+}
+
+impl Judge {
+    /// What this network is shown of a face: RGB, of the size of its input.
+    pub fn crop(&self, image: &Image, bbox: BBox) -> Result<Image> {
+        let region = match self.spec.crop {
+            SurroundingCrop::Inside => Region::inside(bbox, f64::from(self.spec.scale), image.size()),
+            SurroundingCrop::Padded => Region::square(bbox, f64::from(self.spec.scale)),
+        };
+        let input = &self.spec.network.input;
+        resized(image, region, Size::new(input.width.unwrap_or(0), input.height.unwrap_or(0)))
+    }
+
+    /// The probability that a crop shows a live face, 0 to 1.
+    ///
+    /// One crop a run: batches of 2 to 16 were no faster than single crops for any of the networks above.
+    pub fn score(&self, crop: &Image) -> Result<f64> {
+        let input = tensor::crops(&[crop], &self.spec.network.input);
+        let expected = [1, self.spec.classes];
+        self.network.run(input.shape(), input.values(), |outputs| {
+            let wrong =
+                |found: &[usize]| self.network.shape_error("liveness output shape", &format!("{expected:?}"), found);
+            let [output] = outputs else { return Err(wrong(&[outputs.len()])) };
+            if output.shape() != expected {
+                return Err(wrong(output.shape()));
+            }
+            let values: Vec<f64> = output.iter().map(|&value| f64::from(value)).collect();
+            let score = match self.spec.activation {
+                Activation::Softmax => softmax(&values, self.spec.live),
+                Activation::Sigmoid => 1.0 / (1.0 + (-values[self.spec.live]).exp()),
+                Activation::None => values[self.spec.live],
+            };
+            if (0.0..=1.0).contains(&score) {
+                return Ok(score);
+            }
+            Err(Error::NetworkRun {
+                file: self.spec.network.file.clone(),
+                reason: format!("the score must be 0 to 1, got {score}"),
+            })
+        })
+    }
+
+    /// The network, for its figures.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+}
+
+/// The share of one value among the exponentials of all.
+fn softmax(values: &[f64], chosen: usize) -> f64 {
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = values.iter().map(|value| (value - most).exp()).collect();
+    powers[chosen] / powers.iter().sum::<f64>()
+}
+
+fn obstacle(spec: &LivenessSpec, picture: Size, bbox: BBox, landmarks: Option<&Landmarks>) -> Option<String> {
+    let (width, height) = (bbox.width(), bbox.height());
+    let least = spec.least_face as f32;
+    // Written so that a side which is no number is refused too.
+    if !(width >= least && height >= least && width.is_finite() && height.is_finite()) {
+        return Some(format!("the face is {width:.0} x {height:.0} pixels, under {least} pixels"));
+    }
+    let inside = bbox.clipped(picture).area() / bbox.area();
+    let beyond = |landmarks: &Landmarks| {
+        landmarks
+            .0
+            .iter()
+            .any(|p| !(0.0..picture.width as f32).contains(&p.x) || !(0.0..picture.height as f32).contains(&p.y))
+    };
+    if inside < LEAST_INSIDE || landmarks.is_some_and(beyond) {
+        return Some("the face is cut off by the edge of the picture".to_string());
+    }
+    let room = ((picture.width as f32 - 1.0) / width).min((picture.height as f32 - 1.0) / height);
+    (room < spec.least_scale).then(|| {
+        format!("the face fills the picture: there is room for {room:.2} times its box, not {}", spec.least_scale)
+    })
+}
+
+/// A part of the plane in whole pixels; it may reach outside the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Region {
+    left: i64,
+    top: i64,
+    width: i64,
+    height: i64,
+}
+
+impl Region {
+    /// The box grown about its centre by the scale, or as far as the picture allows, then shifted inside the picture.
+    fn inside(bbox: BBox, scale: f64, picture: Size) -> Self {
+        let (width, height) = (f64::from(bbox.width()), f64::from(bbox.height()));
+        let (right, low) = (f64::from(picture.width) - 1.0, f64::from(picture.height) - 1.0);
+        let scale = scale.min(right / width).min(low / height);
+        let axis = |start: f32, end: f32, length: f64, last: f64| {
+            let centre = f64::midpoint(f64::from(start), f64::from(end));
+            let (from, to) = (centre - length * scale / 2.0, centre + length * scale / 2.0);
+            let (from, to) = if from < 0.0 { (0.0, to - from) } else { (from, to) };
+            let (from, to) = if to > last { (from - (to - last), last) } else { (from, to) };
+            // Both ends are pixels of the crop.
+            let from = from.max(0.0) as i64;
+            (from, (to as i64 - from + 1).max(1))
+        };
+        let (left, width) = axis(bbox.x1, bbox.x2, width, right);
+        let (top, height) = axis(bbox.y1, bbox.y2, height, low);
+        Self { left, top, width, height }
+    }
+
+    /// The square with the box's centre and its longer side times the scale.
+    fn square(bbox: BBox, scale: f64) -> Self {
+        let side = f64::from(bbox.width().max(bbox.height())) * scale;
+        let centre = bbox.centre();
+        let start = |centre: f32| (f64::from(centre) - side / 2.0) as i64;
+        let length = (side as i64).max(1);
+        Self { left: start(centre.x), top: start(centre.y), width: length, height: length }
+    }
+}
+
+/// A region of the picture at another size: bilinear between pixel centres without averaging, as `resize` of OpenCV,
+/// on which the networks were trained; black outside the picture.
+fn resized(image: &Image, region: Region, size: Size) -> Result<Image> {
+    let columns = samples(region.width, size.width);
+    let (width, height) = (i64::from(image.width()), i64::from(image.height()));
+    let stride = image.width() as usize * 3;
+    let at = |x: i64, y: i64| {
+        let (x, y) = (region.left + x, region.top + y);
+        if x < 0 || y < 0 || x >= width || y >= height {
+            return [0.0; 3];
+        }
+        let start = y as usize * stride + x as usize * 3;
+        [image.data()[start], image.data()[start + 1], image.data()[start + 2]].map(f32::from)
+    };
+    let mut data = Vec::with_capacity(size.pixels() as usize * 3);
+    for (top, low, down) in samples(region.height, size.height) {
+        for &(left, right, across) in &columns {
+            let upper = mix(at(left, top), at(right, top), across);
+            let lower = mix(at(left, low), at(right, low), across);
+            data.extend(mix(upper, lower, down).map(|value| (value + 0.5) as u8));
+        }
+    }
+    Image::from_rgb(size, data)
+}
+
+fn mix(from: [f32; 3], to: [f32; 3], part: f32) -> [f32; 3] {
+    std::array::from_fn(|channel| from[channel] + (to[channel] - from[channel]) * part)
+}
+
+/// For each output pixel of an axis the two input pixels beside its centre, and the way from the first to the second.
+fn samples(input: i64, output: u32) -> Vec<(i64, i64, f32)> {
+    let ratio = input as f64 / f64::from(output);
+    let place = |k: u32| {
+        let at = ((f64::from(k) + 0.5) * ratio - 0.5).clamp(0.0, (input - 1) as f64);
+        let low = at as i64;
+        (low, (low + 1).min(input - 1), at.fract() as f32)
+    };
+    (0..output).map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Point;
+    use proptest::prelude::*;
+
+    fn spec() -> LivenessSpec {
+        LivenessSpec { threshold: 0.5, least_face: 32, least_scale: 1.1, source: String::new(), judges: Vec::new() }
+    }
+
+    #[test]
+    fn the_mean_decides_and_the_threshold_is_live() {
+        let judges = Judges { spec: spec(), judges: Vec::new() };
+        assert!(judges.judged(&[0.2, 0.8]).is_live());
+        assert!(!judges.judged(&[0.2, 0.79]).is_live());
+        assert!(!Liveness::Unavailable { reason: String::new() }.is_live());
+    }
+
+    #[test]
+    fn a_small_a_cut_and_a_filling_face_cannot_be_judged() {
+        let picture = Size::new(200, 200);
+        let judged = |bbox: BBox, landmarks: Option<&Landmarks>| obstacle(&spec(), picture, bbox, landmarks);
+        assert_eq!(judged(BBox::new(50.0, 50.0, 120.0, 120.0), None), None);
+        assert!(judged(BBox::new(50.0, 50.0, 81.0, 120.0), None).unwrap().contains("under 32 pixels"));
+        assert!(judged(BBox::new(50.0, f32::NAN, 120.0, 120.0), None).is_some());
+        assert!(judged(BBox::new(-20.0, 50.0, 60.0, 120.0), None).unwrap().contains("cut off"));
+        assert!(judged(BBox::new(5.0, 5.0, 190.0, 190.0), None).unwrap().contains("fills the picture"));
+        let mut points = Landmarks([Point::new(80.0, 80.0); 5]);
+        points.0[4].y = 201.0;
+        assert!(judged(BBox::new(50.0, 50.0, 120.0, 120.0), Some(&points)).unwrap().contains("cut off"));
+    }
+
+    #[test]
+    fn a_grown_box_is_limited_then_shifted() {
+        let picture = Size::new(100, 80);
+        let grown = |x1, y1, x2, y2, scale| Region::inside(BBox::new(x1, y1, x2, y2), scale, picture);
+        // Room on all sides: 10 × 12 about (40, 41), twice.
+        let free = Region { left: 30, top: 29, width: 21, height: 25 };
+        assert_eq!(grown(35.0, 35.0, 45.0, 47.0, 2.0), free);
+        // At the left edge it moves right and keeps its size.
+        assert_eq!(grown(0.0, 35.0, 10.0, 47.0, 2.0), Region { left: 0, ..free });
+        // At the lower edge the last row is the picture's.
+        let low = grown(35.0, 66.0, 45.0, 78.0, 2.0);
+        assert_eq!((low.top + low.height, low.height), (80, 25));
+        // Four times 40 rows is more than there are: both axes get 79 ÷ 40.
+        let limited = grown(30.0, 20.0, 50.0, 60.0, 4.0);
+        assert_eq!((limited.top, limited.height, limited.width), (0, 80, 40));
+    }
+
+    #[test]
+    fn a_square_is_black_outside_the_picture() {
+        let white = Image::from_rgb(Size::new(20, 20), vec![255; 1200]).unwrap();
+        let region = Region::square(BBox::new(0.0, 0.0, 20.0, 10.0), 2.0);
+        assert_eq!(region, Region { left: -10, top: -15, width: 40, height: 40 });
+        let crop = resized(&white, region, Size::new(40, 40)).unwrap();
+        assert_eq!([(9, 20), (10, 15), (29, 34), (30, 20)].map(|(x, y)| crop.pixel(x, y)[0]), [0, 255, 255, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_grown_box_lies_in_the_picture(
+            width in 2u32..400, height in 2u32..400, x in -50.0f32..400.0, y in -50.0f32..400.0,
+            w in 1.0f32..300.0, h in 1.0f32..300.0, scale in 1.0f64..5.0,
+        ) {
+            let region = Region::inside(BBox::new(x, y, x + w, y + h), scale, Size::new(width, height));
+            prop_assert!(region.left >= 0 && region.top >= 0);
+            prop_assert!(region.left + region.width <= i64::from(width));
+            prop_assert!(region.top + region.height <= i64::from(height));
+        }
+    }
+}
