@@ -1,10 +1,11 @@
 """Fixtures, and the rule for what a machine may lack: the tests that need it skip and say so; in CI they must run.
 
-``FACEDEX_REQUIRE_SHARED=1`` requires the data of the mark ``shared``, ``FACEDEX_REQUIRE_SERVERS=1`` the database servers.
+``FACEDEX_REQUIRE_SHARED=1`` requires the data of the mark ``shared``, ``FACEDEX_REQUIRE_SERVERS=1`` the servers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,10 +54,26 @@ def servers() -> Iterator[Servers]:
 def place(
     request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Place]:
-    """A fresh place for a gallery in SQLite, PostgreSQL and MariaDB; parametrize it indirectly for some of them."""
+    """A place for a gallery in SQLite, PostgreSQL and MariaDB in turn; parametrize it indirectly for some of them."""
     monkeypatch.setenv("FACEDEX_HOME", str(tmp_path / "home"))
+    with _there(request.param, servers, tmp_path, tables=True) as place:
+        yield place
+
+
+@pytest.fixture(params=list(KINDS))
+def empty_place(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    """The same without tables: the migrations are run in it."""
+    monkeypatch.setenv("FACEDEX_HOME", str(tmp_path / "home"))
+    with _there(request.param, servers, tmp_path, tables=False) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def _there(kind: str, servers: Servers, folder: Path, *, tables: bool) -> Iterator[Place]:
     try:
-        with new_place(request.param, servers, tmp_path) as place:
+        with new_place(kind, servers, folder, tables=tables) as place:
             yield place
     except MissingError as missing:
         if os.environ.get("FACEDEX_REQUIRE_SERVERS") == "1":

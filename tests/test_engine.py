@@ -68,7 +68,15 @@ def test_every_kind_of_picture_gives_the_same_answer(engine: Engine) -> None:
     data = PORTRAIT.read_bytes()
     expected = bits(engine.analyze(PORTRAIT))
     pixels = facedex.decode(PORTRAIT)
-    for image in (str(PORTRAIT), data, bytearray(data), memoryview(data), io.BytesIO(data), pixels, np.asfortranarray(pixels)):
+    for image in (
+        str(PORTRAIT),
+        data,
+        bytearray(data),
+        memoryview(data),
+        io.BytesIO(data),
+        pixels,
+        np.asfortranarray(pixels),
+    ):
         assert bits(engine.analyze(image)) == expected, type(image)
     assert bits(engine.analyze(Image.fromarray(pixels))) == expected
 
@@ -89,7 +97,11 @@ def test_exif_orientation_and_transparency_of_a_pil_image(engine: Engine) -> Non
 @pytest.mark.parametrize(
     ("image", "error", "words"),
     [
-        (np.zeros((480, 640)), errors.ImageArrayError, r"uint8 of shape \(height, width, 3\), got float64 \(480, 640\)"),
+        (
+            np.zeros((480, 640)),
+            errors.ImageArrayError,
+            r"uint8 of shape \(height, width, 3\), got float64 \(480, 640\)",
+        ),
         (np.zeros((4, 4, 4), np.uint8), errors.ImageArrayError, r"got uint8 \(4, 4, 4\)"),
         (np.zeros((0, 4, 3), np.uint8), errors.ImageArrayError, r"got uint8 \(0, 4, 3\)"),
         (7, errors.ArgumentError, "got int"),
@@ -121,11 +133,14 @@ def test_a_batch_answers_each_picture_in_order(engine: Engine) -> None:
     assert told[-1] == len(pictures) == len(answers)
     for i in range(0, len(answers), 5):
         one, broken, empty, wrong, group = answers[i : i + 5]
-        assert isinstance(one, facedex.Analysis) and bits(one) == bits(engine.analyze(PORTRAIT))
+        assert isinstance(one, facedex.Analysis)
+        assert bits(one) == bits(engine.analyze(PORTRAIT))
         assert isinstance(broken, errors.NotAnImageError)
-        assert isinstance(empty, facedex.Analysis) and len(empty) == 0
+        assert isinstance(empty, facedex.Analysis)
+        assert len(empty) == 0
         assert isinstance(wrong, errors.ArgumentError)
-        assert isinstance(group, facedex.Analysis) and len(group) == 5
+        assert isinstance(group, facedex.Analysis)
+        assert len(group) == 5
 
 
 def test_an_exception_from_progress_ends_the_batch(engine: Engine) -> None:
@@ -230,7 +245,9 @@ def test_public_names_exist_and_unknown_ones_do_not() -> None:
 
 
 def test_missing_and_foreign_runtimes_are_told_with_the_remedy(tmp_path: Path) -> None:
-    code = "import facedex\ntry:\n    facedex.Engine()\nexcept facedex.errors.RuntimeUnavailableError as e:\n    print(e)"
+    code = (
+        "import facedex\ntry:\n    facedex.Engine()\nexcept facedex.errors.RuntimeUnavailableError as e:\n    print(e)"
+    )
     missing = python(code, FACEDEX_ONNXRUNTIME=str(tmp_path / "libonnxruntime.so"))
     assert "there is no library at" in missing.stdout
     assert "onnxruntime>=1.20.1" in missing.stdout
@@ -247,7 +264,7 @@ def test_a_runtime_that_is_too_old_is_refused(tmp_path: Path) -> None:
         pytest.skip("needs a C compiler to make a library that says it is ONNX Runtime 1.18")
     source = tmp_path / "old.c"
     source.write_text(
-        "static const char *version(void) { return \"1.18.1\"; }\n"
+        'static const char *version(void) { return "1.18.1"; }\n'
         "static const void *api(unsigned v) { (void)v; return 0; }\n"
         "struct base { const void *(*api)(unsigned); const char *(*version)(void); };\n"
         "static const struct base base = { api, version };\n"
@@ -255,7 +272,9 @@ def test_a_runtime_that_is_too_old_is_refused(tmp_path: Path) -> None:
     )
     library = tmp_path / "libonnxruntime.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-    code = "import facedex\ntry:\n    facedex.Engine()\nexcept facedex.errors.RuntimeUnavailableError as e:\n    print(e)"
+    code = (
+        "import facedex\ntry:\n    facedex.Engine()\nexcept facedex.errors.RuntimeUnavailableError as e:\n    print(e)"
+    )
     old = python(code, FACEDEX_ONNXRUNTIME=str(library))
     assert "1.18.1" in old.stdout, old.stderr
     assert "onnxruntime>=1.20.1" in old.stdout
@@ -294,7 +313,7 @@ def test_tampered_and_missing_weights_are_refused(tmp_path: Path) -> None:
         ("dimension = 128", "dimension = 64", r"expected 64, found \[128\]"),
         ('outputs = ["embedding"]', 'outputs = ["vector"]', "output: expected vector, found embedding"),
         ("width = 150, height = 150", "width = 112, height = 112", r"input shape: expected \(any, 3, 112, 112\)"),
-        ('file = "dlib_resnet.onnx"', 'file = "other.onnx"', "no \\[\\[file\\]\\] declares"),
+        ('file = "dlib_resnet.onnx"', 'file = "other.onnx"', r"no \[\[file\]\] declares"),
         ("format = 1", "format = 9", "this version reads 1"),
     ],
 )

@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from place import Place
+from servers import PASSWORD
 
 from facedex import people
 from facedex.engine import Engine
@@ -53,13 +54,8 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "people.db"
-
-
-@pytest.fixture
-def gallery(path: Path, engine: Engine) -> Iterator[Gallery]:
-    with Gallery.open(path, engine=engine) as gallery:
+def gallery(place: Place, engine: Engine) -> Iterator[Gallery]:
+    with Gallery.open(place.location, engine=engine) as gallery:
         yield gallery
 
 
@@ -67,14 +63,13 @@ def who(recognition: Recognition) -> list[str | int | None]:
     return [face.person_id for face in recognition]
 
 
-def snapshots(path: Path) -> list[Path]:
-    return [file for file in path.parent.iterdir() if file.name.endswith(".index")]
+SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
 
 # The whole job.
 
 
-def test_people_are_recognised_verified_and_forgotten(gallery: Gallery, path: Path, engine: Engine) -> None:
+def test_people_are_recognised_verified_and_forgotten(gallery: Gallery, place: Place, engine: Engine) -> None:
     for person_id in people.IDS:
         registration = gallery.register(person_id, list(people.PICTURES[person_id]), name=person_id.title())
         assert [face.source for face in registration.faces] == [0, 1, 2]
@@ -102,7 +97,7 @@ def test_people_are_recognised_verified_and_forgotten(gallery: Gallery, path: Pa
     with pytest.raises(UnknownPersonError):
         gallery.verify("ayu", PROBE["ayu"])
     gallery.close()
-    with Gallery.open(path, engine=engine) as again:
+    with Gallery.open(place.location, engine=engine) as again:
         assert [person.person_id for person in again.people()] == [one for one in people.IDS if one != "ayu"]
         assert who(again.recognize(PROBE["ayu"])) == [None]
         assert who(again.recognize(PROBE["budi"])) == ["budi"]
@@ -112,6 +107,7 @@ def test_people_are_recognised_verified_and_forgotten(gallery: Gallery, path: Pa
 # Registering.
 
 
+@SQLITE
 def test_a_picture_may_be_given_in_every_way_and_gives_the_same_face(gallery: Gallery) -> None:
     picture = Image.open(AYU[0])
     ways: dict[str, Any] = {
@@ -142,6 +138,7 @@ def test_the_error_of_a_single_picture_is_raised_and_nothing_is_stored(gallery: 
     assert gallery.people() == []
 
 
+@SQLITE
 def test_several_faces_are_refused_with_their_boxes_or_the_largest_is_taken(gallery: Gallery, engine: Engine) -> None:
     with pytest.raises(
         SeveralFacesError, match=r"5 faces were found in .*group\.jpg where exactly one is needed"
@@ -167,6 +164,7 @@ def test_of_several_pictures_the_refused_are_listed(gallery: Gallery) -> None:
     assert len(gallery.person("ayu").faces) == 2
 
 
+@SQLITE
 def test_when_all_of_several_pictures_are_refused_nothing_is_stored(gallery: Gallery) -> None:
     with pytest.raises(RegistrationError, match="none of 2 pictures of 'ayu' was accepted") as refused:
         gallery.register("ayu", [GREY, b"no picture"])
@@ -186,6 +184,7 @@ def test_an_id_that_is_taken(gallery: Gallery) -> None:
     assert who(gallery.recognize(PROBE["budi"])) == ["ayu"]
 
 
+@SQLITE
 @pytest.mark.parametrize(
     "options", [{"on_existing": "merge"}, {"faces": "all"}, {"info": {"a": object()}}, {"name": 3}]
 )
@@ -240,20 +239,22 @@ def test_threshold_is_inclusive_and_can_be_given(gallery: Gallery) -> None:
     assert not gallery.verify("ayu", PROBE["ayu"], threshold=1.0).match
 
 
-def test_a_gallery_has_a_threshold_of_its_own(path: Path, engine: Engine) -> None:
-    with Gallery.open(path, engine=engine, threshold=1.0) as gallery:
+def test_a_gallery_has_a_threshold_of_its_own(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine, threshold=1.0) as gallery:
         gallery.register("ayu", AYU[0])
         (face,) = gallery.recognize(PROBE["ayu"])
         assert (face.person_id, face.threshold) == (None, 1.0)
         assert face.similarity == face.candidates[0].similarity
 
 
+@SQLITE
 @pytest.mark.parametrize("threshold", [1.01, -1.01, float("nan"), "high"])
 def test_a_threshold_out_of_range_is_refused(gallery: Gallery, threshold: Any) -> None:
     with pytest.raises(ArgumentError, match="threshold must be a number from -1 to 1"):
         gallery.recognize(PROBE["ayu"], threshold=threshold)
 
 
+@SQLITE
 @pytest.mark.parametrize("k", [0, -1, 1.5, True])
 def test_k_out_of_range_is_refused(gallery: Gallery, k: Any) -> None:
     with pytest.raises(ArgumentError, match="k must be a whole number from 1"):
@@ -283,6 +284,7 @@ def test_candidates_are_people_closest_first_with_the_margin_to_the_second(galle
         assert verified.similarity == pytest.approx(best[person_id].similarity, abs=1e-6)
 
 
+@SQLITE
 def test_no_face_is_an_empty_answer(gallery: Gallery) -> None:
     gallery.register("ayu", AYU[0])
     nobody = gallery.recognize(GREY)
@@ -366,28 +368,29 @@ def test_delete_face_tells_what_it_removed(gallery: Gallery) -> None:
     assert gallery.status().faces == 1
 
 
-def test_a_deletion_takes_the_snapshot_and_every_trace_with_it(path: Path, engine: Engine) -> None:
-    with Gallery.open(path, engine=engine) as gallery:
+@SQLITE
+def test_a_deletion_takes_the_snapshot_and_every_trace_with_it(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
         gallery.register("a-secret-key", AYU[0], name="Hidden Name")
         gallery.register("budi", BUDI[0])
-    (snapshot,) = snapshots(path)
+    (snapshot,) = place.snapshots()
     template = engine.analyze(AYU[0])[0].embedding
     assert template is not None
     assert template.tobytes() in snapshot.read_bytes()
-    with Gallery.open(path, engine=engine) as gallery:
+    with Gallery.open(place.location, engine=engine) as gallery:
         gallery.delete("a-secret-key")
-        assert snapshots(path) == []
-        left = b"".join(file.read_bytes() for file in path.parent.iterdir())
+        assert place.snapshots() == []
+        left = b"".join(file.read_bytes() for file in place.folder.iterdir())
         assert not any(trace in left for trace in (template.tobytes(), b"a-secret-key", b"Hidden Name"))
-    left = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    left = b"".join(file.read_bytes() for file in place.folder.iterdir())
     assert template.tobytes() not in left
 
 
 # Several galleries, processes, threads.
 
 
-def test_what_one_gallery_object_changes_the_other_sees_at_once(path: Path, engine: Engine) -> None:
-    with Gallery.open(path, engine=engine) as one, Gallery.open(path, engine=engine) as other:
+def test_what_one_gallery_object_changes_the_other_sees_at_once(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as one, Gallery.open(place.location, engine=engine) as other:
         one.register("ayu", AYU[0])
         assert who(other.recognize(PROBE["ayu"])) == ["ayu"]
         other.update("ayu", name="Ayu")
@@ -418,9 +421,9 @@ with Gallery.open(sys.argv[1]) as gallery:
 """
 
 
-def test_what_one_process_changes_the_other_sees_at_once(gallery: Gallery, path: Path) -> None:
+def test_what_one_process_changes_the_other_sees_at_once(gallery: Gallery, place: Place) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", OTHER_PROCESS, str(path)],
+        [sys.executable, "-c", OTHER_PROCESS, place.location],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -511,8 +514,8 @@ def test_of_two_threads_that_register_one_id_one_is_refused(gallery: Gallery) ->
 # Opening and closing.
 
 
-def test_every_verb_of_a_closed_gallery_says_so(path: Path, engine: Engine) -> None:
-    gallery = Gallery.open(path, engine=engine)
+def test_every_verb_of_a_closed_gallery_says_so(place: Place, engine: Engine) -> None:
+    gallery = Gallery.open(place.location, engine=engine)
     gallery.close()
     gallery.close()
     calls: dict[str, tuple[Any, ...]] = {
@@ -536,21 +539,27 @@ def test_every_verb_of_a_closed_gallery_says_so(path: Path, engine: Engine) -> N
             asyncio.run(getattr(gallery, f"a{verb}")(*arguments))
 
 
-def test_the_pack_is_the_one_that_made_the_gallery(gallery: Gallery, path: Path) -> None:
-    with Gallery.open(path, pack=None) as again:
+def test_the_pack_is_the_one_that_made_the_gallery(gallery: Gallery, place: Place) -> None:
+    with Gallery.open(place.location, pack=None) as again:
         assert again.status().pack == "classic"
         assert again.status().pack_digest == gallery.status().pack_digest
 
 
-def test_status_tells_how_the_gallery_stands(gallery: Gallery, path: Path) -> None:
+def test_status_tells_how_the_gallery_stands(gallery: Gallery, place: Place) -> None:
     gallery.register("ayu", AYU[:2])
     status = gallery.status()
-    assert (status.gallery, status.location, status.pack) == ("default", str(path), "classic")
+    assert (status.gallery, status.location, status.pack) == ("default", gallery._database.location, "classic")
+    assert PASSWORD not in str(status)
+    assert PASSWORD not in repr(gallery)
+    assert (status.location == place.location) == (place.kind == "sqlite")
     assert (status.people, status.faces, status.method, status.position, status.rebuilt) == (1, 2, "exact", 2, None)
 
 
-def test_two_galleries_share_a_database_and_no_people(path: Path, engine: Engine) -> None:
-    with Gallery.open(path, engine=engine, name="a") as one, Gallery.open(path, engine=engine, name="b") as other:
+def test_two_galleries_share_a_database_and_no_people(place: Place, engine: Engine) -> None:
+    with (
+        Gallery.open(place.location, engine=engine, name="a") as one,
+        Gallery.open(place.location, engine=engine, name="b") as other,
+    ):
         one.register("ayu", AYU[0])
         with pytest.raises(EmptyGalleryError):
             other.recognize(PROBE["ayu"])
@@ -605,13 +614,13 @@ def test_closing_waits_for_calls_and_releases_once() -> None:
     assert len(released) == 1
 
 
-def test_a_gallery_may_be_closed_from_a_progress_callback(path: Path, engine: Engine) -> None:
-    gallery = Gallery.open(path, engine=engine)
+def test_a_gallery_may_be_closed_from_a_progress_callback(place: Place, engine: Engine) -> None:
+    gallery = Gallery.open(place.location, engine=engine)
     answers = gallery.register_many([("ayu", AYU[0])], progress=lambda *_: gallery.close())
     assert isinstance(answers[0], Registration)
     with pytest.raises(GalleryClosedError):
         gallery.people()
-    assert len(snapshots(path)) == 1
+    assert len(place.snapshots()) == 1
 
 
 # The event loop.
@@ -634,7 +643,7 @@ def test_every_verb_has_a_twin_with_its_parameters() -> None:
     assert inspect.signature(Gallery.aopen) == inspect.signature(Gallery.open)
 
 
-def test_twins_answer_as_their_verbs_and_do_not_block_the_loop(path: Path) -> None:
+def test_twins_answer_as_their_verbs_and_do_not_block_the_loop(place: Place) -> None:
     async def work() -> tuple[Recognition, int]:
         ticks = 0
 
@@ -645,7 +654,7 @@ def test_twins_answer_as_their_verbs_and_do_not_block_the_loop(path: Path) -> No
                 ticks += 1
 
         counting = asyncio.create_task(count())
-        async with await Gallery.aopen(path) as gallery:
+        async with await Gallery.aopen(place.location) as gallery:
             await gallery.aregister("ayu", AYU, name="Ayu")
             answer = await gallery.arecognize(PROBE["ayu"], k=2)
             assert answer == gallery.recognize(PROBE["ayu"], k=2)
@@ -664,6 +673,7 @@ def test_twins_answer_as_their_verbs_and_do_not_block_the_loop(path: Path) -> No
 # Results.
 
 
+@SQLITE
 def test_results_are_frozen_short_and_shown(gallery: Gallery) -> None:
     registration = gallery.register("ayu", [AYU[0], GREY])
     assert repr(registration) == "Registration('ayu', 1 face, 1 rejected)"
@@ -686,6 +696,7 @@ def test_results_are_frozen_short_and_shown(gallery: Gallery) -> None:
     assert Image.open(io.BytesIO(shown)).size == (640, 480)
 
 
+@SQLITE
 def test_one_search_is_quick(gallery: Gallery, engine: Engine) -> None:
     """What a recognize costs besides the networks: the question whether anything changed, the search, the names."""
     gallery.register_many([("ayu", AYU), ("budi", BUDI)])

@@ -165,9 +165,7 @@ class Engine:
     def crop(
         self, image: ImageInput, landmarks: NDArray[np.float32] | Sequence[tuple[float, float]]
     ) -> NDArray[np.uint8]: ...
-    def liveness_crops(
-        self, image: ImageInput, bbox: tuple[float, float, float, float]
-    ) -> list[NDArray[np.uint8]]: ...
+    def liveness_crops(self, image: ImageInput, bbox: tuple[float, float, float, float]) -> list[NDArray[np.uint8]]: ...
     def attributes_crop(
         self,
         image: ImageInput,

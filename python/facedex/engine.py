@@ -144,10 +144,10 @@ class Engine:
         attributes : bool, default False
             Whether age and gender are wanted, as a network guesses them: ``face.attributes``.
         liveness : bool or {"advisory", "required"}, default False
-            Whether each face is to be judged for being live: ``face.liveness``. A face that cannot be judged, because no
-            pack brings a network for it or because it is too small, cut off or fills the picture, says "unavailable"
-            where that is advisory (True is the same), and is an error where it is required. The networks stop flat
-            prints and screens; they do not stop cut-outs, masks, disguise or generated pictures.
+            Whether each face is to be judged for being live: ``face.liveness``. A face that cannot be judged, because
+            no pack brings a network for it or because it is too small, cut off or fills the picture, says
+            "unavailable" where that is advisory (True is the same), and is an error where it is required. The networks
+            stop flat prints and screens; they do not stop cut-outs, masks, disguise or generated pictures.
         quality : bool, default False
             Whether the quality for recognition is wanted: ``face.quality``.
 
@@ -377,7 +377,7 @@ class Engine:
         return 1.0 if self.pack.threshold is None else self.pack.threshold
 
     def stats(self) -> dict[str, float]:
-        """What was done so far: ``images``, ``total_s`` and ``network_s`` (inside ONNX Runtime), summed over threads."""
+        """Tell what was done so far: ``images``, ``total_s`` and ``network_s`` (in ONNX Runtime), all threads."""
         return self._core.stats()
 
     aanalyze = twin(analyze)
@@ -444,7 +444,7 @@ def _embedding(face: _core.Face) -> NDArray[np.float32]:
 
 
 def _replayable(image: ImageInput) -> ImageInput:
-    """A file object is read once, so that a result can show its picture again."""
+    """Read a file object once, so that a result can show its picture again."""
     if not hasattr(image, "read"):
         return image
     data = image.read()

@@ -6,26 +6,31 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .choose import FacePolicy, bbox_of, check_choice, embedding_of, one_face
-from .errors import ArgumentError, FacedexError, RegistrationError
+from .errors import ArgumentError, DuplicateFaceError, FacedexError, RegistrationError
 from .inputs import described, is_one, listed
-from .records import PersonId, RegisteredFace, Registration, Rejection
+from .policy import Enrolment
+from .records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
 from .results import Analysis
 from .search import LocalSearch
-from .store import NewFace, OnExisting, Receipt, SqlStore
+from .store import NewFace, OnExisting, Owner, Receipt, SqlStore
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .inputs import ImageInput
 
     Images = ImageInput | Iterable[ImageInput]
-    Enrolment = tuple[PersonId, Images] | tuple[PersonId, Images, str | None]
+    Entry = tuple[PersonId, Images] | tuple[PersonId, Images, str | None]
 
 Progress = Callable[[int, int], object]
 """Called with the number that is done and the number of all."""
 
 BATCH = 64
 """Pictures analysed side by side before their answers are given."""
+
+_NEAREST = 4  # faces asked of the search, before it is asked for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,14 @@ class Rules:
     on_existing : {"error", "add", "replace"}
     faces : {"one", "largest"}
     min_face : int or None
+    strict : bool
+        Whether a face that resembles another person is refused, whatever the gallery's rules say.
     """
 
     on_existing: OnExisting
     faces: FacePolicy
     min_face: int | None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         check_choice("on_existing", self.on_existing, OnExisting)
@@ -57,12 +65,19 @@ class Registrar:
     store : SqlStore
     search : LocalSearch
         Of the same gallery.
+    policy : Enrolment
+    threshold : float
+        From this similarity on a face is taken for another person's.
     """
 
-    def __init__(self, engine: Engine, store: SqlStore, search: LocalSearch) -> None:
+    def __init__(
+        self, engine: Engine, store: SqlStore, search: LocalSearch, policy: Enrolment, threshold: float
+    ) -> None:
         self._engine = engine
         self._store = store
         self._search = search
+        self._policy = policy
+        self._threshold = threshold
 
     def register(self, who: Enrolee, rules: Rules) -> Registration:
         """Register one person; raises what `facedex.Gallery.register` says."""
@@ -75,15 +90,15 @@ class Registrar:
         return self._keep(who, analyses, rules)
 
     def register_many(
-        self, people: Sequence[Enrolment], rules: Rules, progress: Progress | None
+        self, people: Sequence[Entry], rules: Rules, progress: Progress | None
     ) -> list[Registration | FacedexError]:
         """Register many, whose pictures are analysed side by side: one answer for each, in order."""
         answers: list[Registration | FacedexError] = []
         batch: list[Enrolee | FacedexError] = []
         waiting = 0
-        for number, enrolment in enumerate(people, 1):
+        for number, entry in enumerate(people, 1):
             try:
-                who = enrolee_of(enrolment)
+                who = enrolee_of(entry)
                 self._store.check(who.person_id, who.details, rules.on_existing)
                 batch.append(who)
                 waiting += len(who.pictures)
@@ -110,11 +125,66 @@ class Registrar:
         return answers
 
     def _keep(self, who: Enrolee, analyses: Sequence[Analysis | FacedexError], rules: Rules) -> Registration:
-        who.take(analyses, rules.faces)
-        if rules.on_existing == "replace":
-            self._search.forget()
-        receipt = self._store.register(who.person_id, who.new, who.details, on_existing=rules.on_existing)
-        return who.registration(receipt)
+        who.take(analyses, rules.faces, self._policy)
+        receipt = self._store.register(
+            who.person_id,
+            who.new,
+            who.details,
+            on_existing=rules.on_existing,
+            room=self._policy.room,
+            admit=lambda: self._admit(who, rules.strict),
+            forget=self._search.forget,
+        )
+        return who.registration(receipt, self._policy)
+
+    def _admit(self, who: Enrolee, strict: bool) -> None:
+        """Look for the faces under other ids, while nobody else can register: of two at once, one sees the other.
+
+        Raises
+        ------
+        DuplicateFaceError
+            When there is one, and the rules refuse it.
+        """
+        what = "refuse" if strict else self._policy.duplicates
+        if what == "ignore":
+            return
+        self._search.sync()
+        found = [(source, other) for source, other in zip(who.sources, self._others(who), strict=True) if other]
+        who.warnings = [
+            Duplicate(source, owner.person_id, owner.name, similarity, self._threshold)
+            for source, (owner, similarity) in found
+        ]
+        if who.warnings and what == "refuse":
+            first = max(who.warnings, key=lambda warning: warning.similarity)
+            raise DuplicateFaceError(
+                f"the face in {described(who.pictures[first.source])} resembles {first.person_id!r} with a similarity "
+                f"of {first.similarity:.3f}, which reaches the threshold of {first.threshold:.3f}; register it under "
+                "that id, or without strict",
+                person_id=first.person_id,
+                measured=first.similarity,
+                limit=first.threshold,
+            )
+
+    def _others(self, who: Enrolee) -> list[tuple[Owner, float] | None]:
+        """Find for each new face the closest face of another person that reaches the threshold."""
+        stored = len(self._search)
+        closest: list[tuple[Owner, float] | None] = [None] * len(who.new)
+        pending = list(range(len(who.new))) if stored else []
+        k = min(_NEAREST, stored)
+        while pending:
+            keys, similarities = self._search.search(np.stack([who.new[place].embedding for place in pending]), k)
+            owners = self._store.owners({int(key) for row in keys for key in row})
+            again = []
+            for place, row, scores in zip(pending, keys.tolist(), similarities.tolist(), strict=True):
+                reached = [(owners.get(key), score) for key, score in zip(row, scores, strict=True)]
+                reached = [(owner, score) for owner, score in reached if score >= self._threshold]
+                others = [(owner, score) for owner, score in reached if owner and not who.is_named(owner.person_id)]
+                if others:
+                    closest[place] = others[0]
+                elif len(reached) == k < stored:
+                    again.append(place)  # all so near are the person's own: look further
+            pending, k = again, min(8 * k, stored)
+        return closest
 
 
 @dataclass(slots=True)
@@ -131,6 +201,9 @@ class Enrolee:
         name, email, info.
     new : list of NewFace
         The faces that were accepted.
+    sources : list of int
+        The place of the picture of each.
+    warnings : list of Duplicate
     """
 
     person_id: PersonId
@@ -138,10 +211,15 @@ class Enrolee:
     single: bool
     details: dict[str, Any]
     new: list[NewFace] = field(default_factory=list)
-    _sources: list[int] = field(default_factory=list)
+    sources: list[int] = field(default_factory=list)
+    warnings: list[Duplicate] = field(default_factory=list)
     _rejected: list[Rejection] = field(default_factory=list)
 
-    def take(self, analyses: Sequence[Analysis | FacedexError], policy: FacePolicy) -> None:
+    def is_named(self, person_id: PersonId) -> bool:
+        """Tell whether this is the person of that id; 7 and "7" are the same person."""
+        return str(self.person_id) == str(person_id)
+
+    def take(self, analyses: Sequence[Analysis | FacedexError], faces: FacePolicy, policy: Enrolment) -> None:
         """Choose the face of each picture.
 
         Raises
@@ -155,8 +233,8 @@ class Enrolee:
             try:
                 if isinstance(analysis, FacedexError):
                     raise analysis
-                self.new.append(_new_face(analysis, policy, picture))
-                self._sources.append(source)
+                self.new.append(_new_face(analysis, faces, policy, picture))
+                self.sources.append(source)
             except FacedexError as error:
                 if self.single:
                     raise
@@ -168,14 +246,19 @@ class Enrolee:
                 rejected=tuple(self._rejected),
             )
 
-    def registration(self, receipt: Receipt) -> Registration:
+    def registration(self, receipt: Receipt, policy: Enrolment) -> Registration:
         """Tell what was stored, from what the store gave."""
-        faces = tuple(
-            RegisteredFace(face_id, source, face.bbox, face.det_score)
-            for face_id, source, face in zip(receipt.face_ids, self._sources, self.new, strict=True)
-            if face_id is not None
-        )
-        return Registration(receipt.person_id, faces, tuple(self._rejected))
+        stored, rejected = [], list(self._rejected)
+        for face_id, source, face in zip(receipt.face_ids, self.sources, self.new, strict=True):
+            if face_id is not None:
+                stored.append(RegisteredFace(face_id, source, face.bbox, face.det_score))
+            elif policy.room is not None:
+                error = policy.room.full(policy.room.max_faces + receipt.face_ids.count(None))
+                rejected.append(Rejection(source, described(self.pictures[source]), error))
+        rejected.sort(key=lambda rejection: rejection.source)
+        kept = {face.source for face in stored}
+        warnings = tuple(warning for warning in self.warnings if warning.source in kept)
+        return Registration(receipt.person_id, tuple(stored), tuple(rejected), warnings, receipt.replaced)
 
 
 def enrolee(person_id: PersonId, images: Images, **details: Any) -> Enrolee:
@@ -192,7 +275,7 @@ def enrolee(person_id: PersonId, images: Images, **details: Any) -> Enrolee:
     return Enrolee(person_id, pictures, is_one(images), details)
 
 
-def enrolee_of(enrolment: Any) -> Enrolee:
+def enrolee_of(entry: Any) -> Enrolee:
     """Read one entry of a batch: (person_id, images) or (person_id, images, name).
 
     Raises
@@ -200,13 +283,14 @@ def enrolee_of(enrolment: Any) -> Enrolee:
     ArgumentError
         When it is something else.
     """
-    if not isinstance(enrolment, (tuple, list)) or len(enrolment) not in (2, 3):
-        found = type(enrolment).__name__
+    if not isinstance(entry, (tuple, list)) or len(entry) not in (2, 3):
+        found = type(entry).__name__
         raise ArgumentError(f"a person must be (person_id, images) or (person_id, images, name), got {found}")
-    person_id, images, *name = enrolment
+    person_id, images, *name = entry
     return enrolee(person_id, images, name=name[0] if name else None)
 
 
-def _new_face(analysis: Analysis, policy: FacePolicy, picture: ImageInput) -> NewFace:
-    face = one_face(analysis, policy, picture)
+def _new_face(analysis: Analysis, faces: FacePolicy, policy: Enrolment, picture: ImageInput) -> NewFace:
+    face = one_face(analysis, faces, picture)
+    policy.check(face, picture)
     return NewFace(bbox_of(face.bbox), float(face.det_score), embedding_of(face))

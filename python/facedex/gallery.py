@@ -9,28 +9,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from .choose import FacePolicy
-from .directory import Directory
+from .choose import FacePolicy, check_choice
+from .config import settings
+from .custody import Custody
 from .engine import Engine
 from .enrol import Progress, Registrar, Rules, enrolee
 from .errors import ArgumentError, FacedexError
-from .identify import Identifier
+from .identify import Identifier, check_threshold
 from .inputs import ImageInput, is_one
+from .policy import Enrolment
 from .records import PersonId, Registration
 from .results import Recognition, Verification
-from .store import Database, Feed, OnExisting
+from .store import AuditLevel, Database, Feed, Journal, KeyInput, OnExisting, key_of
 from .twins import twin
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .enrol import Enrolment
+    from .enrol import Entry
 
 
-class Gallery(Directory):
+class Gallery(Custody):
     """People and their faces in a database. Open one with `Gallery.open`.
 
     Examples
@@ -48,11 +52,22 @@ class Gallery(Directory):
     ('ayu', 'Ayu', False, 3)
     """
 
-    def __init__(self, database: Database, engine: Engine, *, name: str, threshold: float | None, index: str) -> None:
-        super().__init__(database, engine.pack, name=name, index=index)
-        cut = engine.threshold if threshold is None else threshold
-        self._registrar = Registrar(engine, self._store, self._search)
-        self._identifier = Identifier(engine, self._store, self._search, cut)
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        *,
+        name: str,
+        threshold: float | None,
+        index: str,
+        key: bytes | None,
+        journal: Journal,
+        enrolment: Enrolment,
+    ) -> None:
+        cut = check_threshold(engine.threshold if threshold is None else threshold)
+        super().__init__(database, engine.pack, name=name, index=index, key=key, journal=journal)
+        self._registrar = Registrar(engine, self._store, self._search, enrolment, cut)
+        self._identifier = Identifier(engine, self._store, self._search, cut, noting=journal.level == "all")
 
     @classmethod
     def open(
@@ -64,6 +79,10 @@ class Gallery(Directory):
         name: str = "default",
         threshold: float | None = None,
         index: Literal["auto", "exact", "hnsw"] = "auto",
+        key: KeyInput | None = None,
+        audit: AuditLevel = "changes",
+        actor: str | None = None,
+        enrolment: Enrolment | None = None,
     ) -> Self:
         """Open a gallery, making it when it does not exist.
 
@@ -81,6 +100,16 @@ class Gallery(Directory):
             Cut-off on similarity, [-1, 1], inclusive; without it that of the pack.
         index : {"auto", "exact", "hnsw"}
             How faces are searched: "exact" considers each, "hnsw" is approximate, "auto" chooses by their number.
+        key : bytes or callable, optional
+            32 bytes, or what returns them; without it ``FACEDEX_KEY``. A gallery that is made with a key keeps its
+            templates and search snapshots encrypted (AES-256-GCM) and opens only with that key. Ids, names, e-mail
+            addresses, free info and the audit are not encrypted. Whoever loses the key loses the templates.
+        audit : {"changes", "all", "none"}
+            What is written to the audit: changes of the gallery, also each recognition and verification, or nothing.
+        actor : str, optional
+            Who acts, for the audit, where `acting_as` does not say; without it ``FACEDEX_ACTOR``.
+        enrolment : Enrolment, optional
+            Which faces are taken in; by default all, with a warning of one that resembles another person.
 
         Returns
         -------
@@ -91,17 +120,31 @@ class Gallery(Directory):
         ------
         GalleryPackError
             When the gallery was made with another pack.
+        KeyMissingError, WrongKeyError, KeyUnusedError
+            When the key is not the gallery's.
         StoreError
             When the database cannot be used.
         PackError
             When the pack cannot be used.
         """
+        check_choice("audit", audit, AuditLevel)
+        journal = Journal(audit, settings().actor if actor is None else actor)
+        secret = key_of(key)
         database = Database(location)
         try:
             if engine is None:
                 stored = Feed(database, name).stored_pack if pack is None else None
                 engine = Engine(pack=pack if pack is not None else stored.name if stored is not None else "classic")
-            return cls(database, engine, name=name, threshold=threshold, index=index)
+            return cls(
+                database,
+                engine,
+                name=name,
+                threshold=threshold,
+                index=index,
+                key=secret,
+                journal=journal,
+                enrolment=Enrolment() if enrolment is None else enrolment,
+            )
         except BaseException:
             database.close()
             raise
@@ -116,12 +159,20 @@ class Gallery(Directory):
         name: str = "default",
         threshold: float | None = None,
         index: Literal["auto", "exact", "hnsw"] = "auto",
+        key: KeyInput | None = None,
+        audit: AuditLevel = "changes",
+        actor: str | None = None,
+        enrolment: Enrolment | None = None,
     ) -> Self:
         """Run `open` in a thread, so that the event loop goes on; parameters, result and errors are its."""
         import asyncio
 
         return await asyncio.to_thread(
-            cls.open, location, pack=pack, engine=engine, name=name, threshold=threshold, index=index
+            partial(cls.open, location, pack=pack, engine=engine, name=name, threshold=threshold, index=index),
+            key=key,
+            audit=audit,
+            actor=actor,
+            enrolment=enrolment,
         )
 
     def register(
@@ -132,9 +183,11 @@ class Gallery(Directory):
         name: str | None = None,
         email: str | None = None,
         info: dict[str, Any] | None = None,
+        retain_until: datetime | None = None,
         on_existing: OnExisting = "error",
         faces: FacePolicy = "one",
         min_face: int | None = None,
+        strict: bool = False,
     ) -> Registration:
         """Register a person from one picture or several.
 
@@ -147,13 +200,17 @@ class Gallery(Directory):
         name, email : str, optional
         info : dict, optional
             Free data that JSON can hold.
+        retain_until : datetime, optional
+            When `purge` is to delete the person, with a time zone.
         on_existing : {"error", "add", "replace"}
             When the id is taken: refuse, add the faces, or put them in place of the stored ones. With "add" and
-            "replace", name, email and info are changed where given.
+            "replace", name, email, info and retain_until are changed where given.
         faces : {"one", "largest"}
             A picture must show exactly one face, or its largest is taken.
         min_face : int, optional
             Smallest face that is looked for, pixels; by default a fraction of the picture.
+        strict : bool
+            Refuse a face that resembles a person of another id, whatever the gallery's rules say.
 
         Returns
         -------
@@ -163,22 +220,30 @@ class Gallery(Directory):
         ------
         DuplicatePersonError
             When the id is taken and `on_existing` is "error".
+        DuplicateFaceError
+            When a face resembles another person and that is refused; nothing is stored.
+        EnrolmentError
+            When a single picture's face is not good enough for the gallery's rules.
+        PersonFullError
+            When the person has as many faces as allowed and none makes room.
         ImageError, FaceError
             When a single picture is refused.
         RegistrationError
             When all of several pictures are refused.
         """
         with self._life.call():
-            rules = Rules(on_existing, faces, min_face)
-            return self._registrar.register(enrolee(person_id, images, name=name, email=email, info=info), rules)
+            rules = Rules(on_existing, faces, min_face, strict)
+            who = enrolee(person_id, images, name=name, email=email, info=info, retain_until=retain_until)
+            return self._registrar.register(who, rules)
 
     def register_many(
         self,
-        people: Iterable[Enrolment],
+        people: Iterable[Entry],
         *,
         on_existing: OnExisting = "error",
         faces: FacePolicy = "one",
         min_face: int | None = None,
+        strict: bool = False,
         progress: Progress | None = None,
     ) -> list[Registration | FacedexError]:
         """Register many people, each in a transaction of its own.
@@ -186,7 +251,7 @@ class Gallery(Directory):
         Parameters
         ----------
         people : iterable of (person_id, images) or (person_id, images, name)
-        on_existing, faces, min_face
+        on_existing, faces, min_face, strict
             As in `register`.
         progress : callable, optional
             Called with the number of people done and of all.
@@ -197,7 +262,7 @@ class Gallery(Directory):
             One for each person, in order.
         """
         with self._life.call():
-            return self._registrar.register_many(list(people), Rules(on_existing, faces, min_face), progress)
+            return self._registrar.register_many(list(people), Rules(on_existing, faces, min_face, strict), progress)
 
     def recognize(
         self, image: ImageInput, *, k: int = 1, threshold: float | None = None, min_face: int | None = None

@@ -20,7 +20,7 @@ from .errors import ArgumentError, EmptyGalleryError, FacedexError, UnknownPerso
 from .records import PersonId
 from .results import Analysis, Candidate, FoundFace, Landmarks, Recognition, Verification
 from .search import LocalSearch
-from .store import Owner, SqlStore
+from .store import Owner, Sighting, SqlStore
 
 if TYPE_CHECKING:
     from ._core import Face
@@ -43,13 +43,18 @@ class Identifier:
         Of the same gallery.
     threshold : float
         Where a call gives none.
+    noting : bool
+        Whether the audit is told who was recognised and verified.
     """
 
-    def __init__(self, engine: Engine, store: SqlStore, search: LocalSearch, threshold: float) -> None:
+    def __init__(
+        self, engine: Engine, store: SqlStore, search: LocalSearch, threshold: float, *, noting: bool = False
+    ) -> None:
         self._engine = engine
         self._store = store
         self._search = search
         self._threshold = check_threshold(threshold)
+        self._noting = noting
         self._owners: tuple[tuple[int, str], dict[int, Owner]] = ((0, ""), {})
 
     def recognize(self, image: ImageInput, *, k: int, threshold: float | None, min_face: int | None) -> Recognition:
@@ -58,6 +63,7 @@ class Identifier:
         cut = self._cut(threshold, k)
         analysis = self._engine.analyze(image, min_face=min_face)
         found = self._identify(analysis.faces, k, cut)
+        self._note(found)
         return Recognition(tuple(found), analysis.image_size, analysis.source, time.perf_counter() - started)
 
     def recognize_many(
@@ -76,7 +82,9 @@ class Identifier:
             started = time.perf_counter()
             analyses = self._engine.analyze_many(images[start : start + _BATCH], min_face=min_face)
             faces = [face for analysis in analyses if isinstance(analysis, Analysis) for face in analysis]
-            found = iter(self._identify(faces, k, cut))
+            named = self._identify(faces, k, cut)
+            self._note(named)
+            found = iter(named)
             each = (time.perf_counter() - started) / len(analyses)
             for analysis in analyses:
                 if isinstance(analysis, Analysis):
@@ -109,7 +117,16 @@ class Identifier:
         similarities = vectors @ embedding_of(face)
         best = int(np.argmax(similarities))
         similarity = min(1.0, max(-1.0, float(similarities[best])))
+        if self._noting:
+            self._store.witness("verify", [Sighting(owner.person_id, similarity, cut)])
         return Verification(owner.person_id, similarity >= cut, similarity, cut, bbox_of(face.bbox), int(keys[best]))
+
+    def _note(self, found: Sequence[FoundFace]) -> None:
+        """Tell the audit, before the caller learns it: an answer that was not noted is not given."""
+        if self._noting and found:
+            self._store.witness(
+                "recognize", [Sighting(face.person_id, face.similarity, face.threshold) for face in found]
+            )
 
     def _cut(self, threshold: float | None, k: object = 1) -> float:
         if not isinstance(k, int) or isinstance(k, bool) or k < 1:

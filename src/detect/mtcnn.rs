@@ -117,12 +117,11 @@ impl Mtcnn {
 
 impl Detector for Mtcnn {
     fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>> {
-        let min_face = match options.min_face {
-            Some(pixels) => f64::from(pixels.max(1)),
-            None => {
-                let [least, greatest] = self.spec.min_face_limits.map(f64::from);
-                (f64::from(self.spec.min_face_fraction) * f64::from(image.size().short_side())).clamp(least, greatest)
-            }
+        let min_face = if let Some(pixels) = options.min_face {
+            f64::from(pixels.max(1))
+        } else {
+            let [least, greatest] = self.spec.min_face_limits.map(f64::from);
+            (f64::from(self.spec.min_face_fraction) * f64::from(image.size().short_side())).clamp(least, greatest)
         };
         let proposed = self.propose(image, min_face)?.squares();
         let refined = self.refine(image, &proposed)?.squares();

@@ -1,7 +1,7 @@
 //! `RetinaFace` in the layout of SSD: boxes and points as differences from square anchors.
 //!
 //! Method: Deng et al., "`RetinaFace`: Single-stage Dense Face Localisation in the Wild" (2019); anchors and variances as
-//! in SSD (Liu et al., 2016). The arithmetic is that of the PyTorch port of biubug6, whose `MobileNet`-0.25 and ResNet-50
+//! in SSD (Liu et al., 2016). The arithmetic is that of the `PyTorch` port of biubug6, whose `MobileNet`-0.25 and ResNet-50
 //! networks have these heads. The picture is not padded: a level has a cell for every stride begun.
 
 use super::Face;

@@ -15,7 +15,7 @@ pub enum DetectorSpec {
     Scrfd(ScrfdSpec),
     /// Wu, Peng and Yu (2023), as OpenCV has it.
     Yunet(YunetSpec),
-    /// Deng et al. (2019) in the layout of the PyTorch port with MobileNet-0.25 or ResNet-50.
+    /// Deng et al. (2019) in the layout of the `PyTorch` port with MobileNet-0.25 or ResNet-50.
     Retinaface(RetinafaceSpec),
     /// Linzaer's ultra-light detector: boxes only.
     Ultraface(UltrafaceSpec),
@@ -92,7 +92,9 @@ impl MtcnnSpec {
         in_range("min_face_fraction", f64::from(self.min_face_fraction), 0.001, 1.0)?;
         let [least, greatest] = self.min_face_limits;
         if least == 0 || least > greatest {
-            return Err(format!("min_face_limits must be two sizes from 1, the smaller first, got {least} and {greatest}"));
+            return Err(format!(
+                "min_face_limits must be two sizes from 1, the smaller first, got {least} and {greatest}"
+            ));
         }
         self.score_thresholds.iter().try_for_each(|&t| in_range("score_thresholds", f64::from(t), 0.0, 1.0))
     }

@@ -144,9 +144,9 @@ impl RetinafaceSpec {
         if self.anchor_sizes.len() != self.strides.len() || self.anchor_sizes.iter().any(Vec::is_empty) {
             return Err(format!("anchor_sizes needs a list for each of the {} strides", self.strides.len()));
         }
-        let sizes = self.anchor_sizes.iter().flatten();
-        sizes.map(|&side| in_range("anchor_sizes", side.into(), 1.0, 4096.0)).collect::<Refusal>()?;
-        self.variances.iter().map(|&scale| in_range("variances", scale.into(), 1e-3, 10.0)).collect::<Refusal>()?;
+        let mut sizes = self.anchor_sizes.iter().flatten();
+        sizes.try_for_each(|&side| in_range("anchor_sizes", side.into(), 1.0, 4096.0))?;
+        self.variances.iter().try_for_each(|&scale| in_range("variances", scale.into(), 1e-3, 10.0))?;
         check_scores(self.activation, Activation::Softmax, self.score_threshold, self.nms_threshold)
     }
 }
@@ -179,7 +179,7 @@ fn check_strides(strides: &[u32], input: Option<Size>, fill: bool) -> Refusal {
     if strides.is_empty() || strides.len() > 8 {
         return Err(format!("strides needs 1 to 8 numbers, got {}", strides.len()));
     }
-    strides.iter().map(|&stride| in_range("strides", stride.into(), 2.0, 256.0)).collect::<Refusal>()?;
+    strides.iter().try_for_each(|&stride| in_range("strides", stride.into(), 2.0, 256.0))?;
     let largest = strides.iter().copied().max().unwrap_or(1);
     if let Some(stride) = strides.iter().find(|&stride| largest % stride != 0) {
         return Err(format!("strides must divide the largest, {largest}; {stride} does not"));

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from servers import Mariadb, MissingError, Postgresql, Server
+
+from facedex.store import Database
 
 KINDS: dict[str, type[Server] | None] = {"sqlite": None, "postgresql": Postgresql, "mysql": Mariadb}
 
@@ -34,6 +38,14 @@ class Servers:
                 self._missing[kind] = error
                 raise
         return self._running[kind]
+
+    @cached_property
+    def sqlite_with_tables(self) -> bytes:
+        """A file of SQLite in which the migrations have been run."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "ready.db"
+            Database(path).close()
+            return path.read_bytes()
 
     def close(self) -> None:
         for server in self._running.values():
@@ -93,14 +105,16 @@ class Place:
 
 
 @contextlib.contextmanager
-def new_place(kind: str, servers: Servers, folder: Path) -> Iterator[Place]:
-    """A place that is gone afterwards; raises MissingError."""
+def new_place(kind: str, servers: Servers, folder: Path, *, tables: bool) -> Iterator[Place]:
+    """A place that is gone afterwards, with the tables of this version or empty; raises MissingError."""
     if kind == "sqlite":
         path = folder / "people.db"
+        if tables:
+            path.write_bytes(servers.sqlite_with_tables)
         yield Place(kind, str(path), folder, path)
         return
     server = servers.get(kind)
-    name = server.new_database()
+    name = server.new_database(tables=tables)
     try:
         yield Place(kind, server.url(name), folder / "home" / "galleries", folder / "no file", server, name)
     finally:

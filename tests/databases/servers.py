@@ -21,6 +21,9 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
+from facedex.store import Database
+from facedex.store.tables import VERSION_TABLE
+
 PASSWORD = "s3cret/pass w@rd"
 """With letters that must be quoted in a URL."""
 
@@ -57,6 +60,7 @@ class Server(ABC):
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self._numbers = itertools.count(1)
+        self._ready = ""
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self.make()
@@ -78,10 +82,21 @@ class Server(ABC):
         parts: dict[str, Any] = {"username": self.user, "password": PASSWORD, "host": "127.0.0.1", "port": self.port}
         return sa.URL.create(self.driver, database=database, query=query, **parts).render_as_string(False)
 
-    def new_database(self) -> str:
+    def new_database(self, *, tables: bool) -> str:
+        """Make a database, with the tables of this version or empty; returns its name."""
         name = f"facedex_{next(self._numbers)}"
-        self.admin(f"CREATE DATABASE {name}")
+        if tables:
+            if not self._ready:
+                self._ready = self.new_database(tables=False)
+                Database(self.url(self._ready)).close()
+            self.copy_tables(self._ready, name)
+        else:
+            self.admin(f"CREATE DATABASE {name}")
         return name
+
+    @abstractmethod
+    def copy_tables(self, ready: str, name: str) -> None:
+        """Make a database with the tables of another, which costs less than the migrations."""
 
     def drop(self, name: str) -> None:
         self.admin(f"DROP DATABASE {name}{self.drop_by_force}")
@@ -148,6 +163,9 @@ class Postgresql(Server):
         place = ["-D", str(self.data), "-k", str(self.folder), "-h", "127.0.0.1", "-p", str(self.port)]
         return [str(self._programs / "postgres"), *place]
 
+    def copy_tables(self, ready: str, name: str) -> None:
+        self.admin(f"CREATE DATABASE {name} TEMPLATE {ready}")
+
     def _find(self) -> Path:
         spec = find_spec("pgserver")
         packed = Path(spec.origin).parent / "pginstall" if spec is not None and spec.origin is not None else None
@@ -192,6 +210,15 @@ class Mariadb(Server):
             "innodb-buffer-pool-size": "64M",
         }
         return [self._server, "--no-defaults", "--skip-name-resolve", *(f"--{key}={it}" for key, it in options.items())]
+
+    def copy_tables(self, ready: str, name: str) -> None:
+        engine = sa.create_engine(self.url(ready), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            tables = [row[0] for row in connection.exec_driver_sql("SHOW TABLES")]
+            made = [connection.exec_driver_sql(f"SHOW CREATE TABLE {table}").one()[1] for table in tables]
+            for statement in ["SET foreign_key_checks = 0", f"CREATE DATABASE {name}", f"USE {name}", *made]:
+                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} SELECT * FROM {ready}.{VERSION_TABLE}")
 
 
 def run(command: list[str], folder: Path) -> None:

@@ -44,7 +44,7 @@ class Packs:
         return self._models / self._files[name]["path"]
 
     def manifest(self, *fragments: str, changes: dict[str, str] | None = None) -> Path:
-        """Write a manifest of fragments, such as ``detector/scrfd_500m``; each change is a text and what replaces it."""
+        """Write a manifest of fragments, such as ``detector/scrfd_500m``; each change: a text, its successor."""
         text = "\n".join((FRAGMENTS / f"{fragment}.toml").read_text() for fragment in fragments)
         for found, replacement in (changes or {}).items():
             assert text.count(found) == 1, f"{found!r} is {text.count(found)} times in {fragments}"

@@ -105,7 +105,7 @@ def test_guesses_are_those_of_the_network(
     assert changed > 20, "a swapped colour order would not be seen"
 
 
-@pytest.mark.parametrize("picture", [people.GROUP, people.PROBES[0]], ids=["group", "portrait"])
+@pytest.mark.parametrize("picture", [people.GROUP, people.PROBES["ayu"][0]], ids=["group", "portrait"])
 def test_the_square_round_the_box_goes_in_as_rgb(means: Engine, picture: Path, rgb: Callable[[Path], Pixels]) -> None:
     pixels = rgb(picture)
     for face in means.analyze(pixels, embed=False, attributes=True):
@@ -130,7 +130,9 @@ def test_only_what_is_asked_is_run(means: Engine, engine: Engine) -> None:
     assert asked.attributes is not None
     assert asked.embedding is None
     assert pickle.loads(pickle.dumps(asked)) == asked
-    with pytest.raises(errors.RoleMissingError, match="has no attributes network; open a pack that has one, or add one"):
+    with pytest.raises(
+        errors.RoleMissingError, match="has no attributes network; open a pack that has one, or add one"
+    ):
         engine.analyze(people.GROUP, attributes=True)
     with pytest.raises(errors.RoleMissingError):
         engine.attributes_crop(people.GROUP, face.bbox, face.landmarks)

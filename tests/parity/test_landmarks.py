@@ -38,7 +38,9 @@ def test_points_are_those_of_the_network_run_by_hand(packs: Any, people_photos: 
     seen = 0
     for photo in people_photos[::5]:
         picture = rgb(photo)
-        for before, after in zip(plain.analyze(picture, embed=False), refined.analyze(picture, embed=False), strict=True):
+        for before, after in zip(
+            plain.analyze(picture, embed=False), refined.analyze(picture, embed=False), strict=True
+        ):
             assert before.bbox.tolist() == after.bbox.tolist()
             assert before.det_score == after.det_score
             box = before.bbox.astype(np.float64)

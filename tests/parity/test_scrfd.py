@@ -45,8 +45,13 @@ def square(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 @pytest.mark.slow
 def test_a_hundred_photos_as_insightface_finds_them(
-    named: Any, packs: Any, scrfd_reference: ModuleType, people_photos: list[Path], group_photos: list[Path],
-    rgb: Any, found: Any,
+    named: Any,
+    packs: Any,
+    scrfd_reference: ModuleType,
+    people_photos: list[Path],
+    group_photos: list[Path],
+    rgb: Any,
+    found: Any,
 ) -> None:
     detect = asked(scrfd_reference, packs, "scrfd_500m_bnkps.onnx")
     faces = 0

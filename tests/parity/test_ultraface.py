@@ -49,8 +49,15 @@ def quiet_session() -> Any:
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_photos_as_described(
-    name: str, cv2: ModuleType, packs: Any, quiet_session: Any, people_photos: list[Path], counted: Any, rgb: Any,
-    found: Any, overlap: Any,
+    name: str,
+    cv2: ModuleType,
+    packs: Any,
+    quiet_session: Any,
+    people_photos: list[Path],
+    counted: Any,
+    rgb: Any,
+    found: Any,
+    overlap: Any,
 ) -> None:
     session = quiet_session(packs.weights(FILES[name]))
     engine = packs.open(f"detector/{name}")
@@ -80,9 +87,7 @@ def test_without_points_nothing_can_be_embedded(packs: Any, people_photos: list[
     assert face.landmarks is None
 
 
-def test_onet_gives_its_boxes_points_near_those_of_scrfd(
-    packs: Any, people_photos: list[Path], found: Any
-) -> None:
+def test_onet_gives_its_boxes_points_near_those_of_scrfd(packs: Any, people_photos: list[Path], found: Any) -> None:
     with_points = packs.open("detector/ultraface_rfb", "landmarks/onet")
     scrfd = packs.open("detector/scrfd_500m")
     distances = []

@@ -40,7 +40,12 @@ def main() -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "FACEDEX"))}
         environment["PATH"] = str(home / "nothing")
         done = subprocess.run(
-            [*(isolated if offline else []), *command], cwd=home, env=environment, capture_output=True, text=True, check=False
+            [*(isolated if offline else []), *command],
+            cwd=home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
             raise SystemExit(f"the demo failed from the wheel:\n{done.stdout}\n{done.stderr}")

@@ -4,7 +4,7 @@ Before a search the index applies what changed in the database, whoever changed 
 database as ``people.db.<gallery>.<position>-<token>.index``. Position and token name one state of one history, and the
 file says inside whose it is, so a snapshot is used only by the history that made it: one that is damaged or foreign is
 never trusted, the index is rebuilt from the database, and a warning tells. A snapshot that holds somebody who is
-deleted is removed with the deletion.
+deleted is removed with the deletion. The snapshot of an encrypted gallery is encrypted; it is never written plain.
 """
 
 from __future__ import annotations
@@ -21,13 +21,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import Index
-from ..errors import ArgumentError, IndexFileError, SearchError, StoreError
+from ..errors import ArgumentError, GalleryKeyError, IndexFileError, SearchError, StoreError
+from . import sealed
 
 _log = logging.getLogger("facedex")
 
 _Keys = NDArray[np.uint64]
 _Vectors = NDArray[np.float32]
 _Delta = tuple[int, str, _Keys, _Vectors, _Keys]
+
+
+class Vault(Protocol):
+    """Encrypts files."""
+
+    def file(self, content: memoryview, owner: str) -> Iterator[bytes]:
+        """Encrypt a file, in pieces."""
+
+    def opened_file(self, sealed: memoryview, owner: str, name: str) -> bytearray:
+        """Decrypt a file, or raise `IndexFileError`."""
 
 
 class Feed(Protocol):
@@ -39,6 +50,10 @@ class Feed(Protocol):
     @property
     def uuid(self) -> str:
         """Names the gallery in all the world."""
+
+    @property
+    def vault(self) -> Vault | None:
+        """Encrypts snapshots; None where they stay plain."""
 
     def head(self) -> tuple[int, str]:
         """Tell number and token of the last change."""
@@ -162,7 +177,7 @@ class LocalSearch:
                 self._advance()
                 if self._at != self._saved_at and len(self._index) > 0:
                     self._write()
-            except (SearchError, StoreError) as error:
+            except (SearchError, StoreError, GalleryKeyError) as error:
                 _log.warning("the search index was not saved and will be rebuilt: %s", error)
 
     def _new(self) -> Index:
@@ -177,7 +192,7 @@ class LocalSearch:
                 reason = reason or f"{path.name} belongs to another history of the database"
                 continue
             try:
-                index, position = Index.load(str(path), self._pack, self._owner(state[1]), method=self._method)
+                index, position = self._load(path, self._owner(state[1]))
                 if position != state[0]:
                     raise IndexFileError(f"{path.name} is at position {position}")
             except IndexFileError as error:
@@ -222,9 +237,17 @@ class LocalSearch:
     def _write(self) -> None:
         position, token = self._at
         path = self._folder / f"{self._stem}.{position}-{token}.index"
-        self._index.save(str(path), self._owner(token), position)
+        owner, vault = self._owner(token), self._feed.vault
+        if vault is None:
+            self._index.save(str(path), owner, position)
+        else:
+            sealed.write(path, vault.file(self._index.to_bytes(owner, position).data, owner))
         # Somebody may have been deleted while it was written, by a process that could not see the file yet.
-        delta = self._feed.since(position, token)
+        try:
+            delta = self._feed.since(position, token)
+        except GalleryKeyError:  # or the gallery was encrypted
+            self.forget()
+            raise
         if delta is None or len(delta[4]) > 0:
             self.forget()
             return
@@ -232,6 +255,13 @@ class LocalSearch:
         for old, _ in self._files():
             if old != path:
                 old.unlink(missing_ok=True)
+
+    def _load(self, path: Path, owner: str) -> tuple[Index, int]:
+        vault = self._feed.vault
+        if vault is None:
+            return Index.load(str(path), self._pack, owner, method=self._method)
+        content = vault.opened_file(memoryview(sealed.read(path)), owner, path.name)
+        return Index.from_bytes(np.frombuffer(content, np.uint8), path, self._pack, owner, method=self._method)
 
     def _owner(self, token: str) -> str:
         return f"{self._feed.uuid}:{token}"

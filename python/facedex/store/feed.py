@@ -7,6 +7,7 @@ came after, and is told to start over when the database has another history (a b
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -98,6 +99,8 @@ class Feed:
         self.uuid = ""
         self.journal = Journal() if journal is None else journal
         self.vault: Vault | None = None
+        # Writers of this process wait here, not each with a connection of its own: whoever writes may need a second.
+        self._turn = threading.Lock()
         self._id = 0
         self._seal: bytes | None = None
         self._pin: PackPin | None = None
@@ -254,9 +257,10 @@ class Feed:
             yield Delta(head.position, head.token, *self.vectors(connection, []), nothing)
             found = 0
             query = self.templates_query.execution_options(yield_per=_BATCH)
-            for batch in connection.execute(query, self.keys).partitions():
-                yield Delta(head.position, head.token, *vectors_of(batch, self.pin, self.vault), nothing)
-                found += len(batch)
+            with connection.execute(query, self.keys) as stored:
+                for batch in stored.partitions():
+                    yield Delta(head.position, head.token, *vectors_of(batch, self.pin, self.vault), nothing)
+                    found += len(batch)
         if found != head.faces:
             raise self._lacking()
 
@@ -269,7 +273,7 @@ class Feed:
         """
         seq, token = 0, secrets.token_hex(8)
         try:
-            with self.database.write() as connection:
+            with self._turn, self.database.write() as connection:
                 row = self._lock(connection)
                 noted = Changes(now())
                 yield connection, noted
@@ -291,7 +295,7 @@ class Feed:
     @contextmanager
     def witness(self) -> Iterator[tuple[sa.Connection, Changes]]:
         """Run a transaction that only adds to the audit: the feed stays where it is."""
-        with self.database.write() as connection:
+        with self._turn, self.database.write() as connection:
             row = self._lock(connection)
             noted = Changes(now())
             yield connection, noted

@@ -1,0 +1,206 @@
+"""What a gallery owes the people in it: deletion that can be shown, retention, the audit, and the key.
+
+A deletion is one commit, with the person's data in the audit; it takes with it the search snapshots that hold the
+deleted vectors, and the database's log in which they stood. Its receipt says what was removed and whether it is also
+overwritten on the disk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from .directory import Directory
+from .errors import ArgumentError, StoreError
+from .records import AuditEvent, AuditReport, Deletion, PersonId
+from .store import Head, KeyInput, acting_as, key_of, rekey
+from .twins import twin
+
+_log = logging.getLogger("facedex")
+
+
+class Custody(Directory):
+    """The people of a gallery, and what is owed to them."""
+
+    def delete(self, person_id: PersonId) -> Deletion:
+        """Delete a person with all faces, templates and free data, and the search snapshots that hold them.
+
+        Parameters
+        ----------
+        person_id : str or int
+
+        Returns
+        -------
+        Deletion
+            What was removed.
+
+        Raises
+        ------
+        UnknownPersonError
+            When nobody of that id is registered.
+        """
+        with self._life.call():
+            self._store.person(person_id)
+            self._search.forget()
+            return replace(self._store.delete(person_id), wiped=self._wiped())
+
+    def delete_face(self, face_id: int) -> Deletion:
+        """Delete one stored face; the person stays, even without a face.
+
+        Parameters
+        ----------
+        face_id : int
+            As in `Registration.faces` or `Person.faces`.
+
+        Returns
+        -------
+        Deletion
+            What was removed.
+
+        Raises
+        ------
+        UnknownFaceError
+            When no face of that id is stored in this gallery.
+        """
+        with self._life.call():
+            self._search.forget()
+            return replace(self._store.delete_face(face_id), wiped=self._wiped())
+
+    def purge(self, now: datetime | None = None) -> list[Deletion]:
+        """Delete everybody whose ``retain_until`` has passed. Call it as often as it must be on time.
+
+        Nobody is deleted unless it is called: a clock that is set wrong cannot empty a gallery that is only read.
+
+        Parameters
+        ----------
+        now : datetime, optional
+            The time to compare with, with a time zone; by default the clock's.
+
+        Returns
+        -------
+        list of Deletion
+            A receipt for each, the longest overdue first.
+        """
+        with self._life.call():
+            at = datetime.now(timezone.utc) if now is None else now
+            if at.utcoffset() is None:
+                raise ArgumentError(f"now must be a datetime with a time zone, got {now!r}")
+            due = self._store.due(at)
+            if not due:
+                return []
+            self._search.forget()
+            receipts = [receipt for person_id in due if (receipt := self._store.purge(person_id, at)) is not None]
+            wiped = self._wiped()
+            return [replace(receipt, wiped=wiped) for receipt in receipts]
+
+    def vacuum(self) -> bool:
+        """Write the database anew without what was deleted. It takes a while, and writers wait.
+
+        A deletion overwrites what it removes by itself, so this is seldom needed: after a receipt that was not
+        ``wiped``, and to give space back to the disk.
+
+        Returns
+        -------
+        bool
+            Whether what was deleted stands in no file now. A database server keeps logs of its own, for which its
+            administrator must say this.
+        """
+        with self._life.call():
+            self._search.forget()
+            return self._database.vacuum()
+
+    def audit(self, *, after: int = 0) -> Iterator[AuditEvent]:
+        """Go through the lines of the audit, oldest first.
+
+        Parameters
+        ----------
+        after : int
+            Only lines with a higher number.
+
+        Yields
+        ------
+        AuditEvent
+        """
+        pages = self._store.audit(after)
+        while True:
+            with self._life.call():
+                page = next(pages, None)
+            if page is None:
+                return
+            yield from page
+
+    def check_audit(self, *, noted: str | None = None) -> AuditReport:
+        """Check that no line of the audit was altered, taken out, moved or added.
+
+        Parameters
+        ----------
+        noted : str, optional
+            A head that was noted elsewhere before, as ``"NUMBER:DIGEST"``. Only with it can a chain be told from
+            another that somebody wrote in its place.
+
+        Returns
+        -------
+        AuditReport
+        """
+        with self._life.call():
+            return self._store.check_audit(None if noted is None else _head_of(noted))
+
+    def acting_as(self, actor: str) -> AbstractContextManager[None]:
+        """Name who does what is done in a ``with`` block, in this thread or task, for the audit.
+
+        Parameters
+        ----------
+        actor : str
+            An account or a role, at most 255 characters. It is not erased with a person.
+        """
+        return acting_as(actor)
+
+    def rekey(self, key: KeyInput | None) -> bool:
+        """Give the gallery another key, a first key, or none. Whoever has it open must open it again.
+
+        Parameters
+        ----------
+        key : bytes, callable or None
+            The new key; None stores the templates without encryption.
+
+        Returns
+        -------
+        bool
+            Whether the templates as they were stored before stand in no file now; if not, see `vacuum`.
+
+        Raises
+        ------
+        TemplateIntegrityError
+            When something that is stored does not open with the present key; then nothing is changed.
+        """
+        with self._life.call():
+            self._search.forget()
+            rekey(self._feed, None if key is None else key_of(key))
+            self._search.forget()
+            return self._wiped()
+
+    adelete = twin(delete)
+    adelete_face = twin(delete_face)
+    apurge = twin(purge)
+    avacuum = twin(vacuum)
+    acheck_audit = twin(check_audit)
+    arekey = twin(rekey)
+
+    def _wiped(self) -> bool:
+        """Clear what may still hold what was removed; the removal itself is committed."""
+        try:
+            self._search.sync()
+            return self._database.wipe_log()
+        except StoreError as error:
+            _log.warning("removed, but the database's log could not be emptied yet: %s", error)
+            return False
+
+
+def _head_of(noted: str) -> Head:
+    number, _, digest = noted.partition(":")
+    if not (number.isascii() and number.isdigit()) or len(digest) != 64:
+        raise ArgumentError(f"noted must be NUMBER:DIGEST, as 'facedex audit verify' prints it, got {noted!r}")
+    return Head(int(number), digest.lower())

@@ -1,0 +1,105 @@
+"""Which faces a gallery takes in: how large, how certain, how many, and what when it is somebody else's.
+
+Each refusal is an error with a code, what was measured and the limit. There is no best value for all cameras: the
+defaults refuse nothing, and warn of a face that resembles another person.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .choose import bbox_of, check_choice
+from .errors import ArgumentError, FaceScoreError, FaceTooSmallError
+from .inputs import described
+from .store import Room, WhenFull
+
+if TYPE_CHECKING:
+    from ._core import Face
+
+Duplicates = Literal["warn", "refuse", "ignore"]
+"""What to do with a face that resembles a person who is registered under another id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """The rules under which faces are registered.
+
+    Parameters
+    ----------
+    min_face_px : float
+        Least length of the shorter side of a face's box, pixels of the original.
+    min_score : float
+        Least certainty of the detector, [0, 1].
+    max_faces : int, optional
+        Most faces of a person, from 1.
+    when_full : {"oldest", "worst", "refuse"}
+        What makes room for one more: the oldest face, the one of the lowest score, or none. A new face that is itself
+        the worst is refused.
+    duplicates : {"warn", "refuse", "ignore"}
+        What to do when a face reaches the gallery's threshold with another person: note it in the result, refuse the
+        registration, or do not look. Looking costs one search for each registration.
+
+    Raises
+    ------
+    ArgumentError
+        When a limit is out of its range.
+    """
+
+    min_face_px: float = 0.0
+    min_score: float = 0.0
+    max_faces: int | None = None
+    when_full: WhenFull = "oldest"
+    duplicates: Duplicates = "warn"
+
+    def __post_init__(self) -> None:
+        check_choice("when_full", self.when_full, WhenFull)
+        check_choice("duplicates", self.duplicates, Duplicates)
+        _check_number("min_face_px", self.min_face_px, math.inf)
+        _check_number("min_score", self.min_score, 1.0)
+        most: object = self.max_faces
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            raise ArgumentError(f"max_faces must be a whole number from 1, got {most!r}")
+
+    @property
+    def room(self) -> Room | None:
+        """How many faces a person may have; None when any number."""
+        return None if self.max_faces is None else Room(self.max_faces, self.when_full)
+
+    def check(self, face: Face, image: object) -> None:
+        """Refuse a face that is not good enough.
+
+        Parameters
+        ----------
+        face : Face
+        image : ImageInput
+            The picture, to name it in a message.
+
+        Raises
+        ------
+        FaceTooSmallError, FaceScoreError
+        """
+        x1, y1, x2, y2 = bbox_of(face.bbox)
+        side = min(x2 - x1, y2 - y1)
+        if side < self.min_face_px:
+            raise FaceTooSmallError(
+                f"the face in {described(image)} is {side:.0f} pixels on its shorter side, at least "
+                f"{self.min_face_px:g} are needed; take the picture from nearer",
+                measured=side,
+                limit=self.min_face_px,
+            )
+        score = float(face.det_score)
+        if score < self.min_score:
+            raise FaceScoreError(
+                f"the face in {described(image)} has a score of {score:.3f}, at least {self.min_score:g} is needed; "
+                "use a clearer picture",
+                measured=score,
+                limit=self.min_score,
+            )
+
+
+def _check_number(name: str, value: object, largest: float) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= largest:
+        accepted = "from 0" if largest == math.inf else f"from 0 to {largest:g}"
+        raise ArgumentError(f"{name} must be a number {accepted}, got {value!r}")
