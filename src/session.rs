@@ -9,16 +9,13 @@ use crate::pack::{Layout, NetworkSpec, PackFiles, UNVERIFIED, hex};
 use ndarray::ArrayViewD;
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProviderDispatch};
-use ort::session::{RunOptions, Session, builder::GraphOptimizationLevel};
+use ort::session::{Session, builder::GraphOptimizationLevel};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
-
-/// Input values from which on a run is large, so that its memory is not kept: those of 600 × 600 pixels.
-const LARGE_INPUT: usize = 3 * 600 * 600;
 
 /// The process's one ONNX Runtime. Loaded on first use, not at import; never unloaded.
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
@@ -73,14 +70,8 @@ pub struct Network {
 }
 
 struct Pool {
-    idle: Vec<Pooled>,
+    idle: Vec<Session>,
     opened: usize,
-}
-
-struct Pooled {
-    session: Session,
-    /// Whether the last run was large, so that its outputs may still hold memory.
-    after_large: bool,
 }
 
 impl Network {
@@ -108,7 +99,7 @@ impl Network {
         });
         network.columns = columns.collect();
         let mut pool = lock(&network.pool);
-        pool.idle.push(Pooled { session, after_large: false });
+        pool.idle.push(session);
         pool.opened = 1;
         drop(pool);
         Ok(network)
@@ -131,27 +122,24 @@ impl Network {
         values: &[f32],
         read: impl FnOnce(&[ArrayViewD<'_, f32>]) -> Result<T>,
     ) -> Result<T> {
-        let mut pooled = self.take()?;
-        let answer = self.run_in(&mut pooled, shape, values, read);
-        lock(&self.pool).idle.push(pooled);
+        let mut session = self.take()?;
+        let answer = self.run_in(&mut session, shape, values, read);
+        lock(&self.pool).idle.push(session);
         self.returned.notify_one();
         answer
     }
 
     fn run_in<T>(
         &self,
-        pooled: &mut Pooled,
+        session: &mut Session,
         shape: [usize; 4],
         values: &[f32],
         read: impl FnOnce(&[ArrayViewD<'_, f32>]) -> Result<T>,
     ) -> Result<T> {
         let failed = |reason: String| Error::NetworkRun { file: self.spec.file.clone(), reason };
         let input = TensorRef::from_array_view((shape, values)).map_err(|error| failed(error.to_string()))?;
-        let large = values.len() >= LARGE_INPUT;
-        let options = run_options(large || pooled.after_large).map_err(|error| failed(error.to_string()))?;
-        pooled.after_large = large;
         let started = Instant::now();
-        let outputs = pooled.session.run_with_options(ort::inputs![self.spec.input.name.as_str() => input], &options);
+        let outputs = session.run(ort::inputs![self.spec.input.name.as_str() => input]);
         self.busy_ns.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let outputs = outputs.map_err(|error| failed(error.to_string()))?;
         let views = self.spec.outputs.iter().map(|name| {
@@ -161,20 +149,19 @@ impl Network {
         read(&views.collect::<Result<Vec<_>>>()?)
     }
 
-    fn take(&self) -> Result<Pooled> {
+    fn take(&self) -> Result<Session> {
         let mut pool = lock(&self.pool);
         loop {
-            if let Some(pooled) = pool.idle.pop() {
-                return Ok(pooled);
+            if let Some(session) = pool.idle.pop() {
+                return Ok(session);
             }
             if pool.opened < self.options.sessions {
                 pool.opened += 1;
                 drop(pool);
-                let session = self.open_session().inspect_err(|_| {
+                return self.open_session().inspect_err(|_| {
                     lock(&self.pool).opened -= 1;
                     self.returned.notify_one();
-                })?;
-                return Ok(Pooled { session, after_large: false });
+                });
             }
             pool = self.returned.wait(pool).unwrap_or_else(PoisonError::into_inner);
         }
@@ -198,18 +185,20 @@ impl Network {
             reason: "it is not loaded".to_string(),
             remedy: "call load_runtime first".to_string(),
         })?;
-        // A pattern is kept for every shape that was ever seen, so only where the shapes are few.
-        let few_shapes = self.spec.input.width.is_some() && self.spec.input.height.is_some();
+        // For inputs of any size no arena, which would keep as much as the largest ever took, and no pattern of memory,
+        // which would be kept for every size ever seen.
+        let fixed_size = self.spec.input.size().is_some();
         let mut builder = Session::builder(environment)
             .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::All)?))
             .and_then(|b| Ok(b.with_intra_threads(self.options.intra_threads.max(1))?))
             .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
-            .and_then(|b| Ok(b.with_memory_pattern(few_shapes)?))
+            .and_then(|b| Ok(b.with_memory_pattern(fixed_size)?))
+            .and_then(|b| Ok(b.with_execution_providers([cpu(fixed_size)])?))
             .and_then(|b| Ok(b.with_log_level(ort::logging::LogLevel::Fatal)?))
             .map_err(|error| unreadable(error.to_string()))?;
         for name in &self.options.providers {
             let refused = |reason: String| Error::Provider { provider: name.clone(), reason };
-            let provider = provider(name)?;
+            let provider = provider(name, fixed_size)?;
             builder = builder.with_execution_providers([provider]).map_err(|error| refused(error.to_string()))?;
         }
         builder.commit_from_memory(&bytes).map_err(|error| unreadable(error.to_string()))
@@ -287,25 +276,21 @@ impl Network {
     }
 }
 
-/// How one run is made; with `shrink` what memory is free after it goes back to the system, else it is kept for the next.
-fn run_options(shrink: bool) -> ort::Result<RunOptions> {
-    let mut options = RunOptions::new()?;
-    if shrink {
-        options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
-    }
-    Ok(options)
-}
-
 /// An execution provider by its ONNX Runtime name. One that cannot be had is an error, never a fall-back.
-fn provider(name: &str) -> Result<ExecutionProviderDispatch> {
+fn provider(name: &str, arena: bool) -> Result<ExecutionProviderDispatch> {
     match name {
-        "CPUExecutionProvider" => Ok(ep::CPU::default().with_arena_allocator(true).build().error_on_failure()),
+        "CPUExecutionProvider" => Ok(cpu(arena)),
         "CUDAExecutionProvider" => Ok(ep::CUDA::default().build().error_on_failure()),
         _ => Err(Error::Provider {
             provider: name.to_string(),
             reason: "known are CPUExecutionProvider and CUDAExecutionProvider".to_string(),
         }),
     }
+}
+
+/// The CPU, with an arena that keeps memory from run to run, or without.
+fn cpu(arena: bool) -> ExecutionProviderDispatch {
+    ep::CPU::default().with_arena_allocator(arena).build().error_on_failure()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -298,7 +298,7 @@ def test_tampered_and_missing_weights_are_refused(tmp_path: Path) -> None:
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(errors.WeightsDigestError, match="expected SHA-256 .*found"):
+    with pytest.raises(errors.WeightsDigestError, match=r"expected SHA-256 .*found"):
         Engine(manifest, threads=1)
     weights.unlink()
     with pytest.raises(errors.WeightsMissingError, match=r"dlib_resnet\.onnx"):

@@ -273,7 +273,16 @@ def test_a_newer_database_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "location", ["", "postgresql://host/db", "sqlite://", "sqlite:///:memory:", "://", "sqlite:///x.db?timeout=soon"]
+    "location",
+    [
+        "",
+        "oracle://host/db",
+        "postgresql://host",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "://",
+        "sqlite:///x.db?timeout=soon",
+    ],
 )
 def test_a_location_that_is_no_file_is_refused(location: str) -> None:
     with pytest.raises(ArgumentError, match="location must be a path or a URL"):
@@ -282,7 +291,7 @@ def test_a_location_that_is_no_file_is_refused(location: str) -> None:
 
 def test_a_password_in_a_refused_location_is_not_shown() -> None:
     with pytest.raises(ArgumentError) as refused:
-        Database("postgresql://me:secret@host/db")
+        Database("oracle://me:secret@host/db")
     assert "secret" not in str(refused.value)
 
 

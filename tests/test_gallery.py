@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -530,8 +531,14 @@ def test_every_verb_of_a_closed_gallery_says_so(place: Place, engine: Engine) ->
         "delete": ("ayu",),
         "delete_face": (1,),
         "status": (),
+        "purge": (),
+        "vacuum": (),
+        "check_audit": (),
+        "rekey": (None,),
     }
-    assert {f"a{verb}" for verb in calls} | {"aclose", "aopen"} == TWINS
+    assert {f"a{verb}" for verb in calls} | {"aclose", "aopen", "aaudit"} == TWINS
+    with pytest.raises(GalleryClosedError):
+        next(gallery.audit())
     for verb, arguments in calls.items():
         with pytest.raises(GalleryClosedError, match="is closed; open it again"):
             getattr(gallery, verb)(*arguments)
@@ -626,12 +633,14 @@ def test_a_gallery_may_be_closed_from_a_progress_callback(place: Place, engine: 
 # The event loop.
 
 
-TWINS = {name for name in dir(Gallery) if name.startswith("a")}
+TWINS = {name for name in dir(Gallery) if name.startswith("a")} - {"audit", "acting_as"}
 
 
 def test_every_verb_has_a_twin_with_its_parameters() -> None:
-    verbs = {name for name in dir(Gallery) if not name.startswith("_")} - TWINS - {"open"}
-    assert {f"a{verb}" for verb in verbs} | {"aopen"} == TWINS
+    verbs = {name for name in dir(Gallery) if not name.startswith("_")} - TWINS - {"open", "audit", "acting_as"}
+    assert {f"a{verb}" for verb in verbs} | {"aopen", "aaudit"} == TWINS
+    assert inspect.isasyncgenfunction(Gallery.aaudit)
+    assert inspect.signature(Gallery.aaudit).parameters == inspect.signature(Gallery.audit).parameters
     for verb in verbs:
         twin = getattr(Gallery, f"a{verb}")
         assert inspect.iscoroutinefunction(twin)

@@ -8,7 +8,7 @@ overwritten on the disk.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -124,13 +124,18 @@ class Custody(Directory):
         ------
         AuditEvent
         """
-        pages = self._store.audit(after)
-        while True:
-            with self._life.call():
-                page = next(pages, None)
-            if page is None:
-                return
+        while page := self._page(after):
             yield from page
+            after = page[-1].seq
+
+    async def aaudit(self, *, after: int = 0) -> AsyncIterator[AuditEvent]:
+        """Read as `audit` does, in a thread, so that the event loop goes on."""
+        import asyncio
+
+        while page := await asyncio.to_thread(self._page, after):
+            for event in page:
+                yield event
+            after = page[-1].seq
 
     def check_audit(self, *, noted: str | None = None) -> AuditReport:
         """Check that no line of the audit was altered, taken out, moved or added.
@@ -188,6 +193,10 @@ class Custody(Directory):
     avacuum = twin(vacuum)
     acheck_audit = twin(check_audit)
     arekey = twin(rekey)
+
+    def _page(self, after: int) -> list[AuditEvent]:
+        with self._life.call():
+            return self._store.audit(after)
 
     def _wiped(self) -> bool:
         """Clear what may still hold what was removed; the removal itself is committed."""

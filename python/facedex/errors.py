@@ -62,7 +62,6 @@ file too.
     └── StoreError
         ├── DatabaseDamagedError      the file is damaged, or no database at all
         │   └── TemplateIntegrityError    an encrypted template was altered or is another's: ``face_id``
-    │   └── TemplateIntegrityError    an encrypted template or key was altered or is another's: ``face_id``
         ├── DatabaseLockedError       another program holds the database
         ├── StorageFullError          the disk is full
         ├── DatabaseReadOnlyError     the database may be read and not written

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..errors import ArgumentError
 from . import migrate
 from .backends import backend_at
 from .failures import CommitUnansweredError, failures
@@ -133,6 +134,11 @@ class Database:
         return failures(self._backend, self._raw)
 
     def _prepare(self) -> None:
+        with self._failures():
+            try:
+                self._single.connect().close()
+            except TypeError as error:
+                raise ArgumentError(f"location has an option that its driver does not take: {error}") from error
         with self.read() as connection:
             current = migrate.is_current(connection, self.place)
             danger = self._backend.check(connection)

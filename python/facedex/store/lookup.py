@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -116,15 +116,10 @@ class Lookup:
             rows = connection.execute(query.order_by(people.c.retain_until, people.c.id)).all()
         return [person_id_of(row.key, row.key_is_int) for row in rows]
 
-    def audit(self, after: int = 0) -> Iterator[list[AuditEvent]]:
-        """Yield the lines of the audit, some at a time."""
-        while True:
-            with self._database.read() as connection:
-                page = self.feed.journal.page(connection, self.feed.book.row, after)
-            if not page:
-                return
-            yield page
-            after = page[-1].seq
+    def audit(self, after: int) -> list[AuditEvent]:
+        """Return the next lines of the audit, some at a time."""
+        with self._database.single() as connection:
+            return self.feed.journal.page(connection, self.feed.book.row, after)
 
     def check_audit(self, noted: Head | None = None) -> AuditReport:
         """Follow the whole chain of the audit."""

@@ -56,13 +56,15 @@ def is_current(connection: sa.Connection, place: str) -> bool:
     return bool(version == HEAD)
 
 
-def upgrade(connection: sa.Connection) -> None:
+def upgrade(connection: sa.Connection, to: str = "head") -> None:
     """Run what is missing, inside the caller's transaction.
 
     Parameters
     ----------
     connection : sqlalchemy.Connection
-        With the write lock.
+        Nobody else may migrate meanwhile.
+    to : str
+        The last revision to run.
     """
     from alembic import command
     from alembic.config import Config
@@ -70,4 +72,4 @@ def upgrade(connection: sa.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

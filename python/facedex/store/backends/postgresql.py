@@ -85,13 +85,15 @@ class PostgresqlBackend(Backend):
         return False
 
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
-        """Name a failure by its SQLSTATE; without one the server was not reached."""
+        """Name a failure by its SQLSTATE; without one it was not reached, or not as the URL says."""
+        from psycopg import OperationalError, ProgrammingError
+
         state = getattr(error, "sqlstate", None) or ""
         diagnosis = getattr(getattr(error, "diag", None), "message_primary", None)
         said = diagnosis or str(error).partition("\n")[0]
         beginnings = (state[:length] for length in range(len(state), 1, -1))
         kind = next((_KINDS[beginning] for beginning in beginnings if beginning in _KINDS), Kind.other)
-        if lost or (not state and type(error).__name__ == "OperationalError"):
+        if lost or (not state and isinstance(error, (OperationalError, ProgrammingError))):
             kind = Kind.unavailable
         advice = "its user must be allowed to write" if kind is Kind.read_only else ""
         return kind.error(self.place, said, advice)

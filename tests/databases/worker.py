@@ -1,0 +1,67 @@
+"""A worker process with a gallery of synthetic vectors; it does what each line of standard input says and answers.
+
+"register <number>" stores the vector of that number under that id, "delete <number>" removes the person, and
+"find <number>" answers whose the nearest vector is, or "nobody".
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from facedex.search import LocalSearch, snapshots_beside
+from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
+
+PIN = PackPin("synthetic", "ab" * 32, 32)
+
+
+def unit(number: int) -> np.ndarray:
+    vector = np.random.default_rng(number).normal(size=PIN.dimension)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def say(answer: str) -> None:
+    sys.stdout.write(answer + "\n")
+    sys.stdout.flush()
+
+
+def main(location: str) -> None:
+    database = Database(location)
+    feed = Feed(database, "default")
+    feed.bind(PIN)
+    store = SqlStore(feed)
+    search = LocalSearch(
+        feed,
+        dimension=PIN.dimension,
+        pack=PIN.digest,
+        database=snapshots_beside(database.path, feed.uuid),
+        gallery="default",
+        method="exact",
+    )
+
+    def find(number: int) -> str:
+        search.sync()
+        keys, similarities = search.search(unit(number)[None], 1)
+        if not keys.size or similarities[0, 0] < 0.999:
+            return "nobody"
+        return str(store.owners([int(keys[0, 0])])[int(keys[0, 0])].person_id)
+
+    say("ready")
+    for line in sys.stdin:
+        verb, text = line.split()
+        number = int(text)
+        answer = "done"
+        if verb == "register":
+            store.register(number, [NewFace((0.0, 0.0, 1.0, 1.0), 1.0, unit(number))])
+        elif verb == "delete":
+            store.delete(number)
+        else:
+            answer = find(number)
+        say(answer)
+    search.save()
+    database.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
