@@ -44,7 +44,6 @@ test-python: $(VENV)/.test
 
 lint: $(VENV)/.test ## Check format, lints, types and stubs
 	cargo fmt --check
-	cargo clippy --quiet --all-targets -- --deny warnings
 	cargo clippy --quiet --all-targets --features python -- --deny warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """face_recognition (dlib) in a process of its own: times a photo, prints JSON in the last line.
 
-The package's own functions with their defaults, as its users call them. It ends the process where its models are missing.
+The package's own functions with their defaults, as its users call them. Importing it ends the process where its models
+are missing.
 """
 
 import io

@@ -24,7 +24,7 @@ FACEDEX = {
 }
 PEER = "face_recognition (dlib)"
 INSTALL = """\
-{peer}: skipped, it does not run in {python}
+{peer}: skipped, it does not run in {python} ({reason})
   to compare, make an environment for it and name its interpreter:
     python -m venv peer && peer/bin/pip install dlib-bin numpy pillow click "setuptools<82"
     peer/bin/pip install --no-deps face_recognition==1.3.0 face_recognition_models==0.3.0
@@ -58,12 +58,14 @@ def run(arguments: argparse.Namespace) -> bool:
         order.shuffle(names)
         for name in names:
             print(f"round {number + 1} of {arguments.rounds}: {name}", file=sys.stderr)
-            answer = _measured(commands[name], arguments.picture, may_fail=name == PEER)
-            if answer is None:
-                print(INSTALL.format(peer=PEER, python=arguments.peer_python))
+            answer = _measured(commands[name], arguments.picture)
+            if isinstance(answer, dict):
+                answers.setdefault(name, []).append(answer)
+            elif name == PEER:
+                print(INSTALL.format(peer=PEER, python=arguments.peer_python, reason=answer))
                 del commands[name]
             else:
-                answers.setdefault(name, []).append(answer)
+                sys.exit(f"{name} failed: {answer}")
     medians = {name: _medians(rounds) for name, rounds in answers.items()}
     goals = _goals(medians)
     _print(medians, goals)
@@ -82,18 +84,16 @@ def run(arguments: argparse.Namespace) -> bool:
     return all(met for _, _, met in goals)
 
 
-def _measured(command: list[str], picture: Path, *, may_fail: bool) -> dict | None:
-    """The figures of one process; none where a peer is not installed (face_recognition then ends its process)."""
+def _measured(command: list[str], picture: Path) -> dict | str:
+    """The figures of one process, or why there are none: where a peer is not installed, its process ends early."""
     try:
-        ended = subprocess.run([*command, str(picture)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ended = subprocess.run([*command, str(picture)], capture_output=True, text=True)
         if ended.returncode == 0:
             return json.loads(ended.stdout.splitlines()[-1])
-        reason = ended.stderr.strip()
+        said = (ended.stderr or ended.stdout).strip().splitlines()
+        return said[-1] if said else f"exit status {ended.returncode}"
     except (OSError, json.JSONDecodeError, IndexError) as error:
-        reason = str(error)
-    if may_fail:
-        return None
-    sys.exit(f"{' '.join(command)} failed:\n{reason}")
+        return str(error)
 
 
 def _medians(rounds: list[dict]) -> dict[str, float]:
@@ -115,7 +115,7 @@ def _goals(medians: dict[str, dict[str, float]]) -> list[tuple[str, float, bool]
 def _print(medians: dict[str, dict[str, float]], goals: list[tuple[str, float, bool]]) -> None:
     width = max(len(text) for text in TASKS.values()) + 2
     names = [name for name in [*FACEDEX, PEER] if name in medians]
-    print("\nmilliseconds a photo (in brackets: times faster than the peer)")
+    print("\nmilliseconds a photo" + (f" (in brackets: times as fast as {PEER})" if PEER in medians else ""))
     print(" " * width + "  ".join(f"{name:>26}" for name in names))
     for task, text in TASKS.items():
         cells = []

@@ -28,7 +28,7 @@ pub fn crop(image: &Image, landmarks: &Landmarks, template: &Landmarks, size: Si
 pub fn cut(image: &Image, crop_from_image: Similarity, size: Size) -> Result<Image> {
     let image_from_crop = crop_from_image.inverse();
     let region = Region::seen(image, image_from_crop, size);
-    region.warp(after(region.region_from_image, image_from_crop), size)
+    region.warp(after(region.from_image, image_from_crop), size)
 }
 
 /// The part of a picture that a crop sees, averaged over squares of pixels, in a black frame one pixel wide.
@@ -37,7 +37,7 @@ struct Region {
     height: usize,
     /// R, G, B by row, and one value more: a fourth lane keeps the channels in step and reads beyond the last.
     values: Vec<f32>,
-    region_from_image: Similarity,
+    from_image: Similarity,
 }
 
 impl Region {
@@ -64,7 +64,7 @@ impl Region {
             width: columns as usize + 2,
             height: rows as usize + 2,
             values: vec![0.0; (columns as usize + 2) * (rows as usize + 2) * 3 + 1],
-            region_from_image: Similarity { a: step, b: 0.0, tx: shift(x0), ty: shift(y0) },
+            from_image: Similarity { a: step, b: 0.0, tx: shift(x0), ty: shift(y0) },
         };
         region.average(image, (x0 as usize, y0 as usize), factor as usize);
         region

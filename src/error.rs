@@ -100,7 +100,9 @@ pub enum Error {
         found: String,
     },
     /// A file whose digest nobody published, before it was pinned.
-    #[error("weights {file:?} are unverified: the manifest of pack {pack:?} states no SHA-256, and none is pinned here")]
+    #[error(
+        "weights {file:?} are unverified: the manifest of pack {pack:?} states no SHA-256, and none is pinned here"
+    )]
     WeightsUnverified {
         /// Name of the pack.
         pack: String,

@@ -71,9 +71,10 @@ impl Scaling {
     }
     /// Pixels, their channels side by side and a fourth lane unused, into the row of each plane.
     fn spread(self, pixels: &[[f32; 4]], rows: [&mut [f32]; 3]) {
-        for channel in 0..3 {
+        for (plane, row) in rows.into_iter().enumerate() {
+            let channel = self.plane[plane]; // the same exchange there and back
             let (factor, offset) = (self.factor[channel], self.offset[channel]);
-            for (value, pixel) in rows[self.plane[channel]].iter_mut().zip(pixels) {
+            for (value, pixel) in row.iter_mut().zip(pixels) {
                 *value = pixel[channel] * factor + offset;
             }
         }

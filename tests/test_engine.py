@@ -345,6 +345,23 @@ def test_unknown_packs_and_bad_arguments_are_told(engine: Engine) -> None:
         engine.embed(np.zeros((1, 10, 10, 3), np.uint8))
 
 
+def test_a_pack_without_a_threshold_needs_one_named(tmp_path: Path) -> None:
+    location = find("classic")
+    for file in location.folders[0].glob("*.onnx"):
+        shutil.copy(file, tmp_path / file.name)
+    text = location.manifest.read_text(encoding="utf-8")
+    (tmp_path / "bare.toml").write_text(text[: text.index("[recognition]")], encoding="utf-8")
+    bare = Engine(tmp_path / "bare.toml", threads=1)
+    probe = people.PROBES["ayu"][0]
+    with pytest.raises(errors.ArgumentError, match="states no measured threshold; name one"):
+        bare.compare(PORTRAIT, probe)
+    assert bare.compare(PORTRAIT, probe, threshold=0.95).match
+    with pytest.raises(errors.ArgumentError, match="states no measured threshold"):
+        facedex.Gallery.open(tmp_path / "people.db", engine=bare)
+    with facedex.Gallery.open(tmp_path / "people.db", engine=bare, threshold=0.95) as gallery:
+        assert gallery.status().people == 0
+
+
 def test_compare_needs_a_face_in_both() -> None:
     assert not facedex.compare(PORTRAIT, people.STRANGERS[0]).match
     with pytest.raises(errors.NoFaceError, match="second picture"):

@@ -54,6 +54,7 @@ PYTHON = {
     "directory": 4,
     "custody": 5,
     "gallery": 6,
+    "fsck": 6,
     "evaluate": 5,
     "demo": 7,
     "cli": 8,

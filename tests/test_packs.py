@@ -70,7 +70,16 @@ def own(folder: Path, *, name: str = "mine", change: tuple[str, str] = ("", ""))
 
 def test_every_promised_pack_is_there() -> None:
     assert packs.built_in()[:3] == ("classic", "mobile", "open")
-    promised = {"antelopev2", "arcface_r100", "arcface_r18", "buffalo_l", "buffalo_s", "buffalo_sc", "facenet"}
+    promised = {
+        "antelopev2",
+        "arcface_r100",
+        "arcface_r18",
+        "buffalo_l",
+        "buffalo_s",
+        "buffalo_sc",
+        "facenet",
+        "liveness",
+    }
     assert promised < set(packs.built_in())
     assert [path.stem for path in SHIPPED] == sorted(packs.built_in())
 

@@ -73,7 +73,6 @@ def held(feed: Feed) -> dict[int, bytes]:
 
 
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
-SERVERS = pytest.mark.parametrize("place", ["postgresql", "mysql"], indirect=True)
 
 
 # What goes in comes out.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .engine import compare as compare
     from .errors import FacedexError as FacedexError
     from .gallery import Gallery as Gallery
+    from .policy import Enrolment as Enrolment
     from .records import Deletion as Deletion
     from .records import Person as Person
     from .records import Registration as Registration
@@ -40,6 +41,7 @@ _HOMES = {
     "compare": ".engine",
     "FacedexError": ".errors",
     "Gallery": ".gallery",
+    "Enrolment": ".policy",
     "Deletion": ".records",
     "Person": ".records",
     "Registration": ".records",

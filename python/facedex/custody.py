@@ -168,7 +168,7 @@ class Custody(Directory):
 
         Parameters
         ----------
-        key : bytes, callable or None
+        key : bytes, str, callable or None
             The new key; None stores the templates without encryption.
 
         Returns

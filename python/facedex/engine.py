@@ -372,9 +372,10 @@ class Engine:
 
     @property
     def threshold(self) -> float:
-        """The pack's default threshold on cosine similarity, −1 to 1, inclusive."""
-        # A pack without a measured threshold matches nothing until the caller names one.
-        return 1.0 if self.pack.threshold is None else self.pack.threshold
+        """The pack's default threshold on cosine similarity, −1 to 1, inclusive; `ArgumentError` where it has none."""
+        if self.pack.threshold is None:
+            raise ArgumentError(f"pack {self.pack.name!r} states no measured threshold; name one: threshold=…")
+        return self.pack.threshold
 
     def stats(self) -> dict[str, float]:
         """Tell what was done so far: ``images``, ``total_s`` and ``network_s`` (in ONNX Runtime), all threads."""

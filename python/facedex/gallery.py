@@ -100,10 +100,11 @@ class Gallery(Custody):
             Cut-off on similarity, [-1, 1], inclusive; without it that of the pack.
         index : {"auto", "exact", "hnsw"}
             How faces are searched: "exact" considers each, "hnsw" is approximate, "auto" chooses by their number.
-        key : bytes or callable, optional
-            32 bytes, or what returns them; without it ``FACEDEX_KEY``. A gallery that is made with a key keeps its
-            templates and search snapshots encrypted (AES-256-GCM) and opens only with that key. Ids, names, e-mail
-            addresses, free info and the audit are not encrypted. Whoever loses the key loses the templates.
+        key : bytes, str or callable, optional
+            32 bytes, these in base64, or what returns either; without it ``FACEDEX_KEY``. A gallery that is made with a
+            key keeps its templates and search snapshots encrypted (AES-256-GCM) and opens only with that key. Ids,
+            names, e-mail addresses, free info and the audit are not encrypted. Whoever loses the key loses the
+            templates.
         audit : {"changes", "all", "none"}
             What is written to the audit: changes of the gallery, also each recognition and verification, or nothing.
         actor : str, optional

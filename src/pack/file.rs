@@ -174,7 +174,9 @@ mod tests {
         for file in [
             format!("name = \"a.onnx\"\nsize = 1\ncommercial = true\n{digest}"),
             format!("name = \"a.onnx\"\nsize = 1\ncommercial = true\n{digest}\nurls = [\"https://example.org/a\"]"),
-            format!("name = \"a.onnx\"\nsize = 1\ncommercial = true\n{digest}\narchive = \"z.zip\"\nmember = \"d/a.onnx\""),
+            format!(
+                "name = \"a.onnx\"\nsize = 1\ncommercial = true\n{digest}\narchive = \"z.zip\"\nmember = \"d/a.onnx\""
+            ),
             format!("name = \"a.onnx\"\nsize = 1\ncommercial = true\n{digest}\npack = \"classic\""),
             "name = \"a.onnx\"\ncommercial = false\nterms = \"t\"\nsha256 = \"unverified\"".to_string(),
         ] {
@@ -191,9 +193,18 @@ mod tests {
             (format!("name = \"a\"\ncommercial = true\n{digest}"), "needs its size"),
             (format!("name = \"a\"\nsize = 1\ncommercial = false\n{digest}"), "needs terms"),
             (format!("name = \"a\"\nsize = 1\ncommercial = true\n{digest}\nurls = [\"http://x\"]"), "https://"),
-            (format!("name = \"a\"\nsize = 1\ncommercial = true\n{digest}\narchive = \"z.zip\""), "both archive and member"),
-            (format!("name = \"a\"\nsize = 1\ncommercial = true\n{digest}\narchive = \"y\"\nmember = \"a\""), "[[archive]]"),
-            (format!("name = \"a\"\nsize = 1\ncommercial = true\n{digest}\npack = \"p\"\nurls = [\"https://x\"]"), "no urls"),
+            (
+                format!("name = \"a\"\nsize = 1\ncommercial = true\n{digest}\narchive = \"z.zip\""),
+                "both archive and member",
+            ),
+            (
+                format!("name = \"a\"\nsize = 1\ncommercial = true\n{digest}\narchive = \"y\"\nmember = \"a\""),
+                "[[archive]]",
+            ),
+            (
+                format!("name = \"a\"\nsize = 1\ncommercial = true\n{digest}\npack = \"p\"\nurls = [\"https://x\"]"),
+                "no urls",
+            ),
             ("name = \"a\"\nsize = 1\ncommercial = true\nsha256 = \"00\"".to_string(), "64 lower-case"),
         ] {
             let message = parse(&file).unwrap_err().to_string();

@@ -8,108 +8,135 @@ use crate::pack::InputSpec;
 /// The whole picture averaged by area to other sizes, in one pass over its rows → 1 × 3 × height × width each.
 ///
 /// Output pixel k covers the input interval [k·r, (k+1)·r) with r = input ÷ output; every input pixel counts by the
-/// length of its overlap, on both axes. What an output pixel takes from a row is a difference of two running sums, which
-/// costs the same for a hundred pixels as for two; all sizes share the running sums.
+/// length of its overlap, on both axes. Sums over rectangles are differences in a summed-area table (Crow 1984), of
+/// which two rows are kept: a rectangle of a hundred pixels costs as much as one of four, and all sizes share the table.
 pub fn area_resized(image: &Image, sizes: &[Size], spec: &InputSpec) -> Vec<Tensor> {
-    let scaling = Scaling::of(spec);
-    let stride = image.width() as usize * 3;
-    let mut averages: Vec<_> = sizes.iter().map(|&size| AreaAverage::new(image.size(), size)).collect();
-    let mut values = vec![0; stride + 1];
-    let mut sums = vec![[0; 4]; image.width() as usize + 2];
-    for (y, row) in image.data().chunks_exact(stride).enumerate() {
+    let width = image.width() as usize;
+    let mut averages: Vec<_> =
+        sizes.iter().map(|&size| AreaAverage::new(image.size(), size, Scaling::of(spec))).collect();
+    let mut values = vec![0; width * 3 + 1];
+    let (mut above, mut below) = (vec![[0; 4]; width + 2], vec![[0; 4]; width + 2]);
+    for (y, row) in image.data().chunks_exact(width * 3).enumerate() {
         for (value, &byte) in values.iter_mut().zip(row) {
             *value = i32::from(byte);
         }
-        running_sums(&values, &mut sums);
+        add_row(&values, &above, &mut below);
         for average in &mut averages {
-            average.add(y, &sums, scaling);
+            average.advance(y, &above, &below);
         }
+        std::mem::swap(&mut above, &mut below);
     }
     averages.into_iter().map(|average| average.output).collect()
 }
 
-/// At index x the sum of the pixels left of x for each channel, modulo 2³²; the last one twice.
+/// The next row of the table: at index x the sum of all pixels left of x down to this row, for each channel, modulo 2³²;
+/// the last one twice.
 ///
 /// The fourth lane keeps the others in step and means nothing; it reads one value beyond the last pixel.
-fn running_sums(row: &[i32], sums: &mut [[i32; 4]]) {
+fn add_row(row: &[i32], above: &[[i32; 4]], below: &mut [[i32; 4]]) {
     let mut total = [0i32; 4];
-    for (sum, four) in sums.iter_mut().zip(row.windows(4).step_by(3)) {
-        *sum = total;
+    for ((below, above), four) in below.iter_mut().skip(1).zip(above.iter().skip(1)).zip(row.windows(4).step_by(3)) {
         total = std::array::from_fn(|lane| total[lane].wrapping_add(four[lane]));
+        *below = std::array::from_fn(|lane| above[lane].wrapping_add(total[lane]));
     }
-    sums[row.len() / 3..].fill(total);
+    if let [.., last, twice] = below {
+        *twice = *last;
+    }
 }
 
 /// The state of one output size while the input rows go by.
 struct AreaAverage {
-    /// Input rows, and input rows for an output row.
     input_height: usize,
+    /// Input rows for an output row.
     row_ratio: f64,
     /// Where each output column ends: in which input column, and after which part of it.
     ends: Vec<(usize, f32)>,
-    /// What an input pixel counts for where it is covered whole.
-    share: f64,
-    /// The next output row as far as it is summed; the fourth lane means nothing.
-    sum: Vec<[f32; 4]>,
+    /// What lies above the last crossing, by output column.
+    crossed: Vec<Crossed>,
+    /// The sums of the next output row; the fourth lane means nothing.
+    sums: Vec<[f32; 4]>,
     next_row: usize,
     size: Size,
+    /// From sums over output pixels.
+    scaling: Scaling,
     output: Tensor,
 }
 
+/// Sums above the line between two output rows, kept in whole numbers where they are large.
+#[derive(Clone, Copy, Default)]
+struct Crossed {
+    /// Of the whole input rows between the input columns in which this and the last output column end.
+    whole: [i32; 4],
+    /// Of the whole input rows in the input column in which this output column ends.
+    column: [i32; 4],
+    /// Of the part of the crossed input row over the output column.
+    partial: [f32; 4],
+}
+
 impl AreaAverage {
-    fn new(input: Size, size: Size) -> Self {
+    fn new(input: Size, size: Size, scaling: Scaling) -> Self {
         let ratio = f64::from(input.width) / f64::from(size.width);
         let ends = (1..=size.width).map(|k| {
             let at = (f64::from(k) * ratio).min(f64::from(input.width));
             (at as usize, at.fract() as f32)
         });
+        let share = (size.pixels() as f64 / input.pixels() as f64) as f32;
         Self {
             input_height: input.height as usize,
             row_ratio: f64::from(input.height) / f64::from(size.height),
             ends: ends.collect(),
-            share: size.pixels() as f64 / input.pixels() as f64,
-            sum: vec![[0.0; 4]; size.width as usize],
+            crossed: vec![Crossed::default(); size.width as usize],
+            sums: vec![[0.0; 4]; size.width as usize],
             next_row: 0,
             size,
+            scaling: Scaling { factor: scaling.factor.map(|factor| factor * share), ..scaling },
             output: Tensor::zeros(1, size),
         }
     }
 
-    /// Count input row y in; `sums` are its running sums.
-    fn add(&mut self, y: usize, sums: &[[i32; 4]], scaling: Scaling) {
-        let (top, low) = (y as f64, (y + 1) as f64);
+    /// Finish the output rows that end in input row y, which lies between two rows of the table.
+    fn advance(&mut self, y: usize, above: &[[i32; 4]], below: &[[i32; 4]]) {
+        let width = self.size.width as usize;
         while self.next_row < self.size.height as usize {
-            let (start, end) = (self.next_row as f64 * self.row_ratio, (self.next_row + 1) as f64 * self.row_ratio);
-            self.add_columns(sums, ((low.min(end) - top.max(start)).max(0.0) * self.share) as f32);
-            if end > low && y + 1 < self.input_height {
+            let end = (self.next_row + 1) as f64 * self.row_ratio;
+            if end > (y + 1) as f64 && y + 1 < self.input_height {
                 return;
             }
-            self.finish_row(scaling);
+            self.cross(above, below, (end - y as f64).min(1.0) as f32);
+            let start = self.next_row * width;
+            for planes in self.output.pictures(self.size) {
+                self.scaling.spread(&self.sums, planes.map(|plane| &mut plane[start..start + width]));
+            }
+            self.next_row += 1;
         }
     }
 
-    fn add_columns(&mut self, sums: &[[i32; 4]], weight: f32) {
-        let (mut whole, mut part) = ([0i32; 4], [0.0f32; 4]);
-        for (sum, &(column, fraction)) in self.sum.iter_mut().zip(&self.ends) {
-            let (left, right) = (sums[column], sums[column + 1]);
-            let split: [f32; 4] = std::array::from_fn(|lane| right[lane].wrapping_sub(left[lane]) as f32 * fraction);
+    /// Sum up the output row that ends after `low_part` of an input row.
+    #[inline(never)] // by itself its lanes become vector instructions, inside its caller they do not
+    fn cross(&mut self, above: &[[i32; 4]], below: &[[i32; 4]], low_part: f32) {
+        let (mut left_above, mut left_below) = ([0; 4], [0; 4]);
+        let (mut left_split, mut left_row_split) = ([0.0; 4], [0.0; 4]);
+        for ((sum, crossed), &(x, right_part)) in self.sums.iter_mut().zip(&mut self.crossed).zip(&self.ends) {
+            let whole = minus(above[x], left_above);
+            let column = minus(above[x + 1], above[x]);
+            let row = minus(minus(below[x], left_below), whole);
+            let pixel = minus(minus(below[x + 1], below[x]), column);
+            let split = minus(column, crossed.column).map(|value| value as f32 * right_part);
+            let row_split = pixel.map(|value| value as f32 * right_part);
+            let partial: [f32; 4] =
+                std::array::from_fn(|lane| (row[lane] as f32 + (row_split[lane] - left_row_split[lane])) * low_part);
+            let rows = minus(whole, crossed.whole);
             *sum = std::array::from_fn(|lane| {
-                let columns = left[lane].wrapping_sub(whole[lane]) as f32 + (split[lane] - part[lane]);
-                sum[lane] + columns * weight
+                rows[lane] as f32 + (split[lane] - left_split[lane]) + (partial[lane] - crossed.partial[lane])
             });
-            (whole, part) = (left, split);
+            *crossed = Crossed { whole, column, partial };
+            (left_above, left_below, left_split, left_row_split) = (above[x], below[x], split, row_split);
         }
     }
+}
 
-    fn finish_row(&mut self, scaling: Scaling) {
-        let width = self.size.width as usize;
-        let start = self.next_row * width;
-        for planes in self.output.pictures(self.size) {
-            scaling.spread(&self.sum, planes.map(|plane| &mut plane[start..start + width]));
-        }
-        self.sum.fill([0.0; 4]);
-        self.next_row += 1;
-    }
+fn minus(a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
+    std::array::from_fn(|lane| a[lane].wrapping_sub(b[lane]))
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from . import gallery, pictures
+from . import custody, gallery, pictures, upkeep
 from .demo import demo
 from .packs import packs
 
 EXIT_CODES = """\
-Exit codes: 0 done, or the answer is yes; 1 the answer is no (verify, compare), or a decision of the demo was wrong; \
-2 wrong usage; 3 facedex could not do it: one line on standard error says why, with a code."""
+Exit codes: 0 done, or the answer is yes; 1 the answer is no (verify, compare, audit verify, fsck), or a decision of \
+the demo was wrong; 2 wrong usage; 3 facedex could not do it: one line on standard error says why, with a code."""
 
 app = typer.Typer(
     name="facedex",
@@ -51,9 +51,15 @@ for command in (
     pictures.detect,
     gallery.people,
     gallery.delete,
+    custody.purge,
+    custody.vacuum,
+    upkeep.fsck,
+    upkeep.rebuild,
 ):
     app.command(epilog=EXIT_CODES)(command)
 app.add_typer(packs, name="packs")
+app.add_typer(custody.audit, name="audit", epilog=EXIT_CODES, no_args_is_help=True)
+app.add_typer(custody.keys, name="gallery", epilog=EXIT_CODES, no_args_is_help=True)
 
 
 def main() -> None:

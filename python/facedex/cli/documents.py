@@ -10,7 +10,7 @@ from .output import error_document
 if TYPE_CHECKING:
     from .._core import Face
     from ..errors import FacedexError
-    from ..records import Deletion, Person, Registration
+    from ..records import AuditEvent, Deletion, Person, Registration
     from ..results import Analysis, Comparison, FoundFace, Recognition, Verification
 
 Document = dict[str, Any]
@@ -48,6 +48,17 @@ def registration(result: Registration) -> Document:
             {"source": rejection.source, "picture": rejection.text, "error": error_document(rejection.error)}
             for rejection in result.rejected
         ],
+        "warnings": [
+            {
+                "source": warning.source,
+                "person_id": warning.person_id,
+                "name": warning.name,
+                "similarity": warning.similarity,
+                "threshold": warning.threshold,
+            }
+            for warning in result.warnings
+        ],
+        "replaced": list(result.replaced),
     }
 
 
@@ -83,6 +94,7 @@ def person(result: Person) -> Document:
         "info": result.info,
         "created_at": result.created_at.isoformat(),
         "updated_at": result.updated_at.isoformat(),
+        "retain_until": None if result.retain_until is None else result.retain_until.isoformat(),
         "faces": [
             {
                 "face_id": face.face_id,
@@ -98,12 +110,35 @@ def person(result: Person) -> Document:
 def deletion(result: Deletion) -> Document:
     """Describe what was removed."""
     return {
+        "gallery": result.gallery,
         "person_id": result.person_id,
         "name": result.name,
         "person_removed": result.person_removed,
         "faces": list(result.faces),
         "templates": result.templates,
+        "events": result.events,
         "deleted_at": result.deleted_at.isoformat(),
+        "salt": result.salt,
+        "digest": result.digest,
+        "wiped": result.wiped,
+    }
+
+
+def audit_event(event: AuditEvent) -> Document:
+    """Describe a line of the audit."""
+    return {
+        "seq": event.seq,
+        "at": event.at.isoformat(),
+        "kind": event.kind,
+        "actor": event.actor,
+        "person_id": event.person_id,
+        "person": event.person,
+        "erased": event.erased,
+        "pack": event.pack,
+        "similarity": event.similarity,
+        "threshold": event.threshold,
+        "facts": event.facts,
+        "digest": event.digest,
     }
 
 

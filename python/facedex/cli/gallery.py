@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +36,13 @@ def register(
     ] = OnExisting.error,
     faces: FacesOption = FacePolicy.one,
     min_face: MinFaceOption = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a face that resembles a person of another id.")
+    ] = False,
+    retain_until: Annotated[
+        datetime | None,
+        typer.Option("--retain-until", help="When 'facedex purge' is to delete the person, UTC."),
+    ] = None,
     db: DatabaseOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
@@ -51,6 +59,8 @@ def register(
                 on_existing=on_existing.value,
                 faces=faces.value,
                 min_face=min_face,
+                strict=strict,
+                retain_until=None if retain_until is None else retain_until.replace(tzinfo=timezone.utc),
             )
         if as_json:
             document(documents.registration(result))
@@ -58,6 +68,11 @@ def register(
         say(f"registered {result.person_id!r} with {counted(len(result.faces), 'face')}")
         for rejection in result.rejected:
             complain(rejection.error, rejection.text)
+        for warning in result.warnings:
+            say(
+                f"warning: {pictures[warning.source]} resembles {warning.person_id!r}, who is registered "
+                f"(similarity {warning.similarity:.3f}, threshold {warning.threshold:.3f})"
+            )
 
 
 def people(
@@ -106,7 +121,7 @@ def delete(
         if as_json:
             document(documents.deletion(result))
         elif result.person_removed:
-            say(f"deleted {result.person_id!r} with {counted(len(result.faces), 'face')}")
+            say(f"deleted {result.person_id!r} with {counted(len(result.faces), 'face')}, receipt {result.digest}")
         else:
             say(f"deleted face {', '.join(str(number) for number in result.faces)} of {result.person_id!r}")
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from ..gallery import Gallery
 
 
+def location_of(db: str | None) -> str:
+    """Tell where the database is that the options name: a path or a URL."""
+    return db or settings().db or DEFAULT_DATABASE
+
+
 @contextmanager
 def gallery_at(db: str | None, *, pack: str | None, create: bool = False) -> Iterator[Gallery]:
     """Open the gallery that the options name.
@@ -43,7 +48,7 @@ def gallery_at(db: str | None, *, pack: str | None, create: bool = False) -> Ite
     """
     from ..gallery import Gallery
 
-    location = db or settings().db or DEFAULT_DATABASE
+    location = location_of(db)
     if not create and "://" not in location and not Path(location).exists():
         raise DatabaseUnavailableError(
             f"there is no database at {location!r}; register somebody first, or name another with --db"

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..errors import FacedexError, RegistrationError, SeveralFacesError
+from ..errors import (
+    DuplicateFaceError,
+    EnrolmentError,
+    FacedexError,
+    PersonFullError,
+    RegistrationError,
+    SeveralFacesError,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +83,7 @@ def error_document(error: Exception) -> dict[str, Any]:
     Returns
     -------
     dict
-        With code and message; boxes or rejected pictures where the error has them.
+        With code and message; boxes, rejected pictures, or what was measured and its limit, where the error has them.
     """
     described: dict[str, Any] = {"code": _code(error), "message": str(error)}
     if isinstance(error, SeveralFacesError):
@@ -85,6 +92,8 @@ def error_document(error: Exception) -> dict[str, Any]:
         described["rejected"] = [
             {"picture": rejection.text, "error": error_document(rejection.error)} for rejection in error.rejected
         ]
+    if isinstance(error, (EnrolmentError, DuplicateFaceError, PersonFullError)):
+        described |= {"measured": error.measured, "limit": error.limit}
     return described
 
 

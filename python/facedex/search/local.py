@@ -1,71 +1,23 @@
 """The search inside this process: the native index, kept in step with the database, and its snapshot file.
 
-Before a search the index applies what changed in the database, whoever changed it. Its snapshot stands beside the
-database as ``people.db.<gallery>.<position>-<token>.index``. Position and token name one state of one history, and the
-file says inside whose it is, so a snapshot is used only by the history that made it: one that is damaged or foreign is
-never trusted, the index is rebuilt from the database, and a warning tells. A snapshot that holds somebody who is
-deleted is removed with the deletion. The snapshot of an encrypted gallery is encrypted; it is never written plain.
+Before a search the index applies what changed in the database, whoever changed it. A snapshot is used only by the
+history that made it: when one is damaged or foreign, the index is rebuilt from the database, and a warning tells. A
+snapshot that holds somebody who is deleted is removed with the deletion.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import quote
-
-import numpy as np
-from numpy.typing import NDArray
 
 from .._core import Index
 from ..errors import ArgumentError, GalleryKeyError, IndexFileError, SearchError, StoreError
-from . import sealed
+from .following import Feed, Keys, State, Vectors
+from .snapshots import Snapshots
 
 _log = logging.getLogger("facedex")
-
-_Keys = NDArray[np.uint64]
-_Vectors = NDArray[np.float32]
-_Delta = tuple[int, str, _Keys, _Vectors, _Keys]
-
-
-class Vault(Protocol):
-    """Encrypts files."""
-
-    def file(self, content: memoryview, owner: str) -> Iterator[bytes]:
-        """Encrypt a file, in pieces."""
-
-    def opened_file(self, sealed: memoryview, owner: str, name: str) -> bytearray:
-        """Decrypt a file, or raise `IndexFileError`."""
-
-
-class Feed(Protocol):
-    """What the search asks of the store: the ordered changes of one gallery.
-
-    A change has a number and a token. A delta is position, token, keys added, their vectors, keys removed.
-    """
-
-    @property
-    def uuid(self) -> str:
-        """Names the gallery in all the world."""
-
-    @property
-    def vault(self) -> Vault | None:
-        """Encrypts snapshots; None where they stay plain."""
-
-    def head(self) -> tuple[int, str]:
-        """Tell number and token of the last change."""
-
-    def holds(self, position: int, token: str) -> bool:
-        """Tell whether the change of that number has that token."""
-
-    def since(self, position: int, token: str) -> _Delta | None:
-        """Return what changed after a position; None when this history has no such position."""
-
-    def templates(self) -> Iterator[_Delta]:
-        """Yield everything that is stored, in batches of one state."""
 
 
 class LocalSearch:
@@ -87,6 +39,10 @@ class LocalSearch:
         The gallery's name.
     method : str
         "exact", "hnsw" or "auto".
+    fresh : bool
+        Start over from the database, whatever snapshots there are; they are removed.
+    progress : callable, optional
+        Called with the number of faces that an index that is rebuilt has so far.
 
     Attributes
     ----------
@@ -94,20 +50,35 @@ class LocalSearch:
         Why the index was rebuilt; None when it was not.
     """
 
-    def __init__(self, feed: Feed, *, dimension: int, pack: str, database: Path, gallery: str, method: str) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        dimension: int,
+        pack: str,
+        database: Path,
+        gallery: str,
+        method: str,
+        fresh: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> None:
         self.rebuilt: str | None = None
         self._feed = feed
         self._dimension = dimension
         self._pack = pack
         self._method = method
-        self._folder = database.absolute().parent
-        self._stem = f"{database.name}.{quote(gallery, safe='').replace('.', '%2E')}"
+        self._progress = progress
+        self._snapshots = Snapshots(feed, pack=pack, database=database, gallery=gallery, method=method)
         self._lock = threading.Lock()
-        self._at = (0, "")
-        self._saved_at = (0, "")
+        self._at: State = (0, "")
+        self._saved_at: State = (0, "")
         self._index = self._new()
         with self._lock:
-            self._open()
+            if fresh:
+                self._snapshots.forget()
+                self._rebuild()
+            else:
+                self._open()
 
     @property
     def at(self) -> tuple[int, str]:
@@ -138,7 +109,7 @@ class LocalSearch:
             head = self._at
         return head
 
-    def search(self, probes: _Vectors, k: int) -> tuple[_Keys, _Vectors]:
+    def search(self, probes: Vectors, k: int) -> tuple[Keys, Vectors]:
         """Find the nearest faces in the state of the last `sync`.
 
         Parameters
@@ -163,11 +134,7 @@ class LocalSearch:
         SearchError
             When a file cannot be removed.
         """
-        for path, _ in self._files():
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise SearchError(f"snapshot {str(path)!r} cannot be removed: {error.strerror}") from error
+        self._snapshots.forget()
         self._saved_at = (0, "")
 
     def save(self) -> None:
@@ -185,16 +152,14 @@ class LocalSearch:
 
     def _open(self) -> None:
         reason = None
-        for path, state in sorted(self._files(), key=lambda file: file[1], reverse=True):
+        for path, state in sorted(self._snapshots.files(), key=lambda file: file[1], reverse=True):
             if not state[1]:
                 continue  # left by a save that broke off
             if not self._feed.holds(*state):
                 reason = reason or f"{path.name} belongs to another history of the database"
                 continue
             try:
-                index, position = self._load(path, self._owner(state[1]))
-                if position != state[0]:
-                    raise IndexFileError(f"{path.name} is at position {position}")
+                index = self._snapshots.load(path, state)
             except IndexFileError as error:
                 reason = str(error)
                 continue
@@ -232,49 +197,12 @@ class LocalSearch:
         for position, token, added, vectors, _ in self._feed.templates():
             index.add(added, vectors)
             at = (position, token)
+            if self._progress is not None:
+                self._progress(len(index))
         self._index, self._at = index, at
 
     def _write(self) -> None:
-        position, token = self._at
-        path = self._folder / f"{self._stem}.{position}-{token}.index"
-        owner, vault = self._owner(token), self._feed.vault
-        if vault is None:
-            self._index.save(str(path), owner, position)
-        else:
-            sealed.write(path, vault.file(self._index.to_bytes(owner, position).data, owner))
-        # Somebody may have been deleted while it was written, by a process that could not see the file yet.
-        try:
-            delta = self._feed.since(position, token)
-        except GalleryKeyError:  # or the gallery was encrypted
-            self.forget()
-            raise
-        if delta is None or len(delta[4]) > 0:
-            self.forget()
-            return
-        self._saved_at = self._at
-        for old, _ in self._files():
-            if old != path:
-                old.unlink(missing_ok=True)
-
-    def _load(self, path: Path, owner: str) -> tuple[Index, int]:
-        vault = self._feed.vault
-        if vault is None:
-            return Index.load(str(path), self._pack, owner, method=self._method)
-        content = vault.opened_file(memoryview(sealed.read(path)), owner, path.name)
-        return Index.from_bytes(np.frombuffer(content, np.uint8), path, self._pack, owner, method=self._method)
-
-    def _owner(self, token: str) -> str:
-        return f"{self._feed.uuid}:{token}"
-
-    def _files(self) -> list[tuple[Path, tuple[int, str]]]:
-        """Snapshots of this gallery with the state that their names tell; an empty token for a broken-off write."""
-        pattern = re.compile(re.escape(self._stem) + r"\.(\d{1,19})-([0-9a-f]{16})\.index(\..+\.tmp)?")
-        found = []
-        for path in self._folder.iterdir():
-            match = pattern.fullmatch(path.name)
-            if match is not None:
-                found.append((path, (int(match[1]), "" if match[3] else match[2])))
-        return found
+        self._saved_at = self._at if self._snapshots.save(self._index, self._at) else (0, "")
 
     def _forget_quietly(self) -> None:
         try:

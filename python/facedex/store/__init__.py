@@ -1,5 +1,6 @@
 """Who is who: the database that is the truth of a gallery."""
 
+from .check import Faults, check, mend
 from .database import Database
 from .feed import Feed
 from .journal import AuditLevel, Head, Journal, Sighting, acting_as
@@ -13,6 +14,7 @@ __all__ = [
     "AuditLevel",
     "Database",
     "Delta",
+    "Faults",
     "Feed",
     "Head",
     "Journal",
@@ -28,6 +30,8 @@ __all__ = [
     "Vault",
     "WhenFull",
     "acting_as",
+    "check",
     "key_of",
+    "mend",
     "rekey",
 ]

@@ -123,6 +123,10 @@ class Database:
         with self._failures(), self._single.connect() as connection:
             return self._backend.vacuum(connection)
 
+    def faults(self, connection: sa.Connection) -> list[str]:
+        """Tell what the database program finds wrong with its own file; a server looks after itself."""
+        return self._backend.faults(connection)
+
     def close(self) -> None:
         """Close every connection; closing again does nothing."""
         self._engine.dispose()

@@ -9,7 +9,7 @@ and a checksum over its bytes.
 
 ``events`` is the audit: a chain of lines, of which ``galleries`` holds the last number and digest. Whom a line is about
 stands beside it in ``event_subjects``, so that it can be erased with the person and leave the chain whole; see
-facedex.store.journal. ``seal`` and ``data_key`` are there when the templates are encrypted; see facedex.vault.
+facedex.store.journal. ``seal`` and ``data_key`` are there when the templates are encrypted; see facedex.store.vault.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ from ..errors import ArgumentError, EncryptionUnavailableError, IndexFileError, 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-KeyInput = bytes | Callable[[], bytes]
-"""A gallery's key of 32 bytes, or what gives it when asked."""
+KeyInput = bytes | str | Callable[[], bytes | str]
+"""A gallery's key: 32 bytes, these in base64, or what gives either when asked."""
 
 _FORMAT = b"\x01"  # before every piece: AES-256-GCM, nonce, ciphertext and tag
 _NONCE = 12
@@ -39,7 +39,7 @@ def key_of(given: KeyInput | None) -> bytes | None:
 
     Parameters
     ----------
-    given : bytes, callable or None
+    given : bytes, str, callable or None
         None asks ``FACEDEX_KEY``.
 
     Returns
@@ -59,7 +59,7 @@ def key_of(given: KeyInput | None) -> bytes | None:
         return key_from(key, "key")
     if not isinstance(key, (bytes, bytearray)) or len(key) != KEY_BYTES:
         found = f"{len(key)} bytes" if isinstance(key, (bytes, bytearray)) else type(key).__name__
-        raise ArgumentError(f"key must be {KEY_BYTES} bytes, or a callable that returns them, got {found}")
+        raise ArgumentError(f"key must be {KEY_BYTES} bytes, these in base64, or a callable that returns either, got {found}")
     return bytes(key)
 
 

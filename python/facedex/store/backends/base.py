@@ -146,6 +146,10 @@ class Backend(ABC):
         """Write the tables anew without what was deleted; returns whether it now stands in no file."""
         return self.wipe_log(connection)
 
+    def faults(self, connection: sa.Connection) -> list[str]:
+        """Tell what is wrong with the files, where a client can look at them."""
+        return []
+
     @abstractmethod
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
         """Name a failure of the driver.

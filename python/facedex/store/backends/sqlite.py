@@ -82,8 +82,15 @@ class SqliteBackend(Backend):
 
     def vacuum(self, connection: sa.Connection) -> bool:
         """Write the file anew and empty the log through which it went."""
-        connection.exec_driver_sql("VACUUM").all()
+        connection.exec_driver_sql("VACUUM")
         return self.wipe_log(connection)
+
+    def faults(self, connection: sa.Connection) -> list[str]:
+        """Run SQLite's own checks: of every page and index, and of rows that refer to none."""
+        told = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+        lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        found = [f"the file: {text}" for text in told if text != "ok"]
+        return found + [f"row {row[1]} of {row[0]} belongs to a row of {row[2]} that is gone" for row in lost]
 
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
         """Name a failure by SQLite's words."""

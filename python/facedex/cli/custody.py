@@ -1,0 +1,161 @@
+"""What a gallery owes the people in it: purge, vacuum, audit, and its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import documents
+from .opening import gallery_at
+from .options import DatabaseOption, JsonOption, PackOption
+from .output import NO, answering, counted, document, say, table
+
+if TYPE_CHECKING:
+    from ..records import AuditEvent
+
+audit = typer.Typer(help="Show who did what to whom and when, and check that nothing of it was altered.")
+keys = typer.Typer(help="Encrypt a gallery, change its key, or decrypt it.")
+
+_UNWIPED = "It may still stand in the database's logs: another program was reading them, or it is a server's."
+
+
+def purge(db: DatabaseOption = None, pack: PackOption = None, as_json: JsonOption = False) -> None:
+    """Delete everybody who may be kept no longer. Run it from a timer, as often as it must be on time."""
+    with answering(as_json):
+        with gallery_at(db, pack=pack) as gallery:
+            receipts = gallery.purge()
+        if as_json:
+            document({"purged": [documents.deletion(receipt) for receipt in receipts]})
+            return
+        for receipt in receipts:
+            say(f"deleted {receipt.person_id!r} with {counted(len(receipt.faces), 'face')}, receipt {receipt.digest}")
+        say(f"{counted(len(receipts), 'person', 'people')} purged")
+        if not all(receipt.wiped for receipt in receipts):
+            say(_UNWIPED)
+
+
+def vacuum(db: DatabaseOption = None, pack: PackOption = None, as_json: JsonOption = False) -> None:
+    """Write the database anew without what was deleted, and give the space back to the disk."""
+    with answering(as_json):
+        with gallery_at(db, pack=pack) as gallery:
+            wiped = gallery.vacuum()
+        if as_json:
+            document({"wiped": wiped})
+        else:
+            say("what was deleted stands in no file now" if wiped else f"the tables were written anew. {_UNWIPED}")
+
+
+@audit.command("list")
+def audit_list(
+    after: Annotated[int, typer.Option("--after", min=0, metavar="NUMBER", help="Only lines after this one.")] = 0,
+    person: Annotated[str | None, typer.Option("--person", metavar="ID", help="Only lines about this person.")] = None,
+    db: DatabaseOption = None,
+    pack: PackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the lines of the audit, oldest first. Who was deleted is not named."""
+    with answering(as_json):
+        with gallery_at(db, pack=pack) as gallery:
+            lines = [
+                event for event in gallery.audit(after=after) if person is None or _named(event.person_id) == person
+            ]
+        if as_json:
+            document({"events": [documents.audit_event(event) for event in lines]})
+            return
+        if lines:
+            columns = ["line", "time (UTC)", "actor", "what", "person", "similarity", "threshold"]
+            table(columns, [_cells(event) for event in lines], right="line,similarity,threshold")
+        say(counted(len(lines), "line"))
+
+
+@audit.command("verify")
+def audit_verify(
+    noted: Annotated[
+        str | None,
+        typer.Option(
+            "--noted",
+            metavar="NUMBER:DIGEST",
+            help="A head that was printed before and kept elsewhere: shows whether the audit was written anew since.",
+        ),
+    ] = None,
+    db: DatabaseOption = None,
+    pack: PackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the chain of the audit. Exit code 1: it names the first line that is altered, missing, moved or added."""
+    with answering(as_json):
+        with gallery_at(db, pack=pack) as gallery:
+            report = gallery.check_audit(noted=noted)
+        head = f"{report.lines}:{report.head}" if report.lines else None
+        if as_json:
+            found = {"whole": report.whole, "lines": report.lines, "head": head}
+            document(found | {"first_bad": report.first_bad, "reason": report.reason})
+        elif report.whole:
+            say(f"whole: {counted(report.lines, 'line')}" + (f", head {head}" if head else ""))
+        else:
+            say(f"NOT WHOLE: {report.reason}")
+        if not report.whole:
+            raise typer.Exit(NO)
+
+
+@keys.command("new-key")
+def new_key() -> None:
+    """Print a new random key, for FACEDEX_KEY or a file. Whoever loses it loses the templates."""
+    import base64
+    import secrets
+
+    from ..config import KEY_BYTES
+
+    typer.echo(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode("ascii"))
+
+
+@keys.command("rekey")
+def rekey(
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--new-key-file", metavar="FILE", help="File with the new key, as 'new-key' prints it; - is standard input."
+        ),
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Store the templates without encryption.")] = False,
+    db: DatabaseOption = None,
+    pack: PackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Encrypt a gallery with a new key. The present key, if there is one, is read from FACEDEX_KEY."""
+    if (key_file is None) != plain:
+        raise typer.BadParameter("give either --new-key-file FILE or --plain", param_hint="--new-key-file")
+    key = None if key_file is None else _key_in(key_file)
+    with answering(as_json):
+        with gallery_at(db, pack=pack) as gallery:
+            wiped = gallery.rekey(key)
+        if as_json:
+            document({"encrypted": key is not None, "wiped": wiped})
+            return
+        say("the gallery is not encrypted now" if key is None else "the gallery opens with the new key only")
+        if not wiped:
+            say(_UNWIPED)
+
+
+def _key_in(path: Path) -> bytes:
+    """Read a key from a file: a key on the command line would stand in the list of processes."""
+    from ..config import key_from
+    from ..errors import ArgumentError
+
+    try:
+        text = typer.get_text_stream("stdin").read(1000) if str(path) == "-" else path.read_text("ascii")
+        return key_from(text, str(path))
+    except (OSError, UnicodeDecodeError, ArgumentError) as error:
+        raise typer.BadParameter(f"no key can be read from {path}: {error}", param_hint="--new-key-file") from error
+
+
+def _cells(event: AuditEvent) -> list[str]:
+    who = "(deleted)" if event.erased or event.kind == "delete" else _named(event.person_id) or ""
+    scores = ["" if score is None else f"{score:.3f}" for score in (event.similarity, event.threshold)]
+    return [str(event.seq), f"{event.at:%Y-%m-%d %H:%M:%S}", event.actor or "", event.kind, who, *scores]
+
+
+def _named(person_id: str | int | None) -> str | None:
+    return None if person_id is None else str(person_id)

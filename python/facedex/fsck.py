@@ -1,0 +1,226 @@
+"""Whether a gallery agrees with itself, put right where it does not, and its search index started over.
+
+Neither needs the networks of the gallery's pack: what is compared is the database with itself and with the snapshots of
+the search. A face whose template is damaged cannot be recognised and cannot be mended; with ``repair`` it is removed,
+and the report names the person, who can then be registered again. Everything else loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .errors import ArgumentError, DatabaseUnavailableError
+from .search import Difference, LocalSearch, Snapshots, compare_snapshots, snapshots_beside
+from .store import Database, Faults, Feed, KeyInput, SqlStore, check, key_of, mend
+
+Progress = Callable[[int, int], object]
+"""Called with the number of faces that are done and of all."""
+
+_TRIES = 5  # comparisons of a gallery that others change meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not agree.
+
+    Attributes
+    ----------
+    where : {"file", "face", "person", "count", "feed", "snapshot"}
+    text : str
+        What is wrong.
+    mended : bool
+        Whether it was put right; a face is put right by removing it.
+    """
+
+    where: Literal["file", "face", "person", "count", "feed", "snapshot"]
+    text: str
+    mended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FsckReport:
+    """What was found in a gallery.
+
+    Attributes
+    ----------
+    gallery : str
+        Its name.
+    location : str
+        Where its database is.
+    faces : int
+        How many are stored now.
+    snapshots : int
+        How many snapshots of the search stand on this machine now.
+    findings : tuple of Finding
+        Empty when all agrees.
+    """
+
+    gallery: str
+    location: str
+    faces: int
+    snapshots: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all agrees now."""
+        return all(finding.mended for finding in self.findings)
+
+
+def fsck(
+    location: str | os.PathLike[str],
+    *,
+    name: str = "default",
+    key: KeyInput | None = None,
+    repair: bool = False,
+    progress: Progress | None = None,
+) -> FsckReport:
+    """Compare a gallery's database with itself and with the snapshots of its search on this machine.
+
+    Parameters
+    ----------
+    location : str or PathLike
+        As `facedex.Gallery.open` takes it.
+    name : str
+        The gallery's name.
+    key : bytes or callable, optional
+        Of an encrypted gallery; without it that of the environment.
+    repair : bool
+        Put right what can be.
+    progress : callable, optional
+        Called with the number of faces looked at and of all.
+
+    Returns
+    -------
+    FsckReport
+
+    Raises
+    ------
+    StoreError
+        When the database cannot be read at all; then a backup must be restored.
+    GalleryKeyError
+        When the key is not the gallery's.
+    """
+    with _feed(location, name, key) as feed:
+        store = SqlStore(feed)
+        _, faces = store.counts()
+        faults = check(feed, _of(faces, progress))
+        mending = repair and faults.mendable
+        findings = _told(faults, store, mending)
+        snapshots = _snapshots(feed)
+        if mending:
+            mend(feed, faults)
+            snapshots.forget()  # they are of the history before
+            _built(feed).save()
+        elif not (faults.faces or faults.counted):  # otherwise no index can be built to compare with
+            differences = _compared(feed, snapshots)
+            findings += [Finding("snapshot", f"{one.path.name}: {one.reason}", repair) for one in differences]
+            if repair and differences:
+                for one in differences:
+                    snapshots.remove(one.path)
+                _search(feed).save()
+        return FsckReport(name, feed.database.location, store.counts()[1], len(snapshots.files()), tuple(findings))
+
+
+def rebuild(
+    location: str | os.PathLike[str],
+    *,
+    name: str = "default",
+    key: KeyInput | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Start the search index of a gallery over from its database, and write its snapshot anew.
+
+    Parameters
+    ----------
+    location, name, key
+        As in `fsck`.
+    progress : callable, optional
+        Called with the number of faces indexed and of all.
+
+    Returns
+    -------
+    int
+        How many faces the index has.
+
+    Raises
+    ------
+    StoreError
+        When the database cannot be read.
+    SearchError
+        When a snapshot cannot be removed.
+    """
+    with _feed(location, name, key) as feed:
+        search = _built(feed, _of(SqlStore(feed).counts()[1], progress))
+        search.save()
+        return len(search)
+
+
+@contextmanager
+def _feed(location: str | os.PathLike[str], name: str, key: KeyInput | None) -> Iterator[Feed]:
+    if "://" not in str(location) and not Path(location).exists():
+        raise DatabaseUnavailableError(f"there is no database at {str(location)!r}; give the path of a gallery")
+    database = Database(location)
+    try:
+        feed = Feed(database, name)
+        if feed.stored_pack is None:
+            raise ArgumentError(f"there is no gallery {name!r} in {database.place}; give the name of one (name=...)")
+        feed.bind(feed.stored_pack, key_of(key))
+        yield feed
+    finally:
+        database.close()
+
+
+def _search(feed: Feed, *, fresh: bool = False, progress: Callable[[int], object] | None = None) -> LocalSearch:
+    return LocalSearch(
+        feed,
+        dimension=feed.pin.dimension,
+        pack=feed.pin.digest,
+        database=snapshots_beside(feed.database.path, feed.uuid),
+        gallery=feed.name,
+        method="auto",
+        fresh=fresh,
+        progress=progress,
+    )
+
+
+def _built(feed: Feed, progress: Callable[[int], object] | None = None) -> LocalSearch:
+    return _search(feed, fresh=True, progress=progress)
+
+
+def _snapshots(feed: Feed) -> Snapshots:
+    beside = snapshots_beside(feed.database.path, feed.uuid)
+    return Snapshots(feed, pack=feed.pin.digest, database=beside, gallery=feed.name, method="auto")
+
+
+def _compared(feed: Feed, snapshots: Snapshots) -> list[Difference]:
+    """Compare; again when somebody changed the gallery meanwhile, for then both were looked at in two states."""
+    for _ in range(_TRIES):
+        before = feed.head()
+        differences = compare_snapshots(feed, snapshots)
+        if not differences or feed.head() == before:
+            break
+    return differences
+
+
+def _told(faults: Faults, store: SqlStore, mending: bool) -> list[Finding]:
+    found = [Finding("file", text, False) for text in faults.file]
+    owners = store.owners(faults.faces)
+    for face_id, what in faults.faces.items():
+        found.append(Finding("face", f"face {face_id} of {owners[face_id].person_id!r}: {what}", mending))
+    found += [Finding("person", what, mending) for what in faults.people.values()]
+    if faults.counted is not None:
+        said, stored = faults.counted
+        found.append(Finding("count", f"{stored} faces are stored, the gallery says {said}", mending))
+    if faults.feed is not None:
+        found.append(Finding("feed", f"the feed of changes: {faults.feed}", mending))
+    return found
+
+
+def _of(number: int, progress: Progress | None) -> Callable[[int], object] | None:
+    return None if progress is None else lambda done: progress(done, number)

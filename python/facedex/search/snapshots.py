@@ -1,0 +1,132 @@
+"""The snapshot files of one gallery's search: found, read, written, removed.
+
+A snapshot is called ``people.db.<gallery>.<position>-<token>.index``. Position and token name one state of one history,
+and the file says inside whose it is, so that one which is damaged or foreign is never taken for the gallery's. That of
+an encrypted gallery is encrypted; it is never written plain.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from .._core import Index
+from ..errors import GalleryKeyError, IndexFileError, SearchError
+from . import sealed
+from .following import Feed, State
+
+
+class Snapshots:
+    """The snapshots of a gallery.
+
+    Parameters
+    ----------
+    feed : Feed
+        The gallery.
+    pack : str
+        Digest of the pack that makes the embeddings.
+    database : Path
+        The database's file, beside which they stand; see `snapshots_beside`.
+    gallery : str
+        The gallery's name.
+    method : str
+        "exact", "hnsw" or "auto".
+    """
+
+    def __init__(self, feed: Feed, *, pack: str, database: Path, gallery: str, method: str) -> None:
+        self._feed = feed
+        self._pack = pack
+        self._method = method
+        self._folder = database.absolute().parent
+        self._stem = f"{database.name}.{quote(gallery, safe='').replace('.', '%2E')}"
+
+    def files(self) -> list[tuple[Path, State]]:
+        """List them with the state that their names tell; an empty token for a write that broke off."""
+        pattern = re.compile(re.escape(self._stem) + r"\.(\d{1,19})-([0-9a-f]{16})\.index(\..+\.tmp)?")
+        found = []
+        for path in self._folder.iterdir():
+            match = pattern.fullmatch(path.name)
+            if match is not None:
+                found.append((path, (int(match[1]), "" if match[3] else match[2])))
+        return found
+
+    def load(self, path: Path, state: State) -> Index:
+        """Read one.
+
+        Raises
+        ------
+        IndexFileError
+            When it is damaged, or not of that state of this gallery.
+        """
+        owner, vault = self._owner(state), self._feed.vault
+        if vault is None:
+            index, position = Index.load(str(path), self._pack, owner, method=self._method)
+        else:
+            content = np.frombuffer(vault.opened_file(memoryview(sealed.read(path)), owner, path.name), np.uint8)
+            index, position = Index.from_bytes(content, path, self._pack, owner, method=self._method)
+        if position != state[0]:
+            raise IndexFileError(f"{path.name} is at position {position}")
+        return index
+
+    def save(self, index: Index, state: State) -> bool:
+        """Write one in place of the others.
+
+        Returns
+        -------
+        bool
+            False when it did not stay, because somebody was deleted meanwhile.
+
+        Raises
+        ------
+        SearchError
+            When it cannot be written.
+        """
+        path = self._folder / f"{self._stem}.{state[0]}-{state[1]}.index"
+        owner, vault = self._owner(state), self._feed.vault
+        if vault is None:
+            index.save(str(path), owner, state[0])
+        else:
+            sealed.write(path, vault.file(index.to_bytes(owner, state[0]).data, owner))
+        # Somebody may have been deleted while it was written, by a process that could not see the file yet.
+        try:
+            delta = self._feed.since(*state)
+        except GalleryKeyError:  # or the gallery was encrypted
+            self.forget()
+            raise
+        if delta is None or len(delta[4]) > 0:
+            self.forget()
+            return False
+        for old, _ in self.files():
+            if old != path:
+                old.unlink(missing_ok=True)
+        return True
+
+    def forget(self) -> None:
+        """Remove every one from the disk, and what broken-off writes of one left.
+
+        Raises
+        ------
+        SearchError
+            When a file cannot be removed.
+        """
+        for path, _ in self.files():
+            self.remove(path)
+
+    def remove(self, path: Path) -> None:
+        """Remove one from the disk.
+
+        Raises
+        ------
+        SearchError
+            When it cannot be removed.
+        """
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SearchError(f"snapshot {str(path)!r} cannot be removed: {error.strerror}") from error
+
+    def _owner(self, state: State) -> str:
+        return f"{self._feed.uuid}:{state[1]}"

@@ -1,0 +1,225 @@
+"""Deletion that can be shown: receipts, no trace in any file, retention dates."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import sqlite3
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from place import Place
+
+from facedex import people
+from facedex.engine import Engine
+from facedex.errors import ArgumentError, UnknownPersonError
+from facedex.gallery import Gallery
+from facedex.search import LocalSearch
+from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
+
+SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+PIN = PackPin("classic", "ab" * 32, 128)
+NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
+
+
+def traces(vector: NDArray[np.float32]) -> list[bytes]:
+    """Every piece of 16 values of a vector, as float32, float16 and int8."""
+    small = np.round(127 * vector).astype(np.int8)
+    forms = [(vector.tobytes(), 4), (vector.astype(np.float16).tobytes(), 2), (small.tobytes(), 1)]
+    return [form[i * size : (i + 16) * size] for form, size in forms for i in range(len(vector) - 15)]
+
+
+def on_disk(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+def embedding_of(engine: Engine, picture: Path) -> NDArray[np.float32]:
+    embedding = engine.analyze(picture)[0].embedding
+    assert embedding is not None
+    return embedding
+
+
+# Receipts.
+
+
+def test_a_receipt_says_what_was_removed_and_can_be_checked(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        registered = gallery.register("ayu", list(people.PICTURES["ayu"]), name="Ayu")
+        gallery.update("ayu", email="a@example.org")
+        one = gallery.delete_face(registered.faces[0].face_id)
+        receipt = gallery.delete("ayu")
+        again = gallery.register("ayu", people.PICTURES["ayu"][0], name="Ayu")
+        second = gallery.delete("ayu")
+    assert (one.person_removed, one.faces, one.templates, one.events) == (False, (registered.faces[0].face_id,), 1, 0)
+    assert (receipt.person_id, receipt.name, receipt.person_removed) == ("ayu", "Ayu", True)
+    assert receipt.faces == tuple(face.face_id for face in registered.faces[1:])
+    assert (receipt.templates, receipt.events) == (2, 3)
+    assert {one.wiped, receipt.wiped} == {place.kind == "sqlite"}
+    assert second.faces == (again.faces[0].face_id,)
+    assert len({one.digest, receipt.digest, second.digest}) == len({one.salt, receipt.salt, second.salt}) == 3
+    for genuine in (one, receipt, second):
+        assert genuine.digest == genuine.computed_digest()
+    changes: list[dict[str, Any]] = [
+        {"person_id": "budi"},
+        {"name": None},
+        {"person_removed": False},
+        {"faces": ()},
+        {"templates": 3},
+        {"events": 0},
+        {"deleted_at": receipt.deleted_at + timedelta(microseconds=1)},
+        {"salt": "0" * 32},
+        {"gallery": "0" * 32},
+    ]
+    assert {name for change in changes for name in change} == {field.name for field in dataclasses.fields(receipt)} - {
+        "digest",
+        "wiped",
+    }
+    for change in changes:
+        assert dataclasses.replace(receipt, **change).computed_digest() != receipt.digest
+
+
+# No trace.
+
+
+@SQLITE
+@pytest.mark.parametrize("key", [None, bytes(range(32))], ids=["plain", "encrypted"])
+def test_after_a_deletion_and_a_vacuum_no_file_has_a_trace(place: Place, engine: Engine, key: bytes | None) -> None:
+    vectors = [embedding_of(engine, picture) for picture in people.PICTURES["ayu"]]
+    names = [b"key-of-ayu", b"Name Of Ayu", b"ayu@example.org", b"hidden-info"]
+    with Gallery.open(place.location, engine=engine, key=key, audit="all") as gallery:
+        gallery.register("budi", people.PICTURES["budi"][0], name="Name Of Budi")
+        gallery.register(
+            "key-of-ayu",
+            list(people.PICTURES["ayu"]),
+            name="Name Of Ayu",
+            email="ayu@example.org",
+            info={"k": "hidden-info"},
+        )
+        gallery.recognize(people.PROBES["ayu"][0])
+    there = on_disk(place.folder)
+    assert all(name in there for name in names)
+    assert (vectors[0].tobytes() in there) is (key is None)
+    with Gallery.open(place.location, engine=engine, key=key, audit="all") as gallery:
+        receipt = gallery.delete("key-of-ayu")
+        assert receipt.wiped
+        for _ in range(2):
+            left = on_disk(place.folder)
+            assert b"Name Of Budi" in left
+            assert not any(name in left for name in names)
+            assert not any(trace in left for vector in vectors for trace in traces(vector))
+            assert gallery.vacuum()
+    left = on_disk(place.folder)
+    assert place.snapshots() != []
+    assert not any(trace in left for vector in vectors for trace in traces(vector))
+
+
+@SQLITE
+def test_in_a_database_of_many_changes_no_trace_of_the_deleted_is_left(place: Place) -> None:
+    database = Database(place.location)
+    feed = Feed(database, "default")
+    feed.bind(PIN)
+    store = SqlStore(feed)
+    search = LocalSearch(
+        feed, dimension=PIN.dimension, pack=PIN.digest, database=place.path, gallery="default", method="exact"
+    )
+    chance = random.Random(7)
+    noise = np.random.default_rng(7)
+    vectors: dict[int, NDArray[np.float32]] = {}
+    for number in range(150):
+        vector = noise.normal(size=PIN.dimension).astype(np.float32)
+        vectors[number] = vector / np.linalg.norm(vector)
+        name = f"name-{number}-" + "x" * chance.randrange(0, 3000)
+        store.register(f"person-{number}-", [NewFace((0, 0, 1, 1), 1.0, vectors[number])], {"name": name})
+        if number % 40 == 20:
+            search.save()
+    gone = chance.sample(range(150), 60)
+    for number in gone:
+        search.forget()
+        store.delete(f"person-{number}-")
+        search.sync()
+    assert database.wipe_log()
+    search.save()
+    for _ in range(2):
+        left = on_disk(place.folder)
+        kept = next(number for number in range(150) if number not in gone)
+        assert vectors[kept].tobytes() in left
+        assert f"person-{kept}-".encode() in left
+        for number in gone:
+            assert f"name-{number}-".encode() not in left
+            assert f"person-{number}-".encode() not in left
+            assert not any(trace in left for trace in traces(vectors[number]))
+        assert database.vacuum()
+    database.close()
+
+
+@SQLITE
+def test_a_receipt_says_when_a_reader_keeps_the_log(place: Place, engine: Engine) -> None:
+    location = place.with_options(timeout="0.2")
+    with Gallery.open(location, engine=engine) as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"][0])
+        reader = sqlite3.connect(place.path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM people").fetchall()
+        receipt = gallery.delete("ayu")
+        assert not receipt.wiped
+        assert receipt.digest == receipt.computed_digest()
+        reader.close()
+        assert gallery.vacuum()
+
+
+# Retention.
+
+
+def test_who_may_be_kept_no_longer_is_purged(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        for number, person_id in enumerate(("ayu", "budi", "citra", "dewi")):
+            until = None if person_id == "dewi" else NOW + timedelta(days=number)
+            gallery.register(person_id, people.PICTURES[person_id][0], retain_until=until)
+        assert gallery.person("budi").retain_until == NOW + timedelta(days=1)
+        assert gallery.purge(NOW - timedelta(microseconds=1)) == []
+        (receipt,) = gallery.purge(NOW)
+        assert (receipt.person_id, receipt.wiped) == ("ayu", place.kind == "sqlite")
+        assert [person.person_id for person in gallery.people()] == ["budi", "citra", "dewi"]
+        gallery.update("budi", retain_until=None)
+        assert gallery.person("budi").retain_until is None
+        gallery.update("citra", name="Citra")
+        assert [receipt.person_id for receipt in gallery.purge(NOW + timedelta(days=365))] == ["citra"]
+        assert [person.person_id for person in gallery.people()] == ["budi", "dewi"]
+        with pytest.raises(UnknownPersonError):
+            gallery.person("citra")
+        reasons = [event.facts["reason"] for event in gallery.audit() if event.kind == "delete"]
+        assert reasons == ["retention", "retention"]
+        assert gallery.check_audit().whole
+
+
+def test_purge_goes_by_the_clock_and_status_tells_who_is_due(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        now = datetime.now(timezone(timedelta(hours=7)))
+        gallery.register("ayu", people.PICTURES["ayu"][0], retain_until=now - timedelta(seconds=1))
+        gallery.register("budi", people.PICTURES["budi"][0], retain_until=now + timedelta(hours=1))
+        assert gallery.status().due == 1
+        assert [receipt.person_id for receipt in gallery.purge()] == ["ayu"]
+        assert gallery.status().due == 0
+
+
+@SQLITE
+@pytest.mark.parametrize("until", [datetime(2030, 1, 1), "2030-01-01", 5])
+def test_a_date_without_a_time_zone_is_refused(place: Place, engine: Engine, until: Any) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        with pytest.raises(ArgumentError, match="retain_until must be a datetime with a time zone"):
+            gallery.register("ayu", b"the picture is not looked at", retain_until=until)
+        with pytest.raises(ArgumentError, match="now must be a datetime with a time zone"):
+            gallery.purge(datetime(2030, 1, 1))
+
+
+@SQLITE
+def test_whose_date_was_moved_meanwhile_is_not_purged(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"][0], retain_until=NOW + timedelta(days=1))
+        assert gallery._store.purge("ayu", NOW) is None
+        assert gallery._store.purge("nobody", NOW) is None
+        assert len(gallery.people()) == 1

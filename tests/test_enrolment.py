@@ -1,0 +1,227 @@
+"""Which faces a gallery takes in: size, score, number, and those of other people."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from place import Place
+
+from facedex import people
+from facedex.engine import Engine
+from facedex.errors import (
+    ArgumentError,
+    DuplicateFaceError,
+    FacedexError,
+    FaceScoreError,
+    FaceTooSmallError,
+    PersonFullError,
+    RegistrationError,
+)
+from facedex.gallery import Gallery
+from facedex.policy import Enrolment
+from facedex.records import Registration
+from facedex.store import NewFace, Room, WhenFull
+
+AYU, BUDI = people.PICTURES["ayu"], people.PICTURES["budi"]
+SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"min_face_px": -1},
+        {"min_face_px": float("nan")},
+        {"min_score": 1.1},
+        {"min_score": "high"},
+        {"max_faces": 0},
+        {"max_faces": 1.5},
+        {"max_faces": True},
+        {"when_full": "newest"},
+        {"duplicates": "allow"},
+    ],
+)
+def test_a_rule_out_of_range_is_refused(wrong: Any) -> None:
+    with pytest.raises(ArgumentError, match=next(iter(wrong))):
+        Enrolment(**wrong)
+
+
+# Quality.
+
+
+@SQLITE
+def test_a_face_that_is_too_small_is_refused_with_measure_and_limit(place: Place, engine: Engine) -> None:
+    x1, y1, x2, y2 = engine.analyze(AYU[0])[0].bbox.tolist()
+    side = min(x2 - x1, y2 - y1)
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(min_face_px=side + 0.5)) as gallery:
+        with pytest.raises(FaceTooSmallError, match=r"shorter side, at least .* are needed") as refused:
+            gallery.register("ayu", AYU[0])
+        assert refused.value.code == "face_too_small"
+        assert (refused.value.measured, refused.value.limit) == (pytest.approx(side), side + 0.5)
+        assert gallery.people() == []
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(min_face_px=side)) as gallery:
+        gallery.register("ayu", AYU[0])
+
+
+@SQLITE
+def test_a_face_of_a_low_score_is_refused_and_listed_among_several(place: Place, engine: Engine) -> None:
+    scores = [float(engine.analyze(picture)[0].det_score) for picture in AYU]
+    best = max(scores)
+    assert len(set(scores)) == 3
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(min_score=best)) as gallery:
+        registration = gallery.register("ayu", list(AYU))
+        assert [face.source for face in registration.faces] == [scores.index(best)]
+        assert {type(rejection.error) for rejection in registration.rejected} == {FaceScoreError}
+        for rejection in registration.rejected:
+            assert isinstance(rejection.error, FaceScoreError)
+            assert rejection.error.measured == pytest.approx(scores[rejection.source])
+            assert (rejection.error.limit, rejection.error.code) == (best, "face_score")
+        worse = [picture for picture, score in zip(AYU, scores, strict=True) if score < best]
+        with pytest.raises(RegistrationError):
+            gallery.register("budi", worse)
+
+
+# How many.
+
+
+def rows(*scores: float) -> list[Any]:
+    return [SimpleNamespace(id=number, det_score=score) for number, score in enumerate(scores, 1)]
+
+
+def faces(*scores: float) -> list[NewFace]:
+    return [NewFace((0, 0, 1, 1), score, np.zeros(2, np.float32)) for score in scores]
+
+
+@pytest.mark.parametrize(
+    ("when_full", "stored", "new", "gone", "kept"),
+    [
+        ("oldest", (0.9, 0.8), (0.1,), [], [True]),
+        ("oldest", (0.9, 0.8, 0.7), (0.1,), [1], [True]),
+        ("oldest", (0.9, 0.8, 0.7), (0.1, 0.2, 0.3, 0.4), [1, 2, 3], [False, True, True, True]),
+        ("worst", (0.9, 0.7, 0.8), (0.75,), [2], [True]),
+        ("worst", (0.9, 0.7, 0.8), (0.7,), [2], [True]),
+        ("worst", (0.9, 0.7, 0.8), (0.1, 0.95), [2], [False, True]),
+        ("refuse", (0.9,), (0.1, 0.2), [], [True, True]),
+    ],
+)
+def test_what_makes_room(
+    when_full: WhenFull, stored: tuple[float, ...], new: tuple[float, ...], gone: list[int], kept: list[bool]
+) -> None:
+    assert Room(3, when_full).made(rows(*stored), faces(*new)) == (gone, kept)
+
+
+@pytest.mark.parametrize(
+    ("when_full", "stored", "new"), [("worst", (0.9, 0.8, 0.7), (0.1,)), ("refuse", (0.9, 0.8, 0.7), (0.99,))]
+)
+def test_no_room_is_an_error_with_measure_and_limit(
+    when_full: WhenFull, stored: tuple[float, ...], new: tuple[float, ...]
+) -> None:
+    with pytest.raises(PersonFullError, match="would have 4 faces, at most 3 are kept") as full:
+        Room(3, when_full).made(rows(*stored), faces(*new))
+    assert (full.value.measured, full.value.limit, full.value.code) == (4, 3, "person_full")
+
+
+def test_a_person_keeps_the_newest_faces(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(max_faces=2)) as gallery:
+        first = gallery.register("ayu", list(AYU))
+        assert [face.source for face in first.faces] == [1, 2]
+        ((source, error),) = [(rejection.source, rejection.error) for rejection in first.rejected]
+        assert source == 0
+        assert isinstance(error, PersonFullError)
+        assert (error.measured, error.limit) == (3, 2)
+        gallery.close()
+    assert len(place.snapshots()) == 1
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(max_faces=2)) as gallery:
+        more = gallery.register("ayu", AYU[0], on_existing="add")
+        assert more.replaced == (first.faces[0].face_id,)
+        assert place.snapshots() == []  # it held the face that was replaced
+        stored = [face.face_id for face in gallery.person("ayu").faces]
+        assert stored == [first.faces[1].face_id, more.faces[0].face_id]
+        assert [event.facts["removed"] for event in gallery.audit()] == [[], [first.faces[0].face_id]]
+        assert gallery.status().faces == 2
+        assert gallery.recognize(AYU[0])[0].candidates[0].face_id == more.faces[0].face_id
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(max_faces=2, when_full="refuse")) as gallery:
+        with pytest.raises(PersonFullError):
+            gallery.register("ayu", AYU[1], on_existing="add")
+        assert [face.face_id for face in gallery.person("ayu").faces] == stored
+        gallery.register("ayu", AYU[1], on_existing="replace")
+
+
+# Somebody else's.
+
+
+def test_a_face_of_another_person_is_warned_of(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        assert gallery.register("ayu", AYU, name="Ayu").warnings == ()
+        registration = gallery.register("eko", [BUDI[0], AYU[0]])
+        (warning,) = registration.warnings
+        assert (warning.source, warning.person_id, warning.name) == (1, "ayu", "Ayu")
+        assert warning.similarity == pytest.approx(1.0, abs=1e-5)
+        assert warning.similarity >= warning.threshold == engine.threshold
+        assert "1 warning" in repr(registration)
+        assert gallery.register("ayu", AYU[1], on_existing="add").warnings[0].person_id == "eko"
+
+
+def test_a_face_of_another_person_is_refused_when_strict_and_nothing_is_stored(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        gallery.register(7, AYU)
+        with pytest.raises(DuplicateFaceError, match=r"resembles 7 with a similarity of 1\.000") as refused:
+            gallery.register("eko", [BUDI[0], AYU[0]], strict=True)
+        assert (refused.value.person_id, refused.value.code) == (7, "duplicate_face")
+        assert refused.value.measured >= refused.value.limit == engine.threshold
+        assert [person.person_id for person in gallery.people()] == [7]
+        assert [event.kind for event in gallery.audit()] == ["register"]
+        # A person's own faces are no reason, however many there are, and whichever way the id is written.
+        for _ in range(3):
+            assert gallery.register("7", AYU, on_existing="add", strict=True).warnings == ()
+        assert gallery.register("7", AYU[0], on_existing="replace", strict=True).warnings == ()
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(duplicates="refuse")) as gallery:
+        (answer,) = gallery.register_many([("eko", AYU[0])])
+        assert isinstance(answer, DuplicateFaceError)
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(duplicates="ignore")) as gallery:
+        assert gallery.register("eko", AYU[0]).warnings == ()
+        assert isinstance(gallery.register_many([("fay", AYU[0])], strict=True)[0], DuplicateFaceError)
+
+
+@SQLITE
+def test_another_person_behind_many_own_faces_is_found(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(duplicates="ignore")) as gallery:
+        gallery.register("other", AYU[1])
+        for _ in range(12):
+            gallery.register("ayu", AYU[0], on_existing="add")
+    similarity = engine.compare(AYU[0], AYU[1]).similarity
+    assert similarity >= engine.threshold
+    with Gallery.open(place.location, engine=engine) as gallery:
+        (warning,) = gallery.register("ayu", AYU[0], on_existing="add").warnings
+        assert warning.person_id == "other"
+        assert warning.similarity == pytest.approx(similarity, abs=1e-4)
+
+
+def test_of_two_who_register_one_face_at_once_strictly_one_is_refused(place: Place, engine: Engine) -> None:
+    galleries = [Gallery.open(place.location, engine=engine) for _ in range(2)]
+    for turn in range(5):
+        answers: list[object] = []
+        start = threading.Barrier(4)
+
+        def register(number: int) -> None:
+            start.wait()  # noqa: B023
+            try:
+                answers.append(galleries[number % 2].register(f"person {number}", AYU[0], strict=True))  # noqa: B023
+            except FacedexError as error:
+                answers.append(error)  # noqa: B023
+
+        threads = [threading.Thread(target=register, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(type(answer).__name__ for answer in answers) == ["DuplicateFaceError"] * 3 + ["Registration"], (
+            turn
+        )
+        (registered,) = [answer for answer in answers if isinstance(answer, Registration)]
+        galleries[0].delete(registered.person_id)
+    for gallery in galleries:
+        gallery.close()
