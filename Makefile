@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+EXTRAS ?= test
 BIN := $(VENV)/bin
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
@@ -31,7 +32,7 @@ demo: build ## Register, recognise, verify and delete the bundled people
 	$(BIN)/facedex demo
 
 $(VENV)/.test: $(VENV)/.built
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@
 
 test: test-rust test-python ## Pass all tests that this machine can run

@@ -49,6 +49,9 @@ class Server(ABC):
     crash_signal: ClassVar[int]
 
     def __init__(self) -> None:
+        module = self.driver.partition("+")[2]
+        if find_spec(module) is None:
+            raise MissingError(f"{module} is not installed: pip install {module}")
         self.folder = Path(tempfile.mkdtemp(prefix="facedex-"))  # other users can enter it, unlike pytest's
         self.folder.chmod(0o755)
         self.data = self.folder / "data"

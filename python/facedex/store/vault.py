@@ -59,7 +59,9 @@ def key_of(given: KeyInput | None) -> bytes | None:
         return key_from(key, "key")
     if not isinstance(key, (bytes, bytearray)) or len(key) != KEY_BYTES:
         found = f"{len(key)} bytes" if isinstance(key, (bytes, bytearray)) else type(key).__name__
-        raise ArgumentError(f"key must be {KEY_BYTES} bytes, these in base64, or a callable that returns either, got {found}")
+        raise ArgumentError(
+            f"key must be {KEY_BYTES} bytes, these in base64, or a callable that returns either, got {found}"
+        )
     return bytes(key)
 
 
