@@ -56,8 +56,9 @@ format: $(VENV)/.test ## Format all sources
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: build ## Measure speed and memory as ratios, side by side in one run
-	$(BIN)/python benches/run.py
+bench: build ## Measure speed as ratios in one run, then memory; PEER=PYTHON names one that has face_recognition
+	$(BIN)/python benches/run.py speed $(if $(PEER),--peer-python $(PEER))
+	$(BIN)/python benches/run.py memory
 
 accuracy: build ## Measure error rates on the pairs of ../shared, or on LFW: make accuracy LFW=DIR
 	$(BIN)/python -m facedex.evaluate $(if $(LFW),--lfw $(LFW))
