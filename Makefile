@@ -60,8 +60,10 @@ bench: build ## Measure speed as ratios in one run, then memory; PEER=PYTHON nam
 	$(BIN)/python benches/run.py speed $(if $(PEER),--peer-python $(PEER))
 	$(BIN)/python benches/run.py memory
 
-accuracy: build ## Measure error rates on the pairs of ../shared, or on LFW: make accuracy LFW=DIR
-	$(BIN)/python -m facedex.evaluate $(if $(LFW),--lfw $(LFW))
+accuracy: build ## Measure error rates of every pack that is here, on the pairs of ../shared or on LFW: make accuracy LFW=DIR
+	@for pack in $$($(BIN)/python -c 'from facedex import packs; print(*(pack.name for pack in packs.list() if pack.ready and pack.info.dimension))'); do \
+		$(BIN)/python -m facedex.evaluate --pack $$pack $(if $(LFW),--lfw $(LFW)) || exit; \
+	done
 
 wheel: $(VENV)/.tools ## Build the wheel into dist/ and print its size
 	rm -rf dist
