@@ -1,20 +1,29 @@
 //! 8-bit codes of vectors, with a bound on what they leave out, so that a scan over codes can prove that it missed nothing.
 //!
-//! A row x is stored as scale · c with c in [-127, 127], after the mean m of its segment is subtracted (the vectors of one
-//! network lie in a cone; without the mean the codes would spend their range on what all rows share). A probe q becomes
-//! step · d likewise, without the mean. Then x·q = m·q + scale · step · (c·d) + r, and by the Cauchy-Schwarz inequality
+//! A row x is stored as scale · c with c in [-127, 127], after a mean m is subtracted (the vectors of one network lie in a
+//! cone; without the mean the codes would spend their range on what all rows share). A probe q becomes step · d likewise,
+//! without the mean. Then x·q = m·q + scale · step · (c·d) + r, and by the Cauchy-Schwarz inequality
 //! |r| ≤ |scale · c| · |q − step · d| + |x − m − scale · c| · |q|. Scale and error are each row's own, so that a row can be
-//! added at any time and an unusual row costs only itself.
+//! added at any time and an unusual row costs only itself; of |scale · c| the greatest of all rows is kept.
 
-use super::dot::{code_dot, dot, rounding};
+use std::sync::Arc;
+
+use super::dot::{dot, rounding};
+use super::pages::Pages;
 
 const LEVELS: f32 = 127.0;
 
-/// A vector whose greatest value is below this is coded as zero: far below the rounding that `bounds` allows for.
+/// A vector whose greatest value is below this is coded as zero: far below the rounding that a bound allows for.
 const SMALLEST_PEAK: f32 = 1e-12;
+
+/// Added to a number far below it, this leaves the nearest whole number in the last bits: 1.5 · 2^23.
+const ROUNDER: f32 = 12_582_912.0;
 
 /// Factor on lengths, so that rounding never makes a bound too small.
 const ROUND_UP: f32 = 1.0001;
+
+/// Error of a dead row: its upper bound lies below every similarity, so that no scan has to ask whether it is alive.
+const DEAD: f32 = -8.0;
 
 /// What one row of codes stands for.
 #[derive(Clone, Copy)]
@@ -27,17 +36,19 @@ struct Mark {
     reach: f32,
 }
 
-/// The codes of the rows of one segment, in row order.
+/// The codes of the rows of one block, in row order.
 pub(super) struct Codes {
-    mean: Vec<f32>,
-    rows: Vec<i8>,
-    marks: Vec<Mark>,
+    mean: Arc<[f32]>,
+    rows: Pages,
+    scales: Vec<f32>,
+    errors: Vec<f32>,
+    reach: f32,
 }
 
 /// A probe and its codes, made once a search.
 pub(super) struct Probe<'a> {
     pub(super) vector: &'a [f32],
-    codes: Vec<i8>,
+    pub(super) codes: Vec<i8>,
     step: f32,
     error: f32,
     length: f32,
@@ -50,98 +61,179 @@ pub(super) struct Bounds {
     pub(super) upper: f32,
 }
 
+/// What the rows of one block have in common for one probe.
+#[derive(Clone, Copy)]
+pub(super) struct Lens {
+    offset: f32,
+    pub(super) step: f32,
+    pub(super) length: f32,
+    common: f32,
+}
+
 impl<'a> Probe<'a> {
     pub(super) fn new(vector: &'a [f32]) -> Self {
         let mut codes = Vec::with_capacity(vector.len());
-        let mark = encode(vector.to_vec(), &mut codes);
+        let mark = encode(vector, &vec![0.0; vector.len()], &mut codes);
         Self { vector, codes, step: mark.scale, error: mark.error, length: length(vector) }
+    }
+
+    /// Value of one code step.
+    pub(super) fn step(&self) -> f32 {
+        self.step
+    }
+}
+
+impl Lens {
+    /// Upper bound of a row's similarity, not yet cut to the range of similarities.
+    #[inline]
+    pub(super) fn upper(&self, scale: f32, error: f32, product: i32) -> f32 {
+        self.offset + self.common + scale * self.step * product as f32 + error * self.length
+    }
+
+    /// Both bounds of the computed similarity of a row, rounding included.
+    pub(super) fn bounds(&self, scale: f32, error: f32, product: i32) -> Bounds {
+        let upper = self.upper(scale, error, product);
+        let lower = upper - 2.0 * (self.common + error * self.length);
+        Bounds { lower: lower.clamp(-1.0, 1.0), upper: upper.clamp(-1.0, 1.0) }
     }
 }
 
 impl Codes {
-    pub(super) fn new(dimension: usize) -> Self {
-        Self { mean: vec![0.0; dimension], rows: Vec::new(), marks: Vec::new() }
+    pub(super) fn new(mean: Arc<[f32]>, capacity: usize) -> Self {
+        let rows = Pages::with_capacity(capacity * mean.len());
+        Self { mean, rows, scales: Vec::with_capacity(capacity), errors: Vec::with_capacity(capacity), reach: 0.0 }
     }
 
-    pub(super) fn dimension(&self) -> usize {
-        self.mean.len()
+    pub(super) fn mean(&self) -> &Arc<[f32]> {
+        &self.mean
+    }
+
+    pub(super) fn rows(&self) -> &[i8] {
+        self.rows.as_slice()
+    }
+
+    pub(super) fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    pub(super) fn errors(&self) -> &[f32] {
+        &self.errors
+    }
+
+    /// Bytes that the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.len() + 4 * (self.scales.len() + self.errors.len())
+    }
+
+    /// A copy with room for `spare` more rows.
+    pub(super) fn copy(&self, spare: usize) -> Self {
+        let mut copy = Self::new(Arc::clone(&self.mean), self.scales.len() + spare);
+        copy.rows.push(self.rows());
+        copy.scales.extend_from_slice(&self.scales);
+        copy.errors.extend_from_slice(&self.errors);
+        Self { reach: self.reach, ..copy }
+    }
+
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.rows.reserve(rows * self.mean.len());
+        self.scales.reserve_exact(rows);
+        self.errors.reserve_exact(rows);
     }
 
     pub(super) fn push(&mut self, vector: &[f32]) {
-        let centred = vector.iter().zip(&self.mean).map(|(x, m)| x - m).collect();
-        self.marks.push(encode(centred, &mut self.rows));
+        let mut codes = Vec::with_capacity(vector.len());
+        let mark = encode(vector, &self.mean, &mut codes);
+        self.rows.push(&codes);
+        self.scales.push(mark.scale);
+        self.errors.push(mark.error);
+        self.reach = self.reach.max(mark.reach);
     }
 
-    /// Takes the mean of these rows and encodes them anew. `vectors` are all rows, one after the other.
-    pub(super) fn refit(&mut self, vectors: &[f32]) {
+    /// Appends a row of other codes that have the same mean.
+    pub(super) fn push_row_of(&mut self, other: &Self, row: usize) {
+        self.rows.push(other.row(row));
+        self.scales.push(other.scales[row]);
+        self.errors.push(other.errors[row]);
+        self.reach = self.reach.max(other.reach);
+    }
+
+    pub(super) fn row(&self, row: usize) -> &[i8] {
         let dimension = self.mean.len();
-        let mut sums = vec![0.0_f64; dimension];
-        for row in vectors.chunks_exact(dimension) {
-            for (sum, x) in sums.iter_mut().zip(row) {
-                *sum += f64::from(*x);
-            }
-        }
-        let count = (vectors.len() / dimension).max(1) as f64;
-        self.mean = sums.iter().map(|sum| (sum / count) as f32).collect();
-        self.rows.clear();
-        self.marks.clear();
-        for row in vectors.chunks_exact(dimension) {
-            self.push(row);
-        }
+        &self.rows()[row * dimension..(row + 1) * dimension]
     }
 
-    /// Overwrites a row's codes with zeros.
+    /// What the codes of a row say, without the mean.
+    pub(super) fn approximate(&self, row: usize) -> impl Iterator<Item = f32> {
+        let scale = self.scales[row];
+        self.row(row).iter().map(move |code| scale * f32::from(*code))
+    }
+
+    /// Overwrites a row's codes with zeros; no bound of it reaches any similarity from here on.
     pub(super) fn erase(&mut self, row: usize) {
         let dimension = self.mean.len();
-        self.rows[row * dimension..(row + 1) * dimension].fill(0);
-        self.marks[row] = Mark { scale: 0.0, error: 0.0, reach: 0.0 };
+        self.rows.as_mut_slice()[row * dimension..(row + 1) * dimension].fill(0);
+        self.scales[row] = 0.0;
+        self.errors[row] = DEAD;
     }
 
-    /// Moves row `from` onto row `to`.
-    pub(super) fn move_row(&mut self, from: usize, to: usize) {
-        let dimension = self.mean.len();
-        self.rows.copy_within(from * dimension..(from + 1) * dimension, to * dimension);
-        self.marks[to] = self.marks[from];
+    /// Overwrites everything, before the memory is given back.
+    pub(super) fn wipe(&mut self) {
+        self.rows.wipe();
     }
 
-    /// Forgets the rows from `rows` on.
-    pub(super) fn truncate(&mut self, rows: usize) {
-        self.rows.truncate(rows * self.mean.len());
-        self.marks.truncate(rows);
-    }
-
-    /// The part of a probe's products that all rows of this segment share.
-    pub(super) fn offset(&self, probe: &Probe) -> f32 {
-        dot(&self.mean, probe.vector)
-    }
-
-    /// Bounds of the computed similarity of one row, rounding included; `offset` is what `offset` gave for this probe.
-    pub(super) fn bounds(&self, row: usize, probe: &Probe, offset: f32) -> Bounds {
-        let dimension = self.mean.len();
-        let mark = self.marks[row];
-        let product = code_dot(&self.rows[row * dimension..(row + 1) * dimension], &probe.codes);
-        let centre = offset + mark.scale * probe.step * product as f32;
-        let margin = mark.reach * probe.error + mark.error * probe.length + rounding(dimension);
-        Bounds { lower: (centre - margin).clamp(-1.0, 1.0), upper: (centre + margin).clamp(-1.0, 1.0) }
+    /// What the rows of this block have in common for a probe.
+    pub(super) fn lens(&self, probe: &Probe) -> Lens {
+        Lens {
+            offset: dot(&self.mean, probe.vector),
+            step: probe.step,
+            length: probe.length,
+            common: self.reach * probe.error + rounding(self.mean.len()),
+        }
     }
 }
 
+/// The mean of some vectors.
+pub(super) fn mean_of<'a>(vectors: impl Iterator<Item = &'a [f32]>, dimension: usize) -> Arc<[f32]> {
+    let (mut sums, mut count) = (vec![0.0_f64; dimension], 0.0);
+    for vector in vectors {
+        count += 1.0;
+        for (sum, x) in sums.iter_mut().zip(vector) {
+            *sum += f64::from(*x);
+        }
+    }
+    sums.iter().map(|sum| (sum / f64::max(count, 1.0)) as f32).collect()
+}
+
 /// Appends the codes of one vector and says what they stand for.
-fn encode(mut values: Vec<f32>, codes: &mut Vec<i8>) -> Mark {
-    let peak = peak(&values);
+fn encode(vector: &[f32], mean: &[f32], codes: &mut Vec<i8>) -> Mark {
+    let centred: Vec<f32> = vector.iter().zip(mean).map(|(x, m)| x - m).collect();
+    let peak = peak(&centred);
     if peak < SMALLEST_PEAK {
-        codes.resize(codes.len() + values.len(), 0);
+        codes.resize(codes.len() + centred.len(), 0);
         return Mark { scale: 0.0, error: SMALLEST_PEAK, reach: 0.0 };
     }
     let (scale, inverse) = (peak / LEVELS, LEVELS / peak);
+    let (mut left_out, mut said) = ([0.0_f32; 16], [0.0_f32; 16]);
+    let (blocks, rest) = centred.as_chunks::<16>();
+    let mut padded = [0.0_f32; 16];
+    padded[..rest.len()].copy_from_slice(rest);
     let start = codes.len();
-    codes.extend(values.iter().map(|x| (x * inverse + 0.5_f32.copysign(*x)).clamp(-LEVELS, LEVELS) as i8));
-    let fresh = &codes[start..];
-    for (value, code) in values.iter_mut().zip(fresh) {
-        *value -= scale * f32::from(*code);
+    codes.reserve(centred.len() + 16);
+    for block in blocks.iter().chain([&padded]) {
+        let mut coded = [0_i8; 16];
+        for lane in 0..16 {
+            let shifted = block[lane] * inverse + ROUNDER;
+            let code = shifted - ROUNDER;
+            let rest = block[lane] - scale * code;
+            left_out[lane] += rest * rest;
+            said[lane] += code * code;
+            coded[lane] = shifted.to_bits() as i8;
+        }
+        codes.extend_from_slice(&coded);
     }
-    let reach = scale * (code_dot(fresh, fresh) as f32).sqrt() * ROUND_UP;
-    Mark { scale, error: length(&values), reach }
+    codes.truncate(start + centred.len());
+    let root = |sums: [f32; 16]| sums.iter().sum::<f32>().sqrt() * ROUND_UP;
+    Mark { scale, error: root(left_out), reach: scale * root(said) }
 }
 
 /// Greatest absolute value.
@@ -164,24 +256,31 @@ fn length(vector: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::dot::similarity;
+    use crate::index::dot::{code_dot, similarity};
     use crate::index::synthetic::Faces;
 
-    fn holds(faces: &Faces, count: usize, fit: bool) -> f32 {
-        let vectors = faces.samples(count);
-        let mut codes = Codes::new(faces.dimension());
-        for vector in &vectors {
+    fn coded(vectors: &[Vec<f32>], fit: bool) -> Codes {
+        let dimension = vectors[0].len();
+        let mean =
+            if fit { mean_of(vectors.iter().map(Vec::as_slice), dimension) } else { vec![0.0; dimension].into() };
+        let mut codes = Codes::new(mean, vectors.len());
+        for vector in vectors {
             codes.push(vector);
         }
-        if fit {
-            codes.refit(&vectors.concat());
-        }
+        codes
+    }
+
+    /// The greatest distance between two bounds, once all were seen to hold.
+    fn widest(vectors: &[Vec<f32>], probes: &[Vec<f32>], fit: bool) -> f32 {
+        let codes = coded(vectors, fit);
         let mut widest = 0.0_f32;
-        for probe_vector in &vectors {
-            let probe = Probe::new(probe_vector);
-            let offset = codes.offset(&probe);
-            for (row, vector) in vectors.iter().enumerate() {
-                let (bounds, truth) = (codes.bounds(row, &probe, offset), similarity(vector, probe_vector));
+        for vector in probes {
+            let probe = Probe::new(vector);
+            let lens = codes.lens(&probe);
+            for (row, stored) in vectors.iter().enumerate() {
+                let product = code_dot(codes.row(row), &probe.codes);
+                let bounds = lens.bounds(codes.scales()[row], codes.errors()[row], product);
+                let truth = similarity(stored, vector);
                 assert!(bounds.lower <= truth && truth <= bounds.upper, "{truth} outside {bounds:?}");
                 widest = widest.max(bounds.upper - bounds.lower);
             }
@@ -191,14 +290,16 @@ mod tests {
 
     #[test]
     fn bounds_hold_and_are_narrow() {
-        assert!(holds(&Faces::new(512, 1), 200, true) < 0.06);
-        assert!(holds(&Faces::new(128, 2), 200, true) < 0.06);
+        for (dimension, seed) in [(512, 1), (128, 2)] {
+            let vectors = Faces::new(dimension, seed).samples(200);
+            assert!(widest(&vectors, &vectors, true) < 0.06);
+        }
     }
 
     #[test]
     fn the_mean_narrows_the_bounds_of_vectors_in_a_cone() {
-        let faces = Faces::new(128, 3).in_a_cone(0.83);
-        let (raw, centred) = (holds(&faces, 200, false), holds(&faces, 200, true));
+        let vectors = Faces::new(128, 3).in_a_cone(0.83).samples(200);
+        let (raw, centred) = (widest(&vectors, &vectors, false), widest(&vectors, &vectors, true));
         assert!(centred < 0.8 * raw, "{centred} {raw}");
     }
 
@@ -211,22 +312,17 @@ mod tests {
             *x /= length;
         }
         let vectors = [one_hot(0, 1.0), one_hot(32, -1.0), steep, vec![33.0_f32.sqrt().recip(); 33], vec![0.0; 33]];
-        let mut codes = Codes::new(33);
-        for vector in &vectors {
-            codes.push(vector);
-        }
-        for refit in [false, true] {
-            if refit {
-                codes.refit(&vectors.concat());
-            }
-            for probe_vector in &vectors[..4] {
-                let probe = Probe::new(probe_vector);
-                for (row, vector) in vectors.iter().enumerate() {
-                    let bounds = codes.bounds(row, &probe, codes.offset(&probe));
-                    let truth = similarity(vector, probe_vector);
-                    assert!(bounds.lower <= truth && truth <= bounds.upper, "{truth} outside {bounds:?}");
-                }
-            }
-        }
+        widest(&vectors, &vectors[..4], false);
+        widest(&vectors, &vectors[..4], true);
+    }
+
+    #[test]
+    fn an_erased_row_is_zero_and_below_every_similarity() {
+        let vectors = Faces::new(64, 4).in_a_cone(0.9).samples(20);
+        let mut codes = coded(&vectors, true);
+        codes.erase(3);
+        assert!(codes.row(3).iter().all(|code| *code == 0));
+        let probe = Probe::new(&vectors[3]);
+        assert!(codes.lens(&probe).upper(codes.scales()[3], codes.errors()[3], 0) < -2.0);
     }
 }

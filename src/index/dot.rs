@@ -7,7 +7,12 @@
 
 use numkong::Dot;
 
+use crate::error::{Error, Result};
+
 const LANES: usize = 16;
+
+/// How far the length of a vector may be from 1.
+const UNIT_TOLERANCE: f64 = 1e-3;
 
 /// Inner product of two vectors of one length.
 pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
@@ -33,6 +38,27 @@ pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
 /// Cosine of two unit vectors, in [-1, 1]; rounding beyond the ends is cut off and a negative zero is zero.
 pub(super) fn similarity(left: &[f32], right: &[f32]) -> f32 {
     dot(left, right).clamp(-1.0, 1.0) + 0.0
+}
+
+/// Refuses a vector that is not finite or not of unit length; `row` names it.
+pub(super) fn check_unit(row: usize, vector: &[f32]) -> Result<()> {
+    let (blocks, rest) = vector.as_chunks::<8>();
+    let mut sums = [0.0_f64; 8];
+    for block in blocks {
+        for (sum, x) in sums.iter_mut().zip(block) {
+            *sum += f64::from(*x) * f64::from(*x);
+        }
+    }
+    let squares = sums.iter().sum::<f64>() + rest.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    if !squares.is_finite() {
+        return Err(Error::Embedding { reason: format!("must be finite, row {row} is not") });
+    }
+    let length = squares.sqrt();
+    if (length - 1.0).abs() > UNIT_TOLERANCE {
+        let reason = format!("must have length 1 within {UNIT_TOLERANCE}, row {row} has length {length:.6}");
+        return Err(Error::Embedding { reason });
+    }
+    Ok(())
 }
 
 /// How far `dot` and the arithmetic on top of it may be from the true value for vectors of this length, about unit long.

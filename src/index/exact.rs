@@ -1,80 +1,205 @@
-//! The exact scan: the same answer as scoring every vector in `f32`, at a quarter of the bytes.
+//! The scan: the same answer as scoring every vector in `f32`, at a quarter of the bytes.
 //!
 //! Every row's codes give bounds of its similarity. A row stays on the probe's shortlist while its upper bound reaches the
 //! k-th best lower bound seen; what is left at the end is scored in `f32`, most promising first, until no upper bound
-//! reaches the k-th best score. No row is dropped on an estimate, so recall is 1 by construction.
+//! reaches the k-th best score. No row in scope is dropped on an estimate, so over all rows recall is 1 by construction.
+//! A search uses the thread that asks and no other.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::codes::{Bounds, Probe};
+use super::block::{Block, RowState};
+use super::codes::{Bounds, Lens, Probe};
 use super::dot::similarity;
+use super::products::{BATCH, Products};
 use super::ranking::{Best, Hit};
-use super::rows::Rows;
-use super::segment::{RowState, Segment};
-
-/// Rows are scanned in blocks whose codes fit the first two cache levels, so that many probes share one read.
-const BLOCK_CODES: usize = 64 * 1024;
+use super::view::{View, unreadable, vector_of};
+use crate::error::Result;
 
 /// A shortlist is thinned out when it has grown to this length, or to twice what the last thinning left.
 const THIN_AT: usize = 4096;
 
+/// Rows that are compared with the floor at once.
+const STRIDE: usize = 32;
+
 /// Which rows are scanned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scope<'a> {
     /// Every live row.
     All,
     /// Live rows that no graph holds.
     Outside,
+    /// Live rows of each probe's lists, and those of no list.
+    Lists(&'a [Vec<u32>]),
 }
 
-impl Scope {
+impl Scope<'_> {
     fn holds(self, state: RowState) -> bool {
         match self {
-            Self::All => state != RowState::Dead,
             Self::Outside => matches!(state, RowState::Outside | RowState::Unreachable),
+            Self::All | Self::Lists(_) => state != RowState::Dead,
         }
     }
 }
 
 /// The `k` best hits in `scope` for each probe, best first.
-pub(super) fn scan(rows: &Rows, probes: &[&[f32]], k: usize, scope: Scope) -> Vec<Vec<Hit>> {
-    let coded: Vec<Probe> = probes.iter().map(|vector| Probe::new(vector)).collect();
-    let mut shortlists: Vec<Shortlist> = probes.iter().map(|_| Shortlist::new(k)).collect();
-    for (index, segment) in rows.segments().iter().enumerate() {
-        if scope == Scope::All || segment.outside() > 0 {
-            scan_segment(index, segment, &coded, &mut shortlists, scope);
+pub(super) fn scan(view: &View, probes: &[&[f32]], k: usize, scope: Scope) -> Result<Vec<Vec<Hit>>> {
+    let mut answers = Vec::with_capacity(probes.len());
+    for (number, batch) in probes.chunks(BATCH).enumerate() {
+        let scope = match scope {
+            Scope::Lists(lists) => Scope::Lists(&lists[number * BATCH..][..batch.len()]),
+            other => other,
+        };
+        let coded: Vec<Probe> = batch.iter().map(|vector| Probe::new(vector)).collect();
+        let mut shortlists: Vec<Shortlist> = batch.iter().map(|_| Shortlist::new(k)).collect();
+        scan_blocks(view, &coded, &mut shortlists, scope);
+        for (shortlist, probe) in shortlists.into_iter().zip(&coded) {
+            answers.push(shortlist.score(view, probe)?);
         }
     }
-    shortlists.into_iter().zip(&coded).map(|(shortlist, probe)| shortlist.score(rows, probe)).collect()
+    Ok(answers)
 }
 
-fn scan_segment(index: usize, segment: &Segment, probes: &[Probe], shortlists: &mut [Shortlist], scope: Scope) {
-    let codes = segment.codes();
-    let offsets: Vec<f32> = probes.iter().map(|probe| codes.offset(probe)).collect();
-    let block = (BLOCK_CODES / codes.dimension()).max(1);
-    let mut start = 0;
-    while start < segment.len() {
-        let end = segment.len().min(start + block);
-        for ((probe, offset), shortlist) in probes.iter().zip(&offsets).zip(&mut *shortlists) {
-            for row in start..end {
-                if scope == Scope::Outside && !scope.holds(segment.state(row)) {
-                    continue;
+fn scan_blocks(view: &View, probes: &[Probe], shortlists: &mut [Shortlist], scope: Scope) {
+    let everyone: Vec<usize> = (0..probes.len()).collect();
+    let askers = Askers::new(scope, view);
+    let mut last: Option<(Vec<usize>, Products)> = None;
+    for (number, block) in view.blocks().iter().enumerate() {
+        let asking = askers.of(block.list()).unwrap_or(&everyone);
+        if asking.is_empty() || (matches!(scope, Scope::Outside) && block.outside() == 0) {
+            continue;
+        }
+        let same = last.as_ref().is_some_and(|(before, _)| before == asking);
+        if !same {
+            let codes = asking.iter().flat_map(|probe| &probes[*probe].codes).copied().collect();
+            last = Some((asking.clone(), Products::new(codes, view.mean().len())));
+        }
+        if let Some((_, products)) = &mut last {
+            scan_block(number, block, asking, probes, products, shortlists, scope);
+        }
+    }
+}
+
+/// Which probes ask for which list.
+struct Askers(Option<Vec<Vec<usize>>>);
+
+impl Askers {
+    fn new(scope: Scope, view: &View) -> Self {
+        let (Scope::Lists(wanted), Some(lists)) = (scope, view.lists()) else { return Self(None) };
+        let mut askers = vec![Vec::new(); lists.len()];
+        for (probe, lists) in wanted.iter().enumerate() {
+            for list in lists {
+                askers[*list as usize].push(probe);
+            }
+        }
+        Self(Some(askers))
+    }
+
+    /// None where everyone asks.
+    fn of(&self, list: Option<u32>) -> Option<&Vec<usize>> {
+        self.0.as_ref()?.get(list? as usize)
+    }
+}
+
+fn scan_block(
+    number: usize,
+    block: &Block,
+    asking: &[usize],
+    probes: &[Probe],
+    products: &mut Products,
+    shortlists: &mut [Shortlist],
+    scope: Scope,
+) {
+    let codes = block.codes();
+    let dimension = codes.mean().len();
+    let lenses: Vec<Lens> = asking.iter().map(|probe| codes.lens(&probes[*probe])).collect();
+    let together = Lenses::new(&lenses);
+    let mut floors: Vec<f32> = asking.iter().map(|probe| shortlists[*probe].floor).collect();
+    let tile = Products::tile_rows(dimension);
+    let tiles = codes.rows().chunks(tile * dimension).zip(codes.scales().chunks(tile)).zip(codes.errors().chunks(tile));
+    for (at, ((rows, scales), errors)) in tiles.enumerate() {
+        let found = products.of(rows);
+        let mut consider = |row: usize, asker: usize, product: i32, floor: &mut f32| {
+            let bounds = lenses[asker].bounds(scales[row], errors[row], product);
+            let row = at * tile + row;
+            if bounds.upper >= *floor && scope.holds(block.state(row)) {
+                let shortlist = &mut shortlists[asking[asker]];
+                shortlist.push(number, row, bounds);
+                *floor = shortlist.floor;
+            }
+        };
+        if let ([lens], [floor]) = (lenses.as_slice(), floors.as_mut_slice()) {
+            for (start, products) in found.chunks(STRIDE).enumerate() {
+                let start = start * STRIDE;
+                let (scales, errors) = (&scales[start..][..products.len()], &errors[start..][..products.len()]);
+                let highest = highest_of_rows(*lens, scales, errors, products);
+                if highest >= *floor {
+                    for (row, product) in products.iter().enumerate() {
+                        consider(start + row, 0, *product, floor);
+                    }
                 }
-                let bounds = codes.bounds(row, probe, *offset);
-                if shortlist.admits(bounds) && scope.holds(segment.state(row)) {
-                    shortlist.push(index, row, bounds);
+            }
+        } else {
+            for (row, products) in found.chunks(lenses.len()).enumerate() {
+                if together.any_reaches(&floors, scales[row], errors[row], products) {
+                    for (asker, (product, floor)) in products.iter().zip(&mut floors).enumerate() {
+                        consider(row, asker, *product, floor);
+                    }
                 }
             }
         }
-        start = end;
+    }
+}
+
+/// The highest upper bound of some rows for one probe.
+#[inline]
+fn highest_of_rows(lens: Lens, scales: &[f32], errors: &[f32], products: &[i32]) -> f32 {
+    let mut highest = [-9.0_f32; 8];
+    let ((scales, last_scales), (errors, last_errors)) = (scales.as_chunks::<8>(), errors.as_chunks::<8>());
+    let (products, last_products) = products.as_chunks::<8>();
+    for ((scales, errors), products) in scales.iter().zip(errors).zip(products) {
+        for lane in 0..8 {
+            let upper = lens.upper(scales[lane], errors[lane], products[lane]);
+            highest[lane] = if upper > highest[lane] { upper } else { highest[lane] };
+        }
+    }
+    let last = last_scales.iter().zip(last_errors).zip(last_products);
+    last.map(|((scale, error), product)| lens.upper(*scale, *error, *product)).chain(highest).fold(-9.0, f32::max)
+}
+
+/// What all rows of a block have in common for several probes, each part of it in a row of its own.
+struct Lenses {
+    common: Vec<f32>,
+    steps: Vec<f32>,
+    lengths: Vec<f32>,
+}
+
+impl Lenses {
+    fn new(lenses: &[Lens]) -> Self {
+        Self {
+            common: lenses.iter().map(|lens| lens.upper(0.0, 0.0, 0)).collect(),
+            steps: lenses.iter().map(|lens| lens.step).collect(),
+            lengths: lenses.iter().map(|lens| lens.length).collect(),
+        }
+    }
+
+    /// Whether one row's upper bound may reach the floor of any probe. A little too often is as good.
+    #[inline]
+    fn any_reaches(&self, floors: &[f32], scale: f32, error: f32, products: &[i32]) -> bool {
+        const SLACK: f32 = 1e-4;
+        let mut any = false;
+        let lenses = self.common.iter().zip(&self.steps).zip(&self.lengths);
+        for (((common, step), length), (floor, product)) in lenses.zip(floors.iter().zip(products)) {
+            any |= common + scale * step * *product as f32 + error * length + SLACK >= *floor;
+        }
+        any
     }
 }
 
 /// A row that may be among the best.
 struct Candidate {
-    upper: f32,
-    segment: u32,
+    bounds: Bounds,
+    block: u32,
     row: u32,
 }
 
@@ -94,12 +219,8 @@ impl Shortlist {
         Self { k, lowers: BinaryHeap::new(), floor: -2.0, candidates: Vec::new(), thin_at: THIN_AT.max(4 * k) }
     }
 
-    fn admits(&self, bounds: Bounds) -> bool {
-        bounds.upper >= self.floor
-    }
-
-    fn push(&mut self, segment: usize, row: usize, bounds: Bounds) {
-        self.candidates.push(Candidate { upper: bounds.upper, segment: segment as u32, row: row as u32 });
+    fn push(&mut self, block: usize, row: usize, bounds: Bounds) {
+        self.candidates.push(Candidate { bounds, block: block as u32, row: row as u32 });
         if self.lowers.len() < self.k || bounds.lower > self.floor {
             self.lowers.push(Reverse(ordinal(bounds.lower)));
             if self.lowers.len() > self.k {
@@ -111,26 +232,30 @@ impl Shortlist {
         }
         if self.candidates.len() >= self.thin_at {
             let floor = self.floor;
-            self.candidates.retain(|candidate| candidate.upper >= floor);
+            self.candidates.retain(|candidate| candidate.bounds.upper >= floor);
             self.thin_at = THIN_AT.max(4 * self.k).max(2 * self.candidates.len());
         }
     }
 
     /// Scores what is left and keeps the best.
-    fn score(mut self, rows: &Rows, probe: &Probe) -> Vec<Hit> {
+    fn score(mut self, view: &View, probe: &Probe) -> Result<Vec<Hit>> {
         let floor = self.floor;
-        self.candidates.retain(|candidate| candidate.upper >= floor);
-        self.candidates.sort_unstable_by(|a, b| b.upper.total_cmp(&a.upper));
+        self.candidates.retain(|candidate| candidate.bounds.upper >= floor);
+        self.candidates.sort_unstable_by(|a, b| b.bounds.upper.total_cmp(&a.bounds.upper));
         let mut best = Best::new(self.k);
-        for candidate in self.candidates {
-            if best.floor().is_some_and(|worst| candidate.upper < worst) {
+        let mut room = Vec::new();
+        for Candidate { bounds, block, row } in self.candidates {
+            if best.floor().is_some_and(|worst| bounds.upper < worst) {
                 break;
             }
-            let segment = &rows.segments()[candidate.segment as usize];
-            let row = candidate.row as usize;
-            best.push(Hit { key: segment.key(row), similarity: similarity(segment.vector(row), probe.vector) });
+            let (block, row) = (&view.blocks()[block as usize], row as usize);
+            let similarity = similarity(vector_of(block, row, &mut room)?, probe.vector);
+            if !(bounds.lower..=bounds.upper).contains(&similarity) {
+                return Err(unreadable(block, "it is not the one that its codes were made of"));
+            }
+            best.push(Hit { key: block.key(row), person: block.person(row), similarity });
         }
-        best.into_hits()
+        Ok(best.into_hits())
     }
 }
 
@@ -151,14 +276,15 @@ fn flip(bits: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::segment::SEGMENT_ROWS;
+    use crate::index::block::block_rows;
+    use crate::index::rows::Rows;
     use crate::index::synthetic::{Faces, plain_scan, random};
     use proptest::prelude::*;
 
     fn rows_of(vectors: &[Vec<f32>]) -> Rows {
         let mut rows = Rows::new(vectors[0].len());
         for (key, vector) in vectors.iter().enumerate() {
-            rows.push(key as u64, vector);
+            rows.push(key as u64, key as u64, vector);
         }
         rows
     }
@@ -175,13 +301,13 @@ mod tests {
         for faces in [Faces::new(512, 4), Faces::new(128, 5), Faces::new(128, 6).in_a_cone(0.83), Faces::new(17, 7)] {
             let vectors = faces.samples(1220);
             let (stored, probes) = vectors.split_at(1200);
-            let rows = rows_of(stored);
+            let rows = rows_of(stored).view();
             let probes: Vec<&[f32]> = probes.iter().map(Vec::as_slice).collect();
             for k in [1, 10, 1200] {
-                let found = scan(&rows, &probes, k, Scope::All);
+                let found = scan(&rows, &probes, k, Scope::All).unwrap();
                 for (probe, hits) in probes.iter().zip(&found) {
                     assert_eq!(hits, &plain_scan(&rows, probe, k));
-                    assert_eq!(hits, &scan(&rows, &[probe], k, Scope::All)[0], "alone as in a batch");
+                    assert_eq!(hits, &scan(&rows, &[probe], k, Scope::All).unwrap()[0], "alone as in a batch");
                 }
             }
         }
@@ -190,8 +316,8 @@ mod tests {
     #[test]
     fn similarities_are_those_of_double_precision() {
         let vectors = Faces::new(128, 8).samples(500);
-        let rows = rows_of(&vectors[1..]);
-        let found = scan(&rows, &[&vectors[0]], 5, Scope::All);
+        let rows = rows_of(&vectors[1..]).view();
+        let found = scan(&rows, &[&vectors[0]], 5, Scope::All).unwrap();
         let double = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
         let mut truth: Vec<f64> = vectors[1..].iter().map(|vector| double(vector, &vectors[0])).collect();
         truth.sort_by(|a, b| b.total_cmp(a));
@@ -201,21 +327,22 @@ mod tests {
     }
 
     #[test]
-    fn several_segments_are_one_answer() {
-        let faces = Faces::new(4, 9);
-        let vectors = faces.samples(SEGMENT_ROWS + 3000);
+    fn several_blocks_are_one_answer() {
+        let full = block_rows(256);
+        let faces = Faces::new(256, 9);
+        let vectors = faces.samples(full + 300);
         let mut rows = rows_of(&vectors);
-        for key in 0..20_000 {
+        for key in 0..3000 {
             rows.remove(key);
         }
         for compacted in [false, true] {
             if compacted {
                 rows.compact();
             }
-            let probe = &vectors[SEGMENT_ROWS + 7];
-            let found = scan(&rows, &[probe], 50, Scope::All);
-            assert_eq!(found[0], plain_scan(&rows, probe, 50));
-            assert!(found[0].iter().any(|hit| hit.key == SEGMENT_ROWS as u64 + 7));
+            let probe = &vectors[full + 7];
+            let found = scan(&rows.view(), &[probe], 50, Scope::All).unwrap();
+            assert_eq!(found[0], plain_scan(&rows.view(), probe, 50));
+            assert!(found[0].iter().any(|hit| hit.key == full as u64 + 7));
         }
     }
 
@@ -225,9 +352,9 @@ mod tests {
         for sign in [1.0, -1.0] {
             let mut rows = Rows::new(3);
             for (key, length) in [(3, 1.0009), (1, 1.0009), (0, 1.0003), (2, 1.0006)] {
-                rows.push(key, &[sign * length, 0.0, 0.0]);
+                rows.push(key, key, &[sign * length, 0.0, 0.0]);
             }
-            let found = scan(&rows, &[&[1.0, 0.0, 0.0]], 3, Scope::All).remove(0);
+            let found = scan(&rows.view(), &[&[1.0, 0.0, 0.0]], 3, Scope::All).unwrap().remove(0);
             assert_eq!(found.iter().map(|hit| hit.key).collect::<Vec<_>>(), [0, 1, 2]);
             assert!(found.iter().all(|hit| hit.similarity.to_bits() == f32::to_bits(sign)));
         }
@@ -244,11 +371,11 @@ mod tests {
             })
             .collect();
         vectors.extend((0..9000).map(|_| vec![0.8, 0.6]));
-        let rows = rows_of(&vectors);
+        let rows = rows_of(&vectors).view();
         for k in [1, 7, 9500] {
             let angle = random(&mut state);
             let probe = [angle.cos(), angle.sin()];
-            assert_eq!(scan(&rows, &[&probe], k, Scope::All)[0], plain_scan(&rows, &probe, k));
+            assert_eq!(scan(&rows, &[&probe], k, Scope::All).unwrap()[0], plain_scan(&rows, &probe, k));
         }
     }
 
@@ -265,9 +392,9 @@ mod tests {
                 values.map(|x| x / length).to_vec()
             };
             let vectors: Vec<Vec<f32>> = picks.into_iter().map(unit).collect();
-            let rows = rows_of(&vectors);
+            let rows = rows_of(&vectors).view();
             let probe = unit(probe);
-            prop_assert_eq!(&scan(&rows, &[&probe], k, Scope::All)[0], &plain_scan(&rows, &probe, k));
+            prop_assert_eq!(&scan(&rows, &[&probe], k, Scope::All).unwrap()[0], &plain_scan(&rows, &probe, k));
         }
     }
 }

@@ -1,20 +1,42 @@
 //! Keys ↔ nearest embeddings: unit vectors go in under a key, a probe's nearest keys come out with their similarity.
 //!
-//! `concurrent` is the index that callers hold: one lock, many readers. `rows` and `segment` keep the vectors, `codes`
-//! their 8-bit shadows, `exact` scans them with recall 1, `hnsw` walks a usearch graph, `file` writes and reads snapshots.
-//! Nothing here knows people or names; the database above is the truth and an index is a cache of it.
+//! `concurrent` is the index that callers hold, `inner` its writer and readers that wait for nobody. `rows` is what the writer
+//! changes, block by `block`, and `view` what a reader sees; `vectors` are in memory or in the opened snapshot, `codes` are
+//! their 8-bit shadows on huge `pages`, multiplied in `products`. `exact` scans them with recall 1, `lists` and `hnsw` are the approximate
+//! ways, `sample` measures what these find, `choice` and `search` take the way; `people` groups rows by person, `file` and
+//! `open` write and read snapshots. Nothing here knows names; the database above is the truth and an index is a cache of it.
+//!
+//! Equal vectors under several keys are several rows. To keep them once, a row would need a list of keys and people, and its
+//! zeroing would wait for the last of them; the rows saved are those of one photograph registered twice.
 
+mod block;
+mod choice;
 mod codes;
 mod concurrent;
 mod dot;
 mod exact;
 mod file;
 mod hnsw;
+mod inner;
+mod lists;
+mod open;
+mod pages;
+mod people;
+mod products;
 mod ranking;
 mod rows;
-mod segment;
+mod sample;
+mod search;
+mod status;
 #[cfg(test)]
 mod synthetic;
+#[cfg(test)]
+mod tests;
+mod vectors;
+mod view;
 
-pub use concurrent::{AUTO_LIMIT, Index, Method};
+pub use choice::{DEFAULT_BUDGET_MS, PROMISED_RECALL};
+pub use concurrent::{Index, Method};
+pub use people::People;
 pub use ranking::Hit;
+pub use status::Status;

@@ -8,6 +8,8 @@ use std::collections::BinaryHeap;
 pub struct Hit {
     /// The key under which the vector was added.
     pub key: u64,
+    /// The person whose vector it is; the key itself where none was given.
+    pub person: u64,
     /// Cosine of probe and vector, in [-1, 1]; higher is closer. It is their inner product as it stands: lengths, which
     /// may be off by a thousandth, are not divided out.
     pub similarity: f32,
@@ -77,7 +79,7 @@ mod tests {
     fn ties_are_ordered_by_key_and_the_worst_leaves() {
         let mut best = Best::new(3);
         for (key, similarity) in [(9, 0.5), (2, 0.5), (7, 0.9), (4, 0.5), (1, 0.1)] {
-            best.push(Hit { key, similarity });
+            best.push(Hit { key, person: key, similarity });
         }
         assert_eq!(best.floor(), Some(0.5));
         let keys: Vec<u64> = best.into_hits().iter().map(|hit| hit.key).collect();

@@ -3,7 +3,9 @@
 
 use super::dot::similarity;
 use super::ranking::Hit;
-use super::rows::Rows;
+use super::sample::normal;
+pub(super) use super::sample::random;
+use super::view::View;
 
 const SHARED_DIRECTIONS: usize = 24;
 
@@ -23,10 +25,6 @@ impl Faces {
     pub(super) fn in_a_cone(mut self, cosine: f32) -> Self {
         self.cone = cosine;
         self
-    }
-
-    pub(super) fn dimension(&self) -> usize {
-        self.dimension
     }
 
     /// One to five samples of each identity, one identity after the other.
@@ -60,25 +58,17 @@ impl Faces {
 }
 
 /// What a search must return: every row scored, all of it sorted.
-pub(super) fn plain_scan(rows: &Rows, probe: &[f32], k: usize) -> Vec<Hit> {
-    let score = |(key, vector)| Hit { key, similarity: similarity(vector, probe) };
-    let mut hits: Vec<Hit> = rows.iter().map(score).collect();
+pub(super) fn plain_scan(view: &View, probe: &[f32], k: usize) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for block in view.blocks() {
+        for row in block.live_rows() {
+            let similarity = similarity(block.vector(row, &mut Vec::new()).unwrap(), probe);
+            hits.push(Hit { key: block.key(row), person: block.person(row), similarity });
+        }
+    }
     hits.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.key.cmp(&b.key)));
     hits.truncate(k);
     hits
-}
-
-/// The next number of a splitmix64 sequence, in [0, 1).
-pub(super) fn random(state: &mut u64) -> f32 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut bits = *state;
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((bits ^ (bits >> 31)) >> 40) as f32 / (1_u64 << 24) as f32
-}
-
-fn normal(state: &mut u64) -> f32 {
-    (-2.0 * (1.0 - random(state)).ln()).sqrt() * (std::f32::consts::TAU * random(state)).cos()
 }
 
 fn unit(mut vector: Vec<f32>) -> Vec<f32> {

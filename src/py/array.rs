@@ -63,9 +63,8 @@ pub fn bytes<'py>(value: &Bound<'py, PyAny>, name: &'static str) -> PyResult<PyR
 }
 
 /// A uint64 array (n,), copied.
-pub fn keys(value: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
-    let wrong =
-        || Error::Argument { name: "keys", accepted: "uint64 of shape (n,)".to_string(), found: describe(value) };
+pub fn keys(value: &Bound<'_, PyAny>, name: &'static str) -> PyResult<Vec<u64>> {
+    let wrong = || Error::Argument { name, accepted: "uint64 of shape (n,)".to_string(), found: describe(value) };
     let array = value.cast::<PyArray1<u64>>().map_err(|_| wrong())?;
     Ok(array.readonly().as_array().to_vec())
 }

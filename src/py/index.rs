@@ -6,9 +6,10 @@ use crate::index::{self, Method};
 use ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use std::path::PathBuf;
 
-/// Keys ↔ nearest embeddings, in memory. Any number of threads may search while one changes it.
+/// Keys ↔ nearest embeddings, in memory. Any number of threads may search while one changes it, and no search waits.
 ///
 /// Parameters
 /// ----------
@@ -16,8 +17,12 @@ use std::path::PathBuf;
 ///     Number of values of an embedding.
 /// pack : str
 ///     Digest of the pack whose embeddings these are.
-/// method : {"auto", "exact", "hnsw"}
-///     How to search; "auto" is exact until the gallery is large.
+/// method : {"auto", "exact", "ivf", "hnsw"}
+///     How to search. "exact" considers every face. "ivf" compares a probe with the nearest lists of faces, "hnsw" walks a
+///     graph; where the recall of either was measured below what is promised, the search is exact. "auto" is exact while a
+///     search stays within the budget, then "ivf".
+/// budget_ms : float, optional
+///     Milliseconds that a search of one probe may take before "auto" makes lists.
 #[pyclass(frozen, module = "facedex._core")]
 pub struct Index {
     index: index::Index,
@@ -26,23 +31,37 @@ pub struct Index {
 /// Keys and similarities, (probes, k).
 type Found<'py> = (Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<f32>>);
 
+/// People, similarities and keys, (probes, k), and margins, (probes,).
+type FoundPeople<'py> =
+    (Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<u64>>, Bound<'py, PyArray1<f32>>);
+
 #[pymethods]
 impl Index {
     #[new]
-    #[pyo3(signature = (dimension, pack, *, method = "auto"))]
-    fn new(dimension: usize, pack: &str, method: &str) -> PyResult<Self> {
-        Ok(Self { index: index::Index::new(dimension, pack, parse(method)?)? })
+    #[pyo3(signature = (dimension, pack, *, method = "auto", budget_ms = None))]
+    fn new(dimension: usize, pack: &str, method: &str, budget_ms: Option<f32>) -> PyResult<Self> {
+        let index = index::Index::new(dimension, pack, parse(method)?)?;
+        Ok(Self { index: with_budget(index, budget_ms)? })
     }
 
-    /// Add unit vectors (n, dimension), float32, under keys (n,), uint64. All are added or none.
-    fn add(&self, py: Python<'_>, keys: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (keys, vectors) = (array::keys(keys)?, array::matrix(vectors, "vectors")?);
-        Ok(py.detach(|| self.index.add(&keys, vectors.view()))?)
+    /// Add unit vectors (n, dimension), float32, under keys (n,), uint64. All are added or none. `people` (n,), uint64, says
+    /// whose they are; without it every key is a person.
+    #[pyo3(signature = (keys, vectors, *, people = None))]
+    fn add(
+        &self,
+        py: Python<'_>,
+        keys: &Bound<'_, PyAny>,
+        vectors: &Bound<'_, PyAny>,
+        people: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (keys, vectors) = (array::keys(keys, "keys")?, array::matrix(vectors, "vectors")?);
+        let people = people.map(|people| array::keys(people, "people")).transpose()?;
+        Ok(py.detach(|| self.index.add(&keys, people.as_deref(), vectors.view()))?)
     }
 
     /// Remove keys (n,), uint64; unknown ones are passed over. The number removed.
     fn remove(&self, py: Python<'_>, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let keys = array::keys(keys)?;
+        let keys = array::keys(keys, "keys")?;
         Ok(py.detach(|| self.index.remove(&keys)))
     }
 
@@ -55,6 +74,67 @@ impl Index {
         let keys = Array2::from_shape_fn((hits.len(), width), |(row, column)| hits[row][column].key);
         let similarities = Array2::from_shape_fn((hits.len(), width), |(row, column)| hits[row][column].similarity);
         Ok((keys.into_pyarray(py), similarities.into_pyarray(py)))
+    }
+
+    /// The k best people of each probe (m, dimension), float32: people (m, k') and their similarities (m, k'), best first,
+    /// the key of each one's best face (m, k'), and by how much the first is ahead of the second (m,), infinite where there
+    /// is no second. A person's similarity is that of the best face, or the mean of the best `faces`.
+    #[pyo3(signature = (probes, k, *, faces = 1))]
+    fn search_people<'py>(
+        &self,
+        py: Python<'py>,
+        probes: &Bound<'py, PyAny>,
+        k: usize,
+        faces: usize,
+    ) -> PyResult<FoundPeople<'py>> {
+        let probes = array::matrix(probes, "probes")?;
+        let found = py.detach(|| self.index.search_people(probes.view(), k, faces))?;
+        let width = found.iter().map(|people| people.hits.len()).min().unwrap_or(0);
+        let shape = (found.len(), width);
+        let people = Array2::from_shape_fn(shape, |(row, column)| found[row].hits[column].person);
+        let similarities = Array2::from_shape_fn(shape, |(row, column)| found[row].hits[column].similarity);
+        let keys = Array2::from_shape_fn(shape, |(row, column)| found[row].hits[column].key);
+        let margins = PyArray1::from_iter(py, found.iter().map(|people| people.margin));
+        Ok((people.into_pyarray(py), similarities.into_pyarray(py), keys.into_pyarray(py), margins))
+    }
+
+    /// Share of n probes, made from the stored vectors, whose nearest face the approximate search finds, in [0, 1]; 1 where
+    /// there is none. One that is below the promised recall is not used from here on.
+    #[pyo3(signature = (n = 200))]
+    fn sample_recall(&self, py: Python<'_>, n: usize) -> PyResult<f32> {
+        Ok(py.detach(|| self.index.sample_recall(n))?)
+    }
+
+    /// Put faces into the lists of the approximate search where the method asks for it and enough have none; it would
+    /// happen beside the searches soon.
+    fn maintain(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.index.maintain())?)
+    }
+
+    /// What it holds and how it searches.
+    ///
+    /// Returns
+    /// -------
+    /// dict
+    ///     faces, method, in_use, lists, lists_probed, outside (faces in no list or graph), recall (last measured, or None),
+    ///     promised_recall, exact_ms (what an exact search of one probe takes), code_bytes, vector_bytes (in memory) and note
+    ///     (what went wrong while lists were made, or None).
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let status = self.index.status();
+        let dict = PyDict::new(py);
+        dict.set_item("faces", status.faces)?;
+        dict.set_item("method", name(status.method))?;
+        dict.set_item("in_use", name(status.in_use))?;
+        dict.set_item("lists", status.lists)?;
+        dict.set_item("lists_probed", status.lists_probed)?;
+        dict.set_item("outside", status.outside)?;
+        dict.set_item("recall", status.recall)?;
+        dict.set_item("promised_recall", status.promised_recall)?;
+        dict.set_item("exact_ms", status.exact_ms)?;
+        dict.set_item("code_bytes", status.code_bytes)?;
+        dict.set_item("vector_bytes", status.vector_bytes)?;
+        dict.set_item("note", status.note)?;
+        Ok(dict)
     }
 
     /// Write a snapshot of gallery `gallery` at position `position` of its change feed; atomic and durable.
@@ -105,13 +185,10 @@ impl Index {
         self.index.pack()
     }
 
-    /// How it searches now: "exact" or "hnsw".
+    /// How it searches now: "exact", "ivf" or "hnsw".
     #[getter]
     fn method(&self) -> &'static str {
-        match self.index.method_in_use() {
-            Method::Hnsw => "hnsw",
-            Method::Exact | Method::Auto => "exact",
-        }
+        name(self.index.method_in_use())
     }
 
     fn __len__(&self) -> usize {
@@ -131,12 +208,33 @@ fn parse(method: &str) -> PyResult<Method> {
     match method {
         "auto" => Ok(Method::Auto),
         "exact" => Ok(Method::Exact),
+        "ivf" => Ok(Method::Ivf),
         "hnsw" => Ok(Method::Hnsw),
         _ => Err(Error::Argument {
             name: "method",
-            accepted: "\"auto\", \"exact\" or \"hnsw\"".to_string(),
+            accepted: "\"auto\", \"exact\", \"ivf\" or \"hnsw\"".to_string(),
             found: format!("{method:?}"),
         }
         .into()),
+    }
+}
+
+fn name(method: Method) -> &'static str {
+    match method {
+        Method::Auto => "auto",
+        Method::Exact => "exact",
+        Method::Ivf => "ivf",
+        Method::Hnsw => "hnsw",
+    }
+}
+
+fn with_budget(index: index::Index, budget_ms: Option<f32>) -> PyResult<index::Index> {
+    match budget_ms {
+        None => Ok(index),
+        Some(budget) if budget >= 0.0 => Ok(index.with_budget(budget)),
+        Some(budget) => {
+            let accepted = "0 or more milliseconds".to_string();
+            Err(Error::Argument { name: "budget_ms", accepted, found: budget.to_string() }.into())
+        }
     }
 }
