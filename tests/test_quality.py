@@ -57,16 +57,20 @@ def brightened(picture: Image.Image, factor: float) -> Image.Image:
     return picture.point(lambda value: min(255, int(value * factor)))
 
 
-@pytest.mark.parametrize("factors", [(1.0, 0.5, 0.3, 0.2), (1.0, 2.0, 3.0, 5.0)], ids=["dark", "burnt out"])
+@pytest.mark.parametrize("factors", [(1.0, 0.5, 0.3, 0.2), (2.0, 3.0, 5.0)], ids=["dark", "burnt out"])
 def test_darkening_and_burning_out_lower_exposure(engine: Engine, factors: tuple[float, ...]) -> None:
-    scores = []
-    for factor in factors:
+    seen = []
+    for number in range(len(PORTRAITS)):
+        known = largest(engine, photo(number))
         found = [
-            engine.analyze(brightened(photo(number), factor), embed=False, quality=True)
-            for number in range(len(PORTRAITS))
+            [face.quality.exposure for face in faces if np.abs(face.bbox - known.bbox).max() < 40]
+            for factor in factors
+            for faces in [engine.analyze(brightened(photo(number), factor), embed=False, quality=True)]
         ]
-        scores.append(float(np.median([faces[0].quality.exposure for faces in found if faces])))
-    assert falling(scores)
+        if all(found):  # a picture as bad as the last may show no face: it cannot be compared then
+            seen.append([exposures[0] for exposures in found])
+    assert seen
+    assert all(falling(exposures) for exposures in seen), seen
 
 
 @pytest.mark.parametrize("number", [0, 3])

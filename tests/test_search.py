@@ -106,17 +106,21 @@ def test_one_person_has_nobody_to_be_ahead_of() -> None:
 
 
 def test_the_approximate_search_finds_people_and_is_measured() -> None:
-    vectors, people = faces(24_000)
+    vectors, people = faces(21_000, 512)
+    families = faces(300, 512, seed=2)[0][::3]  # so that lists pay for few faces already
+    vectors = vectors + 1.2 * families[people % 100]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     index = filled(vectors, people, "ivf")
     index.maintain()
     status = index.status()
     assert (status["lists"], status["outside"], status["note"], status["method"]) == (128, 0, None, "ivf")
     recall = index.sample_recall(300)
-    assert 0.97 <= recall <= 1.0
-    assert index.method == ("ivf" if recall >= status["promised_recall"] and status["lists_probed"] <= 32 else "exact")
-    probes, own = faces(24_000, seed=1)[0][:600], people[:600]
-    found, *_ = index.search_people(probes, 1)
-    assert np.mean(found[:, 0] == own) == 1.0
+    assert recall >= status["promised_recall"]
+    assert index.method == "ivf"
+    # A person's first photograph is looked for among the others.
+    index.remove(np.arange(0, 1500, 3, dtype=np.uint64))
+    found, *_ = index.search_people(vectors[:1500:3], 1)
+    assert np.mean(found[:, 0] == people[:1500:3]) > 0.995
     assert filled(vectors[:100], people[:100], "ivf").sample_recall(10) == 1.0
 
 

@@ -1,6 +1,6 @@
 //! Which way a search takes: what the method asks for, what the budget allows, and what the measured recall forbids.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(super) struct Choice {
     speed: AtomicU32,
     recall: AtomicU32,
     refused: AtomicBool,
+    /// Rows there were when lists were found to be no faster.
+    declined: AtomicUsize,
     note: Mutex<Option<String>>,
 }
 
@@ -38,6 +40,7 @@ impl Choice {
             speed: AtomicU32::new(ASSUMED_SPEED.to_bits()),
             recall: AtomicU32::new(f32::NAN.to_bits()),
             refused: AtomicBool::new(false),
+            declined: AtomicUsize::new(0),
             note: Mutex::new(None),
         }
     }
@@ -78,7 +81,11 @@ impl Choice {
     /// Whether so many rows have no list that they should get one.
     pub(super) fn is_due(&self, view: &View) -> bool {
         let wanted = matches!(self.method, Method::Ivf | Method::Auto) && view.len() >= LISTS_FROM;
-        wanted && view.unlisted() > (view.len() / 8).max(LISTS_FROM / 2) && self.wants_lists(view)
+        let declined = self.declined.load(Ordering::Relaxed);
+        wanted
+            && view.len() > 2 * declined
+            && view.unlisted() > (view.len() / 8).max(LISTS_FROM / 2)
+            && self.wants_lists(view)
     }
 
     /// Whether the last measurement forbids the approximate search.
@@ -95,6 +102,12 @@ impl Choice {
     /// The last measured recall of the approximate search.
     pub(super) fn recall(&self) -> Option<f32> {
         Some(f32::from_bits(self.recall.load(Ordering::Relaxed))).filter(|recall| !recall.is_nan())
+    }
+
+    /// Takes note that lists are no faster for so many rows: not to be tried again before there are twice as many.
+    pub(super) fn decline(&self, rows: usize) {
+        self.declined.store(rows, Ordering::Relaxed);
+        self.note(format!("lists would be no faster for these {rows} faces"));
     }
 
     /// Keeps what went wrong where nobody waited for it.

@@ -43,6 +43,8 @@ pub(super) struct Codes {
     scales: Vec<f32>,
     errors: Vec<f32>,
     reach: f32,
+    /// Greatest scale and error of a row.
+    greatest: (f32, f32),
 }
 
 /// A probe and its codes, made once a search.
@@ -65,8 +67,8 @@ pub(super) struct Bounds {
 #[derive(Clone, Copy)]
 pub(super) struct Lens {
     offset: f32,
-    pub(super) step: f32,
-    pub(super) length: f32,
+    step: f32,
+    length: f32,
     common: f32,
 }
 
@@ -90,6 +92,15 @@ impl Lens {
         self.offset + self.common + scale * self.step * product as f32 + error * self.length
     }
 
+    /// A product below this cannot reach `floor` in a row whose scale and error are at most these: one comparison of whole
+    /// numbers passes over nearly all rows, without a look at what is their own.
+    pub(super) fn least_product(&self, (scale, error): (f32, f32), floor: f32) -> i32 {
+        const SLACK: f32 = 1e-4;
+        let least = (floor - SLACK - self.upper(0.0, error, 0)) / (scale * self.step).max(f32::MIN_POSITIVE);
+        // Of a negative product the smaller scales make more, so it is no bound.
+        if least > 1.0 { least.min(2e9) as i32 - 1 } else { i32::MIN }
+    }
+
     /// Both bounds of the computed similarity of a row, rounding included.
     pub(super) fn bounds(&self, scale: f32, error: f32, product: i32) -> Bounds {
         let upper = self.upper(scale, error, product);
@@ -101,7 +112,14 @@ impl Lens {
 impl Codes {
     pub(super) fn new(mean: Arc<[f32]>, capacity: usize) -> Self {
         let rows = Pages::with_capacity(capacity * mean.len());
-        Self { mean, rows, scales: Vec::with_capacity(capacity), errors: Vec::with_capacity(capacity), reach: 0.0 }
+        Self {
+            mean,
+            rows,
+            scales: Vec::with_capacity(capacity),
+            errors: Vec::with_capacity(capacity),
+            reach: 0.0,
+            greatest: (0.0, 0.0),
+        }
     }
 
     pub(super) fn mean(&self) -> &Arc<[f32]> {
@@ -120,6 +138,11 @@ impl Codes {
         &self.errors
     }
 
+    /// Greatest scale and error of a row.
+    pub(super) fn greatest(&self) -> (f32, f32) {
+        self.greatest
+    }
+
     /// Bytes that the rows take.
     pub(super) fn bytes(&self) -> usize {
         self.rows.len() + 4 * (self.scales.len() + self.errors.len())
@@ -131,7 +154,7 @@ impl Codes {
         copy.rows.push(self.rows());
         copy.scales.extend_from_slice(&self.scales);
         copy.errors.extend_from_slice(&self.errors);
-        Self { reach: self.reach, ..copy }
+        Self { reach: self.reach, greatest: self.greatest, ..copy }
     }
 
     pub(super) fn reserve(&mut self, rows: usize) {
@@ -147,6 +170,7 @@ impl Codes {
         self.scales.push(mark.scale);
         self.errors.push(mark.error);
         self.reach = self.reach.max(mark.reach);
+        self.greatest = (self.greatest.0.max(mark.scale), self.greatest.1.max(mark.error));
     }
 
     /// Appends a row of other codes that have the same mean.
@@ -155,6 +179,7 @@ impl Codes {
         self.scales.push(other.scales[row]);
         self.errors.push(other.errors[row]);
         self.reach = self.reach.max(other.reach);
+        self.greatest = (self.greatest.0.max(other.greatest.0), self.greatest.1.max(other.greatest.1));
     }
 
     pub(super) fn row(&self, row: usize) -> &[i8] {

@@ -163,6 +163,9 @@ impl Index {
             return Ok(1.0);
         }
         let cases = sample::cases(reader.view(), count)?;
+        if cases.is_empty() {
+            return Ok(1.0);
+        }
         let probes: Vec<&[f32]> = cases.iter().map(|case| case.vector.as_slice()).collect();
         let found = reader.nearest(&probes, 2)?;
         let right = cases.iter().zip(&found).filter(|(case, hits)| case.is_answered(hits)).count();

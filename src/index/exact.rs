@@ -113,37 +113,41 @@ fn scan_block(
     let codes = block.codes();
     let dimension = codes.mean().len();
     let lenses: Vec<Lens> = asking.iter().map(|probe| codes.lens(&probes[*probe])).collect();
-    let together = Lenses::new(&lenses);
-    let mut floors: Vec<f32> = asking.iter().map(|probe| shortlists[*probe].floor).collect();
+    let greatest = codes.greatest();
+    let floor_of =
+        |asker: usize, shortlists: &[Shortlist]| lenses[asker].least_product(greatest, shortlists[asking[asker]].floor);
+    let mut least: Vec<i32> = (0..asking.len()).map(|asker| floor_of(asker, shortlists)).collect();
     let tile = Products::tile_rows(dimension);
-    let tiles = codes.rows().chunks(tile * dimension).zip(codes.scales().chunks(tile)).zip(codes.errors().chunks(tile));
-    for (at, ((rows, scales), errors)) in tiles.enumerate() {
+    for (at, rows) in codes.rows().chunks(tile * dimension).enumerate() {
         let found = products.of(rows);
-        let mut consider = |row: usize, asker: usize, product: i32, floor: &mut f32| {
-            let bounds = lenses[asker].bounds(scales[row], errors[row], product);
-            let row = at * tile + row;
-            if bounds.upper >= *floor && scope.holds(block.state(row)) {
-                let shortlist = &mut shortlists[asking[asker]];
+        let mut consider = |row: usize, asker: usize, product: i32, least: &mut i32| {
+            let shortlist = &mut shortlists[asking[asker]];
+            let bounds = lenses[asker].bounds(codes.scales()[row], codes.errors()[row], product);
+            if bounds.upper >= shortlist.floor && scope.holds(block.state(row)) {
+                let before = shortlist.floor;
                 shortlist.push(number, row, bounds);
-                *floor = shortlist.floor;
+                if shortlist.floor > before {
+                    *least = floor_of(asker, shortlists);
+                }
             }
         };
-        if let ([lens], [floor]) = (lenses.as_slice(), floors.as_mut_slice()) {
+        if let [least] = least.as_mut_slice() {
             for (start, products) in found.chunks(STRIDE).enumerate() {
-                let start = start * STRIDE;
-                let (scales, errors) = (&scales[start..][..products.len()], &errors[start..][..products.len()]);
-                let highest = highest_of_rows(*lens, scales, errors, products);
-                if highest >= *floor {
+                if any_of_rows(products, *least) {
                     for (row, product) in products.iter().enumerate() {
-                        consider(start + row, 0, *product, floor);
+                        if *product >= *least {
+                            consider(at * tile + start * STRIDE + row, 0, *product, least);
+                        }
                     }
                 }
             }
         } else {
-            for (row, products) in found.chunks(lenses.len()).enumerate() {
-                if together.any_reaches(&floors, scales[row], errors[row], products) {
-                    for (asker, (product, floor)) in products.iter().zip(&mut floors).enumerate() {
-                        consider(row, asker, *product, floor);
+            for (row, products) in found.chunks(asking.len()).enumerate() {
+                if any_of_probes(products, &least) {
+                    for (asker, (product, least)) in products.iter().zip(&mut least).enumerate() {
+                        if *product >= *least {
+                            consider(at * tile + row, asker, *product, least);
+                        }
                     }
                 }
             }
@@ -151,49 +155,16 @@ fn scan_block(
     }
 }
 
-/// The highest upper bound of some rows for one probe.
+/// Whether any row's product is at least so much. Without a branch for each, so that several are compared at once.
 #[inline]
-fn highest_of_rows(lens: Lens, scales: &[f32], errors: &[f32], products: &[i32]) -> f32 {
-    let mut highest = [-9.0_f32; 8];
-    let ((scales, last_scales), (errors, last_errors)) = (scales.as_chunks::<8>(), errors.as_chunks::<8>());
-    let (products, last_products) = products.as_chunks::<8>();
-    for ((scales, errors), products) in scales.iter().zip(errors).zip(products) {
-        for lane in 0..8 {
-            let upper = lens.upper(scales[lane], errors[lane], products[lane]);
-            highest[lane] = if upper > highest[lane] { upper } else { highest[lane] };
-        }
-    }
-    let last = last_scales.iter().zip(last_errors).zip(last_products);
-    last.map(|((scale, error), product)| lens.upper(*scale, *error, *product)).chain(highest).fold(-9.0, f32::max)
+fn any_of_rows(products: &[i32], least: i32) -> bool {
+    products.iter().map(|product| i32::from(*product >= least)).sum::<i32>() > 0
 }
 
-/// What all rows of a block have in common for several probes, each part of it in a row of its own.
-struct Lenses {
-    common: Vec<f32>,
-    steps: Vec<f32>,
-    lengths: Vec<f32>,
-}
-
-impl Lenses {
-    fn new(lenses: &[Lens]) -> Self {
-        Self {
-            common: lenses.iter().map(|lens| lens.upper(0.0, 0.0, 0)).collect(),
-            steps: lenses.iter().map(|lens| lens.step).collect(),
-            lengths: lenses.iter().map(|lens| lens.length).collect(),
-        }
-    }
-
-    /// Whether one row's upper bound may reach the floor of any probe. A little too often is as good.
-    #[inline]
-    fn any_reaches(&self, floors: &[f32], scale: f32, error: f32, products: &[i32]) -> bool {
-        const SLACK: f32 = 1e-4;
-        let mut any = false;
-        let lenses = self.common.iter().zip(&self.steps).zip(&self.lengths);
-        for (((common, step), length), (floor, product)) in lenses.zip(floors.iter().zip(products)) {
-            any |= common + scale * step * *product as f32 + error * length + SLACK >= *floor;
-        }
-        any
-    }
+/// Whether one row's product is enough for any probe.
+#[inline]
+fn any_of_probes(products: &[i32], least: &[i32]) -> bool {
+    products.iter().zip(least).map(|(product, least)| i32::from(product >= least)).sum::<i32>() > 0
 }
 
 /// A row that may be among the best.

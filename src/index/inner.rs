@@ -140,6 +140,10 @@ impl Inner {
         let mut writer = self.write()?;
         let (added, removed) = writer.log.take().unwrap_or_default();
         let (mut rows, recall) = arranged?;
+        if !rows.are_worth_listing() {
+            self.choice.decline(view.len());
+            return Ok(());
+        }
         for key in removed {
             rows.remove(key);
         }

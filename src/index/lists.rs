@@ -15,7 +15,7 @@ use super::view::{View, vector_of};
 use crate::error::Result;
 
 /// Rows below which lists are not made: the exact scan takes a fraction of a millisecond.
-pub(super) const LISTS_FROM: usize = 20_000;
+pub(super) const LISTS_FROM: usize = if cfg!(test) { 2_000 } else { 20_000 };
 
 /// Rows a list that k-means looks at, and how often.
 const SAMPLE: usize = 48;

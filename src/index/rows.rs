@@ -68,6 +68,11 @@ impl Rows {
         &self.blocks
     }
 
+    /// Whether asking the lists is faster than scanning everything.
+    pub(super) fn are_worth_listing(&self) -> bool {
+        self.lists.as_ref().is_some_and(|lists| lists.are_worth_asking())
+    }
+
     pub(super) fn set_lists(&mut self, lists: Lists) {
         self.lists = Some(Arc::new(lists));
     }

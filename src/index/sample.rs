@@ -2,7 +2,8 @@
 //!
 //! The probes are second photographs: stored faces of people who have another one, each looked for without itself. For
 //! people with one face a probe is the stored vector moved in a random direction, as far as two photographs that differ
-//! much (cosine 0.5). The right answer is whatever the exact scan ranks first.
+//! much (cosine 0.5). Asked is what a recognition wants: of the cases in which the exact scan ranks a photograph of the right
+//! person first, how many the approximate search answers with the same one.
 
 use super::dot::dot;
 use super::exact::{Scope, scan};
@@ -17,6 +18,9 @@ const CLOSENESS: f32 = 0.5;
 
 /// Probes behind the number of lists that are asked.
 const PROBES: usize = 512;
+
+/// Fewer cases than this say nothing: the exact search itself finds hardly anybody here.
+const TELLING: usize = 50;
 
 /// Share of those probes whose answer must be in the lists, before some more are added.
 const WANTED: f64 = 0.999;
@@ -60,11 +64,11 @@ pub(super) fn cases(view: &View, count: usize) -> Result<Vec<Case>> {
     }
     let slices: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
     let answers = scan(view, &slices, 2, Scope::All)?;
-    let cases = vectors.iter().zip(without).zip(answers);
+    let cases = vectors.into_iter().zip(without).zip(answers).zip(names);
     Ok(cases
-        .filter_map(|((vector, without), hits)| {
-            let answer = first_without(&hits, without)?.key;
-            Some(Case { vector: vector.clone(), without, answer })
+        .filter_map(|(((vector, without), hits), (_, person))| {
+            let first = first_without(&hits, without).filter(|hit| hit.person == person)?;
+            Some(Case { vector, without, answer: first.key })
         })
         .collect())
 }
@@ -84,7 +88,7 @@ fn moved(own: &[f32], state: &mut u64) -> Vec<f32> {
     moved.into_iter().map(|x| x / length).collect()
 }
 
-/// How many lists a search of these rows must ask, and the share of probes that then find their answer.
+/// How many lists a search of these rows must ask, all where that cannot be told, and the share of probes that then find their answer.
 pub(super) fn lists_to_ask(rows: &Rows, lists: &Lists) -> Result<(usize, f64)> {
     let cases = cases(&rows.view(), PROBES)?;
     let mut ranks: Vec<usize> = cases
@@ -96,6 +100,9 @@ pub(super) fn lists_to_ask(rows: &Rows, lists: &Lists) -> Result<(usize, f64)> {
         })
         .collect();
     ranks.sort_unstable();
+    if ranks.len() < TELLING {
+        return Ok((lists.len(), 1.0));
+    }
     let needed = (WANTED * ranks.len() as f64).ceil() as usize;
     let needed = ranks.get(needed.saturating_sub(1)).map_or(1, |rank| rank + 1);
     // A quarter more, because so few probes do not show the rarest cases.

@@ -179,7 +179,7 @@ def test_five_live_photos_pass_and_prints_and_screens_are_stopped(judging: Engin
     # Neither list hangs on a thread.
     scores = {name: face.liveness.score for name, face in found.items()}
     assert min(scores[name] for name in LIVE) > 0.8
-    assert max(scores[name] for name in STOPPED) < 0.45
+    assert max(scores[name] for name in STOPPED) < 0.5, "the pack's threshold"
     assert 0.5 < scores["vietmoney_fake_001.jpg"] < 0.8
 
 
