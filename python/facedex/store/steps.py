@@ -31,5 +31,11 @@ def add_column(table: str, column: sa.Column[Any]) -> None:
         op.add_column(table, column)
 
 
+def create_index(name: str, table: str, columns: list[str]) -> None:
+    """Add an index, unless the table has it."""
+    if name not in {there["name"] for there in _inspector().get_indexes(table)}:
+        op.create_index(name, table, columns)
+
+
 def _inspector() -> sa.Inspector:
     return sa.inspect(op.get_bind())

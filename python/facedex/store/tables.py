@@ -7,6 +7,11 @@ shows. ``changes`` is the feed itself, numbered without gaps within a gallery, b
 while it writes. Numbers of people and faces are never used again. A template keeps the digest of the pack that made it
 and a checksum over its bytes.
 
+``photos`` are kept when the gallery is opened so: a thumbnail or the original without metadata, beside the faces that
+were found in it. ``gallery_packs`` names the packs, other than the one the gallery is bound to, of which it holds
+templates: the one it is being migrated to, and the one it was migrated from. People and faces carry a checksum over
+what names them, so that a flipped bit never gives a face another name.
+
 ``events`` is the audit: a chain of lines, of which ``galleries`` holds the last number and digest. Whom a line is about
 stands beside it in ``event_subjects``, so that it can be erased with the person and leave the chain whole; see
 facedex.store.journal. ``seal`` and ``data_key`` are there when the templates are encrypted; see facedex.store.vault.
@@ -63,6 +68,7 @@ people = sa.Table(
     sa.Column("updated_at", Instant, nullable=False),
     sa.Column("retain_until", Instant),
     sa.Column("data_key", Bytes),
+    sa.Column("checksum", sa.BigInteger),
     sa.UniqueConstraint("gallery_id", "key"),
     sqlite_autoincrement=True,
 )
@@ -78,7 +84,36 @@ faces = sa.Table(
     sa.Column("y2", Real, nullable=False),
     sa.Column("det_score", Real, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("photo_id", Number, index=True),
+    sa.Column("checksum", sa.BigInteger),
     sqlite_autoincrement=True,
+)
+
+photos = sa.Table(
+    "photos",
+    METADATA,
+    sa.Column("id", Number, primary_key=True),
+    sa.Column("person_row", Number, sa.ForeignKey("people.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("rendition", Text(16), nullable=False),
+    sa.Column("media_type", Text(32), nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("filename", Text()),
+    sa.Column("content", Bytes, nullable=False),
+    sa.Column("checksum", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+gallery_packs = sa.Table(
+    "gallery_packs",
+    METADATA,
+    sa.Column("gallery_id", Number, sa.ForeignKey("galleries.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("pack_digest", Text(64), primary_key=True),
+    sa.Column("pack_name", Text(255), nullable=False),
+    sa.Column("dimension", sa.Integer, nullable=False),
+    sa.Column("state", Text(16), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
 )
 
 templates = sa.Table(

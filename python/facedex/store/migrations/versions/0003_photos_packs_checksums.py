@@ -1,0 +1,51 @@
+"""Photos, the packs of a migration, and checksums over who is who.
+
+A gallery of before keeps no photo and has one pack.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from facedex.store.columns import Bytes, Number, Text
+from facedex.store.steps import add_column, create_index, create_table
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Add the columns and tables."""
+    create_table(
+        "photos",
+        sa.Column("id", Number, nullable=False),
+        sa.Column("person_row", Number, nullable=False),
+        sa.Column("rendition", Text(16), nullable=False),
+        sa.Column("media_type", Text(32), nullable=False),
+        sa.Column("width", sa.Integer, nullable=False),
+        sa.Column("height", sa.Integer, nullable=False),
+        sa.Column("filename", Text()),
+        sa.Column("content", Bytes, nullable=False),
+        sa.Column("checksum", sa.BigInteger, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_photos"),
+        sa.ForeignKeyConstraint(["person_row"], ["people.id"], name="fk_photos_person_row", ondelete="CASCADE"),
+        sa.Index("ix_photos_person_row", "person_row"),
+    )
+    create_table(
+        "gallery_packs",
+        sa.Column("gallery_id", Number, nullable=False),
+        sa.Column("pack_digest", Text(64), nullable=False),
+        sa.Column("pack_name", Text(255), nullable=False),
+        sa.Column("dimension", sa.Integer, nullable=False),
+        sa.Column("state", Text(16), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("gallery_id", "pack_digest", name="pk_gallery_packs"),
+        sa.ForeignKeyConstraint(
+            ["gallery_id"], ["galleries.id"], name="fk_gallery_packs_gallery_id", ondelete="CASCADE"
+        ),
+    )
+    add_column("faces", sa.Column("photo_id", Number))
+    create_index("ix_faces_photo_id", "faces", ["photo_id"])
+    add_column("faces", sa.Column("checksum", sa.BigInteger))
+    add_column("people", sa.Column("checksum", sa.BigInteger))
