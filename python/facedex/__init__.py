@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import packs as packs
     from . import people as people
+    from . import transfer as transfer
     from ._core import Attributes as Attributes
     from ._core import Face as Face
     from ._core import Liveness as Liveness
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .policy import Enrolment as Enrolment
     from .records import Deletion as Deletion
     from .records import Person as Person
+    from .records import Photo as Photo
     from .records import Registration as Registration
     from .results import Analysis as Analysis
     from .results import Candidate as Candidate
@@ -44,6 +46,7 @@ _HOMES = {
     "Enrolment": ".policy",
     "Deletion": ".records",
     "Person": ".records",
+    "Photo": ".records",
     "Registration": ".records",
     "Analysis": ".results",
     "Candidate": ".results",
@@ -54,13 +57,13 @@ _HOMES = {
 }
 
 __version__ = "0.1.0"
-__all__ = [*_HOMES, "__version__", "errors", "packs", "people"]
+__all__ = [*_HOMES, "__version__", "errors", "packs", "people", "transfer"]
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    if name in ("errors", "packs", "people"):
+    if name in ("errors", "packs", "people", "transfer"):
         return import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

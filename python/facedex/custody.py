@@ -14,8 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from .directory import Directory
-from .errors import ArgumentError, StoreError
+from .errors import ArgumentError, PlainSearchError, SearchError, StoreError
 from .records import AuditEvent, AuditReport, Deletion, PersonId
+from .search import LOCAL, drop_shared
 from .store import Head, KeyInput, acting_as, key_of, rekey
 from .twins import twin
 
@@ -26,7 +27,7 @@ class Custody(Directory):
     """The people of a gallery, and what is owed to them."""
 
     def delete(self, person_id: PersonId) -> Deletion:
-        """Delete a person with all faces, templates and free data, and the search snapshots that hold them.
+        """Delete a person with all faces, templates, photos and free data, and the search snapshots that hold them.
 
         Parameters
         ----------
@@ -43,12 +44,12 @@ class Custody(Directory):
             When nobody of that id is registered.
         """
         with self._life.call():
-            self._store.person(person_id)
+            self._store.require(person_id)
             self._search.forget()
             return replace(self._store.delete(person_id), wiped=self._wiped())
 
     def delete_face(self, face_id: int) -> Deletion:
-        """Delete one stored face; the person stays, even without a face.
+        """Delete one stored face with its photo; the person stays, even without a face.
 
         Parameters
         ----------
@@ -110,7 +111,10 @@ class Custody(Directory):
         """
         with self._life.call():
             self._search.forget()
-            return self._database.vacuum()
+            if self._search.place != LOCAL:
+                self._search.sync()
+            elsewhere = self._search.wipe(anew=True)
+            return self._database.vacuum() and elsewhere
 
     def audit(self, *, after: int = 0) -> Iterator[AuditEvent]:
         """Go through the lines of the audit, oldest first.
@@ -169,7 +173,7 @@ class Custody(Directory):
         Parameters
         ----------
         key : bytes, str, callable or None
-            The new key; None stores the templates without encryption.
+            The new key; None stores templates and photos without encryption.
 
         Returns
         -------
@@ -180,10 +184,20 @@ class Custody(Directory):
         ------
         TemplateIntegrityError
             When something that is stored does not open with the present key; then nothing is changed.
+        PlainSearchError
+            When the gallery is searched elsewhere, where its templates would stand in the clear.
         """
         with self._life.call():
+            given = None if key is None else key_of(key)
+            if given is not None and self._search.place != LOCAL:
+                raise PlainSearchError(
+                    f"the search {self._search.place} would hold the templates in the clear; open the gallery with "
+                    "search='local' to encrypt it"
+                )
             self._search.forget()
-            rekey(self._feed, None if key is None else key_of(key))
+            rekey(self._feed, given)
+            if given is not None:
+                drop_shared(self._feed)
             self._search.forget()
             return self._wiped()
 
@@ -202,9 +216,10 @@ class Custody(Directory):
         """Clear what may still hold what was removed; the removal itself is committed."""
         try:
             self._search.sync()
-            return self._database.wipe_log()
-        except StoreError as error:
-            _log.warning("removed, but the database's log could not be emptied yet: %s", error)
+            elsewhere = self._search.wipe()
+            return self._database.wipe_log() and elsewhere
+        except (SearchError, StoreError) as error:
+            _log.warning("removed, but what may still hold it could not be emptied yet: %s", error)
             return False
 
 

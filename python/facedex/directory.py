@@ -5,15 +5,16 @@ What a verb returned is committed. Deleting is in `facedex.custody`, registering
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
-from .errors import GalleryClosedError, RoleMissingError
+from .errors import ArgumentError, GalleryClosedError, RoleMissingError
 from .lifetime import Lifetime
 from .records import Person, PersonId, Status
-from .search import LocalSearch, snapshots_beside
-from .store import Database, Feed, Journal, PackPin, SqlStore
+from .search import Search, Wish, open_search
+from .store import AlbumStore, Database, Feed, Journal, PackPin, packs_of
 from .twins import twin
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Directory:
         The pack that makes the embeddings.
     name : str
         The gallery's name.
-    index : str
-        How faces are searched.
+    index : Wish
+        How and where faces are searched.
     key : bytes, optional
         The gallery's key.
     journal : Journal, optional
@@ -53,24 +54,17 @@ class Directory:
         pack: PackInfo,
         *,
         name: str,
-        index: str,
+        index: Wish,
         key: bytes | None = None,
         journal: Journal | None = None,
     ) -> None:
         if pack.dimension is None:
             raise RoleMissingError(f"pack {pack.name!r} has no embedder; open the gallery with a pack that has one")
         self._database = database
-        self._feed = Feed(database, name, journal)
-        self._feed.bind(PackPin(pack.name, pack.digest, pack.dimension), key)
-        self._store = SqlStore(self._feed)
-        self._search = LocalSearch(
-            self._feed,
-            dimension=pack.dimension,
-            pack=pack.digest,
-            database=snapshots_beside(database.path, self._feed.uuid),
-            gallery=name,
-            method=index,
-        )
+        self._index = index
+        feed = Feed(database, name, journal)
+        feed.bind(PackPin(pack.name, pack.digest, pack.dimension), key)
+        self._feed, self._store, self._search = self._on(feed)
         self._life = Lifetime(f"gallery {name!r} in {database.place}", GalleryClosedError, self._release)
 
     def people(self) -> list[Person]:
@@ -82,6 +76,23 @@ class Directory:
         """Return a registered person, or raise `UnknownPersonError`."""
         with self._life.call():
             return self._store.person(person_id)
+
+    def person_numbered(self, number: int) -> Person:
+        """Return the person of `Person.number`, or raise `UnknownPersonError`."""
+        with self._life.call():
+            return self._store.person_numbered(number)
+
+    def people_after(self, number: int = 0, *, limit: int = 100) -> list[Person]:
+        """List people whose `Person.number` is higher, in the order of registration, so many at a time."""
+        with self._life.call():
+            if limit < 1:
+                raise ArgumentError(f"limit must be at least 1, got {limit}")
+            return self._store.people_after(number, limit)
+
+    def people_with_email(self, email: str) -> list[Person]:
+        """List who is registered with an e-mail address, in whatever case."""
+        with self._life.call():
+            return self._store.people_with_email(email)
 
     def update(
         self,
@@ -122,6 +133,8 @@ class Directory:
         with self._life.call():
             position, _ = self._search.sync()
             people, faces = self._store.counts()
+            stored, beside = packs_of(self._feed)
+            search = self._search.status()
             return Status(
                 gallery=self._feed.name,
                 location=self._database.location,
@@ -129,21 +142,46 @@ class Directory:
                 pack_digest=self._feed.pin.digest,
                 people=people,
                 faces=faces,
-                method=self._search.method,
+                search=self._search.place,
+                method=search.method,
+                why=search.why,
+                recall=search.recall,
                 position=position,
                 rebuilt=self._search.rebuilt,
                 encrypted=self._feed.vault is not None,
                 due=len(self._store.due(datetime.now(timezone.utc))),
+                dormant=faces - stored,
+                beside=beside,
             )
 
     apeople = twin(people)
     aperson = twin(person)
+    aperson_numbered = twin(person_numbered)
+    apeople_after = twin(people_after)
+    apeople_with_email = twin(people_with_email)
     aupdate = twin(update)
     astatus = twin(status)
 
     def __repr__(self) -> str:
         return f"Gallery({self._feed.name!r} in {self._database.place}, pack {self._feed.pin.name!r})"
 
+    def _on(self, feed: Feed) -> tuple[Feed, AlbumStore, Search]:
+        """Make what stands on a feed."""
+        return feed, AlbumStore(feed), open_search(feed, self._index)
+
+    def _giving_way(self, progress: Callable[[int, int], object] | None) -> Callable[[int, int], object]:
+        """Make a callback, in which a migration need not wait for the long call that calls it."""
+
+        def between(done: int, number: int) -> None:
+            with self._life.aside():
+                if progress is not None:
+                    progress(done, number)
+
+        return between
+
     def _release(self) -> None:
-        self._search.save()
-        self._database.close()
+        try:
+            self._search.save()
+            self._search.close()
+        finally:
+            self._database.close()

@@ -94,6 +94,7 @@ class Engine:
         add: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         environment = settings()
+        self.max_pixels = max_pixels if max_pixels is not None else environment.max_pixels
         ready = require_ready(pack, accept_license=accept_license)
         if isinstance(add, str | os.PathLike):
             raise ArgumentError(f"add must be a sequence of packs, got {add!r}; write [{add!r}]")
@@ -105,7 +106,7 @@ class Engine:
             runtime=str(runtime_library()),
             threads=threads if threads is not None else environment.threads,
             providers=list(chosen) if chosen is not None else None,
-            max_pixels=max_pixels if max_pixels is not None else environment.max_pixels,
+            max_pixels=self.max_pixels,
             mirror=mirror,
             pins=ready.pins,
             add=[_declared(other) for other in added],

@@ -7,22 +7,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .choose import FacePolicy, bbox_of, check_choice, embedding_of, one_face
 from .errors import ArgumentError, DuplicateFaceError, FacedexError, RegistrationError
 from .inputs import described, is_one, listed
 from .policy import Enrolment
 from .records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
+from .renditions import Renditions, filename_of
 from .results import Analysis
-from .search import LocalSearch
-from .store import NewFace, OnExisting, Owner, Receipt, SqlStore
+from .search import Search
+from .store import AlbumStore, NewFace, OnExisting, Owner, Receipt
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .inputs import ImageInput
 
     Images = ImageInput | Iterable[ImageInput]
-    Entry = tuple[PersonId, Images] | tuple[PersonId, Images, str | None]
+    Entry = tuple[PersonId, Images] | tuple[PersonId, Images, str | dict[str, Any] | None]
 
 Progress = Callable[[int, int], object]
 """Called with the number that is done and the number of all."""
@@ -30,7 +32,11 @@ Progress = Callable[[int, int], object]
 BATCH = 64
 """Pictures analysed side by side before their answers are given."""
 
-_NEAREST = 4  # faces asked of the search, before it is asked for more
+DETAILS = ("name", "email", "info", "retain_until")
+"""What may be known of a person besides the id."""
+
+_PHOTOS = 8  # kept originals in memory at once while a person is built anew
+_NEAREST = 2  # people asked of the search: the person, and the closest other
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +68,57 @@ class Registrar:
     Parameters
     ----------
     engine : Engine
-    store : SqlStore
-    search : LocalSearch
+    store : AlbumStore
+    search : Search
         Of the same gallery.
     policy : Enrolment
     threshold : float
         From this similarity on a face is taken for another person's.
+    renditions : Renditions
+        Makes what is kept of the pictures.
     """
 
     def __init__(
-        self, engine: Engine, store: SqlStore, search: LocalSearch, policy: Enrolment, threshold: float
+        self,
+        engine: Engine,
+        store: AlbumStore,
+        search: Search,
+        policy: Enrolment,
+        threshold: float,
+        renditions: Renditions,
     ) -> None:
         self._engine = engine
         self._store = store
         self._search = search
         self._policy = policy
         self._threshold = threshold
+        self._renditions = renditions
+
+    @property
+    def engine(self) -> Engine:
+        """What looks at pictures."""
+        return self._engine
+
+    def take(self, engine: Engine, store: AlbumStore, search: Search, threshold: float) -> None:
+        """Go on with another pack; nobody is registering meanwhile."""
+        self._engine, self._store, self._search, self._threshold = engine, store, search, threshold
 
     def register(self, who: Enrolee, rules: Rules) -> Registration:
         """Register one person; raises what `facedex.Gallery.register` says."""
         self._store.check(who.person_id, who.details, rules.on_existing)
         analyses: Sequence[Analysis | FacedexError]
         if who.single:
-            analyses = [self._engine.analyze(who.pictures[0], min_face=rules.min_face)]
+            analyses = [self._engine.analyze(self._renditions.taken(who.pictures[0]), **self._asked(rules))]
         else:
-            analyses = self._engine.analyze_many(who.pictures, min_face=rules.min_face)
+            analyses = self._engine.analyze_many(map(self._renditions.taken, who.pictures), **self._asked(rules))
         return self._keep(who, analyses, rules)
+
+    def register_vectors(self, who: Enrolee, vectors: NDArray[np.float32], rules: Rules) -> Registration:
+        """Register one person from embeddings without pictures; raises what `register_templates` says."""
+        who.new = [NewFace((0.0, 0.0, 0.0, 0.0), 0.0, vector) for vector in vectors]
+        who.sources = list(range(len(vectors)))
+        self._store.check(who.person_id, who.details, rules.on_existing)
+        return self._commit(who, rules)
 
     def register_many(
         self, people: Sequence[Entry], rules: Rules, progress: Progress | None
@@ -111,9 +142,38 @@ class Registrar:
                     progress(number, len(people))
         return answers
 
+    def rebuild(self, person_id: PersonId, rules: Rules) -> Registration:
+        """Register a person anew from the kept originals; raises what `facedex.Gallery.rebuild_person` says."""
+        kept = [photo for photo in self._store.photos(person_id) if photo.rendition == "original"]
+        if not kept:
+            raise RegistrationError(
+                f"no original photo of {person_id!r} is kept; register or add_photo in a gallery that was opened with "
+                "photos='original'"
+            )
+        who = Enrolee(person_id, [photo.filename or f"photo {photo.photo_id}" for photo in kept], False, {})
+        for start in range(0, len(kept), _PHOTOS):
+            some = [photo.photo_id for photo in kept[start : start + _PHOTOS]]
+            analyses = self._engine.analyze_many(map(self._store.photo_bytes, some), **self._asked(rules))
+            for source, (photo_id, analysis) in enumerate(zip(some, analyses, strict=True), start):
+                who.take(source, analysis, rules.faces, self._policy, photo_id)
+        who.check()
+        receipt = self._store.rebuild(
+            person_id,
+            [photo.photo_id for photo in kept],
+            who.new,
+            room=self._policy.room,
+            admit=lambda: self._admit(who, rules.strict),
+            forget=self._search.forget,
+        )
+        return who.registration(receipt, self._policy)
+
+    def _asked(self, rules: Rules) -> dict[str, Any]:
+        return {"min_face": rules.min_face, **self._policy.asked._asdict()}
+
     def _keep_batch(self, batch: Sequence[Enrolee | FacedexError], rules: Rules) -> list[Registration | FacedexError]:
-        pictures = [picture for who in batch if isinstance(who, Enrolee) for picture in who.pictures]
-        analyses = iter(self._engine.analyze_many(pictures, min_face=rules.min_face) if pictures else [])
+        enrolees = [who for who in batch if isinstance(who, Enrolee)]
+        pictures = [self._renditions.taken(picture) for who in enrolees for picture in who.pictures]
+        analyses = iter(self._engine.analyze_many(pictures, **self._asked(rules)) if pictures else [])
         answers: list[Registration | FacedexError] = []
         for who in batch:
             try:
@@ -125,7 +185,12 @@ class Registrar:
         return answers
 
     def _keep(self, who: Enrolee, analyses: Sequence[Analysis | FacedexError], rules: Rules) -> Registration:
-        who.take(analyses, rules.faces, self._policy)
+        for source, analysis in enumerate(analyses):
+            who.take(source, analysis, rules.faces, self._policy, self._renditions)
+        who.check()
+        return self._commit(who, rules)
+
+    def _commit(self, who: Enrolee, rules: Rules) -> Registration:
         receipt = self._store.register(
             who.person_id,
             who.new,
@@ -167,23 +232,26 @@ class Registrar:
 
     def _others(self, who: Enrolee) -> list[tuple[Owner, float] | None]:
         """Find for each new face the closest face of another person that reaches the threshold."""
-        stored = len(self._search)
         closest: list[tuple[Owner, float] | None] = [None] * len(who.new)
-        pending = list(range(len(who.new))) if stored else []
-        k = min(_NEAREST, stored)
+        pending = list(range(len(who.new))) if len(self._search) else []
+        k = _NEAREST
         while pending:
-            keys, similarities = self._search.search(np.stack([who.new[place].embedding for place in pending]), k)
-            owners = self._store.owners({int(key) for row in keys for key in row})
+            probes = np.stack([who.new[place].embedding for place in pending])
+            _, similarities, faces = self._search.search_people(probes, k)
+            owners = self._store.owners(set(faces.ravel().tolist()))
             again = []
-            for place, row, scores in zip(pending, keys.tolist(), similarities.tolist(), strict=True):
-                reached = [(owners.get(key), score) for key, score in zip(row, scores, strict=True)]
-                reached = [(owner, score) for owner, score in reached if score >= self._threshold]
-                others = [(owner, score) for owner, score in reached if owner and not who.is_named(owner.person_id)]
+            for place, row, scores in zip(pending, faces.tolist(), similarities.tolist(), strict=True):
+                reached = [(owners.get(face), score) for face, score in zip(row, scores, strict=True)]
+                others = [
+                    (owner, score)
+                    for owner, score in reached
+                    if score >= self._threshold and owner and owner.sound and not who.is_named(owner.person_id)
+                ]
                 if others:
                     closest[place] = others[0]
-                elif len(reached) == k < stored:
-                    again.append(place)  # all so near are the person's own: look further
-            pending, k = again, min(8 * k, stored)
+                elif len(scores) == k and scores[-1] >= self._threshold:
+                    again.append(place)  # all so near are the person's own, or nobody's: look further
+            pending, k = again, 8 * k
         return closest
 
 
@@ -219,26 +287,44 @@ class Enrolee:
         """Tell whether this is the person of that id; 7 and "7" are the same person."""
         return str(self.person_id) == str(person_id)
 
-    def take(self, analyses: Sequence[Analysis | FacedexError], faces: FacePolicy, policy: Enrolment) -> None:
-        """Choose the face of each picture.
+    def take(
+        self,
+        source: int,
+        analysis: Analysis | FacedexError,
+        faces: FacePolicy,
+        policy: Enrolment,
+        photo: Renditions | int,
+    ) -> None:
+        """Choose the face of a picture, and make what is kept of it; or tell the photo that is kept of it already.
 
         Raises
         ------
         FacedexError
             That of the picture, when one was given and it is rejected.
-        RegistrationError
-            When several were given and none is accepted.
         """
-        for source, (picture, analysis) in enumerate(zip(self.pictures, analyses, strict=True)):
-            try:
-                if isinstance(analysis, FacedexError):
-                    raise analysis
-                self.new.append(_new_face(analysis, faces, policy, picture))
-                self.sources.append(source)
-            except FacedexError as error:
-                if self.single:
-                    raise
-                self._rejected.append(Rejection(source, described(picture), error))
+        picture = self.pictures[source]
+        try:
+            if isinstance(analysis, FacedexError):
+                raise analysis
+            face = one_face(analysis, faces, picture)
+            policy.check(face, picture)
+            bbox = bbox_of(face.bbox)
+            seen = picture if analysis.source is None else analysis.source
+            kept = photo if isinstance(photo, int) else photo.of_face(seen, bbox, filename_of(picture))
+            self.new.append(NewFace(bbox, float(face.det_score), embedding_of(face), kept))
+            self.sources.append(source)
+        except FacedexError as error:
+            if self.single:
+                raise
+            self._rejected.append(Rejection(source, described(picture), error))
+
+    def check(self) -> None:
+        """Refuse a person of whom no picture was accepted.
+
+        Raises
+        ------
+        RegistrationError
+        """
         if not self.new:
             reasons = "; ".join(f"{rejection.text}: {rejection.error}" for rejection in self._rejected[:3])
             raise RegistrationError(
@@ -276,7 +362,7 @@ def enrolee(person_id: PersonId, images: Images, **details: Any) -> Enrolee:
 
 
 def enrolee_of(entry: Any) -> Enrolee:
-    """Read one entry of a batch: (person_id, images) or (person_id, images, name).
+    """Read one entry of a batch: (person_id, images), (person_id, images, name) or (person_id, images, details).
 
     Raises
     ------
@@ -287,10 +373,8 @@ def enrolee_of(entry: Any) -> Enrolee:
         found = type(entry).__name__
         raise ArgumentError(f"a person must be (person_id, images) or (person_id, images, name), got {found}")
     person_id, images, *name = entry
-    return enrolee(person_id, images, name=name[0] if name else None)
-
-
-def _new_face(analysis: Analysis, faces: FacePolicy, policy: Enrolment, picture: ImageInput) -> NewFace:
-    face = one_face(analysis, faces, picture)
-    policy.check(face, picture)
-    return NewFace(bbox_of(face.bbox), float(face.det_score), embedding_of(face))
+    details = name[0] if name and isinstance(name[0], dict) else {"name": name[0] if name else None}
+    unknown = details.keys() - DETAILS
+    if unknown:
+        raise ArgumentError(f"details must be of {', '.join(DETAILS)}, got {', '.join(map(repr, unknown))}")
+    return enrolee(person_id, images, **details)

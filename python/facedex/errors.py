@@ -22,7 +22,9 @@ file too.
     │   ├── LivenessError             liveness was required and cannot be judged
     │   └── EnrolmentError            a face is not good enough to be registered: ``measured``, ``limit``
     │       ├── FaceTooSmallError         its box is too small
-    │       └── FaceScoreError            the detector is not certain enough
+    │       ├── FaceScoreError            the detector is not certain enough
+    │       ├── FaceQualityError          the quality for recognition is too low
+    │       └── FaceNotLiveError          the face is not live, or that cannot be told
     ├── PackError
     │   ├── PackNotFoundError         no pack of that name
     │   ├── ManifestError (ValueError)    the manifest cannot be read as one
@@ -36,6 +38,7 @@ file too.
     │   ├── PackNameError (ValueError)    another pack has that name
     │   ├── NetworkError              a network does not load, does not run or is another than declared
     │   ├── RoleMissingError          the pack has no network for what was asked
+    │   ├── PackScoresError           the pack has no table of scores, by which another scale is put on its own
     │   └── PackMismatchError (ValueError)    embeddings of two packs were to be compared
     ├── RuntimeUnavailableError (RuntimeError)    ONNX Runtime is missing or too old
     ├── ProviderError (RuntimeError)  an execution provider that was named is not available
@@ -44,13 +47,17 @@ file too.
     ├── EmbeddingError (ValueError)   a vector of the wrong length, not finite or not of unit length
     ├── IndexFileError                an index file that cannot be trusted
     ├── SearchError                   the search failed below
+    │   └── SearchUnavailableError    the search that was chosen is not installed, not allowed or not reached
     ├── GalleryError
     │   ├── UnknownPersonError (LookupError)      nobody of that id is registered: ``person_id``
     │   ├── UnknownFaceError (LookupError)        no face of that id is stored: ``face_id``
+    │   ├── UnknownPhotoError (LookupError)       no photo of that id is stored: ``photo_id``
+    │   ├── PhotoTooLargeError (ValueError)       a photo has more bytes than are kept: ``measured``, ``limit``
     │   ├── DuplicatePersonError (ValueError)     somebody of that id is registered already: ``person_id``
     │   ├── EmptyGalleryError         nobody is registered
     │   ├── GalleryClosedError        the gallery was closed
     │   ├── GalleryPackError          the gallery was made with another pack: ``stored``, ``opened``
+    │   ├── MigrationError            a gallery cannot be moved to a pack, or back
     │   ├── RegistrationError (ValueError)        no picture of several was accepted: ``rejected``
     │   ├── DuplicateFaceError (ValueError)       the face is another person's: ``person_id``, ``measured``, ``limit``
     │   ├── PersonFullError (ValueError)          the person has as many faces as allowed: ``measured``, ``limit``
@@ -58,10 +65,39 @@ file too.
     │       ├── KeyMissingError           the gallery is encrypted and no key was given
     │       ├── WrongKeyError             the key given is another than the gallery's
     │       ├── KeyUnusedError            a key was given and the gallery is not encrypted
-    │       └── EncryptionUnavailableError    the package that encrypts is not installed
+    │       ├── EncryptionUnavailableError    the package that encrypts is not installed
+    │       └── PlainSearchError          the search that was chosen would hold encrypted templates in the clear
+    ├── AccessError                   who may do what in a server
+    │   ├── SignInError               no such account, or another password; the two are not told apart
+    │   ├── UnauthenticatedError      nobody is signed in, or the token or key is of no use
+    │   ├── ForbiddenError            whoever asks may not do that
+    │   ├── AttemptsError             too many attempts: ``retry_after_s``
+    │   ├── DuplicateAccountError (ValueError)    another account has that login or e-mail address
+    │   ├── UnknownAccountError (LookupError)     there is no such account
+    │   └── UnknownKeyError (LookupError)         there is no such API key
+    ├── RequestError                  a request that a server does not take
+    │   ├── MalformedRequestError (ValueError)    it is not what the interface takes: ``problems``
+    │   ├── BodyTooLargeError (ValueError)        its body is larger than allowed: ``limit``
+    │   ├── SlowBodyError (TimeoutError)          its body did not come in time
+    │   ├── OverloadedError           the server has no room for it now: ``retry_after_s``
+    │   ├── LateAnswerError (TimeoutError)        it took longer than allowed
+    │   ├── RepeatedKeyError (ValueError)         its Idempotency-Key was used for another request
+    │   ├── RepeatedNowError          the same request is being answered: ``retry_after_s``
+    │   ├── UnknownGalleryError (LookupError)     there is no such gallery
+    │   ├── UnknownJobError (LookupError)         there is no such job
+    │   └── ServeError (ValueError)   a server cannot be started so
+    ├── TransferError
+    │   ├── ImportFileError (ValueError)          a file to import is damaged, of an unknown kind, or cannot be read
+    │   ├── UnsafePickleError (ValueError)        a pickle names more than arrays and builtins: ``refused``
+    │   ├── ForeignTemplatesError (ValueError)    vectors that are not proven to be of the gallery's pack
+    │   ├── GalleryFileError (ValueError)         a gallery file is damaged, cut short or no gallery file
+    │   ├── GalleryFileVersionError (ValueError)  a gallery file was written by a newer facedex
+    │   ├── PlainExportError          an encrypted gallery was to be written in the clear without saying so
+    │   └── ExportError               a gallery file cannot be written
     └── StoreError
         ├── DatabaseDamagedError      the file is damaged, or no database at all
-        │   └── TemplateIntegrityError    an encrypted template was altered or is another's: ``face_id``
+        │   ├── TemplateIntegrityError    an encrypted template was altered or is another's: ``face_id``
+        │   └── PhotoIntegrityError       a stored photo was altered or is another's: ``photo_id``
         ├── DatabaseLockedError       another program holds the database
         ├── StorageFullError          the disk is full
         ├── DatabaseReadOnlyError     the database may be read and not written
@@ -213,6 +249,18 @@ class FaceScoreError(EnrolmentError):
     code = "face_score"
 
 
+class FaceQualityError(EnrolmentError):
+    """The quality of a face for recognition is below the gallery's least, [0, 100]."""
+
+    code = "face_quality"
+
+
+class FaceNotLiveError(EnrolmentError):
+    """A face is an attack on the camera, or whether it is cannot be told: then nothing was measured."""
+
+    code = "face_not_live"
+
+
 class PackError(FacedexError):
     """A pack of networks cannot be used."""
 
@@ -314,6 +362,12 @@ class RoleMissingError(PackError):
     code = "role_missing"
 
 
+class PackScoresError(PackError):
+    """The pack has no table of scores, by which another scale is put on its own."""
+
+    code = "pack_scores"
+
+
 class PackMismatchError(PackError, ValueError):
     """Embeddings of two packs were to be compared."""
 
@@ -362,6 +416,12 @@ class SearchError(FacedexError):
     code = "index"
 
 
+class SearchUnavailableError(SearchError):
+    """The search that was chosen is not installed, not allowed or not reached."""
+
+    code = "search_unavailable"
+
+
 class GalleryError(FacedexError):
     """A gallery cannot do what was asked."""
 
@@ -398,6 +458,39 @@ class UnknownFaceError(GalleryError, LookupError):
     def __init__(self, message: str, *, face_id: int | None = None) -> None:
         super().__init__(message)
         self.face_id = face_id
+
+
+class UnknownPhotoError(GalleryError, LookupError):
+    """No photo of that id is stored in this gallery.
+
+    Attributes
+    ----------
+    photo_id : int or None
+        The id that was asked for.
+    """
+
+    code = "unknown_photo"
+
+    def __init__(self, message: str, *, photo_id: int | None = None) -> None:
+        super().__init__(message)
+        self.photo_id = photo_id
+
+
+class PhotoTooLargeError(GalleryError, ValueError):
+    """A photo has more bytes than a gallery or its database keeps.
+
+    Attributes
+    ----------
+    measured, limit : int
+        Its bytes, and the most that are kept.
+    """
+
+    code = "photo_too_large"
+
+    def __init__(self, message: str, *, measured: int = 0, limit: int = 0) -> None:
+        super().__init__(message)
+        self.measured = measured
+        self.limit = limit
 
 
 class DuplicatePersonError(GalleryError, ValueError):
@@ -445,6 +538,12 @@ class GalleryPackError(GalleryError):
         super().__init__(message)
         self.stored = stored
         self.opened = opened
+
+
+class MigrationError(GalleryError):
+    """A gallery cannot be moved to a pack or back, because there is none to go back to or somebody else ended it."""
+
+    code = "migration"
 
 
 class RegistrationError(GalleryError, ValueError):
@@ -532,6 +631,70 @@ class EncryptionUnavailableError(GalleryKeyError):
     code = "encryption_unavailable"
 
 
+class PlainSearchError(GalleryKeyError):
+    """The gallery is encrypted, and the search that was chosen would hold its templates in the clear."""
+
+    code = "search_plain"
+
+
+class TransferError(FacedexError):
+    """Something was not imported or exported."""
+
+    code = "transfer"
+
+
+class ImportFileError(TransferError, ValueError):
+    """A file or folder to import is damaged, of an unknown kind, or cannot be read; nothing of it was stored."""
+
+    code = "import_file"
+
+
+class UnsafePickleError(TransferError, ValueError):
+    """A pickle names something else than arrays and builtins; it was not run, and nothing of it was stored.
+
+    Attributes
+    ----------
+    refused : str
+        What it names.
+    """
+
+    code = "unsafe_pickle"
+
+    def __init__(self, message: str, *, refused: str = "") -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+class ForeignTemplatesError(TransferError, ValueError):
+    """Vectors are of another network than the gallery's, or nothing says that they are of the same."""
+
+    code = "foreign_templates"
+
+
+class GalleryFileError(TransferError, ValueError):
+    """A gallery file is damaged, cut short, or no gallery file; nothing of it was stored."""
+
+    code = "gallery_file"
+
+
+class GalleryFileVersionError(TransferError, ValueError):
+    """A gallery file was written by a newer facedex than this one."""
+
+    code = "gallery_file_version"
+
+
+class PlainExportError(TransferError):
+    """An encrypted gallery was to be written in the clear and the caller did not say so."""
+
+    code = "plain_export"
+
+
+class ExportError(TransferError):
+    """A gallery file cannot be written; an older one stays as it was."""
+
+    code = "export"
+
+
 class StoreError(FacedexError):
     """The database below the gallery failed."""
 
@@ -558,6 +721,22 @@ class TemplateIntegrityError(DatabaseDamagedError):
     def __init__(self, message: str, *, face_id: int | None = None) -> None:
         super().__init__(message)
         self.face_id = face_id
+
+
+class PhotoIntegrityError(DatabaseDamagedError):
+    """A stored photo was altered, or stands where another belongs.
+
+    Attributes
+    ----------
+    photo_id : int or None
+        The photo.
+    """
+
+    code = "photo_integrity"
+
+    def __init__(self, message: str, *, photo_id: int | None = None) -> None:
+        super().__init__(message)
+        self.photo_id = photo_id
 
 
 class DatabaseLockedError(StoreError):
@@ -588,3 +767,167 @@ class DatabaseUnavailableError(StoreError):
     """The place of the database cannot be opened or reached."""
 
     code = "database_unavailable"
+
+
+class AccessError(FacedexError):
+    """Who may do what in a server."""
+
+    code = "access"
+
+
+class SignInError(AccessError):
+    """There is no such account, or it has another password; the two are not told apart."""
+
+    code = "sign_in"
+
+
+class UnauthenticatedError(AccessError):
+    """Nobody is signed in, or the token or key is unknown, expired or revoked."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(AccessError):
+    """Whoever asks may not do that."""
+
+    code = "forbidden"
+
+
+class AttemptsError(AccessError):
+    """Too many attempts, from one address or for one account.
+
+    Attributes
+    ----------
+    retry_after_s : int
+        When to try again, seconds.
+    """
+
+    code = "too_many_attempts"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DuplicateAccountError(AccessError, ValueError):
+    """Another account has that login or e-mail address."""
+
+    code = "duplicate_account"
+
+
+class UnknownAccountError(AccessError, LookupError):
+    """There is no such account."""
+
+    code = "unknown_account"
+
+
+class UnknownKeyError(AccessError, LookupError):
+    """There is no such API key."""
+
+    code = "unknown_api_key"
+
+
+class RequestError(FacedexError):
+    """A request that a server does not take."""
+
+    code = "request"
+
+
+class MalformedRequestError(RequestError, ValueError):
+    """A request is not what the interface takes.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        What is wrong with each part, where there are several.
+    """
+
+    code = "malformed_request"
+
+    def __init__(self, message: str, *, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class BodyTooLargeError(RequestError, ValueError):
+    """The body of a request is larger than allowed.
+
+    Attributes
+    ----------
+    limit : int
+        The most that is allowed, bytes.
+    """
+
+    code = "body_too_large"
+
+    def __init__(self, message: str, *, limit: int = 0) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class SlowBodyError(RequestError, TimeoutError):
+    """The body of a request did not come in time."""
+
+    code = "body_too_slow"
+
+
+class OverloadedError(RequestError):
+    """The server has no room for a request now.
+
+    Attributes
+    ----------
+    retry_after_s : int
+        When to try again, seconds.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class LateAnswerError(RequestError, TimeoutError):
+    """A request took longer than allowed."""
+
+    code = "timeout"
+
+
+class RepeatedKeyError(RequestError, ValueError):
+    """The Idempotency-Key of a request was used for another request before."""
+
+    code = "idempotency_key_reused"
+
+
+class RepeatedNowError(RequestError):
+    """The same request, by its Idempotency-Key, is being answered at this moment.
+
+    Attributes
+    ----------
+    retry_after_s : int
+        When to try again, seconds.
+    """
+
+    code = "idempotency_in_progress"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UnknownGalleryError(RequestError, LookupError):
+    """There is no gallery of that name."""
+
+    code = "unknown_gallery"
+
+
+class UnknownJobError(RequestError, LookupError):
+    """There is no job of that id."""
+
+    code = "unknown_job"
+
+
+class ServeError(RequestError, ValueError):
+    """A server cannot be started so."""
+
+    code = "serve"

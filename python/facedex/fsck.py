@@ -2,7 +2,8 @@
 
 Neither needs the networks of the gallery's pack: what is compared is the database with itself and with the snapshots of
 the search. A face whose template is damaged cannot be recognised and cannot be mended; with ``repair`` it is removed,
-and the report names the person, who can then be registered again. Everything else loses nothing.
+and the report names the person, who can then be registered again. A person whose id or name is damaged is told and not
+mended: a backup, or a deletion and a new registration, puts that right. Everything else loses nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .config import settings
 from .errors import ArgumentError, DatabaseUnavailableError
-from .search import Difference, LocalSearch, Snapshots, compare_snapshots, snapshots_beside
+from .search import (
+    LOCAL,
+    Difference,
+    LocalSearch,
+    RemoteSearch,
+    Snapshots,
+    Wish,
+    compare_snapshots,
+    open_search,
+    snapshots_beside,
+)
 from .store import Database, Faults, Feed, KeyInput, SqlStore, check, key_of, mend
 
 Progress = Callable[[int, int], object]
@@ -30,14 +42,14 @@ class Finding:
 
     Attributes
     ----------
-    where : {"file", "face", "person", "count", "feed", "snapshot"}
+    where : {"file", "face", "person", "photo", "count", "feed", "audit", "snapshot", "search"}
     text : str
         What is wrong.
     mended : bool
-        Whether it was put right; a face is put right by removing it.
+        Whether it was put right; a face or photo is put right by removing it.
     """
 
-    where: Literal["file", "face", "person", "count", "feed", "snapshot"]
+    where: Literal["file", "face", "person", "photo", "count", "feed", "audit", "snapshot", "search"]
     text: str
     mended: bool
 
@@ -77,10 +89,11 @@ def fsck(
     *,
     name: str = "default",
     key: KeyInput | None = None,
+    search: str | None = None,
     repair: bool = False,
     progress: Progress | None = None,
 ) -> FsckReport:
-    """Compare a gallery's database with itself and with the snapshots of its search on this machine.
+    """Compare a gallery's database with itself and with its search: the snapshots on this machine, or one elsewhere.
 
     Parameters
     ----------
@@ -90,6 +103,9 @@ def fsck(
         The gallery's name.
     key : bytes or callable, optional
         Of an encrypted gallery; without it that of the environment.
+    search : str, optional
+        Where it is searched, as `facedex.Gallery.open` takes it; a search elsewhere has no snapshots, and is compared
+        itself.
     repair : bool
         Put right what can be.
     progress : callable, optional
@@ -110,8 +126,11 @@ def fsck(
         store = SqlStore(feed)
         _, faces = store.counts()
         faults = check(feed, _of(faces, progress))
+        audit = store.check_audit()
         mending = repair and faults.mendable
         findings = _told(faults, store, mending)
+        if audit.reason is not None:
+            findings.append(Finding("audit", f"the audit: {audit.reason}", False))
         snapshots = _snapshots(feed)
         if mending:
             mend(feed, faults)
@@ -124,6 +143,9 @@ def fsck(
                 for one in differences:
                     snapshots.remove(one.path)
                 _search(feed).save()
+        where = settings().search if search is None else search
+        if where != LOCAL and (mending or not (faults.faces or faults.counted)):
+            findings += _elsewhere(feed, where, repair)
         return FsckReport(name, feed.database.location, store.counts()[1], len(snapshots.files()), tuple(findings))
 
 
@@ -132,13 +154,14 @@ def rebuild(
     *,
     name: str = "default",
     key: KeyInput | None = None,
+    search: str | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Start the search index of a gallery over from its database, and write its snapshot anew.
 
     Parameters
     ----------
-    location, name, key
+    location, name, key, search
         As in `fsck`.
     progress : callable, optional
         Called with the number of faces indexed and of all.
@@ -156,9 +179,12 @@ def rebuild(
         When a snapshot cannot be removed.
     """
     with _feed(location, name, key) as feed:
-        search = _built(feed, _of(SqlStore(feed).counts()[1], progress))
-        search.save()
-        return len(search)
+        told = _of(SqlStore(feed).counts()[1], progress)
+        wish = Wish(where=settings().search if search is None else search)
+        built = open_search(feed, wish, fresh=True, progress=told)
+        built.save()
+        built.close()
+        return len(built)
 
 
 @contextmanager
@@ -195,7 +221,7 @@ def _built(feed: Feed, progress: Callable[[int], object] | None = None) -> Local
 
 def _snapshots(feed: Feed) -> Snapshots:
     beside = snapshots_beside(feed.database.path, feed.uuid)
-    return Snapshots(feed, pack=feed.pin.digest, database=beside, gallery=feed.name, method="auto")
+    return Snapshots(feed, pack=feed.pin.digest, database=beside, gallery=feed.name)
 
 
 def _compared(feed: Feed, snapshots: Snapshots) -> list[Difference]:
@@ -208,12 +234,37 @@ def _compared(feed: Feed, snapshots: Snapshots) -> list[Difference]:
     return differences
 
 
+def _elsewhere(feed: Feed, where: str, repair: bool) -> list[Finding]:
+    """Compare a search that is not in this process."""
+    search = open_search(feed, Wish(where=where))
+    try:
+        reason = None
+        for _ in range(_TRIES):
+            before = feed.head()
+            reason = search.difference() if isinstance(search, RemoteSearch) else None
+            if reason is None or feed.head() == before:
+                break
+    finally:
+        search.close()
+    if reason is None:
+        return []
+    if repair:
+        open_search(feed, Wish(where=where), fresh=True).close()
+    return [Finding("search", f"the search {search.place}: {reason}", repair)]
+
+
 def _told(faults: Faults, store: SqlStore, mending: bool) -> list[Finding]:
     found = [Finding("file", text, False) for text in faults.file]
     owners = store.owners(faults.faces)
     for face_id, what in faults.faces.items():
-        found.append(Finding("face", f"face {face_id} of {owners[face_id].person_id!r}: {what}", mending))
+        owner = owners[face_id]
+        whose = repr(owner.person_id) if owner.sound else "a person who cannot be told"
+        found.append(Finding("face", f"face {face_id} of {whose}: {what}", mending))
+    found += [Finding("face", f"face {face_id}: {what}", mending) for face_id, what in faults.rows.items()]
+    found += [Finding("face", what, mending) for what in faults.beside.values()]
+    found += [Finding("person", what, False) for what in faults.names.values()]
     found += [Finding("person", what, mending) for what in faults.people.values()]
+    found += [Finding("photo", what, mending) for what in [*faults.photos.values(), *faults.links.values()]]
     if faults.counted is not None:
         said, stored = faults.counted
         found.append(Finding("count", f"{stored} faces are stored, the gallery says {said}", mending))

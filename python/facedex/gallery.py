@@ -9,32 +9,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from .choose import FacePolicy, check_choice
 from .config import settings
-from .custody import Custody
-from .engine import Engine
-from .enrol import Progress, Registrar, Rules, enrolee
+from .engine import Engine, LivenessQuestion
+from .enrol import Progress
 from .errors import ArgumentError, FacedexError
-from .identify import Identifier, check_threshold
+from .identify import Identifier, Questions, check_threshold
 from .inputs import ImageInput, is_one
+from .migration import Moving
 from .policy import Enrolment
-from .records import PersonId, Registration
+from .portable import Portable
+from .records import PersonId
+from .renditions import Rendition
 from .results import Recognition, Verification
-from .store import AuditLevel, Database, Feed, Journal, KeyInput, OnExisting, key_of
+from .search import PROMISED_RECALL, Method, Wish
+from .store import AuditLevel, Database, Feed, Journal, KeyInput, key_of
 from .twins import twin
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .enrol import Entry
 
-
-class Gallery(Custody):
+class Gallery(Moving, Portable):
     """People and their faces in a database. Open one with `Gallery.open`.
 
     Examples
@@ -59,15 +59,28 @@ class Gallery(Custody):
         *,
         name: str,
         threshold: float | None,
-        index: str,
+        index: Wish,
+        best_of: int,
         key: bytes | None,
         journal: Journal,
         enrolment: Enrolment,
+        photos: Rendition,
     ) -> None:
         cut = check_threshold(engine.threshold if threshold is None else threshold)
-        super().__init__(database, engine.pack, name=name, index=index, key=key, journal=journal)
-        self._registrar = Registrar(engine, self._store, self._search, enrolment, cut)
-        self._identifier = Identifier(engine, self._store, self._search, cut, noting=journal.level == "all")
+        super().__init__(
+            database,
+            engine,
+            name=name,
+            threshold=cut,
+            index=index,
+            key=key,
+            journal=journal,
+            enrolment=enrolment,
+            photos=photos,
+        )
+        self._identifier = Identifier(
+            engine, self._store, self._search, cut, best_of=best_of, noting=journal.level == "all"
+        )
 
     @classmethod
     def open(
@@ -78,11 +91,16 @@ class Gallery(Custody):
         engine: Engine | None = None,
         name: str = "default",
         threshold: float | None = None,
-        index: Literal["auto", "exact", "hnsw"] = "auto",
+        index: Method = "auto",
+        budget_ms: float | None = None,
+        promised_recall: float = PROMISED_RECALL,
+        search: str | None = None,
+        best_of: int = 1,
         key: KeyInput | None = None,
         audit: AuditLevel = "changes",
         actor: str | None = None,
         enrolment: Enrolment | None = None,
+        photos: Rendition = "none",
     ) -> Self:
         """Open a gallery, making it when it does not exist.
 
@@ -98,19 +116,37 @@ class Gallery(Custody):
             One database holds any number of galleries.
         threshold : float, optional
             Cut-off on similarity, [-1, 1], inclusive; without it that of the pack.
-        index : {"auto", "exact", "hnsw"}
-            How faces are searched: "exact" considers each, "hnsw" is approximate, "auto" chooses by their number.
+        index : {"auto", "exact", "ivf", "hnsw"}
+            How faces are searched: "exact" considers each, "ivf" those in the nearest lists, "hnsw" walks a graph,
+            "auto" is exact as long as that keeps the budget and "ivf" then.
+        budget_ms : float, optional
+            Milliseconds that a search for one face may take before "auto" becomes approximate; by default 50.
+        promised_recall : float
+            An approximate search that was measured on this gallery to find less, [0, 1], is not used: the search is
+            exact then. `status` tells what was measured.
+        search : str, optional
+            Where faces are searched: "local" in this process, "pgvector" inside the gallery's PostgreSQL, shared by all
+            who open it so, or a Milvus: ``milvus+http://host:19530``, or ``milvus:path`` for a file of Milvus Lite.
+            Without it ``FACEDEX_SEARCH``, else "local". "ivf" is local only; no encrypted gallery is searched
+            elsewhere.
+        best_of : int
+            A person is as similar as the mean of so many closest faces, of all where there are fewer; 1 is the closest.
         key : bytes, str or callable, optional
             32 bytes, these in base64, or what returns either; without it ``FACEDEX_KEY``. A gallery that is made with a
-            key keeps its templates and search snapshots encrypted (AES-256-GCM) and opens only with that key. Ids,
-            names, e-mail addresses, free info and the audit are not encrypted. Whoever loses the key loses the
-            templates.
+            key keeps its templates, photos and search snapshots encrypted (AES-256-GCM) and opens only with that key.
+            Ids, names, e-mail addresses, free info, file names and the audit are not encrypted. Whoever loses the key
+            loses the templates and photos.
         audit : {"changes", "all", "none"}
             What is written to the audit: changes of the gallery, also each recognition and verification, or nothing.
         actor : str, optional
             Who acts, for the audit, where `acting_as` does not say; without it ``FACEDEX_ACTOR``.
         enrolment : Enrolment, optional
             Which faces are taken in; by default all, with a warning of one that resembles another person.
+        photos : {"none", "thumbnail", "original"}
+            What is kept of the pictures that are registered: nothing, the square round the face at most 224 pixels
+            wide, or the picture itself without metadata (EXIF, place, time, comments). Only from originals can the
+            templates be made anew by another pack. Photos are encrypted with the templates, and deleted with the
+            person.
 
         Returns
         -------
@@ -125,6 +161,10 @@ class Gallery(Custody):
             When the key is not the gallery's.
         StoreError
             When the database cannot be used.
+        SearchUnavailableError
+            When the search that was chosen is not installed, not allowed or not reached.
+        PlainSearchError
+            When the gallery is encrypted and the search that was chosen is elsewhere.
         PackError
             When the pack cannot be used.
         """
@@ -141,10 +181,12 @@ class Gallery(Custody):
                 engine,
                 name=name,
                 threshold=threshold,
-                index=index,
+                index=Wish(index, budget_ms, promised_recall, settings().search if search is None else search),
+                best_of=best_of,
                 key=secret,
                 journal=journal,
                 enrolment=Enrolment() if enrolment is None else enrolment,
+                photos=photos,
             )
         except BaseException:
             database.close()
@@ -159,114 +201,43 @@ class Gallery(Custody):
         engine: Engine | None = None,
         name: str = "default",
         threshold: float | None = None,
-        index: Literal["auto", "exact", "hnsw"] = "auto",
+        index: Method = "auto",
+        budget_ms: float | None = None,
+        promised_recall: float = PROMISED_RECALL,
+        search: str | None = None,
+        best_of: int = 1,
         key: KeyInput | None = None,
         audit: AuditLevel = "changes",
         actor: str | None = None,
         enrolment: Enrolment | None = None,
+        photos: Rendition = "none",
     ) -> Self:
         """Run `open` in a thread, so that the event loop goes on; parameters, result and errors are its."""
         import asyncio
 
         return await asyncio.to_thread(
             partial(cls.open, location, pack=pack, engine=engine, name=name, threshold=threshold, index=index),
+            budget_ms=budget_ms,
+            promised_recall=promised_recall,
+            search=search,
+            best_of=best_of,
             key=key,
             audit=audit,
             actor=actor,
             enrolment=enrolment,
+            photos=photos,
         )
 
-    def register(
-        self,
-        person_id: PersonId,
-        images: ImageInput | Iterable[ImageInput],
-        *,
-        name: str | None = None,
-        email: str | None = None,
-        info: dict[str, Any] | None = None,
-        retain_until: datetime | None = None,
-        on_existing: OnExisting = "error",
-        faces: FacePolicy = "one",
-        min_face: int | None = None,
-        strict: bool = False,
-    ) -> Registration:
-        """Register a person from one picture or several.
-
-        Parameters
-        ----------
-        person_id : str or int
-            Your own key, at most 255 characters, kept and returned as given; 7 and "7" are the same person.
-        images : ImageInput or iterable of ImageInput
-            The error of a single picture is raised; of several, those that are refused are listed in the result.
-        name, email : str, optional
-        info : dict, optional
-            Free data that JSON can hold.
-        retain_until : datetime, optional
-            When `purge` is to delete the person, with a time zone.
-        on_existing : {"error", "add", "replace"}
-            When the id is taken: refuse, add the faces, or put them in place of the stored ones. With "add" and
-            "replace", name, email, info and retain_until are changed where given.
-        faces : {"one", "largest"}
-            A picture must show exactly one face, or its largest is taken.
-        min_face : int, optional
-            Smallest face that is looked for, pixels; by default a fraction of the picture.
-        strict : bool
-            Refuse a face that resembles a person of another id, whatever the gallery's rules say.
-
-        Returns
-        -------
-        Registration
-
-        Raises
-        ------
-        DuplicatePersonError
-            When the id is taken and `on_existing` is "error".
-        DuplicateFaceError
-            When a face resembles another person and that is refused; nothing is stored.
-        EnrolmentError
-            When a single picture's face is not good enough for the gallery's rules.
-        PersonFullError
-            When the person has as many faces as allowed and none makes room.
-        ImageError, FaceError
-            When a single picture is refused.
-        RegistrationError
-            When all of several pictures are refused.
-        """
-        with self._life.call():
-            rules = Rules(on_existing, faces, min_face, strict)
-            who = enrolee(person_id, images, name=name, email=email, info=info, retain_until=retain_until)
-            return self._registrar.register(who, rules)
-
-    def register_many(
-        self,
-        people: Iterable[Entry],
-        *,
-        on_existing: OnExisting = "error",
-        faces: FacePolicy = "one",
-        min_face: int | None = None,
-        strict: bool = False,
-        progress: Progress | None = None,
-    ) -> list[Registration | FacedexError]:
-        """Register many people, each in a transaction of its own.
-
-        Parameters
-        ----------
-        people : iterable of (person_id, images) or (person_id, images, name)
-        on_existing, faces, min_face, strict
-            As in `register`.
-        progress : callable, optional
-            Called with the number of people done and of all.
-
-        Returns
-        -------
-        list of Registration or FacedexError
-            One for each person, in order.
-        """
-        with self._life.call():
-            return self._registrar.register_many(list(people), Rules(on_existing, faces, min_face, strict), progress)
-
     def recognize(
-        self, image: ImageInput, *, k: int = 1, threshold: float | None = None, min_face: int | None = None
+        self,
+        image: ImageInput,
+        *,
+        k: int = 1,
+        threshold: float | None = None,
+        min_face: int | None = None,
+        liveness: LivenessQuestion = False,
+        quality: bool = False,
+        attributes: bool = False,
     ) -> Recognition:
         """Say who is in a picture.
 
@@ -279,6 +250,11 @@ class Gallery(Custody):
             Instead of the gallery's, [-1, 1], inclusive.
         min_face : int, optional
             Smallest face that is looked for, pixels; by default a fraction of the picture.
+        liveness : bool or {"advisory", "required"}
+            Whether each face is judged for being live. Where that is required, a face that is not live is nobody's, and
+            one that cannot be judged is an error.
+        quality, attributes : bool
+            Whether quality, or age and gender as a network guesses them, are told of each face.
 
         Returns
         -------
@@ -291,9 +267,14 @@ class Gallery(Custody):
             When nobody is registered.
         ImageError
             When the picture is refused.
+        LivenessError
+            When liveness is required and a face cannot be judged.
+        RoleMissingError
+            When attributes are asked for and the pack has no network for them.
         """
         with self._life.call():
-            return self._identifier.recognize(image, k=k, threshold=threshold, min_face=min_face)
+            asked = Questions(min_face, liveness, quality, attributes)
+            return self._identifier.recognize(image, k=k, threshold=threshold, asked=asked)
 
     def recognize_many(
         self,
@@ -302,6 +283,9 @@ class Gallery(Custody):
         k: int = 1,
         threshold: float | None = None,
         min_face: int | None = None,
+        liveness: LivenessQuestion = False,
+        quality: bool = False,
+        attributes: bool = False,
         progress: Progress | None = None,
     ) -> list[Recognition | FacedexError]:
         """Say who is in each of many pictures.
@@ -309,7 +293,7 @@ class Gallery(Custody):
         Parameters
         ----------
         images : iterable of ImageInput
-        k, threshold, min_face
+        k, threshold, min_face, liveness, quality, attributes
             As in `recognize`.
         progress : callable, optional
             Called with the number of pictures done and of all.
@@ -327,9 +311,9 @@ class Gallery(Custody):
         with self._life.call():
             if is_one(images):
                 raise ArgumentError(f"images must be several pictures, got one {type(images).__name__}")
-            given = list(images)
+            asked = Questions(min_face, liveness, quality, attributes)
             return self._identifier.recognize_many(
-                given, k=k, threshold=threshold, min_face=min_face, progress=progress
+                list(images), k=k, threshold=threshold, asked=asked, progress=progress
             )
 
     def verify(
@@ -340,6 +324,9 @@ class Gallery(Custody):
         threshold: float | None = None,
         faces: FacePolicy = "one",
         min_face: int | None = None,
+        liveness: LivenessQuestion = False,
+        quality: bool = False,
+        attributes: bool = False,
     ) -> Verification:
         """Say whether a picture shows the person it is claimed to show.
 
@@ -354,6 +341,11 @@ class Gallery(Custody):
             The picture must show exactly one face, or its largest is taken.
         min_face : int, optional
             Smallest face that is looked for, pixels; by default a fraction of the picture.
+        liveness : bool or {"advisory", "required"}
+            Whether the face is judged for being live. Where that is required, one that is not live is no match, and one
+            that cannot be judged is an error.
+        quality, attributes : bool
+            As in `recognize`.
 
         Returns
         -------
@@ -367,14 +359,13 @@ class Gallery(Custody):
             When the picture is refused.
         """
         with self._life.call():
-            return self._identifier.verify(person_id, image, threshold=threshold, faces=faces, min_face=min_face)
+            asked = Questions(min_face, liveness, quality, attributes)
+            return self._identifier.verify(person_id, image, threshold=threshold, faces=faces, asked=asked)
 
     def close(self) -> None:
         """Close the gallery when the calls of other threads have ended; closing again does nothing."""
         self._life.close()
 
-    aregister = twin(register)
-    aregister_many = twin(register_many)
     arecognize = twin(recognize)
     arecognize_many = twin(recognize_many)
     averify = twin(verify)

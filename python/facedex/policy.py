@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .choose import bbox_of, check_choice
-from .errors import ArgumentError, FaceScoreError, FaceTooSmallError
+from .errors import ArgumentError, FaceNotLiveError, FaceQualityError, FaceScoreError, FaceTooSmallError
 from .inputs import described
 from .store import Room, WhenFull
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 Duplicates = Literal["warn", "refuse", "ignore"]
 """What to do with a face that resembles a person who is registered under another id."""
+
+
+class Asked(NamedTuple):
+    """What the engine is asked of a face; the names are those of its parameters."""
+
+    liveness: Literal["advisory", False]
+    quality: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,10 @@ class Enrolment:
         Least length of the shorter side of a face's box, pixels of the original.
     min_score : float
         Least certainty of the detector, [0, 1].
+    min_quality : float
+        Least quality for recognition, [0, 100], as the engine measures it.
+    require_liveness : bool
+        Whether a face must be judged to be live; one that cannot be judged is refused too.
     max_faces : int, optional
         Most faces of a person, from 1.
     when_full : {"oldest", "worst", "refuse"}
@@ -49,6 +60,8 @@ class Enrolment:
 
     min_face_px: float = 0.0
     min_score: float = 0.0
+    min_quality: float = 0.0
+    require_liveness: bool = False
     max_faces: int | None = None
     when_full: WhenFull = "oldest"
     duplicates: Duplicates = "warn"
@@ -58,6 +71,7 @@ class Enrolment:
         check_choice("duplicates", self.duplicates, Duplicates)
         _check_number("min_face_px", self.min_face_px, math.inf)
         _check_number("min_score", self.min_score, 1.0)
+        _check_number("min_quality", self.min_quality, 100.0)
         most: object = self.max_faces
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
             raise ArgumentError(f"max_faces must be a whole number from 1, got {most!r}")
@@ -66,6 +80,11 @@ class Enrolment:
     def room(self) -> Room | None:
         """How many faces a person may have; None when any number."""
         return None if self.max_faces is None else Room(self.max_faces, self.when_full)
+
+    @property
+    def asked(self) -> Asked:
+        """What the engine must be asked of a face, so that it can be checked."""
+        return Asked("advisory" if self.require_liveness else False, self.min_quality > 0)
 
     def check(self, face: Face, image: object) -> None:
         """Refuse a face that is not good enough.
@@ -78,7 +97,7 @@ class Enrolment:
 
         Raises
         ------
-        FaceTooSmallError, FaceScoreError
+        FaceTooSmallError, FaceScoreError, FaceQualityError, FaceNotLiveError
         """
         x1, y1, x2, y2 = bbox_of(face.bbox)
         side = min(x2 - x1, y2 - y1)
@@ -97,6 +116,37 @@ class Enrolment:
                 measured=score,
                 limit=self.min_score,
             )
+        quality = None if face.quality is None else face.quality.unified_score
+        if self.min_quality > 0 and (quality is None or quality < self.min_quality):
+            told = "an unknown quality" if quality is None else f"a quality of {quality:.0f}"
+            raise FaceQualityError(
+                f"the face in {described(image)} has {told}, at least {self.min_quality:g} of 100 is needed; use a "
+                "sharper, well lit picture from the front",
+                measured=quality or 0.0,
+                limit=self.min_quality,
+            )
+        if self.require_liveness:
+            _check_live(face, image)
+
+
+def _check_live(face: Face, image: object) -> None:
+    judged = face.liveness
+    if judged is not None and judged.live:
+        return
+    score = None if judged is None else judged.score
+    limit = None if judged is None else judged.threshold
+    if score is None or limit is None:
+        reason = "it was not asked" if judged is None else judged.reason
+        raise FaceNotLiveError(
+            f"whether the face in {described(image)} is live cannot be told: {reason}; take the picture with the whole "
+            "face and some space round it"
+        )
+    raise FaceNotLiveError(
+        f"the face in {described(image)} has a liveness of {score:.3f}, at least {limit:.3f} is needed; show the face "
+        "itself and no picture of it",
+        measured=score,
+        limit=limit,
+    )
 
 
 def _check_number(name: str, value: object, largest: float) -> None:

@@ -116,6 +116,41 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo in the gallery, without its bytes.
+
+    Attributes
+    ----------
+    photo_id : int
+        Its id, never used again after a deletion.
+    person_id : str or int
+        Whose it is.
+    rendition : {"original", "thumbnail"}
+        The picture as it was given, without metadata; or what is round the face, small.
+    media_type : str
+        "image/jpeg", "image/png" or "image/webp".
+    width, height : int
+        Pixels, upright.
+    filename : str or None
+        Of the picture it was made from, when that was told.
+    faces : tuple of int
+        Ids of the faces that were registered from it.
+    created_at : datetime
+        When it was stored, UTC.
+    """
+
+    photo_id: int
+    person_id: PersonId
+    rendition: str
+    media_type: str
+    width: int
+    height: int
+    filename: str | None
+    faces: tuple[int, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StoredFace:
     """A face in the gallery.
 
@@ -128,12 +163,15 @@ class StoredFace:
         The detector's certainty, [0, 1].
     created_at : datetime
         When it was stored, UTC.
+    photo_id : int or None
+        The photo that was kept of it.
     """
 
     face_id: int
     bbox: BBox
     det_score: float
     created_at: datetime
+    photo_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +191,8 @@ class Person:
         Oldest first.
     retain_until : datetime or None
         When the person is to be purged, UTC; None is never.
+    number : int
+        Number of the person's row, from 1, never used again: for programs whose ids are numbers.
     """
 
     person_id: PersonId
@@ -163,6 +203,7 @@ class Person:
     updated_at: datetime
     faces: tuple[StoredFace, ...]
     retain_until: datetime | None = None
+    number: int = 0
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f", {self.name!r}"
@@ -187,6 +228,8 @@ class Deletion:
         Ids of the faces removed; they are never used again.
     templates : int
         Number of stored embeddings removed.
+    photos : int
+        Number of photos removed.
     events : int
         Number of lines of the audit from which the person was erased.
     deleted_at : datetime
@@ -211,11 +254,12 @@ class Deletion:
     salt: str
     digest: str = ""
     wiped: bool = False
+    photos: int = 0
 
     def computed_digest(self) -> str:
         """Compute what `digest` must be when nothing in the receipt was altered."""
         content = [self.gallery, self.person_id, self.name, self.person_removed, list(self.faces), self.templates]
-        content += [self.events, self.deleted_at.isoformat(), self.salt]
+        content += [self.photos, self.events, self.deleted_at.isoformat(), self.salt]
         return hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -230,7 +274,8 @@ class AuditEvent:
     at : datetime
         UTC.
     kind : str
-        "register", "add", "replace", "update", "delete", "delete_face", "recognize", "verify" or "rekey".
+        "register", "add", "replace", "rebuild", "update", "add_photo", "delete", "delete_face", "delete_photo",
+        "recognize", "verify", "rekey", "repair", "migrate", "rollback" or "finish".
     actor : str or None
         Who did it.
     person_id : str or int or None
@@ -305,7 +350,7 @@ class Status:
     people, faces : int
         How many are stored.
     method : str
-        How the index searches: "exact" or "hnsw".
+        How the index searches: "exact", "ivf" or "hnsw".
     position : int
         The last change that the index has applied.
     rebuilt : str or None
@@ -314,6 +359,17 @@ class Status:
         Whether templates are encrypted.
     due : int
         How many people are kept longer than they may be; ``purge`` deletes them.
+    dormant : int
+        How many of the faces have no template of the gallery's pack, because a migration left them behind: they are not
+        recognised.
+    beside : tuple of str
+        Other packs of which templates are kept: those it is being moved to, and the one it was of before.
+    why : str
+        Why it searches in this way.
+    search : str
+        Where it is searched: "local" in this process, "pgvector", or the address of a Milvus.
+    recall : float or None
+        Share of probes made from this gallery that are answered as by an exact search, [0, 1]; 1 for an exact one.
     """
 
     gallery: str
@@ -327,6 +383,11 @@ class Status:
     rebuilt: str | None
     encrypted: bool = False
     due: int = 0
+    dormant: int = 0
+    beside: tuple[str, ...] = ()
+    why: str = ""
+    recall: float | None = None
+    search: str = "local"
 
 
 def _counted(number: int, word: str) -> str:

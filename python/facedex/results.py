@@ -19,7 +19,7 @@ from .records import PersonId
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ._core import Face
+    from ._core import Attributes, Face, Liveness, Quality
     from .draw import Mark
 
 Point = tuple[float, float]
@@ -49,9 +49,10 @@ class Candidate:
     name : str or None
         The person's name.
     similarity : float
-        Of the person's closest stored face, [-1, 1], higher is closer.
+        Of the person's closest stored face, or the mean of the closest ones where the gallery was opened so; [-1, 1],
+        higher is closer.
     face_id : int
-        That stored face.
+        The closest stored face.
     """
 
     person_id: PersonId
@@ -84,6 +85,8 @@ class FoundFace:
         Similarity of the closest person less that of the second; None when only one person is registered.
     candidates : tuple of Candidate
         The `k` closest people, closest first, whether or not they reach the threshold.
+    liveness, quality, attributes : Liveness, Quality, Attributes or None
+        What else was asked of the face. Where liveness is required, a face that is not live is nobody's.
     """
 
     bbox: BBox
@@ -95,6 +98,9 @@ class FoundFace:
     threshold: float
     margin: float | None
     candidates: tuple[Candidate, ...]
+    liveness: Liveness | None = None
+    quality: Quality | None = None
+    attributes: Attributes | None = None
 
     def __repr__(self) -> str:
         who = "unknown" if self.person_id is None else repr(self.person_id)
@@ -234,15 +240,18 @@ class Verification:
     person_id : str or int
         The person claimed.
     match : bool
-        Whether the similarity reaches the threshold.
+        Whether the similarity reaches the threshold and, where liveness is required, the face is live.
     similarity : float
-        Of the person's closest stored face, [-1, 1], higher is closer.
+        Of the person's closest stored face, or the mean of the closest ones where the gallery was opened so; [-1, 1],
+        higher is closer.
     threshold : float
         The cut-off that was applied.
     bbox : tuple of float
         The face that was compared: x1, y1, x2, y2, pixels.
     face_id : int
         The person's closest stored face.
+    liveness, quality, attributes : Liveness, Quality, Attributes or None
+        What else was asked of the face.
     """
 
     person_id: PersonId
@@ -251,6 +260,9 @@ class Verification:
     threshold: float
     bbox: BBox
     face_id: int
+    liveness: Liveness | None = None
+    quality: Quality | None = None
+    attributes: Attributes | None = None
 
     def __repr__(self) -> str:
         verdict = "match" if self.match else "no match"

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::panic::UnwindSafe;
 use std::path::Path;
 
 use super::format::{Format, foreign};
@@ -63,10 +64,15 @@ impl DecodeOptions {
 /// was put behind data that had been cut.
 pub fn decode(data: &[u8], options: &DecodeOptions) -> Result<Image> {
     let format = recognised(data)?;
+    guarded(format, || decode_as(format, data, *options))
+}
+
+/// Runs what hands bytes to the libraries.
+pub(super) fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T> + UnwindSafe) -> Result<T> {
     // The libraries below index slices with numbers from the file: zune-jpeg 0.5 panicked on sampling factors that are
     // refused in `markers` now. No other way to a panic is known; one must not end the process of a server.
     let broken = |_| Err(Error::ImageDamaged { format: format.name(), reason: "the decoder broke off".into() });
-    std::panic::catch_unwind(|| decode_as(format, data, *options)).unwrap_or_else(broken)
+    std::panic::catch_unwind(work).unwrap_or_else(broken)
 }
 
 fn decode_as(format: Format, data: &[u8], options: DecodeOptions) -> Result<Image> {
@@ -81,7 +87,7 @@ fn decode_as(format: Format, data: &[u8], options: DecodeOptions) -> Result<Imag
 }
 
 /// The format, refused where it is not one of ours.
-fn recognised(data: &[u8]) -> Result<Format> {
+pub(super) fn recognised(data: &[u8]) -> Result<Format> {
     if let Some(format) = Format::of(data) {
         return Ok(format);
     }
@@ -98,6 +104,11 @@ fn recognised(data: &[u8]) -> Result<Format> {
 
 /// Reads and decodes a picture file, see [`decode`]. What does not start like a picture is not read further.
 pub fn read(path: &Path, options: &DecodeOptions) -> Result<Image> {
+    decode(&load(path, options)?, options)
+}
+
+/// Reads a picture file, of which no more than the start is known to be one.
+pub fn load(path: &Path, options: &DecodeOptions) -> Result<Vec<u8>> {
     let refused = |reason: String| Error::ImageRead { path: path.to_path_buf(), reason };
     let limit = options.max_pixels.saturating_mul(BYTES_A_PIXEL).saturating_add(BYTES_OF_METADATA);
     let mut file = File::open(path).map_err(|error| refused(error.to_string()))?;
@@ -111,5 +122,5 @@ pub fn read(path: &Path, options: &DecodeOptions) -> Result<Image> {
         let pixels = options.max_pixels;
         return Err(refused(format!("the file has more than the {limit} bytes that {pixels} pixels can need")));
     }
-    decode(&data, options)
+    Ok(data)
 }

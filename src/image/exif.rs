@@ -54,6 +54,13 @@ fn find(block: &[u8]) -> Option<u16> {
     None
 }
 
+/// An EXIF block that says the orientation and nothing else.
+pub(super) fn block(orientation: u16) -> Vec<u8> {
+    let entry = [TAG.to_le_bytes(), TYPE_SHORT.to_le_bytes(), [1, 0], [0, 0], orientation.to_le_bytes(), [0, 0]];
+    // Signature, place of the first directory, its one entry, and no second directory.
+    [b"II*\0\x08\0\0\0\x01\0".as_slice(), entry.as_flattened(), &[0; 4]].concat()
+}
+
 /// Turns a picture upright.
 pub(super) fn upright(image: Image, orientation: u16) -> Result<Image> {
     let size = image.size();

@@ -10,13 +10,13 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::markers::{MAX_SCANS, damaged, truncated, walk};
+use super::markers::{MAX_SCANS, Target, damaged, truncated, walk};
 use super::{DecodeOptions, Image, exif};
 use crate::Result;
 
 /// Decodes a JPEG file.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
-    let markers = walk(data, options)?;
+    let markers = walk(data, options, Target::Decoder)?;
     let orientation = markers.exif.map_or(exif::UPRIGHT, exif::orientation);
     let settings = DecoderOptions::default()
         .set_strict_mode(true)
@@ -32,4 +32,20 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
         other => damaged(&other.to_string()),
     })?;
     exif::upright(Image::from_rgb(markers.size, pixels)?, orientation)
+}
+
+/// The same picture as a file with nothing but what decoding needs: tables, frame, scans, the colour model, and the
+/// orientation where it is not upright.
+pub(super) fn bare(data: &[u8], options: DecodeOptions) -> Result<Vec<u8>> {
+    const START: [u8; 2] = [0xff, 0xd8];
+    const EXIF: [u8; 2] = [0xff, 0xe1];
+    let markers = walk(data, options, Target::File)?;
+    let orientation = markers.exif.map_or(exif::UPRIGHT, exif::orientation);
+    if orientation == exif::UPRIGHT {
+        return Ok(markers.stream);
+    }
+    let block = [b"Exif\0\0".as_slice(), &exif::block(orientation)].concat();
+    let length = (block.len() as u16 + 2).to_be_bytes();
+    let rest = markers.stream.strip_prefix(&START).unwrap_or(&markers.stream);
+    Ok([START.as_slice(), &EXIF, &length, &block, rest].concat())
 }

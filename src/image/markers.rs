@@ -63,10 +63,11 @@ pub(super) struct Markers<'a> {
     pub(super) stream: Vec<u8>,
 }
 
-/// Walks over all segments up to the end of the picture.
-pub(super) fn walk(data: &[u8], options: DecodeOptions) -> Result<Markers<'_>> {
+/// Walks over all segments up to the end of the picture; the stream is for the decoder, or a file for anybody.
+pub(super) fn walk(data: &[u8], options: DecodeOptions, target: Target) -> Result<Markers<'_>> {
     let mut walk = Walk {
         data,
+        target,
         position: 2,
         stream: Vec::new(),
         frame: None,
@@ -91,8 +92,18 @@ pub(super) fn walk(data: &[u8], options: DecodeOptions) -> Result<Markers<'_>> {
     Ok(Markers { size: frame.size, exif: walk.exif, stream: walk.stream })
 }
 
+/// For whom the clean stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The decoder of this folder: `GUARD` stands behind baseline data.
+    Decoder,
+    /// Every decoder.
+    File,
+}
+
 struct Walk<'a> {
     data: &'a [u8],
+    target: Target,
     position: usize,
     stream: Vec<u8>,
     frame: Option<Frame>,
@@ -196,7 +207,7 @@ impl Walk<'_> {
             }
         }
         self.stream.extend_from_slice(&self.data[start..self.position]);
-        if !frame.progressive {
+        if self.target == Target::Decoder && !frame.progressive {
             self.stream.extend_from_slice(&GUARD);
         }
         Ok(())

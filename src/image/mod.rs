@@ -2,7 +2,8 @@
 //!
 //! In goes a JPEG, PNG, WebP, BMP, GIF or TIFF file, from memory or from a path; its format is recognised from its
 //! bytes, never from its name. Out comes an [`Image`]: 8 bits a channel, turned upright as EXIF says, transparency laid
-//! over white, of an animation the first frame. Refused: what is no picture, is damaged, ends early, or announces more
+//! over white, of an animation the first frame. For keeping, there are a file without metadata and a small picture of a
+//! face. Refused: what is no picture, is damaged, ends early, or announces more
 //! pixels than the limit; that is read before memory is taken. This folder is the only place that names decoders.
 
 mod decode;
@@ -14,10 +15,13 @@ mod markers;
 mod picture;
 mod png;
 mod raster;
+mod strip;
 #[cfg(test)]
 mod tests;
+mod thumbnail;
 mod tiff;
 mod webp;
 
-pub use decode::{DecodeOptions, decode, read};
+pub use decode::{DecodeOptions, decode, load, read};
 pub use picture::Image;
+pub use strip::{Bare, without_metadata};

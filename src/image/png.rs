@@ -27,7 +27,7 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     let header = decoder.read_header_info().map_err(refused)?;
     let size = Size::new(header.width, header.height);
     options.check_size(size)?;
-    let orientation = walk(data)?.map_or(exif::UPRIGHT, exif::orientation);
+    let orientation = walk(data)?.orientation();
 
     let mut reader = decoder.read_info().map_err(refused)?;
     let (color, depth) = reader.output_color_type();
@@ -50,10 +50,50 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     exif::upright(Image::from_rgb(size, to_rgb(samples, channels))?, orientation)
 }
 
-/// Goes from chunk to chunk to the last; the EXIF block on the way.
-fn walk(data: &[u8]) -> Result<Option<&[u8]>> {
+/// The same picture as a file with nothing but what decoding needs: size, palette, transparency, data, and the
+/// orientation where it is not upright.
+pub(super) fn bare(data: &[u8]) -> Result<Vec<u8>> {
+    let chunks = walk(data)?;
+    let orientation = chunks.orientation();
+    let mut file = data[..SIGNATURE_BYTES].to_vec();
+    for (name, whole) in chunks.needed {
+        file.extend_from_slice(whole);
+        if name == b"IHDR" && orientation != exif::UPRIGHT {
+            let block = exif::block(orientation);
+            let named = [b"eXIf".as_slice(), &block].concat();
+            file.extend((block.len() as u32).to_be_bytes());
+            file.extend_from_slice(&named);
+            file.extend(check_sum(&named).to_be_bytes());
+        }
+    }
+    Ok(file)
+}
+
+/// CRC-32 as the PNG specification has it, 5.5; for short data.
+fn check_sum(data: &[u8]) -> u32 {
+    !data.iter().fold(!0, |sum, &byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 })
+    })
+}
+
+/// A file whose chunks are in order.
+struct Chunks<'a> {
+    /// The first EXIF block.
+    exif: Option<&'a [u8]>,
+    /// Name and bytes of each chunk without which the picture would be another.
+    needed: Vec<(&'a [u8], &'a [u8])>,
+}
+
+impl Chunks<'_> {
+    fn orientation(&self) -> u16 {
+        self.exif.map_or(exif::UPRIGHT, exif::orientation)
+    }
+}
+
+/// Goes from chunk to chunk to the last.
+fn walk(data: &[u8]) -> Result<Chunks<'_>> {
     let mut position = SIGNATURE_BYTES;
-    let mut block = None;
+    let mut chunks = Chunks { exif: None, needed: Vec::new() };
     loop {
         let header = data.get(position..position + 8).and_then(|header| header.split_first_chunk::<4>());
         let Some((length, name)) = header else {
@@ -66,12 +106,17 @@ fn walk(data: &[u8]) -> Result<Option<&[u8]>> {
             let name = name.escape_ascii();
             return Err(truncated(&format!("it ends in chunk {name} of {length} bytes")));
         };
+        let whole = &data[position..start + length + 4];
+        position = start + length + 4;
         match name {
-            b"IEND" => return Ok(block),
-            b"eXIf" => block = block.or(Some(content)),
+            b"eXIf" => chunks.exif = chunks.exif.or(Some(content)),
+            b"IHDR" | b"PLTE" | b"tRNS" | b"IDAT" => chunks.needed.push((name, whole)),
+            b"IEND" => {
+                chunks.needed.push((name, whole));
+                return Ok(chunks);
+            }
             _ => {}
         }
-        position = start + length + 4;
     }
 }
 

@@ -16,19 +16,19 @@ use super::{DecodeOptions, Image, decode, read};
 use crate::geometry::Size;
 use crate::{Error, Result};
 
-const FORMATS: [ImageFormat; 6] =
+pub(super) const FORMATS: [ImageFormat; 6] =
     [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff];
 
-fn opened(data: &[u8]) -> Result<Image> {
+pub(super) fn opened(data: &[u8]) -> Result<Image> {
     decode(data, &DecodeOptions::default())
 }
 
 /// Smooth, so that JPEG hardly changes it, and unlike itself when it is turned or its channels are swapped.
-fn picture(width: u32, height: u32) -> RgbImage {
+pub(super) fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| [(40 + 3 * x) as u8, (200 - 2 * y) as u8, (20 + x + y) as u8].into())
 }
 
-fn encoded(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
+pub(super) fn encoded(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
     let mut file = Vec::new();
     match format {
         ImageFormat::Jpeg => JpegEncoder::new_with_quality(&mut file, 95).encode_image(picture).unwrap(),
@@ -46,7 +46,7 @@ fn greatest_difference(image: &Image, expected: &RgbImage) -> u8 {
 }
 
 /// A TIFF structure whose only entry is the orientation, as EXIF has it.
-fn exif(orientation: u32, big_endian: bool, long: bool) -> Vec<u8> {
+pub(super) fn exif(orientation: u32, big_endian: bool, long: bool) -> Vec<u8> {
     let short = |value: u16| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
     let word = |value: u32| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
     let mut block = if big_endian { b"MM\0*".to_vec() } else { b"II*\0".to_vec() };
@@ -65,7 +65,7 @@ fn exif(orientation: u32, big_endian: bool, long: bool) -> Vec<u8> {
     block
 }
 
-fn encoded_with_exif(picture: &RgbImage, format: ImageFormat, block: Vec<u8>) -> Vec<u8> {
+pub(super) fn encoded_with_exif(picture: &RgbImage, format: ImageFormat, block: Vec<u8>) -> Vec<u8> {
     fn write(mut encoder: impl ImageEncoder, picture: &RgbImage, block: Vec<u8>) {
         encoder.set_exif_metadata(block).unwrap();
         encoder.write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8).unwrap();
@@ -81,7 +81,7 @@ fn encoded_with_exif(picture: &RgbImage, format: ImageFormat, block: Vec<u8>) ->
 }
 
 /// An uncompressed RGB TIFF with an orientation, and a second directory that is the first one again.
-fn tiff(picture: &RgbImage, orientation: u16) -> Vec<u8> {
+pub(super) fn tiff(picture: &RgbImage, orientation: u16) -> Vec<u8> {
     let data_at = 8 + 2 + 12 * 10 + 4 + 6;
     let entries: [(u16, u16, u32, u32); 10] = [
         (256, 4, 1, picture.width()),
@@ -108,7 +108,7 @@ fn tiff(picture: &RgbImage, orientation: u16) -> Vec<u8> {
 }
 
 /// The check sum of PNG chunks (PNG specification, annex D).
-fn crc(data: &[u8]) -> u32 {
+pub(super) fn crc(data: &[u8]) -> u32 {
     !data.iter().fold(u32::MAX, |sum, &byte| {
         (0..8).fold(sum ^ u32::from(byte), |sum, _| if sum & 1 == 1 { 0xedb8_8320 ^ (sum >> 1) } else { sum >> 1 })
     })
@@ -338,9 +338,9 @@ fn a_path_that_cannot_be_read_is_an_error_of_its_own() {
 }
 
 /// A change to a file: where, as a share of its length; what; and how many bytes are left out there.
-type Change = (f64, u8, usize);
+pub(super) type Change = (f64, u8, usize);
 
-fn changed(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
+pub(super) fn changed(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     for &(share, byte, left_out) in changes {
         let index = (share * file.len() as f64) as usize;
         if let Some(place) = file.get_mut(index) {

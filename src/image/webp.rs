@@ -16,12 +16,8 @@ const FORMAT: &str = "WebP";
 
 /// Decodes a WebP file; of an animation the first frame.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
-    let riff = data.get(4..8).and_then(little_endian).unwrap_or_default();
-    if riff + 8 > data.len() as u64 {
-        return Err(truncated(format!("it announces {} bytes and has {}", riff + 8, data.len())));
-    }
     let mut orientation = exif::UPRIGHT;
-    let mut rest = &data[12..(riff + 8).max(12) as usize];
+    let mut rest = chunks(data)?;
     while let Some(chunk) = Chunk::first(rest)? {
         match chunk.name {
             b"EXIF" => orientation = exif::orientation(chunk.content),
@@ -39,6 +35,51 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     }
     let decoder = WebPDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
     exif::upright(pixels(decoder, FORMAT, options)?, orientation)
+}
+
+/// The same picture as a file with nothing but what decoding needs; none where it is an animation, of which the other
+/// frames would stay.
+pub(super) fn bare(data: &[u8]) -> Result<Option<Vec<u8>>> {
+    const HAS_ALPHA: u8 = 0x10;
+    const HAS_EXIF: u8 = 0x08;
+    let mut orientation = exif::UPRIGHT;
+    let mut needed: Vec<(&[u8; 4], Vec<u8>)> = Vec::new();
+    let mut rest = chunks(data)?;
+    while let Some(chunk) = Chunk::first(rest)? {
+        match chunk.name {
+            b"EXIF" => orientation = exif::orientation(chunk.content),
+            b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" => needed.push((chunk.name, chunk.content.to_vec())),
+            b"ANIM" | b"ANMF" => return Ok(None),
+            _ => {}
+        }
+        rest = chunk.rest;
+    }
+    let turned = orientation != exif::UPRIGHT;
+    for (_, content) in needed.iter_mut().filter(|(name, _)| *name == b"VP8X") {
+        if let Some(flags) = content.first_mut() {
+            *flags = *flags & HAS_ALPHA | if turned { HAS_EXIF } else { 0 };
+        }
+    }
+    if turned {
+        needed.push((b"EXIF", exif::block(orientation)));
+    }
+    let mut body = b"WEBP".to_vec();
+    for (name, content) in needed {
+        body.extend_from_slice(name);
+        body.extend((content.len() as u32).to_le_bytes());
+        body.extend_from_slice(&content);
+        body.resize(body.len().next_multiple_of(2), 0);
+    }
+    Ok(Some([b"RIFF".as_slice(), &(body.len() as u32).to_le_bytes(), &body].concat()))
+}
+
+/// What stands in the RIFF container, up to the length that it announces.
+fn chunks(data: &[u8]) -> Result<&[u8]> {
+    let riff = data.get(4..8).and_then(little_endian).unwrap_or_default();
+    if riff + 8 > data.len() as u64 {
+        return Err(truncated(format!("it announces {} bytes and has {}", riff + 8, data.len())));
+    }
+    Ok(&data[12..(riff + 8).max(12) as usize])
 }
 
 /// A RIFF chunk.

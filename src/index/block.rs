@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::codes::{Codes, mean_of};
 use super::pages::HUGE_PAGE;
-use super::vectors::Vectors;
+use super::vectors::{Filed, Vectors};
 
 /// Rows a block holds at most, whatever their dimension.
 pub(super) const ROWS_LIMIT: usize = 1 << 14;
@@ -167,8 +167,8 @@ impl Block {
         self.push_names(key, person);
     }
 
-    /// Appends a row whose vector is in the file that this block reads from, at row `at`.
-    pub(super) fn push_filed(&mut self, key: u64, person: u64, vector: &[f32], at: u32) {
+    /// Appends a row whose vector is in the file that this block reads from.
+    pub(super) fn push_filed(&mut self, key: u64, person: u64, vector: &[f32], at: Filed) {
         self.vectors.push_filed(at);
         self.codes.push(vector);
         self.push_names(key, person);

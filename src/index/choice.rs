@@ -9,7 +9,7 @@ use super::lists::LISTS_FROM;
 use super::view::View;
 
 /// Share of probes that an approximate search must answer as the exact one does; below it the exact one is used.
-pub const PROMISED_RECALL: f32 = 0.995;
+pub const PROMISED_RECALL: f32 = 0.99;
 
 /// Milliseconds that one probe may take before `Method::Auto` makes lists.
 pub const DEFAULT_BUDGET_MS: f32 = 50.0;
@@ -20,10 +20,26 @@ const ASSUMED_SPEED: f32 = 10e9;
 /// Smaller scans say nothing about memory.
 const TELLING_BYTES: usize = 16 << 20;
 
+/// How an index is to be searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wish {
+    /// The way to take.
+    pub method: Method,
+    /// Milliseconds that one probe may take before `Method::Auto` makes lists.
+    pub budget_ms: f32,
+    /// Recall in [0, 1] below which an approximate search is not used.
+    pub promised_recall: f32,
+}
+
+impl From<Method> for Wish {
+    fn from(method: Method) -> Self {
+        Self { method, budget_ms: DEFAULT_BUDGET_MS, promised_recall: PROMISED_RECALL }
+    }
+}
+
 /// The measurements and wishes behind the choice.
 pub(super) struct Choice {
-    method: Method,
-    budget_ms: AtomicU32,
+    wish: Wish,
     speed: AtomicU32,
     recall: AtomicU32,
     refused: AtomicBool,
@@ -33,10 +49,9 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    pub(super) fn new(method: Method) -> Self {
+    pub(super) fn new(wish: Wish) -> Self {
         Self {
-            method,
-            budget_ms: AtomicU32::new(DEFAULT_BUDGET_MS.to_bits()),
+            wish,
             speed: AtomicU32::new(ASSUMED_SPEED.to_bits()),
             recall: AtomicU32::new(f32::NAN.to_bits()),
             refused: AtomicBool::new(false),
@@ -46,11 +61,12 @@ impl Choice {
     }
 
     pub(super) fn method(&self) -> Method {
-        self.method
+        self.wish.method
     }
 
-    pub(super) fn set_budget(&self, budget_ms: f32) {
-        self.budget_ms.store(budget_ms.to_bits(), Ordering::Relaxed);
+    /// Recall below which the approximate search is not used.
+    pub(super) fn promised_recall(&self) -> f32 {
+        self.wish.promised_recall
     }
 
     /// What an exact search of one probe takes, milliseconds, from the scans seen so far.
@@ -69,18 +85,16 @@ impl Choice {
 
     /// Whether the method wants lists for these rows.
     pub(super) fn wants_lists(&self, view: &View) -> bool {
-        match self.method {
+        match self.wish.method {
             Method::Exact | Method::Hnsw => false,
             Method::Ivf => view.len() >= LISTS_FROM,
-            Method::Auto => {
-                view.len() >= LISTS_FROM && self.exact_ms(view) > f32::from_bits(self.budget_ms.load(Ordering::Relaxed))
-            }
+            Method::Auto => view.len() >= LISTS_FROM && self.exact_ms(view) > self.wish.budget_ms,
         }
     }
 
     /// Whether so many rows have no list that they should get one.
     pub(super) fn is_due(&self, view: &View) -> bool {
-        let wanted = matches!(self.method, Method::Ivf | Method::Auto) && view.len() >= LISTS_FROM;
+        let wanted = matches!(self.wish.method, Method::Ivf | Method::Auto) && view.len() >= LISTS_FROM;
         let declined = self.declined.load(Ordering::Relaxed);
         wanted
             && view.len() > 2 * declined
@@ -96,7 +110,7 @@ impl Choice {
     /// Takes note of a measured recall.
     pub(super) fn judge(&self, recall: f32) {
         self.recall.store(recall.to_bits(), Ordering::Relaxed);
-        self.refused.store(recall < PROMISED_RECALL, Ordering::Relaxed);
+        self.refused.store(recall < self.wish.promised_recall, Ordering::Relaxed);
     }
 
     /// The last measured recall of the approximate search.

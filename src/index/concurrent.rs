@@ -13,7 +13,7 @@ use std::thread;
 
 use ndarray::ArrayView2;
 
-use super::choice::Choice;
+use super::choice::{Choice, Wish};
 use super::dot::check_unit;
 use super::file::{self, Header};
 use super::hnsw::RESERVED_KEY;
@@ -22,7 +22,6 @@ use super::open::{self, DIMENSION_LIMIT, Opened, RESIDENT_LIMIT};
 use super::people::{self, People};
 use super::ranking::Hit;
 use super::rows::Rows;
-use super::sample;
 use super::search::Reader;
 use super::status::Status;
 use super::view::View;
@@ -30,6 +29,9 @@ use crate::error::{Error, Result};
 
 /// Longest pack digest or gallery name in a snapshot, bytes.
 const NAME_LIMIT: usize = 1024;
+
+/// Probes by which a snapshot that was opened is measured.
+const OPENING_PROBES: usize = 200;
 
 /// How the nearest vectors are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,24 +53,17 @@ pub struct Index {
 
 impl Index {
     /// An empty index for vectors of `dimension` values made by the pack with this digest.
-    pub fn new(dimension: usize, pack: &str, method: Method) -> Result<Self> {
+    pub fn new(dimension: usize, pack: &str, wish: impl Into<Wish>) -> Result<Self> {
         if !(1..=DIMENSION_LIMIT).contains(&dimension) {
             let accepted = format!("from 1 to {DIMENSION_LIMIT}");
             return Err(Error::Argument { name: "dimension", accepted, found: dimension.to_string() });
         }
         check_name("pack", pack)?;
-        Ok(Self::from_rows(Rows::new(dimension), pack, method))
+        Ok(Self::from_rows(Rows::new(dimension), pack, wish.into()))
     }
 
-    fn from_rows(rows: Rows, pack: &str, method: Method) -> Self {
-        Self { inner: Arc::new(Inner::new(rows, pack, Choice::new(method))) }
-    }
-
-    /// Sets the milliseconds that one probe may take before `Method::Auto` gives up the exact scan.
-    #[must_use]
-    pub fn with_budget(self, budget_ms: f32) -> Self {
-        self.inner.choice.set_budget(budget_ms);
-        self
+    fn from_rows(rows: Rows, pack: &str, wish: Wish) -> Self {
+        Self { inner: Arc::new(Inner::new(rows, pack, Choice::new(wish))) }
     }
 
     /// Adds one vector a key, (key, value) as `f32` of unit length, all or none. `people` says whose each is; without it
@@ -96,8 +91,8 @@ impl Index {
         Ok(())
     }
 
-    /// Removes keys and returns how many there were; unknown ones are ignored. Their vectors are overwritten at once, in
-    /// copies that a search still reads when it ends; those in an opened snapshot stay until that file is removed.
+    /// Removes keys and returns how many there were; unknown ones are ignored. Their vectors are overwritten at once, also
+    /// in an opened snapshot whose name is gone; in copies that a search still reads when it ends.
     pub fn remove(&self, keys: &[u64]) -> usize {
         self.inner.remove(keys)
     }
@@ -158,20 +153,7 @@ impl Index {
     /// Share of `count` probes, made from this gallery's own vectors, for which the approximate search finds the nearest
     /// row, 1 where there is no approximate search. One that is below the promised recall is not used from here on.
     pub fn sample_recall(&self, count: usize) -> Result<f32> {
-        let reader = Reader::approximate(&self.inner);
-        if reader.method() == Method::Exact {
-            return Ok(1.0);
-        }
-        let cases = sample::cases(reader.view(), count)?;
-        if cases.is_empty() {
-            return Ok(1.0);
-        }
-        let probes: Vec<&[f32]> = cases.iter().map(|case| case.vector.as_slice()).collect();
-        let found = reader.nearest(&probes, 2)?;
-        let right = cases.iter().zip(&found).filter(|(case, hits)| case.is_answered(hits)).count();
-        let recall = right as f32 / cases.len().max(1) as f32;
-        self.inner.choice.judge(recall);
-        Ok(recall)
+        self.inner.sample_recall(count)
     }
 
     /// Puts rows into lists where the method asks for them and enough rows have none. Searches and changes go on meanwhile.
@@ -201,23 +183,42 @@ impl Index {
 
     /// Reads a snapshot of this pack and gallery, and the position it was written at. A graph is built again. The vectors
     /// of a large gallery stay in the file, which must not be changed in place, and may be removed where the system allows.
-    pub fn load(path: &Path, pack: &str, gallery: &str, method: Method) -> Result<(Self, u64)> {
-        Self::opened(open::read(path, pack, gallery, RESIDENT_LIMIT)?, pack, method)
+    pub fn load(path: &Path, pack: &str, gallery: &str, wish: impl Into<Wish>) -> Result<(Self, u64)> {
+        Self::load_within(path, pack, gallery, wish, RESIDENT_LIMIT)
+    }
+
+    /// The same; vectors stay in the file where they are more bytes than this.
+    pub fn load_within(
+        path: &Path,
+        pack: &str,
+        gallery: &str,
+        wish: impl Into<Wish>,
+        resident_bytes: usize,
+    ) -> Result<(Self, u64)> {
+        Self::opened(open::read(path, pack, gallery, resident_bytes)?, pack, wish)
     }
 
     /// Reads a snapshot from memory; `name` says in an error where it came from.
-    pub fn from_bytes(bytes: &[u8], name: &Path, pack: &str, gallery: &str, method: Method) -> Result<(Self, u64)> {
-        Self::opened(open::from_bytes(bytes, name, pack, gallery)?, pack, method)
+    pub fn from_bytes(
+        bytes: &[u8],
+        name: &Path,
+        pack: &str,
+        gallery: &str,
+        wish: impl Into<Wish>,
+    ) -> Result<(Self, u64)> {
+        Self::opened(open::from_bytes(bytes, name, pack, gallery)?, pack, wish)
     }
 
-    pub(super) fn opened(opened: Opened, pack: &str, method: Method) -> Result<(Self, u64)> {
-        let index = Self::from_rows(opened.rows, pack, method);
-        if method == Method::Hnsw {
+    pub(super) fn opened(opened: Opened, pack: &str, wish: impl Into<Wish>) -> Result<(Self, u64)> {
+        let wish = wish.into();
+        let index = Self::from_rows(opened.rows, pack, wish);
+        if wish.method == Method::Hnsw {
             let mut writer = index.inner.write()?;
             writer.feed_graph(index.inner.dimension)?;
             index.inner.publish(&writer);
         }
         index.schedule();
+        index.measure_aside();
         Ok((index, opened.header.position))
     }
 
@@ -245,6 +246,22 @@ impl Index {
         if let Err(error) = started {
             inner.choice.note(format!("no thread to make lists: {error}"));
             inner.scheduled.store(false, Ordering::Release);
+        }
+    }
+
+    /// Measures what was opened, in a thread: how good its lists are for these rows nobody has said.
+    fn measure_aside(&self) {
+        if Reader::approximate(&self.inner).method() == Method::Exact {
+            return;
+        }
+        let shared = Arc::clone(&self.inner);
+        let started = thread::Builder::new().name("facedex recall".to_owned()).spawn(move || {
+            if let Err(error) = shared.sample_recall(OPENING_PROBES) {
+                shared.choice.note(error.to_string());
+            }
+        });
+        if let Err(error) = started {
+            self.inner.choice.note(format!("no thread to measure the recall: {error}"));
         }
     }
 

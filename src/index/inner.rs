@@ -19,6 +19,7 @@ use super::hnsw::Graph;
 use super::lists::{self, Lists};
 use super::rows::Rows;
 use super::sample;
+use super::search::Reader;
 use super::view::{View, vector_of};
 use crate::error::{Error, Result};
 
@@ -107,6 +108,24 @@ impl Inner {
 
     pub(super) fn contains(&self, key: u64) -> bool {
         self.writer.read().unwrap_or_else(PoisonError::into_inner).rows.contains(key)
+    }
+
+    /// Share of `count` probes that the approximate search answers as the exact one does; 1 where there is none.
+    pub(super) fn sample_recall(&self, count: usize) -> Result<f32> {
+        let reader = Reader::approximate(self);
+        if reader.method() == Method::Exact {
+            return Ok(1.0);
+        }
+        let cases = sample::cases(reader.view(), count)?;
+        if cases.is_empty() {
+            return Ok(1.0);
+        }
+        let probes: Vec<&[f32]> = cases.iter().map(|case| case.vector.as_slice()).collect();
+        let found = reader.nearest(&probes, 2)?;
+        let right = cases.iter().zip(&found).filter(|(case, hits)| case.is_answered(hits)).count();
+        let recall = right as f32 / cases.len().max(1) as f32;
+        self.choice.judge(recall);
+        Ok(recall)
     }
 
     fn remove_from(&self, writer: &mut Writer, keys: &[u64]) -> usize {

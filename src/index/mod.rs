@@ -6,8 +6,8 @@
 //! ways, `sample` measures what these find, `choice` and `search` take the way; `people` groups rows by person, `file` and
 //! `open` write and read snapshots. Nothing here knows names; the database above is the truth and an index is a cache of it.
 //!
-//! Equal vectors under several keys are several rows. To keep them once, a row would need a list of keys and people, and its
-//! zeroing would wait for the last of them; the rows saved are those of one photograph registered twice.
+//! Equal vectors under several keys are several rows: each belongs to a person of its own and goes with that person, and what
+//! sharing would save is the rows of photographs that were registered twice.
 
 mod block;
 mod choice;
@@ -35,8 +35,9 @@ mod tests;
 mod vectors;
 mod view;
 
-pub use choice::{DEFAULT_BUDGET_MS, PROMISED_RECALL};
+pub use choice::{DEFAULT_BUDGET_MS, PROMISED_RECALL, Wish};
 pub use concurrent::{Index, Method};
+pub use open::RESIDENT_LIMIT;
 pub use people::People;
 pub use ranking::Hit;
 pub use status::Status;

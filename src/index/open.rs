@@ -3,7 +3,6 @@
 //! Refused are a file of another format, pack or gallery, one whose length or checksums are wrong, and one whose content
 //! contradicts itself. Vectors of a large gallery stay in the file; its codes are made while it is read and summed.
 
-use std::fs::File;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,11 +17,11 @@ use super::file::{CHECKSUM, HEADER, Header, MAGIC, NO_LIST, VERSION};
 use super::hnsw::RESERVED_KEY;
 use super::lists::Lists;
 use super::rows::Rows;
-use super::vectors::{VectorFile, Vectors};
+use super::vectors::{Filed, VectorFile, Vectors};
 use crate::error::{Error, Result};
 
 /// Vectors of more bytes than this stay in the file that is opened.
-pub(super) const RESIDENT_LIMIT: usize = 256 << 20;
+pub const RESIDENT_LIMIT: usize = 256 << 20;
 
 /// Longest vector: the sums of its codes stay far inside 32 bits.
 pub(super) const DIMENSION_LIMIT: usize = 16_384;
@@ -51,9 +50,9 @@ enum Source<'a> {
 pub(super) fn read(path: &Path, pack: &str, gallery: &str, resident_limit: usize) -> Result<Opened> {
     let refused = |reason: String| Error::IndexFile { path: path.to_path_buf(), reason };
     let open = || -> Checked<Source> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        let length = file.metadata().map_err(|error| error.to_string())?.len();
-        Ok(Source::File(Arc::new(VectorFile::new(file, path, 0)), length))
+        let file = VectorFile::open(path, 0).map_err(|error| error.to_string())?;
+        let length = file.length().map_err(|error| error.to_string())?;
+        Ok(Source::File(Arc::new(file), length))
     };
     open().and_then(|source| load(&source, path, (pack, gallery), resident_limit)).map_err(refused)
 }
@@ -106,8 +105,7 @@ fn load(source: &Source, path: &Path, (pack, gallery): (&str, &str), resident_li
     let layout = Layout { before, ..layout };
     let file = match source {
         Source::File(..) if width * header.count > resident_limit => {
-            let file = File::open(path).map_err(|error| error.to_string())?;
-            Some(Arc::new(VectorFile::new(file, path, start)))
+            Some(Arc::new(VectorFile::open(path, start).map_err(|error| error.to_string())?))
         }
         _ => None,
     };
@@ -328,7 +326,7 @@ impl Layout {
                 } else if let Err(error) = check_unit(row, &vector) {
                     wrong.get_or_insert(error.to_string());
                 } else if file.is_some() {
-                    block.push_filed(key, person, &vector, row as u32);
+                    block.push_filed(key, person, &vector, Filed::new(row as u32, bytes));
                 } else {
                     block.push(key, person, &vector);
                 }

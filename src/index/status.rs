@@ -1,6 +1,5 @@
 //! What an index says about itself, for whoever runs a gallery.
 
-use super::choice::PROMISED_RECALL;
 use super::concurrent::Method;
 use super::inner::Inner;
 use super::search::Reader;
@@ -54,7 +53,7 @@ impl Status {
             lists_probed: lists.map_or(0, |lists| lists.probed()),
             outside,
             recall: inner.choice.recall(),
-            promised_recall: PROMISED_RECALL,
+            promised_recall: inner.choice.promised_recall(),
             exact_ms: inner.choice.exact_ms(view),
             code_bytes: view.code_bytes(),
             vector_bytes: view.vector_bytes(),

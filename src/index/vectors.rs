@@ -2,14 +2,17 @@
 //!
 //! Only the few candidates of a scan are scored from vectors, so those of a large gallery may stay in its file and in the
 //! operating system's cache of it. They are read and not memory-mapped: a file that is cut short, or a disk that fails,
-//! is an error that a search returns and not the death of the process. The file was summed when it was opened, is written
-//! aside and renamed, and is never changed in place.
+//! is an error that a search returns and not the death of the process. The file was summed when it was opened, and each row
+//! again when it is read: one that changed meanwhile is an error. It is not changed as long as it has a name; once that is
+//! gone, removed rows are overwritten in it, for those who have it open still.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A snapshot's vectors, open for reading; its name may be gone meanwhile.
 pub(super) struct VectorFile {
@@ -26,7 +29,20 @@ pub(super) enum Vectors {
     /// In memory.
     Resident(Resident),
     /// In a file, at these rows of it.
-    Filed(Arc<VectorFile>, Vec<u32>),
+    Filed(Arc<VectorFile>, Vec<Filed>),
+}
+
+/// A row of a file, and the sum of its bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Filed {
+    pub(super) at: u32,
+    pub(super) sum: u32,
+}
+
+impl Filed {
+    pub(super) fn new(at: u32, bytes: &[u8]) -> Self {
+        Self { at, sum: sum_of(bytes) }
+    }
 }
 
 /// Vectors in memory, in chunks that copies of a block share until one of them changes.
@@ -98,15 +114,35 @@ impl Resident {
 }
 
 impl VectorFile {
-    /// `start` is the first vector's place in the file, bytes.
-    pub(super) fn new(file: File, path: &Path, start: u64) -> Self {
-        Self { file, path: path.to_path_buf(), start }
+    /// `start` is the first vector's place in the file, bytes. The file can be written to where its owner may do so.
+    pub(super) fn open(path: &Path, start: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path))?;
+        Ok(Self { file, path: path.to_path_buf(), start })
+    }
+
+    /// Bytes of the file.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     /// Fills `bytes` from row `row` on, of rows of `width` bytes.
     pub(super) fn read(&self, row: u64, width: usize, bytes: &mut [u8]) -> io::Result<()> {
         read_at(&self.file, bytes, self.start + row * width as u64)
     }
+
+    /// Overwrites a row of `width` bytes with zeros, where the file has no name and may be written to.
+    #[cfg(unix)]
+    fn erase(&self, row: u64, width: usize) {
+        use std::os::unix::fs::{FileExt, MetadataExt};
+        if self.file.metadata().is_ok_and(|data| data.nlink() == 0) {
+            // What cannot be written goes when the last who has the file open closes it.
+            let _erased = self.file.write_all_at(&vec![0; width], self.start + row * width as u64);
+        }
+    }
+
+    /// An open file has a name here.
+    #[cfg(not(unix))]
+    fn erase(&self, _row: u64, _width: usize) {}
 }
 
 impl Vectors {
@@ -140,10 +176,10 @@ impl Vectors {
         }
     }
 
-    /// Appends row `at` of the file.
-    pub(super) fn push_filed(&mut self, at: u32) {
+    /// Appends a row of the file.
+    pub(super) fn push_filed(&mut self, row: Filed) {
         if let Self::Filed(_, rows) = self {
-            rows.push(at);
+            rows.push(row);
         }
     }
 
@@ -163,7 +199,10 @@ impl Vectors {
             Self::Resident(resident) => Ok(resident.get(row, dimension)),
             Self::Filed(file, rows) => {
                 let mut bytes = vec![0; 4 * dimension];
-                file.read(u64::from(rows[row]), bytes.len(), &mut bytes)?;
+                file.read(u64::from(rows[row].at), bytes.len(), &mut bytes)?;
+                if sum_of(&bytes) != rows[row].sum {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "its bytes are not those that were opened"));
+                }
                 room.clear();
                 room.extend(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
                 Ok(room)
@@ -171,12 +210,15 @@ impl Vectors {
         }
     }
 
-    /// Overwrites a row with zeros. One in a file stays there until the snapshot is removed; it is not read again.
+    /// Overwrites a row with zeros.
     pub(super) fn erase(&mut self, row: usize, dimension: usize) {
-        if let Self::Resident(resident) = self {
-            let limit = Resident::rows_of_chunk(dimension);
-            let chunk = Chunk::to_change(&mut resident.chunks[row / limit]);
-            wipe(&mut chunk.values[row % limit * dimension..][..dimension]);
+        match self {
+            Self::Resident(resident) => {
+                let limit = Resident::rows_of_chunk(dimension);
+                let chunk = Chunk::to_change(&mut resident.chunks[row / limit]);
+                wipe(&mut chunk.values[row % limit * dimension..][..dimension]);
+            }
+            Self::Filed(file, rows) => file.erase(u64::from(rows[row].at), 4 * dimension),
         }
     }
 
@@ -199,13 +241,18 @@ impl Vectors {
     pub(super) fn resident_bytes(&self) -> usize {
         match self {
             Self::Resident(resident) => resident.chunks.iter().map(|chunk| 4 * chunk.values.len()).sum(),
-            Self::Filed(_, rows) => 4 * rows.len(),
+            Self::Filed(_, rows) => size_of::<Filed>() * rows.len(),
         }
     }
 
     pub(super) fn is_resident(&self) -> bool {
         matches!(self, Self::Resident(_))
     }
+}
+
+/// Half of a 64-bit sum: one damaged row of four thousand million passes.
+fn sum_of(bytes: &[u8]) -> u32 {
+    xxh3_64(bytes) as u32
 }
 
 fn wipe(values: &mut [f32]) {

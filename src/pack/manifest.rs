@@ -1,7 +1,7 @@
 //! A whole manifest: [`Pack`], read and checked, and the digest of what its embeddings are.
 
 use super::{ArchiveSpec, AttributesSpec, DetectorSpec, EmbedderSpec, FileSpec, LandmarksSpec, LivenessSpec};
-use super::{NetworkSpec, RecognitionSpec, Refusal};
+use super::{NetworkSpec, RecognitionSpec, Refusal, ScoresSpec};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -37,6 +37,8 @@ pub struct Pack {
     pub embedder: Option<EmbedderSpec>,
     /// What similarities of these embeddings mean.
     pub recognition: Option<RecognitionSpec>,
+    /// Similarities of many comparisons, by which they are put on other scales.
+    pub scores: Option<ScoresSpec>,
     /// Boxes → whether a live person is before the camera.
     pub liveness: Option<LivenessSpec>,
     /// Faces → age and gender, as a network guesses them.
@@ -157,6 +159,7 @@ impl Pack {
         self.landmarks.as_ref().map_or(Ok(()), LandmarksSpec::check)?;
         self.embedder.as_ref().map_or(Ok(()), EmbedderSpec::check)?;
         self.recognition.as_ref().map_or(Ok(()), RecognitionSpec::check)?;
+        self.scores.as_ref().map_or(Ok(()), ScoresSpec::check)?;
         self.liveness.as_ref().map_or(Ok(()), LivenessSpec::check)?;
         self.attributes.as_ref().map_or(Ok(()), AttributesSpec::check)
     }

@@ -10,6 +10,7 @@ mod file;
 mod liveness;
 mod manifest;
 mod network;
+mod scores;
 mod single_shot;
 
 pub use attributes::AttributesSpec;
@@ -19,6 +20,7 @@ pub use file::{ArchiveSpec, FileSpec, PackFiles, UNVERIFIED};
 pub use liveness::{JudgeSpec, LivenessSpec, SurroundingCrop};
 pub use manifest::{Pack, hex};
 pub use network::{Colour, InputSpec, Layout, NetworkSpec};
+pub use scores::ScoresSpec;
 pub use single_shot::{Activation, RetinafaceSpec, ScrfdSpec, SizeSpec, UltrafaceSpec, YunetSpec};
 
 /// What is wrong with a manifest, in words.

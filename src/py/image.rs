@@ -1,11 +1,13 @@
-//! Decoding and PNG for Python.
+//! Decoding, PNG, and what is kept of a picture, for Python.
 
 use super::{array, enter};
 use crate::analyze::Source;
-use crate::image::{self, DecodeOptions, Image};
+use crate::geometry::BBox;
+use crate::image::{self, Bare, DecodeOptions, Image};
 use numpy::PyArray3;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use std::path::PathBuf;
 
 /// Decode a picture to upright RGB.
 ///
@@ -33,7 +35,7 @@ pub fn decode<'py>(
     max_pixels: Option<u64>,
 ) -> PyResult<Bound<'py, PyArray3<u8>>> {
     let source = enter::source(image)?;
-    let options = max_pixels.map_or_else(DecodeOptions::default, |max_pixels| DecodeOptions { max_pixels });
+    let options = options(max_pixels);
     let decoded = py.detach(move || decode_source(source, options))?;
     array::image_to_py(py, decoded)
 }
@@ -62,4 +64,111 @@ pub fn encode_png<'py>(py: Python<'py>, image: &Bound<'py, PyAny>) -> PyResult<B
     let image = array::image(image)?;
     let data = py.detach(move || image.encode_png())?;
     Ok(PyBytes::new(py, &data))
+}
+
+/// Take the metadata out of a picture's file: the same pixels, and nothing else but the orientation.
+///
+/// JPEG, PNG and WebP keep their compressed data; everything else, pixels too, becomes PNG.
+///
+/// Parameters
+/// ----------
+/// image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+///     As `decode` takes it.
+/// max_pixels : int, optional
+///     Larger pictures are refused. Default 50 million.
+///
+/// Returns
+/// -------
+/// data : bytes
+///     The file.
+/// media_type : str
+///     "image/jpeg", "image/png" or "image/webp".
+/// size : tuple of int
+///     Width and height, pixels, upright.
+///
+/// Raises
+/// ------
+/// ImageError
+///     Not a picture, damaged, truncated, too large or unreadable.
+#[pyfunction]
+#[pyo3(signature = (image, *, max_pixels = None))]
+pub fn without_metadata<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    max_pixels: Option<u64>,
+) -> PyResult<(Bound<'py, PyBytes>, &'static str, (u32, u32))> {
+    let source = enter::source(image)?;
+    let options = options(max_pixels);
+    let bare = py.detach(move || match source {
+        Source::Path(path) => image::without_metadata(&image::load(&path, &options)?, &options),
+        Source::Bytes(data) => image::without_metadata(&data, &options),
+        Source::Image(image) => Bare::from_image(&image),
+    })?;
+    Ok((PyBytes::new(py, &bare.data), bare.media_type, (bare.size.width, bare.size.height)))
+}
+
+/// Make a small JPEG file of the square round a face: twice as long as its box, inside the picture.
+///
+/// Parameters
+/// ----------
+/// image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+///     As `decode` takes it.
+/// bbox : tuple of float, optional
+///     x1, y1, x2, y2, pixels of the upright picture; without it the whole picture is shown.
+/// max_pixels : int, optional
+///     Larger pictures are refused. Default 50 million.
+///
+/// Returns
+/// -------
+/// data : bytes
+///     A JPEG file, at most 224 pixels wide and high; nothing is enlarged.
+/// size : tuple of int
+///     Width and height, pixels.
+///
+/// Raises
+/// ------
+/// ImageError
+///     Not a picture, damaged, truncated, too large or unreadable.
+/// ArgumentError
+///     The box is not finite.
+#[pyfunction]
+#[pyo3(signature = (image, bbox = None, *, max_pixels = None))]
+pub fn thumbnail<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    bbox: Option<(f32, f32, f32, f32)>,
+    max_pixels: Option<u64>,
+) -> PyResult<(Bound<'py, PyBytes>, (u32, u32))> {
+    let source = enter::source(image)?;
+    let bbox = bbox.map(|(x1, y1, x2, y2)| BBox::new(x1, y1, x2, y2));
+    let options = options(max_pixels);
+    let (data, size) = py.detach(move || decode_source(source, options)?.thumbnail(bbox))?;
+    Ok((PyBytes::new(py, &data), (size.width, size.height)))
+}
+
+/// Read a picture's file without decoding it. What does not start like a picture is not read further.
+///
+/// Parameters
+/// ----------
+/// path : path
+/// max_pixels : int, optional
+///     A file larger than so many pixels can need is refused. Default 50 million.
+///
+/// Returns
+/// -------
+/// bytes
+///
+/// Raises
+/// ------
+/// ImageError
+///     The file cannot be read, or does not start like a picture.
+#[pyfunction]
+#[pyo3(signature = (path, *, max_pixels = None))]
+pub fn load(py: Python<'_>, path: PathBuf, max_pixels: Option<u64>) -> PyResult<Bound<'_, PyBytes>> {
+    let data = py.detach(move || image::load(&path, &options(max_pixels)))?;
+    Ok(PyBytes::new(py, &data))
+}
+
+fn options(max_pixels: Option<u64>) -> DecodeOptions {
+    max_pixels.map_or_else(DecodeOptions::default, |max_pixels| DecodeOptions { max_pixels })
 }

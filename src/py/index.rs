@@ -2,7 +2,7 @@
 
 use super::array;
 use crate::error::Error;
-use crate::index::{self, Method};
+use crate::index::{self, Method, Wish};
 use ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use pyo3::prelude::*;
@@ -23,6 +23,8 @@ use std::path::PathBuf;
 ///     search stays within the budget, then "ivf".
 /// budget_ms : float, optional
 ///     Milliseconds that a search of one probe may take before "auto" makes lists.
+/// promised_recall : float, optional
+///     Measured recall, [0, 1], below which an approximate search is not used.
 #[pyclass(frozen, module = "facedex._core")]
 pub struct Index {
     index: index::Index,
@@ -38,10 +40,16 @@ type FoundPeople<'py> =
 #[pymethods]
 impl Index {
     #[new]
-    #[pyo3(signature = (dimension, pack, *, method = "auto", budget_ms = None))]
-    fn new(dimension: usize, pack: &str, method: &str, budget_ms: Option<f32>) -> PyResult<Self> {
-        let index = index::Index::new(dimension, pack, parse(method)?)?;
-        Ok(Self { index: with_budget(index, budget_ms)? })
+    #[pyo3(signature = (dimension, pack, *, method = "auto", budget_ms = None, promised_recall = None))]
+    fn new(
+        dimension: usize,
+        pack: &str,
+        method: &str,
+        budget_ms: Option<f32>,
+        promised_recall: Option<f32>,
+    ) -> PyResult<Self> {
+        let index = index::Index::new(dimension, pack, wish(method, budget_ms, promised_recall)?)?;
+        Ok(Self { index })
     }
 
     /// Add unit vectors (n, dimension), float32, under keys (n,), uint64. All are added or none. `people` (n,), uint64, says
@@ -142,12 +150,24 @@ impl Index {
         Ok(py.detach(|| self.index.save(&path, gallery, position))?)
     }
 
-    /// Read a snapshot: the index and its position. Raises IndexFileError where anything does not agree.
+    /// Read a snapshot: the index and its position. Raises IndexFileError where anything does not agree. Vectors of more
+    /// than `resident_bytes`, by default 256 MiB, stay in the file.
     #[staticmethod]
-    #[pyo3(signature = (path, pack, gallery, *, method = "auto"))]
-    fn load(py: Python<'_>, path: PathBuf, pack: &str, gallery: &str, method: &str) -> PyResult<(Self, u64)> {
-        let method = parse(method)?;
-        let (index, position) = py.detach(|| index::Index::load(&path, pack, gallery, method))?;
+    #[pyo3(signature = (path, pack, gallery, *, method = "auto", budget_ms = None, promised_recall = None, resident_bytes = None))]
+    #[allow(clippy::too_many_arguments)] // all but three are keywords
+    fn load(
+        py: Python<'_>,
+        path: PathBuf,
+        pack: &str,
+        gallery: &str,
+        method: &str,
+        budget_ms: Option<f32>,
+        promised_recall: Option<f32>,
+        resident_bytes: Option<usize>,
+    ) -> PyResult<(Self, u64)> {
+        let wish = wish(method, budget_ms, promised_recall)?;
+        let resident = resident_bytes.unwrap_or(index::RESIDENT_LIMIT);
+        let (index, position) = py.detach(|| index::Index::load_within(&path, pack, gallery, wish, resident))?;
         Ok((Self { index }, position))
     }
 
@@ -158,7 +178,8 @@ impl Index {
 
     /// Read a snapshot from its bytes (n,), uint8; `name` says in an error where they came from.
     #[staticmethod]
-    #[pyo3(signature = (content, name, pack, gallery, *, method = "auto"))]
+    #[pyo3(signature = (content, name, pack, gallery, *, method = "auto", budget_ms = None, promised_recall = None))]
+    #[allow(clippy::too_many_arguments)] // all but four are keywords
     fn from_bytes(
         py: Python<'_>,
         content: &Bound<'_, PyAny>,
@@ -166,10 +187,12 @@ impl Index {
         pack: &str,
         gallery: &str,
         method: &str,
+        budget_ms: Option<f32>,
+        promised_recall: Option<f32>,
     ) -> PyResult<(Self, u64)> {
-        let (method, content) = (parse(method)?, array::bytes(content, "content")?);
+        let (wish, content) = (wish(method, budget_ms, promised_recall)?, array::bytes(content, "content")?);
         let bytes = content.as_slice()?;
-        let (index, position) = py.detach(|| index::Index::from_bytes(bytes, &name, pack, gallery, method))?;
+        let (index, position) = py.detach(|| index::Index::from_bytes(bytes, &name, pack, gallery, wish))?;
         Ok((Self { index }, position))
     }
 
@@ -228,13 +251,20 @@ fn name(method: Method) -> &'static str {
     }
 }
 
-fn with_budget(index: index::Index, budget_ms: Option<f32>) -> PyResult<index::Index> {
-    match budget_ms {
-        None => Ok(index),
-        Some(budget) if budget >= 0.0 => Ok(index.with_budget(budget)),
-        Some(budget) => {
-            let accepted = "0 or more milliseconds".to_string();
-            Err(Error::Argument { name: "budget_ms", accepted, found: budget.to_string() }.into())
-        }
+fn wish(method: &str, budget_ms: Option<f32>, promised_recall: Option<f32>) -> PyResult<Wish> {
+    let mut wish = Wish::from(parse(method)?);
+    if let Some(budget) = budget_ms {
+        check("budget_ms", "0 or more milliseconds", budget, budget >= 0.0)?;
+        wish.budget_ms = budget;
     }
+    if let Some(promised) = promised_recall {
+        check("promised_recall", "from 0 to 1", promised, (0.0..=1.0).contains(&promised))?;
+        wish.promised_recall = promised;
+    }
+    Ok(wish)
+}
+
+fn check(name: &'static str, accepted: &str, found: f32, right: bool) -> PyResult<()> {
+    let refused = || Error::Argument { name, accepted: accepted.to_owned(), found: found.to_string() };
+    if right { Ok(()) } else { Err(refused().into()) }
 }

@@ -24,13 +24,13 @@ mod _core {
     #[pymodule_export]
     use super::attributes::Attributes;
     #[pymodule_export]
-    use super::image::{decode, encode_png};
+    use super::image::{decode, encode_png, load, thumbnail, without_metadata};
     #[pymodule_export]
     use super::index::Index;
     #[pymodule_export]
     use super::liveness::Liveness;
     #[pymodule_export]
-    use super::pack::{PackArchive, PackFile, PackInfo, read_manifest};
+    use super::pack::{PackArchive, PackFile, PackInfo, PackScores, read_manifest};
     #[pymodule_export]
     use super::quality::Quality;
 }

@@ -1,6 +1,6 @@
 //! Manifests for Python.
 
-use crate::pack::{ArchiveSpec, FileSpec, Pack};
+use crate::pack::{ArchiveSpec, FileSpec, Pack, ScoresSpec};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -75,6 +75,12 @@ impl PackInfo {
         self.pack.recognition.as_ref().map(|recognition| recognition.source.as_str())
     }
 
+    /// Similarities of many comparisons; None where the manifest has none.
+    #[getter]
+    fn scores(&self) -> Option<PackScores> {
+        self.pack.scores.clone().map(|scores| PackScores { scores })
+    }
+
     /// Whether every file may be used commercially.
     #[getter]
     fn commercial(&self) -> bool {
@@ -102,6 +108,50 @@ impl PackInfo {
     fn __repr__(&self) -> String {
         let digest = self.pack.digest();
         format!("PackInfo(name={:?}, digest={:?})", self.pack.name, digest.get(..12).unwrap_or_default())
+    }
+}
+
+/// Similarities of different people and of the same person under a pack, as measured.
+#[pyclass(frozen, module = "facedex")]
+pub struct PackScores {
+    scores: ScoresSpec,
+}
+
+#[pymethods]
+impl PackScores {
+    /// On what data they were measured, by which command.
+    #[getter]
+    fn data(&self) -> &str {
+        &self.scores.data
+    }
+
+    /// Number of comparisons of different people.
+    #[getter]
+    fn impostor_pairs(&self) -> u64 {
+        self.scores.impostor_pairs
+    }
+
+    /// Number of comparisons of the same person.
+    #[getter]
+    fn genuine_pairs(&self) -> u64 {
+        self.scores.genuine_pairs
+    }
+
+    /// (False match rate, falling; cosine, rising).
+    #[getter]
+    fn impostor(&self) -> Vec<(f64, f64)> {
+        self.scores.impostor.clone()
+    }
+
+    /// (False non-match rate, cosine), both rising.
+    #[getter]
+    fn genuine(&self) -> Vec<(f64, f64)> {
+        self.scores.genuine.clone()
+    }
+
+    fn __repr__(&self) -> String {
+        let (impostor, genuine) = (self.scores.impostor_pairs, self.scores.genuine_pairs);
+        format!("PackScores(impostor_pairs={impostor}, genuine_pairs={genuine})")
     }
 }
 

@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
-from . import custody, gallery, pictures, upkeep
+from . import access, custody, gallery, migration, pictures, status, transfer, upkeep
 from .demo import demo
 from .packs import packs
+from .photos import photos
+from .serve import serve
 
 EXIT_CODES = """\
-Exit codes: 0 done, or the answer is yes; 1 the answer is no (verify, compare, audit verify, fsck), or a decision of \
-the demo was wrong; 2 wrong usage; 3 facedex could not do it: one line on standard error says why, with a code."""
+Exit codes: 0 done, or the answer is yes; 1 the answer is no (verify, compare, audit verify, fsck), import rejected \
+something, or a decision of the demo was wrong; 2 wrong usage; 3 facedex could not do it: one line on standard error \
+says why, with a code."""
 
 app = typer.Typer(
     name="facedex",
@@ -55,10 +58,18 @@ for command in (
     custody.vacuum,
     upkeep.fsck,
     upkeep.rebuild,
+    serve,
 ):
     app.command(epilog=EXIT_CODES)(command)
+app.command("import", epilog=EXIT_CODES)(transfer.import_people)
+app.command(epilog=EXIT_CODES)(transfer.export)
+app.add_typer(photos, name="photos", epilog=EXIT_CODES, no_args_is_help=True)
 app.add_typer(packs, name="packs")
 app.add_typer(custody.audit, name="audit", epilog=EXIT_CODES, no_args_is_help=True)
+app.add_typer(access.keys, name="keys", epilog=EXIT_CODES, no_args_is_help=True)
+app.add_typer(access.users, name="users", epilog=EXIT_CODES, no_args_is_help=True)
+migration.add_to(custody.keys)
+status.add_to(custody.keys)
 app.add_typer(custody.keys, name="gallery", epilog=EXIT_CODES, no_args_is_help=True)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..records import AuditEvent
 
 audit = typer.Typer(help="Show who did what to whom and when, and check that nothing of it was altered.")
-keys = typer.Typer(help="Encrypt a gallery, change its key, or decrypt it.")
+keys = typer.Typer(help="Change the key of a gallery, or its pack.")
 
 _UNWIPED = "It may still stand in the database's logs: another program was reading them, or it is a server's."
 
@@ -127,7 +127,7 @@ def rekey(
     """Encrypt a gallery with a new key. The present key, if there is one, is read from FACEDEX_KEY."""
     if (key_file is None) != plain:
         raise typer.BadParameter("give either --new-key-file FILE or --plain", param_hint="--new-key-file")
-    key = None if key_file is None else _key_in(key_file)
+    key = None if key_file is None else key_in(key_file, "--new-key-file")
     with answering(as_json):
         with gallery_at(db, pack=pack) as gallery:
             wiped = gallery.rekey(key)
@@ -139,7 +139,7 @@ def rekey(
             say(_UNWIPED)
 
 
-def _key_in(path: Path) -> bytes:
+def key_in(path: Path, option: str) -> bytes:
     """Read a key from a file: a key on the command line would stand in the list of processes."""
     from ..config import key_from
     from ..errors import ArgumentError
@@ -148,7 +148,7 @@ def _key_in(path: Path) -> bytes:
         text = typer.get_text_stream("stdin").read(1000) if str(path) == "-" else path.read_text("ascii")
         return key_from(text, str(path))
     except (OSError, UnicodeDecodeError, ArgumentError) as error:
-        raise typer.BadParameter(f"no key can be read from {path}: {error}", param_hint="--new-key-file") from error
+        raise typer.BadParameter(f"no key can be read from {path}: {error}", param_hint=option) from error
 
 
 def _cells(event: AuditEvent) -> list[str]:

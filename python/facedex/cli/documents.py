@@ -10,7 +10,8 @@ from .output import error_document
 if TYPE_CHECKING:
     from .._core import Face
     from ..errors import FacedexError
-    from ..records import AuditEvent, Deletion, Person, Registration
+    from ..migration import Finish, Migration
+    from ..records import AuditEvent, Deletion, Person, Photo, Registration
     from ..results import Analysis, Comparison, FoundFace, Recognition, Verification
 
 Document = dict[str, Any]
@@ -71,7 +72,7 @@ def verification(result: Verification) -> Document:
         "threshold": result.threshold,
         "bbox": list(result.bbox),
         "face_id": result.face_id,
-    }
+    } | _told(result)
 
 
 def comparison(result: Comparison) -> Document:
@@ -101,9 +102,51 @@ def person(result: Person) -> Document:
                 "bbox": list(face.bbox),
                 "det_score": face.det_score,
                 "created_at": face.created_at.isoformat(),
+                "photo_id": face.photo_id,
             }
             for face in result.faces
         ],
+    }
+
+
+def photo(result: Photo) -> Document:
+    """Describe a photo, without its bytes."""
+    return {
+        "photo_id": result.photo_id,
+        "person_id": result.person_id,
+        "rendition": result.rendition,
+        "media_type": result.media_type,
+        "width": result.width,
+        "height": result.height,
+        "filename": result.filename,
+        "faces": list(result.faces),
+        "created_at": result.created_at.isoformat(),
+    }
+
+
+def migration(result: Migration) -> Document:
+    """Describe how far a gallery has come to another pack."""
+    return {
+        "pack": result.pack,
+        "pack_digest": result.pack_digest,
+        "swapped": result.swapped,
+        "moved": result.moved,
+        "without_photo": list(result.without_photo),
+        "without_face": list(result.without_face),
+        "refused": [
+            {"face_id": one.face_id, "person_id": one.person_id, "error": error_document(one.error)}
+            for one in result.refused
+        ],
+    }
+
+
+def finish(result: Finish) -> Document:
+    """Describe what was removed of other packs."""
+    return {
+        "templates": result.templates,
+        "faces": list(result.faces),
+        "photos": result.photos,
+        "wiped": result.wiped,
     }
 
 
@@ -116,6 +159,7 @@ def deletion(result: Deletion) -> Document:
         "person_removed": result.person_removed,
         "faces": list(result.faces),
         "templates": result.templates,
+        "photos": result.photos,
         "events": result.events,
         "deleted_at": result.deleted_at.isoformat(),
         "salt": result.salt,
@@ -165,7 +209,20 @@ def _found(face: FoundFace) -> Document:
             }
             for candidate in face.candidates
         ],
-    }
+    } | _told(face)
+
+
+def _told(found: FoundFace | Verification) -> Document:
+    """Describe what else was asked of a face; nothing of what was not."""
+    told: Document = {}
+    if found.liveness is not None:
+        judged = found.liveness
+        told["liveness"] = {name: getattr(judged, name) for name in ("status", "score", "threshold", "reason")}
+    if found.quality is not None:
+        told["quality"] = found.quality.to_dict()
+    if found.attributes is not None:
+        told["attributes"] = {name: getattr(found.attributes, name) for name in ("age", "gender", "gender_score")}
+    return told
 
 
 def _face(face: Face) -> Document:

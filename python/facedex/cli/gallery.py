@@ -19,6 +19,7 @@ from .options import (
     PackOption,
     PersonArgument,
     PicturesArgument,
+    Rendition,
 )
 from .output import answering, complain, counted, document, say, table
 
@@ -43,13 +44,17 @@ def register(
         datetime | None,
         typer.Option("--retain-until", help="When 'facedex purge' is to delete the person, UTC."),
     ] = None,
+    photos: Annotated[
+        Rendition,
+        typer.Option("--photos", help="Keep of each picture nothing, the face in small, or all but its metadata."),
+    ] = Rendition.none,
     db: DatabaseOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register a person from pictures. Refused pictures are told; one good picture is enough."""
     with answering(as_json):
-        with gallery_at(db, pack=pack, create=True) as gallery:
+        with gallery_at(db, pack=pack, create=True, photos=photos.value) as gallery:
             given = [str(picture) for picture in pictures]
             result = gallery.register(
                 person_id,

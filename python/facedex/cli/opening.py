@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from ..engine import Engine
     from ..gallery import Gallery
+    from ..renditions import Rendition
+    from ..search import Method
 
 
 def location_of(db: str | None) -> str:
@@ -29,7 +31,15 @@ def location_of(db: str | None) -> str:
 
 
 @contextmanager
-def gallery_at(db: str | None, *, pack: str | None, create: bool = False) -> Iterator[Gallery]:
+def gallery_at(
+    db: str | None,
+    *,
+    pack: str | None,
+    create: bool = False,
+    index: Method = "auto",
+    budget_ms: float | None = None,
+    photos: Rendition = "none",
+) -> Iterator[Gallery]:
     """Open the gallery that the options name.
 
     Parameters
@@ -40,6 +50,8 @@ def gallery_at(db: str | None, *, pack: str | None, create: bool = False) -> Ite
         Name or path; without it the pack that made the gallery.
     create : bool
         Make the database when it is not there.
+    index, budget_ms, photos
+        As of `Gallery.open`.
 
     Raises
     ------
@@ -53,7 +65,7 @@ def gallery_at(db: str | None, *, pack: str | None, create: bool = False) -> Ite
         raise DatabaseUnavailableError(
             f"there is no database at {location!r}; register somebody first, or name another with --db"
         )
-    with Gallery.open(location, pack=pack) as gallery:
+    with Gallery.open(location, pack=pack, index=index, budget_ms=budget_ms, photos=photos) as gallery:
         yield gallery
 
 

@@ -58,6 +58,31 @@ class FacePolicy(Enum):
     largest = "largest"
 
 
+class Liveness(Enum):
+    """What to ask of a face's being live."""
+
+    off = "off"
+    advisory = "advisory"
+    required = "required"
+
+
+class SearchIndex(Enum):
+    """How faces are searched."""
+
+    auto = "auto"
+    exact = "exact"
+    ivf = "ivf"
+    hnsw = "hnsw"
+
+
+class Rendition(Enum):
+    """What is kept of a picture."""
+
+    none = "none"
+    thumbnail = "thumbnail"
+    original = "original"
+
+
 class OnExisting(Enum):
     """What to do when the person is registered already."""
 
@@ -69,4 +94,16 @@ class OnExisting(Enum):
 FacesOption = Annotated[
     FacePolicy,
     typer.Option("--faces", help="A picture must show exactly one face, or its largest is taken."),
+]
+IndexOption = Annotated[
+    SearchIndex,
+    typer.Option("--index", help="How to search: every face, the nearest lists, a graph, or what the size asks for."),
+]
+LivenessOption = Annotated[
+    Liveness,
+    typer.Option("--liveness", help="Judge whether each face is live; required: one that is not is nobody's."),
+]
+QualityOption = Annotated[bool, typer.Option("--quality", help="Tell each face's quality for recognition, 0 to 100.")]
+AttributesOption = Annotated[
+    bool, typer.Option("--attributes", help="Tell age and gender, as a network guesses them; not every pack has one.")
 ]

@@ -12,22 +12,30 @@ from ..errors import BBox, FacedexError
 from . import documents
 from .opening import OutFolder, engine_of, gallery_at
 from .options import (
+    AttributesOption,
     DatabaseOption,
     FacePolicy,
     FacesOption,
+    IndexOption,
     JsonOption,
+    Liveness,
+    LivenessOption,
     MinFaceOption,
     OutOption,
     PackOption,
     PersonArgument,
     PictureArgument,
     PicturesArgument,
+    QualityOption,
+    SearchIndex,
     ThresholdOption,
 )
 from .output import FAILED, NO, answering, complain, counted, document, say, table
 
 if TYPE_CHECKING:
-    from ..results import Analysis, Comparison, Recognition, Verification
+    from .._core import Liveness as LivenessResult
+    from ..engine import LivenessQuestion
+    from ..results import Analysis, Comparison, FoundFace, Recognition, Verification
 
 _Result = TypeVar("_Result", "Analysis", "Recognition")
 
@@ -39,15 +47,25 @@ def recognize(
     threshold: ThresholdOption = None,
     k: Annotated[int, typer.Option("--candidates", "-k", min=1, help="How many candidates to name for each face.")] = 1,
     min_face: MinFaceOption = None,
+    liveness: LivenessOption = Liveness.off,
+    quality: QualityOption = False,
+    attributes: AttributesOption = False,
+    index: IndexOption = SearchIndex.auto,
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say who is in each picture: one line for each face, largest first."""
     with answering(as_json):
         folder = OutFolder(out) if out else None
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, pack=pack, index=index.value) as gallery:
             results = gallery.recognize_many(
-                [str(picture) for picture in pictures], k=k, threshold=threshold, min_face=min_face
+                [str(picture) for picture in pictures],
+                k=k,
+                threshold=threshold,
+                min_face=min_face,
+                liveness=_question(liveness),
+                quality=quality,
+                attributes=attributes,
             )
         _tell(pictures, results, folder, as_json, documents.recognized_picture, _show_recognition)
 
@@ -74,12 +92,20 @@ def verify(
     threshold: ThresholdOption = None,
     faces: FacesOption = FacePolicy.one,
     min_face: MinFaceOption = None,
+    liveness: LivenessOption = Liveness.off,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a picture shows the person it is claimed to show. Exit code 1: it does not."""
     with answering(as_json):
         with gallery_at(db, pack=pack) as gallery:
-            result = gallery.verify(person_id, str(picture), threshold=threshold, faces=faces.value, min_face=min_face)
+            result = gallery.verify(
+                person_id,
+                str(picture),
+                threshold=threshold,
+                faces=faces.value,
+                min_face=min_face,
+                liveness=_question(liveness),
+            )
         _decide(result, documents.verification(result), as_json)
 
 
@@ -96,12 +122,18 @@ def compare(
         _decide(result, documents.comparison(result), as_json)
 
 
+def _question(liveness: Liveness) -> LivenessQuestion:
+    return False if liveness is Liveness.off else liveness.value
+
+
 def _decide(result: Verification | Comparison, described: dict[str, Any], as_json: bool) -> None:
     if as_json:
         document(described)
     else:
         verdict = "match" if result.match else "no match"
-        say(f"{verdict}: similarity {result.similarity:.3f}, threshold {result.threshold:.3f}")
+        live = getattr(result, "liveness", None)
+        tail = "" if live is None else f", {_liveness(live)}"
+        say(f"{verdict}: similarity {result.similarity:.3f}, threshold {result.threshold:.3f}{tail}")
     if not result.match:
         raise typer.Exit(NO)
 
@@ -143,7 +175,7 @@ def _show_recognition(results: list[tuple[str, Recognition]]) -> None:
     rows = []
     for picture, recognition in results:
         if not recognition:
-            rows.append([picture, "no face", "", "", "", ""])
+            rows.append([picture, "no face", "", "", "", "", ""])
         for face in recognition:
             who = "unknown" if face.person_id is None else str(face.person_id)
             cells = [
@@ -153,13 +185,17 @@ def _show_recognition(results: list[tuple[str, Recognition]]) -> None:
                 f"{face.similarity:.3f}",
                 f"{face.threshold:.3f}",
                 _corners(face.bbox),
+                _told(face),
             ]
             rows.append(cells)
             for candidate in face.candidates if len(face.candidates) > 1 else ():
                 rows.append(
-                    ["", f"  {candidate.person_id}?", candidate.name or "", f"{candidate.similarity:.3f}", "", ""]
+                    ["", f"  {candidate.person_id}?", candidate.name or "", f"{candidate.similarity:.3f}", "", "", ""]
                 )
-    table(["picture", "person", "name", "similarity", "threshold", "box"], rows, right="similarity,threshold")
+    columns = ["picture", "person", "name", "similarity", "threshold", "box", "face"]
+    if not any(row[-1] for row in rows):  # nothing else was asked
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    table(columns, rows, right="similarity,threshold")
 
 
 def _show_analysis(results: list[tuple[str, Analysis]]) -> None:
@@ -171,6 +207,24 @@ def _show_analysis(results: list[tuple[str, Analysis]]) -> None:
             x1, y1, x2, y2 = (float(value) for value in face.bbox)
             rows.append([picture, _corners((x1, y1, x2, y2)), f"{face.det_score:.3f}"])
     table(["picture", "box", "score"], rows, right="score")
+
+
+def _told(face: FoundFace) -> str:
+    """Say what else was asked of a face."""
+    told = []
+    if face.liveness is not None:
+        told.append(_liveness(face.liveness))
+    if face.quality is not None:
+        told.append(f"quality {face.quality.unified_score:.0f}")
+    if face.attributes is not None:
+        told.append(f"{face.attributes.gender}, about {face.attributes.age:.0f}")
+    return "; ".join(told)
+
+
+def _liveness(judged: LivenessResult) -> str:
+    if judged.score is None:
+        return f"liveness {judged.status}: {judged.reason}"
+    return f"{judged.status} {judged.score:.3f}"
 
 
 def _corners(bbox: BBox) -> str:

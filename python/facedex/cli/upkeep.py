@@ -30,7 +30,7 @@ def fsck(
     with answering(as_json):
         from ..fsck import fsck as compare
 
-        with _bar("comparing", as_json) as progress:
+        with bar("comparing", as_json) as progress:
             report = compare(location_of(db), name=gallery, repair=repair, progress=progress)
         if as_json:
             document({"ok": report.ok} | asdict(report))
@@ -48,7 +48,7 @@ def rebuild(gallery: GalleryOption = "default", db: DatabaseOption = None, as_js
     with answering(as_json):
         from ..fsck import rebuild as build
 
-        with _bar("indexing", as_json) as progress:
+        with bar("indexing", as_json) as progress:
             number = build(location_of(db), name=gallery, progress=progress)
         if as_json:
             document({"faces": number})
@@ -57,7 +57,7 @@ def rebuild(gallery: GalleryOption = "default", db: DatabaseOption = None, as_js
 
 
 @contextmanager
-def _bar(doing: str, as_json: bool) -> Iterator[Callable[[int, int], object] | None]:
+def bar(doing: str, as_json: bool) -> Iterator[Callable[[int, int], object] | None]:
     """Show a progress bar on standard error, where somebody looks at it."""
     if as_json:
         yield None

@@ -1,9 +1,29 @@
 """Where templates are searched: caches of the store, which is the truth."""
 
+from .base import LOCAL, PROMISED_RECALL, FoundPeople, Method, Search, SearchStatus, Wish
+from .choose import drop_shared, open_search
 from .compare import Difference, compare_snapshots
 from .following import Feed
 from .local import LocalSearch
 from .place import snapshots_beside
+from .remote import RemoteSearch
 from .snapshots import Snapshots
 
-__all__ = ["Difference", "Feed", "LocalSearch", "Snapshots", "compare_snapshots", "snapshots_beside"]
+__all__ = [
+    "LOCAL",
+    "PROMISED_RECALL",
+    "Difference",
+    "Feed",
+    "FoundPeople",
+    "LocalSearch",
+    "Method",
+    "RemoteSearch",
+    "Search",
+    "SearchStatus",
+    "Snapshots",
+    "Wish",
+    "compare_snapshots",
+    "drop_shared",
+    "open_search",
+    "snapshots_beside",
+]

@@ -56,7 +56,7 @@ def compare_snapshots(feed: Feed, snapshots: Snapshots) -> list[Difference]:
             if delta is None:
                 reason: str | None = "it belongs to another history of the database"
             else:
-                index.add(delta[2], delta[3])
+                index.add(delta[2], delta[3], people=delta[5])
                 index.remove(delta[4])
                 reason = _compare(feed, index)
         except IndexFileError as error:
@@ -71,7 +71,7 @@ def compare_snapshots(feed: Feed, snapshots: Snapshots) -> list[Difference]:
 def _compare(feed: Feed, index: Index) -> str | None:
     chance = np.random.default_rng(0)
     stored = 0
-    for _, _, keys, vectors, _ in feed.templates():
+    for _, _, keys, vectors, *_ in feed.templates():
         stored += len(keys)
         lacking = [int(key) for key in keys if int(key) not in index]
         if lacking:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
 Vectors = NDArray[np.float32]
-_Delta = tuple[int, str, Keys, Vectors, Keys]
+_Delta = tuple[int, str, Keys, Vectors, Keys, Keys]
 
 State = tuple[int, str]
 """Number and token of a change: one state of one history; 0 and an empty text before the first."""
@@ -29,7 +29,8 @@ class Vault(Protocol):
 class Feed(Protocol):
     """What the search asks of the store: the ordered changes of one gallery.
 
-    A change has a number and a token. A delta is position, token, keys added, their vectors, keys removed.
+    A change has a number and a token. A delta is position, token, keys added, their vectors, keys removed, and
+    the rows of the people to whom those added belong.
     """
 
     @property

@@ -11,13 +11,17 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from .._core import Index
-from ..errors import ArgumentError, GalleryKeyError, IndexFileError, SearchError, StoreError
+from ..errors import ArgumentError, GalleryKeyError, GalleryPackError, IndexFileError, SearchError, StoreError
+from .base import FoundPeople, Method, SearchStatus, Wish
 from .following import Feed, Keys, State, Vectors
 from .snapshots import Snapshots
 
 _log = logging.getLogger("facedex")
+
+_Answer = TypeVar("_Answer")
 
 
 class LocalSearch:
@@ -37,8 +41,8 @@ class LocalSearch:
         The database's file, beside which the snapshot stands.
     gallery : str
         The gallery's name.
-    method : str
-        "exact", "hnsw" or "auto".
+    method : str or Wish
+        "auto", "exact", "ivf" or "hnsw", or what is wished besides.
     fresh : bool
         Start over from the database, whatever snapshots there are; they are removed.
     progress : callable, optional
@@ -58,7 +62,7 @@ class LocalSearch:
         pack: str,
         database: Path,
         gallery: str,
-        method: str,
+        method: Method | Wish = "auto",
         fresh: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> None:
@@ -66,12 +70,13 @@ class LocalSearch:
         self._feed = feed
         self._dimension = dimension
         self._pack = pack
-        self._method = method
+        self._wish = method if isinstance(method, Wish) else Wish(method)
         self._progress = progress
-        self._snapshots = Snapshots(feed, pack=pack, database=database, gallery=gallery, method=method)
+        self._snapshots = Snapshots(feed, pack=pack, database=database, gallery=gallery, wish=self._wish)
         self._lock = threading.Lock()
         self._at: State = (0, "")
         self._saved_at: State = (0, "")
+        self._measured_at: State | None = None
         self._index = self._new()
         with self._lock:
             if fresh:
@@ -87,8 +92,13 @@ class LocalSearch:
 
     @property
     def method(self) -> str:
-        """How searches are answered now: "exact" or "hnsw"."""
+        """How searches are answered now: "exact", "ivf" or "hnsw"."""
         return self._index.method
+
+    @property
+    def place(self) -> str:
+        """Where it searches: in this process."""
+        return "local"
 
     def __len__(self) -> int:
         return len(self._index)
@@ -124,7 +134,27 @@ class LocalSearch:
             Face ids, closest first; k' is at most k and the number of faces.
         similarities : ndarray of float32, shape (m, k')
         """
-        return self._index.search(probes, k)
+        return self._answer(lambda index: index.search(probes, k))
+
+    def search_people(self, probes: Vectors, k: int, *, faces: int = 1) -> FoundPeople:
+        """Find the nearest people: by their closest face, or by the mean of their closest `faces`."""
+        people, similarities, keys, _ = self._answer(lambda index: index.search_people(probes, k, faces=faces))
+        return FoundPeople(people, similarities, keys)
+
+    def sample_recall(self, n: int = 200) -> float:
+        """Measure how often the approximate search finds what the exact one finds; too seldom, and it is not used."""
+        at = self._at
+        recall = self._answer(lambda index: index.sample_recall(n))
+        self._measured_at = at
+        return recall
+
+    def status(self) -> SearchStatus:
+        """Tell how searches are answered; the recall is measured when that was not done for this state."""
+        if self._measured_at != self._at:
+            self.sample_recall()
+        told = self._index.status()
+        recall = told["recall"] if told["lists"] or told["method"] == "hnsw" else 1.0
+        return SearchStatus(told["in_use"], _why(told), recall)
 
     def forget(self) -> None:
         """Remove every snapshot of this gallery from the disk, and what broken-off writes of one left.
@@ -137,6 +167,13 @@ class LocalSearch:
         self._snapshots.forget()
         self._saved_at = (0, "")
 
+    def wipe(self, *, anew: bool = False) -> bool:
+        """Tell that nothing that was deleted stands anywhere: the snapshots are removed with a deletion."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing: it holds nothing but memory."""
+
     def save(self) -> None:
         """Write a snapshot when there is something new; a failure costs time at the next opening, and is only told."""
         with self._lock:
@@ -144,11 +181,28 @@ class LocalSearch:
                 self._advance()
                 if self._at != self._saved_at and len(self._index) > 0:
                     self._write()
-            except (SearchError, StoreError, GalleryKeyError) as error:
+            except (IndexFileError, SearchError, StoreError, GalleryKeyError, GalleryPackError) as error:
                 _log.warning("the search index was not saved and will be rebuilt: %s", error)
 
     def _new(self) -> Index:
-        return Index(self._dimension, self._pack, method=self._method)
+        return Index(self._dimension, self._pack, **self._wish.of_index())
+
+    def _answer(self, question: Callable[[Index], _Answer]) -> _Answer:
+        """Ask the index; one whose vectors cannot be read from its snapshot any more is rebuilt first."""
+        try:
+            return question(self._index)
+        except IndexFileError:
+            self.sync()  # another process may have deleted and overwritten what this search was about to read
+        index = self._index
+        try:
+            return question(index)
+        except IndexFileError as error:
+            with self._lock:
+                if self._index is index:  # nobody else was faster
+                    self._tell(str(error))
+                    self._forget_quietly()
+                    self._rebuild()
+        return question(self._index)
 
     def _open(self) -> None:
         reason = None
@@ -179,23 +233,23 @@ class LocalSearch:
             self._tell("the database was put back to another history")
             self._rebuild()
             return
-        position, token, added, vectors, removed = delta
+        position, token, added, vectors, removed, people = delta
         try:
-            self._index.add(added, vectors)
+            self._index.add(added, vectors, people=people)
         except ArgumentError:
             self._tell("an update of the index broke off")
             self._rebuild()
             return
+        if len(removed) > 0:
+            self._forget_quietly()  # first: removed rows are overwritten in a file that has no name any more
         self._index.remove(removed)
         self._at = (position, token)
-        if len(removed) > 0:
-            self._forget_quietly()
 
     def _rebuild(self) -> None:
         index = self._new()
         at = self._at
-        for position, token, added, vectors, _ in self._feed.templates():
-            index.add(added, vectors)
+        for position, token, added, vectors, _, people in self._feed.templates():
+            index.add(added, vectors, people=people)
             at = (position, token)
             if self._progress is not None:
                 self._progress(len(index))
@@ -213,3 +267,19 @@ class LocalSearch:
     def _tell(self, reason: str) -> None:
         self.rebuilt = reason
         _log.warning("the search index is rebuilt from the database: %s", reason)
+
+
+def _why(told: dict[str, Any]) -> str:
+    """Tell from the status of an index why it searches as it does."""
+    wanted, used = told["method"], told["in_use"]
+    if wanted == "exact":
+        return "asked for"
+    if used == "exact" and told["recall"] is not None and told["recall"] < told["promised_recall"]:
+        return f"the approximate search finds {told['recall']:.1%}, and {told['promised_recall']:.1%} are promised"
+    if used == "exact" and told["note"] is not None:
+        return str(told["note"])
+    if used == "exact" and wanted == "auto":
+        return f"an exact search takes about {told['exact_ms']:.2g} ms"
+    if used == "exact":
+        return "there are too few faces for another way"
+    return "asked for" if used == wanted else f"an exact search would take about {told['exact_ms']:.2g} ms"

@@ -32,7 +32,7 @@ def write(path: Path, pieces: Iterable[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
@@ -57,8 +57,8 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself durable, where folders can be synced."""
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed or removed in a folder durable, where folders can be synced."""
     if os.name == "posix":
         number = os.open(folder, os.O_RDONLY)
         try:

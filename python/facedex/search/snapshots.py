@@ -14,9 +14,14 @@ from urllib.parse import quote
 import numpy as np
 
 from .._core import Index
-from ..errors import GalleryKeyError, IndexFileError, SearchError
+from ..errors import GalleryKeyError, GalleryPackError, IndexFileError, SearchError
 from . import sealed
+from .base import Wish
 from .following import Feed, State
+
+
+RESIDENT_BYTES = 256 << 20
+"""Vectors of more bytes than this stay in the snapshot that is opened; its codes are always in memory."""
 
 
 class Snapshots:
@@ -32,14 +37,14 @@ class Snapshots:
         The database's file, beside which they stand; see `snapshots_beside`.
     gallery : str
         The gallery's name.
-    method : str
-        "exact", "hnsw" or "auto".
+    wish : Wish, optional
+        How an index that is read is to be searched.
     """
 
-    def __init__(self, feed: Feed, *, pack: str, database: Path, gallery: str, method: str) -> None:
+    def __init__(self, feed: Feed, *, pack: str, database: Path, gallery: str, wish: Wish | None = None) -> None:
         self._feed = feed
         self._pack = pack
-        self._method = method
+        self._wish = (Wish() if wish is None else wish).of_index()
         self._folder = database.absolute().parent
         self._stem = f"{database.name}.{quote(gallery, safe='').replace('.', '%2E')}"
 
@@ -63,10 +68,10 @@ class Snapshots:
         """
         owner, vault = self._owner(state), self._feed.vault
         if vault is None:
-            index, position = Index.load(str(path), self._pack, owner, method=self._method)
+            index, position = Index.load(str(path), self._pack, owner, resident_bytes=RESIDENT_BYTES, **self._wish)
         else:
             content = np.frombuffer(vault.opened_file(memoryview(sealed.read(path)), owner, path.name), np.uint8)
-            index, position = Index.from_bytes(content, path, self._pack, owner, method=self._method)
+            index, position = Index.from_bytes(content, path, self._pack, owner, **self._wish)
         if position != state[0]:
             raise IndexFileError(f"{path.name} is at position {position}")
         return index
@@ -93,7 +98,7 @@ class Snapshots:
         # Somebody may have been deleted while it was written, by a process that could not see the file yet.
         try:
             delta = self._feed.since(*state)
-        except GalleryKeyError:  # or the gallery was encrypted
+        except (GalleryKeyError, GalleryPackError):  # or the gallery was encrypted, or moved to another pack
             self.forget()
             raise
         if delta is None or len(delta[4]) > 0:
@@ -105,15 +110,21 @@ class Snapshots:
         return True
 
     def forget(self) -> None:
-        """Remove every one from the disk, and what broken-off writes of one left.
+        """Remove every one from the disk, and what broken-off writes of one left; a power cut brings none back.
 
         Raises
         ------
         SearchError
             When a file cannot be removed.
         """
-        for path, _ in self.files():
+        found = self.files()
+        for path, _ in found:
             self.remove(path)
+        if found:
+            try:
+                sealed.sync_folder(self._folder)
+            except OSError as error:
+                raise SearchError(f"folder {str(self._folder)!r} cannot be synced: {error.strerror}") from error
 
     def remove(self, path: Path) -> None:
         """Remove one from the disk.

@@ -1,17 +1,27 @@
 """Who is who: the database that is the truth of a gallery."""
 
+from .album import AlbumStore
+from .carry import CarriedFace, CarriedPerson, CarriedPhoto, CarryStore, check_carried
 from .check import Faults, check, mend
 from .database import Database
 from .feed import Feed
 from .journal import AuditLevel, Head, Journal, Sighting, acting_as
+from .photos import check_size
 from .rekey import rekey
 from .room import Room, WhenFull
-from .rows import Delta, NewFace, Owner, PackPin, Receipt
+from .rows import Delta, NewFace, NewPhoto, Owner, PackPin, Receipt, checked_text, is_sound, unsound
+from .shadow import Bare, Lost, Shadow, packs_of, past_pack
 from .sql import OnExisting, SqlStore
 from .vault import KeyInput, Vault, key_of
 
 __all__ = [
+    "AlbumStore",
     "AuditLevel",
+    "Bare",
+    "CarriedFace",
+    "CarriedPerson",
+    "CarriedPhoto",
+    "CarryStore",
     "Database",
     "Delta",
     "Faults",
@@ -19,19 +29,29 @@ __all__ = [
     "Head",
     "Journal",
     "KeyInput",
+    "Lost",
     "NewFace",
+    "NewPhoto",
     "OnExisting",
     "Owner",
     "PackPin",
     "Receipt",
     "Room",
+    "Shadow",
     "Sighting",
     "SqlStore",
     "Vault",
     "WhenFull",
     "acting_as",
     "check",
+    "check_carried",
+    "check_size",
+    "checked_text",
+    "is_sound",
     "key_of",
     "mend",
+    "packs_of",
+    "past_pack",
     "rekey",
+    "unsound",
 ]

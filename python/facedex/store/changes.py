@@ -17,9 +17,9 @@ class Changes:
     at : datetime
         The time of the transaction, UTC.
     rows : list of (str, int or None)
-        Kind ("add", "remove", "person") and face of each change.
+        Kind ("add", "remove", "person", "pack") and face of each change.
     growth : int
-        Faces added less faces removed.
+        Faces added less faces removed, of those that have a template of the gallery's pack.
     events : list of Event
         What the audit will say.
     """
@@ -39,10 +39,15 @@ class Changes:
         self.rows += [("add", face_id) for face_id in face_ids]
         self.growth += len(face_ids)
 
-    def removed(self, face_ids: Sequence[int]) -> None:
-        """Note faces that were removed."""
+    def removed(self, face_ids: Sequence[int], counted: int) -> None:
+        """Note faces that were removed, of which so many had a template of the gallery's pack."""
         self.rows += [("remove", face_id) for face_id in face_ids]
-        self.growth -= len(face_ids)
+        self.growth -= counted
+
+    def moved(self, growth: int) -> None:
+        """Note that the gallery is bound to another pack, of which it has so many more templates."""
+        self.rows.append(("pack", None))
+        self.growth += growth
 
 
 def now() -> datetime:

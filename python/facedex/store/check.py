@@ -1,8 +1,13 @@
 """Whether what a database holds of a gallery agrees with itself, and how it is made to agree again.
 
-Looked at: the file (of SQLite), every template, the number of faces, the feed of changes, free data and ids. What a
-mending cannot bring back is removed, so that the rest can be used: a face whose template is gone is of no use to
-anybody. The feed then starts anew, so that every index is rebuilt.
+Looked at: the file (of SQLite), every template and photo, the number of faces, the feed of changes, people and faces.
+What a mending cannot bring back is removed, so that the rest can be used: a face whose template is gone is of no use to
+anybody. The feed then starts anew, so that every index is rebuilt. A face that has a template of another pack only was
+left behind when the gallery was moved to its pack: that is in order.
+
+A person whose id or name is not what was stored is told and left as it is, for nobody can say who it was: the others
+are recognised as before, and this person's faces give an error instead of a name. What does not name anybody (e-mail,
+info, times, boxes) is kept as it reads, and told, so that somebody can look at it.
 """
 
 from __future__ import annotations
@@ -16,11 +21,15 @@ import sqlalchemy as sa
 
 from ..errors import DatabaseDamagedError, TemplateIntegrityError
 from .changes import now
+from .check_photos import link_faults, mend_photos, photo_faults
+from .checksums import agrees, face_checksum, naming_of, person_checksum, seal_face, seal_person
 from .feed import CHUNK, Feed
 from .rows import info_of, person_id_of
+from .shadow import Shadow, packs_beside
 from .tables import changes, faces, galleries, people, templates
 
 _BATCH = 1000  # faces in memory at once
+_BARE = "it has no template"
 
 
 @dataclass(slots=True)
@@ -35,8 +44,18 @@ class Faults:
         Face → what is wrong with its template.
     people : dict of int to str
         Row of a person → what is wrong with it.
+    rows : dict of int to str
+        Face with a good template → what is wrong with its row.
+    names : dict of int to str
+        Row of a person → that its id or name is not what was stored; only a backup or a deletion helps.
+    photos : dict of int to str
+        Photo → that it is not what was stored.
+    links : dict of int to str
+        Face → what is wrong with the photo that it refers to.
+    beside : dict of (int, str) to str
+        Face and digest of another pack → that its template of that pack is not what was stored.
     counted : tuple of int or None
-        Faces as counted in the gallery's row and as stored, when these differ.
+        Templates of the gallery's pack as counted in its row and as stored, when these differ.
     feed : str or None
         What is wrong with the feed of changes.
     """
@@ -44,13 +63,19 @@ class Faults:
     file: list[str] = field(default_factory=list)
     faces: dict[int, str] = field(default_factory=dict)
     people: dict[int, str] = field(default_factory=dict)
+    rows: dict[int, str] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    photos: dict[int, str] = field(default_factory=dict)
+    links: dict[int, str] = field(default_factory=dict)
+    beside: dict[tuple[int, str], str] = field(default_factory=dict)
     counted: tuple[int, int] | None = None
     feed: str | None = None
 
     @property
     def mendable(self) -> bool:
         """Whether there is something that `mend` can put right."""
-        return bool(self.faces or self.people or self.counted or self.feed)
+        rows = self.faces or self.rows or self.people or self.photos or self.links or self.beside
+        return bool(rows or self.counted or self.feed)
 
 
 def check(feed: Feed, progress: Callable[[int], object] | None = None) -> Faults:
@@ -84,36 +109,73 @@ def mend(feed: Feed, known: Faults) -> None:
     """
     with feed.witness() as (connection, noted):
         faults = _checked(connection, feed, None)
-        gone = sorted(faults.faces.keys() & known.faces.keys())
+        gone = sorted((faults.faces.keys() & known.faces.keys()) | _mend_beside(connection, faults, known))
         for start in range(0, len(gone), CHUNK):
             chunk = gone[start : start + CHUNK]
             connection.execute(templates.delete().where(templates.c.face_id.in_(chunk)))
             connection.execute(faces.delete().where(faces.c.id.in_(chunk)))
+        for face_id in faults.rows.keys() & known.rows.keys():
+            seal_face(connection, face_id)  # its template is good, and says whose it is
         for person in faults.people.keys() & known.people.keys():
             _mend_person(connection, person)
+        spoilt = faults.photos.keys() & known.photos.keys()
+        mend_photos(connection, spoilt, faults.links.keys() & known.links.keys())
         _start_feed_anew(connection, feed)
-        noted.event("repair", faces=len(gone))
+        noted.event("repair", faces=len(gone), photos=len(spoilt))
+
+
+def _mend_beside(connection: sa.Connection, faults: Faults, known: Faults) -> set[int]:
+    """Remove damaged templates of other packs; returns the faces that have none of any pack now."""
+    spoilt = faults.beside.keys() & known.beside.keys()
+    for face_id, digest in spoilt:
+        mine = templates.c.face_id == face_id, templates.c.pack_digest == digest
+        connection.execute(templates.delete().where(*mine))
+    has = sa.select(templates.c.face_id)
+    return {
+        face_id
+        for face_id, _ in spoilt
+        if connection.execute(has.where(templates.c.face_id == face_id).limit(1)).first() is None
+    }
 
 
 def _checked(connection: sa.Connection, feed: Feed, progress: Callable[[int], object] | None) -> Faults:
     faults = Faults(file=feed.database.faults(connection))
-    stored = 0
+    seen = 0
     for batch in _faces(connection, feed):
-        faults.faces |= _faulty(connection, feed, batch)
-        stored += len(batch)
+        faulty = _faulty(connection, feed, batch)
+        faults.faces |= faulty
+        faults.rows |= _unlike(connection, [face_id for face_id in batch if face_id not in faulty])
+        seen += len(batch)
         if progress is not None:
-            progress(stored)
+            progress(seen)
     for row in connection.execute(sa.select(people).where(people.c.gallery_id == feed.book.row)).all():
-        try:
-            person_id_of(row.key, row.key_is_int)
-            info_of(row.info)
-        except DatabaseDamagedError as error:
-            faults.people[row.id] = str(error).partition(";")[0]
+        if not agrees(row.checksum, naming_of(row.id, row.gallery_id, row.key, row.key_is_int, row.name)):
+            faults.names[row.id] = (
+                f"row {row.id} of people, which reads {row.key!r} now: its id or name is not what was stored; restore "
+                "the database from a backup, or delete the person and register again"
+            )
+        elif (fault := _person_fault(row)) is not None:
+            faults.people[row.id] = fault
     head = connection.execute(sa.select(galleries).where(galleries.c.id == feed.book.row)).one()
-    if head.faces != stored:
+    lost = sum(what == _BARE for what in faults.faces.values())  # told already
+    stored = count_templates(connection, feed)
+    if head.faces != stored + lost:
         faults.counted = (head.faces, stored)
     faults.feed = _feed_fault(connection, head)
+    for pin in packs_beside(connection, feed):
+        for face_id in Shadow(feed, pin).damaged(connection):
+            what = (
+                f"face {face_id}: its template of pack {pin.name!r}, to or from which the gallery is moved, is not what"
+            )
+            faults.beside[face_id, pin.digest] = f"{what} was stored"
+    faults.photos, faults.links = photo_faults(connection, feed), link_faults(connection, feed)
     return faults
+
+
+def count_templates(connection: sa.Connection, feed: Feed) -> int:
+    """Count the stored templates of the pack that the gallery is bound to."""
+    query = sa.select(sa.func.count()).select_from(feed.templates_query.subquery())
+    return connection.execute(query, feed.keys).scalar_one()
 
 
 def _faces(connection: sa.Connection, feed: Feed) -> Iterator[list[int]]:
@@ -129,7 +191,9 @@ def _faulty(connection: sa.Connection, feed: Feed, batch: list[int]) -> dict[int
     chosen = sa.and_(templates.c.face_id >= batch[0], templates.c.face_id <= batch[-1])
     rows = connection.execute(feed.templates_query.where(chosen), feed.keys).all()
     there = {row.face_id for row in rows}
-    faulty = {face_id: "it has no template" for face_id in batch if face_id not in there}
+    if len(there) < len(batch):
+        there |= set(connection.execute(sa.select(templates.c.face_id).where(chosen)).scalars())  # of other packs
+    faulty = {face_id: _BARE for face_id in batch if face_id not in there}
     try:
         feed.vectors(connection, rows)
     except (DatabaseDamagedError, TemplateIntegrityError):
@@ -139,6 +203,29 @@ def _faulty(connection: sa.Connection, feed: Feed, batch: list[int]) -> dict[int
             except (DatabaseDamagedError, TemplateIntegrityError):
                 faulty[row.face_id] = "its template is not what was stored"
     return faulty
+
+
+def _unlike(connection: sa.Connection, batch: list[int]) -> dict[int, str]:
+    """Find the faces whose rows are not what was stored, among those whose templates are good."""
+    if not batch:
+        return {}
+    chosen = sa.and_(faces.c.id >= batch[0], faces.c.id <= batch[-1])
+    looked_at = set(batch)
+    rows = [row for row in connection.execute(sa.select(faces).where(chosen)) if row.id in looked_at]
+    return {
+        row.id: "its box, score or time is not what was stored" for row in rows if row.checksum != face_checksum(row)
+    }
+
+
+def _person_fault(row: Any) -> str | None:
+    try:
+        person_id_of(row.key, row.key_is_int)
+        info_of(row.info)
+    except DatabaseDamagedError as error:
+        return str(error).partition(";")[0]
+    if row.checksum != person_checksum(row):
+        return f"the e-mail address, info or times of {row.key!r} are not what was stored; look at them"
+    return None
 
 
 def _feed_fault(connection: sa.Connection, head: Any) -> str | None:
@@ -174,6 +261,7 @@ def _mend_person(connection: sa.Connection, number: int) -> None:
     except DatabaseDamagedError:
         values["key_is_int"] = False
     connection.execute(people.update().where(people.c.id == number).values(values))
+    seal_person(connection, number)
 
 
 def _start_feed_anew(connection: sa.Connection, feed: Feed) -> None:
@@ -188,5 +276,10 @@ def _start_feed_anew(connection: sa.Connection, feed: Feed) -> None:
         ]
         connection.execute(changes.insert(), rows)
         seq += len(batch)
-    last = {"position": seq, "token": token if seq else "", "faces": seq}
+    stored = count_templates(connection, feed)
+    if stored < seq:  # the feed tells of faces without a template of this pack: an index must not begin at the start
+        seq += 1
+        row = {"gallery_id": gallery, "seq": seq, "token": token, "kind": "pack", "face_id": None, "created_at": at}
+        connection.execute(changes.insert(), [row])
+    last = {"position": seq, "token": token if seq else "", "faces": stored}
     connection.execute(galleries.update().where(galleries.c.id == gallery).values(last))

@@ -101,6 +101,25 @@ class Database:
                     ) from error
                 raise
 
+    @contextmanager
+    def locked(self, name: str, wait_s: float) -> Iterator[None]:
+        """Keep every other process of this database that asks for the same name out.
+
+        Parameters
+        ----------
+        name : str
+            At most 64 letters, digits and underscores.
+        wait_s : float
+            How long to wait for another, seconds.
+
+        Raises
+        ------
+        DatabaseLockedError
+            When another had it all the time.
+        """
+        with self._failures(), self._single.connect() as connection, self._backend.locked(connection, name, wait_s):
+            yield
+
     def wipe_log(self) -> bool:
         """Empty the log in which deleted rows would still stand.
 
@@ -122,6 +141,10 @@ class Database:
         """
         with self._failures(), self._single.connect() as connection:
             return self._backend.vacuum(connection)
+
+    def too_large(self, connection: sa.Connection, value: bytes) -> int | None:
+        """Tell the limit of the database program that a value would break; None when it can be stored."""
+        return self._backend.too_large(connection, value)
 
     def faults(self, connection: sa.Connection) -> list[str]:
         """Tell what the database program finds wrong with its own file; a server looks after itself."""
@@ -146,6 +169,8 @@ class Database:
         with self.read() as connection:
             current = migrate.is_current(connection, self.place)
             danger = self._backend.check(connection)
+        with self.single() as connection:
+            danger = danger or self._backend.check_log(connection)
         if danger is not None:
             _log.warning("database %s: %s", self.place, danger)
         if current:

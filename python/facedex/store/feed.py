@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from ..errors import (
     ArgumentError,
     DatabaseDamagedError,
     DatabaseUnavailableError,
-    GalleryPackError,
     KeyMissingError,
     KeyUnusedError,
     StoreError,
@@ -32,7 +32,8 @@ from .changes import Changes, now
 from .database import Database
 from .failures import CommitUnansweredError
 from .journal import Book, Head, Journal
-from .rows import Delta, PackPin, checked_text, vectors_of
+from .refusals import moved_to, other_pack
+from .rows import Delta, PackPin, checked_text, people_of, vectors_of
 from .tables import changes, faces, galleries, people, templates
 from .vault import Vault
 
@@ -47,10 +48,11 @@ _BATCH = 4096  # templates in memory at once while an index is rebuilt
 _PATIENCE_S = 10.0
 """How long a server that went away during a commit is waited for, seconds: about what a restart takes."""
 
-_HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces).where(
+_BOUND = (galleries.c.pack_digest, galleries.c.pack_name)
+_HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces, *_BOUND).where(
     galleries.c.id == sa.bindparam("gallery")
 )
-_SEAL = sa.select(galleries.c.seal).where(galleries.c.id == sa.bindparam("gallery"))
+_SEAL = sa.select(galleries.c.seal, *_BOUND).where(galleries.c.id == sa.bindparam("gallery"))
 _TOKEN = sa.select(changes.c.token).where(
     changes.c.gallery_id == sa.bindparam("gallery"), changes.c.seq == sa.bindparam("position")
 )
@@ -144,8 +146,20 @@ class Feed:
         WrongKeyError
             When the gallery has another key now.
         """
-        self._check_seal(connection.execute(_SEAL, {"gallery": self._id}).scalar_one_or_none())
+        self.check_key(connection)
         return vectors_of(rows, self.pin, self.vault)
+
+    def check_key(self, connection: sa.Connection) -> None:
+        """Refuse to read templates and photos when the gallery has another key or pack now.
+
+        Raises
+        ------
+        WrongKeyError, GalleryPackError
+        """
+        row = connection.execute(_SEAL, {"gallery": self._id}).one_or_none()
+        self._check_seal(None if row is None else row.seal)
+        if row is not None:
+            self._check_pack(row)
 
     def bind(self, pin: PackPin, key: bytes | None = None) -> None:
         """Bind the gallery to a pack, making it when it does not exist.
@@ -174,10 +188,14 @@ class Feed:
                 self._look(connection)  # another process may have made it meanwhile
         bound = self.pin
         if (bound.digest, bound.dimension) != (pin.digest, pin.dimension):
-            raise GalleryPackError(
-                _other_pack(self.name, self.database.place, bound, pin), stored=bound.name, opened=pin.name
-            )
+            raise other_pack(self.name, self.database.place, bound, pin)
         self.take_key(self._seal, key)
+
+    def rebound(self, pin: PackPin) -> Feed:
+        """Return the same gallery bound to the pack to which it was moved."""
+        other = copy(self)
+        other._pin = pin
+        return other
 
     def take_key(self, seal: bytes | None, key: bytes | None) -> None:
         """Take the key of the gallery, whose seal is this.
@@ -200,9 +218,15 @@ class Feed:
         self.vault, self._seal = vault, seal
 
     def head(self) -> tuple[int, str]:
-        """Tell number and token of the last change."""
+        """Tell number and token of the last change.
+
+        Raises
+        ------
+        GalleryPackError
+            When the gallery was moved to another pack.
+        """
         with self.database.single() as connection:
-            row = connection.execute(_HEAD, {"gallery": self._id}).one()
+            row = self._head(connection)
         return row.position, row.token
 
     def holds(self, position: int, token: str) -> bool:
@@ -223,7 +247,8 @@ class Feed:
         Returns
         -------
         Delta or None
-            None when this history has no such position, and one must start over.
+            None when this history has no such position, or the gallery was moved to another pack since: one must
+            start over.
 
         Raises
         ------
@@ -231,11 +256,11 @@ class Feed:
             When a template is missing or not what was stored.
         """
         with self.database.read() as connection:
-            head = connection.execute(_HEAD, {"gallery": self._id}).one()
+            head = self._head(connection)
             if not self._holds(connection, position, token):
                 return None
             rows = connection.execute(_AFTER, {"gallery": self._id, "position": position}).all()
-            if len(rows) != head.position - position:
+            if len(rows) != head.position - position or any(row.kind == "pack" for row in rows):
                 return None
             last = {row.face_id: row.kind for row in rows if row.face_id is not None}
             added = [face_id for face_id, kind in last.items() if kind == "add"]
@@ -247,19 +272,20 @@ class Feed:
                 raise self._lacking()
             keys, vectors = self.vectors(connection, found)
         removed = np.array([face_id for face_id, kind in last.items() if kind == "remove"], dtype=np.uint64)
-        return Delta(head.position, head.token, keys, vectors, removed)
+        return Delta(head.position, head.token, keys, vectors, removed, people_of(found))
 
     def templates(self) -> Iterator[Delta]:
         """Yield everything that is stored, in batches that belong to one state; at least one, which may be empty."""
         nothing = np.empty(0, dtype=np.uint64)
         with self.database.read() as connection:
-            head = connection.execute(_HEAD, {"gallery": self._id}).one()
-            yield Delta(head.position, head.token, *self.vectors(connection, []), nothing)
+            head = self._head(connection)
+            yield Delta(head.position, head.token, *self.vectors(connection, []), nothing, nothing)
             found = 0
             query = self.templates_query.execution_options(yield_per=_BATCH)
             with connection.execute(query, self.keys) as stored:
                 for batch in stored.partitions():
-                    yield Delta(head.position, head.token, *vectors_of(batch, self.pin, self.vault), nothing)
+                    keys, vectors = vectors_of(batch, self.pin, self.vault)
+                    yield Delta(head.position, head.token, keys, vectors, nothing, people_of(batch))
                     found += len(batch)
         if found != head.faces:
             raise self._lacking()
@@ -274,7 +300,7 @@ class Feed:
         seq, token = 0, secrets.token_hex(8)
         try:
             with self._turn, self.database.write() as connection:
-                row = self._lock(connection)
+                row = self._locked(connection)
                 noted = Changes(now())
                 yield connection, noted
                 rows = noted.rows or [("person", None)]
@@ -296,7 +322,7 @@ class Feed:
     def witness(self) -> Iterator[tuple[sa.Connection, Changes]]:
         """Run a transaction that only adds to the audit: the feed stays where it is."""
         with self._turn, self.database.write() as connection:
-            row = self._lock(connection)
+            row = self._locked(connection)
             noted = Changes(now())
             yield connection, noted
             connection.execute(galleries.update().where(self._mine()).values(self._chained(connection, row, noted)))
@@ -318,12 +344,26 @@ class Feed:
                 "open it again with the new one"
             )
 
+    def _check_pack(self, row: Any) -> None:
+        if row.pack_digest != self.pin.digest:
+            raise moved_to(self.name, self.database.place, row.pack_name, row.pack_digest, self.pin)
+
+    def _head(self, connection: sa.Connection) -> Any:
+        row = connection.execute(_HEAD, {"gallery": self._id}).one()
+        self._check_pack(row)
+        return row
+
     def _mine(self) -> sa.ColumnElement[bool]:
         return sa.and_(galleries.c.id == self._id, galleries.c.uuid == self.uuid)
 
+    def _locked(self, connection: sa.Connection) -> Any:
+        """Lock the gallery's row for a change; refuses when it is bound to another pack now."""
+        self._check_pack(row := self._lock(connection))
+        return row
+
     def _lock(self, connection: sa.Connection) -> Any:
         """Lock the gallery's row, and return what it says."""
-        columns = (galleries.c.position, galleries.c.faces, galleries.c.audit_seq, galleries.c.audit_head)
+        columns = (galleries.c.position, galleries.c.faces, galleries.c.audit_seq, galleries.c.audit_head, *_BOUND)
         query = sa.select(*columns, galleries.c.seal).where(self._mine()).with_for_update()
         row = connection.execute(query).one_or_none()
         if row is None:
@@ -358,19 +398,3 @@ class Feed:
             return not token
         found = connection.execute(_TOKEN, {"gallery": self._id, "position": position}).scalar_one_or_none()
         return bool(token) and found == token
-
-
-def _other_pack(name: str, place: str, bound: PackPin, pin: PackPin) -> str:
-    if bound.name == pin.name:
-        stored, opened = (
-            f"another version of pack {bound.name!r} ({bound.digest[:12]})",
-            f"this one ({pin.digest[:12]})",
-        )
-        remedy = "install the version of facedex that has it"
-    else:
-        stored, opened = f"pack {bound.name!r}", f"{pin.name!r}"
-        remedy = f"open it with pack={bound.name!r}"
-    return (
-        f"gallery {name!r} in {place} was made with {stored} and cannot be opened with {opened}, because their "
-        f"embeddings cannot be compared; {remedy}, or register the people again in a new gallery (name=...)"
-    )

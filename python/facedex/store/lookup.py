@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,20 +11,24 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from ..errors import UnknownPersonError
+from ..errors import DatabaseDamagedError, UnknownPersonError
 from ..records import AuditEvent, AuditReport, Person, PersonId, StoredFace
+from .checksums import agrees, check_face, check_person, link_of, naming_of, person_damaged
 from .database import Database
 from .feed import CHUNK, Feed
 from .journal import Check, Head
-from .rows import Owner, info_of, key_of, person_id_of
+from .rows import Owner, info_of, key_of, person_id_of, unsound
 from .tables import faces, people
 
+_log = logging.getLogger("facedex")
+
 OWNERS = (
-    sa.select(faces.c.id, faces.c.person_row, people.c.key, people.c.key_is_int, people.c.name)
+    sa.select(faces.c.id, faces.c.person_row, faces.c.checksum.label("link"))
+    .add_columns(people.c.gallery_id, people.c.key, people.c.key_is_int, people.c.name, people.c.checksum)
     .join(people, faces.c.person_row == people.c.id)
     .where(people.c.gallery_id == sa.bindparam("gallery"), faces.c.id.in_(sa.bindparam("faces", expanding=True)))
 )
-"""Whose faces are."""
+"""Whose faces are, with what tells that it is so."""
 
 FACES_OF = sa.select(faces).where(faces.c.person_row == sa.bindparam("person")).order_by(faces.c.id)
 """The faces of a person, oldest first."""
@@ -46,14 +51,21 @@ class Lookup:
         self._database: Database = feed.database
 
     def owners(self, face_ids: Iterable[int]) -> dict[int, Owner]:
-        """Tell whose the faces are; a face that is not stored is left out."""
+        """Tell whose the faces are; a face that is not stored is left out, one of a damaged row has no sound owner."""
         wanted = list(face_ids)
         found: dict[int, Owner] = {}
-        with self._database.single() as connection:
-            for start in range(0, len(wanted), CHUNK):
-                asked = self.feed.keys | {"faces": wanted[start : start + CHUNK]}
-                for row in connection.execute(OWNERS, asked):
-                    found[row.id] = owner_of(row)
+        try:
+            with self._database.single() as connection:
+                for start in range(0, len(wanted), CHUNK):
+                    asked = self.feed.keys | {"faces": wanted[start : start + CHUNK]}
+                    for row in connection.execute(OWNERS, asked):
+                        found[row.id] = _owner_if_sound(row)
+        except DatabaseDamagedError:
+            # A row that cannot even be read must not keep the others from being told.
+            if len(wanted) == 1:
+                return {wanted[0]: unsound(wanted[0])}
+            half = len(wanted) // 2
+            return self.owners(wanted[:half]) | self.owners(wanted[half:])
         return found
 
     def templates_of(self, person_id: PersonId) -> tuple[Owner, NDArray[np.uint64], NDArray[np.float32]]:
@@ -71,6 +83,7 @@ class Lookup:
         """
         with self._database.read() as connection:
             row = self._person(connection, person_id)
+            check_person(row)
             rows = connection.execute(self.feed.templates_query.where(people.c.id == row.id), self.feed.keys).all()
             return owner_of(row), *self.feed.vectors(connection, rows)
 
@@ -97,6 +110,53 @@ class Lookup:
             row = self._person(connection, person_id)
             return person_of(row, connection.execute(FACES_OF, {"person": row.id}).all())
 
+    def person_numbered(self, number: int) -> Person:
+        """Return the person of a row.
+
+        Raises
+        ------
+        UnknownPersonError
+        """
+        query = sa.select(people).where(people.c.gallery_id == self.feed.keys["gallery"], people.c.id == number)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none() if 0 < number < 2**63 else None
+            if row is None:
+                raise UnknownPersonError(f"nobody in gallery {self.feed.name!r} has number {number}", person_id=number)
+            return person_of(row, connection.execute(FACES_OF, {"person": row.id}).all())
+
+    def people_after(self, number: int, limit: int) -> list[Person]:
+        """List people with a higher number, in the order of registration."""
+        mine = people.c.gallery_id == self.feed.keys["gallery"]
+        with self._database.read() as connection:
+            query = sa.select(people).where(mine, people.c.id > number).order_by(people.c.id).limit(limit)
+            rows = connection.execute(query).all()
+            stored: dict[int, list[Any]] = {row.id: [] for row in rows}
+            for start in range(0, len(rows), CHUNK):
+                asked = [row.id for row in rows[start : start + CHUNK]]
+                for face in connection.execute(
+                    sa.select(faces).where(faces.c.person_row.in_(asked)).order_by(faces.c.id)
+                ):
+                    stored[face.person_row].append(face)
+        return [person_of(row, stored[row.id]) for row in rows]
+
+    def people_with_email(self, email: str) -> list[Person]:
+        """List who has an e-mail address, in whatever case, in the order of registration."""
+        mine = people.c.gallery_id == self.feed.keys["gallery"]
+        with self._database.read() as connection:
+            query = sa.select(people).where(mine, sa.func.lower(people.c.email) == email.lower()).order_by(people.c.id)
+            found = connection.execute(query).all()
+            return [person_of(row, connection.execute(FACES_OF, {"person": row.id}).all()) for row in found]
+
+    def require(self, person_id: PersonId) -> None:
+        """Tell that nobody is registered under an id, and nothing else.
+
+        Raises
+        ------
+        UnknownPersonError
+        """
+        with self._database.single() as connection:
+            self._person(connection, person_id)
+
     def counts(self) -> tuple[int, int]:
         """Tell how many people and faces are stored."""
         mine = people.c.gallery_id == sa.bindparam("gallery")
@@ -109,12 +169,17 @@ class Lookup:
 
     def due(self, at: datetime) -> list[PersonId]:
         """List who may be kept no longer at that time, the longest overdue first."""
-        query = sa.select(people.c.key, people.c.key_is_int).where(
-            people.c.gallery_id == self.feed.keys["gallery"], people.c.retain_until <= at
-        )
+        query = sa.select(people).where(people.c.gallery_id == self.feed.keys["gallery"], people.c.retain_until <= at)
         with self._database.single() as connection:
             rows = connection.execute(query.order_by(people.c.retain_until, people.c.id)).all()
-        return [person_id_of(row.key, row.key_is_int) for row in rows]
+        found = []
+        for row in rows:
+            try:
+                check_person(row)
+                found.append(person_id_of(row.key, row.key_is_int))
+            except DatabaseDamagedError as error:  # the others are still deleted on time
+                _log.warning("somebody who may be due is not deleted: %s", error)
+        return found
 
     def audit(self, after: int) -> list[AuditEvent]:
         """Return the next lines of the audit, some at a time."""
@@ -128,7 +193,10 @@ class Lookup:
             return Check(self.feed.uuid, noted).run(connection, self.feed.book.row, head)
 
     def _find(self, connection: sa.Connection, key: str) -> Any:
-        return connection.execute(_PERSON, {"gallery": self.feed.keys["gallery"], "key": key}).one_or_none()
+        row = connection.execute(_PERSON, {"gallery": self.feed.keys["gallery"], "key": key}).one_or_none()
+        if row is not None and row.key != key:  # the index over the ids is damaged
+            raise person_damaged(row.id)
+        return row
 
     def _person(self, connection: sa.Connection, person_id: PersonId) -> Any:
         row = self._find(connection, key_of(person_id)[0])
@@ -140,12 +208,28 @@ class Lookup:
 
 
 def owner_of(row: Any) -> Owner:
-    """Take the owner from a row with key, key_is_int and name."""
+    """Take the owner from a row with key, key_is_int and name, as it reads."""
     return Owner(person_id_of(row.key, row.key_is_int), row.name)
 
 
+def _owner_if_sound(row: Any) -> Owner:
+    """Take the owner from a row of `OWNERS`."""
+    naming = naming_of(row.person_row, row.gallery_id, row.key, row.key_is_int, row.name)
+    sound = agrees(row.checksum, naming) and agrees(row.link, link_of(row.id, row.person_row))
+    return owner_of(row) if sound else unsound(row.id)
+
+
 def person_of(row: Any, stored: Sequence[Any]) -> Person:
-    """Take a person from a row of ``people`` and the rows of the faces."""
+    """Take a person from a row of ``people`` and the rows of the faces.
+
+    Raises
+    ------
+    DatabaseDamagedError
+        When one of them is not what was stored.
+    """
+    check_person(row)
+    for face in stored:
+        check_face(face, row.id)
     return Person(
         person_id=person_id_of(row.key, row.key_is_int),
         name=row.name,
@@ -154,8 +238,9 @@ def person_of(row: Any, stored: Sequence[Any]) -> Person:
         created_at=row.created_at,
         updated_at=row.updated_at,
         retain_until=row.retain_until,
+        number=row.id,
         faces=tuple(
-            StoredFace(face.id, (face.x1, face.y1, face.x2, face.y2), face.det_score, face.created_at)
+            StoredFace(face.id, (face.x1, face.y1, face.x2, face.y2), face.det_score, face.created_at, face.photo_id)
             for face in stored
         ),
     )

@@ -1,8 +1,8 @@
 """Give a gallery another key, a first key, or none.
 
 One transaction: a gallery is never half under one key and half under another. From key to key only the data keys of the
-people are wrapped anew, and no template is touched. Whoever has the gallery open is refused afterwards, because the
-seal is another.
+people are wrapped anew, and no template or photo is touched. Whoever has the gallery open is refused afterwards,
+because the seal is another.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from ..config import KEY_BYTES
 from ..errors import DatabaseDamagedError
 from .feed import Feed
+from .photos import check_photo, write_photo
 from .rows import PackPin, checksum_of
-from .tables import faces, galleries, people, templates
+from .tables import faces, galleries, people, photos, templates
 from .vault import Cabinet, Vault
 
 _BATCH = 1000  # rows in memory at once
@@ -31,7 +32,7 @@ def rekey(feed: Feed, key: bytes | None) -> int:
     feed : Feed
         Open with the present key.
     key : bytes or None
-        The new key; None stores the templates without encryption.
+        The new key; None stores templates and photos without encryption.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def rekey(feed: Feed, key: bytes | None) -> int:
 
     Raises
     ------
-    TemplateIntegrityError
+    TemplateIntegrityError, PhotoIntegrityError
         When something that is stored does not open with the present key; then nothing is changed.
     """
     old, new = feed.vault, None if key is None else Vault(key, feed.uuid)
@@ -49,6 +50,7 @@ def rekey(feed: Feed, key: bytes | None) -> int:
         cabinets = _people(connection, feed, old, new)
         if (old is None) != (new is None):
             _templates(connection, feed, cabinets, lock=old is None)
+            _photos(connection, feed, cabinets, lock=old is None)
         connection.execute(galleries.update().where(galleries.c.id == feed.book.row).values(seal=seal))
         noted.event("rekey", encrypted=new is not None)
     feed.take_key(seal, key)
@@ -103,6 +105,20 @@ def _templates(connection: sa.Connection, feed: Feed, cabinets: dict[int, Cabine
             changed.append({"face": row.face_id, "pack": row.pack_digest, "content": content, "sum": check})
         connection.execute(written, changed)
         after = (rows[-1].face_id, rows[-1].pack_digest)
+
+
+def _photos(connection: sa.Connection, feed: Feed, cabinets: dict[int, Cabinet], *, lock: bool) -> None:
+    """Encrypt or decrypt every photo, one after the other."""
+    columns = (photos.c.id, photos.c.person_row, photos.c.content, photos.c.checksum)
+    query = sa.select(*columns).join(people, people.c.id == photos.c.person_row)
+    query = query.where(people.c.gallery_id == feed.book.row).order_by(photos.c.id).limit(1)
+    after = 0
+    while (row := connection.execute(query.where(photos.c.id > after)).one_or_none()) is not None:
+        after, content, cabinet = row.id, bytes(row.content), cabinets[row.person_row]
+        check_photo(row.id, row.person_row, content, row.checksum)
+        if not lock:
+            content = cabinet.opened_photo(content, row.id, row.person_row)
+        write_photo(connection, feed, row.id, row.person_row, content, cabinet if lock else None)
 
 
 def _page(connection: sa.Connection, feed: Feed, face_id: int, pack: str) -> Sequence[Any]:

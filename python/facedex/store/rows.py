@@ -44,6 +44,30 @@ class PackPin:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class NewPhoto:
+    """A photo to be stored.
+
+    Attributes
+    ----------
+    rendition : {"original", "thumbnail"}
+    media_type : str
+    width, height : int
+        Pixels, upright.
+    filename : str or None
+        Of the picture it was made from.
+    content : bytes
+        The file.
+    """
+
+    rendition: str
+    media_type: str
+    width: int
+    height: int
+    filename: str | None
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NewFace:
     """A face to be stored.
 
@@ -55,18 +79,32 @@ class NewFace:
         [0, 1].
     embedding : ndarray of float32, shape (dimension,)
         Unit length.
+    photo : NewPhoto, int or None
+        To be stored with it, or the number of the stored one that it was found in.
     """
 
     bbox: BBox
     det_score: float
     embedding: NDArray[np.float32]
+    photo: NewPhoto | int | None = None
 
 
 class Owner(NamedTuple):
-    """Whose a face is."""
+    """Whose a face is; `sound` is False when the database no longer says so reliably, and nobody may be named."""
 
     person_id: PersonId
     name: str | None
+    sound: bool = True
+
+
+def unsound(face_id: int) -> Owner:
+    """Make what stands for the owner of a face when nobody may be named: an id that nobody can have."""
+    return Owner(f"\0{face_id}", None, False)
+
+
+def is_sound(person_id: PersonId) -> bool:
+    """Tell an id from what stands for one in `unsound`."""
+    return not (isinstance(person_id, str) and person_id.startswith("\0"))
 
 
 class Receipt(NamedTuple):
@@ -81,13 +119,17 @@ class Receipt(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """What changed after a position: apply the removals and additions, then stand at the new position."""
+    """What changed after a position: apply the removals and additions, then stand at the new position.
+
+    `people` are the rows of the people whose faces were added: the same for two faces of one person.
+    """
 
     position: int
     token: str
     added: NDArray[np.uint64]
     vectors: NDArray[np.float32]
     removed: NDArray[np.uint64]
+    people: NDArray[np.uint64]
 
 
 def key_of(person_id: object) -> tuple[str, bool]:
@@ -234,6 +276,11 @@ def vectors_of(
             )
     joined = np.frombuffer(b"".join(plain), dtype=_FLOAT)
     return keys, joined.reshape(len(rows), pin.dimension).astype(np.float32, copy=False)
+
+
+def people_of(rows: Sequence[Any]) -> NDArray[np.uint64]:
+    """Read whose the faces of such rows are, as numbers of rows, shape (n,)."""
+    return np.fromiter((row.person_row for row in rows), dtype=np.uint64, count=len(rows))
 
 
 def _decrypted(rows: Sequence[Any], pin: PackPin, vault: Vault) -> list[bytes]:

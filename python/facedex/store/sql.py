@@ -17,12 +17,15 @@ import sqlalchemy as sa
 from ..errors import ArgumentError, DuplicatePersonError, UnknownFaceError
 from ..records import Deletion, Person, PersonId
 from .changes import Changes
+from .checksums import check_person, person_damaged, seal_face, seal_person, touch_person
 from .feed import CHUNK
 from .journal import Journal, Sighting, Subject
-from .lookup import FACES_OF, OWNERS, Lookup, owner_of, person_of
+from .lookup import FACES_OF, OWNERS, owner_of, person_of
+from .photos import PhotoLookup, Removed, keep_photo, photos_of, remove_faceless
 from .room import Room
 from .rows import (
     NewFace,
+    NewPhoto,
     Receipt,
     bytes_of,
     checked_text,
@@ -31,13 +34,14 @@ from .rows import (
     key_of,
     person_id_of,
 )
-from .tables import faces, people, templates
+from .shadow import drop_others
+from .tables import faces, people, photos, templates
 from .vault import Cabinet
 
 OnExisting = Literal["error", "add", "replace"]
 
 
-class SqlStore(Lookup):
+class SqlStore(PhotoLookup):
     """The people of a gallery.
 
     Parameters
@@ -55,7 +59,7 @@ class SqlStore(Lookup):
         DuplicatePersonError
         """
         key, _ = key_of(person_id)
-        _details(given, clear=False)
+        details_of(given, clear=False)
         if on_existing == "error":
             with self._database.single() as connection:
                 if self._find(connection, key) is not None:
@@ -104,7 +108,7 @@ class SqlStore(Lookup):
         """
         key, is_int = key_of(person_id)
         vectors = [bytes_of(face.embedding, self.feed.pin) for face in new]
-        details = _details(given or {}, clear=False)
+        details = details_of(given or {}, clear=False)
         with self.feed.write() as (connection, noted):
             row = self._find(connection, key)
             if row is not None and on_existing == "error":
@@ -115,11 +119,13 @@ class SqlStore(Lookup):
                 number, cabinet = self._enter(connection, key, is_int, details, noted)
                 stored: Sequence[Any] = []
             else:
+                check_person(row)
                 number, is_int, cabinet = row.id, row.key_is_int, self._cabinet(row)
                 connection.execute(
                     people.update().where(people.c.id == number).values(details | {"updated_at": noted.at})
                 )
-                stored = connection.execute(FACES_OF, {"person": number}).all()
+                seal_person(connection, number)
+                stored = self._faces_of(connection, number)
             replaced = on_existing == "replace"
             gone, kept = [face.id for face in stored] if replaced else [], [True] * len(new)
             if room is not None:
@@ -157,10 +163,12 @@ class SqlStore(Lookup):
             When something cannot be stored as given.
         UnknownPersonError
         """
-        details = _details(given, clear=True)
+        details = details_of(given, clear=True)
         with self.feed.write() as (connection, noted):
             row = self._person(connection, person_id)
+            check_person(row)
             connection.execute(people.update().where(people.c.id == row.id).values(details | {"updated_at": noted.at}))
+            seal_person(connection, row.id)
             changed = self._person(connection, person_id)
             noted.event("update", Subject(row.id, row.key, row.key_is_int), fields=sorted(details))
             return person_of(changed, connection.execute(FACES_OF, {"person": row.id}).all())
@@ -181,6 +189,7 @@ class SqlStore(Lookup):
             row = self._find(connection, key_of(person_id)[0])
             if row is None or row.retain_until is None or row.retain_until > at:
                 return None
+            check_person(row)
             return self._delete(connection, noted, row, "retention")
 
     def delete_face(self, face_id: int) -> Deletion:
@@ -194,12 +203,20 @@ class SqlStore(Lookup):
             row = connection.execute(OWNERS, self.feed.keys | {"faces": [face_id]}).one_or_none()
             if row is None:
                 raise UnknownFaceError(f"no face {face_id!r} is stored in gallery {self.feed.name!r}", face_id=face_id)
-            number = self._remove(connection, [face_id], noted)
-            connection.execute(people.update().where(people.c.id == row.person_row).values(updated_at=noted.at))
-            receipt = self._receipt(row, False, [face_id], number, 0, noted)
+            removed = self._remove(connection, [face_id], noted)
+            touch_person(connection, row.person_row, noted.at)
+            receipt = self._receipt(row, False, [face_id], removed, 0, noted)
             subject = Subject(row.person_row, row.key, row.key_is_int)
             noted.event("delete_face", subject, faces=[face_id], receipt=receipt.digest)
         return receipt
+
+    def finish(self) -> tuple[Removed, list[int]]:
+        """Remove the templates of every pack but the gallery's, and the faces that have none of that, which it tells."""
+        with self.feed.write() as (connection, noted):
+            number, asleep = drop_others(connection, self.feed)
+            removed = self._remove(connection, asleep, noted)
+            noted.event("finish", templates=number, faces=asleep)
+        return Removed(number, removed.photos), asleep
 
     def witness(self, kind: str, seen: Sequence[Sighting]) -> None:
         """Note in the audit who was recognised or verified."""
@@ -218,6 +235,7 @@ class SqlStore(Lookup):
         values = {"gallery_id": self.feed.keys["gallery"], "key": key, "key_is_int": is_int, "info": "{}"}
         values |= details | {"created_at": noted.at, "updated_at": noted.at, "data_key": data_key}
         number = _number(connection.execute(people.insert().values(values)))
+        seal_person(connection, number)
         return number, None if vault is None else vault.cabinet(data_key, key, is_int)
 
     def _cabinet(self, row: Any) -> Cabinet | None:
@@ -236,7 +254,12 @@ class SqlStore(Lookup):
         x1, y1, x2, y2 = face.bbox
         values: dict[str, Any] = {"person_row": person_row, "x1": x1, "y1": y1, "x2": x2, "y2": y2}
         values |= {"det_score": face.det_score, "created_at": noted.at}
+        kept = face.photo
+        if isinstance(kept, NewPhoto):
+            kept = keep_photo(connection, self.feed, kept, person_row, cabinet, noted.at)
+        values["photo_id"] = kept
         face_id = _number(connection.execute(faces.insert().values(values)))
+        seal_face(connection, face_id)
         pin = self.feed.pin
         stored = vector if cabinet is None else cabinet.locked(vector, face_id, person_row, pin.digest)
         check = checksum_of(face_id, person_row, pin, stored)
@@ -244,18 +267,27 @@ class SqlStore(Lookup):
         connection.execute(templates.insert().values(values))
         return face_id
 
+    @staticmethod
+    def _faces_of(connection: sa.Connection, person_row: int) -> Sequence[Any]:
+        """Read the faces of a person, who must really be theirs."""
+        rows = connection.execute(FACES_OF, {"person": person_row}).all()
+        if any(face.person_row != person_row for face in rows):  # the index over the faces is damaged
+            raise person_damaged(person_row)
+        return rows
+
     def _delete(self, connection: sa.Connection, noted: Changes, row: Any, reason: str) -> Deletion:
-        gone = [face.id for face in connection.execute(FACES_OF, {"person": row.id})]
-        number = self._remove(connection, gone, noted)
+        gone = [face.id for face in self._faces_of(connection, row.id)]
+        removed = self._remove(connection, gone, noted)
+        others = connection.execute(photos.delete().where(photos.c.person_row == row.id)).rowcount
         erased = Journal.erase(connection, self.feed.keys["gallery"], row.id)
         connection.execute(people.delete().where(people.c.id == row.id))
-        receipt = self._receipt(row, True, gone, number, erased, noted)
+        receipt = self._receipt(row, True, gone, Removed(removed.templates, removed.photos + others), erased, noted)
         # The line names nobody: who has the receipt can show which line it is.
         noted.event("delete", None, row.id, faces=gone, receipt=receipt.digest, reason=reason)
         return receipt
 
     def _receipt(
-        self, row: Any, person_removed: bool, gone: Sequence[int], number: int, erased: int, noted: Changes
+        self, row: Any, person_removed: bool, gone: Sequence[int], removed: Removed, erased: int, noted: Changes
     ) -> Deletion:
         owner = owner_of(row)
         receipt = Deletion(
@@ -264,22 +296,29 @@ class SqlStore(Lookup):
             name=owner.name,
             person_removed=person_removed,
             faces=tuple(gone),
-            templates=number,
+            templates=removed.templates,
+            photos=removed.photos,
             events=erased,
             deleted_at=noted.at,
             salt=secrets.token_hex(16),
         )
         return replace(receipt, digest=receipt.computed_digest())
 
-    def _remove(self, connection: sa.Connection, face_ids: Sequence[int], noted: Changes) -> int:
-        """Remove faces with their templates; returns the number of templates."""
-        number = 0
+    def _remove(
+        self, connection: sa.Connection, face_ids: Sequence[int], noted: Changes, *, keep_photos: bool = False
+    ) -> Removed:
+        """Remove faces with their templates, and the photos that show no other stored face."""
+        number = counted = 0
+        shown = [] if keep_photos else photos_of(connection, face_ids)
         for start in range(0, len(face_ids), CHUNK):
             chunk = face_ids[start : start + CHUNK]
-            number += connection.execute(templates.delete().where(templates.c.face_id.in_(chunk))).rowcount
+            theirs = templates.c.face_id.in_(chunk)
+            bound = sa.and_(theirs, templates.c.pack_digest == self.feed.pin.digest)
+            counted += connection.execute(templates.delete().where(bound)).rowcount
+            number += connection.execute(templates.delete().where(theirs)).rowcount
             connection.execute(faces.delete().where(faces.c.id.in_(chunk)))
-        noted.removed(face_ids)
-        return number
+        noted.removed(face_ids, counted)
+        return Removed(number + counted, remove_faceless(connection, shown))
 
 
 def _number(inserted: sa.CursorResult[Any]) -> int:
@@ -297,7 +336,7 @@ def _duplicate(person_id: PersonId, gallery: str) -> DuplicatePersonError:
     )
 
 
-def _details(given: dict[str, Any], *, clear: bool) -> dict[str, Any]:
+def details_of(given: dict[str, Any], *, clear: bool) -> dict[str, Any]:
     """Columns from name, email, info and retain_until; None clears a column, or leaves it."""
     details: dict[str, Any] = {}
     for field, value in given.items():

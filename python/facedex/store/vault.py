@@ -1,25 +1,33 @@
 """Templates under a key: AES-256-GCM, and the only file that names the library it comes from.
 
 The gallery's key never encrypts a template. By HKDF-SHA-256 it gives a key for each purpose, bound to the gallery; one
-of these wraps a random data key for each person, and that one encrypts the person's templates. What a piece belongs to
-is its associated data: a person's id for a data key; gallery, person, face and pack for a template. A piece that was
-edited or stands where another belongs does not open. Nonces are random, 96 bits: NIST SP 800-38D allows 2**32 under one
-key, and the key that encrypts most wraps one data key for each person.
+of these wraps a random data key for each person, and that one encrypts the person's templates and photos. What a piece
+belongs to is its associated data: a person's id for a data key; gallery, person, face and pack for a template; gallery,
+person and photo for a photo. A piece that was edited or stands where another belongs does not open. Nonces are
+random, 96 bits: NIST SP 800-38D allows 2**32 under one key, and the key that encrypts most wraps one data key for each
+person.
 
 Not encrypted, because the database looks up, lists and sorts by them: ids, names, e-mail addresses, free info, times,
-boxes of faces, and the lines of the audit. Put a gallery on an encrypted disk when these are secrets too.
+boxes of faces, file names of photos, and the lines of the audit. Put a gallery on an encrypted disk when these are
+secrets too.
 """
 
 from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..config import KEY_BYTES, key_from, settings
-from ..errors import ArgumentError, EncryptionUnavailableError, IndexFileError, TemplateIntegrityError
+from ..errors import (
+    ArgumentError,
+    EncryptionUnavailableError,
+    IndexFileError,
+    PhotoIntegrityError,
+    TemplateIntegrityError,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -175,12 +183,50 @@ class Vault:
             raise IndexFileError(f"{name} was altered, or is encrypted with another key") from error
         return content
 
+    def stream(self, content: Iterable[bytes], owner: str) -> Iterator[bytes]:
+        """Encrypt a file that is never in memory as a whole; it is opened as one of `file`, or by `opened_stream`."""
+        salt = os.urandom(_SALT)
+        yield _FILE + salt
+        cipher = _cipher(_derived(self._files, salt, b"file"))
+        held, number = bytearray(), 0
+        for piece in content:
+            held += piece
+            while len(held) > _CHUNK:  # the last chunk is marked, so one is kept back
+                yield cipher.encrypt(_counted(number, False), bytes(held[:_CHUNK]), owner.encode())
+                del held[:_CHUNK]
+                number += 1
+        yield cipher.encrypt(_counted(number, True), bytes(held), owner.encode())
+
+    def opened_stream(self, file: BinaryIO, owner: str, name: str) -> Iterator[bytes]:
+        """Decrypt a file that is never in memory as a whole, from where it stands.
+
+        Raises
+        ------
+        IndexFileError
+            As in `opened_file`, with the piece that is wrong; the pieces before it were right.
+        """
+        head = file.read(len(_FILE) + _SALT)
+        if head[: len(_FILE)] != _FILE or len(head) < len(_FILE) + _SALT:
+            raise IndexFileError(f"{name} is not an encrypted file")
+        cipher = _cipher(_derived(self._files, head[len(_FILE) :], b"file"))
+        number, part = 0, file.read(_CHUNK + 16)
+        while True:
+            after = file.read(_CHUNK + 16)
+            try:
+                content = cipher.decrypt(_counted(number, not after), part, owner.encode())
+            except _refusals() as error:
+                raise IndexFileError(f"{name} was altered, or is encrypted with another key") from error
+            yield content
+            if not after:
+                return
+            number, part = number + 1, after
+
     def _person(self, key: str, is_int: bool) -> bytes:
         return f"person|{self._gallery}|{int(is_int)}|{key}".encode()
 
 
 class Cabinet:
-    """Encrypts and decrypts the templates of one person.
+    """Encrypts and decrypts the templates and photos of one person.
 
     Parameters
     ----------
@@ -213,6 +259,29 @@ class Cabinet:
                 "restore the database from a backup",
                 face_id=face_id,
             ) from error
+
+    def locked_photo(self, content: bytes, photo_id: int, person_row: int) -> bytes:
+        """Encrypt a photo."""
+        return _locked(self._cipher, content, self._photo(photo_id, person_row))
+
+    def opened_photo(self, locked: bytes, photo_id: int, person_row: int) -> bytes:
+        """Decrypt a photo.
+
+        Raises
+        ------
+        PhotoIntegrityError
+            When it was altered, or is another person's or gallery's.
+        """
+        try:
+            return _opened(self._cipher, locked, self._photo(photo_id, person_row))
+        except _refusals() as error:
+            raise PhotoIntegrityError(
+                f"the stored photo {photo_id} was altered or is another's; restore the database from a backup",
+                photo_id=photo_id,
+            ) from error
+
+    def _photo(self, photo_id: int, person_row: int) -> bytes:
+        return f"photo|{self._gallery}|{person_row}|{photo_id}".encode()
 
     def _template(self, face_id: int, person_row: int, pack: str) -> bytes:
         return f"template|{self._gallery}|{person_row}|{face_id}|{pack}".encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -133,10 +133,33 @@ class Backend(ABC):
         """Tell what to warn of: a setting under which a committed change may be lost."""
         return None
 
+    def check_log(self, connection: sa.Connection) -> str | None:
+        """Tell what to warn of in the log of a database that was just opened; `connection` is in no transaction."""
+        return None
+
     @contextmanager
     def alone(self, connection: sa.Connection) -> Iterator[None]:
         """Keep other migrations out; what `migration` began may do so by itself."""
         yield
+
+    @abstractmethod
+    def locked(self, connection: sa.Connection, name: str, wait_s: float) -> AbstractContextManager[None]:
+        """Keep every other process that asks for the same name out, wherever it runs.
+
+        Parameters
+        ----------
+        connection : Connection
+            Lent for the time; nothing else may be done with it.
+        name : str
+            At most 64 letters, digits and underscores.
+        wait_s : float
+            How long to wait, seconds.
+
+        Raises
+        ------
+        DatabaseLockedError
+            When another had it all the time.
+        """
 
     def wipe_log(self, connection: sa.Connection) -> bool:
         """Empty the files in which deleted rows would still stand; False where a client cannot do so, or not now."""
@@ -145,6 +168,10 @@ class Backend(ABC):
     def vacuum(self, connection: sa.Connection) -> bool:
         """Write the tables anew without what was deleted; returns whether it now stands in no file."""
         return self.wipe_log(connection)
+
+    def too_large(self, connection: sa.Connection, value: bytes) -> int | None:
+        """Tell the server's own limit that a value would break; None when it can be stored."""
+        return None
 
     def faults(self, connection: sa.Connection) -> list[str]:
         """Tell what is wrong with the files, where a client can look at them."""

@@ -8,6 +8,8 @@ What a failure means is read from its SQLSTATE (PostgreSQL's manual, appendix A)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -79,9 +81,22 @@ class PostgresqlBackend(Backend):
             return None
         return "its server has fsync=off: a power cut may damage it; switch fsync on"
 
+    @contextmanager
+    def locked(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
+        """Hold an advisory lock in a transaction, so that it is let go with the connection, also behind a pooler."""
+        connection.exec_driver_sql(
+            f"BEGIN; SET LOCAL lock_timeout = {round(1000 * wait_s)}; SET LOCAL idle_in_transaction_session_timeout = 0"
+        )
+        try:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock(hashtextextended('{name}', 0))")
+            yield
+        finally:
+            if not connection.invalidated:
+                connection.exec_driver_sql("ROLLBACK")
+
     def vacuum(self, connection: sa.Connection) -> bool:
         """Write the tables anew; False, because the server's log and its backups are not a client's to empty."""
-        connection.exec_driver_sql("VACUUM (FULL) people, faces, templates, events, event_subjects")
+        connection.exec_driver_sql("VACUUM (FULL) people, faces, photos, templates, events, event_subjects")
         return False
 
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:

@@ -9,12 +9,16 @@ their source is ``sqlite3ErrStr`` in SQLite's main.c.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 
 from ...errors import DatabaseDamagedError, DatabaseUnavailableError, StoreError
+from . import wal
 from .base import Backend, Kind
 
 _PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF", "cell_size_check=ON")
@@ -72,6 +76,26 @@ class SqliteBackend(Backend):
         """Switch to the write-ahead log, which stays switched on in the file."""
         connection.exec_driver_sql("PRAGMA journal_mode=WAL").all()
 
+    @contextmanager
+    def locked(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
+        """Lock a file beside the database's: a lock of SQLite's own would keep its writers out."""
+        beside = self._path.with_name(f"{self._path.name}.{name}.lock")
+        try:
+            with FileLock(beside, timeout=wait_s, mode=0o600):
+                yield
+        except Timeout as error:
+            raise Kind.locked.error(self.place, f"{beside.name} was not free for {wait_s:g} seconds") from error
+
+    def check_log(self, connection: sa.Connection) -> str | None:
+        """Tell when the write-ahead log holds commits that SQLite passes over: a damaged frame ends it there."""
+        try:
+            lost = wal.commits_passed_over(self._path, lambda: _frames_taken(connection))
+        except (OSError, sa.exc.DBAPIError):
+            return None  # there is no log, or it may not be looked at; then SQLite says so itself
+        if lost < 2:
+            return None  # one is what a power cut tears, before it was acknowledged
+        return f"its log is damaged: about {lost} commits in it cannot be read and are gone; compare with a backup"
+
     def wipe_log(self, connection: sa.Connection) -> bool:
         """Empty the write-ahead log.
 
@@ -110,3 +134,8 @@ class SqliteBackend(Backend):
         if "unable to open" not in said or not self._path.exists():
             return False
         return not (os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))
+
+
+def _frames_taken(connection: sa.Connection) -> int:
+    """Ask SQLite how many frames of the log it holds valid: a checkpoint that waits for nobody tells it."""
+    return int(connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()[1])

@@ -1,17 +1,33 @@
 """Photos, the packs of a migration, and checksums over who is who.
 
-A gallery of before keeps no photo and has one pack.
+A gallery of before keeps no photo and has one pack; what it says of people and faces is taken as it stands.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
+from alembic import op
 
-from facedex.store.columns import Bytes, Number, Text
+from facedex.store.checksums import seal
+from facedex.store.columns import Bytes, Instant, Number, Real, Text
 from facedex.store.steps import add_column, create_index, create_table
 
 revision = "0003"
 down_revision = "0002"
+
+_PEOPLE = sa.table(
+    "people",
+    *(sa.column(name, Number) for name in ("id", "gallery_id", "checksum")),
+    *(sa.column(name, Text()) for name in ("key", "name", "email", "info")),
+    *(sa.column(name, Instant) for name in ("created_at", "updated_at", "retain_until")),
+    sa.column("key_is_int", sa.Boolean),
+)
+_FACES = sa.table(
+    "faces",
+    *(sa.column(name, Number) for name in ("id", "person_row", "checksum")),
+    *(sa.column(name, Real) for name in ("x1", "y1", "x2", "y2", "det_score")),
+    sa.column("created_at", Instant),
+)
 
 
 def upgrade() -> None:
@@ -49,3 +65,5 @@ def upgrade() -> None:
     create_index("ix_faces_photo_id", "faces", ["photo_id"])
     add_column("faces", sa.Column("checksum", sa.BigInteger))
     add_column("people", sa.Column("checksum", sa.BigInteger))
+    for table in (_PEOPLE, _FACES):
+        seal(op.get_bind(), table, table.c.checksum.is_(None))

@@ -1,0 +1,72 @@
+"""The command that serves."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+from .opening import location_of
+from .options import DatabaseOption, PackOption
+from .output import answering, say
+
+
+class Photos(Enum):
+    """What is kept of the pictures."""
+
+    none = "none"
+    thumbnail = "thumbnail"
+    original = "original"
+
+
+def serve(
+    db: DatabaseOption = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen at. Without it 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Without it 8000.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, max=64, help="Processes. Without it 1.")] = None,
+    contracts: Annotated[
+        str | None, typer.Option("--contracts", metavar="NAMES", help="Older backends to stand in for, or 'all'.")
+    ] = None,
+    photos: Annotated[Photos | None, typer.Option("--photos", help="What is kept of the pictures.")] = None,
+    pack: PackOption = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines in without keys or accounts.")
+    ] = False,
+    tls_cert: Annotated[str | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate, PEM.")] = None,
+    tls_key: Annotated[str | None, typer.Option("--tls-key", metavar="FILE", help="Its private key, PEM.")] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option("--trusted-proxy", metavar="ADDRESS", help="Believe forwarded headers from here; repeatable."),
+    ] = None,
+) -> None:
+    """Serve the gallery over HTTP. What is not given is read from FACEDEX_* variables."""
+    with answering(False):
+        try:
+            from pydantic import ValidationError
+
+            from ..http import Settings
+            from ..http.serve import run
+        except ImportError as error:
+            raise typer.BadParameter(f"{error}; install the server with: pip install 'facedex[server]'") from error
+        given: dict[str, Any] = {
+            "db": location_of(db),
+            "host": host,
+            "port": port,
+            "workers": workers,
+            "contracts": contracts,
+            "photos": None if photos is None else photos.value,
+            "pack": pack,
+            "insecure": insecure or None,
+            "tls_cert": tls_cert,
+            "tls_key": tls_key,
+            "trusted_proxies": tuple(trusted_proxy) if trusted_proxy else None,
+        }
+        try:
+            settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise typer.BadParameter(problems) from error
+        scheme = "http" if settings.tls_cert is None else "https"
+        say(f"serving at {scheme}://{settings.host}:{settings.port}, interactive documentation at /api/docs")
+        run(settings)
