@@ -1,0 +1,238 @@
+"""A gallery file → people in a gallery. The format is in facedex.transfer.lines and docs/gallery-file.md.
+
+Read twice: first every byte is checked, then people are stored; a file that changed in between is noticed before any of
+the change is stored. A few people are in memory at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from ..errors import (
+    FacedexError,
+    GalleryFileError,
+    GalleryPackError,
+    IndexFileError,
+    KeyMissingError,
+    KeyUnusedError,
+    WrongKeyError,
+)
+from ..store import CarriedPerson, KeyInput, Vault, key_of
+from .lines import FORMAT, KIND, OWNER, SALT, SEAL, SEALED, End, Head, Reading, split
+from .report import ImportReport, OnExisting, Tally
+
+if TYPE_CHECKING:
+    from ..gallery import Gallery
+
+Progress = Callable[[int, int], object]
+
+BATCH = 64
+"""People stored in one transaction."""
+
+_BATCH_BYTES = 32 << 20  # photos and templates stored in one transaction, about
+_PLAIN = f'{{"kind":"{KIND}"'.encode()
+_READ = 1 << 20
+_HEAD = len(SEALED) + SALT + SEAL
+
+
+class _Checked(NamedTuple):
+    """What the first reading found: the ends, and the digest of the lines up to the end of each batch."""
+
+    head: Head
+    end: End
+    digests: list[bytes]
+
+
+def import_gallery(
+    gallery: Gallery,
+    path: Path,
+    *,
+    key: KeyInput | None = None,
+    on_existing: OnExisting = "error",
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Store the people of a gallery file; parameters and errors are those of `import_from`."""
+    with _opened(path) as file:
+        vault = _vault_of(file, path, key)
+        checked = _check(file, path, vault)
+        pack = gallery.pack
+        if (checked.head.pack_digest, checked.head.dimension) != (pack.digest, pack.dimension):
+            raise GalleryPackError(
+                f"{path.name} is of pack {checked.head.pack!r} ({checked.head.pack_digest[:12]}) and the gallery of "
+                f"{pack.name!r} ({pack.digest[:12]}), whose embeddings cannot be compared; open the gallery with that "
+                "pack, or import the photos",
+                stored=pack.name,
+                opened=checked.head.pack,
+            )
+        return _store(gallery, file, path, vault, checked, on_existing, progress)
+
+
+def is_gallery_file(head: bytes) -> bool:
+    """Tell by its first bytes whether something is a gallery file."""
+    return head.startswith((_PLAIN, SEALED))
+
+
+def pack_of(path: str | os.PathLike[str], *, key: KeyInput | None = None) -> str:
+    """Tell the name of the pack that a gallery file is of, from its first line alone.
+
+    Parameters
+    ----------
+    path : str or PathLike
+    key : bytes, str or callable, optional
+        As in `import_from`.
+
+    Raises
+    ------
+    GalleryFileError, GalleryFileVersionError, KeyMissingError, WrongKeyError
+    """
+    place = Path(path)
+    with _opened(place) as file:
+        vault = _vault_of(file, place, key)
+        first = next(split(_pieces(file, place, vault), place.name), b"")
+        return Reading(place.name).head(first).pack
+
+
+def _check(file: BinaryIO, path: Path, vault: Vault | None) -> _Checked:
+    """Read the whole file; refuse it when anything in it is wrong."""
+    reading = _Batches(file, path, vault)
+    digests = [reading.digest() for _ in reading.batches()]
+    if reading.head is None or reading.end is None:
+        raise GalleryFileError(f"{path.name} is no whole gallery file: it was cut short")
+    return _Checked(reading.head, reading.end, digests)
+
+
+def _store(
+    gallery: Gallery,
+    file: BinaryIO,
+    path: Path,
+    vault: Vault | None,
+    checked: _Checked,
+    on_existing: OnExisting,
+    progress: Progress | None,
+) -> ImportReport:
+    tally = Tally("gallery", skip=on_existing == "skip")
+    reading = _Batches(file, path, vault)
+    done = 0
+    for number, batch in enumerate(reading.batches()):
+        if number >= len(checked.digests) or reading.digest() != checked.digests[number]:
+            raise GalleryFileError(f"{path.name} was changed while it was read; what was stored before stays")
+        rule = "error" if on_existing == "skip" else on_existing
+        answers = gallery.import_people(batch, on_existing=rule, pack=checked.head.pack_digest)
+        for person, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, FacedexError):
+                tally.take(person.person_id, f"{person.person_id!r} in {path.name}", answer)
+            else:
+                tally.add(len(person.faces), len(person.photos))
+        done += len(batch)
+        if progress is not None:
+            progress(done, checked.end.people)
+    return tally.report()
+
+
+class _Batches:
+    """One reading of a gallery file: people, some at a time, and the digest up to where they end."""
+
+    def __init__(self, file: BinaryIO, path: Path, vault: Vault | None) -> None:
+        self.head: Head | None = None
+        self.end: End | None = None
+        self._digest = hashlib.sha256()
+        self._file = file
+        self._path = path
+        self._vault = vault
+        self._size = 0
+        self._before = ""
+
+    def digest(self) -> bytes:
+        return self._digest.copy().digest()
+
+    def batches(self) -> Iterator[list[CarriedPerson]]:
+        name = self._path.name
+        reading = Reading(name)
+        lines = self._lines()
+        self.head = reading.head(next(lines, b""))
+        batch: list[CarriedPerson] = []
+        people = faces = photos = held = 0
+        for line in lines:
+            before = self._before
+            self.end = reading.end(line)
+            if self.end is not None:
+                if self.end != End(people, faces, photos, before):
+                    raise GalleryFileError(f"{name} is damaged: its last line does not agree with what is before it")
+                break
+            person = reading.person(line, lines)
+            batch.append(person)
+            people, faces, photos = people + 1, faces + len(person.faces), photos + len(person.photos)
+            held += self._size
+            self._size = 0
+            if len(batch) >= BATCH or held >= _BATCH_BYTES:
+                yield batch
+                batch, held = [], 0
+        if self.end is None:
+            raise GalleryFileError(f"{name} is no whole gallery file: it was cut short")
+        if next(lines, None) is not None:
+            raise GalleryFileError(f"{name} goes on after its end")
+        if batch:
+            yield batch
+
+    def _lines(self) -> Iterator[bytes]:
+        """Go through the lines; what is before the present one is in the digest, and then the present one too."""
+        for line in split(_pieces(self._file, self._path, self._vault), self._path.name):
+            self._before = self._digest.hexdigest()
+            self._digest.update(line)
+            self._size += len(line)
+            yield line
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _pieces(file: BinaryIO, path: Path, vault: Vault | None) -> Iterator[bytes]:
+    try:
+        if vault is None:
+            file.seek(0)
+            while piece := file.read(_READ):
+                yield piece
+        else:
+            file.seek(_HEAD)
+            yield from vault.opened_stream(file, OWNER, path.name)
+    except IndexFileError as error:
+        raise GalleryFileError(f"{path.name} was altered or cut short") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> GalleryFileError:
+    return GalleryFileError(f"{path} cannot be read: {error.strerror}")
+
+
+def _vault_of(file: BinaryIO, path: Path, key: KeyInput | None) -> Vault | None:
+    """Find what opens the file; None when it is not sealed."""
+    try:
+        head = file.read(_HEAD)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not head.startswith(SEALED):
+        if not head.startswith(_PLAIN):
+            raise GalleryFileError(f"{path.name} is no gallery file of facedex (format {FORMAT})")
+        if key is not None:
+            raise KeyUnusedError(f"{path.name} is not sealed and a key was given; import it without")
+        return None
+    if len(head) < _HEAD:
+        raise GalleryFileError(f"{path.name} is no whole gallery file: it was cut short")
+    secret = key_of(key)
+    if secret is None:
+        raise KeyMissingError(f"{path.name} is sealed; give its key (key=...) or set FACEDEX_KEY")
+    vault = Vault(secret, head[len(SEALED) : len(SEALED) + SALT].hex())
+    if not vault.opens(head[len(SEALED) + SALT :]):
+        raise WrongKeyError(
+            f"{path.name} is sealed with another key than the one given, or its first bytes were altered"
+        )
+    return vault

@@ -1,0 +1,183 @@
+"""Pickled dlib encodings → whose vectors they are.
+
+What programs around ``face_recognition`` write: a dict of ids to vectors; a dict or pair of two lists, vectors and
+names, of one length; or one file a person, named after the person, with vectors. A vector is an array of 128 numbers or
+a list of them. What else stands in such a dict (a date, a path) is left where it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FacedexError, ImportFileError
+from ..records import PersonId
+from . import pickles
+from .pickled import Array, plain
+from .vectors import PersonVectors, grouped, person_key
+
+SUFFIXES = (".pkl", ".pickle", ".p", ".dat", ".enc", ".encodings")
+"""How files of pickled encodings are named; in a folder only such are read."""
+
+_VECTORS = ("encodings", "face_encodings", "known_face_encodings", "known_encodings", "embeddings")
+_ONE = ("encoding", "embedding")
+_IDS = ("ids", "user_ids", "known_face_ids", "labels", "names", "known_face_names", "known_names")
+_NAMES = ("names", "known_face_names", "known_names")
+_ID = ("user_id", "id", "person_id")
+_MOST_FILES = 1_000_000
+
+
+def in_file(path: Path, fallback: str | None = None) -> list[PersonVectors]:
+    """Read the people of a file of encodings.
+
+    Parameters
+    ----------
+    path : Path
+    fallback : str, optional
+        Whose the vectors are when the file does not say.
+
+    Raises
+    ------
+    ImportFileError
+        When it is damaged, or holds something else.
+    UnsafePickleError
+        When it is no plain data.
+    """
+    try:
+        size = path.stat().st_size
+        if size > pickles.MAX_BYTES:
+            raise ImportFileError(f"{path} has {size} bytes, at most {pickles.MAX_BYTES} are read of a pickle")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImportFileError(f"{path} cannot be read: {error.strerror}") from error
+    return people_in(pickles.read(data, str(path)), str(path), fallback)
+
+
+def in_folder(folder: Path) -> tuple[list[PersonVectors], list[tuple[str, FacedexError]]]:
+    """Read the files of encodings in a folder, and in the folders within it.
+
+    Returns
+    -------
+    people : list of PersonVectors
+    refused : list of (str, FacedexError)
+        Files that were not accepted, and why.
+    """
+    people: list[PersonVectors] = []
+    refused: list[tuple[str, FacedexError]] = []
+    for path, owner in files_in(folder):
+        try:
+            people += in_file(path, owner)
+        except FacedexError as error:
+            refused.append((str(path), error))
+    return people, refused
+
+
+def files_in(folder: Path) -> list[tuple[Path, str]]:
+    """List the files of encodings with whose they are by name: the file's, or that of the folder that it stands in."""
+    found = []
+    try:
+        for entry in sorted(folder.iterdir()):
+            if entry.is_dir():
+                found += [(path, entry.name) for path in sorted(entry.iterdir()) if _is_pickle(path)]
+            elif _is_pickle(entry):
+                found.append((entry, entry.stem))
+    except OSError as error:
+        raise ImportFileError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
+    if len(found) > _MOST_FILES:
+        raise ImportFileError(f"{folder} holds {len(found)} files, at most {_MOST_FILES} are read")
+    return found
+
+
+def people_in(value: Any, where: str, fallback: str | None = None) -> list[PersonVectors]:
+    """Find whose vectors a value holds.
+
+    Raises
+    ------
+    ImportFileError
+        When it is none of the layouts that are known.
+    """
+    if isinstance(value, dict):
+        listed = _first(value, _VECTORS)
+        if listed is None:
+            single = _first(value, _ONE)
+            owner = _first(value, _ID)
+            if single is not None and (owner is not None or fallback is not None):
+                return [_person(fallback if owner is None else owner, single, where)]
+            return [_keyed(person_id, held, where) for person_id, held in value.items()]
+        return _labelled(value, listed, where, fallback)
+    if isinstance(value, (list, tuple)) and len(value) == 2 and _are_texts(value[1]):
+        return _parallel(value[0], value[1], None, where)
+    if fallback is None:
+        raise ImportFileError(f"{where} does not say whose the vectors are; a dict of ids to vectors is needed")
+    return [_person(fallback, value, where)]
+
+
+def _labelled(value: dict[Any, Any], listed: Any, where: str, fallback: str | None) -> list[PersonVectors]:
+    """Read a dict with a list of vectors under a name of its own."""
+    owner = _first(value, _ID)
+    if owner is not None or (fallback is not None and _first(value, _IDS) is None):
+        return [_person(fallback if owner is None else owner, listed, where)]
+    ids = _first(value, _IDS)
+    if not isinstance(ids, (list, tuple)):
+        raise ImportFileError(f"{where} has vectors and no list of ids or names beside them")
+    names = _first(value, _NAMES)
+    return _parallel(listed, ids, names if isinstance(names, (list, tuple)) and names is not ids else None, where)
+
+
+def _parallel(listed: Any, ids: Any, names: Any, where: str) -> list[PersonVectors]:
+    vectors = _vectors(listed, where)
+    if len(ids) != len(vectors) or (names is not None and len(names) != len(ids)):
+        raise ImportFileError(f"{where} has {len(ids)} ids for {len(vectors)} vectors")
+    return grouped([person_key(plain(person_id), where) for person_id in ids], names, vectors, where)
+
+
+def _keyed(person_id: object, held: Any, where: str) -> PersonVectors:
+    name = None
+    if isinstance(held, dict):
+        told, held = _first(held, ("name",)), _first(held, _VECTORS + _ONE)
+        name = told if isinstance(told, str) else None
+    return _person(person_id, held, where, name)
+
+
+def _person(person_id: object, held: Any, where: str, name: str | None = None) -> PersonVectors:
+    owner: PersonId = person_key(plain(person_id), where)
+    return PersonVectors(owner, _vectors(held, f"{where} ({owner!r})"), where, name)
+
+
+def _vectors(held: Any, where: str) -> NDArray[Any]:
+    """Take vectors: one or several, as arrays or as lists of numbers."""
+    held = plain(held)
+    if isinstance(held, Array):
+        return np.atleast_2d(held.values)
+    if not isinstance(held, (list, tuple)) or not held:
+        raise ImportFileError(f"{where} holds {type(held).__name__} where vectors are needed")
+    items = [plain(item) for item in held]
+    if all(isinstance(item, float) for item in items):
+        return np.array([items])
+    rows = [_row(item, where) for item in items]
+    if len({len(row) for row in rows}) != 1:
+        raise ImportFileError(f"{where} holds vectors of several lengths")
+    return np.stack(rows)
+
+
+def _row(item: Any, where: str) -> NDArray[Any]:
+    if isinstance(item, Array) and item.values.ndim == 1:
+        return item.values
+    if isinstance(item, (list, tuple)) and item and all(isinstance(value, float) for value in item):
+        return np.array(item)
+    raise ImportFileError(f"{where} holds something else among its vectors")
+
+
+def _first(value: dict[Any, Any], names: tuple[str, ...]) -> Any:
+    return next((plain(value[name]) for name in names if name in value), None)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, (str, int)) for item in value)
+
+
+def _is_pickle(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()

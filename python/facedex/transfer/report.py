@@ -1,0 +1,120 @@
+"""What an import did, item by item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import DuplicatePersonError, FacedexError, RegistrationError, StoreError
+from ..records import Duplicate, PersonId, Registration, Rejection
+
+Kind = Literal["folder", "pickles", "array", "faiss", "gallery"]
+"""What was imported from."""
+
+OnExisting = Literal["error", "add", "replace", "skip"]
+"""What to do with a person who is registered already: reject, add the faces, replace them, or leave as stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes
+    ----------
+    kind : {"folder", "pickles", "array", "faiss", "gallery"}
+        What it was.
+    people : int
+        How many people were registered, or had faces added or replaced.
+    faces, photos : int
+        How many faces were stored, and kept photos brought along with a gallery file.
+    skipped : tuple of (str or int)
+        Who was left as stored, with ``on_existing="skip"``.
+    rejected : tuple of Rejection
+        Each file, line or person that was not taken in, and why.
+    unnamed : tuple of str
+        Folders that the file of names does not have; they were taken in without a name.
+    warnings : tuple of (str or int, Duplicate)
+        People with a face that resembles another person's.
+    """
+
+    kind: Kind
+    people: int
+    faces: int
+    photos: int = 0
+    skipped: tuple[PersonId, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    unnamed: tuple[str, ...] = ()
+    warnings: tuple[tuple[PersonId, Duplicate], ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"ImportReport({self.kind}: {self.people} people, {self.faces} faces, {self.photos} photos, "
+            f"{len(self.skipped)} skipped, {len(self.rejected)} rejected)"
+        )
+
+
+class Tally:
+    """Counts what an import does while it goes on.
+
+    Parameters
+    ----------
+    kind : str
+    skip : bool
+        Whether somebody who is registered already is left as stored, without a rejection.
+    """
+
+    def __init__(self, kind: Kind, *, skip: bool) -> None:
+        self._kind: Kind = kind
+        self._skip = skip
+        self._people = 0
+        self._faces = 0
+        self._photos = 0
+        self._skipped: list[PersonId] = []
+        self._rejected: list[Rejection] = []
+        self._warnings: list[tuple[PersonId, Duplicate]] = []
+
+    def reject(self, text: str, error: Exception) -> None:
+        """Note something that was not taken in."""
+        self._rejected.append(Rejection(len(self._rejected), text, error))
+
+    def take(self, person_id: PersonId, what: str, answer: Registration | FacedexError) -> None:
+        """Note what became of a person.
+
+        Raises
+        ------
+        StoreError
+            When the database failed: the next person would fare no better.
+        """
+        if isinstance(answer, StoreError):
+            raise answer
+        if isinstance(answer, DuplicatePersonError) and self._skip:
+            self._skipped.append(person_id)
+        elif isinstance(answer, RegistrationError) and answer.rejected:
+            for rejection in answer.rejected:
+                self.reject(rejection.text, rejection.error)
+        elif isinstance(answer, FacedexError):
+            self.reject(what, answer)
+        else:
+            self.add(len(answer.faces))
+            for rejection in answer.rejected:
+                self.reject(rejection.text, rejection.error)
+            self._warnings += [(person_id, warning) for warning in answer.warnings]
+
+    def add(self, faces: int, photos: int = 0) -> None:
+        """Note a person who was taken in."""
+        self._people += 1
+        self._faces += faces
+        self._photos += photos
+
+    def report(self, unnamed: tuple[str, ...] = ()) -> ImportReport:
+        """Tell what was done."""
+        return ImportReport(
+            self._kind,
+            self._people,
+            self._faces,
+            self._photos,
+            tuple(self._skipped),
+            tuple(self._rejected),
+            unnamed,
+            tuple(self._warnings),
+        )

@@ -1,0 +1,109 @@
+"""facedex import and facedex export: what they print, and how they end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from facedex import people
+from facedex.cli.app import app
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "people.db"
+
+
+def run(*arguments: object, **env: str) -> Result:
+    given = [str(argument) for argument in arguments]
+    return CliRunner().invoke(app, given, env={"FACEDEX_DB": "", "FACEDEX_KEY": ""} | env)
+
+
+def answer(*arguments: object, code: int = 0, **env: str) -> Any:
+    """The JSON document of a command: it alone is printed."""
+    result = run(*arguments, "--json", **env)
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_folder_goes_in_and_a_file_goes_from_gallery_to_gallery(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.csv").write_text("id;name\nayu;Ayu\n", "utf-8")
+    result = run("import", people.FOLDER / "people", "--names", tmp_path / "names.csv", "--db", database)
+    assert result.exit_code == 0, result.output
+    assert "imported 8 people with 24 faces; 0 items rejected" in result.stdout
+    assert "without a line in the file of names: budi, citra" in result.stdout
+    result = run("export", tmp_path / "people.fdx", "--db", database)
+    assert result.exit_code == 0, result.output
+    assert " ".join(result.stdout.split()).startswith("wrote 8 people with 24 faces to ")
+    assert result.stdout.rstrip().endswith("not encrypted")
+    other = tmp_path / "other.db"
+    assert answer("import", tmp_path / "people.fdx", "--db", other) == {
+        "kind": "gallery",
+        "people": 8,
+        "faces": 24,
+        "photos": 0,
+        "skipped": [],
+        "rejected": [],
+        "unnamed": [],
+        "warnings": [],
+    }
+    found = answer("recognize", people.PROBES["ayu"][0], "--db", other)
+    assert found["pictures"][0]["faces"][0]["name"] == "Ayu"
+    assert answer("import", tmp_path / "people.fdx", "--db", other, "--on-existing", "skip")["skipped"][0] == "ayu"
+
+
+def test_what_is_rejected_is_told_and_the_code_is_one(database: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "ayu"
+    folder.mkdir(parents=True)
+    shutil.copy(people.PICTURES["ayu"][0], folder)
+    (folder / "x.txt").write_text("x")
+    result = run("import", tmp_path / "data", "--db", database)
+    assert result.exit_code == 1
+    assert "error [not_an_image]" in result.stderr
+    assert "x.txt" in result.stderr
+    assert "imported 1 person with 1 face; 1 item rejected" in result.stdout
+    rejected = answer("import", tmp_path / "data", "--db", database, code=1)["rejected"]
+    assert [(Path(item["item"]).name, item["error"]["code"]) for item in rejected] == [("ayu", "duplicate_person")]
+
+
+def test_a_sealed_file_needs_its_key(database: Path, tmp_path: Path) -> None:
+    run("register", "ayu", people.PICTURES["ayu"][0], "--db", database, FACEDEX_KEY=KEY)
+    refused = answer("export", tmp_path / "x.fdx", "--db", database, code=3, FACEDEX_KEY=KEY)
+    assert refused["error"]["code"] == "plain_export"
+    key = tmp_path / "key"
+    key.write_text(run("gallery", "new-key").stdout, "ascii")
+    assert run("export", tmp_path / "x.fdx", "--plain", "--key-file", key).exit_code == 2
+    done = answer("export", tmp_path / "x.fdx", "--key-file", key, "--db", database, FACEDEX_KEY=KEY)
+    assert (done["people"], done["sealed"]) == (1, True)
+    other = tmp_path / "other.db"
+    assert answer("import", tmp_path / "x.fdx", "--db", other, code=3)["error"]["code"] == "key_missing"
+    assert not other.exists()
+    assert answer("import", tmp_path / "x.fdx", "--db", other, code=3, FACEDEX_KEY=KEY)["error"]["code"] == "key_wrong"
+    assert answer("import", tmp_path / "x.fdx", "--db", other, "--key-file", key)["people"] == 1
+    assert answer("export", tmp_path / "y.fdx", "--plain", "--db", database, FACEDEX_KEY=KEY)["sealed"] is False
+
+
+def test_what_cannot_be_imported_makes_no_gallery(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x04cos\nsystem\n.")
+    assert answer("import", tmp_path / "nowhere", "--db", database, code=3)["error"]["code"] == "import_file"
+    assert not database.exists()
+    assert answer("import", tmp_path / "x.pkl", "--db", database, code=3)["error"]["code"] == "unsafe_pickle"
+    np.save(tmp_path / "face_db.npy", np.ones((1, 128), np.float32))
+    (tmp_path / "face_db.json").write_text('["ayu"]', "utf-8")
+    refused = answer("import", tmp_path / "face_db.npy", "--db", database, code=3)
+    assert refused["error"]["code"] == "foreign_templates"
+    assert answer("import", tmp_path / "face_db.npy", "--same-pack", "classic", "--db", database)["people"] == 1
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"budi": [np.ones(128)]}))
+    done = answer("import", tmp_path / "x.pkl", "--kind", "pickles", "--same-pack", "classic", "--db", database)
+    assert done["kind"] == "pickles"
