@@ -1,98 +1,192 @@
-"""A process that registers and deletes until it is killed, telling each change before and after it is made.
+"""A process that changes and looks after a gallery until it is killed, telling each act before and after it.
 
-Run as a nursery, which has loaded everything: a line "<database> <seed>" on standard input makes it fork a child that
-works on that database. The child writes to standard output
+Run as a nursery, which has loaded everything: a line of work, seed, location and perhaps the key's place on standard
+input, with tabs between them, makes it fork a child that works there. The child writes to standard output
 
     pid <number>              it begins
-    ask <change>              it is about to ask for a change
-    ack <change> [faces]      the change has returned
+    ask <act>                 it is about to begin an act
+    ack <act> [faces]         the act has returned
 
-and the nursery writes "end" when the child is gone. A change is "register <person> <vector>...", "replace <person>
-<vector>...", "delete <person>" or "delete_face <face>"; a vector is told by the number it is made from. Run with
-"gallery" as argument, the child uses the whole library on the bundled pictures instead of synthetic vectors.
+and the nursery writes "end" with the exit code when the child is gone. Acts of ``changes`` are "register <person>
+<vector>...", "replace <person> <vector>...", "update <person> <name>", "delete <person>", "delete_face <face>", "rekey
+<key>", "move <pack>", "finish", and "save", "rebuild", "vacuum" and "repair", which change nothing that is stored. A
+vector is told by the number it is made from, a key and a pack by their place in a list. ``upgrade`` opens a database of
+an older version; ``gallery`` is the whole library on the bundled pictures.
+
+Run as "worker.py record <location> <seed> <acts>" it does so many acts itself.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
-from collections.abc import Callable
+from pathlib import Path
 
 import alembic.command
-import numpy as np
+from synthetic import KEYS, PINS, Opened, face
 
 from facedex import people
+from facedex.fsck import fsck
 from facedex.gallery import Gallery
-from facedex.search import LocalSearch
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
+from facedex.store import Database
 
-PIN = PackPin("synthetic", "ab" * 32, 32)
-PEOPLE = 6
+PEOPLE = 8
+TOLD = "told"
+"""Where a process tells its acts that is not a nursery's child."""
+
+CHANGES = {"register": 8, "replace": 5, "update": 2, "delete": 6, "delete_face": 4}
+UPKEEP = {"save": 3, "rebuild": 2, "vacuum": 2, "repair": 2, "rekey": 2, "move": 3, "finish": 2}
 
 assert alembic.command  # loaded before the fork, so that a child begins its work at once
 
 
-def unit(number: int) -> np.ndarray:
-    vector = np.random.default_rng(number).normal(size=PIN.dimension)
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-def opened(path: str) -> tuple[SqlStore, LocalSearch]:
-    database = Database(path)
-    feed = Feed(database, "default")
-    feed.bind(PIN)
-    search = LocalSearch(
-        feed, dimension=PIN.dimension, pack=PIN.digest, database=database.path, gallery="default", method="exact"
-    )
-    return SqlStore(feed), search
+_tell = 1
 
 
 def say(*words: object) -> None:
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+    os.write(_tell, (" ".join(map(str, words)) + "\n").encode())
 
 
-def synthetic(path: str, seed: int) -> None:
-    """The store and the search as the gallery uses them, with vectors in place of pictures."""
-    chance = random.Random(seed)
-    store, search = opened(path)
-    faces = {str(person.person_id): [face.face_id for face in person.faces] for person in store.people()}
-    serial = seed * 1000
-    while True:
-        person = str(chance.randrange(PEOPLE))
-        if person in faces and chance.random() < 0.5:
-            if faces[person] and chance.random() < 0.4:
-                face_id = faces[person].pop()
-                say("ask delete_face", face_id)
-                search.forget()
-                store.delete_face(face_id)
-                say("ack delete_face", face_id)
-            else:
-                say("ask delete", person)
-                search.forget()
-                store.delete(person)
-                del faces[person]
-                say("ack delete", person)
-            search.sync()
-            store.feed.database.wipe_log()
-        else:
-            verb = "replace" if person in faces else "register"
-            numbers = list(range(serial, serial + chance.randint(1, 3)))
-            serial += len(numbers)
-            say("ask", verb, person, *numbers)
-            new = [NewFace((0.0, 0.0, 1.0, 1.0), 1.0, unit(number)) for number in numbers]
-            receipt = store.register(person, new, on_existing="replace" if verb == "replace" else "error")
-            faces[person] = list(receipt.face_ids)
-            say("ack", verb, person, *receipt.face_ids)
-            search.sync()
-        if chance.random() < 0.2:
-            search.save()
+class Child:
+    """Works on a gallery of synthetic vectors."""
+
+    def __init__(self, location: str, seed: int, key: int) -> None:
+        self.location = location
+        self.chance = random.Random(seed)
+        self.serial = seed * 1000
+        self.key = key
+        self.opened = Opened(location, key=KEYS[key])
+        self.faces = {str(one.person_id): [face.face_id for face in one.faces] for one in self.opened.store.people()}
+
+    def work(self, acts: int) -> None:
+        verbs = CHANGES | UPKEEP
+        for _ in range(acts):
+            (verb,) = self.chance.choices(list(verbs), list(verbs.values()))
+            getattr(self, verb)()
+
+    def someone(self, *, known: bool) -> str | None:
+        there = [str(number) for number in range(PEOPLE) if (str(number) in self.faces) == known]
+        return self.chance.choice(there) if there else None
+
+    def register(self, verb: str = "register") -> None:
+        person = self.someone(known=verb == "replace")
+        if person is None:
+            return
+        numbers = list(range(self.serial, self.serial + self.chance.randint(1, 3)))
+        self.serial += len(numbers)
+        say("ask", verb, person, *numbers)
+        new = [face(number, self.opened.feed.pin) for number in numbers]
+        if verb == "replace":
+            self.opened.search.forget()
+        receipt = self.opened.store.register(person, new, on_existing="replace" if verb == "replace" else "error")
+        self.faces[person] = [face_id for face_id in receipt.face_ids if face_id is not None]
+        say("ack", verb, person, *self.faces[person])
+        self.opened.search.sync()
+
+    def replace(self) -> None:
+        self.register("replace")
+
+    def update(self) -> None:
+        person = self.someone(known=True)
+        if person is not None:
+            name = f"name{self.chance.randrange(1000)}"
+            say("ask update", person, name)
+            self.opened.store.update(person, {"name": name})
+            say("ack update", person)
+
+    def delete(self) -> None:
+        person = self.someone(known=True)
+        if person is not None:
+            say("ask delete", person)
+            self.opened.search.forget()
+            self.opened.store.delete(person)
+            del self.faces[person]
+            say("ack delete", person)
+            self._wipe()
+
+    def delete_face(self) -> None:
+        stored = [face_id for faces in self.faces.values() for face_id in faces]
+        if stored:
+            face_id = self.chance.choice(stored)
+            for faces in self.faces.values():
+                if face_id in faces:
+                    faces.remove(face_id)
+            say("ask delete_face", face_id)
+            self.opened.search.forget()
+            self.opened.store.delete_face(face_id)
+            say("ack delete_face", face_id)
+            self._wipe()
+
+    def rekey(self) -> None:
+        key = self.chance.choice([one for one in range(len(KEYS)) if one != self.key])
+        say("ask rekey", key)
+        self.opened.rekey(KEYS[key])
+        self.key = key
+        say("ack rekey", key)
+
+    def move(self) -> None:
+        say("ask move", 1 - PINS.index(self.opened.feed.pin))
+        self.opened.move()
+        say("ack move", PINS.index(self.opened.feed.pin))
+
+    def finish(self) -> None:
+        say("ask finish")
+        self.opened.finish()
+        say("ack finish")
+
+    def save(self) -> None:
+        say("ask save")
+        self.opened.search.save()
+        say("ack save")
+
+    def rebuild(self) -> None:
+        say("ask rebuild")
+        self.opened.rebuild()
+        say("ack rebuild")
+
+    def vacuum(self) -> None:
+        say("ask vacuum")
+        self.opened.search.forget()
+        self.opened.database.vacuum()
+        say("ack vacuum")
+
+    def repair(self) -> None:
+        say("ask repair")
+        with self.opened.database.write() as connection:  # something to mend
+            connection.exec_driver_sql("UPDATE galleries SET faces = faces + 1")
+        fsck(self.location, key=KEYS[self.key], repair=True)
+        say("ack repair")
+
+    def _wipe(self) -> None:
+        self.opened.search.sync()
+        self.opened.database.wipe_log()
 
 
-def whole(path: str, seed: int) -> None:
+def changes(location: str, seed: int, key: str = "0") -> None:
+    Child(location, seed, int(key)).work(1_000_000)
+
+
+def record(location: str, seed: int, acts: int) -> None:
+    """Do so many acts, telling them in a file beside the gallery."""
+    global _tell
+    _tell = os.open(Path(location).with_name(TOLD), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    child = Child(location, seed, 0)
+    child.work(acts)
+    child.opened.close()
+
+
+def upgrade(location: str, seed: int) -> None:
+    say("ask upgrade")
+    Database(location).close()
+    say("ack upgrade")
+
+
+def gallery(location: str, seed: int) -> None:
     """The whole library on the bundled pictures."""
     chance = random.Random(seed)
-    gallery = Gallery.open(path)
+    gallery = Gallery.open(location)
     known = {str(person.person_id) for person in gallery.people()}
     while True:
         person = chance.choice(people.IDS)
@@ -108,16 +202,27 @@ def whole(path: str, seed: int) -> None:
             say("ack register", person, *(face.face_id for face in registration.faces))
 
 
-def main(work: Callable[[str, int], None]) -> None:
+def main() -> None:
+    logging.getLogger("facedex").setLevel(logging.CRITICAL)
+    children: list[int] = []
+    works = {"changes": changes, "upgrade": upgrade, "gallery": gallery}
     for line in sys.stdin:
-        path, seed = line.rsplit(maxsplit=1)
+        while children:  # only now, so that its number was nobody else's while somebody might kill it
+            os.waitpid(children.pop(), 0)
+        work, seed, *arguments = line.rstrip("\n").split("\t")
         pid = os.fork()
         if pid == 0:
             say("pid", os.getpid())
-            work(path, int(seed))
-        os.waitpid(pid, 0)
-        say("end")
+            works[work](arguments[0], int(seed), *arguments[1:])
+            os._exit(0)
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        say("end", ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
+        children.append(pid)
 
 
 if __name__ == "__main__":
-    main(whole if sys.argv[1:] == ["gallery"] else synthetic)
+    if sys.argv[1:2] == ["record"]:
+        record(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        main()

@@ -1,0 +1,254 @@
+"""Flips bits in every kind of file, and asks everything again: the same answer, an earlier one, or a typed error.
+
+Run as "flipping.py <seed> <flips>" it flips that many bits, in turn in each kind of file, and prints what came of it as
+JSON. It is a process of its own, because a crash is one of the things that must not happen.
+
+A bit of SQLite's write-ahead log is an exception to "the same answer": SQLite takes a frame whose checksum is wrong for
+one that a power cut has torn, and goes back to the commit before it. So there the answers may be those of an earlier
+state, as a whole; when more than the last commit is lost, a warning tells.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from synthetic import KEYS, PINS, Opened, face, unit
+
+from facedex.errors import FacedexError
+from facedex.fsck import fsck
+from facedex.records import Person
+
+NAMES = ("Ayu", "Budi", "Citra", "Dewi", "Eka", "Fajar", "Gita", "Hadi", "Intan", "Joko")
+"""Person n is called so, and has the vectors 10 n and 10 n + 1."""
+
+Answers = dict[str, Any]
+
+
+class Warnings(logging.Handler):
+    """Counts what the library warns of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.number = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.number += 1
+
+
+WARNINGS = Warnings()
+
+
+def fill(opened: Opened) -> Iterator[None]:
+    """Make the gallery in whose files bits are flipped, one change after the other."""
+    for number, name in enumerate(NAMES):
+        faces = [face(10 * number + one) for one in range(2)]
+        opened.store.register(name.lower(), faces, {"name": name, "email": f"{name}@example", "info": {"n": number}})
+        yield
+    opened.store.delete("eka")
+    yield
+    opened.store.update("ayu", {"name": "Ayu A."})
+    yield
+
+
+def answers(location: Path, key: bytes | None = None) -> Answers:
+    """Ask everything: a question → its answer, or the error."""
+    try:
+        opened = Opened(location, PINS[0], key)
+    except FacedexError as error:
+        return {"open": error}
+    try:
+        return _asked(opened)
+    finally:
+        opened.database.close()
+
+
+def _asked(opened: Opened) -> Answers:
+    found: Answers = {}
+
+    def ask(question: str, call: Callable[[], Any]) -> None:
+        try:
+            found[question] = call()
+        except FacedexError as error:
+            found[question] = error
+
+    for number, name in enumerate(NAMES):
+        key = name.lower()
+        for vector in (10 * number, 10 * number + 1):
+            ask(f"who is {vector}", lambda vector=vector: opened.name_of(vector))  # type: ignore[misc]
+        ask(f"person {key}", lambda key=key: opened.store.person(key))  # type: ignore[misc]
+        ask(f"photos of {key}", lambda key=key: _photos(opened, key))  # type: ignore[misc]
+        ask(f"verify {key}", lambda key=key, number=number: _verified(opened, key, 10 * number))  # type: ignore[misc]
+    ask("people", opened.store.people)
+    ask("audit", lambda: _audit(opened))
+    return found
+
+
+def _photos(opened: Opened, key: str) -> list[Any]:
+    return [(one.person_id, opened.store.photo_bytes(one.photo_id)) for one in opened.store.photos(key)]
+
+
+def _verified(opened: Opened, key: str, number: int) -> tuple[Any, bool]:
+    owner, keys, vectors = opened.store.templates_of(key)
+    return owner, bool(len(keys)) and float((vectors @ unit(number, PINS[0].dimension)).max()) > 0.999
+
+
+def _audit(opened: Opened) -> list[Any] | str:
+    report = opened.store.check_audit()
+    return opened.store.audit(0) if report.whole else "told"
+
+
+class Sample:
+    """A gallery's files, one of which is flipped.
+
+    Parameters
+    ----------
+    kind : str
+        What the file is.
+    folder : Path
+        The files, whole.
+    name : str
+        The file that is flipped.
+    key : bytes or None
+    truths : list of Answers
+        What may be answered; the last is the state that was acknowledged.
+    """
+
+    def __init__(self, kind: str, folder: Path, name: str, key: bytes | None, truths: list[Answers]) -> None:
+        self.kind = kind
+        self._files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        self._name = name
+        self._key = key
+        self._truths = truths
+        whole = self._files[name]
+        self._filled = [place for place, byte in enumerate(whole) if byte]
+
+    def flip(self, chance: random.Random, work: Path) -> str:
+        """Flip one bit and ask; says what came of it."""
+        content = bytearray(self._files[self._name])
+        # Most of a database is zeros that mean nothing.
+        place = chance.choice(self._filled) if chance.random() < 0.9 else chance.randrange(len(content))
+        content[place] ^= 1 << chance.randrange(8)
+        for left in work.iterdir():
+            left.unlink()
+        for name, whole in self._files.items():
+            (work / name).write_bytes(content if name == self._name else whole)
+        WARNINGS.number = 0
+        try:
+            found = answers(work / "people.db", self._key)
+        except Exception as error:  # noqa: BLE001 whatever else it is, is what must not happen
+            return f"untyped: {type(error).__name__}: {error} at byte {place}"
+        return self._judged(found, place, work)
+
+    def _judged(self, found: Answers, place: int, work: Path) -> str:
+        told = any(
+            isinstance(answer, FacedexError) and not _same(answer, self._truths[-1].get(question))
+            for question, answer in found.items()
+        )
+        told = told or found.get("audit") == "told" or WARNINGS.number > 0
+        outcome = ""
+        for truth in reversed(self._truths):
+            wrong = [
+                question
+                for question, answer in found.items()
+                if question != "open"
+                and answer != "told"
+                and not isinstance(answer, FacedexError)
+                and not _same(answer, truth[question])
+            ]
+            if not wrong:
+                if truth is self._truths[-1]:
+                    return "told" if told else "harmless"
+                return "earlier state, told" if told else "earlier state"
+            if not outcome:
+                outcome = "; ".join(f"{one}: {found[one]!r} instead of {truth[one]!r}"[:300] for one in wrong[:2])
+        if all(_less(found[one], self._truths[-1][one]) for one in wrong):
+            # An index of the database that hides a row: nobody is taken for another, and fsck finds it.
+            if self._found_by_fsck(work):
+                return "hidden, told by fsck"
+            return f"lost: {outcome} at byte {place} of {self.kind}"
+        return f"wrong: {outcome} at byte {place} of {self.kind}"
+
+    def _found_by_fsck(self, work: Path) -> bool:
+        try:
+            return not fsck(work / "people.db", key=self._key).ok
+        except FacedexError:
+            return True
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, FacedexError) and isinstance(other, FacedexError):
+        return type(one) is type(other)
+    return bool(one == other)
+
+
+def _less(answer: Any, truth: Any) -> bool:
+    """Tell whether an answer says less than is true, and nothing else."""
+    if answer is None:
+        return True
+    if isinstance(answer, list):
+        return isinstance(truth, list) and all(one in truth for one in answer)
+    if isinstance(answer, Person) and isinstance(truth, Person):
+        return set(answer.faces) < set(truth.faces) and replace(truth, faces=answer.faces) == answer
+    return isinstance(answer, tuple) and isinstance(truth, tuple) and answer == (truth[0], False)
+
+
+def samples(folder: Path) -> list[Sample]:
+    """Make the galleries and take their files."""
+    made = []
+    for key, word in ((None, ""), (KEYS[1], "encrypted ")):
+        home = folder / f"{word.strip() or 'plain'}"
+        (home / "live").mkdir(parents=True)
+        path = home / "live" / "people.db"
+        opened = Opened(path, PINS[0], key)
+        # Asked on the one connection: another that opens the database would take the log into the file.
+        truths = [_asked(opened)]
+        for _ in fill(opened):
+            truths.append(_asked(opened))
+        shutil.copytree(home / "live", home / "log")  # in mid-life: most of it stands in the log
+        opened.close()
+        shutil.copytree(home / "live", home / "closed")
+        (snapshot,) = [file.name for file in (home / "closed").iterdir() if file.name.endswith(".index")]
+        made += [
+            Sample(f"{word}database", home / "closed", "people.db", key, truths[-1:]),
+            Sample(f"{word}snapshot", home / "closed", snapshot, key, truths[-1:]),
+        ]
+        made.append(Sample(f"{word}log", home / "log", "people.db-wal", key, truths))
+        if key is None:
+            made.append(Sample("shared memory of the log", home / "log", "people.db-shm", key, truths[-1:]))
+    return made
+
+
+def main(seed: int, flips: int) -> None:
+    """Flip bits and print what came of it."""
+    log = logging.getLogger("facedex")
+    log.addHandler(WARNINGS)
+    log.propagate = False
+    chance = random.Random(seed)
+    came: dict[str, Counter[str]] = {}
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
+        work = Path(place) / "work"
+        work.mkdir()
+        kinds = samples(Path(place))
+        for number in range(flips):
+            sample = kinds[number % len(kinds)]
+            outcome = sample.flip(chance, work)
+            word = outcome.partition(":")[0]
+            came.setdefault(sample.kind, Counter())[word] += 1
+            if word in ("wrong", "lost", "untyped"):
+                wrong.append(outcome)
+    sys.stdout.write(json.dumps({"came": came, "wrong": wrong}) + "\n")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

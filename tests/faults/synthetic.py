@@ -1,0 +1,155 @@
+"""A gallery without networks: the store and the search as a gallery holds them, with vectors made from numbers.
+
+The photo of a face tells the number that its vector is made from, so that moving to another pack embeds "again".
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facedex.errors import DatabaseDamagedError, FacedexError
+from facedex.search import LocalSearch, snapshots_beside
+from facedex.store import AlbumStore, Bare, Database, Feed, NewFace, NewPhoto, PackPin, Shadow, rekey
+
+PINS = (PackPin("synthetic", "ab" * 32, 32), PackPin("successor", "cd" * 32, 48))
+"""The packs between which a gallery is moved."""
+
+KEYS = (None, bytes(range(32)), bytes(range(32, 64)))
+"""The keys between which a gallery is moved."""
+
+SURE = 0.999
+"""A similarity that only the very vector reaches."""
+
+_FILLING = 400  # bytes of a photo
+
+
+@functools.cache
+def unit(number: int, dimension: int) -> NDArray[np.float32]:
+    """Make the vector of a number."""
+    vector = np.random.default_rng(number).normal(size=dimension)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def photo(number: int) -> bytes:
+    """Make the photo of a number."""
+    return b"photo %d " % number + np.random.default_rng(number).bytes(_FILLING)
+
+
+def face(number: int, pin: PackPin = PINS[0]) -> NewFace:
+    """Make the face of a number, with its photo."""
+    kept = NewPhoto("original", "image/jpeg", 1, 1, None, photo(number))
+    return NewFace((0.0, 0.0, 1.0, 1.0), 1.0, unit(number, pin.dimension), kept)
+
+
+class Opened:
+    """A store and its search, as a gallery holds them.
+
+    Parameters
+    ----------
+    location : str or Path
+    pin : PackPin, optional
+        The pack; without it the gallery's, or the first.
+    key : bytes, optional
+    """
+
+    def __init__(self, location: str | Path, pin: PackPin | None = None, key: bytes | None = None) -> None:
+        self.database = Database(location)
+        try:
+            feed = Feed(self.database, "default")
+            feed.bind(pin or feed.stored_pack or PINS[0], key)
+            self._take(feed)
+        except FacedexError:
+            self.database.close()
+            raise
+
+    def _take(self, feed: Feed, *, fresh: bool = False) -> None:
+        self.feed = feed
+        self.store = AlbumStore(feed)
+        self.search = LocalSearch(
+            feed,
+            dimension=feed.pin.dimension,
+            pack=feed.pin.digest,
+            database=snapshots_beside(self.database.path, feed.uuid),
+            gallery="default",
+            method="exact",
+            fresh=fresh,
+        )
+
+    def rebuild(self) -> None:
+        """Start the index over and save it."""
+        self._take(self.feed, fresh=True)
+        self.search.save()
+
+    def rekey(self, key: bytes | None) -> None:
+        """Give the gallery another key, as facedex.custody does."""
+        self.search.forget()
+        rekey(self.feed, key)
+        self.search.forget()
+
+    def move(self) -> None:
+        """Move the gallery to the other pack, as facedex.migration does."""
+        shadow = Shadow(self.feed, PINS[1 - PINS.index(self.feed.pin)])
+
+        def embed(batch: Sequence[Bare]) -> dict[int, NDArray[np.float32]]:
+            photos = self.store.originals([bare.face_id for bare in batch])
+            return {face_id: unit(int(content.split()[1]), shadow.pin.dimension) for face_id, content in photos.items()}
+
+        shadow.begin()
+        shadow.sift()
+        after = 0
+        while batch := shadow.bare(after, 4):
+            shadow.keep(embed(batch))
+            after = batch[-1].face_id
+        swapped, _ = shadow.swap("migrate", embed, after=after, leave=True)
+        if swapped:
+            self.search.forget()
+            self._take(self.feed.rebound(shadow.pin))
+
+    def finish(self) -> None:
+        """Remove the templates of every pack but the gallery's."""
+        self.search.forget()
+        self.store.finish()
+
+    def find(self, numbers: Iterable[int]) -> dict[int, str | None]:
+        """Tell whose the vectors of numbers are; None for one that nobody has."""
+        wanted = list(numbers)
+        self.search.sync()
+        if not wanted or len(self.search) == 0:
+            return dict.fromkeys(wanted)
+        keys, similarities = self.search.search(np.stack([unit(one, self.feed.pin.dimension) for one in wanted]), 1)
+        owners = self.store.owners(keys[:, 0].tolist())
+        return {
+            number: str(owners[int(key)].person_id) if similarity >= SURE else None
+            for number, key, similarity in zip(wanted, keys[:, 0], similarities[:, 0], strict=True)
+        }
+
+    def name_of(self, number: int) -> tuple[str, str | None] | None:
+        """Tell id and name of whom the vector of a number is, as facedex.identify does; None when nobody has it.
+
+        Raises
+        ------
+        DatabaseDamagedError
+            When that cannot be told.
+        """
+        state = self.search.sync()
+        if len(self.search) == 0:
+            return None
+        keys, similarities = self.search.search(unit(number, self.feed.pin.dimension)[None], 1)
+        if similarities[0, 0] < SURE:
+            return None
+        owner = self.store.owners([int(keys[0, 0])]).get(int(keys[0, 0]))
+        if owner is None and self.feed.head() != state:
+            return None  # deleted meanwhile
+        if owner is None or not owner.sound:
+            raise DatabaseDamagedError(f"whose face {keys[0, 0]} is cannot be told")
+        return str(owner.person_id), owner.name
+
+    def close(self) -> None:
+        """Save and close, as a gallery does."""
+        self.search.save()
+        self.database.close()

@@ -1,0 +1,1025 @@
+"""A gallery moved to another pack: templates, answers meanwhile, people without photos, the way back, broken runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from place import Place
+from typer.testing import CliRunner
+
+from facedex import packs, people, reembedding
+from facedex.cli.app import app
+from facedex.engine import Engine
+from facedex.errors import (
+    ArgumentError,
+    DatabaseDamagedError,
+    GalleryClosedError,
+    GalleryPackError,
+    MigrationError,
+    NoFaceError,
+    PackMismatchError,
+    PhotoIntegrityError,
+    RoleMissingError,
+    UnknownPersonError,
+)
+from facedex.fsck import fsck
+from facedex.gallery import Gallery
+from facedex.lifetime import Lifetime
+from facedex.records import Registration
+from facedex.results import Recognition
+from facedex.search import LocalSearch, snapshots_beside
+from facedex.store import AlbumStore, Bare, Database, Feed, NewFace, NewPhoto, PackPin, Shadow, past_pack
+
+SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
+AYU, BUDI, CITRA = people.PICTURES["ayu"], people.PICTURES["budi"], people.PICTURES["citra"]
+PROBE = {person_id: probes[0] for person_id, probes in people.PROBES.items()}
+MOVER = Path(__file__).parent / "faults" / "mover.py"
+runner = CliRunner()
+
+
+def variant(folder: Path, name: str, *changes: tuple[str, str]) -> Path:
+    """A pack of the built-in networks with something changed; returns its manifest."""
+    classic = packs.find("classic")
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in classic.folder.glob("*.onnx"):
+        if not (folder / file.name).exists():
+            shutil.copy(file, folder / file.name)
+    text = classic.manifest.read_text("utf-8")
+    for old, new in (('name = "classic"', f'name = "{name}"'), *changes):
+        assert text.count(old) >= 1
+        text = text.replace(old, new, 1)
+    manifest = folder / f"{name}.toml"
+    manifest.write_text(text, "utf-8")
+    return manifest
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack whose embeddings are not those of the built-in one: it adds the mirror image's."""
+    return variant(tmp_path_factory.mktemp("packs"), "mirrored", ("mirror = false", "mirror = true"))
+
+
+@pytest.fixture(scope="session")
+def mirrored(manifest: Path) -> Engine:
+    return Engine(manifest)
+
+
+@pytest.fixture(scope="session")
+def strict(manifest: Path) -> Engine:
+    """A pack that takes only faces of which it is very sure."""
+    changes = ("mirror = false", "mirror = true"), ("[0.6, 0.7, 0.92]", "[0.6, 0.7, 0.9999]")
+    return Engine(variant(manifest.parent, "strict", *changes))
+
+
+@pytest.fixture
+def gallery(place: Place, engine: Engine) -> Iterator[Gallery]:
+    with Gallery.open(place.location, engine=engine, photos="original") as gallery:
+        yield gallery
+
+
+def vectors(place: Place, engine: Engine) -> dict[int, NDArray[np.float32]]:
+    """What is stored of a pack, past the library: face → vector."""
+    rows = place.rows(f"SELECT face_id, vector FROM templates WHERE pack_digest = '{engine.pack.digest}'")
+    return {face_id: np.frombuffer(vector, "<f4") for face_id, vector in rows}
+
+
+def embedded(engine: Engine, picture: Path) -> NDArray[np.float32]:
+    embedding = engine.analyze(picture, max_faces=1)[0].embedding
+    assert embedding is not None
+    return embedding
+
+
+def named(gallery: Gallery, probe: Path) -> str | int | None:
+    return gallery.recognize(probe)[0].person_id
+
+
+def forget_photos(place: Place, person_id: str) -> None:
+    """Let it be as if a person had been registered without photos."""
+    row = f"(SELECT id FROM people WHERE {'`key`' if place.kind == 'mysql' else 'key'} = '{person_id}')"
+    place.execute(f"UPDATE faces SET photo_id = NULL WHERE person_row = {row}")
+    place.execute(f"DELETE FROM photos WHERE person_row = {row}")
+
+
+def register_all(gallery: Gallery) -> dict[int, Path]:
+    """Register everybody; returns face → picture."""
+    made: dict[int, Path] = {}
+    for person_id in people.IDS:
+        pictures = list(people.PICTURES[person_id])
+        made |= {face.face_id: pictures[face.source] for face in gallery.register(person_id, pictures).faces}
+    return made
+
+
+class BreakOffError(Exception):
+    """Raised in a callback, as an interrupt from the keyboard would be."""
+
+
+def break_off(done: int, number: int) -> None:
+    raise BreakOffError
+
+
+# The whole way.
+
+
+def test_everybody_is_embedded_again_and_recognised_with_the_other_pack(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
+) -> None:
+    made = register_all(gallery)
+    steps: list[tuple[int, int]] = []
+    result = gallery.migrate(engine=mirrored, progress=lambda done, number: steps.append((done, number)))
+    assert (result.swapped, result.moved, result.refused) == (True, len(made), ())
+    assert (result.without_photo, result.without_face) == ((), ())
+    assert (result.pack, result.pack_digest) == ("mirrored", mirrored.pack.digest)
+    assert steps[-1] == (len(made), len(made))
+    stored = vectors(place, mirrored)
+    assert stored.keys() == made.keys()
+    for face_id, picture in made.items():
+        assert float(stored[face_id] @ embedded(mirrored, picture)) > 0.99999
+        assert float(stored[face_id] @ embedded(engine, picture)) < 0.9999
+    for person_id, probe in PROBE.items():
+        found = gallery.recognize(probe)[0]
+        assert found.person_id == person_id
+        assert found.similarity == pytest.approx(
+            max(float(stored[face.face_id] @ embedded(mirrored, probe)) for face in gallery.person(person_id).faces),
+            abs=1e-5,
+        )
+    assert gallery.verify("ayu", PROBE["ayu"]).match
+    status = gallery.status()
+    assert (status.pack, status.pack_digest) == ("mirrored", mirrored.pack.digest)
+    assert (status.faces, status.dormant, status.beside) == (len(made), 0, ("classic",))
+    gallery.close()
+    with pytest.raises(GalleryPackError, match="'mirrored'"):
+        Gallery.open(place.location, engine=engine)
+    with Gallery.open(place.location, engine=mirrored) as again:
+        assert again.status().rebuilt is None
+        assert named(again, PROBE["budi"]) == "budi"
+    assert fsck(place.location).ok
+
+
+def test_what_is_registered_afterwards_is_of_the_new_pack(gallery: Gallery, place: Place, mirrored: Engine) -> None:
+    gallery.register("ayu", list(AYU))
+    gallery.migrate(engine=mirrored)
+    late = gallery.register("budi", BUDI[0]).faces[0].face_id
+    assert float(vectors(place, mirrored)[late] @ embedded(mirrored, BUDI[0])) > 0.99999
+    assert named(gallery, PROBE["budi"]) == "budi"
+
+
+def test_the_way_back_embeds_what_was_registered_since(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
+) -> None:
+    gallery.register("ayu", list(AYU))
+    before = vectors(place, engine)
+    gallery.migrate(engine=mirrored)
+    late = gallery.register("budi", BUDI[0]).faces[0].face_id
+    result = gallery.rollback()
+    assert (result.swapped, result.moved, result.pack) == (True, 1, "classic")
+    after = vectors(place, engine)
+    assert after.keys() == before.keys() | {late}
+    assert all(np.array_equal(after[face_id], before[face_id]) for face_id in before)
+    assert (named(gallery, PROBE["ayu"]), named(gallery, PROBE["budi"])) == ("ayu", "budi")
+    assert gallery.status().beside == ("mirrored",)
+    forth = gallery.rollback(engine=mirrored)  # and forth again: nothing is left to be done
+    assert (forth.swapped, forth.moved, forth.pack) == (True, 0, "mirrored")
+    assert fsck(place.location).ok
+
+
+def test_a_finished_move_has_no_way_back(gallery: Gallery, place: Place, engine: Engine, mirrored: Engine) -> None:
+    gallery.register("ayu", list(AYU))
+    gallery.migrate(engine=mirrored)
+    finish = gallery.finish_migration()
+    assert (finish.templates, finish.faces, finish.photos) == (3, (), 0)
+    assert finish.wiped == (place.kind == "sqlite")
+    assert vectors(place, engine) == {}
+    assert gallery.status().beside == ()
+    with pytest.raises(MigrationError, match="no way back"):
+        gallery.rollback()
+    assert named(gallery, PROBE["ayu"]) == "ayu"
+    assert fsck(place.location).ok
+
+
+@SQLITE
+def test_moving_to_the_present_pack_is_nothing_to_do(gallery: Gallery, engine: Engine) -> None:
+    gallery.register("ayu", list(AYU))
+    position = gallery.status().position
+    result = gallery.migrate("classic")
+    assert (result.swapped, result.moved) == (True, 0)
+    assert gallery.status().position == position
+
+
+@SQLITE
+def test_what_cannot_be_moved_to_is_refused(gallery: Gallery, mirrored: Engine, manifest: Path) -> None:
+    gallery.register("ayu", list(AYU))
+    with pytest.raises(MigrationError, match="no way back"):
+        gallery.rollback()
+    with pytest.raises(ArgumentError, match="name the pack"):
+        gallery.migrate()
+    with pytest.raises(ArgumentError, match="without_photo"):
+        gallery.migrate(engine=mirrored, without_photo="drop")  # type: ignore[arg-type]
+    gallery.migrate(engine=mirrored)
+    with pytest.raises(GalleryPackError, match="classic"):
+        gallery.rollback(engine=mirrored)
+    text = manifest.read_text("utf-8")
+    detecting = manifest.with_name("detecting.toml")
+    network = text.index('[[file]]\nname = "dlib_resnet.onnx"'), text.index("[detector]")
+    detecting.write_text(text[: network[0]] + text[network[1] : text.index("[embedder]")], "utf-8")
+    with pytest.raises(RoleMissingError, match="no embedder"):
+        gallery.migrate(detecting)
+    assert gallery.status().beside == ("classic",)
+
+
+@SQLITE
+def test_the_twins_do_the_same(gallery: Gallery, mirrored: Engine) -> None:
+    async def there_and_back() -> tuple[bool, bool, int]:
+        await gallery.aregister("ayu", AYU[0])
+        there = await gallery.amigrate(engine=mirrored)
+        back = await gallery.arollback()
+        return there.swapped, back.swapped, (await gallery.afinish_migration()).templates
+
+    assert asyncio.run(there_and_back()) == (True, True, 1)
+
+
+# While it goes on.
+
+
+def test_the_gallery_answers_and_changes_while_it_is_moved(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reembedding, "BATCH", 2)
+    register_all(gallery)
+    gone = {face.face_id for face in gallery.person("citra").faces}
+    done = 0
+
+    def meanwhile(step: int, number: int) -> None:
+        nonlocal done
+        done += 1
+        found = gallery.recognize(PROBE["ayu"])[0]
+        assert found.person_id == "ayu"
+        mine = [face.face_id for face in gallery.person("ayu").faces]
+        stored = vectors(place, engine)
+        assert found.similarity == pytest.approx(
+            max(float(stored[face_id] @ embedded(engine, PROBE["ayu"])) for face_id in mine), abs=1e-5
+        )
+        if done == 2:
+            gallery.delete("citra")
+        if done == 3:
+            gallery.register("late", BUDI[0])
+            gallery.register("dewi", people.PICTURES["dewi"][0], on_existing="replace")
+
+    result = gallery.migrate(engine=mirrored, progress=meanwhile)
+    assert done > 3
+    assert result.swapped
+    listed = {person.person_id: [face.face_id for face in person.faces] for person in gallery.people()}
+    assert listed.keys() == set(people.IDS) - {"citra"} | {"late"}
+    stored = vectors(place, mirrored)
+    assert stored.keys() == {face_id for mine in listed.values() for face_id in mine}
+    assert not stored.keys() & gone
+    assert float(stored[listed["late"][0]] @ embedded(mirrored, BUDI[0])) > 0.99999
+    assert named(gallery, PROBE["citra"]) is None
+    assert fsck(place.location).ok
+
+
+def test_who_registers_in_the_last_moment_is_moved_too(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the last look at what is to be done and the commit, which another process cannot be kept from."""
+    gallery.register("ayu", list(AYU))
+    with Gallery.open(place.location, engine=engine, photos="original") as other:
+        alone = Lifetime.alone
+        late: list[Registration] = []
+
+        def slow(life: Lifetime) -> Any:
+            if not late:
+                late.append(other.register("budi", list(BUDI)))
+            return alone(life)
+
+        monkeypatch.setattr(Lifetime, "alone", slow)
+        result = gallery.migrate(engine=mirrored)
+        assert (result.swapped, result.moved) == (True, 6)
+        assert {face.face_id for face in late[0].faces} <= vectors(place, mirrored).keys()
+        assert named(gallery, PROBE["budi"]) == "budi"
+
+
+def test_another_process_is_told_that_the_gallery_was_moved(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
+) -> None:
+    gallery.register("ayu", list(AYU))
+    stale = Gallery.open(place.location, engine=engine)
+    assert named(stale, PROBE["ayu"]) == "ayu"
+    gallery.migrate(engine=mirrored)
+    position = gallery.status().position
+    calls: list[Callable[[], object]] = [
+        lambda: stale.recognize(PROBE["ayu"]),
+        lambda: stale.register("budi", BUDI[0]),
+        lambda: stale.verify("ayu", PROBE["ayu"]),
+        lambda: stale.delete("ayu"),
+        lambda: stale.update("ayu", name="Ayu"),
+        stale.status,
+        lambda: stale.migrate("classic"),
+    ]
+    for call in calls[:-1]:
+        with pytest.raises(GalleryPackError, match="moved to pack 'mirrored'"):
+            call()
+    stale.close()
+    assert gallery.status().position == position
+    assert named(gallery, PROBE["ayu"]) == "ayu"
+    with Gallery.open(place.location, engine=mirrored) as again:
+        assert named(again, PROBE["ayu"]) == "ayu"
+
+
+@SQLITE
+def test_a_long_call_goes_on_with_the_other_pack(gallery: Gallery, engine: Engine, mirrored: Engine) -> None:
+    register_all(gallery)
+    thresholds: list[float] = []
+
+    def move(done: int, number: int) -> None:
+        if done < number:
+            assert gallery.migrate(engine=mirrored, threshold=0.5).swapped
+
+    for answer in gallery.recognize_many([PROBE["ayu"]] * 65, progress=move):
+        assert isinstance(answer, Recognition)
+        assert answer[0].person_id == "ayu"
+        thresholds.append(answer[0].threshold)
+    assert thresholds == [engine.threshold] * 64 + [0.5]
+
+    def back(done: int, number: int) -> None:
+        if done < number:
+            assert gallery.rollback().swapped
+
+    entries = [(f"new {number}", AYU[0]) for number in range(65)]
+    made = gallery.register_many(entries, progress=back)
+    assert all(isinstance(one, Registration) for one in made)
+    assert gallery.status().dormant == 0
+    assert fsck(gallery.status().location).ok
+
+
+@SQLITE
+def test_threads_ask_and_register_through_the_swap(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reembedding, "BATCH", 4)
+    register_all(gallery)
+    stop = threading.Event()
+    answers: list[bool] = []
+    registered: list[int] = []
+
+    def ask(person_id: str) -> None:
+        while not stop.is_set():
+            found = gallery.recognize(PROBE[person_id])[0]
+            answers.append(found.person_id == person_id)
+            answers.append(gallery.verify(person_id, PROBE[person_id]).match)
+
+    def enrol() -> None:
+        while not stop.is_set():
+            number = len(registered)
+            registered.extend(face.face_id for face in gallery.register(f"new {number}", CITRA[0]).faces)
+
+    with ThreadPoolExecutor() as pool:
+        work = [pool.submit(ask, "ayu"), pool.submit(ask, "budi"), pool.submit(enrol)]
+        try:
+            for _ in range(2):
+                assert gallery.migrate(engine=mirrored).swapped
+                assert gallery.rollback().swapped
+            assert gallery.migrate(engine=mirrored).swapped
+            time.sleep(0.2)
+        finally:
+            stop.set()
+        for one in work:
+            one.result()
+    assert len(answers) > 10
+    assert all(answers)
+    stored = vectors(place, mirrored)
+    assert registered
+    assert all(float(stored[face_id] @ embedded(mirrored, CITRA[0])) > 0.99999 for face_id in registered)
+    assert fsck(place.location).ok
+
+
+def test_two_who_move_a_gallery_at_once_both_see_it_moved(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reembedding, "BATCH", 1)
+    made = register_all(gallery)
+    with ThreadPoolExecutor() as pool:
+        moves = [pool.submit(gallery.migrate, engine=mirrored) for _ in range(3)]
+        results = [move.result().swapped for move in moves]
+    assert results == [True, True, True]
+    assert vectors(place, mirrored).keys() == made.keys()
+    assert [event.kind for event in gallery.audit()].count("migrate") == 1
+
+
+# People without a photo.
+
+
+def test_people_without_a_photo_are_listed_and_nothing_is_changed(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
+) -> None:
+    gallery.register("ayu", list(AYU))
+    gallery.register(7, list(BUDI))
+    forget_photos(place, "7")
+    gallery.register("nobody's face", CITRA[0])
+    gallery.delete_face(gallery.person("nobody's face").faces[0].face_id)  # a person without a face is not lost by it
+    position = gallery.status().position
+    result = gallery.migrate(engine=mirrored)
+    assert (result.swapped, result.moved) == (False, 3)
+    assert (result.without_photo, result.without_face) == ((7,), ())
+    status = gallery.status()
+    assert (status.pack, status.position, status.dormant) == ("classic", position, 0)
+    assert status.beside == ("mirrored",)
+    assert (named(gallery, PROBE["ayu"]), named(gallery, PROBE["budi"])) == ("ayu", 7)
+    assert fsck(place.location).ok
+    gallery.register(7, BUDI[0], on_existing="replace")
+    again = gallery.migrate(engine=mirrored)
+    assert (again.swapped, again.moved, again.without_photo) == (True, 1, ())
+    assert (named(gallery, PROBE["ayu"]), named(gallery, PROBE["budi"])) == ("ayu", 7)
+
+
+def test_people_who_are_left_behind_sleep_until_they_are_registered_or_the_way_back(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
+) -> None:
+    gallery.register("ayu", list(AYU))
+    gallery.register("budi", list(BUDI))
+    gallery.register("citra", list(CITRA))
+    forget_photos(place, "budi")
+    forget_photos(place, "citra")
+    result = gallery.migrate(engine=mirrored, without_photo="leave")
+    assert (result.swapped, result.without_photo) == (True, ("budi", "citra"))
+    status = gallery.status()
+    assert (status.people, status.faces, status.dormant) == (3, 9, 6)
+    assert fsck(place.location).ok
+    assert (named(gallery, PROBE["ayu"]), named(gallery, PROBE["budi"])) == ("ayu", None)
+    with pytest.raises(UnknownPersonError, match="no face of 'budi' is stored"):
+        gallery.verify("budi", PROBE["budi"])
+    gallery.close()
+    with Gallery.open(place.location, engine=mirrored, photos="original") as again:  # as another process sees it
+        assert again.status().dormant == 6
+        again.register("budi", BUDI[0], on_existing="add")
+        assert named(again, PROBE["budi"]) == "budi"
+        again.delete_face(again.person("citra").faces[0].face_id)  # one that sleeps
+        assert (again.status().faces, again.status().dormant) == (9, 5)
+        assert again.delete("citra").templates == 2
+        assert (again.status().faces, again.status().dormant) == (7, 3)
+        assert fsck(place.location).ok
+        back = again.rollback(engine=engine)
+        assert (back.swapped, back.moved) == (True, 1)
+        assert again.status().dormant == 0
+        assert fsck(place.location).ok
+    with Gallery.open(place.location, engine=engine) as last:
+        assert (named(last, PROBE["ayu"]), named(last, PROBE["budi"])) == ("ayu", "budi")
+        assert len(vectors(place, engine)) == 7
+
+
+def test_faces_that_were_left_behind_go_when_the_move_is_finished(
+    gallery: Gallery, place: Place, mirrored: Engine
+) -> None:
+    gallery.register("ayu", list(AYU))
+    gallery.register("budi", list(BUDI))
+    asleep = tuple(face.face_id for face in gallery.person("budi").faces)
+    forget_photos(place, "budi")
+    gallery.migrate(engine=mirrored, without_photo="leave")
+    assert gallery.finish_migration().faces == asleep
+    assert gallery.person("budi").faces == ()
+    status = gallery.status()
+    assert (status.people, status.faces, status.dormant, status.beside) == (2, 3, 0, ())
+    assert fsck(place.location).ok
+    gallery.register("budi", BUDI[0], on_existing="add")
+    assert named(gallery, PROBE["budi"]) == "budi"
+
+
+def test_a_repair_keeps_those_who_sleep(gallery: Gallery, place: Place, engine: Engine, mirrored: Engine) -> None:
+    gallery.register("ayu", list(AYU))
+    gallery.register("budi", list(BUDI))
+    forget_photos(place, "budi")
+    gallery.migrate(engine=mirrored, without_photo="leave")
+    place.execute("UPDATE galleries SET faces = faces + 2")
+    gallery.close()
+    report = fsck(place.location, repair=True)
+    assert [finding.where for finding in report.findings] == ["count"]
+    assert report.ok
+    assert fsck(place.location).findings == ()
+    with Gallery.open(place.location, engine=mirrored, photos="original") as again:
+        assert (again.status().faces, again.status().dormant) == (6, 3)
+        assert named(again, PROBE["ayu"]) == "ayu"
+        assert again.rollback(engine=engine).swapped
+        assert named(again, PROBE["budi"]) == "budi"
+    assert fsck(place.location).ok
+
+
+def test_damaged_templates_of_another_pack_are_found_and_mended(
+    gallery: Gallery, place: Place, mirrored: Engine, engine: Engine
+) -> None:
+    awake = gallery.register("ayu", AYU[0]).faces[0].face_id
+    asleep = gallery.register("budi", BUDI[0]).faces[0].face_id
+    forget_photos(place, "budi")
+    gallery.migrate(engine=mirrored, without_photo="leave")
+    gallery.close()
+    place.execute(f"UPDATE templates SET checksum = checksum + 1 WHERE pack_digest = '{engine.pack.digest}'")
+    found = fsck(place.location)
+    assert [(finding.where, finding.mended) for finding in found.findings] == [("face", False), ("face", False)]
+    assert all("its template of pack 'classic'" in finding.text for finding in found.findings)
+    assert fsck(place.location, repair=True).ok
+    assert fsck(place.location).findings == ()
+    with Gallery.open(place.location, engine=mirrored, photos="original") as again:
+        assert [face.face_id for face in again.person("ayu").faces] == [awake]
+        assert again.person("budi").faces == ()  # no template of it was left
+        assert asleep not in vectors(place, engine)
+        assert named(again, PROBE["ayu"]) == "ayu"
+        assert again.rollback(engine=engine).swapped
+
+
+@SQLITE
+def test_faces_that_the_pack_does_not_find_are_told(
+    gallery: Gallery, place: Place, engine: Engine, strict: Engine
+) -> None:
+    sure = [path for paths in people.PICTURES.values() for path in paths if len(strict.analyze(path)) == 1]
+    heights = {path: int(engine.analyze(path)[0].bbox[3] - engine.analyze(path)[0].bbox[1]) for path in AYU}
+    unsure = [
+        path for path in AYU if not strict.analyze(path) and not strict.analyze(path, min_face=heights[path] // 2)
+    ]
+    assert sure
+    assert unsure
+    found = gallery.register("found", sure[0]).faces[0].face_id
+    lost = gallery.register("lost", unsure[0]).faces[0].face_id
+    gallery.register("both", [sure[0], unsure[0]])
+    result = gallery.migrate(engine=strict)
+    assert (result.swapped, result.moved, result.without_photo) == (False, 2, ())
+    assert result.without_face == ("lost",)
+    assert [(refusal.face_id, refusal.person_id) for refusal in result.refused] == [
+        (lost, "lost"),
+        (gallery.person("both").faces[1].face_id, "both"),
+    ]
+    assert all(isinstance(refusal.error, NoFaceError) for refusal in result.refused)
+    gallery.delete("lost")
+    again = gallery.migrate(engine=strict)  # one of two faces of somebody is enough
+    assert (again.swapped, again.moved) == (True, 0)
+    assert len(again.refused) == 1
+    assert found in vectors(place, strict)
+    assert gallery.status().dormant == 1
+
+
+@SQLITE
+def test_the_same_face_is_taken_among_several(gallery: Gallery, place: Place, engine: Engine, mirrored: Engine) -> None:
+    faces = engine.analyze(people.GROUP)
+    assert len(faces) > 3
+    gallery.register("largest", people.GROUP, faces="largest")
+    smallest = mirrored.analyze(people.GROUP)[len(faces) - 1]
+    x1, y1, x2, y2 = (float(side) for side in faces[len(faces) - 1].bbox)
+    gallery.migrate(engine=mirrored)
+    largest = mirrored.analyze(people.GROUP)[0].embedding
+    assert largest is not None
+    [stored] = vectors(place, mirrored).values()
+    assert float(stored @ largest) > 0.99999
+    # The same for a small face, found by the box that is stored.
+    bare = Bare(1, "x", (x1 + 3, y1 - 3, x2, y2))
+    found = reembedding._at(bare.bbox, mirrored.analyze(people.GROUP))
+    assert found is not None
+    assert smallest.embedding is not None
+    assert float(found @ smallest.embedding) > 0.99999
+    assert reembedding._at((x2 + 1, y1, x2 + 2, y2), engine.analyze(AYU[0])) is None
+
+
+# Broken off.
+
+
+def test_a_run_that_was_broken_off_is_gone_on_with(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reembedding, "BATCH", 5)
+    made = register_all(gallery)
+    with pytest.raises(BreakOffError):
+        gallery.migrate(engine=mirrored, progress=break_off)
+    first = vectors(place, mirrored)
+    assert len(first) == 5
+    assert gallery.status().beside == ("mirrored",)
+    assert named(gallery, PROBE["ayu"]) == "ayu"
+    assert fsck(place.location).ok
+    gallery.close()
+    with Gallery.open(place.location, engine=engine, photos="original") as again:
+        result = again.migrate(engine=mirrored)
+        assert (result.swapped, result.moved) == (True, len(made) - 5)
+        stored = vectors(place, mirrored)
+        assert all(np.array_equal(stored[face_id], first[face_id]) for face_id in first)
+        assert stored.keys() == made.keys()
+
+
+@SQLITE
+def test_what_is_damaged_of_a_broken_off_run_is_made_anew(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
+) -> None:
+    made = gallery.register("ayu", list(AYU)).faces
+    gallery.migrate(engine=mirrored)
+    gallery.rollback()
+    bad = made[1].face_id
+    place.execute(
+        f"UPDATE templates SET checksum = checksum + 1 WHERE face_id = {bad} AND pack_digest = '{mirrored.pack.digest}'"
+    )
+    result = gallery.migrate(engine=mirrored)
+    assert (result.swapped, result.moved) == (True, 1)
+    assert fsck(place.location).ok
+
+
+@SQLITE
+def test_a_photo_of_somebody_else_or_a_damaged_one_gives_no_template(
+    gallery: Gallery, place: Place, mirrored: Engine
+) -> None:
+    gallery.register("ayu", AYU[0])
+    gallery.register("budi", BUDI[0])
+    gallery.register("citra", CITRA[0])
+    of_budi = place.rows("SELECT photo_id FROM faces ORDER BY id")[1][0]
+    place.execute(f"UPDATE faces SET photo_id = {of_budi} WHERE id = 1")
+    place.execute("UPDATE photos SET content = zeroblob(length(content)) WHERE id = 3")
+    result = gallery.migrate(engine=mirrored)
+    assert not result.swapped
+    assert (result.without_photo, result.without_face) == (("ayu",), ("citra",))
+    assert isinstance(result.refused[0].error, PhotoIntegrityError)
+    assert vectors(place, mirrored).keys() == {2}
+
+
+@SQLITE
+def test_a_damaged_row_stops_the_move(gallery: Gallery, place: Place, mirrored: Engine) -> None:
+    gallery.register("ayu", AYU[0])
+    place.execute("UPDATE faces SET x1 = x1 + 100")
+    with pytest.raises(DatabaseDamagedError, match="row 1 of faces"):
+        gallery.migrate(engine=mirrored)
+    assert vectors(place, mirrored) == {}
+
+
+def test_who_ends_a_move_stops_the_one_who_is_at_it(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reembedding, "BATCH", 1)
+    gallery.register("ayu", list(AYU))
+    with Gallery.open(place.location, engine=engine) as other:
+
+        def end(done: int, number: int) -> None:
+            if done == 2:
+                assert other.finish_migration().templates == 2
+
+        with pytest.raises(MigrationError, match="ended by somebody else"):
+            gallery.migrate(engine=mirrored, progress=end)
+    assert vectors(place, mirrored) == {}
+    assert gallery.status().beside == ()
+    assert named(gallery, PROBE["ayu"]) == "ayu"
+
+
+@SQLITE
+def test_closing_ends_a_move_that_can_be_gone_on_with(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reembedding, "BATCH", 1)
+    register_all(gallery)
+    began = threading.Event()
+
+    def close() -> None:
+        began.wait()
+        gallery.close()
+
+    def told(done: int, number: int) -> None:
+        began.set()
+        time.sleep(0.05)
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    with pytest.raises(GalleryClosedError, match="go on with it"):
+        gallery.migrate(engine=mirrored, progress=told)
+    closer.join()
+    with Gallery.open(place.location, engine=engine) as again:
+        assert again.migrate(engine=mirrored).swapped
+
+
+def test_a_move_that_is_killed_again_and_again_comes_to_its_end(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, manifest: Path
+) -> None:
+    made = register_all(gallery)
+    gallery.close()
+    chance = random.Random(int(os.environ.get("FACEDEX_SEED", "0")))
+    kills, done = 0, False
+    while not done:
+        child = subprocess.Popen(
+            [sys.executable, str(MOVER), place.location, str(manifest)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        assert line == "begin\n"
+        if kills < 5:
+            for _ in range(chance.randrange(8)):
+                line = child.stdout.readline()
+            time.sleep(chance.random() * 0.02)
+            child.kill()
+            kills += 1
+        done = child.stdout.read().endswith("done\n")
+        child.wait()
+        child.stdout.close()
+        stored = vectors(place, mirrored)
+        assert stored.keys() <= made.keys()
+        assert fsck(place.location).ok
+    with Gallery.open(place.location, engine=mirrored) as again:
+        assert all(named(again, probe) == person_id for person_id, probe in PROBE.items())
+        stored = vectors(place, mirrored)
+        assert stored.keys() == made.keys()
+        assert all(float(stored[face_id] @ embedded(mirrored, picture)) > 0.99999 for face_id, picture in made.items())
+        assert again.rollback(engine=engine).swapped
+
+
+# What the people of it are owed.
+
+
+def pieces(vector: NDArray[np.float32]) -> list[bytes]:
+    """Every piece of 16 values of a vector, as float32, float16 and int8."""
+    small = np.round(127 * vector).astype(np.int8)
+    forms = [(vector.tobytes(), 4), (vector.astype(np.float16).tobytes(), 2), (small.tobytes(), 1)]
+    return [form[i * size : (i + 16) * size] for form, size in forms for i in range(len(vector) - 15)]
+
+
+def on_disk(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+@SQLITE
+@pytest.mark.parametrize("when", ["shadow", "past"])
+def test_a_deletion_takes_the_templates_of_every_pack(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, when: str
+) -> None:
+    register_all(gallery)
+    if when == "shadow":
+        with pytest.raises(BreakOffError):
+            gallery.migrate(engine=mirrored, progress=break_off)
+    else:
+        gallery.migrate(engine=mirrored)
+    mine = [face.face_id for face in gallery.person("ayu").faces]
+    theirs = [vectors(place, one)[face_id] for one in (engine, mirrored) for face_id in mine]
+    assert all(pieces(vector)[0] in on_disk(place.folder) for vector in theirs)
+    receipt = gallery.delete("ayu")
+    assert (receipt.templates, receipt.wiped) == (6, True)
+    gallery.close()
+    left = on_disk(place.folder)
+    assert not any(piece in left for vector in theirs for piece in pieces(vector))
+
+
+@SQLITE
+def test_nothing_of_the_pack_before_is_left_when_the_move_is_finished(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
+) -> None:
+    register_all(gallery)
+    named(gallery, PROBE["ayu"])
+    gallery.close()
+    assert len(place.snapshots()) == 1
+    with Gallery.open(place.location, engine=engine) as again:
+        before = list(vectors(place, engine).values())
+        again.migrate(engine=mirrored)
+        assert place.snapshots() == []
+        assert again.finish_migration().wiped
+    assert len(place.snapshots()) == 1
+    left = on_disk(place.folder)
+    assert not any(piece in left for vector in before for piece in pieces(vector))
+
+
+def test_templates_of_every_pack_are_encrypted_and_rekeyed(place: Place, engine: Engine, mirrored: Engine) -> None:
+    pytest.importorskip("cryptography")
+    with Gallery.open(place.location, engine=engine, photos="original", key=KEY) as gallery:
+        made = register_all(gallery)
+        with pytest.raises(BreakOffError):
+            gallery.migrate(engine=mirrored, progress=break_off)
+        gallery.rekey(OTHER_KEY)
+    with Gallery.open(place.location, engine=engine, photos="original", key=OTHER_KEY) as gallery:
+        assert gallery.migrate(engine=mirrored).moved == len(made) - reembedding.BATCH
+        assert named(gallery, PROBE["ayu"]) == "ayu"
+        lengths = place.rows("SELECT length(vector) FROM templates")
+        assert {int(row[0]) for row in lengths} == {1 + 12 + 4 * 128 + 16}
+        gallery.rekey(None)
+    plain = vectors(place, mirrored)
+    assert all(float(plain[face_id] @ embedded(mirrored, picture)) > 0.99999 for face_id, picture in made.items())
+    with Gallery.open(place.location, engine=mirrored, photos="original") as gallery:
+        gallery.rekey(KEY)
+    with Gallery.open(place.location, engine=mirrored, photos="original", key=KEY) as gallery:
+        assert gallery.rollback(engine=engine).swapped
+        assert named(gallery, PROBE["budi"]) == "budi"
+    assert fsck(place.location, key=KEY).ok
+
+
+def test_the_audit_tells_of_the_move(gallery: Gallery, place: Place, mirrored: Engine) -> None:
+    gallery.register("ayu", list(AYU))
+    gallery.register("budi", BUDI[0])
+    forget_photos(place, "budi")
+    with gallery.acting_as("operator"):
+        gallery.migrate(engine=mirrored, without_photo="leave")
+        gallery.rollback()
+        gallery.finish_migration()
+    there, back, finish = list(gallery.audit())[-3:]
+    assert (there.kind, there.actor, there.person) == ("migrate", "operator", None)
+    assert there.facts == {"to": mirrored.pack.digest, "faces": 3, "left": 1}
+    assert (back.kind, back.facts["faces"], back.facts["left"]) == ("rollback", 4, 0)
+    assert back.pack == mirrored.pack.digest
+    assert (finish.kind, finish.facts) == ("finish", {"templates": 3, "faces": []})
+    assert gallery.check_audit().whole
+
+
+# One who is alone.
+
+
+def test_one_who_is_alone_waits_for_the_others_and_holds_new_ones_up() -> None:
+    life = Lifetime("it", GalleryClosedError, lambda: None)
+    inside, go_on, told = threading.Event(), threading.Event(), []
+
+    def other() -> None:
+        with life.call():
+            inside.set()
+            go_on.wait()
+            told.append("other left")
+
+    def late() -> None:
+        with life.call():
+            told.append("late entered")
+
+    first, second = threading.Thread(target=other), threading.Thread(target=late)
+    first.start()
+    inside.wait()
+    with life.call():
+        threading.Timer(0.05, go_on.set).start()
+        with life.alone():
+            told.append("alone")
+            second.start()
+            with life.call():  # a call of its own
+                time.sleep(0.05)
+            told.append("not alone")
+        second.join()
+    first.join()
+    assert told == ["other left", "alone", "not alone", "late entered"]
+
+
+def test_two_who_want_to_be_alone_take_turns() -> None:
+    life = Lifetime("it", GalleryClosedError, lambda: None)
+    together, most = 0, 0
+    lock = threading.Lock()
+
+    def work() -> None:
+        nonlocal together, most
+        for _ in range(20):
+            with life.call(), life.alone():
+                with lock:
+                    together += 1
+                    most = max(most, together)
+                time.sleep(0.001)
+                with lock:
+                    together -= 1
+            with life.call(), life.aside():
+                time.sleep(0.001)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert most == 1
+
+
+def test_one_who_stands_aside_is_not_waited_for_and_waits_at_the_end() -> None:
+    life = Lifetime("it", GalleryClosedError, lambda: None)
+    standing, go_on = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def other() -> None:
+        with life.call():
+            with life.aside():
+                standing.set()
+                go_on.wait()
+                with life.call():  # waits like any other
+                    told.append("a call of its own")
+            told.append("went on")
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    standing.wait()
+    with life.call(), life.alone():
+        go_on.set()
+        time.sleep(0.05)
+        told.append("alone")
+    thread.join()
+    assert told == ["alone", "a call of its own", "went on"]
+
+
+@SQLITE
+def test_templates_of_the_pack_before_are_not_taken_in(gallery: Gallery, engine: Engine, mirrored: Engine) -> None:
+    gallery.register("ayu", AYU[0])
+    digest = gallery.pack.digest
+    carried = list(gallery.export_people(pack=digest))
+    unfinished = gallery.export_people()
+    next(unfinished)
+    gallery.migrate(engine=mirrored)  # does not wait for the export, which reads the gallery as it was
+    unfinished.close()
+    for call in (
+        lambda: gallery.register_templates("x", embedded(engine, AYU[0]), pack=digest),
+        lambda: gallery.import_people(carried, on_existing="add", pack=digest),
+        lambda: list(gallery.export_people(pack=digest)),
+    ):
+        with pytest.raises(PackMismatchError, match="moved to 'mirrored'"):
+            call()
+    assert [person.person_id for person in gallery.people()] == ["ayu"]
+    gallery.register_templates("x", embedded(mirrored, AYU[0]), pack=mirrored.pack.digest)
+
+
+# The command line.
+
+
+@SQLITE
+def test_the_command_line_moves_a_gallery_there_and_back(
+    gallery: Gallery, place: Place, manifest: Path, engine: Engine, mirrored: Engine
+) -> None:
+    gallery.register("ayu", list(AYU))
+    gallery.register("budi", BUDI[0])
+    forget_photos(place, "budi")
+    gallery.close()
+    db = ["--db", place.location]
+    stopped = runner.invoke(app, ["gallery", "migrate", str(manifest), *db])
+    assert stopped.exit_code == 1
+    assert "no photo is kept of 1 person: budi" in stopped.output
+    assert "the gallery was left as it is" in stopped.output
+    moved = runner.invoke(app, ["gallery", "migrate", str(manifest), "--leave-without-photo", "--json", *db])
+    assert moved.exit_code == 0, moved.output
+    told = json.loads(moved.stdout)
+    assert (told["swapped"], told["moved"], told["without_photo"]) == (True, 0, ["budi"])
+    own = ["--pack", str(manifest), *db]
+    back = runner.invoke(app, ["gallery", "rollback", *own])
+    assert back.exit_code == 0, back.output
+    assert "the gallery is of pack 'classic' now" in back.output
+    done = runner.invoke(app, ["gallery", "finish", *db])
+    assert done.exit_code == 0, done.output
+    assert "removed 3 templates of other packs" in done.output
+    again = runner.invoke(app, ["gallery", "rollback", *db])
+    assert again.exit_code == 3
+    assert "error [migration]" in again.output
+
+
+# Packs of other networks, and of another length.
+
+
+@pytest.mark.shared
+@SQLITE
+def test_a_gallery_goes_to_other_networks(gallery: Gallery, place: Place, shared: Path) -> None:
+    folder = place.folder / "home" / "packs" / "mobile"
+    folder.mkdir(parents=True)
+    for network in ("yunet/yunet_n_dynamic.onnx", "mobilefacenet/mobilefacenet_foamliu_128d.onnx"):
+        shutil.copy(shared / "models" / network, folder)
+    made = register_all(gallery)
+    result = gallery.migrate("mobile")
+    assert (result.swapped, result.moved, result.refused) == (True, len(made), ())
+    assert all(named(gallery, probe) == person_id for person_id, probe in PROBE.items())
+    gallery.register("new", AYU[0])
+    assert gallery.rollback().moved == 1
+    assert all(named(gallery, probe) == person_id for person_id, probe in PROBE.items() if person_id != "ayu")
+    assert fsck(place.location).ok
+
+
+def unit(number: int, dimension: int) -> NDArray[np.float32]:
+    vector = np.random.default_rng(number).normal(size=dimension)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def test_a_pack_of_another_length_takes_the_place(place: Place) -> None:
+    long, short = PackPin("long", "ab" * 32, 32), PackPin("short", "cd" * 32, 16)
+    feed = Feed(Database(place.location), "default")
+    feed.bind(long)
+    store = AlbumStore(feed)
+    photo = NewPhoto("original", "image/png", 8, 8, None, b"a picture")
+    new = [NewFace((0.0, 0.0, 8.0, 8.0), 1.0, unit(number, 32), photo) for number in range(3)]
+    ids = [face_id for face_id in store.register("ayu", new).face_ids if face_id is not None]
+    shadow = Shadow(feed, short)
+    shadow.begin()
+    shadow.begin()
+    assert shadow.count() == 3
+    assert [bare.face_id for bare in shadow.bare(ids[0], 10)] == ids[1:]
+    assert shadow.keep({ids[0]: unit(100, 16)}) == 1
+    assert shadow.keep({ids[0]: unit(101, 16), 999: unit(102, 16)}) == 0  # there is one, and nobody
+    assert shadow.lost() == []
+    asked: list[int] = []
+
+    def embed(late: Sequence[Bare]) -> dict[int, NDArray[np.float32]]:
+        asked.extend(bare.face_id for bare in late)
+        return {bare.face_id: unit(100 + bare.face_id, 16) for bare in late}
+
+    assert shadow.swap("migrate", embed, after=0, leave=False) == (True, 2)
+    assert asked == ids[1:]
+    with pytest.raises(GalleryPackError, match="'short'"):
+        feed.head()
+    moved = feed.rebound(short)
+    beside = snapshots_beside(feed.database.path, feed.uuid)
+    search = LocalSearch(moved, dimension=16, pack=short.digest, database=beside, gallery="default", method="exact")
+    search.sync()
+    keys, similarities = search.search(unit(100, 16)[None], 1)
+    assert (int(keys[0, 0]), round(float(similarities[0, 0]), 4)) == (ids[0], 1.0)
+    assert past_pack(moved) == long
+    feed.database.close()
