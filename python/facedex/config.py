@@ -13,6 +13,7 @@ a caller gives always wins over a variable. A value outside its range is an `Arg
 ``FACEDEX_DB``           database that the command line uses, a path or a URL, instead of ``people.db``
 ``FACEDEX_KEY``          key of encrypted galleries, 32 bytes in base64
 ``FACEDEX_ACTOR``        who acts, for the audit
+``FACEDEX_SEARCH``       where galleries are searched: local, pgvector, or the address of a Milvus
 ``FACEDEX_ONNXRUNTIME``  path of the ONNX Runtime library to load instead of that of the package ``onnxruntime``
 =======================  =================================================================================
 """
@@ -58,6 +59,8 @@ class Settings:
         Key of encrypted galleries; never shown.
     actor : str or None
         Who acts, for the audit.
+    search : str
+        Where galleries are searched: "local", "pgvector", or the address of a Milvus.
     onnxruntime : Path or None
         The ONNX Runtime library to load.
     """
@@ -71,6 +74,7 @@ class Settings:
     db: str | None = field(default=None, repr=False)  # a URL may hold a password
     key: bytes | None = field(default=None, repr=False)
     actor: str | None = None
+    search: str = field(default="local", repr=False)  # an address may hold a password
     onnxruntime: Path | None = None
 
 
@@ -128,6 +132,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         db=text("FACEDEX_DB"),
         key=secret("FACEDEX_KEY"),
         actor=text("FACEDEX_ACTOR"),
+        search=text("FACEDEX_SEARCH") or "local",
         onnxruntime=path("FACEDEX_ONNXRUNTIME"),
     )
 
