@@ -363,7 +363,7 @@ def test_a_server_that_is_restarted_in_mid_transaction_leaves_no_trace_of_it(
         assert place.server is not None
         with store.feed.write() as (connection, noted):
             connection.execute(sa.text("DELETE FROM templates"))
-            noted.removed([1])
+            noted.removed([1], 1)
             getattr(place.server, how)()
             place.server.start()
             connection.execute(sa.text("DELETE FROM faces"))

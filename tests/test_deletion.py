@@ -33,6 +33,11 @@ def traces(vector: NDArray[np.float32]) -> list[bytes]:
     return [form[i * size : (i + 16) * size] for form, size in forms for i in range(len(vector) - 15)]
 
 
+def pieces(content: bytes) -> list[bytes]:
+    """A file in pieces of 64 bytes."""
+    return [content[at : at + 64] for at in range(len(content) % 64, len(content), 64)]
+
+
 def on_disk(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
 
@@ -69,6 +74,7 @@ def test_a_receipt_says_what_was_removed_and_can_be_checked(place: Place, engine
         {"person_removed": False},
         {"faces": ()},
         {"templates": 3},
+        {"photos": 1},
         {"events": 0},
         {"deleted_at": receipt.deleted_at + timedelta(microseconds=1)},
         {"salt": "0" * 32},
@@ -89,8 +95,8 @@ def test_a_receipt_says_what_was_removed_and_can_be_checked(place: Place, engine
 @pytest.mark.parametrize("key", [None, bytes(range(32))], ids=["plain", "encrypted"])
 def test_after_a_deletion_and_a_vacuum_no_file_has_a_trace(place: Place, engine: Engine, key: bytes | None) -> None:
     vectors = [embedding_of(engine, picture) for picture in people.PICTURES["ayu"]]
-    names = [b"key-of-ayu", b"Name Of Ayu", b"ayu@example.org", b"hidden-info"]
-    with Gallery.open(place.location, engine=engine, key=key, audit="all") as gallery:
+    names = [b"key-of-ayu", b"Name Of Ayu", b"ayu@example.org", b"hidden-info", b"photo-of-ayu.jpg"]
+    with Gallery.open(place.location, engine=engine, key=key, audit="all", photos="original") as gallery:
         gallery.register("budi", people.PICTURES["budi"][0], name="Name Of Budi")
         gallery.register(
             "key-of-ayu",
@@ -99,18 +105,32 @@ def test_after_a_deletion_and_a_vacuum_no_file_has_a_trace(place: Place, engine:
             email="ayu@example.org",
             info={"k": "hidden-info"},
         )
+        gallery.add_photo("key-of-ayu", people.GROUP, filename="photo-of-ayu.jpg")
+        gallery.add_photo("key-of-ayu", people.GROUP, rendition="thumbnail")
+        kept = [gallery.photo_bytes(photo.photo_id) for photo in gallery.photos("key-of-ayu")]
+        assert len(kept) == 5
+        other = gallery.photo_bytes(gallery.photos("budi")[0].photo_id)
+        tables = other[: len(other) // 8]  # Huffman codes and the like, which many files share
+        photos = [piece for data in kept for piece in pieces(data) if piece not in tables]
+        assert len(photos) > 500
+        other = other[-64:]
         gallery.recognize(people.PROBES["ayu"][0])
     there = on_disk(place.folder)
     assert all(name in there for name in names)
     assert (vectors[0].tobytes() in there) is (key is None)
+    assert (photos[len(photos) // 2] in there) is (other in there) is (key is None)
+    locked = [bytes(content) for (content,) in place.rows("SELECT content FROM photos WHERE person_row > 1")]
+    photos += [piece for content in locked for piece in pieces(content) if piece not in tables]
     with Gallery.open(place.location, engine=engine, key=key, audit="all") as gallery:
         receipt = gallery.delete("key-of-ayu")
-        assert receipt.wiped
+        assert (receipt.wiped, receipt.photos) == (True, 5)
         for _ in range(2):
             left = on_disk(place.folder)
             assert b"Name Of Budi" in left
             assert not any(name in left for name in names)
             assert not any(trace in left for vector in vectors for trace in traces(vector))
+            assert not any(photo in left for photo in photos)
+            assert (other in left) is (key is None)
             assert gallery.vacuum()
     left = on_disk(place.folder)
     assert place.snapshots() != []

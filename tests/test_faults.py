@@ -1,4 +1,4 @@
-"""Faults, tried: killed processes; locked, full, read-only, damaged, newer databases; damaged, foreign snapshots."""
+"""Faults: locked, full, read-only, damaged, newer databases; damaged, foreign snapshots. Kills: test_faults_tried."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -35,10 +34,7 @@ from facedex.errors import (
 from facedex.search import LocalSearch
 from facedex.store import Database, Feed, NewFace, PackPin, SqlStore, migrate
 
-WORKER = Path(__file__).parent / "faults" / "worker.py"
 PIN = PackPin("synthetic", "ab" * 32, 32)
-ROUNDS = 30
-"""Kills in one run of the test; enough to hit every kind of change and the snapshot."""
 
 
 def unit(number: int) -> NDArray[np.float32]:
@@ -93,131 +89,6 @@ def path(tmp_path: Path) -> Path:
 
 def snapshots(path: Path) -> list[Path]:
     return sorted(file for file in path.parent.iterdir() if ".index" in file.name)
-
-
-# Killed.
-
-
-class Nursery:
-    """The worker's nursery, and what its children told."""
-
-    def __init__(self, *arguments: str) -> None:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        self._process = subprocess.Popen(
-            [sys.executable, str(WORKER), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            env=environment,
-        )
-
-    def kill_one(self, path: Path, seed: int, after_lines: int, after_s: float) -> list[list[str]]:
-        """Let a child work, kill it some time after so many lines, and return the words of all its lines."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{path} {seed}\n")
-        first = self._process.stdout.readline().split()
-        assert first[0] == "pid"
-        lines = [self._process.stdout.readline().split() for _ in range(after_lines)]
-        time.sleep(after_s)
-        os.kill(int(first[1]), signal.SIGKILL)
-        while (line := self._process.stdout.readline().strip()) != "end":
-            assert line, "the nursery died"
-            lines.append(line.split())
-        return lines
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        assert self._process.wait(timeout=30) == 0
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-
-class Model:
-    """What must be stored: person → faces as (face id, number of the vector)."""
-
-    def __init__(self) -> None:
-        self.people: dict[str, list[tuple[int, int]]] = {}
-        self.asked: list[str] | None = None
-
-    def take(self, lines: list[list[str]]) -> None:
-        self.asked = None
-        for kind, verb, *words in lines:
-            if kind == "ask":
-                self.asked = [verb, *words]
-                continue
-            assert self.asked is not None
-            self._apply(self.asked, [int(word) for word in words[1:]] if verb in ("register", "replace") else [])
-            self.asked = None
-
-    def _apply(self, asked: list[str], face_ids: list[int]) -> None:
-        verb, subject, *numbers = asked
-        if verb == "delete":
-            del self.people[subject]
-        elif verb == "delete_face":
-            for person, faces in self.people.items():
-                self.people[person] = [face for face in faces if face[0] != int(subject)]
-        else:
-            self.people[subject] = list(zip(face_ids, map(int, numbers), strict=True))
-
-    def settle(self, stored: dict[str, list[int]]) -> None:
-        """The last change was asked for and not acknowledged: it happened as a whole or not at all."""
-        before = {person: [face_id for face_id, _ in faces] for person, faces in self.people.items()}
-        if self.asked is not None and stored != before:
-            verb, subject = self.asked[:2]
-            self._apply(self.asked, stored[subject] if verb in ("register", "replace") else [])
-        after = {person: [face_id for face_id, _ in faces] for person, faces in self.people.items()}
-        assert stored == after, f"a third state after {self.asked}"
-
-
-def test_what_was_acknowledged_is_there_after_kill_and_what_was_deleted_is_gone(path: Path) -> None:
-    nursery = Nursery()
-    chance = random.Random(20)
-    model = Model()
-    acknowledged = 0
-    gone: set[int] = set()
-    try:
-        for seed in range(1, ROUNDS + 1):
-            before = {number for faces in model.people.values() for _, number in faces}
-            lines = nursery.kill_one(path, seed, chance.randint(0, 12), chance.uniform(0.0, 0.01))
-            acknowledged += sum(line[0] == "ack" for line in lines)
-            model.take(lines)
-            opened = Opened(path)
-            model.settle(
-                {str(person.person_id): [face.face_id for face in person.faces] for person in opened.store.people()}
-            )
-            alive = {number: person for person, faces in model.people.items() for _, number in faces}
-            gone |= {
-                int(number)
-                for line in lines
-                if line[1] in ("register", "replace") and line[0] == "ask"
-                for number in line[3:]
-            }
-            gone = (gone | before) - alive.keys()
-            assert {number: opened.finds(number) for number in alive} == alive
-            assert len(opened.search) == len(alive)
-            assert not any(opened.finds(number) for number in gone)
-            opened.close()
-    finally:
-        nursery.close()
-    assert acknowledged > 2 * ROUNDS  # the children did work
-
-
-def test_a_gallery_survives_kill(path: Path) -> None:
-    nursery = Nursery("gallery")
-    model = Model()
-    try:
-        for seed, lines in ((1, 7), (2, 8), (3, 9)):
-            model.take(nursery.kill_one(path, seed, lines, 0.03 * seed))
-            database = Database(path)
-            stored = SqlStore(Feed(database, "default")).people()
-            model.settle({str(person.person_id): [face.face_id for face in person.faces] for person in stored})
-            database.close()
-    finally:
-        nursery.close()
-    assert model.people
 
 
 # The place.

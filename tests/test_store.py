@@ -444,7 +444,7 @@ def test_what_fails_inside_a_transaction_leaves_no_trace(store: SqlStore) -> Non
     def fail_half_way() -> None:
         with store.feed.write() as (connection, noted):
             connection.execute(sa.text("DELETE FROM people"))
-            noted.removed([1])
+            noted.removed([1], 1)
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -490,10 +490,12 @@ def test_a_template_that_is_gone_is_told(store: SqlStore, place: Place) -> None:
 def test_damaged_details_are_told(store: SqlStore, place: Place) -> None:
     store.register(7, [face(1)])
     place.execute("UPDATE people SET info = '{'")
-    with pytest.raises(DatabaseDamagedError, match="info"):
-        store.people()
+    for call in (store.people, lambda: store.person(7), lambda: store.update(7, {"name": "Ayu"})):
+        with pytest.raises(DatabaseDamagedError, match="row 1 of people is not what was stored"):
+            call()
+    assert store.owners([1])[1].person_id == 7  # which does not rest on it
     place.execute(people.update().values(info="{}", key="x"))
-    with pytest.raises(DatabaseDamagedError, match="'x'"):
+    with pytest.raises(DatabaseDamagedError, match="row 1 of people is not what was stored"):
         store.people()
 
 

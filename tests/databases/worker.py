@@ -1,7 +1,7 @@
 """A worker process with a gallery of synthetic vectors; it does what each line of standard input says and answers.
 
 "register <number>" stores the vector of that number under that id, "delete <number>" removes the person, and
-"find <number>" answers whose the nearest vector is, or "nobody".
+"find <number>" answers whose the nearest vector is, or "nobody". Where it searches may be said after the location.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from facedex.search import LocalSearch, snapshots_beside
+from facedex.search import LOCAL, Wish, open_search
 from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
 
 PIN = PackPin("synthetic", "ab" * 32, 32)
@@ -26,19 +26,12 @@ def say(answer: str) -> None:
     sys.stdout.flush()
 
 
-def main(location: str) -> None:
+def main(location: str, where: str = LOCAL) -> None:
     database = Database(location)
     feed = Feed(database, "default")
     feed.bind(PIN)
     store = SqlStore(feed)
-    search = LocalSearch(
-        feed,
-        dimension=PIN.dimension,
-        pack=PIN.digest,
-        database=snapshots_beside(database.path, feed.uuid),
-        gallery="default",
-        method="exact",
-    )
+    search = open_search(feed, Wish("exact", where=where))
 
     def find(number: int) -> str:
         search.sync()
@@ -60,8 +53,9 @@ def main(location: str) -> None:
             answer = find(number)
         say(answer)
     search.save()
+    search.close()
     database.close()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -196,7 +196,9 @@ def _less(answer: Any, truth: Any) -> bool:
     if answer is None:
         return True
     if isinstance(answer, list):
-        return isinstance(truth, list) and all(one in truth for one in answer)
+        return isinstance(truth, list) and all(
+            any(one == other or _less(one, other) for other in truth) for one in answer
+        )
     if isinstance(answer, Person) and isinstance(truth, Person):
         return set(answer.faces) < set(truth.faces) and replace(truth, faces=answer.faces) == answer
     return isinstance(answer, tuple) and isinstance(truth, tuple) and answer == (truth[0], False)

@@ -21,6 +21,7 @@ from ..records import PersonId
 from .changes import Changes
 from .checksums import check_face, check_person, seal_person, touch_person
 from .journal import Subject
+from .lookup import file_under
 from .photos import check_size, keep_photo
 from .rows import NewFace, NewPhoto, Receipt, bytes_of, checked_text, info_of, key_of, person_id_of
 from .sql import SqlStore, details_of
@@ -165,7 +166,7 @@ class CarryStore(SqlStore):
         embeddings = dict(zip(keys.tolist(), vectors, strict=True))
         shown: dict[int, list[Any]] = {number: [] for number in numbers}
         for face in connection.execute(sa.select(faces).where(faces.c.person_row.in_(numbers)).order_by(faces.c.id)):
-            shown[face.person_row].append(face)
+            file_under(shown, face)
         pictured = set(
             connection.execute(sa.select(photos.c.person_row).where(photos.c.person_row.in_(numbers))).scalars()
         )

@@ -39,6 +39,10 @@ def failures(backend: Backend, raw: type[BaseException]) -> Iterator[None]:
         raise StoreError(f"database {backend.place}: {error}") from error
     except FacedexError:
         raise
+    except MemoryError as error:
+        raise DatabaseDamagedError(
+            f"database {backend.place} holds a value that memory has no room for: it is damaged, or memory is short"
+        ) from error
     except (TypeError, ValueError, OverflowError) as error:
         # What is written was checked before, so this is a stored value that is not what its column holds.
         raise DatabaseDamagedError(f"database {backend.place} is damaged: {error}; restore it from a backup") from error

@@ -205,7 +205,12 @@ class Feed:
         KeyMissingError, WrongKeyError, KeyUnusedError
         """
         called = f"gallery {self.name!r} in {self.database.place}"
-        vault = None if key is None else Vault(key, self.uuid)
+        try:
+            vault = None if key is None else Vault(key, self.uuid)
+        except ValueError as error:
+            raise DatabaseDamagedError(
+                f"the number of {called} is damaged; restore the database from a backup"
+            ) from error
         if vault is None and seal is not None:
             raise KeyMissingError(f"{called} is encrypted; give its key (key=...) or set FACEDEX_KEY")
         if vault is not None and seal is None:

@@ -18,7 +18,7 @@ from .database import Database
 from .feed import CHUNK, Feed
 from .journal import Check, Head
 from .rows import Owner, info_of, key_of, person_id_of, unsound
-from .tables import faces, people
+from .tables import faces, people, photos
 
 _log = logging.getLogger("facedex")
 
@@ -96,7 +96,7 @@ class Lookup:
                 sa.select(faces).join(people).where(people.c.gallery_id == sa.bindparam("gallery")).order_by(faces.c.id)
             )
             for face in connection.execute(query, self.feed.keys):
-                stored[face.person_row].append(face)
+                file_under(stored, face)
         return [person_of(row, stored[row.id]) for row in rows]
 
     def person(self, person_id: PersonId) -> Person:
@@ -136,7 +136,7 @@ class Lookup:
                 for face in connection.execute(
                     sa.select(faces).where(faces.c.person_row.in_(asked)).order_by(faces.c.id)
                 ):
-                    stored[face.person_row].append(face)
+                    file_under(stored, face)
         return [person_of(row, stored[row.id]) for row in rows]
 
     def people_with_email(self, email: str) -> list[Person]:
@@ -166,6 +166,13 @@ class Lookup:
             ).scalar_one()
             joined = sa.select(sa.func.count()).select_from(faces.join(people)).where(mine)
             return number, connection.execute(joined, self.feed.keys).scalar_one()
+
+    def photo_count(self) -> int:
+        """Tell how many photos are kept."""
+        mine = people.c.gallery_id == self.feed.keys["gallery"]
+        with self._database.single() as connection:
+            joined = sa.select(sa.func.count()).select_from(photos.join(people, photos.c.person_row == people.c.id))
+            return int(connection.execute(joined.where(mine)).scalar_one())
 
     def due(self, at: datetime) -> list[PersonId]:
         """List who may be kept no longer at that time, the longest overdue first."""
@@ -205,6 +212,19 @@ class Lookup:
                 f"nobody is registered as {person_id!r} in gallery {self.feed.name!r}", person_id=person_id
             )
         return row
+
+
+def file_under(stored: dict[int, list[Any]], face: Any) -> None:
+    """Put a row of a face to those of its person.
+
+    Raises
+    ------
+    DatabaseDamagedError
+        When a damaged index has led to the face of somebody who was not asked for.
+    """
+    if face.person_row not in stored:
+        raise person_damaged(face.person_row)
+    stored[face.person_row].append(face)
 
 
 def owner_of(row: Any) -> Owner:

@@ -211,7 +211,7 @@ class SqlStore(PhotoLookup):
         return receipt
 
     def finish(self) -> tuple[Removed, list[int]]:
-        """Remove the templates of every pack but the gallery's, and the faces that have none of that, which it tells."""
+        """Remove the templates of every pack but the gallery's, and the faces that have none of that; tells these."""
         with self.feed.write() as (connection, noted):
             number, asleep = drop_others(connection, self.feed)
             removed = self._remove(connection, asleep, noted)

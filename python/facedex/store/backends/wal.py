@@ -2,7 +2,10 @@
 
 SQLite reads the log up to the first frame whose checksum is wrong, because that is what a power cut leaves. A flipped
 bit in the midst does the same, and loses every commit behind it without a word. Here the frames behind are counted that
-belong to the same log and end a commit. Layout of the log and of its index: sqlite.org, "WAL-mode File Format".
+belong to the same log and end a commit. Layout of the log: sqlite.org, "WAL-mode File Format".
+
+Only the log is opened here. SQLite's locks stand on the database and on the index of the log, and POSIX drops all that
+a process has on a file when it closes any descriptor of it (sqlite.org, "How To Corrupt An SQLite Database File").
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ def commits_passed_over(path: Path, frames_taken: Callable[[], int]) -> int:
     path : Path
         Of the database.
     frames_taken : callable
-        Asks SQLite how many frames it holds valid.
+        Asks SQLite how many frames it holds valid; less than 0 when it does not say.
 
     Returns
     -------
@@ -43,6 +46,8 @@ def commits_passed_over(path: Path, frames_taken: Callable[[], int]) -> int:
             return 0
         # Asked after the frames were read: what is committed meanwhile is in it.
         last = frames_taken()
+        if last < 0:
+            return 0  # another is at the log, and SQLite does not say
         if _commits(path, header_only=True)[0] == before:
             return sum(frame > last for frame in commits)
     return 0

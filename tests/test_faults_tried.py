@@ -1,0 +1,241 @@
+"""Faults, tried for a short while; ``make faults`` tries them at length."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from archives import flip_archives
+from crowd import crowd
+from flipping import Sample, samples
+from killing import Kills, Model, Nursery, Upgrades, ViolationError
+from older import check_upgraded, old_databases
+from place import Place
+from powercut import File, PowerCuts, compiled
+from servers import Mariadb, MissingError
+from synthetic import Opened, face
+
+from facedex.errors import StorageFullError
+from facedex.store import AlbumStore, Database, Feed, NewPhoto
+
+SERVERS = pytest.mark.parametrize("place", ["postgresql", "mysql"], indirect=True)
+SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+FAULTS = Path(__file__).parent / "faults"
+
+
+def killed(place: Place, number: int) -> None:
+    killer = Kills(place.location, 20, {"FACEDEX_HOME": str(place.folder.parent)} if place.server else None)
+    try:
+        for _ in range(number):
+            killer.kill()
+    finally:
+        killer.close()
+    assert killer.done.total() == number
+    assert killer.acknowledged > number  # the children did work
+
+
+@SQLITE
+def test_what_was_acknowledged_survives_kill(place: Place) -> None:
+    killed(place, 36)
+
+
+@SERVERS
+def test_what_was_acknowledged_survives_the_kill_of_a_servers_client(place: Place) -> None:
+    killed(place, 12)
+
+
+def test_an_upgrade_that_is_killed_is_carried_on(tmp_path: Path) -> None:
+    killer = Upgrades(old_databases(tmp_path), check_upgraded, tmp_path, 3)
+    try:
+        for _ in range(8):
+            killer.kill()
+    finally:
+        killer.close()
+    assert killer.done["upgrade"] > 2
+
+
+def test_a_gallery_with_its_networks_survives_kill(tmp_path: Path) -> None:
+    path = tmp_path / "people.db"
+    nursery, model = Nursery(), Model()
+    try:
+        for seed, wanted in ((1, 7), (2, 8), (3, 9)):
+            lines: list[list[str]] = []
+
+            def until(
+                line: list[str], lines: list[list[str]] = lines, seed: int = seed, wanted: int = wanted
+            ) -> float | None:
+                lines.append(line)
+                return 0.03 * seed if len(lines) > wanted else None
+
+            model.take(nursery.kill_one(("gallery", seed, path), until))
+            database = Database(path)
+            stored = AlbumStore(Feed(database, "default")).people()
+            told = {str(one.person_id): (one.name, [face.face_id for face in one.faces]) for one in stored}
+            model.settle(told, 0, 0)
+            database.close()
+    finally:
+        nursery.close()
+    assert model.people
+
+
+@pytest.fixture(scope="session")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the layer between a process and its files is Linux's")
+    return compiled(tmp_path_factory.mktemp("layer"))
+
+
+def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, layer: Path) -> None:
+    cutter = PowerCuts(tmp_path, layer)
+    for seed in (1, 2):
+        cutter.cut(seed, acts=40, cuts=18)
+    assert cutter.done == 36
+    assert cutter.records > 1000
+
+
+def test_a_disk_that_says_it_has_synced_and_has_not_is_noticed(
+    tmp_path: Path, layer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(File, "sync", lambda self: None)
+    with pytest.raises(ViolationError):
+        PowerCuts(tmp_path, layer).cut(1, acts=40, cuts=12)
+
+
+@pytest.fixture(scope="module")
+def flippable(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    return samples(tmp_path_factory.mktemp("samples"))
+
+
+def test_flipped_bits_in_any_file_are_told_or_harmless(flippable: list[Sample], tmp_path: Path) -> None:
+    chance = random.Random(6)
+    outcomes = [sample.flip(chance, tmp_path) for _ in range(14) for sample in flippable]
+    assert not [one for one in outcomes if one.partition(":")[0] in ("wrong", "lost", "untyped")]
+    assert {"harmless", "told"} <= set(outcomes)
+
+
+def test_flipped_bits_in_exported_files_store_nobody(tmp_path: Path) -> None:
+    for kind, came, wrong in flip_archives(8, 1, tmp_path):
+        assert wrong == [], kind
+        assert came.total() == 8
+
+
+@pytest.mark.timeout(240)
+def test_many_threads_and_processes_answer_as_one_would(place: Place, tmp_path: Path) -> None:
+    patient = place.with_options(timeout="120") if place.kind == "sqlite" else place.location
+    checked, problems = crowd(patient, tmp_path, processes=4, threads=32, seconds=5)
+    assert problems == []
+    assert checked.total() > 300
+    assert len(checked) == 10
+
+
+CLOCK = """
+import mmap, struct, sys, json
+from datetime import datetime, timedelta, timezone
+sys.path.insert(0, sys.argv[1])
+from synthetic import Opened, face
+clock = open(sys.argv[3], "r+b")
+def set_clock(days):
+    clock.seek(0)
+    clock.write(struct.pack("=q", days * 86_400 * 10**9))
+    clock.flush()
+opened = Opened(sys.argv[2])
+store, told = opened.store, {}
+soon = datetime.now(timezone.utc) + timedelta(days=1)
+store.register("ayu", [face(1)], {"retain_until": soon})
+store.register("budi", [face(2)])
+first = datetime.now(timezone.utc)
+set_clock(-3650)
+told["back"] = (first - datetime.now(timezone.utc)).days
+store.register("citra", [face(3), face(4)])
+store.delete("budi")
+store.register("budi", [face(5)])
+store.update("ayu", {"name": "Ayu"})
+told["due long ago"] = [str(one) for one in store.due(datetime.now(timezone.utc))]
+told["found"] = opened.find([1, 2, 3, 4, 5])
+told["people"] = [[str(one.person_id), [face.face_id for face in one.faces]] for one in store.people()]
+told["times"] = [one.created_at < first for one in store.people()]
+told["position"] = store.feed.head()[0]
+told["audit"] = [store.check_audit().whole, [one.kind for one in store.audit(0)]]
+set_clock(3650)
+told["due"] = [str(one) for one in store.due(datetime.now(timezone.utc))]
+told["purged"] = store.purge("ayu", datetime.now(timezone.utc)) is not None
+told["last"] = opened.find([1, 5])
+opened.close()
+again = Opened(sys.argv[2])
+told["kept"] = again.search.rebuilt is None and again.find([1, 3, 5]) == {1: None, 3: "citra", 5: "budi"}
+again.close()
+print(json.dumps(told))
+"""
+
+
+def test_a_clock_that_is_set_back_changes_no_order_and_deletes_nobody(tmp_path: Path, layer: Path) -> None:
+    clock = tmp_path / "clock"
+    clock.write_bytes(struct.pack("=q", 0))
+    script = tmp_path / "clock.py"
+    script.write_text(CLOCK)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "LD_PRELOAD": str(layer)}
+    done = subprocess.run(
+        [sys.executable, str(script), str(FAULTS), str(tmp_path / "people.db"), str(clock)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment | {"FACEDEX_LAYER_CLOCK": str(clock)},
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["back"] in (3649, 3650)
+    assert told["people"] == [["ayu", [1]], ["citra", [3, 4]], ["budi", [5]]]
+    assert told["found"] == {"1": "ayu", "2": None, "3": "citra", "4": "citra", "5": "budi"}
+    assert told["times"] == [True, True, True]
+    assert told["position"] == 7
+    assert told["audit"] == [True, ["register", "register", "register", "delete", "register", "update"]]
+    assert (told["due long ago"], told["due"], told["purged"]) == ([], ["ayu"], True)
+    assert told["last"] == {"1": None, "5": "budi"}
+    assert told["kept"]
+
+
+class SmallMariadb(Mariadb):
+    """A server whose disk is full soon: one file for all tables, which may not grow far."""
+
+    def command(self) -> list[str]:
+        return [
+            *super().command(),
+            "--innodb-file-per-table=OFF",
+            "--innodb-data-file-path=ibdata1:12M:autoextend:max:24M",
+        ]
+
+
+def test_a_full_disk_of_a_server_is_told_and_nothing_of_the_change_is_stored(tmp_path: Path) -> None:
+    try:
+        server = SmallMariadb()
+    except MissingError as missing:
+        if os.environ.get("FACEDEX_REQUIRE_SERVERS") == "1":
+            pytest.fail(f"FACEDEX_REQUIRE_SERVERS is 1: {missing}")
+        pytest.skip(str(missing))
+    try:
+        opened = Opened(server.url(server.new_database(tables=False)))
+        large = NewPhoto("original", "image/jpeg", 1, 1, None, bytes(250_000))
+        stored = 0
+
+        def fill() -> None:
+            nonlocal stored
+            while stored < 500:
+                opened.store.register(str(stored), [replace(face(stored), photo=large)])
+                stored += 1
+
+        with pytest.raises(StorageFullError, match="nothing of this change was stored"):
+            fill()
+        assert stored > 5
+        assert opened.store.counts() == (stored, stored)
+        assert [len(opened.store.photos(person.person_id)) for person in opened.store.people()] == [1] * stored
+        assert opened.find([0, stored]) == {0: "0", stored: None}
+        opened.database.close()
+    finally:
+        server.close()
