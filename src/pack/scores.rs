@@ -68,6 +68,8 @@ fn check_curve(name: &str, curve: &[(f64, f64)], pairs: u64, ordered: fn(f64, f6
 mod tests {
     use super::*;
 
+    type Change = fn(&mut ScoresSpec);
+
     fn spec() -> ScoresSpec {
         ScoresSpec {
             data: "x".to_string(),
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
-        let damage: [(fn(&mut ScoresSpec), &str); 7] = [
+        let damage: [(Change, &str); 7] = [
             (|s| s.impostor.truncate(1), "at least 2"),
             (|s| s.genuine[1].1 = 1.5, "1.5"),
             (|s| s.genuine[1].1 = f64::NAN, "NaN"),

@@ -17,6 +17,7 @@ from .rates import (
     limits,
     threshold_at_fmr,
 )
+from .scores import ScoreTable, score_table
 
 __all__ = [
     "FoldAccuracy",
@@ -24,6 +25,7 @@ __all__ = [
     "OperatingPoint",
     "Protocol",
     "Rate",
+    "ScoreTable",
     "all_pairs",
     "best_threshold",
     "fmr",
@@ -34,5 +36,6 @@ __all__ = [
     "measure",
     "read_lfw",
     "read_subset",
+    "score_table",
     "threshold_at_fmr",
 ]

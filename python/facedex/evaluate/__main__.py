@@ -13,9 +13,10 @@ from rich.progress import Progress, TaskID
 
 from ..engine import Engine
 from ..errors import ArgumentError, FacedexError
-from . import report
-from .measure import Measurement, measure
+from . import rates, report
+from .measure import Measurement, enrolled, measure
 from .protocol import Protocol, read_lfw, read_subset
+from .scores import ScoreTable, score_table
 
 SUBSET = Path("..", "shared", "assets", "faces", "lfw-subset")
 """Where the shared subset lies, seen from a checkout."""
@@ -45,10 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source.add_argument("--lfw", type=Path, metavar="DIR", help="LFW: pairs.txt and the pictures, standard protocol")
     source.add_argument("--subset", type=Path, metavar="DIR", help=f"folder with pairs.csv (default: {SUBSET})")
     parser.add_argument("--pack", default="classic", help="name of a pack or path of a manifest (default: classic)")
-    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--json", action="store_true", help="print a JSON document")
+    what.add_argument("--scores", action="store_true", help="print the section [scores] of the pack's manifest")
     options = parser.parse_args(arguments)
     try:
         protocol = read(options.lfw, options.subset)
+        if options.scores:
+            sys.stdout.write(scores(options.pack, protocol).toml() + "\n")
+            return 0
         measured = run(options.pack, protocol)
     except FacedexError as error:
         sys.stderr.write(f"error [{error.code}]: {error}\n")
@@ -108,6 +114,28 @@ def run(pack: str, protocol: Protocol) -> dict[str, Measurement]:
 
             measured[name] = measure(Engine(pack, mirror=mirror), protocol, progress=advance)
     return measured
+
+
+def scores(pack: str, protocol: Protocol) -> ScoreTable:
+    """Compare all pictures of the test set with each other, one crop each, as a gallery does.
+
+    Parameters
+    ----------
+    pack : str
+        Name of a pack or path of a manifest.
+    protocol : Protocol
+        Pictures.
+
+    Returns
+    -------
+    ScoreTable
+    """
+    engine = Engine(pack)
+    embeddings, _ = enrolled(engine.analyze_many(protocol.pictures), protocol.pictures)
+    mated, impostors = rates.all_pairs(embeddings, protocol.people)
+    counted = f"{len(set(protocol.people.tolist()))} people, {len(protocol.pictures)} pictures"
+    command = f"python -m facedex.evaluate --pack {Path(pack).stem} --scores"
+    return score_table(mated, impostors, f"{protocol.name}: {counted}; {command}")
 
 
 if __name__ == "__main__":

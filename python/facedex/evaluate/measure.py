@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from ..results import Analysis
 from . import rates
 from .protocol import Protocol
 from .rates import FoldAccuracy, Rate
+
+if TYPE_CHECKING:
+    from .._core import Face
 
 FARS = (1e-2, 1e-3)
 """Rates at which the protocol's own pairs are judged: it has too few impostors for lower ones."""
@@ -114,7 +118,7 @@ def measure(engine: Engine, protocol: Protocol, *, progress: Callable[[int], obj
     began = time.perf_counter()
     answers = engine.analyze_many(protocol.pictures, progress=progress)
     seconds = time.perf_counter() - began
-    embeddings, failures = _enrolled(answers, protocol.pictures)
+    embeddings, failures = enrolled(answers, protocol.pictures)
     similarity = np.einsum("ij,ij->i", embeddings[protocol.first], embeddings[protocol.second])
     similarity = np.where(np.isfinite(similarity), similarity, np.float32(-np.inf))
     mated, impostors = rates.all_pairs(embeddings, protocol.people)
@@ -134,8 +138,29 @@ def measure(engine: Engine, protocol: Protocol, *, progress: Callable[[int], obj
     )
 
 
+def central_face(analysis: Analysis) -> Face | None:
+    """Choose the face whose box has its centre nearest the picture's.
+
+    Parameters
+    ----------
+    analysis : Analysis
+
+    Returns
+    -------
+    Face or None
+        None where there is no face.
+    """
+    width, height = analysis.image_size.width, analysis.image_size.height
+
+    def off_centre(face: int) -> float:
+        x1, y1, x2, y2 = (float(edge) for edge in analysis[face].bbox)
+        return float(np.hypot((x1 + x2 - width) / 2, (y1 + y2 - height) / 2))
+
+    return analysis[min(range(len(analysis)), key=off_centre)] if len(analysis) else None
+
+
 def central_embedding(analysis: Analysis) -> NDArray[np.float32] | None:
-    """Choose the embedding of the face whose box has its centre nearest the picture's.
+    """Take the embedding of the `central_face`.
 
     Parameters
     ----------
@@ -147,21 +172,33 @@ def central_embedding(analysis: Analysis) -> NDArray[np.float32] | None:
     numpy.ndarray or None
         (dimension,), float32, unit length; None where there is no face.
     """
-    width, height = analysis.image_size.width, analysis.image_size.height
-
-    def off_centre(face: int) -> float:
-        x1, y1, x2, y2 = (float(edge) for edge in analysis[face].bbox)
-        return float(np.hypot((x1 + x2 - width) / 2, (y1 + y2 - height) / 2))
-
-    if not len(analysis):
-        return None
-    return analysis[min(range(len(analysis)), key=off_centre)].embedding
+    face = central_face(analysis)
+    return None if face is None else face.embedding
 
 
-def _enrolled(
+def enrolled(
     answers: list[Analysis | FacedexError], pictures: tuple[Path, ...]
 ) -> tuple[NDArray[np.float32], tuple[tuple[Path, str], ...]]:
-    """One row a picture, not a number where it failed; and the failures."""
+    """Put the embeddings of pictures together.
+
+    Parameters
+    ----------
+    answers : list of Analysis or FacedexError
+        One for each picture, in order.
+    pictures : tuple of pathlib.Path
+
+    Returns
+    -------
+    embeddings : numpy.ndarray
+        (pictures, dimension), float32, unit length; not a number where a picture failed.
+    failures : tuple of (pathlib.Path, str)
+        Those pictures, and why.
+
+    Raises
+    ------
+    ArgumentError
+        No picture has a face.
+    """
     found: list[NDArray[np.float32] | None] = []
     failures = []
     for picture, answer in zip(pictures, answers, strict=True):

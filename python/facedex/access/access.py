@@ -1,0 +1,134 @@
+"""All about access in one place: sign in, sign out, whose key or token this is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ..errors import ForbiddenError, SignInError
+from ..store import Database
+from ..store.changes import now
+from .accounts import ADMINISTERED, Account, Accounts
+from .attempts import Attempts, Lockout
+from .attendance import Attendance
+from .keys import USABLE, ApiKeys
+from .passwords import Passwords
+from .principals import Principal
+from .replies import Replies
+from .secrets import KEY_MARK
+from .tokens import Token, Tokens
+
+_GUARDED = sa.select(sa.or_(USABLE, ADMINISTERED))  # made once, because it is asked with every request without a key
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Somebody has signed in.
+
+    Attributes
+    ----------
+    account : Account
+    token : Token
+    secret : str
+        What to show from now on; never shown by ``repr``.
+    """
+
+    account: Account
+    token: Token
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"SignIn({self.account!r}, {self.token!r})"
+
+
+class Access:
+    """Accounts, keys, tokens and attempts of a database.
+
+    Parameters
+    ----------
+    database : Database
+    ttl_s : int
+        How long a sign-in lasts, seconds.
+    lockout : Lockout
+    passwords : Passwords, optional
+
+    Attributes
+    ----------
+    accounts : Accounts
+    keys : ApiKeys
+    tokens : Tokens
+    attempts : Attempts
+    replies : Replies
+    attendance : Attendance
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        ttl_s: int = 12 * 3600,
+        lockout: Lockout | None = None,
+        passwords: Passwords | None = None,
+    ) -> None:
+        self.database = database
+        self.accounts = Accounts(database, Passwords() if passwords is None else passwords)
+        self.keys = ApiKeys(database)
+        self.tokens = Tokens(database, ttl_s)
+        self.attempts = Attempts(database, Lockout() if lockout is None else lockout)
+        self.replies = Replies(database)
+        self.attendance = Attendance(database)
+
+    def sign_in(self, login: str, password: str, *, address: str) -> SignIn:
+        """Sign in with a password.
+
+        Parameters
+        ----------
+        login : str
+            Login or e-mail address.
+        password : str
+        address : str
+            Where it comes from.
+
+        Raises
+        ------
+        SignInError
+            One message, after one time, for an account that does not exist and for another password.
+        AttemptsError
+            After too many failures.
+        """
+        self.attempts.begin(login, address)
+        account = self.accounts.with_password(login, password)
+        if account is None:
+            raise SignInError("wrong login or password")
+        self.attempts.succeed(login, address)
+        return self.admit(account, "password")
+
+    def admit(self, account: Account, method: str) -> SignIn:
+        """Give a token to an account that has shown who it is.
+
+        Raises
+        ------
+        ForbiddenError
+            When the account is disabled.
+        """
+        if account.disabled_at is not None:
+            raise ForbiddenError("this account is disabled")
+        token, secret = self.tokens.issue(account.id, method)
+        return SignIn(account, token, secret)
+
+    def principal(self, secret: str) -> Principal | None:
+        """Tell who shows this key or token; None when it is of no use."""
+        if secret.startswith(KEY_MARK):
+            return self.keys.principal(secret)
+        number = self.tokens.account_id(secret)
+        return None if number is None else self.accounts.one(number).principal
+
+    def guarded(self) -> bool:
+        """Tell whether keys are on: there is a key that is of use, or an account that may administer."""
+        with self.database.single() as connection:
+            return bool(connection.execute(_GUARDED, {"at": now()}).scalar())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.database.close()

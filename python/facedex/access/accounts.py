@@ -1,0 +1,277 @@
+"""Accounts: who signs in with a password, or with the face of the person that the account is linked with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import EllipsisType
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError
+from ..store import Database
+from ..store.changes import now
+from ..store.rows import checked_text, info_of, json_of
+from ..store.tables import accounts, tokens
+from .passwords import Passwords
+from .principals import Principal, checked_scopes, scopes_of
+from .rows import inserted
+
+NAME_LENGTH = 255
+"""Longest login and e-mail address, characters."""
+
+ADMINISTERED = sa.exists().where(
+    accounts.c.scopes.contains("admin"), accounts.c.disabled_at.is_(None), accounts.c.password.is_not(None)
+)
+"""Whether somebody can sign in and administer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account; the hash of its password is not part of it.
+
+    Attributes
+    ----------
+    id : int
+        Never used again.
+    login : str or None
+        What to sign in with, in lower case; or the e-mail address.
+    email : str or None
+    name : str
+    scopes : tuple of str
+    person_key : str or None
+        The person whose face may sign in.
+    profile : dict
+        Free data of the account's owner.
+    created_at : datetime
+        UTC.
+    disabled_at : datetime or None
+        Since when nobody can sign in with it.
+    has_password : bool
+    """
+
+    id: int
+    login: str | None
+    email: str | None
+    name: str
+    scopes: tuple[str, ...]
+    person_key: str | None
+    profile: dict[str, Any] = field(hash=False)
+    created_at: datetime
+    disabled_at: datetime | None
+    has_password: bool
+
+    @property
+    def principal(self) -> Principal:
+        """Whoever signs in with it."""
+        said = self.login or self.email or str(self.id)
+        return Principal("account", f"account:{said}"[:255], frozenset(self.scopes), self.id, self.person_key)
+
+
+class Accounts:
+    """The accounts of a database.
+
+    Parameters
+    ----------
+    database : Database
+    passwords : Passwords
+    """
+
+    def __init__(self, database: Database, passwords: Passwords) -> None:
+        self._database = database
+        self.passwords = passwords
+
+    def add(
+        self,
+        *,
+        login: str | None = None,
+        email: str | None = None,
+        name: str = "",
+        password: str | None = None,
+        scopes: Iterable[str] = ("read",),
+        person_key: str | int | None = None,
+        profile: dict[str, Any] | None = None,
+    ) -> Account:
+        """Make an account.
+
+        Raises
+        ------
+        DuplicateAccountError
+            When another has that login or e-mail address.
+        ArgumentError
+            When something cannot be stored as given.
+        """
+        if login is None and email is None:
+            raise ArgumentError("an account needs a login or an e-mail address, got neither")
+        values = {
+            "login": _key("login", login),
+            **_email(email),
+            "name": checked_text("name", name),
+            "password": None if password is None else self.passwords.hash(password),
+            "person_key": None if person_key is None else checked_text("person_key", str(person_key), longest=255),
+            "profile": json_of(profile or {}),
+            "scopes": " ".join(checked_scopes(scopes)),
+            "created_at": now(),
+        }
+        with self._database.write() as connection, _alone(connection):
+            number = inserted(connection, accounts, values)
+        return self.one(number)
+
+    def one(self, number: int) -> Account:
+        """Return an account; raises UnknownAccountError."""
+        row = self._row(accounts.c.id == number)
+        if row is None:
+            raise UnknownAccountError(f"there is no account {number}")
+        return _account_of(row)
+
+    def named(self, login: str) -> Account | None:
+        """Return the account of that login or e-mail address, in whatever case; None when there is none."""
+        row = self._named(login)
+        return None if row is None else _account_of(row)
+
+    def of_person(self, person_key: str | int) -> list[Account]:
+        """List the accounts that are linked with a person."""
+        with self._database.single() as connection:
+            query = sa.select(accounts).where(accounts.c.person_key == str(person_key)).order_by(accounts.c.id)
+            return [_account_of(row) for row in connection.execute(query)]
+
+    def page(self, after: int = 0, limit: int = 100) -> list[Account]:
+        """List accounts with a higher number, in order."""
+        with self._database.single() as connection:
+            query = sa.select(accounts).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)
+            return [_account_of(row) for row in connection.execute(query)]
+
+    def update(
+        self,
+        number: int,
+        *,
+        email: str | EllipsisType | None = ...,
+        name: str | EllipsisType = ...,
+        password: str | EllipsisType | None = ...,
+        scopes: Iterable[str] | EllipsisType = ...,
+        person_key: str | int | EllipsisType | None = ...,
+        profile: dict[str, Any] | EllipsisType = ...,
+        disabled: bool | EllipsisType = ...,
+    ) -> Account:
+        """Change an account. A new password, fewer rights or disabling end its sign-ins.
+
+        Raises
+        ------
+        UnknownAccountError, DuplicateAccountError, ArgumentError
+        """
+        values: dict[str, Any] = {}
+        if email is not ...:
+            values |= _email(email)
+        if name is not ...:
+            values["name"] = checked_text("name", name)
+        if password is not ...:
+            values["password"] = None if password is None else self.passwords.hash(password)
+        if scopes is not ...:
+            values["scopes"] = " ".join(checked_scopes(scopes))
+        if person_key is not ...:
+            values["person_key"] = None if person_key is None else str(person_key)
+        if profile is not ...:
+            values["profile"] = json_of(profile)
+        if disabled is not ...:
+            values["disabled_at"] = now() if disabled else None
+        if values:
+            with self._database.write() as connection:
+                with _alone(connection):
+                    mine = accounts.c.id == number
+                    changed = connection.execute(accounts.update().where(mine).values(values)).rowcount
+                if changed == 0 and connection.execute(sa.select(accounts.c.id).where(mine)).first() is None:
+                    raise UnknownAccountError(f"there is no account {number}")
+                if values.keys() & {"password", "disabled_at", "scopes"}:
+                    connection.execute(
+                        tokens.update()
+                        .where(tokens.c.account_id == number, tokens.c.revoked_at.is_(None))
+                        .values(revoked_at=now())
+                    )
+        return self.one(number)
+
+    def delete(self, number: int) -> None:
+        """Delete an account with its tokens; raises UnknownAccountError."""
+        with self._database.write() as connection:
+            if connection.execute(accounts.delete().where(accounts.c.id == number)).rowcount == 0:
+                raise UnknownAccountError(f"there is no account {number}")
+
+    def forget_person(self, person_key: str | int) -> None:
+        """Delete the accounts of a person who is deleted; one that administers stays, without the person."""
+        mine = accounts.c.person_key == str(person_key)
+        with self._database.write() as connection:
+            connection.execute(accounts.delete().where(mine, sa.not_(accounts.c.scopes.contains("admin"))))
+            connection.execute(accounts.update().where(mine).values(person_key=None))
+
+    def with_password(self, login: str, password: str) -> Account | None:
+        """Return the account when the password is its own; it takes as long when there is no such account."""
+        row = self._named(login)
+        usable = row is not None and row.disabled_at is None
+        hashed: str | None = row.password if usable else None
+        if not self.passwords.agrees(hashed, password) or hashed is None:
+            return None
+        if self.passwords.outdated(hashed):
+            renewed = self.passwords.hash(password)
+            with self._database.write() as connection:
+                connection.execute(accounts.update().where(accounts.c.id == row.id).values(password=renewed))
+        return _account_of(row)
+
+    def _named(self, login: str) -> Any:
+        key = login.strip().casefold()
+        if not key or len(key) > NAME_LENGTH:
+            return None
+        with suppress(ArgumentError):
+            checked_text("login", key)
+            return self._row(sa.or_(accounts.c.login == key, accounts.c.email_key == key))
+        return None
+
+    def _row(self, which: Any) -> Any:
+        with self._database.single() as connection:
+            found: Sequence[Any] = connection.execute(sa.select(accounts).where(which).order_by(accounts.c.id)).all()
+        return found[0] if found else None
+
+
+@contextmanager
+def _alone(connection: sa.Connection) -> Iterator[None]:
+    """Tell that another account has the login or address."""
+    try:
+        with connection.begin_nested():
+            yield
+    except sa.exc.IntegrityError:
+        raise DuplicateAccountError("another account has that login or e-mail address") from None
+
+
+def _key(what: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    key = checked_text(what, text, longest=NAME_LENGTH).strip().casefold()
+    if not key or len(key) > NAME_LENGTH or not key.isprintable():
+        raise ArgumentError(f"{what} must be 1 to {NAME_LENGTH} printable characters, got {text!r}")
+    return key
+
+
+def _email(email: str | None) -> dict[str, str | None]:
+    if email is None:
+        return {"email": None, "email_key": None}
+    key = _key("email", email)
+    name, _, domain = email.strip().rpartition("@")
+    if not name or not domain or any(char.isspace() for char in email.strip()):
+        raise ArgumentError(f"email must be an e-mail address such as ayu@example.org, got {email!r}")
+    return {"email": email.strip(), "email_key": key}
+
+
+def _account_of(row: Any) -> Account:
+    return Account(
+        id=row.id,
+        login=row.login,
+        email=row.email,
+        name=row.name,
+        scopes=scopes_of(row.scopes),
+        person_key=row.person_key,
+        profile=info_of(row.profile),
+        created_at=row.created_at,
+        disabled_at=row.disabled_at,
+        has_password=row.password is not None,
+    )

@@ -1,0 +1,121 @@
+"""Answers that are given again: a write that is repeated with its Idempotency-Key is done once.
+
+The first request notes its key; its answer is kept for a day. The same key with another request is refused. A request
+that was cut off, because its process died, may be done again after a while.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..errors import RepeatedKeyError, RepeatedNowError
+from ..store import Database
+from ..store.changes import now
+from ..store.tables import idempotency
+
+KEPT = timedelta(hours=24)
+"""How long an answer is kept."""
+
+_CUT_OFF = timedelta(minutes=5)  # a request that has not been answered by then has died
+_PRUNED_EVERY = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer.
+
+    Attributes
+    ----------
+    status : int
+    media_type : str
+    body : bytes
+    """
+
+    status: int
+    media_type: str
+    body: bytes
+
+
+class Replies:
+    """The kept answers of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pruned: datetime | None = None
+
+    def begin(self, key: str, request: str) -> Reply | None:
+        """Note that a request is being answered.
+
+        Parameters
+        ----------
+        key : str
+            Who asks for what with which Idempotency-Key.
+        request : str
+            Digest of what was sent.
+
+        Returns
+        -------
+        Reply or None
+            The answer that was given before; None when this is the first.
+
+        Raises
+        ------
+        RepeatedKeyError
+            When the key was used for another request.
+        RepeatedNowError
+            When the first is being answered now.
+        """
+        at, digest = now(), digest_of(key)
+        self._prune(at)
+        fresh = {"request": request, "created_at": at, "status": None, "body": None, "subject": None}
+        query = sa.select(idempotency).where(idempotency.c.digest == digest).with_for_update()
+        with self._database.write() as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                try:
+                    with connection.begin_nested():
+                        connection.execute(idempotency.insert().values(fresh | {"digest": digest}))
+                    return None
+                except sa.exc.IntegrityError:
+                    row = connection.execute(query).one()
+            if at - row.created_at >= (KEPT if row.status is not None else _CUT_OFF):
+                connection.execute(idempotency.update().where(idempotency.c.digest == digest).values(fresh))
+                return None
+        if row.request != request:
+            raise RepeatedKeyError("this Idempotency-Key was used for another request; draw a new one")
+        if row.status is None:
+            raise RepeatedNowError("a request with this Idempotency-Key is being answered; try again later")
+        return Reply(row.status, row.media_type, row.body)
+
+    def keep(self, key: str, reply: Reply, subject: str | None = None) -> None:
+        """Keep the answer; `subject` is whom it is about, to `forget` it."""
+        values: dict[str, Any] = {"status": reply.status, "media_type": reply.media_type, "body": reply.body}
+        values["subject"] = None if subject is None else digest_of(subject)
+        with self._database.write() as connection:
+            connection.execute(idempotency.update().where(idempotency.c.digest == digest_of(key)).values(values))
+
+    def drop(self, key: str) -> None:
+        """Let the request be done again: it failed for a reason that passes."""
+        with self._database.write() as connection:
+            connection.execute(idempotency.delete().where(idempotency.c.digest == digest_of(key)))
+
+    def forget(self, subject: str) -> None:
+        """Delete the answers about somebody."""
+        with self._database.write() as connection:
+            connection.execute(idempotency.delete().where(idempotency.c.subject == digest_of(subject)))
+
+    def _prune(self, at: datetime) -> None:
+        if self._pruned is None or at - self._pruned >= _PRUNED_EVERY:
+            self._pruned = at
+            with self._database.write() as connection:
+                connection.execute(idempotency.delete().where(idempotency.c.created_at < at - KEPT))
+
+
+def digest_of(text: str) -> str:
+    """Return the SHA-256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

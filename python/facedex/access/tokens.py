@@ -1,0 +1,111 @@
+"""Tokens: what an account shows after it has signed in, until they expire or are revoked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..store import Database
+from ..store.changes import now
+from ..store.tables import accounts, tokens
+from .rows import inserted
+from .secrets import TOKEN_MARK, digest_of, new_secret
+
+_KEPT = timedelta(days=7)  # rows of tokens that have expired
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token; the secret is not part of it.
+
+    Attributes
+    ----------
+    id, account_id : int
+    ending : str
+        Its last characters, to tell it from others.
+    method : str
+        How it was signed in: "password" or "face".
+    created_at, expires_at : datetime
+        UTC.
+    revoked_at : datetime or None
+    """
+
+    id: int
+    account_id: int
+    ending: str
+    method: str
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+class Tokens:
+    """The tokens of a database: looked up there at each request, so that revoking counts at once in every process.
+
+    Parameters
+    ----------
+    database : Database
+    ttl_s : int
+        How long a token lasts, seconds.
+    """
+
+    def __init__(self, database: Database, ttl_s: int) -> None:
+        self._database = database
+        self._ttl = timedelta(seconds=ttl_s)
+
+    def issue(self, account_id: int, method: str) -> tuple[Token, str]:
+        """Make a token; returns it and its secret, which cannot be shown again."""
+        secret, at = new_secret(TOKEN_MARK), now()
+        values: dict[str, Any] = {"digest": digest_of(secret), "ending": secret[-4:], "account_id": account_id}
+        values |= {"method": method, "created_at": at, "expires_at": at + self._ttl}
+        with self._database.write() as connection:
+            connection.execute(tokens.delete().where(tokens.c.expires_at < at - _KEPT))
+            number = inserted(connection, tokens, values)
+        return Token(number, account_id, secret[-4:], method, at, at + self._ttl, None), secret
+
+    def account_id(self, secret: str) -> int | None:
+        """Tell whose token this is; None when it is of no use, or the account is disabled."""
+        token = self.one(secret)
+        return None if token is None else token.account_id
+
+    def one(self, secret: str) -> Token | None:
+        """Return a token that is of use."""
+        digest = digest_of(secret)
+        if digest is None:
+            return None
+        query = (
+            sa.select(tokens)
+            .join(accounts, tokens.c.account_id == accounts.c.id)
+            .where(tokens.c.digest == digest, tokens.c.revoked_at.is_(None), tokens.c.expires_at > now())
+            .where(accounts.c.disabled_at.is_(None))
+        )
+        with self._database.single() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _token_of(row)
+
+    def revoke(self, secret: str) -> bool:
+        """Make a token useless at once, in every process; returns whether it was of use."""
+        digest = digest_of(secret)
+        mine = sa.and_(tokens.c.digest == digest, tokens.c.revoked_at.is_(None), tokens.c.expires_at > now())
+        with self._database.write() as connection:
+            return connection.execute(tokens.update().where(mine).values(revoked_at=now())).rowcount > 0
+
+    def revoke_all(self, account_id: int) -> int:
+        """Make all tokens of an account useless; returns how many were of use."""
+        mine = sa.and_(tokens.c.account_id == account_id, tokens.c.revoked_at.is_(None), tokens.c.expires_at > now())
+        with self._database.write() as connection:
+            return int(connection.execute(tokens.update().where(mine).values(revoked_at=now())).rowcount)
+
+    def active(self, account_id: int) -> list[Token]:
+        """List the tokens of an account that are of use."""
+        mine = sa.and_(tokens.c.account_id == account_id, tokens.c.revoked_at.is_(None), tokens.c.expires_at > now())
+        with self._database.single() as connection:
+            rows = connection.execute(sa.select(tokens).where(mine).order_by(tokens.c.id)).all()
+        return [_token_of(row) for row in rows]
+
+
+def _token_of(row: Any) -> Token:
+    return Token(row.id, row.account_id, row.ending, row.method, row.created_at, row.expires_at, row.revoked_at)

@@ -1,0 +1,176 @@
+"""The application: the services are made, the routes put together. Nothing here knows what a face is.
+
+`create_app` is the whole server; `router` is the part of `/v1` that works with one gallery, for somebody else's
+application, which then decides who may ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.exceptions import HTTPException
+
+from .. import __version__
+from ..access import Access, Lockout, Passwords
+from ..engine import Engine
+from ..errors import GalleryPackError
+from ..gallery import Gallery
+from ..store import Database
+from . import v1
+from .docs import add_docs, describe
+from .errors import problem_of, shape_for
+from .guard import Guard
+from .jobs import Jobs
+from .limits import Limits
+from .metrics import Metrics
+from .page import add_front, add_page
+from .services import Galleries, Services
+from .settings import Settings
+
+
+def create_app(
+    settings: Settings | None = None, *, engine: Engine | None = None, passwords: Passwords | None = None
+) -> FastAPI:
+    """Make the server's application, with its gallery open.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        By default those of the environment.
+    engine : Engine, optional
+        An engine to share; by default that of the gallery's pack.
+    passwords : Passwords, optional
+        With other parameters than the usual.
+
+    Returns
+    -------
+    fastapi.FastAPI
+
+    Raises
+    ------
+    FacedexError
+        When the gallery cannot be opened.
+    """
+    chosen = Settings() if settings is None else settings
+    services = _services(chosen, engine, passwords)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        services.close()
+
+    app = FastAPI(
+        title="facedex",
+        version=__version__,
+        summary="Register people from pictures and recognise them.",
+        openapi_url="/api/openapi.json" if chosen.docs else None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.facedex = services
+    for kind in (HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, _told)
+    if chosen.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(chosen.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "Idempotency-Key", "Content-Type", "X-Fields"],
+            expose_headers=["Location", "Retry-After"],
+        )
+    app.add_middleware(Guard, settings=chosen, metrics=services.metrics)
+    app.include_router(v1.everything())
+    add_front(app)
+    if chosen.contracts:
+        from .contracts import add_contracts
+
+        add_contracts(app, chosen.contracts)
+    describe(app)
+    if chosen.docs:
+        add_docs(app)
+    add_page(app)
+    return app
+
+
+def router(gallery: Gallery, *, settings: Settings | None = None) -> APIRouter:
+    """Make the routes of one gallery, to be mounted in your own FastAPI application.
+
+    They ask nobody for a key: the application around them decides who may call them, for example with
+    ``app.include_router(router(gallery), prefix="/faces", dependencies=[Depends(signed_in)])``.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        Open; it stays yours to close.
+    settings : Settings, optional
+        Limits.
+
+    Returns
+    -------
+    fastapi.APIRouter
+    """
+    chosen = Settings() if settings is None else settings
+    services = Services(
+        settings=chosen,
+        galleries=Galleries(chosen, gallery=gallery),
+        limits=_limits(chosen),
+        metrics=Metrics(),
+    )
+
+    async def provide(request: Request) -> None:
+        request.state.facedex = services
+
+    made = APIRouter(dependencies=[Depends(provide)])
+    made.include_router(v1.of_a_gallery())
+    return made
+
+
+def _services(settings: Settings, engine: Engine | None, passwords: Passwords | None) -> Services:
+    access = Access(
+        Database(settings.location),
+        ttl_s=settings.token_ttl_s,
+        lockout=Lockout(after=settings.lockout_after),
+        passwords=passwords,
+    )
+    galleries = Galleries(settings, database=Database(settings.location), engine=engine)
+    try:
+        _check_pack(galleries.at(settings.gallery, create=True), settings.pack)
+    except BaseException:
+        galleries.close()
+        access.close()
+        raise
+    return Services(
+        settings=settings,
+        galleries=galleries,
+        limits=_limits(settings),
+        metrics=Metrics(),
+        access=access,
+        jobs=Jobs(access.database),
+    )
+
+
+def _check_pack(gallery: Gallery, wanted: str | None) -> None:
+    """Refuse a pack that was named and is not the gallery's: it would not be used."""
+    if wanted is not None and Path(wanted).name.removesuffix(".toml") != gallery.pack.name:
+        raise GalleryPackError(
+            f"gallery {gallery.name!r} was made with pack {gallery.pack.name!r}, not {wanted!r}; leave the pack out, "
+            "or move the gallery with 'facedex gallery migrate'",
+            stored=gallery.pack.name,
+            opened=wanted,
+        )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.concurrency, settings.waiting, settings.request_timeout_s)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    """Answer what no route answered: an unknown path, another method, a fault of a middleware."""
+    return shape_for(request)(request, problem_of(error))

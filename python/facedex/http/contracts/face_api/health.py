@@ -1,0 +1,46 @@
+"""Health for orchestrators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from .... import __version__
+from ....errors import FacedexError
+from ...services import ServicesOf
+from .setup import FaceApiSettings
+
+
+def add(routes: APIRouter, settings: FaceApiSettings) -> None:
+    """Add the routes."""
+
+    @routes.get("/health")
+    @routes.get("/health/live")
+    async def live() -> dict[str, Any]:
+        """Say that the process answers."""
+        return {"status": "healthy", "service": "facedex", "version": __version__}
+
+    @routes.get("/health/ready")
+    async def ready(services: ServicesOf) -> Any:
+        """Say whether the gallery can be asked."""
+        try:
+            await services.ask(lambda gallery: gallery.counts())
+        except FacedexError:
+            return JSONResponse({"status": "unavailable", "ready": False}, 503)
+        return {"status": "healthy", "ready": True}
+
+    @routes.get("/health/detailed")
+    async def detailed(services: ServicesOf) -> dict[str, Any]:
+        """Tell what the server works with."""
+        status = await services.ask(lambda gallery: gallery.status())
+        return {
+            "status": "healthy",
+            "version": __version__,
+            "model": {"name": settings.model_name, "pack": status.pack},
+            "people": status.people,
+            "embeddings": status.faces,
+            "index": status.method,
+            "working": services.limits.pictures.inside,
+        }

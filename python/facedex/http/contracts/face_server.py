@@ -1,0 +1,214 @@
+"""Contract `face-server`: JSON with base64 photos; a user has up to so many encodings; photos are never stored.
+
+Cut-offs and answers are Euclidean distances of dlib's descriptors (docs/scales.md).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psutil
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, StrictInt, StrictStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ... import __version__
+from ...errors import EnrolmentError, UnknownFaceError, UnknownPersonError
+from ...gallery import Gallery
+from ...records import PersonId
+from ...scales import DLIB
+from ..pictures import decoded
+from ..security import need
+from ..services import Services, ServicesOf
+from .faces import largest, on_scale, the_face
+from .people import forget
+from .shapes import contract_route, shape, told
+
+NAME = "face-server"
+LOG_FILE = "face_server.log"
+
+_log = logging.getLogger("facedex.contracts.face_server")
+_QUALITY = 100.0  # facedex tells quality in percent, the contract as a share
+
+SHAPE = shape(
+    lambda message: {"success": False, "message": message},
+    {
+        "no_face": "No face detected in image",
+        "several_faces": "More than one face detected in image",
+        "not_an_image": "Photo is not base64 of an image",
+    },
+)
+
+
+SHAPES = tuple((path, SHAPE) for path in ("/register-face", "/recognize", "/status/", "/face/", "/stats"))
+
+
+class FaceServerSettings(BaseSettings):
+    """The old backend's settings: its own names in the environment or in ``.env``."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    face_data_dir: str = "./face_data"
+    recognition_tolerance: float = Field(default=0.6, ge=0)
+    face_quality_threshold: float = Field(default=0.8, ge=0, le=1)
+    max_faces_per_user: int = Field(default=5, ge=1)
+    log_level: str = Field(default="INFO", pattern="(?i)^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
+
+
+class Registering(BaseModel):
+    """A photo of a user."""
+
+    user_id: StrictInt | StrictStr = Field(examples=[123])
+    photo: str = Field(examples=["data:image/jpeg;base64,/9j/4AAQSk..."])
+
+
+class Recognising(BaseModel):
+    """A photo of somebody."""
+
+    photo: str = Field(examples=["data:image/jpeg;base64,/9j/4AAQSk..."])
+
+
+def router() -> APIRouter:
+    """Make the routes of the contract, with the old settings as they are now."""
+    settings = FaceServerSettings()
+    _write_log(settings.log_level.upper())
+    routes = APIRouter(
+        route_class=contract_route(SHAPE), tags=[NAME], responses=told(success=False, message="Face not found")
+    )
+
+    @routes.post("/register-face", dependencies=[Depends(need("enrol"))])
+    async def register_face(services: ServicesOf, asked: Registering) -> dict[str, Any]:
+        """Add a face to a user; the first makes the user."""
+        photo = decoded(asked.photo).data
+        await services.work(lambda gallery: _register(services, gallery, asked.user_id, photo, settings))
+        _log.info("registered a face of a user")
+        return {
+            "success": True,
+            "message": "Face registered successfully",
+            "user_id": asked.user_id,
+            "registered_at": _now(),
+        }
+
+    @routes.post("/recognize", dependencies=[Depends(need("recognise"))])
+    async def recognize(services: ServicesOf, asked: Recognising) -> dict[str, Any]:
+        """Say who is on a photo."""
+        photo = decoded(asked.photo).data
+        found = await services.work(
+            lambda gallery: _recognize(services, gallery, photo, settings.recognition_tolerance)
+        )
+        if found is None:
+            return {"success": False, "message": "Face not recognized", "user_id": "unknown", "confidence": 0.0}
+        user_id, confidence = found
+        return {
+            "success": True,
+            "message": "Face recognized successfully",
+            "user_id": user_id,
+            "confidence": confidence,
+            "recognized_at": _now(),
+        }
+
+    @routes.get("/status/{user_id:path}", dependencies=[Depends(need("read"))])
+    async def status(services: ServicesOf, user_id: str) -> dict[str, Any]:
+        """Say whether a user is registered, and with how many encodings."""
+        try:
+            person = await services.ask(lambda gallery: gallery.person(user_id))
+        except UnknownPersonError:
+            known: dict[str, Any] = {"registered": False, "last_updated": None, "encoding_count": 0}
+            return {"success": True, "user_id": user_id, **known}
+        known = {"registered": bool(person.faces), "last_updated": person.updated_at.isoformat()}
+        return {"success": True, "user_id": person.person_id, **known, "encoding_count": len(person.faces)}
+
+    @routes.delete("/face/{user_id:path}", dependencies=[Depends(need("enrol"))])
+    async def delete_face(services: ServicesOf, user_id: str) -> Any:
+        """Delete a user with all data."""
+
+        def delete(gallery: Gallery) -> PersonId:
+            person = gallery.person(user_id)
+            forget(services, gallery, person)
+            return person.person_id
+
+        try:
+            deleted = await services.work(delete)
+        except UnknownPersonError:
+            return JSONResponse({"success": False, "message": "User not found"}, 404)
+        return {"success": True, "message": "Face data deleted successfully", "user_id": deleted}
+
+    @routes.get("/health")
+    async def health(services: ServicesOf) -> dict[str, Any]:
+        """Say that the server is there."""
+        _, faces = await services.ask(lambda gallery: gallery.counts())
+        return {
+            "status": "online",
+            "service": "facedex",
+            "version": __version__,
+            "timestamp": _now(),
+            "registered_faces": faces,
+            "face_data_dir": settings.face_data_dir,
+            "recognition_tolerance": settings.recognition_tolerance,
+        }
+
+    @routes.get("/stats", dependencies=[Depends(need("read"))])
+    async def stats(services: ServicesOf) -> dict[str, Any]:
+        """Tell counts and how busy the machine is."""
+        people, faces = await services.ask(lambda gallery: gallery.counts())
+        machine = await services.limits.ask(_machine)
+        counted = {"registered_users": people, "total_encodings": faces}
+        place = {
+            "recognition_tolerance": settings.recognition_tolerance,
+            "data_directory": settings.face_data_dir,
+            "server_info": machine,
+        }
+        return {"success": True, "stats": counted | place}
+
+    return routes
+
+
+def _register(
+    services: Services, gallery: Gallery, user_id: PersonId, photo: bytes, settings: FaceServerSettings
+) -> None:
+    face = the_face(services, photo, faces="one", quality=True)
+    quality = 0.0 if face.quality is None else face.quality.unified_score / _QUALITY
+    least = settings.face_quality_threshold
+    if quality < least:
+        raise EnrolmentError(
+            f"Face quality {quality:.2f} is below the threshold of {least:g}", measured=quality, limit=least
+        )
+    gallery.register(user_id, photo, on_existing="add")
+    for surplus in gallery.person(user_id).faces[: -settings.max_faces_per_user]:
+        try:
+            gallery.delete_face(surplus.face_id)
+        except UnknownFaceError:
+            continue  # another worker has made room too
+
+
+def _recognize(services: Services, gallery: Gallery, photo: bytes, tolerance: float) -> tuple[PersonId, float] | None:
+    scale = on_scale(gallery, DLIB)
+    face = largest(services, gallery, photo, threshold=scale.to_pack(tolerance))
+    if face is None or face.person_id is None:
+        return None
+    return face.person_id, round(max(0.0, 1.0 - scale.from_pack(face.similarity)), 4)
+
+
+def _machine() -> dict[str, float]:
+    return {
+        "cpu_percent": psutil.cpu_percent(),
+        "memory_percent": psutil.virtual_memory().percent,
+        "disk_usage": psutil.disk_usage(str(Path.cwd())).percent,
+    }
+
+
+def _write_log(level: str) -> None:
+    """Log to the console and to the file of the old backend; a second router in a process adds nothing."""
+    _log.setLevel(level)
+    if not any(isinstance(handler, logging.FileHandler) for handler in _log.handlers):
+        handler = logging.FileHandler(LOG_FILE, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s - %(levelname)s - %(message)s"))
+        _log.addHandler(handler)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat()

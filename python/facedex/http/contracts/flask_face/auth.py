@@ -1,0 +1,266 @@
+"""Sign-in with password or face, tokens, sign-out.
+
+1:1 verification compares with the claimed person's own templates only, however many users there are. A face that
+cannot be judged never signs in; how live it must be is the server's setting ``FACEDEX_FACE_LOGIN_LIVENESS``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from ....access import Access, SignIn
+from ....engine import LivenessQuestion
+from ....errors import (
+    ArgumentError,
+    FaceError,
+    ForbiddenError,
+    RoleMissingError,
+    SignInError,
+    UnauthenticatedError,
+    UnknownAccountError,
+    UnknownPersonError,
+)
+from ....gallery import Gallery
+from ....records import Person
+from ....results import Verification
+from ...security import address_of, principal_of
+from ...services import Services, ServicesOf
+from ..faces import largest
+from ..people import name_of
+from ..pictures import read
+from ..shapes import masked_route
+from .answers import KINDS, NAME, STATUS, STATUS_ERRORS, account_of, by_email, scores, user_data
+
+MOST_A_MINUTE = 30
+"""Sign-ins with a face that one address may try in a minute."""
+
+_SECRET: dict[str, Any] = {"x-once": False}  # the answer holds a token, which is kept nowhere
+_UNJUDGED = "the face cannot be judged: take a clear picture of yourself"
+
+
+class Login(BaseModel):
+    """E-mail address and password."""
+
+    email: str = Field(max_length=255)
+    password: str = Field(max_length=1024)
+
+
+class Shown(BaseModel):
+    """A token."""
+
+    token: str = Field(max_length=1024)
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not an error of facedex
+    """A face does not sign in: the status, the message and the data of the answer."""
+
+    def __init__(self, status: int, message: str, data: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.content = {"status": "error", "message": message, "data": data}
+
+
+def router() -> APIRouter:
+    """Make the routes."""
+    routes = APIRouter(prefix="/auth", route_class=masked_route(STATUS), tags=[NAME], responses=STATUS_ERRORS)
+    _sign_in(routes)
+    _tokens(routes)
+    return routes
+
+
+def _sign_in(routes: APIRouter) -> None:
+    @routes.post("/login-pass-verify", openapi_extra=_SECRET)
+    async def login_pass(services: ServicesOf, request: Request, asked: Login) -> dict[str, Any]:
+        """Sign in with e-mail address and password."""
+        signed: SignIn = await services.ask_access(
+            lambda access: access.sign_in(asked.email, asked.password, address=address_of(request))
+        )
+        who = await services.ask(lambda gallery: _user_of(services, gallery, signed.account.id))
+        return {"status": "success", "message": "Login successful", "data": who | _token(signed)}
+
+    @routes.post("/login-face-verify", openapi_extra=_SECRET)
+    async def login_face_verify(
+        services: ServicesOf,
+        request: Request,
+        file: Annotated[UploadFile, File()],
+        user_id: Annotated[int | None, Form()] = None,
+        email: Annotated[str | None, Form(max_length=255)] = None,
+    ) -> Any:
+        """Sign in as the user who is claimed, when the face is that user's."""
+        if user_id is None and not email:
+            raise ArgumentError("user_id or email is needed beside file")
+        picture = await read(file, accepted=KINDS)
+        access = await _guarded(services, request)
+        try:
+            data = await services.work(
+                lambda gallery: _verified(services, access, gallery, user_id, email, picture, address_of(request))
+            )
+        except Refused as refused:
+            return JSONResponse(refused.content, refused.status)
+        return {"status": "success", "message": "Face verification successful", "data": data}
+
+    @routes.post("/login-face", openapi_extra=_SECRET)
+    async def login_face(services: ServicesOf, request: Request, file: Annotated[UploadFile, File()]) -> Any:
+        """Sign in as whoever the face is."""
+        picture = await read(file, accepted=KINDS)
+        access = await _guarded(services, request)
+        try:
+            data = await services.work(lambda gallery: _recognised(services, access, gallery, picture))
+        except Refused as refused:
+            return JSONResponse(refused.content, refused.status)
+        return {"status": "success", "message": "Face login successful", "data": data}
+
+
+def _tokens(routes: APIRouter) -> None:
+    @routes.post("/verify", openapi_extra=_SECRET)
+    async def verify(services: ServicesOf, asked: Shown) -> dict[str, Any]:
+        """Tell whose a token is."""
+        token = await services.ask_access(lambda access: access.tokens.one(asked.token))
+        if token is None:
+            raise UnauthenticatedError("the token is unknown, expired or logged out")
+        who = await services.ask(lambda gallery: _user_of(services, gallery, token.account_id))
+        return {"status": "success", "message": "Token is valid", "data": who}
+
+    @routes.post("/logout", openapi_extra=_SECRET)
+    async def logout(services: ServicesOf, asked: Shown) -> dict[str, Any]:
+        """Make a token useless at once, in every worker."""
+        if not await services.ask_access(lambda access: access.tokens.revoke(asked.token)):
+            raise UnauthenticatedError("the token is unknown, expired or logged out")
+        return {"status": "success", "message": "Logout successful"}
+
+    @routes.get("/tokens/{user_id}")
+    async def tokens(services: ServicesOf, request: Request, user_id: int) -> dict[str, Any]:
+        """List the active tokens of a user, by their last characters: for the user, or an admin key."""
+        principal = await principal_of(request)
+        if principal.kind not in ("account", "key"):
+            raise UnauthenticatedError("the user's own token or an admin key is needed")
+        admin = principal.may("admin")
+        try:
+            person = await services.ask(lambda gallery: gallery.person_numbered(user_id))
+        except UnknownPersonError:
+            if admin:
+                raise
+            person = None
+        own = person is not None and principal.person_key == str(person.person_id)
+        if person is None or not (admin or own):
+            raise ForbiddenError("these are the tokens of another user")
+        account = await services.ask(lambda _: account_of(services, person))
+        active = []
+        if account is not None:
+            number = account.id
+            active = await services.ask_access(lambda access: access.tokens.active(number))
+        shown = [
+            {
+                "token": f"…{token.ending}",
+                "method": token.method,
+                "created_at": token.created_at.isoformat(),
+                "expires_at": token.expires_at.isoformat(),
+            }
+            for token in active
+        ]
+        return {"status": "success", "message": "Active tokens", "data": {"user_id": user_id, "tokens": shown}}
+
+
+async def _guarded(services: Services, request: Request) -> Access:
+    """Return access, for an address that has not tried too often."""
+    address = address_of(request)
+    await services.ask_access(lambda access: access.attempts.take(f"face sign-in {address}", MOST_A_MINUTE))
+    if services.access is None:
+        raise SignInError("this server keeps no accounts")
+    return services.access
+
+
+def _verified(
+    services: Services,
+    access: Access,
+    gallery: Gallery,
+    user_id: int | None,
+    email: str | None,
+    picture: bytes,
+    address: str,
+) -> dict[str, Any]:
+    claimed: int | str | None = user_id if user_id is not None else email
+    unjudged = {"match": False, "claimed_user_id": user_id, "confidence": 0.0}
+    try:
+        person = gallery.person_numbered(user_id) if user_id is not None else by_email(services, gallery, email or "")
+        attempt = f"face of {person.number}"
+        access.attempts.begin(attempt, address)
+        result = gallery.verify(person.person_id, picture, faces="largest", liveness=_liveness(services))
+    except (UnknownPersonError, FaceError, RoleMissingError) as error:
+        message = "there is no face to compare with" if isinstance(error, UnknownPersonError) else _why(error)
+        raise Refused(401, message, unjudged) from None
+    said = scores(gallery, result.similarity)
+    if not result.match:
+        _refuse_spoof(result, unjudged | {"claimed_user_id": person.number})
+        data = {"match": False, "claimed_user_id": person.number, "confidence": said["confidence"]}
+        raise Refused(403, "the face is not that of the claimed user", data)
+    access.attempts.succeed(attempt, address)
+    method = "face_verification" if claimed is user_id else "face_verification_email"
+    return {"match": True} | _signed(services, access, person) | said | {"method": method}
+
+
+def _recognised(services: Services, access: Access, gallery: Gallery, picture: bytes) -> dict[str, Any]:
+    cut = services.galleries.engine(services.settings.gallery).threshold
+    if services.settings.threshold is not None:
+        cut = services.settings.threshold
+    required = {"required_confidence": scores(gallery, cut)["confidence"]}
+    try:
+        face = largest(services, gallery, picture, liveness=_liveness(services))
+    except (FaceError, RoleMissingError) as error:
+        raise Refused(401, _why(error), {"confidence": 0.0} | required) from None
+    said = {"confidence": 0.0, "similarity": 0.0} if face is None else scores(gallery, face.similarity)
+    if face is None or face.person_id is None:
+        refused = {"confidence": said["confidence"]} | required
+        raise Refused(401, "the face is not that of a known user", refused)
+    return _signed(services, access, gallery.person(face.person_id)) | said | {"method": "face_recognition"}
+
+
+def _refuse_spoof(result: Verification, data: dict[str, Any]) -> None:
+    if result.liveness is not None and result.liveness.status == "attack" and result.similarity >= result.threshold:
+        raise Refused(401, _UNJUDGED, data)
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, RoleMissingError) else f"{_UNJUDGED} ({error})"
+
+
+def _liveness(services: Services) -> LivenessQuestion:
+    asked = services.settings.face_login_liveness
+    return False if asked == "off" else asked
+
+
+def _signed(services: Services, access: Access, person: Person) -> dict[str, Any]:
+    """Give a token; who was registered without an account gets one, without a password."""
+    account = account_of(services, person)
+    if account is None:
+        account = access.accounts.add(
+            login=f"person-{person.number}",
+            name=name_of(person),
+            person_key=person.person_id,
+            scopes=services.settings.account_scopes,
+        )
+    return user_data(person) | _token(access.admit(account, "face"))
+
+
+def _token(signed: SignIn) -> dict[str, Any]:
+    return {"token": signed.secret, "expires_at": signed.token.expires_at.isoformat()}
+
+
+def _user_of(services: Services, gallery: Gallery, account_id: int) -> dict[str, Any]:
+    """Describe whose an account is; an operator's is no user's."""
+    if services.access is None:
+        raise UnauthenticatedError("this server keeps no accounts")
+    try:
+        account = services.access.accounts.one(account_id)
+    except UnknownAccountError:
+        raise UnauthenticatedError("the token is unknown, expired or logged out") from None
+    if account.person_key is not None:
+        try:
+            return user_data(gallery.person(account.person_key))
+        except UnknownPersonError:
+            raise UnauthenticatedError("the user of this token was deleted") from None
+    return {"user_id": None, "name": account.name or account.login, "email": account.email}

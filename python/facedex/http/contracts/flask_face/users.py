@@ -1,0 +1,137 @@
+"""Users: people of the gallery with an account for e-mail address and password."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field, field_validator
+
+from ....errors import DuplicateAccountError, UnknownPersonError
+from ....gallery import Gallery
+from ....records import Person
+from ...security import need
+from ...services import Services, ServicesOf
+from ..people import forget
+from ..shapes import masked_route
+from .answers import NAME, PLAIN, PLAIN_ERRORS, account_of, by_email, user
+
+TAKEN = "the e-mail address is taken"
+
+
+class _Text(BaseModel):
+    @field_validator("name", "email", check_fields=False)
+    @classmethod
+    def _said(cls, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise ValueError("must not be empty")
+        return None if value is None else value.strip()
+
+
+class NewUser(_Text):
+    """A new user."""
+
+    name: str = Field(max_length=255, examples=["Ayu"])
+    email: str = Field(max_length=255, examples=["ayu@example.org"])
+    password: str | None = Field(None, description="8 to 1024 characters; never told again.")
+
+
+class ChangedUser(_Text):
+    """What is to be changed; what is not given stays."""
+
+    name: str | None = Field(None, max_length=255)
+    email: str | None = Field(None, max_length=255)
+    password: str | None = None
+
+
+def router() -> APIRouter:
+    """Make the routes."""
+    routes = APIRouter(prefix="/users", route_class=masked_route(PLAIN), tags=[NAME], responses=PLAIN_ERRORS)
+
+    @routes.post("", status_code=201, dependencies=[Depends(need("enrol"))])
+    async def create(services: ServicesOf, asked: NewUser) -> dict[str, Any]:
+        """Make a user."""
+        return user(await services.ask(lambda gallery: _create(services, gallery, asked)))
+
+    @routes.get("", dependencies=[Depends(need("read"))])
+    async def everybody(services: ServicesOf) -> list[dict[str, Any]]:
+        """List all users."""
+        return [user(person) for person in await services.ask(lambda gallery: gallery.people())]
+
+    @routes.get("/email/{email:path}", dependencies=[Depends(need("read"))])
+    async def of_email(services: ServicesOf, email: str) -> dict[str, Any]:
+        """Find a user by e-mail address."""
+        return user(await services.ask(lambda gallery: by_email(services, gallery, email)))
+
+    @routes.get("/{user_id}", dependencies=[Depends(need("read"))])
+    async def one(services: ServicesOf, user_id: int) -> dict[str, Any]:
+        """Tell a user."""
+        return user(await services.ask(lambda gallery: gallery.person_numbered(user_id)))
+
+    @routes.put("/{user_id}", dependencies=[Depends(need("enrol"))])
+    async def change(services: ServicesOf, user_id: int, asked: ChangedUser) -> dict[str, Any]:
+        """Change a user; a new password ends all sign-ins."""
+        return user(await services.ask(lambda gallery: _change(services, gallery, user_id, asked)))
+
+    @routes.delete("/{user_id}", dependencies=[Depends(need("enrol"))])
+    async def delete(services: ServicesOf, user_id: int) -> dict[str, Any]:
+        """Delete a user with photos, templates and account."""
+        await services.work(lambda gallery: forget(services, gallery, gallery.person_numbered(user_id)))
+        return {"message": "User deleted"}
+
+    return routes
+
+
+def _create(services: Services, gallery: Gallery, asked: NewUser) -> Person:
+    key = str(uuid4())
+    if services.access is None:
+        if gallery.people_with_email(asked.email):
+            raise DuplicateAccountError(TAKEN)
+        return gallery.create(key, name=asked.name, email=asked.email)
+    _refuse_taken(gallery, asked.email)
+    accounts = services.access.accounts
+    account = accounts.add(
+        email=asked.email,
+        name=asked.name,
+        password=asked.password or None,
+        person_key=key,
+        scopes=services.settings.account_scopes,
+    )
+    try:
+        return gallery.create(key, name=asked.name, email=asked.email)
+    except BaseException:
+        accounts.delete(account.id)
+        raise
+
+
+def _change(services: Services, gallery: Gallery, user_id: int, asked: ChangedUser) -> Person:
+    person = gallery.person_numbered(user_id)
+    changes = {field: value for field, value in asked.model_dump(include={"name", "email"}).items() if value}
+    if asked.email is not None and asked.email != person.email:
+        _refuse_taken(gallery, asked.email, person)
+    if services.access is not None and (changes or asked.password):
+        accounts = services.access.accounts
+        account = account_of(services, person)
+        if account is not None:
+            accounts.update(account.id, **changes | ({"password": asked.password} if asked.password else {}))
+        elif asked.email or asked.password:
+            accounts.add(
+                login=None if asked.email or person.email else f"person-{person.number}",
+                email=asked.email or person.email,
+                name=asked.name or person.name or "",
+                password=asked.password or None,
+                person_key=person.person_id,
+                scopes=services.settings.account_scopes,
+            )
+    return gallery.update(person.person_id, **changes) if changes else person
+
+
+def _refuse_taken(gallery: Gallery, email: str, person: Person | None = None) -> None:
+    """Refuse the e-mail address of somebody who has no account yet; of two accounts the database refuses one."""
+    try:
+        others = gallery.people_with_email(email)
+    except UnknownPersonError:
+        return
+    if any(person is None or other.number != person.number for other in others):
+        raise DuplicateAccountError(TAKEN)

@@ -1,0 +1,74 @@
+"""The OpenAPI document, and its page at ``/api/docs`` from files that are installed: it works without any network.
+
+In the document an error is told once and referred to. The page has a policy of its own, because Swagger UI writes
+styles into its elements; scripts still come from files only. The files are those of the package fastapi-offline.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from .errors import MEDIA_TYPE
+from .guard import POLICY
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>facedex API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="docs/files/swagger-ui.css"></head>
+<body><div id="api"></div>
+<script src="docs/files/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
+"""
+_START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null});\n'
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+
+
+def add_docs(app: FastAPI) -> None:
+    """Show the page."""
+
+    @app.get("/api/docs", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(_PAGE, headers={"Content-Security-Policy": f"{POLICY}; style-src 'self' 'unsafe-inline'"})
+
+    @app.get("/api/docs/start.js", include_in_schema=False)
+    async def start() -> Response:
+        return Response(_START, media_type="text/javascript")
+
+    package = find_spec("fastapi_offline")
+    if package is not None and package.origin is not None:
+        app.mount("/api/docs/files", StaticFiles(directory=Path(package.origin).parent / "static"), name="docs")
+
+
+def describe(app: FastAPI) -> None:
+    """Let the application's document tell each error once, as problem details."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            shared: dict[str, Any] = {}
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    _shorten(operation, shared)
+            document["components"]["responses"] = shared
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change the document
+
+
+def _shorten(operation: dict[str, Any], shared: dict[str, Any]) -> None:
+    for status, answer in operation.get("responses", {}).items():
+        schemas = [one.get("schema") for one in answer.get("content", {}).values()]
+        if _PROBLEM in schemas:
+            shared[f"Problem{status}"] = {
+                "description": answer["description"],
+                "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
+            }
+            operation["responses"][status] = {"$ref": f"#/components/responses/Problem{status}"}

@@ -1,0 +1,155 @@
+"""What stands before every route: the body's size and time, headers that protect, the metrics, the access log.
+
+A body that is larger than allowed is refused before it is read where its length is told, and while it is read where it
+is not. One that comes too slowly is given up. The log has method, path, status, time and address of a request: no
+query, no header, no body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import BodyTooLargeError, FacedexError, SlowBodyError
+from .errors import problem_of, shape_for
+from .metrics import Metrics
+from .settings import Settings
+
+_log = logging.getLogger("facedex.http.access")
+
+POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+"""Content security policy of every answer: nothing from elsewhere, no script in a page, no frame."""
+
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+}
+
+
+class Guard:
+    """The outermost layer of the application.
+
+    Parameters
+    ----------
+    app : ASGI application
+    settings : Settings
+    metrics : Metrics
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, answer = time.perf_counter(), _Answer(send, secure=scope.get("scheme") == "https")
+        body = _Body(receive, self._settings.max_upload_bytes, self._settings.body_timeout_s)
+        try:
+            told = Headers(scope=scope).get("content-length", "")
+            if told.isascii() and told.isdigit() and int(told[:20]) > self._settings.max_upload_bytes:
+                raise body.too_large()
+            await self._app(scope, body.receive, answer.send)
+        except FacedexError as error:
+            if answer.status:
+                raise
+            problem = problem_of(error)
+            problem.headers["Connection"] = "close"  # what is left of the body is not read
+            request = Request(scope)
+            await shape_for(request)(request, problem)(scope, receive, answer.send)
+        finally:
+            self._note(scope, answer.status or 499, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        self._metrics.answered(scope["method"], _template(scope), status, seconds)
+        if not self._settings.access_log:
+            return
+        address = scope["client"][0] if scope.get("client") else "-"
+        line = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(1000 * seconds, 1)}
+        line["address"] = address
+        if self._settings.log_format == "json":
+            _log.info("%s", json.dumps(line))
+        else:
+            path = scope["path"].encode("unicode_escape").decode("ascii")
+            _log.info("%s %s %s %d %.1f ms", address, scope["method"], path, status, 1000 * seconds)
+
+
+def _template(scope: Scope) -> str:
+    """Tell a route with the names of its parts instead of what a client wrote there.
+
+    A route knows only what it adds to the prefix of its router, which has no such parts.
+    """
+    own = getattr(scope.get("route"), "path", "")
+    if not own:
+        return "unmatched"
+    path = scope["path"].split("/")
+    before = path[: max(0, len(path) - own.count("/"))]
+    return "/".join(before) + own
+
+
+class _Answer:
+    def __init__(self, send: Send, *, secure: bool) -> None:
+        self._send = send
+        self._secure = secure
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            if self._secure:
+                headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+            if "etag" not in headers:  # the page's own files may be kept, what is about people may not
+                headers.setdefault("Cache-Control", "no-store")
+        await self._send(message)
+
+
+class _Body:
+    def __init__(self, receive: Receive, limit: int, timeout_s: float) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._timeout_s = timeout_s
+        self._until: float | None = None
+        self._ended = False
+        self._length = 0
+
+    def too_large(self) -> BodyTooLargeError:
+        return BodyTooLargeError(f"the body is larger than {self._limit} bytes", limit=self._limit)
+
+    async def receive(self) -> Message:
+        if self._ended:
+            return await self._receive()  # waits for the client to leave
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + self._timeout_s
+        try:
+            message: Any = await asyncio.wait_for(self._receive(), max(0.0, self._until - now))
+        except asyncio.TimeoutError:
+            raise SlowBodyError(f"the body took longer than {self._timeout_s:g} s to come") from None
+        if message["type"] == "http.request":
+            self._length += len(message.get("body", b""))
+            if self._length > self._limit:
+                raise self.too_large()
+            self._ended = not message.get("more_body", False)
+        else:
+            self._ended = True
+        return message  # type: ignore[no-any-return]

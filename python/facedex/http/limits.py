@@ -1,0 +1,151 @@
+"""How much a server takes on: so many pieces of work at once, so many waiting, and nobody for ever.
+
+Two lanes, each with threads of its own: `Limits.work` for pictures, which keep a core busy, and `Limits.ask` for
+questions to the database, so that a sign-in or a health check does not wait behind pictures. What has no room is
+refused at once with `OverloadedError`. Work that is late is answered `LateAnswerError`; its thread goes on to its end
+and keeps its place until then, so that late work cannot pile up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from ..errors import LateAnswerError, OverloadedError
+
+_Answer = TypeVar("_Answer")
+
+ASKING = 8
+"""Questions to the database side by side: below the 15 connections that a gallery's pool has."""
+
+ASKING_WAITING = 256
+"""Questions that may wait; each takes milliseconds."""
+
+
+class Lane:
+    """Threads that work side by side, and a queue of bounded length before them.
+
+    Parameters
+    ----------
+    name : str
+    threads : int
+        Pieces of work side by side, from 1.
+    waiting : int
+        How many more may wait.
+    timeout_s : float
+        How long one may take, with its waiting, seconds.
+    """
+
+    def __init__(self, name: str, threads: int, waiting: int, timeout_s: float) -> None:
+        self.name = name
+        self.threads = threads
+        self._room = threads + waiting
+        self._timeout_s = timeout_s
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"facedex-{name}")
+        self._inside = 0
+        self._lock = threading.Lock()
+        self._usual_s = 0.1
+
+    @property
+    def inside(self) -> int:
+        """How many are being worked on or wait."""
+        return self._inside
+
+    async def run(self, verb: Callable[[], _Answer]) -> _Answer:
+        """Run something that may block in a thread, with the context of the caller.
+
+        Raises
+        ------
+        OverloadedError
+            When there is no room.
+        LateAnswerError
+            When it takes too long.
+        """
+        future = self.submit(verb)
+        waiting = asyncio.wrap_future(future)
+        try:
+            return await asyncio.wait_for(waiting, self._timeout_s)
+        except asyncio.TimeoutError:
+            if future.done() and not future.cancelled():
+                return future.result()  # an error of the work itself that is a TimeoutError
+            raise LateAnswerError(
+                f"the answer took longer than {self._timeout_s:g} s; send a smaller picture or try again later"
+            ) from None
+
+    def submit(self, verb: Callable[[], _Answer]) -> Future[_Answer]:
+        """Run something in a thread and do not wait for it; raises OverloadedError."""
+        with self._lock:
+            if self._inside >= self._room:
+                raise OverloadedError(
+                    f"the server is busy: {self._inside} requests are before this one; try again later",
+                    retry_after_s=max(1, round(self._inside * self._usual_s / self.threads)),
+                )
+            self._inside += 1
+        try:
+            future = self._pool.submit(contextvars.copy_context().run, self._timed, verb)
+        except BaseException:
+            self._left()
+            raise
+        future.add_done_callback(lambda _: self._left())
+        return future
+
+    def close(self) -> None:
+        """Let what runs end, and take nothing more."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _timed(self, verb: Callable[[], _Answer]) -> _Answer:
+        started = time.perf_counter()
+        try:
+            return verb()
+        finally:
+            self._usual_s += 0.1 * (time.perf_counter() - started - self._usual_s)
+
+    def _left(self) -> None:
+        with self._lock:
+            self._inside -= 1
+
+
+class Limits:
+    """The two lanes of a server.
+
+    Parameters
+    ----------
+    concurrency : int
+        Pictures worked on side by side; 0 is one a core.
+    waiting : int
+        How many more may wait.
+    timeout_s : float
+        How long an answer may take, seconds.
+    """
+
+    def __init__(self, concurrency: int = 0, waiting: int = 64, timeout_s: float = 30.0) -> None:
+        self.pictures = Lane("work", concurrency or cores(), waiting, timeout_s)
+        self.questions = Lane("ask", ASKING, ASKING_WAITING, timeout_s)
+
+    async def work(self, verb: Callable[[], _Answer]) -> _Answer:
+        """Run what works on pictures; see `Lane.run`."""
+        return await self.pictures.run(verb)
+
+    async def ask(self, verb: Callable[[], _Answer]) -> _Answer:
+        """Run what asks the database; see `Lane.run`."""
+        return await self.questions.run(verb)
+
+    def inside(self) -> dict[str, int]:
+        """Tell how many are in each lane."""
+        return {lane.name: lane.inside for lane in (self.pictures, self.questions)}
+
+    def close(self) -> None:
+        """Let what runs end, and take nothing more."""
+        self.pictures.close()
+        self.questions.close()
+
+
+def cores() -> int:
+    """Tell how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

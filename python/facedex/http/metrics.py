@@ -1,0 +1,76 @@
+"""What Prometheus reads: requests, their time, the queue, and how the galleries stand.
+
+With several processes the package prometheus-client shares the numbers through the folder of
+``PROMETHEUS_MULTIPROC_DIR``, which ``facedex serve`` sets.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.values import ValueClass
+
+from ..records import Status
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The numbers of one application."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "facedex_requests_total", "Requests answered.", ["method", "route", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "facedex_request_seconds", "Time to answer.", ["method", "route"], buckets=_BUCKETS, registry=registry
+        )
+        self._inside = Gauge(
+            "facedex_inside",
+            "Requests being worked on or waiting.",
+            ["lane"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._stands = {
+            name: Gauge(f"facedex_{name}", words, ["gallery"], registry=registry, multiprocess_mode="mostrecent")
+            for name, words in (
+                ("people", "People registered."),
+                ("faces", "Faces stored."),
+                ("index_position", "The last change that the index has applied."),
+            )
+        }
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request; `route` is its template, never its path, which names people."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def inside(self, lane: str, number: int) -> None:
+        """Note how many requests are in a lane."""
+        self._inside.labels(lane).set(number)
+
+    def stands(self, status: Status) -> None:
+        """Note how a gallery stands."""
+        self._stands["people"].labels(status.gallery).set(status.people)
+        self._stands["faces"].labels(status.gallery).set(status.faces)
+        self._stands["index_position"].labels(status.gallery).set(status.position)
+
+    def text(self) -> bytes:
+        """Write everything in Prometheus's text format."""
+        if not ValueClass.__qualname__.startswith("MultiProcess"):
+            return generate_latest(self._registry)
+        for file in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("gauge_live*_*.db"):
+            pid = file.stem.rpartition("_")[2]
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+                mark_process_dead(pid)  # type: ignore[no-untyped-call]  # a worker that was killed counts no more
+        everything = CollectorRegistry()
+        MultiProcessCollector(everything)  # type: ignore[no-untyped-call]
+        return generate_latest(everything)

@@ -1,0 +1,85 @@
+"""Settings under the names of the older backends whose contracts are answered: after arguments and ``FACEDEX_*``.
+
+They are read from the environment and from a file ``.env`` where the server is started, as the old backends did. What a
+contract's router needs for itself, it reads itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+DOTENV = Path(".env")
+
+
+def _index(text: str) -> str:
+    """Name the index that stands in for one of FAISS.
+
+    Examples
+    --------
+    >>> _index("IndexFlatIP"), _index("IVF1024,Flat"), _index("HNSW32"), _index("else")
+    ('exact', 'ivf', 'hnsw', 'auto')
+    """
+    lower = text.lower()
+    return next((ours for theirs, ours in _FAISS.items() if theirs in lower), "auto")
+
+
+_FAISS = {"ivf": "ivf", "hnsw": "hnsw", "flat": "exact"}
+
+NAMES: dict[str, dict[str, tuple[str, Callable[[str], object]]]] = {
+    "face-server": {"FLASK_HOST": ("host", str), "FLASK_PORT": ("port", str)},
+    "face-re": {"ENVIRONMENT": ("docs", lambda text: text.strip().lower() != "production")},
+    "face-api": {
+        "HOST": ("host", str),
+        "PORT": ("port", str),
+        "ASYNC_WORKERS": ("concurrency", str),
+        "FAISS_INDEX_TYPE": ("index", _index),
+    },
+}
+"""Of each contract: the old name, the setting that it stands for, and how its text is read."""
+
+
+MIB = 1 << 20
+LARGEST_BODY = {"flask-face": 64 * MIB, "face-server": 15 * MIB, "face-api": 11 * MIB, "mtcnn-facenet": 64 * MIB}
+"""Largest body of a request where a contract takes several pictures, or one of 10 MiB with what is round it."""
+
+
+class OldNames(PydanticBaseSettingsSource):
+    """A source of settings, for the contracts that the other sources name.
+
+    Parameters
+    ----------
+    settings_cls : type
+    others : callable
+        Each gives the settings of another source.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], *others: Callable[[], Mapping[str, Any]]) -> None:
+        super().__init__(settings_cls)
+        self._others = others
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return what is set for one field."""
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Read what is set."""
+        named = [found["contracts"] for other in self._others if "contracts" in (found := other())]
+        first = named[0] if named else ()
+        contracts = {part.strip() for part in first.split(",")} if isinstance(first, str) else set(first or ())
+        said = {name: value for name, value in dotenv_values(DOTENV).items() if value} if DOTENV.is_file() else {}
+        said |= {name: value for name, value in os.environ.items() if value}
+        old: dict[str, Any] = {}
+        for contract, names in NAMES.items():
+            if contract in contracts or "all" in contracts:
+                for name, (field, read) in names.items():
+                    if name in said:
+                        old.setdefault(field, read(said[name]))
+        bodies = [size for contract, size in LARGEST_BODY.items() if contract in contracts or "all" in contracts]
+        return old | ({"max_upload_bytes": max(bodies)} if bodies else {})

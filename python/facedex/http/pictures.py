@@ -1,0 +1,215 @@
+"""The one door for pictures: a multipart file, the raw body, or base64 or a data URL in JSON.
+
+In: a request. Out: the bytes of its pictures, and its options, checked. A name that a client gives a file is never
+a path here: it is a text of at most 255 characters without any folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from ..errors import BodyTooLargeError, MalformedRequestError, NotAnImageError
+from .services import services_of
+
+_Options = TypeVar("_Options", bound=BaseModel)
+
+FIELDS = ("image", "images", "images[]", "file", "files", "files[]")
+"""Names under which a multipart body may carry pictures."""
+
+_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
+_FIELD_BYTES = 1 << 20  # of a text in a multipart body
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as it was sent.
+
+    Attributes
+    ----------
+    data : bytes
+    filename : str or None
+        The client's name of it, without folders.
+    """
+
+    data: bytes
+    filename: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Picture({len(self.data)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission(Generic[_Options]):
+    """Pictures and options of a request.
+
+    Attributes
+    ----------
+    pictures : tuple of Picture
+    options : pydantic model
+    """
+
+    pictures: tuple[Picture, ...]
+    options: _Options
+
+    @property
+    def images(self) -> list[bytes]:
+        """The bytes of the pictures."""
+        return [picture.data for picture in self.pictures]
+
+
+def submitted(
+    options: type[_Options], *, least: int = 1, most: int = 1
+) -> Callable[[Request], Awaitable[Submission[_Options]]]:
+    """Make the dependency that takes pictures and options out of a request.
+
+    Parameters
+    ----------
+    options : type of pydantic model
+        Its fields are read from the query, the fields of a multipart body, or the JSON object.
+    least, most : int
+        How many pictures; `most` 0 is as many as the settings allow.
+    """
+
+    async def take(request: Request) -> Submission[_Options]:
+        allowed = most or services_of(request).settings.max_pictures
+        pictures, given = await _taken(request, allowed)
+        if not least <= len(pictures) <= allowed:
+            wanted = str(least) if least == allowed else f"{least} to {allowed}"
+            raise MalformedRequestError(
+                f"the request must carry {wanted} pictures, got {len(pictures)}: as multipart file 'image', as raw "
+                "body of type image/..., or as base64 in the JSON field 'image'"
+            )
+        return Submission(tuple(pictures), checked(options, dict(request.query_params) | given))
+
+    return take
+
+
+def checked(options: type[_Options], given: dict[str, Any]) -> _Options:
+    """Check options; raises MalformedRequestError, which never shows a value."""
+    try:
+        return options.model_validate(given)
+    except ValidationError as error:
+        problems = tuple(
+            f"{'.'.join(str(step) for step in one['loc']) or 'body'}: {one['msg']}" for one in error.errors()
+        )
+        raise MalformedRequestError("; ".join(problems), problems=problems) from None
+
+
+def decoded(text: object) -> Picture:
+    r"""Read a picture that is written in base64, bare or as a data URL.
+
+    Raises
+    ------
+    NotAnImageError
+
+    Examples
+    --------
+    >>> decoded("data:image/png;base64,AAEC"), decoded("AAEC").data
+    (Picture(3 bytes), b'\x00\x01\x02')
+    """
+    if not isinstance(text, str) or not text:
+        raise NotAnImageError("a picture in JSON must be a text in base64, or a data URL")
+    match = _DATA_URL.match(text)
+    try:
+        data = base64.b64decode("".join(text[match.end() if match else 0 :].split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise NotAnImageError("a picture in JSON must be base64, or a data URL 'data:image/...;base64,...'") from None
+    if not data:
+        raise NotAnImageError("the picture is empty")
+    return Picture(data)
+
+
+def plain_name(name: str | None) -> str | None:
+    r"""Take the folders off a client's name of a file.
+
+    Examples
+    --------
+    >>> plain_name("../../etc/passwd"), plain_name("C:\\photos\\ayu.jpg"), plain_name("..")
+    ('passwd', 'ayu.jpg', None)
+    """
+    last = re.split(r"[/\\]", name or "")[-1]
+    shown = "".join(char for char in last if char.isprintable()).strip()[:255]
+    return shown if shown.strip(". ") else None
+
+
+async def form_of(request: Request, most_files: int) -> FormData:
+    """Read a multipart or urlencoded body.
+
+    Raises
+    ------
+    MalformedRequestError
+        When it is damaged.
+    """
+    try:
+        return await request.form(max_files=most_files + 1, max_fields=100, max_part_size=_FIELD_BYTES)
+    except HTTPException as error:
+        raise MalformedRequestError(f"the form cannot be read: {error.detail}") from error
+    except (ValueError, LookupError, AssertionError) as error:
+        raise MalformedRequestError("the form cannot be read") from error
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    MalformedRequestError
+    """
+    try:
+        content = await request.json()
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequestError("the body is no JSON") from error
+    if not isinstance(content, dict):
+        raise MalformedRequestError(f"the body must be a JSON object, got {type(content).__name__}")
+    return content
+
+
+async def _taken(request: Request, most: int) -> tuple[list[Picture], dict[str, Any]]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _from_form(await form_of(request, most), most)
+    if kind == "application/json":
+        return _from_json(await json_of(request))
+    data = await request.body()
+    if not data:
+        return [], {}
+    if kind.startswith("image/") or kind in ("application/octet-stream", ""):
+        return [Picture(data)], {}
+    raise MalformedRequestError(f"the body must be multipart/form-data, application/json or image/..., got {kind!r}")
+
+
+async def _from_form(form: FormData, most: int) -> tuple[list[Picture], dict[str, Any]]:
+    pictures: list[Picture] = []
+    given: dict[str, Any] = {}
+    try:
+        for name, value in form.multi_items():
+            if not isinstance(value, UploadFile):
+                given[name] = value
+            elif name not in FIELDS:
+                raise MalformedRequestError(f"a file is named {name[:40]!r}; name it 'image'")
+            elif len(pictures) >= most:
+                raise BodyTooLargeError(f"more than {most} pictures in one request", limit=most)
+            else:
+                pictures.append(Picture(await value.read(), plain_name(value.filename)))
+    finally:
+        await form.close()
+    return pictures, given
+
+
+def _from_json(content: dict[str, Any]) -> tuple[list[Picture], dict[str, Any]]:
+    several = content.pop("images", [])
+    if not isinstance(several, list):
+        raise MalformedRequestError("images must be a list of pictures in base64")
+    if "image" in content:
+        several = [content.pop("image"), *several]
+    return [decoded(text) for text in several], content

@@ -1,0 +1,215 @@
+"""Who asks, and whether that is allowed: a bearer token, an API key, or the cookie of the page.
+
+Without any of them one is anybody, who may do what the settings say; as long as there is neither a key nor an account
+that administers, and the server is reached from its own machine only, one may do everything. A request that a browser
+may have been tricked into is refused: one that changes something, shows no token or key, and comes from the page of
+another origin.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Response, Security
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
+from starlette.requests import HTTPConnection
+
+from ..access import Principal
+from ..errors import ForbiddenError, UnauthenticatedError
+from ..store import acting_as
+from .services import Services, services_of
+from .settings import is_loopback
+
+COOKIE = "facedex_session"
+"""Name of the cookie that holds a token."""
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OPERATOR = Principal("operator", "operator", frozenset({"admin"}))
+_HOST_APP = Principal("operator", "application", frozenset({"admin"}))
+
+
+class _Bearer(HTTPBearer):
+    """For the document only: `principal_of` reads the headers."""
+
+    async def __call__(self, request: HTTPConnection) -> None:
+        """Leave it."""
+
+
+class _Header(APIKeyHeader):
+    """For the document only."""
+
+    async def __call__(self, request: HTTPConnection) -> None:
+        """Leave it."""
+
+
+class _Cookie(APIKeyCookie):
+    """For the document only."""
+
+    async def __call__(self, request: HTTPConnection) -> None:
+        """Leave it."""
+
+
+_BEARER = _Bearer(auto_error=False, scheme_name="token", description="A token from signing in.")
+_API_KEY = _Header(
+    name="X-API-Key", auto_error=False, scheme_name="key", description="An API key of 'facedex keys add'."
+)
+_SESSION = _Cookie(name=COOKIE, auto_error=False, scheme_name="session", description="The cookie of the page.")
+
+
+async def principal_of(request: Request) -> Principal:
+    """Tell who asks; asked once for each request.
+
+    Raises
+    ------
+    UnauthenticatedError
+        When a token or key is shown that is of no use.
+    ForbiddenError
+        When a page of another origin wants something changed.
+    AttemptsError
+        When the address asks too often.
+    """
+    known: Principal | None = getattr(request.state, "facedex_principal", None)
+    if known is None:
+        known = await _principal(request, services_of(request))
+        request.state.facedex_principal = known
+    return known
+
+
+async def _principal(request: Request, services: Services) -> Principal:
+    access, settings = services.access, services.settings
+    if access is None:
+        return _HOST_APP
+    if settings.rate_per_minute:
+        await services.limits.ask(lambda: access.attempts.take(address_of(request), settings.rate_per_minute))
+    shown = shown_secret(request)
+    if shown is not None:
+        found = await services.limits.ask(lambda: access.principal(shown))
+        if found is None:
+            raise UnauthenticatedError("the token or key is unknown, expired or revoked")
+        return found
+    if request.method not in _SAFE:
+        _refuse_other_origin(request, services)
+    cookie = request.cookies.get(COOKIE)
+    if cookie:
+        found = await services.limits.ask(lambda: access.principal(cookie))
+        if found is not None and found.kind == "account":
+            return found
+    if await is_open(services):
+        _refuse_other_host(request, services)
+        return _OPERATOR
+    return Principal("anybody", "anybody", frozenset(settings.public_scopes))
+
+
+async def is_open(services: Services) -> bool:
+    """Tell whether everybody may do everything: no keys, and only this machine asks, or ``insecure``."""
+    access = services.access
+    if access is None:
+        return True
+    if services.settings.exposed and not services.settings.insecure:
+        return False
+    return not await services.limits.ask(access.guarded)
+
+
+def shown_secret(request: Request) -> str | None:
+    """Return the key or token in the headers; None when there is none.
+
+    Raises
+    ------
+    UnauthenticatedError
+        When the header ``Authorization`` holds something else.
+    """
+    header = request.headers.get("authorization")
+    if header is not None:
+        scheme, _, secret = header.partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise UnauthenticatedError("the header Authorization must be 'Bearer' and a token or key")
+        return secret.strip()
+    return request.headers.get("x-api-key") or None
+
+
+def need(scope: str) -> Any:
+    """Make the dependency of a route that needs a scope; what the route does is noted in the audit as theirs.
+
+    Parameters
+    ----------
+    scope : {"read", "recognise", "enrol", "admin"}
+
+    Examples
+    --------
+    >>> from fastapi import APIRouter, Depends
+    >>> router = APIRouter(dependencies=[Depends(need("enrol"))])
+    """
+
+    async def check(
+        request: Request,
+        _bearer: Annotated[Any, Security(_BEARER)] = None,
+        _key: Annotated[Any, Security(_API_KEY)] = None,
+        _session: Annotated[Any, Security(_SESSION)] = None,
+    ) -> AsyncIterator[Principal]:
+        principal = await principal_of(request)
+        if not principal.may(scope):
+            if principal.kind == "anybody":
+                raise UnauthenticatedError(f"sign in, or show a key that may {scope}")
+            raise ForbiddenError(f"{principal.name} may not {scope}")
+        if principal is _HOST_APP:
+            yield principal  # the application around us names who acts
+            return
+        with acting_as(principal.name):
+            yield principal
+
+    check.scope_needed = scope  # type: ignore[attr-defined]  # read by the test of every route and role
+    return check
+
+
+ReadBy = Annotated[Principal, Depends(need("read"))]
+RecogniseBy = Annotated[Principal, Depends(need("recognise"))]
+EnrolBy = Annotated[Principal, Depends(need("enrol"))]
+AdminBy = Annotated[Principal, Depends(need("admin"))]
+"""Parameters of routes that need a scope."""
+
+
+def address_of(request: Request) -> str:
+    """Tell the address a request comes from; an IPv6 address counts as its /64, which one customer has."""
+    host = request.client.host if request.client is not None else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 6 and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network(f"{address}/64", strict=False))
+    return str(address)
+
+
+def set_cookie(request: Request, response: Response, secret: str, max_age_s: int) -> None:
+    """Give the page its token in a cookie that no script reads and no other site sends."""
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, secret, max_age=max_age_s, httponly=True, samesite="strict", secure=secure, path="/")
+
+
+def clear_cookie(response: Response) -> None:
+    """Take the cookie back."""
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+
+
+def _refuse_other_origin(request: Request, services: Services) -> None:
+    """Cross-site request forgery: Fetch Metadata says so, or the Origin is not ours."""
+    origin = request.headers.get("origin")
+    if request.headers.get("sec-fetch-site") in (None, "same-origin", "none") and origin is None:
+        return
+    if origin is not None and (
+        urlsplit(origin).netloc == request.headers.get("host") or origin in services.settings.cors_origins
+    ):
+        return
+    raise ForbiddenError("a page of another origin may not do that without a token or key")
+
+
+def _refuse_other_host(request: Request, services: Services) -> None:
+    """DNS rebinding: a name of somebody else that points to this machine."""
+    if services.settings.exposed:
+        return
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    if not (is_loopback(host) or host == services.settings.host):
+        raise ForbiddenError(f"this server answers to its own machine, not to the name {host!r}")

@@ -1,0 +1,131 @@
+"""The server as processes: what it may not be started with, and uvicorn.
+
+Each worker makes its application from the environment, into which `run` writes the settings; the workers share the
+database, and through it agree at once on people, keys, tokens and attempts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from ..access import Access
+from ..errors import ServeError
+from ..store import Database
+from .settings import Settings
+
+_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+_CONNECTIONS = 1024  # of one process; one more is answered 503
+_GRACE_S = 30
+
+
+def run(settings: Settings) -> None:
+    """Serve until interrupted.
+
+    Raises
+    ------
+    ServeError
+        When other machines could reach a server that asks for no keys.
+    StoreError
+        When the database cannot be opened.
+    """
+    check(settings)
+    with _written(settings), _metrics_of(settings.workers):
+        uvicorn.run(
+            f"{__name__}:app",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            server_header=False,
+            access_log=False,
+            log_level="info",
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+
+
+def check(settings: Settings) -> None:
+    """Refuse to serve other machines without keys.
+
+    Raises
+    ------
+    ServeError
+    """
+    database = Database(settings.location)
+    try:
+        guarded = Access(database).guarded()
+    finally:
+        database.close()
+    if settings.exposed and not guarded and not settings.insecure:
+        where = f"behind {', '.join(settings.trusted_proxies)}" if settings.trusted_proxies else f"at {settings.host}"
+        raise ServeError(
+            f"this server would be reached by others {where}, and there is no key: make one with 'facedex keys add' or "
+            "an account with 'facedex users add --scope admin', or say --insecure"
+        )
+
+
+def app() -> FastAPI:
+    """Make the application of one worker, from the environment."""
+    from .app import create_app
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("facedex").setLevel(logging.INFO)
+    settings = Settings()
+    if settings.log_format == "json":
+        _bare(logging.getLogger("facedex.http.access"))
+    return create_app(settings)
+
+
+def _bare(logger: logging.Logger) -> None:
+    """Write lines as they are: each is a JSON object."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers, logger.propagate = [handler], False
+
+
+@contextmanager
+def _written(settings: Settings) -> Iterator[None]:
+    """Write the settings into the environment, for the workers."""
+    before = dict(os.environ)
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if value is not None:
+            os.environ[f"FACEDEX_{name.upper()}"] = _text(value)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+@contextmanager
+def _metrics_of(workers: int) -> Iterator[None]:
+    """Give several workers a folder through which they share their numbers."""
+    if workers == 1 or _METRICS in os.environ:
+        yield
+        return
+    folder = os.environ[_METRICS] = tempfile.mkdtemp(prefix="facedex-metrics-")
+    try:
+        yield
+    finally:
+        del os.environ[_METRICS]
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,93 @@
+"""Who did what, and who was there: the audit, and attendance as JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from typing import Annotated, Literal
+
+from fastapi import Query, Response
+
+from ...access import Sighted
+from ...errors import ArgumentError
+from ..security import AdminBy, ReadBy
+from ..services import ServicesOf
+from . import schemas
+from .common import Cursor, GalleryName, Limit, cursor_of, part, place_of
+
+router = part("events")
+attendance = part("attendance")
+
+_MOST = 100_000  # attempts in one answer
+
+
+@router.get("/events")
+async def events(
+    services: ServicesOf, who: AdminBy, cursor: Cursor = None, limit: Limit = 100, gallery: GalleryName = None
+) -> schemas.Page[schemas.Event]:
+    """List the lines of the audit, oldest first. Who was deleted is not named."""
+    after = place_of(cursor)
+    found = await services.ask(lambda opened: list(islice(opened.audit(after=after), limit + 1)), gallery)
+    more = cursor_of(found[limit - 1].seq) if len(found) > limit else None
+    return schemas.Page(items=[schemas.Event.model_validate(one) for one in found[:limit]], next_cursor=more)
+
+
+@router.get("/audit")
+async def audit(
+    services: ServicesOf,
+    who: AdminBy,
+    noted: Annotated[str | None, Query(max_length=100, description="A head noted before, NUMBER:DIGEST.")] = None,
+    gallery: GalleryName = None,
+) -> schemas.AuditReport:
+    """Check that no line of the audit was altered, taken out, moved or added."""
+    return schemas.AuditReport.model_validate(
+        await services.ask(lambda opened: opened.check_audit(noted=noted), gallery)
+    )
+
+
+@attendance.get(
+    "/attendance",
+    response_model=list[schemas.Attempt],
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+async def attended(
+    services: ServicesOf,
+    who: ReadBy,
+    start: Annotated[
+        datetime | None, Query(description="From when on, with a time zone; by default today, UTC.")
+    ] = None,
+    end: Annotated[datetime | None, Query(description="Before when, with a time zone; by default a day later.")] = None,
+    form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+    gallery: GalleryName = None,
+) -> list[schemas.Attempt] | Response:
+    """List who tried to be recognised, and what was decided."""
+    first = start or datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+    for name, value in (("start", first), ("end", end)):
+        if value is not None and value.utcoffset() is None:
+            raise ArgumentError(f"{name} must have a time zone, such as 2026-01-31T08:00:00+07:00")
+    try:
+        last = end or first + timedelta(days=1)
+    except OverflowError:
+        raise ArgumentError("start is too late") from None
+    name = gallery or services.settings.gallery
+    found = await services.ask_access(lambda access: list(islice(access.attendance.between(first, last, name), _MOST)))
+    if form == "csv":
+        return Response("".join(_lines(found)), media_type="text/csv; charset=utf-8")
+    return [schemas.Attempt.model_validate(one) for one in found]
+
+
+def _lines(found: list[Sighted]) -> Iterator[str]:
+    """Write CSV; a text that a spreadsheet would take for a formula gets an apostrophe before it (OWASP)."""
+    names = list(schemas.Attempt.model_fields)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(names)
+    for one in found:
+        row = [getattr(one, name) for name in names]
+        writer.writerow(
+            [f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell for cell in row]
+        )
+    yield text.getvalue()

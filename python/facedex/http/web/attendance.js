@@ -1,0 +1,77 @@
+// Attendance: who was noted on a day, today first; the day is that of the reader's time zone.
+
+import { ask, ApiError } from "./api.js";
+import { card, during, field, make } from "./dom.js";
+import { spoken, text } from "./language.js";
+
+/** Make the section. */
+export function makeAttendance() {
+  const day = make("input", { type: "date", required: true, on: { change: () => during(null, refresh) } });
+  const csv = make("a", { class: "button quiet", text: "csv", download: "" });
+  const again = make("button", { type: "button", text: "refresh", class: "quiet", on: { click: () => during(again, refresh) } });
+  const list = make("div", { "aria-live": "polite" });
+  const panel = make("div", {}, card(
+    "attendance_title", make("div", { class: "fields" }, field("day", day), make("div", { class: "actions" }, again, csv)), list,
+  ));
+  day.value = written(new Date());
+
+  async function refresh() {
+    if (!day.value) return;
+    const start = new Date(`${day.value}T00:00`);
+    if (Number.isNaN(start.getTime())) throw new ApiError(0, "day", day.value);
+    const end = new Date(start);
+    end.setDate(end.getDate() + 1); // 23 or 25 hours later where clocks change
+    const span = `start=${encodeURIComponent(start.toISOString())}&end=${encodeURIComponent(end.toISOString())}`;
+    csv.href = `v1/attendance?${span}&format=csv`;
+    csv.download = `attendance-${day.value}.csv`;
+    show(await ask("GET", `v1/attendance?${span}`));
+  }
+
+  function show(attempts) {
+    if (!attempts.length) {
+      list.replaceChildren(make("p", { text: "attendance_none", class: "hint" }));
+      return;
+    }
+    const keys = ["time", "decision", "recognised", "claimed", "similarity_title", "probability", "liveness", "through"];
+    const table = make(
+      "table", { class: "stacked" },
+      make("thead", {}, make("tr", {}, ...keys.map((key) => make("th", { scope: "col", text: key })))),
+      make("tbody", {}, ...attempts.toReversed().map(row)),
+    );
+    list.replaceChildren(make("p", { text: "attendance_count", values: { count: attempts.length }, class: "hint" }), table);
+  }
+
+  return { name: "attendance", panel, shown: () => during(null, refresh), left: () => {}, changed: () => during(null, refresh) };
+}
+
+function row(attempt) {
+  const at = new Intl.DateTimeFormat(spoken(), { timeStyle: "medium" }).format(new Date(attempt.at));
+  const mark = make(
+    "span", { class: attempt.matched ? "pill good" : "pill bad" },
+    make("span", { "aria-hidden": "true", plain: attempt.matched ? "✓ " : "✗ " }),
+    make("span", { text: attempt.matched ? "match" : "mismatch" }),
+  );
+  const who = attempt.person_key === null ? text("unknown") : attempt.name || attempt.person_key;
+  return make(
+    "tr", {},
+    make("th", { scope: "row", plain: at }),
+    cell("decision", mark), cell("recognised", who), cell("claimed", attempt.claimed ?? "–"),
+    cell("similarity_title", figure(attempt.similarity)), cell("probability", figure(attempt.probability)),
+    cell("liveness", figure(attempt.liveness)), cell("through", attempt.contract),
+  );
+}
+
+function cell(key, value) {
+  return make("td", {}, make("span", { class: "column", text: key }), value instanceof Node ? value : make("span", { plain: value }));
+}
+
+function figure(value) {
+  if (value === null) return "–";
+  return new Intl.NumberFormat(spoken(), { minimumFractionDigits: 2, maximumFractionDigits: 3 }).format(value);
+}
+
+/** Write a day of the reader's calendar as a date field wants it. */
+function written(date) {
+  const two = (number) => String(number).padStart(2, "0");
+  return `${String(date.getFullYear()).padStart(4, "0")}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}

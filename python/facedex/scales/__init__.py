@@ -1,0 +1,11 @@
+"""Similarities of one network on the scale of another, and as a probability.
+
+A cut-off and a similarity of an old network are put on a pack's scale, and back, by equal false match rate; see
+docs/scales.md.
+"""
+
+from .mapping import ScaleMap
+from .networks import ARCFACE_R18, ARCFACE_R50, ARCFACE_R100, DLIB, Scale
+from .probability import PRIOR, Calibration
+
+__all__ = ["ARCFACE_R18", "ARCFACE_R50", "ARCFACE_R100", "DLIB", "PRIOR", "Calibration", "Scale", "ScaleMap"]

@@ -1,0 +1,148 @@
+"""One real server for all contracts at once, asked by `requests` and curl as the old clients ask.
+
+Keys are on: what the old backends left open is open by ``FACEDEX_PUBLIC_SCOPES``, the rest needs a token or a key.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from facedex import people
+from facedex.access import Access
+from facedex.store import Database
+
+STARTS_WITHIN_S = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    Attributes
+    ----------
+    url : str
+        Its base address.
+    folder : Path
+        Where it was started.
+    admin : dict of str to str
+        Headers with a key that may do everything.
+    """
+
+    url: str
+    folder: Path
+    admin: dict[str, str]
+
+    def ask(self, method: str, path: str, **given: object) -> requests.Response:
+        """Send a request as an old client does: no redirect is followed."""
+        return requests.request(method, self.url + path, timeout=60, allow_redirects=False, **given)  # type: ignore[arg-type]
+
+    def curl(self, *arguments: str) -> str:
+        """Run curl; the last argument is the path."""
+        *options, path = arguments
+        done = subprocess.run(
+            ["curl", "--silent", "--show-error", "--max-time", "60", *options, self.url + path],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server."""
+    folder = tmp_path_factory.mktemp("contracts")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("FACEDEX_")}
+    environ |= {
+        "FACEDEX_DB": str(folder / "people.db"),
+        "FACEDEX_HOME": str(folder / "home"),
+        "FACEDEX_CONTRACTS": "all",
+        "FACEDEX_PUBLIC_SCOPES": "read,recognise,enrol",
+        "FACEDEX_FACE_LOGIN_LIVENESS": "off",
+        "FACEDEX_LOCKOUT_AFTER": "50",
+    }
+    (folder / ".env").write_text("MAX_FACES_PER_USER=3\nMAX_FILE_SIZE=2000000\nENABLE_ANTI_SPOOFING=true\n")
+    command = [sys.executable, "-m", "uvicorn", "--factory", "facedex.http:create_app", "--port", str(port)]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=subprocess.STDOUT)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            deadline = time.monotonic() + STARTS_WITHIN_S
+            while not answers(url):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail((folder / "server.log").read_text())
+                time.sleep(0.2)
+            access = Access(Database(str(folder / "people.db")))
+            _, secret = access.keys.add("tests", ["admin"])
+            access.close()
+            yield Server(url, folder, {"X-API-Key": secret})
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def answers(url: str) -> bool:
+    """Whether the server is there."""
+    try:
+        return requests.get(f"{url}/health/live", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    """The server, with nobody registered."""
+    users = running.ask("GET", "/api/users")
+    assert users.ok, users.text
+    for user in users.json():
+        assert running.ask("DELETE", f"/api/users/{user['id']}").ok
+    return running
+
+
+@pytest.fixture
+def ayu() -> list[Path]:
+    """Pictures of one person to be registered."""
+    return list(people.PICTURES["ayu"])
+
+
+@pytest.fixture
+def ayu_again() -> Path:
+    """Another picture of that person."""
+    return people.PROBES["ayu"][0]
+
+
+@pytest.fixture
+def budi() -> Path:
+    """A picture of somebody else."""
+    return people.PROBES["budi"][0]
+
+
+@pytest.fixture
+def group() -> Path:
+    """A picture of several people."""
+    return people.FOLDER / "group.jpg"
+
+
+@pytest.fixture
+def landscape() -> bytes:
+    """A picture without a face: a PNG of one colour."""
+    import io
+
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (320, 240), (90, 140, 90)).save(out, "PNG")
+    return out.getvalue()

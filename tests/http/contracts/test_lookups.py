@@ -1,0 +1,82 @@
+"""What the contracts look up, in every kind of database: numbers, pages, addresses, photos, templates, accounts."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+from place import Place
+
+from facedex import Gallery, people
+from facedex.access import Access
+from facedex.engine import Engine
+from facedex.errors import ArgumentError, UnknownFaceError, UnknownPersonError
+from facedex.http.contracts.people import by_uuid, number_of, uuid_from, uuid_of
+from facedex.store import Database
+
+
+def test_numbers_pages_addresses_and_photos(place: Place, engine: Engine) -> None:
+    with (
+        Gallery.open(place.location, engine=engine) as gallery,
+        Gallery.open(place.location, engine=engine, name="other") as other,
+    ):
+        elsewhere = other.create("zoe", email="ayu@example.org")
+        ayu = gallery.create("ayu", name="Ayu", email="Ayu@Example.org")
+        budi = gallery.create(7, email="budi@example.org")
+        assert elsewhere.number < ayu.number < budi.number
+        assert gallery.person_numbered(budi.number) == budi
+        for number in (elsewhere.number, 0, -1, budi.number + 1, 1 << 70):
+            with pytest.raises(UnknownPersonError):
+                gallery.person_numbered(number)
+        assert [person.person_id for person in gallery.people_after()] == ["ayu", 7]
+        assert [person.person_id for person in gallery.people_after(ayu.number, limit=5)] == [7]
+        assert gallery.people_after(budi.number) == []
+        with pytest.raises(ArgumentError, match="limit"):
+            gallery.people_after(limit=0)
+        assert [person.person_id for person in gallery.people_with_email("ayu@example.ORG")] == ["ayu"]
+        assert gallery.people_with_email("nobody@example.org") == []
+        gallery.add_photo("ayu", people.PICTURES["ayu"][0], rendition="original")
+        other.add_photo("zoe", people.PICTURES["budi"][0], rendition="thumbnail")
+        assert gallery.photo_count() == 1
+
+
+def test_a_template_is_told_by_its_face(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        vector = np.zeros(128, np.float32)
+        vector[3] = 1
+        face_id = gallery.register_templates(7, vector).faces[0].face_id
+        owner, stored = gallery.template(face_id)
+        assert owner == 7
+        np.testing.assert_array_equal(stored, vector)
+        for unknown in (face_id + 1, 0, -1, 1 << 70):
+            with pytest.raises(UnknownFaceError):
+                gallery.template(unknown)
+
+
+def test_everybody_has_one_uuid_either_way(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        keys = ["ayu", 7, "3fa85f64-5717-4562-b3fc-2c963f66afa6", "3FA85F64-5717-4562-B3FC-2C963F66AFA7"]
+        uuids = [uuid_of(gallery.create(key)) for key in keys]
+        assert len(set(uuids)) == len(keys)
+        assert str(uuids[2]) == keys[2]
+        for key, uuid in zip(keys, uuids, strict=True):
+            assert uuid.version == 4
+            assert uuid_from(str(uuid)) == uuid
+            assert by_uuid(gallery, uuid).person_id == key
+        assert number_of(uuids[2]) is None
+        gallery.delete("ayu")
+        with pytest.raises(UnknownPersonError):
+            by_uuid(gallery, uuids[0])
+
+
+def test_the_accounts_of_a_deleted_person_go_and_an_administrator_stays(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine), closing(Access(Database(place.location))) as access:
+        one = access.accounts.add(email="ayu@example.org", person_key=7)
+        admin = access.accounts.add(login="root", person_key=7, scopes=("admin",))
+        other = access.accounts.add(login="budi", person_key=8)
+        access.accounts.forget_person(7)
+        assert access.accounts.named("ayu@example.org") is None
+        assert [account.id for account in access.accounts.page()] == [admin.id, other.id]
+        assert access.accounts.one(admin.id).person_key is None
+        assert one.id not in (admin.id, other.id)

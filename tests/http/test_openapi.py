@@ -1,0 +1,123 @@
+"""The OpenAPI document: whole, with examples, and true of what is answered to whatever schemathesis draws from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from argon2 import PasswordHasher
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis.strategies import booleans, one_of
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from facedex import people
+from facedex.access import Passwords
+from facedex.engine import Engine
+from facedex.http import Settings, create_app
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = int(os.environ.get("FACEDEX_SCHEMA_EXAMPLES", "8"))
+
+
+@pytest.fixture(scope="module")
+def application(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    path = tmp_path_factory.mktemp("openapi") / "people.db"
+    cheap = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    chosen = Settings(
+        db=str(path), photos="original", embed=True, access_log=False, lockout_after=10**6, contracts=("all",)
+    )
+    app = create_app(chosen, engine=engine, passwords=cheap)
+    services = app.state.facedex
+    services.galleries.at("default").register("ayu", people.PICTURES["ayu"])
+    app.state.key = services.access.keys.add("schemathesis", ["admin"])[1]
+    yield app
+    services.close()
+
+
+def test_answers_are_as_the_document_says(application: Any) -> None:
+    """Operation by operation, with what is drawn from the document and with what goes against it."""
+    document = schemathesis.openapi.from_asgi("/api/openapi.json", application)
+    document = document.exclude(path_regex="^/v1/jobs/.*/events$|^/v1/keys/")
+    wrong: dict[str, str] = {}
+    seen: Counter[int] = Counter()
+    for result in document.get_all_operations():
+        operation = result.ok()
+
+        @seed(20260101)
+        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @given(case=one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode)), known=booleans())
+        def answered(case: Any, known: bool) -> None:
+            for name, there in (("person_id", "ayu"), ("photo_id", 2), ("face_id", 2), ("name", "default")):
+                if known and name in (case.path_parameters or {}):
+                    case.path_parameters[name] = there
+            answer = case.call(headers={"Authorization": f"Bearer {application.state.key}"})
+            case.validate_response(answer, checks=CHECKS)
+            seen[answer.status_code] += 1
+
+        try:
+            answered()
+        except (Exception, FailureGroup) as error:  # noqa: BLE001 - every operation is asked before any is told
+            wrong[operation.label] = str(error)
+    assert seen.total() > 200
+    assert seen[200] > 50, seen
+    assert seen[401] < seen.total() // 10, seen  # signing in with what is drawn
+    assert not wrong, "\n\n".join(f"{name}: {said}" for name, said in wrong.items())
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_the_document_is_whole(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    for name, operation in operations(document):
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert operation["tags"], name
+        for status, answer in operation["responses"].items():
+            if status.startswith("2") and status != "204":
+                assert answer["content"], f"{name} {status}"
+            elif status != "204":
+                assert answer == {"$ref": f"#/components/responses/Problem{status}"}, f"{name} {status}"
+        bodies = operation.get("requestBody", {}).get("content", {})
+        assert all(kind.get("schema") for kind in bodies.values()), name
+    guarded = [name for name, operation in operations(document) if operation.get("security")]
+    assert len(guarded) > 35
+    assert set(document["components"]["securitySchemes"]) == {"token", "key", "session"}
+    text = json.dumps(document)
+    assert text.count('"example') > 20
+    for problem in document["components"]["responses"].values():
+        assert list(problem["content"]) == ["application/problem+json"]
+
+
+def test_the_page_comes_from_this_server_alone(client: TestClient, tmp_path: Path) -> None:
+    page = client.get("/api/docs")
+    assert page.status_code == 200
+    assert "http" not in page.text.replace("https-equiv", "")
+    for file in ("docs/files/swagger-ui.css", "docs/files/swagger-ui-bundle.js", "docs/start.js"):
+        assert file in page.text
+        assert client.get(f"/api/{file}").status_code == 200
+    assert "<script>" not in page.text

@@ -1,0 +1,346 @@
+"""`/v1` as its clients use it: pictures in each form, people, paging, problem details, repeated writes, jobs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from facedex import Gallery, people
+from facedex.engine import Engine
+from facedex.errors import GalleryPackError
+from facedex.http import router
+from facedex.transfer import export_to
+
+AYU = people.PROBES["ayu"][0].read_bytes()
+BUDI = people.PROBES["budi"][0].read_bytes()
+TEXT = base64.b64encode(AYU).decode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"files": {"image": ("ayu.jpg", AYU, "image/jpeg")}},
+        {"files": {"file": ("../../x", AYU)}},
+        {"content": AYU, "headers": {"content-type": "image/jpeg"}},
+        {"content": AYU, "headers": {"content-type": "application/octet-stream"}},
+        {"json": {"image": TEXT}},
+        {"json": {"image": f"data:image/jpeg;base64,{TEXT}"}},
+    ],
+    ids=["multipart", "other name", "raw", "octets", "base64", "data url"],
+)
+def test_a_picture_is_taken_in_each_form(peopled: TestClient, sent: dict[str, Any]) -> None:
+    answer = peopled.post("/v1/recognize", **sent)
+    assert answer.status_code == 200, answer.text
+    (face,) = answer.json()["faces"]
+    assert face["person_id"] == "ayu"
+    assert face["similarity"] > face["threshold"]
+    assert answer.json()["image_size"] == {"width": 640, "height": 480}
+
+
+def test_options_count_in_query_form_and_json(peopled: TestClient) -> None:
+    for sent in (
+        {"content": AYU, "headers": {"content-type": "image/jpeg"}, "params": {"k": 2}},
+        {"files": {"image": AYU}, "data": {"k": "2"}},
+        {"json": {"image": TEXT, "k": 2}},
+    ):
+        (face,) = peopled.post("/v1/recognize", **sent).json()["faces"]
+        assert [one["person_id"] for one in face["candidates"]] == ["ayu", "budi"]
+    refused = peopled.post("/v1/recognize", json={"image": TEXT, "k": 0})
+    assert refused.status_code == 422
+    assert refused.json()["code"] == "malformed_request"
+    assert refused.json()["errors"] == ["k: Input should be greater than or equal to 1"]
+
+
+def test_recognise_verify_compare_detect(peopled: TestClient) -> None:
+    verified = peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": AYU}).json()
+    assert verified["match"] is True
+    assert verified["person_id"] == "ayu"
+    assert not peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": BUDI}).json()["match"]
+    same = peopled.post("/v1/compare", files=[("images", AYU), ("images", people.PROBES["ayu"][1].read_bytes())])
+    other = peopled.post("/v1/compare", json={"images": [TEXT, base64.b64encode(BUDI).decode()]})
+    assert (same.json()["match"], other.json()["match"]) == (True, False)
+    asked = {"quality": "true", "liveness": "advisory", "max_faces": "3"}
+    group = peopled.post("/v1/detect", data=asked, files={"image": people.GROUP.read_bytes()}).json()
+    assert len(group["faces"]) == 3
+    assert all(0 <= face["quality"]["unified_score"] <= 100 for face in group["faces"])
+    assert {face["liveness"]["status"] for face in group["faces"]} == {"unavailable"}
+
+
+def test_a_batch_answers_each_picture(peopled: TestClient) -> None:
+    sent = [("images", AYU), ("images", b"no picture"), ("images", BUDI)]
+    items = peopled.post("/v1/recognize/batch", files=sent).json()["items"]
+    assert [item["recognition"] and item["recognition"]["faces"][0]["person_id"] for item in items] == [
+        "ayu",
+        None,
+        "budi",
+    ]
+    assert items[1]["error"]["code"] == "not_an_image"
+
+
+def test_embeddings_are_off_unless_set_up(peopled: TestClient, serve: Any) -> None:
+    refused = peopled.post("/v1/embed", files={"image": AYU})
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    given = serve(embed=True).post("/v1/embed", files={"image": AYU}).json()
+    assert given["pack"] == "classic"
+    assert sum(value * value for value in given["faces"][0]["embedding"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_no_answer_holds_an_embedding(peopled: TestClient) -> None:
+    for path in ("/v1/people", "/v1/people/ayu", "/v1/events", "/v1/index", "/v1/stats", "/metrics"):
+        text = peopled.get(path).text
+        assert "embedding" not in text
+        assert "vector" not in text
+
+
+def test_people_are_changed_and_deleted(peopled: TestClient) -> None:
+    assert peopled.get("/v1/people/ayu").json()["name"] == "Ayu"
+    changed = peopled.patch("/v1/people/ayu", json={"email": "ayu@example.org", "info": {"badge": 7}}).json()
+    assert (changed["name"], changed["email"], changed["info"]) == ("Ayu", "ayu@example.org", {"badge": 7})
+    found = peopled.get("/v1/people", params={"email": "ayu@example.org"}).json()["items"]
+    assert [person["person_id"] for person in found] == ["ayu"]
+    stored = peopled.get("/v1/people/ayu/faces").json()
+    added = peopled.post("/v1/people/ayu/faces", files={"image": people.PICTURES["ayu"][2].read_bytes()})
+    assert added.status_code == 201
+    assert len(peopled.get("/v1/people/ayu/faces").json()) == len(stored) + 1
+    face_id = added.json()["faces"][0]["face_id"]
+    assert peopled.delete(f"/v1/faces/{face_id}").json()["faces"] == [face_id]
+    assert peopled.delete(f"/v1/faces/{face_id}").json()["code"] == "unknown_face"
+    replaced = peopled.put("/v1/people/ayu/faces", files={"image": people.PICTURES["ayu"][2].read_bytes()}).json()
+    assert replaced["replaced"] == [face["face_id"] for face in stored]
+    receipt = peopled.delete("/v1/people/ayu").json()
+    assert (receipt["person_removed"], receipt["name"]) == (True, "Ayu")
+    assert peopled.get("/v1/people/ayu").status_code == 404
+    (face,) = peopled.post("/v1/recognize", files={"image": AYU}).json()["faces"]
+    assert face["person_id"] is None
+
+
+def test_a_person_may_come_before_the_first_picture(client: TestClient) -> None:
+    made = client.post("/v1/people", json={"person_id": 7, "name": "Seven", "retain_until": "2099-01-01T00:00:00Z"})
+    assert made.status_code == 201
+    assert made.json()["person_id"] == 7
+    assert made.headers["location"] == "/v1/people/7"
+    assert client.get("/v1/people/7").json()["retain_until"] == "2099-01-01T00:00:00Z"
+    assert client.post("/v1/people", json={"person_id": "a/b"}).json()["code"] == "argument"
+    again = client.post("/v1/people", json={"person_id": "7"})
+    assert (again.status_code, again.json()["code"]) == (409, "duplicate_person")
+
+
+def test_pages_follow_one_another(client: TestClient) -> None:
+    for number in range(5):
+        client.post("/v1/people", json={"person_id": number})
+    seen, cursor, pages = [], None, 0
+    while pages == 0 or cursor:
+        page = client.get("/v1/people", params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+        seen += [person["person_id"] for person in page["items"]]
+        cursor, pages = page["next_cursor"], pages + 1
+        if pages == 1:
+            client.delete("/v1/people/1")  # what goes meanwhile does not move the others
+    assert (seen, pages) == ([0, 1, 2, 3, 4], 3)
+    assert client.get("/v1/people", params={"cursor": "nonsense"}).json()["code"] == "malformed_request"
+    events = client.get("/v1/events", params={"limit": 4}).json()
+    rest = client.get("/v1/events", params={"cursor": events["next_cursor"]}).json()
+    assert [event["seq"] for event in events["items"] + rest["items"]] == [1, 2, 3, 4, 5, 6]
+    assert rest["next_cursor"] is None
+
+
+def test_errors_are_problem_details(client: TestClient) -> None:
+    answer = client.get("/v1/people/nobody")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "nobody is registered as 'nobody' in gallery 'default'",
+        "instance": "/v1/people/nobody",
+        "code": "unknown_person",
+    }
+    for answer, status, code in (
+        (client.get("/v1/nowhere"), 404, "not_found"),
+        (client.put("/v1/recognize"), 405, "method_not_allowed"),
+        (client.post("/v1/recognize", files={"image": AYU}), 409, "empty_gallery"),
+        (client.post("/v1/recognize"), 422, "malformed_request"),
+        (
+            client.post("/v1/people", content=b"{", headers={"content-type": "application/json"}),
+            422,
+            "malformed_request",
+        ),
+        (
+            client.patch("/v1/people/x", content=b"{", headers={"content-type": "application/json"}),
+            422,
+            "malformed_request",
+        ),
+        (client.get("/v1/people", params={"gallery": "other"}), 404, "unknown_gallery"),
+        (client.get("/v1/jobs/none"), 404, "unknown_job"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_fault_of_the_server_is_logged_and_not_told(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the secret inside")
+
+    monkeypatch.setattr(Gallery, "people_after", broken)
+    answer = client.get("/v1/people")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert "secret" not in answer.text
+    assert "the secret inside" in caplog.text
+
+
+def test_a_repeated_write_is_done_once(client: TestClient) -> None:
+    once = {"Idempotency-Key": "a-1"}
+    files = {"images": ("a.jpg", people.PICTURES["ayu"][0].read_bytes())}
+    first = client.post("/v1/people", data={"person_id": "ayu"}, files=files, headers=once)
+    again = client.post("/v1/people", data={"person_id": "ayu"}, files=files, headers=once)
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert (first.headers.get("idempotency-replayed"), again.headers["idempotency-replayed"]) == (None, "true")
+    assert len(client.get("/v1/people/ayu/faces").json()) == 1
+    other = client.post("/v1/people", data={"person_id": "budi"}, files=files, headers=once)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    without = client.post("/v1/people", data={"person_id": "ayu"}, files=files)
+    assert without.status_code == 409
+    client.delete("/v1/people/ayu")  # takes the kept answer about the person with it
+    assert client.post("/v1/people", data={"person_id": "ayu"}, files=files, headers=once).status_code == 201
+    assert client.get("/v1/people/ayu").status_code == 200
+
+
+def test_a_job_is_watched_to_its_end(peopled: TestClient) -> None:
+    begun = peopled.post("/v1/index/rebuild")
+    assert begun.status_code == 202
+    events = [line for line in peopled.get(f"/v1/jobs/{begun.json()['id']}/events").text.split("\n\n") if line]
+    assert events[-1].startswith("event: done\ndata: ")
+    last = json.loads(events[-1].split("data: ")[1])
+    assert last["answer"] == {"faces": 4}
+    assert (last["done"], last["total"]) == (4, 4)
+    assert peopled.get("/v1/jobs").json()[0]["id"] == last["id"]
+    assert peopled.post("/v1/recognize", files={"image": AYU}).json()["faces"][0]["person_id"] == "ayu"
+    for kind in ("check", "optimise", "purge"):
+        job = peopled.post(f"/v1/index/{kind}").json()
+        assert "event: done" in peopled.get(f"/v1/jobs/{job['id']}/events").text
+
+
+def test_a_job_is_cancelled_from_another_process(serve: Any) -> None:
+    one, other = serve(), serve()
+    begun: list[int] = []
+
+    def endless(progress: Any) -> dict[str, Any]:
+        while True:
+            begun.append(1)
+            progress(len(begun), 1_000_000)
+            time.sleep(0.01)
+
+    job = one.app.state.facedex.jobs.begin("test", "default", endless, actor="test")
+    asked = other.delete(f"/v1/jobs/{job.id}")
+    assert asked.status_code == 202
+    assert "event: cancelled" in other.get(f"/v1/jobs/{job.id}/events").text
+    assert begun
+
+
+def test_galleries_are_apart(peopled: TestClient) -> None:
+    assert peopled.post("/v1/galleries", json={"name": "visitors"}).status_code == 201
+    assert [one["name"] for one in peopled.get("/v1/galleries").json()] == ["default", "visitors"]
+    assert peopled.get("/v1/people", params={"gallery": "visitors"}).json()["items"] == []
+    assert peopled.get("/v1/galleries/visitors").json()["people"] == 0
+    assert peopled.get("/v1/galleries/default").json()["people"] == 2
+
+
+def test_what_operators_read(peopled: TestClient) -> None:
+    assert peopled.get("/v1/health/live").json() == peopled.get("/v1/health/ready").json() == {"status": "ok"}
+    stats = peopled.get("/v1/stats").json()
+    assert stats["gallery"]["people"] == 2
+    assert stats["images"] >= 4
+    assert stats["disk"]["free"] > 0
+    text = peopled.get("/metrics").text
+    assert 'facedex_people{gallery="default"} 2.0' in text
+    assert 'facedex_requests_total{method="POST",route="/v1/people",status="201"} 2.0' in text
+    assert "/v1/people/{person_id}" not in text
+    peopled.get("/v1/people/ayu")
+    text = peopled.get("/metrics").text
+    assert 'route="/v1/people/{person_id}"' in text
+    assert "ayu" not in text
+
+
+def test_a_pack_that_is_not_the_gallerys_is_refused(serve: Any) -> None:
+    serve(pack="classic")
+    with pytest.raises(GalleryPackError, match="made with pack 'classic', not 'mobile'"):
+        serve(pack="mobile")
+
+
+def test_photos_are_kept_where_the_server_is_set_up_so(serve: Any) -> None:
+    client = serve(photos="original")
+    data = people.PICTURES["ayu"][0].read_bytes()
+    client.post("/v1/people", data={"person_id": "ayu"}, files={"images": ("C:\\me\\a.jpg", data)})
+    (photo,) = client.get("/v1/people/ayu/photos").json()
+    assert (photo["rendition"], photo["media_type"], photo["person_id"]) == ("original", "image/jpeg", "ayu")
+    shown = client.get(f"/v1/photos/{photo['photo_id']}/image")
+    assert shown.headers["content-type"] == "image/jpeg"
+    assert shown.content[:2] == b"\xff\xd8"
+    added = client.post("/v1/people/ayu/photos", files={"image": ("../b.jpg", people.PICTURES["ayu"][1].read_bytes())})
+    assert (added.status_code, added.json()["filename"]) == (201, "b.jpg")
+    built = client.post("/v1/people/ayu/build")
+    assert len(built.json()["faces"]) == 2
+    job = client.post("/v1/index/build").json()
+    assert '"faces":2' in client.get(f"/v1/jobs/{job['id']}/events").text.replace(" ", "")
+    assert client.delete(f"/v1/photos/{photo['photo_id']}").status_code == 200
+    assert client.get(f"/v1/photos/{photo['photo_id']}/image").json()["code"] == "unknown_photo"
+
+
+def test_the_routes_of_one_gallery_in_an_application_of_your_own(tmp_path: Path, engine: Engine) -> None:
+    with Gallery.open(tmp_path / "people.db", engine=engine) as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"])
+        app = FastAPI()
+        app.include_router(router(gallery), prefix="/faces")
+        with TestClient(app) as client:
+            found = client.post("/faces/recognize", files={"image": AYU}).json()
+            assert found["faces"][0]["person_id"] == "ayu"
+            problem = client.get("/faces/people/nobody")
+            assert (problem.status_code, problem.json()["code"]) == (404, "unknown_person")
+            assert client.get("/faces/keys").status_code == 404
+            assert "/faces/recognize" in client.get("/openapi.json").json()["paths"]
+        assert gallery.people()  # it stays open
+
+
+def test_people_are_brought_from_a_gallery_file(client: TestClient, engine: Engine, tmp_path: Path) -> None:
+    with Gallery.open(tmp_path / "old.db", engine=engine) as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"], name="Ayu")
+        export_to(gallery, tmp_path / "old.fdx")
+    job = client.post("/v1/index/import", content=(tmp_path / "old.fdx").read_bytes()).json()
+    ended = client.get(f"/v1/jobs/{job['id']}/events").text
+    assert '"people":1,"faces":3' in ended
+    assert client.post("/v1/recognize", files={"image": AYU}).json()["faces"][0]["name"] == "Ayu"
+    job = client.post("/v1/index/import", content=b"\x80\x04 no gallery file").json()
+    ended = client.get(f"/v1/jobs/{job['id']}/events").text
+    assert "event: failed" in ended
+    assert '"code":"gallery_file"' in ended
+
+
+def test_a_gallery_that_was_moved_to_another_pack_is_opened_anew(client: TestClient, tmp_path: Path) -> None:
+    for given in ({"pack": "../x"}, {"pack": "x.toml"}, {"pack": "classic", "without_photo": "x"}):
+        assert client.post("/v1/index/migrate", json=given).status_code == 422
+    job = client.post("/v1/index/migrate", json={"pack": "nosuch"}).json()
+    assert '"code":"pack_not_found"' in client.get(f"/v1/jobs/{job['id']}/events").text
+    galleries = client.app.state.facedex.galleries  # type: ignore[attr-defined]
+    before = galleries.at("default")
+    asked: list[Gallery] = []
+
+    def verb(opened: Gallery) -> str:
+        asked.append(opened)
+        if opened is before:
+            raise GalleryPackError("the gallery was moved")
+        return opened.person("ayu").name or ""
+
+    client.post("/v1/people", json={"person_id": "ayu", "name": "Ayu"})
+    assert galleries.use("default", verb) == "Ayu"
+    assert len(asked) == 2
+    assert client.get("/v1/people/ayu").json()["name"] == "Ayu"
+    assert galleries.at("default") is asked[1]
