@@ -41,7 +41,7 @@ test-rust: build
 	ORT_DYLIB_PATH="$$($(BIN)/python -c 'from facedex.engine import runtime_library; print(runtime_library())')" cargo test --quiet
 
 test-python: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 lint: $(VENV)/.test ## Check format, lints, types and stubs
 	cargo fmt --check
