@@ -22,6 +22,22 @@ def test_the_python_block_prints_what_the_readme_says(tmp_path: Path) -> None:
     assert done.stdout == expected
 
 
+def test_the_application_of_the_readme_answers(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = [block for block in blocks if "include_router" in block]
+    asked = """
+from fastapi.testclient import TestClient
+from facedex import people
+with TestClient(app) as client:
+    with open(people.PICTURES["ayu"][0], "rb") as file:
+        print(client.get("/faces/people").json()["items"], client.post("/faces/detect", files={"image": file}).status_code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code + asked], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.stdout == "[] 200\n", done.stderr
+
+
 def test_every_make_target_that_the_readme_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (README.parent / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = set(re.findall(r"`?make ([a-z-]+)", README.read_text(encoding="utf-8")))
