@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 import facedex
@@ -18,7 +19,10 @@ from facedex.cli import app
 
 runner = CliRunner()
 
-COMMANDS = ("demo", "register", "recognize", "verify", "compare", "detect", "people", "delete", "packs")
+COMMANDS = (
+    *("demo", "register", "recognize", "verify", "compare", "detect", "people", "delete", "packs"),
+    *("import", "export"),
+)
 AYU, BUDI, EKO = (str(people.PROBES[name][0]) for name in ("ayu", "budi", "eko"))
 GROUP = str(people.GROUP)
 
@@ -146,6 +150,34 @@ def test_a_registration_without_a_good_picture_fails(tmp_path: Path) -> None:
     assert error["code"] == "registration"
     assert [rejected["error"]["code"] for rejected in error["rejected"]] == ["several_faces", "image_read"]
     assert len(error["rejected"][0]["error"]["bboxes"]) == 5
+    assert (error["rejected"][0]["error"]["measured"], error["rejected"][0]["error"]["limit"]) == (5, 1)
+
+
+def test_a_picture_without_a_face_is_refused_with_the_number_that_is_needed(tmp_path: Path) -> None:
+    Image.new("RGB", (120, 90)).save(tmp_path / "black.png")
+    error = answer("register", "eko", tmp_path / "black.png", "--db", tmp_path / "people.db", code=3)["error"]
+    assert (error["code"], error["measured"], error["limit"]) == ("no_face", 0, 1)
+
+
+def test_galleries_of_one_database_are_told_apart_by_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, picture = tmp_path / "people.db", people.PICTURES["eko"][0]
+    assert run("register", "eko", picture, "--db", db, "--gallery", "staff").exit_code == 0
+    assert answer("people", "--db", db)["people"] == []
+    assert [person["person_id"] for person in answer("people", "--db", db, "-g", "staff")["people"]] == ["eko"]
+    assert "in gallery 'default'" in error_line("verify", "eko", picture, "--db", db)
+    assert run("verify", "eko", picture, "--db", db, "--gallery", "staff").exit_code == 0
+    assert answer("fsck", "--db", db, "--gallery", "staff")["faces"] == 1
+    monkeypatch.setenv("FACEDEX_GALLERY", "staff")
+    assert answer("gallery", "status", "--db", db)["gallery"] == "staff"
+    assert answer("rebuild", "--db", db) == {"faces": 1}
+
+
+def test_the_status_of_a_gallery_is_a_table_without_headings(registered: Path) -> None:
+    lines = run("gallery", "status", "--db", registered).stdout.splitlines()
+    assert lines[0].startswith("gallery    default in ")
+    assert [line.split()[0] for line in lines[:4]] == ["gallery", "pack", "people", "faces"]
 
 
 def test_the_largest_face_is_taken_where_asked(tmp_path: Path) -> None:

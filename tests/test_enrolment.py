@@ -122,6 +122,7 @@ def test_no_room_is_an_error_with_measure_and_limit(
     with pytest.raises(PersonFullError, match="would have 4 faces, at most 3 are kept") as full:
         Room(3, when_full).made(rows(*stored), faces(*new))
     assert (full.value.measured, full.value.limit, full.value.code) == (4, 3, "person_full")
+    assert ("is better" in str(full.value)) == (when_full == "worst")
 
 
 def test_a_person_keeps_the_newest_faces(place: Place, engine: Engine) -> None:
@@ -132,6 +133,7 @@ def test_a_person_keeps_the_newest_faces(place: Place, engine: Engine) -> None:
         assert source == 0
         assert isinstance(error, PersonFullError)
         assert (error.measured, error.limit) == (3, 2)
+        assert str(error).endswith("at most 2 are kept, the newest; give fewer pictures at once")
         gallery.close()
     assert len(place.snapshots()) == 1
     with Gallery.open(place.location, engine=engine, enrolment=Enrolment(max_faces=2)) as gallery:

@@ -119,6 +119,9 @@ def test_damage_is_told_and_mended(filled: Place, what: str) -> None:
     mended = fsck(filled.location, repair=True)
     assert mended.ok
     assert (where, True) in wheres(mended)
+    assert [finding.where for finding in mended.findings if finding.text.endswith("; the face was removed")] == (
+        ["face"] if where == "face" else []
+    )
     assert fsck(filled.location).findings == ()
     expected: dict[int, Any] = {number: number for number in range(1, 5)}
     if where == "face":

@@ -40,6 +40,7 @@ from facedex.errors import (
     UnknownPersonError,
 )
 from facedex.gallery import Gallery
+from facedex.identify import Questions
 from facedex.lifetime import Lifetime
 from facedex.records import Registration
 from facedex.results import Recognition
@@ -535,6 +536,24 @@ def test_every_verb_of_a_closed_gallery_says_so(place: Place, engine: Engine) ->
         "vacuum": (),
         "check_audit": (),
         "rekey": (None,),
+        "create": ("ayu",),
+        "rebuild_person": ("ayu",),
+        "photos": ("ayu",),
+        "photo_count": (),
+        "photo": (1,),
+        "photo_bytes": (1,),
+        "add_photo": ("ayu", AYU[0]),
+        "delete_photo": (1,),
+        "counts": (),
+        "template": (1,),
+        "people_after": (0,),
+        "people_with_email": ("a@example.org",),
+        "person_numbered": (1,),
+        "register_templates": ("ayu", np.eye(1, 128, dtype=np.float32)),
+        "import_people": ([],),
+        "migrate": ("classic",),
+        "rollback": (),
+        "finish_migration": (),
     }
     assert {f"a{verb}" for verb in calls} | {"aclose", "aopen", "aaudit"} == TWINS
     with pytest.raises(GalleryClosedError):
@@ -633,11 +652,13 @@ def test_a_gallery_may_be_closed_from_a_progress_callback(place: Place, engine: 
 # The event loop.
 
 
-TWINS = {name for name in dir(Gallery) if name.startswith("a")} - {"audit", "acting_as"}
+TWINS = {name for name in dir(Gallery) if name.startswith("a")} - {"audit", "acting_as", "add_photo"}
 
 
 def test_every_verb_has_a_twin_with_its_parameters() -> None:
-    verbs = {name for name in dir(Gallery) if not name.startswith("_")} - TWINS - {"open", "audit", "acting_as"}
+    public = {name for name in dir(Gallery) if not name.startswith("_") and callable(getattr(Gallery, name))}
+    # a view of the database stays open while people are exported: that belongs to one thread
+    verbs = public - TWINS - {"open", "audit", "acting_as", "export_people"}
     assert {f"a{verb}" for verb in verbs} | {"aopen", "aaudit"} == TWINS
     assert inspect.isasyncgenfunction(Gallery.aaudit)
     assert inspect.signature(Gallery.aaudit).parameters == inspect.signature(Gallery.audit).parameters
@@ -710,10 +731,10 @@ def test_one_search_is_quick(gallery: Gallery, engine: Engine) -> None:
     """What a recognize costs besides the networks: the question whether anything changed, the search, the names."""
     gallery.register_many([("ayu", AYU), ("budi", BUDI)])
     faces = engine.analyze(PROBE["ayu"]).faces
-    gallery._identifier._identify(faces, 1, 0.9)
+    gallery._identifier._identify(faces, 1, 0.9, Questions())
     times = []
     for _ in range(200):
         started = time.perf_counter()
-        gallery._identifier._identify(faces, 1, 0.9)
+        gallery._identifier._identify(faces, 1, 0.9, Questions())
         times.append(time.perf_counter() - started)
     assert sorted(times)[20] < 2e-3  # 0.15 ms here; the limit leaves room for a slow or busy machine

@@ -36,11 +36,13 @@ PYTHON = {
     "errors": 0,
     "config": 1,
     "inputs": 0,
+    "aside": 0,
     "records": 1,
     "twins": 0,
     "people": 0,
     "_core": 0,  # the native module imports nothing of the package but the exceptions that it raises
     "draw": 1,
+    "scales": 1,
     "packs": 2,
     "results": 2,  # shows its picture through draw
     "store": 2,
@@ -49,15 +51,23 @@ PYTHON = {
     "choose": 3,
     "lifetime": 3,
     "policy": 4,
+    "renditions": 4,
     "enrol": 5,
     "identify": 4,
     "directory": 4,
     "custody": 5,
-    "gallery": 6,
+    "reembedding": 5,
+    "album": 6,
+    "migration": 7,
+    "portable": 7,
+    "gallery": 8,
     "fsck": 6,
     "evaluate": 5,
-    "demo": 7,
-    "cli": 8,
+    "transfer": 9,
+    "demo": 9,
+    "access": 3,  # accounts and keys, for the server and the command line
+    "http": 10,  # http/settings.py reads the environment for it, as config.py does for everything else
+    "cli": 11,
 }
 """Modules of the package."""
 

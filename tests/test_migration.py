@@ -208,6 +208,8 @@ def test_a_finished_move_has_no_way_back(gallery: Gallery, place: Place, engine:
     assert gallery.status().beside == ()
     with pytest.raises(MigrationError, match="no way back"):
         gallery.rollback()
+    assert gallery.finish_migration().templates == 0
+    assert [event.kind for event in gallery.audit()].count("finish") == 1
     assert named(gallery, PROBE["ayu"]) == "ayu"
     assert fsck(place.location).ok
 

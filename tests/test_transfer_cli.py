@@ -63,6 +63,16 @@ def test_a_folder_goes_in_and_a_file_goes_from_gallery_to_gallery(database: Path
     assert answer("import", tmp_path / "people.fdx", "--db", other, "--on-existing", "skip")["skipped"][0] == "ayu"
 
 
+def test_photos_of_a_folder_are_kept_where_that_is_asked(database: Path) -> None:
+    assert answer("import", people.FOLDER / "people", "--photos", "original", "--db", database)["people"] == 8
+    kept = answer("photos", "list", "ayu", "--db", database)["photos"]
+    assert [(photo["rendition"], photo["filename"]) for photo in kept] == [
+        ("original", "1.jpg"),
+        ("original", "2.jpg"),
+        ("original", "3.jpg"),
+    ]
+
+
 def test_what_is_rejected_is_told_and_the_code_is_one(database: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data" / "ayu"
     folder.mkdir(parents=True)

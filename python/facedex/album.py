@@ -205,6 +205,11 @@ class Album(Custody):
         with self._life.call():
             return self._store.photos(person_id)
 
+    def photo_count(self) -> int:
+        """Tell how many photos are kept of all people."""
+        with self._life.call():
+            return self._store.photo_count()
+
     def photo(self, photo_id: int) -> Photo:
         """Return what is known of a photo, or raise `UnknownPhotoError`."""
         with self._life.call():
@@ -297,6 +302,7 @@ class Album(Custody):
     aregister_many = twin(register_many)
     arebuild_person = twin(rebuild_person)
     aphotos = twin(photos)
+    aphoto_count = twin(photo_count)
     aphoto = twin(photo)
     aphoto_bytes = twin(photo_bytes)
     aadd_photo = twin(add_photo)

@@ -11,6 +11,7 @@ a caller gives always wins over a variable. A value outside its range is an `Arg
 ``FACEDEX_ACCEPT_LICENSE``  licences of weights that the user has accepted, as the pack's error asks for it
 ``FACEDEX_MIRROR``       address under which the files of packs are fetched instead of their own
 ``FACEDEX_DB``           database that the command line uses, a path or a URL, instead of ``people.db``
+``FACEDEX_GALLERY``      gallery of that database that the command line uses, instead of ``default``
 ``FACEDEX_KEY``          key of encrypted galleries, 32 bytes in base64
 ``FACEDEX_ACTOR``        who acts, for the audit
 ``FACEDEX_SEARCH``       where galleries are searched: local, pgvector, or the address of a Milvus
@@ -55,6 +56,8 @@ class Settings:
         Address under which the files of packs are fetched instead of their own.
     db : str or None
         Database that the command line uses, a path or a URL.
+    gallery : str
+        Gallery of that database that the command line uses.
     key : bytes or None
         Key of encrypted galleries; never shown.
     actor : str or None
@@ -72,6 +75,7 @@ class Settings:
     accept_license: str | None = None
     mirror: str | None = None
     db: str | None = field(default=None, repr=False)  # a URL may hold a password
+    gallery: str = "default"
     key: bytes | None = field(default=None, repr=False)
     actor: str | None = None
     search: str = field(default="local", repr=False)  # an address may hold a password
@@ -130,6 +134,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         accept_license=text("FACEDEX_ACCEPT_LICENSE"),
         mirror=text("FACEDEX_MIRROR"),
         db=text("FACEDEX_DB"),
+        gallery=text("FACEDEX_GALLERY") or "default",
         key=secret("FACEDEX_KEY"),
         actor=text("FACEDEX_ACTOR"),
         search=text("FACEDEX_SEARCH") or "local",

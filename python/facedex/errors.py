@@ -187,9 +187,17 @@ class FaceError(FacedexError, ValueError):
 
 
 class NoFaceError(FaceError):
-    """A face was needed and none was found."""
+    """A face was needed and none was found.
+
+    Attributes
+    ----------
+    measured, limit : int
+        How many were found, and how many are needed.
+    """
 
     code = "no_face"
+    measured = 0
+    limit = 1
 
 
 class SeveralFacesError(FaceError):
@@ -199,13 +207,20 @@ class SeveralFacesError(FaceError):
     ----------
     bboxes : tuple of (float, float, float, float)
         The faces found, largest first: x1, y1, x2, y2 in pixels of the upright original.
+    measured, limit : int
+        How many were found, and how many are needed.
     """
 
     code = "several_faces"
+    limit = 1
 
     def __init__(self, message: str, *, bboxes: tuple[BBox, ...] = ()) -> None:
         super().__init__(message)
         self.bboxes = bboxes
+
+    @property
+    def measured(self) -> int:  # noqa: D102 - described with the class
+        return len(self.bboxes)
 
 
 class LandmarksError(FaceError):

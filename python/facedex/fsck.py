@@ -259,7 +259,8 @@ def _told(faults: Faults, store: SqlStore, mending: bool) -> list[Finding]:
     for face_id, what in faults.faces.items():
         owner = owners[face_id]
         whose = repr(owner.person_id) if owner.sound else "a person who cannot be told"
-        found.append(Finding("face", f"face {face_id} of {whose}: {what}", mending))
+        gone = "; the face was removed" if mending else ""
+        found.append(Finding("face", f"face {face_id} of {whose}: {what}{gone}", mending))
     found += [Finding("face", f"face {face_id}: {what}", mending) for face_id, what in faults.rows.items()]
     found += [Finding("face", what, mending) for what in faults.beside.values()]
     found += [Finding("person", what, False) for what in faults.names.values()]

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from facedex import Gallery, people
 from facedex.engine import Engine
 from facedex.errors import GalleryPackError
-from facedex.http import router
+from facedex.http import Settings, router
 from facedex.transfer import export_to
 
 AYU = people.PROBES["ayu"][0].read_bytes()
@@ -307,6 +307,13 @@ def test_the_routes_of_one_gallery_in_an_application_of_your_own(tmp_path: Path,
             assert (problem.status_code, problem.json()["code"]) == (404, "unknown_person")
             assert client.get("/faces/keys").status_code == 404
             assert "/faces/recognize" in client.get("/openapi.json").json()["paths"]
+            large = b"x" * (Settings().max_upload_bytes + 1)
+            for body in (large, iter([large])):  # the second does not tell its length
+                refused = client.post("/faces/recognize", content=body, headers={"Content-Type": "image/jpeg"})
+                assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+            made = client.post("/faces/people", json={"person_id": "budi"})
+            assert made.headers["location"] == "/faces/people/budi"
+            assert client.get(made.headers["location"]).status_code == 200
         assert gallery.people()  # it stays open
 
 

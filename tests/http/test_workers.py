@@ -21,8 +21,8 @@ from facedex.errors import UnknownPersonError
 from facedex.fsck import fsck
 
 CLIENTS = 3
-KILLS = 4
-ENOUGH = 12  # registrations that were answered, of all clients together
+KILLS = 3
+BETWEEN = 6  # registrations and deletions that are answered before the next worker is killed
 FIRST, SECOND = (path.read_bytes() for path in people.PICTURES["ayu"][:2])
 PROBE = people.PROBES["ayu"][0].read_bytes()
 
@@ -95,17 +95,17 @@ def test_workers_killed_under_load_lose_nothing_that_was_acknowledged(
     for client in clients:
         client.start()
     victims: set[int] = set()
-    until = time.monotonic() + 90
-    while len(victims) < KILLS or sum(len(client.stored) + len(client.gone) for client in clients) < ENOUGH:
+    until, answered_before = time.monotonic() + 90, 0
+    while len(victims) < KILLS:
         assert time.monotonic() < until, at.log.read_text()
-        time.sleep(0.6)
+        time.sleep(0.3)
+        answered = sum(len(client.stored) + len(client.gone) for client in clients)
         alive = at.workers()
-        if len(victims) < KILLS and len(alive) == 2:
-            victim = random.Random(len(victims)).choice(alive).pid
+        if answered >= answered_before + BETWEEN and len(alive) == 2:
+            victim = min(alive, key=lambda worker: worker.create_time()).pid  # the other may still be starting
             os.kill(victim, signal.SIGKILL)
             victims.add(victim)
-            while victim in {worker.pid for worker in at.workers()}:
-                time.sleep(0.05)
+            answered_before = answered
     ended.set()
     for client in clients:
         client.join(40)

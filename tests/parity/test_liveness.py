@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from facedex import Analysis, Engine, Face, errors
+from facedex import Analysis, Engine, Enrolment, Face, Gallery, errors
 
 pytestmark = pytest.mark.shared
 
@@ -310,3 +310,27 @@ def test_an_addition_is_verified_and_must_bring_something(manifest: Callable[...
     altered.write_bytes(content)
     with pytest.raises(errors.WeightsDigestError, match=WEIGHTS[2.7].replace(".", r"\.")):
         Engine(add=[tmp_path / "altered" / "liveness.toml"])
+
+
+def test_a_gallery_takes_in_and_names_only_who_is_live(
+    judging: Engine, photos: dict[str, Pixels], tmp_path: Path
+) -> None:
+    live, stopped = photos[LIVE[1]], photos["minivision_F1.jpg"]
+    rules = Enrolment(require_liveness=True, duplicates="ignore")
+    with Gallery.open(tmp_path / "people.db", engine=judging, enrolment=rules) as gallery:
+        gallery.register("ayu", live, faces="largest")
+        with pytest.raises(errors.FaceNotLiveError, match="show the face itself") as refused:
+            gallery.register("budi", stopped, faces="largest")
+        score = largest(judging.analyze(stopped, embed=False, liveness=True)).liveness.score
+        assert (refused.value.measured, refused.value.limit) == (pytest.approx(score), 0.5)
+    # Enrolled without the rule, the very picture of an attack is found again: only liveness keeps it out.
+    with Gallery.open(tmp_path / "people.db", engine=judging) as gallery:
+        gallery.register("budi", stopped, faces="largest", on_existing="error")
+        for asked, known in ((False, True), ("advisory", True), ("required", False)):
+            face = gallery.recognize(stopped, liveness=asked)[0]
+            verified = gallery.verify("budi", stopped, faces="largest", liveness=asked)
+            assert (face.person_id, verified.match) == (("budi", True) if known else (None, False)), asked
+            assert face.similarity == pytest.approx(1, abs=1e-4)
+            assert (face.liveness is None) is (asked is False)
+        assert gallery.recognize(live, liveness="required")[0].person_id == "ayu"
+        assert gallery.verify("ayu", live, faces="largest", liveness="required").match

@@ -110,10 +110,13 @@ class Access:
         Raises
         ------
         ForbiddenError
-            When the account is disabled.
+            When the account is disabled, or administers and was shown a face: whoever may enrol could have given the
+            person another one.
         """
         if account.disabled_at is not None:
             raise ForbiddenError("this account is disabled")
+        if method == "face" and account.principal.may("admin"):
+            raise ForbiddenError("an account that administers signs in with its password")
         token, secret = self.tokens.issue(account.id, method)
         return SignIn(account, token, secret)
 

@@ -9,7 +9,7 @@ import typer
 
 from . import documents
 from .opening import gallery_at
-from .options import DatabaseOption, JsonOption, PackOption
+from .options import DatabaseOption, GalleryOption, JsonOption, PackOption
 from .output import NO, answering, counted, document, say, table
 
 if TYPE_CHECKING:
@@ -21,10 +21,12 @@ keys = typer.Typer(help="Change the key of a gallery, or its pack.")
 _UNWIPED = "It may still stand in the database's logs: another program was reading them, or it is a server's."
 
 
-def purge(db: DatabaseOption = None, pack: PackOption = None, as_json: JsonOption = False) -> None:
+def purge(
+    db: DatabaseOption = None, within: GalleryOption = None, pack: PackOption = None, as_json: JsonOption = False
+) -> None:
     """Delete everybody who may be kept no longer. Run it from a timer, as often as it must be on time."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             receipts = gallery.purge()
         if as_json:
             document({"purged": [documents.deletion(receipt) for receipt in receipts]})
@@ -36,10 +38,12 @@ def purge(db: DatabaseOption = None, pack: PackOption = None, as_json: JsonOptio
             say(_UNWIPED)
 
 
-def vacuum(db: DatabaseOption = None, pack: PackOption = None, as_json: JsonOption = False) -> None:
+def vacuum(
+    db: DatabaseOption = None, within: GalleryOption = None, pack: PackOption = None, as_json: JsonOption = False
+) -> None:
     """Write the database anew without what was deleted, and give the space back to the disk."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             wiped = gallery.vacuum()
         if as_json:
             document({"wiped": wiped})
@@ -52,12 +56,13 @@ def audit_list(
     after: Annotated[int, typer.Option("--after", min=0, metavar="NUMBER", help="Only lines after this one.")] = 0,
     person: Annotated[str | None, typer.Option("--person", metavar="ID", help="Only lines about this person.")] = None,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the lines of the audit, oldest first. Who was deleted is not named."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             lines = [
                 event for event in gallery.audit(after=after) if person is None or _named(event.person_id) == person
             ]
@@ -81,12 +86,13 @@ def audit_verify(
         ),
     ] = None,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check the chain of the audit. Exit code 1: it names the first line that is altered, missing, moved or added."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             report = gallery.check_audit(noted=noted)
         head = f"{report.lines}:{report.head}" if report.lines else None
         if as_json:
@@ -121,6 +127,7 @@ def rekey(
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Store the templates without encryption.")] = False,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,7 +136,7 @@ def rekey(
         raise typer.BadParameter("give either --new-key-file FILE or --plain", param_hint="--new-key-file")
     key = None if key_file is None else key_in(key_file, "--new-key-file")
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             wiped = gallery.rekey(key)
         if as_json:
             document({"encrypted": key is not None, "wiped": wiped})

@@ -13,11 +13,13 @@ from .options import (
     DatabaseOption,
     FacePolicy,
     FacesOption,
+    GalleryOption,
     JsonOption,
     MinFaceOption,
     OnExisting,
     PackOption,
     PersonArgument,
+    PhotosOption,
     PicturesArgument,
     Rendition,
 )
@@ -44,17 +46,15 @@ def register(
         datetime | None,
         typer.Option("--retain-until", help="When 'facedex purge' is to delete the person, UTC."),
     ] = None,
-    photos: Annotated[
-        Rendition,
-        typer.Option("--photos", help="Keep of each picture nothing, the face in small, or all but its metadata."),
-    ] = Rendition.none,
+    photos: PhotosOption = Rendition.none,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register a person from pictures. Refused pictures are told; one good picture is enough."""
     with answering(as_json):
-        with gallery_at(db, pack=pack, create=True, photos=photos.value) as gallery:
+        with gallery_at(db, within, pack=pack, create=True, photos=photos.value) as gallery:
             given = [str(picture) for picture in pictures]
             result = gallery.register(
                 person_id,
@@ -83,12 +83,13 @@ def register(
 def people(
     person_id: Annotated[str | None, typer.Argument(metavar="ID", help="Only this person, with every face.")] = None,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List who is registered."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             listed = gallery.people() if person_id is None else [gallery.person(person_id)]
         if as_json:
             document({"people": [documents.person(person) for person in listed]})
@@ -111,6 +112,7 @@ def delete(
         typer.Option("--face", min=1, metavar="NUMBER", help="Delete only this face; see 'facedex people ID'."),
     ] = None,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -118,7 +120,7 @@ def delete(
     if (person_id is None) == (face is None):
         raise typer.BadParameter("give either a person's ID or --face NUMBER", param_hint="ID")
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             if person_id is not None:
                 result = gallery.delete(person_id)
             elif face is not None:

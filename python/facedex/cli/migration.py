@@ -8,7 +8,7 @@ import typer
 
 from . import documents
 from .opening import gallery_at
-from .options import DatabaseOption, JsonOption, PackOption
+from .options import DatabaseOption, GalleryOption, JsonOption, PackOption
 from .output import NO, answering, complain, counted, document, say
 from .upkeep import bar
 
@@ -36,6 +36,7 @@ def migrate(
     leave: LeaveOption = False,
     threshold: ThresholdOption = None,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +46,7 @@ def migrate(
     changed; they are named.
     """
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery, bar("embedding", as_json) as progress:
+        with gallery_at(db, within, pack=pack) as gallery, bar("embedding", as_json) as progress:
             result = gallery.migrate(to, threshold=threshold, without_photo=_choice(leave), progress=progress)
         _show(result, as_json)
 
@@ -57,6 +58,7 @@ def rollback(
         str | None, typer.Option("--to", metavar="PATH", help="The manifest of the pack before, if it is your own.")
     ] = None,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,17 +67,19 @@ def rollback(
         from ..engine import Engine
 
         engine = None if to is None else Engine(to)
-        with gallery_at(db, pack=pack) as gallery, bar("embedding", as_json) as progress:
+        with gallery_at(db, within, pack=pack) as gallery, bar("embedding", as_json) as progress:
             result = gallery.rollback(
                 engine=engine, threshold=threshold, without_photo=_choice(leave), progress=progress
             )
         _show(result, as_json)
 
 
-def finish(db: DatabaseOption = None, pack: PackOption = None, as_json: JsonOption = False) -> None:
+def finish(
+    db: DatabaseOption = None, within: GalleryOption = None, pack: PackOption = None, as_json: JsonOption = False
+) -> None:
     """Make a migration final, or give up one that is not done: remove the templates of every other pack."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             result = gallery.finish_migration()
         if as_json:
             document(documents.finish(result))

@@ -30,9 +30,15 @@ def location_of(db: str | None) -> str:
     return db or settings().db or DEFAULT_DATABASE
 
 
+def name_of(within: str | None) -> str:
+    """Tell which gallery of the database the options name."""
+    return within or settings().gallery
+
+
 @contextmanager
 def gallery_at(
     db: str | None,
+    within: str | None,
     *,
     pack: str | None,
     create: bool = False,
@@ -46,6 +52,8 @@ def gallery_at(
     ----------
     db : str or None
         Path or URL; without it that of the environment, else ``people.db``.
+    within : str or None
+        The gallery's name; without it that of the environment, else "default".
     pack : str or None
         Name or path; without it the pack that made the gallery.
     create : bool
@@ -65,7 +73,9 @@ def gallery_at(
         raise DatabaseUnavailableError(
             f"there is no database at {location!r}; register somebody first, or name another with --db"
         )
-    with Gallery.open(location, pack=pack, index=index, budget_ms=budget_ms, photos=photos) as gallery:
+    with Gallery.open(
+        location, name=name_of(within), pack=pack, index=index, budget_ms=budget_ms, photos=photos
+    ) as gallery:
         yield gallery
 
 

@@ -21,6 +21,15 @@ DatabaseOption = Annotated[
         help="The gallery's database. Without it $FACEDEX_DB, else people.db in this folder.",
     ),
 ]
+GalleryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        "-g",
+        metavar="NAME",
+        help="Which gallery of the database. Without it $FACEDEX_GALLERY, else default.",
+    ),
+]
 PackOption = Annotated[
     str | None,
     typer.Option(
@@ -98,6 +107,10 @@ FacesOption = Annotated[
 IndexOption = Annotated[
     SearchIndex,
     typer.Option("--index", help="How to search: every face, the nearest lists, a graph, or what the size asks for."),
+]
+PhotosOption = Annotated[
+    Rendition,
+    typer.Option("--photos", help="Keep of each picture nothing, the face in small, or all but its metadata."),
 ]
 LivenessOption = Annotated[
     Liveness,

@@ -17,6 +17,7 @@ from ..errors import (
     DuplicateFaceError,
     EnrolmentError,
     FacedexError,
+    NoFaceError,
     PersonFullError,
     RegistrationError,
     SeveralFacesError,
@@ -92,7 +93,7 @@ def error_document(error: Exception) -> dict[str, Any]:
         described["rejected"] = [
             {"picture": rejection.text, "error": error_document(rejection.error)} for rejection in error.rejected
         ]
-    if isinstance(error, (EnrolmentError, DuplicateFaceError, PersonFullError)):
+    if isinstance(error, (EnrolmentError, DuplicateFaceError, PersonFullError, NoFaceError, SeveralFacesError)):
         described |= {"measured": error.measured, "limit": error.limit}
     return described
 
@@ -107,7 +108,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: str =
     Parameters
     ----------
     columns : sequence of str
-        Headings.
+        Headings; where all are empty there is no line for them.
     rows : sequence of sequence of str
         Texts as they are: nothing in them is read as markup.
     right : str
@@ -117,8 +118,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: str =
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    numbers = right.split(",")
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, show_header=any(columns))
+    numbers = right.split(",") if right else []
     for heading in columns:
         grid.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
     for row in rows:

@@ -13,6 +13,7 @@ from .options import (
     DatabaseOption,
     FacePolicy,
     FacesOption,
+    GalleryOption,
     JsonOption,
     MinFaceOption,
     PackOption,
@@ -34,11 +35,15 @@ _ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 @photos.command("list")
 def list_(
-    person_id: PersonArgument, db: DatabaseOption = None, pack: PackOption = None, as_json: JsonOption = False
+    person_id: PersonArgument,
+    db: DatabaseOption = None,
+    within: GalleryOption = None,
+    pack: PackOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the photos of a person, oldest first."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             listed = gallery.photos(person_id)
         if as_json:
             document({"photos": [documents.photo(photo) for photo in listed]})
@@ -54,6 +59,7 @@ def save(
     person_id: PersonArgument,
     folder: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Write the photos into this folder.")],
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,7 +68,7 @@ def save(
         written = []
         with writing_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             for photo in gallery.photos(person_id):
                 target = folder / f"{photo.photo_id}.{_ENDINGS[photo.media_type]}"
                 data = gallery.photo_bytes(photo.photo_id)
@@ -83,6 +89,7 @@ def add(
         Rendition, typer.Option("--photos", help="The picture without metadata, or a small one of it.")
     ] = Rendition.original,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -90,7 +97,7 @@ def add(
     if keep is Rendition.none:
         raise typer.BadParameter("choose original or thumbnail", param_hint="--photos")
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             added = [gallery.add_photo(person_id, picture, rendition=keep.value) for picture in pictures]
         if as_json:
             document({"photos": [documents.photo(photo) for photo in added]})
@@ -100,11 +107,15 @@ def add(
 
 @photos.command("delete")
 def delete(
-    number: NumberArgument, db: DatabaseOption = None, pack: PackOption = None, as_json: JsonOption = False
+    number: NumberArgument,
+    db: DatabaseOption = None,
+    within: GalleryOption = None,
+    pack: PackOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete a photo with the faces that were registered from it. Nothing is asked first."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             receipt = gallery.delete_photo(number)
         if as_json:
             document(documents.deletion(receipt))
@@ -119,12 +130,13 @@ def rebuild(
     faces: FacesOption = FacePolicy.one,
     min_face: MinFaceOption = None,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the templates of a person anew from the originals that were kept."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             result = gallery.rebuild_person(person_id, faces=faces.value, min_face=min_face)
         if as_json:
             document(documents.registration(result))

@@ -16,6 +16,7 @@ from .options import (
     DatabaseOption,
     FacePolicy,
     FacesOption,
+    GalleryOption,
     IndexOption,
     JsonOption,
     Liveness,
@@ -43,6 +44,7 @@ _Result = TypeVar("_Result", "Analysis", "Recognition")
 def recognize(
     pictures: PicturesArgument,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     threshold: ThresholdOption = None,
     k: Annotated[int, typer.Option("--candidates", "-k", min=1, help="How many candidates to name for each face.")] = 1,
@@ -57,7 +59,7 @@ def recognize(
     """Say who is in each picture: one line for each face, largest first."""
     with answering(as_json):
         folder = OutFolder(out) if out else None
-        with gallery_at(db, pack=pack, index=index.value) as gallery:
+        with gallery_at(db, within, pack=pack, index=index.value) as gallery:
             results = gallery.recognize_many(
                 [str(picture) for picture in pictures],
                 k=k,
@@ -88,6 +90,7 @@ def verify(
     person_id: PersonArgument,
     picture: PictureArgument,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     threshold: ThresholdOption = None,
     faces: FacesOption = FacePolicy.one,
@@ -97,7 +100,7 @@ def verify(
 ) -> None:
     """Say whether a picture shows the person it is claimed to show. Exit code 1: it does not."""
     with answering(as_json):
-        with gallery_at(db, pack=pack) as gallery:
+        with gallery_at(db, within, pack=pack) as gallery:
             result = gallery.verify(
                 person_id,
                 str(picture),

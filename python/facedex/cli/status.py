@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .opening import gallery_at
-from .options import DatabaseOption, IndexOption, JsonOption, PackOption, SearchIndex
+from .options import DatabaseOption, GalleryOption, IndexOption, JsonOption, PackOption, SearchIndex
 from .output import answering, document, table
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def status(
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     index: IndexOption = SearchIndex.auto,
     budget_ms: Annotated[
@@ -27,7 +28,7 @@ def status(
 ) -> None:
     """Tell what a gallery holds, how it is searched and why, and what share of the faces such a search finds."""
     with answering(as_json):
-        with gallery_at(db, pack=pack, index=index.value, budget_ms=budget_ms) as gallery:
+        with gallery_at(db, within, pack=pack, index=index.value, budget_ms=budget_ms) as gallery:
             found = gallery.status()
         if as_json:
             document(asdict(found))

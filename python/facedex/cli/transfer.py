@@ -10,7 +10,17 @@ import typer
 
 from .custody import key_in
 from .opening import gallery_at, location_of
-from .options import DatabaseOption, FacePolicy, FacesOption, JsonOption, MinFaceOption, PackOption
+from .options import (
+    DatabaseOption,
+    FacePolicy,
+    FacesOption,
+    GalleryOption,
+    JsonOption,
+    MinFaceOption,
+    PackOption,
+    PhotosOption,
+    Rendition,
+)
 from .output import NO, answering, complain, counted, document, error_document, say
 from .upkeep import bar
 
@@ -84,7 +94,9 @@ def import_people(
     strict: Annotated[
         bool, typer.Option("--strict", help="Reject a face that resembles a person of another id.")
     ] = False,
+    photos: PhotosOption = Rendition.none,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,7 +109,8 @@ def import_people(
         location = location_of(db)
         if pack is None and found == "gallery" and "://" not in location and not Path(location).exists():
             pack = transfer.pack_of(path, key=key)  # a new gallery is made with the pack of the file
-        with gallery_at(db, pack=pack, create=True) as gallery, bar("importing", as_json) as progress:
+        opened = gallery_at(db, within, pack=pack, create=True, photos=photos.value)
+        with opened as gallery, bar("importing", as_json) as progress:
             report = transfer.import_from(
                 gallery,
                 path,
@@ -124,6 +137,7 @@ def export(
     key_file: KeyFileOption = None,
     plain: Annotated[bool, typer.Option("--plain", help="Write an encrypted gallery in the clear.")] = False,
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -134,7 +148,7 @@ def export(
     with answering(as_json):
         from .. import transfer
 
-        with gallery_at(db, pack=pack) as gallery, bar("exporting", as_json) as progress:
+        with gallery_at(db, within, pack=pack) as gallery, bar("exporting", as_json) as progress:
             report = transfer.export_to(gallery, path, key=key, plain=plain, progress=progress)
         if as_json:
             described = {"path": str(report.path), "people": report.people, "faces": report.faces}

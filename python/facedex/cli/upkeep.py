@@ -9,21 +9,17 @@ from typing import Annotated
 
 import typer
 
-from .opening import location_of
-from .options import DatabaseOption, JsonOption
+from .opening import location_of, name_of
+from .options import DatabaseOption, GalleryOption, JsonOption
 from .output import NO, answering, counted, document, say
-
-GalleryOption = Annotated[
-    str, typer.Option("--gallery", metavar="NAME", help="Which gallery of the database.", show_default=True)
-]
 
 
 def fsck(
     repair: Annotated[
         bool, typer.Option("--repair", help="Put right what can be; a face without a good template is removed.")
     ] = False,
-    gallery: GalleryOption = "default",
     db: DatabaseOption = None,
+    within: GalleryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the database with itself and with the search snapshots, and say what differs."""
@@ -31,7 +27,7 @@ def fsck(
         from ..fsck import fsck as compare
 
         with bar("comparing", as_json) as progress:
-            report = compare(location_of(db), name=gallery, repair=repair, progress=progress)
+            report = compare(location_of(db), name=name_of(within), repair=repair, progress=progress)
         if as_json:
             document({"ok": report.ok} | asdict(report))
         else:
@@ -43,13 +39,13 @@ def fsck(
         raise typer.Exit(NO)
 
 
-def rebuild(gallery: GalleryOption = "default", db: DatabaseOption = None, as_json: JsonOption = False) -> None:
+def rebuild(db: DatabaseOption = None, within: GalleryOption = None, as_json: JsonOption = False) -> None:
     """Start the search index over from the database."""
     with answering(as_json):
         from ..fsck import rebuild as build
 
         with bar("indexing", as_json) as progress:
-            number = build(location_of(db), name=gallery, progress=progress)
+            number = build(location_of(db), name=name_of(within), progress=progress)
         if as_json:
             document({"faces": number})
         else:

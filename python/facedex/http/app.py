@@ -28,7 +28,7 @@ from .guard import Guard
 from .jobs import Jobs
 from .limits import Limits
 from .metrics import Metrics
-from .page import add_front, add_page
+from .page import add_page
 from .services import Galleries, Services
 from .settings import Settings
 
@@ -87,7 +87,6 @@ def create_app(
         )
     app.add_middleware(Guard, settings=chosen, metrics=services.metrics)
     app.include_router(v1.everything())
-    add_front(app)
     if chosen.contracts:
         from .contracts import add_contracts
 

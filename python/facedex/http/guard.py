@@ -39,6 +39,8 @@ _HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 
 class Guard:
     """The outermost layer of the application.
@@ -61,11 +63,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started, answer = time.perf_counter(), _Answer(send, secure=scope.get("scheme") == "https")
-        body = _Body(receive, self._settings.max_upload_bytes, self._settings.body_timeout_s)
+        body = Body(receive, self._settings.max_upload_bytes, self._settings.body_timeout_s)
         try:
-            told = Headers(scope=scope).get("content-length", "")
-            if told.isascii() and told.isdigit() and int(told[:20]) > self._settings.max_upload_bytes:
-                raise body.too_large()
+            body.check(scope)
             await self._app(scope, body.receive, answer.send)
         except FacedexError as error:
             if answer.status:
@@ -78,7 +78,10 @@ class Guard:
             self._note(scope, answer.status or 499, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        self._metrics.answered(scope["method"], _template(scope), status, seconds)
+        method = (
+            scope["method"] if scope["method"] in _METHODS else "other"
+        )  # one by one, strange ones would fill the memory
+        self._metrics.answered(method, _template(scope), status, seconds)
         if not self._settings.access_log:
             return
         address = scope["client"][0] if scope.get("client") else "-"
@@ -123,7 +126,22 @@ class _Answer:
         await self._send(message)
 
 
-class _Body:
+def limited(request: Request, settings: Settings) -> Request:
+    """Return a request whose body is limited in size and time, where no `Guard` stands before it.
+
+    Raises
+    ------
+    BodyTooLargeError
+        When it is told to be too large; while it is read, `SlowBodyError` too.
+    """
+    body = Body(request.receive, settings.max_upload_bytes, settings.body_timeout_s)
+    body.check(request.scope)
+    return Request(request.scope, body.receive)
+
+
+class Body:
+    """What a client sends, read within limits; the length that it tells may be a lie."""
+
     def __init__(self, receive: Receive, limit: int, timeout_s: float) -> None:
         self._receive = receive
         self._limit = limit
@@ -132,10 +150,18 @@ class _Body:
         self._ended = False
         self._length = 0
 
+    def check(self, scope: Scope) -> None:
+        """Refuse a body that is told to be too large; raises BodyTooLargeError."""
+        told = Headers(scope=scope).get("content-length", "")
+        if told.isascii() and told.isdigit() and int(told[:20]) > self._limit:
+            raise self.too_large()
+
     def too_large(self) -> BodyTooLargeError:
+        """Make the error of a body that is too large."""
         return BodyTooLargeError(f"the body is larger than {self._limit} bytes", limit=self._limit)
 
     async def receive(self) -> Message:
+        """Take the next piece; raises BodyTooLargeError and SlowBodyError."""
         if self._ended:
             return await self._receive()  # waits for the client to leave
         now = time.monotonic()

@@ -47,6 +47,8 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
     if not 1 <= len(given) <= _LONGEST or not given.isprintable():
         raise ArgumentError(f"{HEADER} must be 1 to {_LONGEST} printable characters")
     principal = await principal_of(request)
+    if not principal.scopes:
+        return await handler(request)  # nothing is written for somebody who may do nothing
     who = f"{principal.kind} {principal.id} {request.method} {request.url.path}?{request.url.query} {given}"
     digest = await _digest(request)
     before = await services.limits.ask(lambda: access.replies.begin(who, digest))
@@ -58,7 +60,8 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
         body = getattr(response, "body", None)
         if response.status_code < 500 and isinstance(body, bytes) and len(body) <= _LARGEST:
             reply = Reply(response.status_code, response.headers.get("content-type", ""), body)
-            await services.limits.ask(lambda: access.replies.keep(who, reply, _subject(request, body)))
+            subject = _subject(request, services.settings.gallery, body)
+            await services.limits.ask(lambda: access.replies.keep(who, reply, subject))
             kept = True
         return response
     finally:
@@ -71,14 +74,14 @@ def subject_of(gallery: str, person_id: str | int) -> str:
     return f"{gallery}/{person_id}"
 
 
-def _subject(request: Request, body: bytes) -> str | None:
+def _subject(request: Request, gallery: str, body: bytes) -> str | None:
     person = request.path_params.get("person_id")
     if person is None:
         try:
             person = json.loads(body)["person_id"]
         except (ValueError, KeyError, TypeError):
             return None
-    return subject_of(request.query_params.get("gallery", ""), person)
+    return subject_of(request.query_params.get("gallery") or gallery, person)
 
 
 async def _digest(request: Request) -> str:

@@ -19,6 +19,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from ..errors import BodyTooLargeError, MalformedRequestError, NotAnImageError
+from .guard import limited
 from .services import services_of
 
 _Options = TypeVar("_Options", bound=BaseModel)
@@ -81,7 +82,10 @@ def submitted(
     """
 
     async def take(request: Request) -> Submission[_Options]:
-        allowed = most or services_of(request).settings.max_pictures
+        services = services_of(request)
+        allowed = most or services.settings.max_pictures
+        if services.access is None:  # within somebody else's application, where no guard stands before the routes
+            request = limited(request, services.settings)
         pictures, given = await _taken(request, allowed)
         if not least <= len(pictures) <= allowed:
             wanted = str(least) if least == allowed else f"{least} to {allowed}"

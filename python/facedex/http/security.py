@@ -200,7 +200,7 @@ def _refuse_other_origin(request: Request, services: Services) -> None:
     if request.headers.get("sec-fetch-site") in (None, "same-origin", "none") and origin is None:
         return
     if origin is not None and (
-        urlsplit(origin).netloc == request.headers.get("host") or origin in services.settings.cors_origins
+        origin.partition("://")[2] == request.headers.get("host") or origin in services.settings.cors_origins
     ):
         return
     raise ForbiddenError("a page of another origin may not do that without a token or key")
@@ -210,6 +210,9 @@ def _refuse_other_host(request: Request, services: Services) -> None:
     """DNS rebinding: a name of somebody else that points to this machine."""
     if services.settings.exposed:
         return
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    try:
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:  # such as "[::1"
+        host = ""
     if not (is_loopback(host) or host == services.settings.host):
         raise ForbiddenError(f"this server answers to its own machine, not to the name {host!r}")

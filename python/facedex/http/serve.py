@@ -25,6 +25,7 @@ from .settings import Settings
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _CONNECTIONS = 1024  # of one process; one more is answered 503
 _GRACE_S = 30
+_SILENCE_S = 10  # a worker that answers the supervisor no longer is replaced; one that starts may be slow to answer
 
 
 def run(settings: Settings) -> None:
@@ -52,8 +53,11 @@ def run(settings: Settings) -> None:
             server_header=False,
             access_log=False,
             log_level="info",
+            http=f"{__package__}.connections:Connection",
+            ws="none",
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_S,
+            timeout_worker_healthcheck=_SILENCE_S,
         )
 
 

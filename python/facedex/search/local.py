@@ -279,7 +279,11 @@ def _why(told: dict[str, Any]) -> str:
     if used == "exact" and told["note"] is not None:
         return str(told["note"])
     if used == "exact" and wanted == "auto":
-        return f"an exact search takes about {told['exact_ms']:.2g} ms"
+        return f"an exact search takes {_rounded(told['exact_ms'])}"
     if used == "exact":
         return "there are too few faces for another way"
-    return "asked for" if used == wanted else f"an exact search would take about {told['exact_ms']:.2g} ms"
+    return "asked for" if used == wanted else f"an exact search would take {_rounded(told['exact_ms'])}"
+
+
+def _rounded(time_ms: float) -> str:
+    return f"about {time_ms:.2g} ms" if time_ms >= 0.01 else "less than 0.01 ms"

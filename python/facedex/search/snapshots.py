@@ -14,11 +14,11 @@ from urllib.parse import quote
 import numpy as np
 
 from .._core import Index
+from ..aside import sync_folder
 from ..errors import GalleryKeyError, GalleryPackError, IndexFileError, SearchError
 from . import sealed
 from .base import Wish
 from .following import Feed, State
-
 
 RESIDENT_BYTES = 256 << 20
 """Vectors of more bytes than this stay in the snapshot that is opened; its codes are always in memory."""
@@ -122,7 +122,7 @@ class Snapshots:
             self.remove(path)
         if found:
             try:
-                sealed.sync_folder(self._folder)
+                sync_folder(self._folder)
             except OSError as error:
                 raise SearchError(f"folder {str(self._folder)!r} cannot be synced: {error.strerror}") from error
 

@@ -55,9 +55,13 @@ class Room(NamedTuple):
 
     def full(self, number: int) -> PersonFullError:
         """Make the refusal of a face that would be that many."""
-        better = "" if self.when_full == "refuse" else ", and every stored one is better"
+        remedies = {
+            "refuse": "; delete one first",
+            "worst": ", and each of these is better; use a clearer picture",
+            "oldest": ", the newest; give fewer pictures at once",
+        }
         return PersonFullError(
-            f"the person would have {number} faces, at most {self.max_faces} are kept{better}; delete one first",
+            f"the person would have {number} faces, at most {self.max_faces} are kept{remedies[self.when_full]}",
             measured=number,
             limit=self.max_faces,
         )

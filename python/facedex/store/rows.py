@@ -23,6 +23,7 @@ KEY_LENGTH = 255
 """Longest person id, characters: what an index of every supported database can hold."""
 
 _FLOAT = np.dtype("<f4")  # the same bytes on every machine
+_DEEPEST = 32  # levels of free data; what reads them may stop far above, as pydantic does below 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +208,28 @@ def json_of(info: object) -> str:
     Raises
     ------
     ArgumentError
-        When it is no dict with text keys, or JSON cannot hold it.
+        When it is no dict with text keys, JSON cannot hold it, or it is nested too deeply to be answered.
     """
     if not isinstance(info, dict) or not all(isinstance(key, str) for key in info):
         raise ArgumentError(f"info must be a dict with text keys that JSON can hold, got {type(info).__name__}")
     try:
+        json.dumps(info, ensure_ascii=False, allow_nan=False).encode()
         text = json.dumps(info, ensure_ascii=True, allow_nan=False)
+    except UnicodeEncodeError as error:
+        raise ArgumentError("info must hold valid text only") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise ArgumentError(f"info must be a dict that JSON can hold: {error}") from error
+    if not _is_within(info, _DEEPEST):
+        raise ArgumentError(f"info must not be nested deeper than {_DEEPEST} levels")
     return text
+
+
+def _is_within(value: object, levels: int) -> bool:
+    """Tell whether dicts and lists are nested in at most so many levels."""
+    if not isinstance(value, (dict, list, tuple)):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_within(one, levels - 1) for one in inner)
 
 
 def info_of(text: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -215,7 +215,8 @@ class SqlStore(PhotoLookup):
         with self.feed.write() as (connection, noted):
             number, asleep = drop_others(connection, self.feed)
             removed = self._remove(connection, asleep, noted)
-            noted.event("finish", templates=number, faces=asleep)
+            if number or asleep:
+                noted.event("finish", templates=number, faces=asleep)
         return Removed(number, removed.photos), asleep
 
     def witness(self, kind: str, seen: Sequence[Sighting]) -> None:
@@ -353,4 +354,7 @@ def details_of(given: dict[str, Any], *, clear: bool) -> dict[str, Any]:
 def _moment(value: object) -> datetime:
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise ArgumentError(f"retain_until must be a datetime with a time zone, got {value!r}")
-    return value
+    try:
+        return value.astimezone(timezone.utc)
+    except OverflowError:
+        raise ArgumentError(f"retain_until must be a time from year 1 to 9999 in UTC, got {value!r}") from None

@@ -8,7 +8,6 @@ Left out: the audit, which tells of this gallery only; templates of other packs;
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import secrets
@@ -19,6 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..aside import write_aside
 from ..errors import ArgumentError, ExportError, PlainExportError
 from ..store import CarriedPerson, KeyInput, Vault, key_of
 from .lines import MAX_LINE, MAX_PHOTOS, OWNER, SALT, SEALED, End, Head, end_line, head_line, lines_of
@@ -162,34 +162,8 @@ def _sealed(lines: Iterable[bytes], key: bytes) -> Generator[bytes, None, None]:
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> int:
-    """Write a file beside `path` and rename it there when it is on the disk; only its owner may read it."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
-    size = 0
+    """Write the file as a whole; only its owner may read it."""
     try:
-        with open(aside, "xb", opener=_private) as file:
-            for piece in pieces:
-                size += file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        _sync_folder(path.parent)
+        return write_aside(path, pieces)
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-    return size
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself durable, where folders can be synced."""
-    if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

@@ -1,7 +1,7 @@
 """A browser whose camera plays a bundled person's picture, and a page that notes whatever should not happen.
 
-Without Chromium the tests skip and say so; ``FACEDEX_REQUIRE_BROWSER=1`` requires it. Screenshots are kept in the folder
-of ``FACEDEX_ARTEFACTS``, else in pytest's ``tmp_path``, whose place is printed.
+Without Chromium the tests skip and say so; ``FACEDEX_REQUIRE_BROWSER=1`` requires it. Screenshots are kept in
+``screenshots/`` and the name of the test, below the folder of ``FACEDEX_ARTEFACTS`` or else of pytest's ``tmp_path``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ _TIMEOUT_MS = 20_000
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium without a window."""
-    place = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    place = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -124,7 +126,9 @@ def visit(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
     visits: list[Visit] = []
     contexts: list[Any] = []
 
-    def make(port: int, *, viewport: dict[str, int] = DESKTOP, refused: set[int] | None = None, **options: Any) -> Visit:
+    def make(
+        port: int, *, viewport: dict[str, int] = DESKTOP, refused: set[int] | None = None, **options: Any
+    ) -> Visit:
         context = browser.new_context(viewport=viewport, **{"locale": "en-GB", **options})
         contexts.append(context)
         context.set_default_timeout(_TIMEOUT_MS)

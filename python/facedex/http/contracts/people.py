@@ -14,6 +14,7 @@ from uuid import RFC_4122, UUID
 from ...errors import UnknownPersonError
 from ...gallery import Gallery
 from ...records import Person
+from ..idempotency import subject_of
 
 if TYPE_CHECKING:
     from ..services import Services
@@ -71,9 +72,10 @@ def name_of(person: Person) -> str:
 
 
 def forget(services: Services, gallery: Gallery, person: Person) -> None:
-    """Delete a person with all data, and the accounts that were the person's; blocks."""
+    """Delete a person with all data, the accounts that were the person's and the kept answers; blocks."""
     gallery.delete(person.person_id)
     if services.access is not None:
+        services.access.replies.forget(subject_of(services.settings.gallery, person.person_id))
         services.access.accounts.forget_person(person.person_id)
 
 

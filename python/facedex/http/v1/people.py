@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Request, Response
 
 from ...errors import ArgumentError
 from ...gallery import Gallery
@@ -48,12 +48,17 @@ async def people(
 
 @router.post("/people", status_code=201, openapi_extra=pictures_body(schemas.NewPerson, several=True, required=False))
 async def register(
-    services: ServicesOf, who: EnrolBy, given: NewPerson, response: Response, gallery: GalleryName = None
+    services: ServicesOf,
+    who: EnrolBy,
+    given: NewPerson,
+    request: Request,
+    response: Response,
+    gallery: GalleryName = None,
 ) -> schemas.Registration:
     """Register a person from pictures; without one the person is entered, and recognised only after a face is added."""
     options = given.options
-    if isinstance(options.person_id, str) and "/" in options.person_id:
-        raise ArgumentError("person_id must not hold '/', because it is part of an address")
+    if isinstance(options.person_id, str) and ("/" in options.person_id or options.person_id in (".", "..")):
+        raise ArgumentError("person_id must not be '.' or '..' nor hold '/', because it is part of an address")
     details: dict[str, Any] = options.model_dump(include={"name", "email", "info", "retain_until"})
 
     def enter(opened: Gallery) -> schemas.Registration:
@@ -64,7 +69,7 @@ async def register(
         return answer_of(opened.register(options.person_id, _pictures(given), **details, **rules))
 
     answer = await services.work(enter, gallery)
-    response.headers["Location"] = f"/v1/people/{quote(str(answer.person_id), safe='')}"
+    response.headers["Location"] = f"{request.url.path}/{quote(str(answer.person_id), safe='')}"
     return answer
 
 
@@ -161,10 +166,10 @@ def answer_of(found: Registration) -> schemas.Registration:
 
 async def forget(services: Services, gallery: str | None, person_id: str | int) -> None:
     """Delete the kept answers about a person who was deleted, and the accounts that were the person's."""
-    access = services.access
+    access, name = services.access, gallery or services.settings.gallery
     if access is not None:
-        await services.limits.ask(lambda: access.replies.forget(subject_of(gallery or "", person_id)))
-        if gallery in (None, services.settings.gallery):
+        await services.limits.ask(lambda: access.replies.forget(subject_of(name, person_id)))
+        if name == services.settings.gallery:
             await services.limits.ask(lambda: access.accounts.forget_person(person_id))
 
 

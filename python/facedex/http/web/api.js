@@ -30,13 +30,23 @@ export async function ask(method, path, body = null) {
   } catch {
     throw new ApiError(0, "unreachable", path);
   }
-  const content = answer.headers.get("content-type")?.includes("json") ? await answer.json() : null;
+  const content = await contentOf(answer);
   if (answer.ok) return content;
   const error = new ApiError(answer.status, content?.code ?? "unknown", content?.detail ?? answer.statusText);
   if (answer.status === 401 && error.code === "unauthenticated") {
     window.dispatchEvent(new CustomEvent("facedex-signed-out"));
   }
   throw error;
+}
+
+/** Read an answer; null where it is empty, or comes from something before the server that speaks no JSON. */
+async function contentOf(answer) {
+  if (answer.status === 204 || !answer.headers.get("content-type")?.includes("json")) return null;
+  try {
+    return await answer.json();
+  } catch {
+    throw new ApiError(0, "unreachable", "the answer broke off");
+  }
 }
 
 /** The address of a person, and of what belongs to the person. */

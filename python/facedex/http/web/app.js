@@ -39,7 +39,7 @@ async function start() {
   state.session = await ask("GET", "v1/session");
   const { kind, name } = state.session;
   const account = kind === "account";
-  who.textContent = account ? name : "";
+  who.textContent = account ? name.replace(/^account:/, "") : "";
   out.hidden = !account;
   await learn();
   leave();

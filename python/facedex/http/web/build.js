@@ -75,7 +75,7 @@ export function makeBuild() {
     fillPicker(picker);
   }
 
-  return { name: "build", panel, shown: () => during(null, refresh), left: () => {} };
+  return { name: "build", panel, shown: () => { fillPicker(picker); during(null, refresh); }, left: () => {} };
 }
 
 /** A progress bar with a clock beside it and the outcome below. */

@@ -144,5 +144,5 @@ export function makePhotos(go) {
     await show();
   }
 
-  return { name: "photos", panel, shown: () => during(null, refresh), left: chooser.close };
+  return { name: "photos", panel, shown: () => { fillPicker(picker); during(null, refresh); }, left: chooser.close };
 }

@@ -8,11 +8,9 @@ export default {
   delete: "Delete",
   save: "Save",
   edit: "Edit",
-  close: "Close",
   refresh: "Refresh",
   remove: "Remove {name}",
   more: "Show more",
-  optional: "optional",
   unnamed: "no name",
 
   // Sections
@@ -33,7 +31,6 @@ export default {
   sign_in_hint: "Accounts are made on the server with “facedex users add”.",
   signed_out: "You are signed out.",
   session_over: "Your sign-in has ended. Sign in again.",
-  signed_in_as: "{name}",
 
   // Users
   users_new: "New user",
@@ -69,13 +66,12 @@ export default {
   uploaded_build: "{count} uploaded. {count|It counts|They count} once {name} is built.",
   registered: "{count} registered; {name} can be recognised at once.",
   upload_some: "{good} of {count} taken. Refused: {refused}",
-  photo_of: "Photo {filename} of {name}",
   photo_view: "View photo {filename}",
   photo_delete: "Delete photo {filename}",
   photo_delete_sure: "Delete this photo and the faces registered from it?",
   photo_deleted: "The photo was deleted.",
   photo_faces: "{count} registered",
-  photo_no_face: "not built yet",
+  photo_no_face: "no face registered",
   build_now: "Build {name} now",
   faces_kept: "Registered faces",
   faces_none: "No face of {name} is registered yet.",
@@ -104,8 +100,6 @@ export default {
   camera_none: "No camera was found. Choose a picture instead.",
   camera_denied: "The camera may not be used. Allow it in the browser, or choose a picture.",
   camera_insecure: "The camera works over https and on the server's own machine only. Choose a picture instead; on a phone that offers its camera.",
-  chosen: "{count} chosen",
-  picture: "Picture",
 
   // Build
   build_one: "One person",
@@ -136,7 +130,6 @@ export default {
   recognised_picture: "Picture with boxes: {names}",
   no_faces: "No face was found in the picture.",
   unknown: "unknown",
-  face_is: "{name}",
   candidates: "Candidates, closest first",
   similarity: "similarity {similarity}, threshold {threshold}",
   similarity_short: "{similarity}",

@@ -8,11 +8,9 @@ export default {
   delete: "Hapus",
   save: "Simpan",
   edit: "Ubah",
-  close: "Tutup",
   refresh: "Muat ulang",
   remove: "Buang {name}",
   more: "Tampilkan lagi",
-  optional: "opsional",
   unnamed: "tanpa nama",
 
   // Sections
@@ -33,7 +31,6 @@ export default {
   sign_in_hint: "Akun dibuat di server dengan “facedex users add”.",
   signed_out: "Anda sudah keluar.",
   session_over: "Sesi Anda sudah berakhir. Silakan masuk lagi.",
-  signed_in_as: "{name}",
 
   // Users
   users_new: "Pengguna baru",
@@ -69,13 +66,12 @@ export default {
   uploaded_build: "{count} terunggah. Foto berlaku setelah {name} dibangun.",
   registered: "{count} terdaftar; {name} langsung dapat dikenali.",
   upload_some: "{good} dari {count} diterima. Ditolak: {refused}",
-  photo_of: "Foto {filename} milik {name}",
   photo_view: "Lihat foto {filename}",
   photo_delete: "Hapus foto {filename}",
   photo_delete_sure: "Hapus foto ini beserta wajah yang didaftarkan darinya?",
   photo_deleted: "Foto sudah dihapus.",
   photo_faces: "{count} terdaftar",
-  photo_no_face: "belum dibangun",
+  photo_no_face: "belum ada wajah terdaftar",
   build_now: "Bangun {name} sekarang",
   faces_kept: "Wajah terdaftar",
   faces_none: "Belum ada wajah {name} yang terdaftar.",
@@ -104,8 +100,6 @@ export default {
   camera_none: "Kamera tidak ditemukan. Pilih gambar saja.",
   camera_denied: "Kamera tidak diizinkan. Izinkan di peramban, atau pilih gambar.",
   camera_insecure: "Kamera hanya bekerja lewat https dan di mesin server sendiri. Pilih gambar saja; ponsel akan menawarkan kameranya.",
-  chosen: "{count} dipilih",
-  picture: "Gambar",
 
   // Build
   build_one: "Satu orang",
@@ -136,7 +130,6 @@ export default {
   recognised_picture: "Gambar dengan kotak: {names}",
   no_faces: "Tidak ada wajah di gambar ini.",
   unknown: "tidak dikenal",
-  face_is: "{name}",
   candidates: "Kandidat, yang terdekat dahulu",
   similarity: "kemiripan {similarity}, ambang {threshold}",
   similarity_short: "{similarity}",

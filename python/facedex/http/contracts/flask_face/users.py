@@ -8,10 +8,11 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field, field_validator
 
-from ....errors import DuplicateAccountError, UnknownPersonError
+from ....access import Account, Principal
+from ....errors import DuplicateAccountError, ForbiddenError, UnknownPersonError
 from ....gallery import Gallery
 from ....records import Person
-from ...security import need
+from ...security import EnrolBy, need
 from ...services import Services, ServicesOf
 from ..people import forget
 from ..shapes import masked_route
@@ -69,10 +70,10 @@ def router() -> APIRouter:
         """Tell a user."""
         return user(await services.ask(lambda gallery: gallery.person_numbered(user_id)))
 
-    @routes.put("/{user_id}", dependencies=[Depends(need("enrol"))])
-    async def change(services: ServicesOf, user_id: int, asked: ChangedUser) -> dict[str, Any]:
+    @routes.put("/{user_id}")
+    async def change(services: ServicesOf, who: EnrolBy, user_id: int, asked: ChangedUser) -> dict[str, Any]:
         """Change a user; a new password ends all sign-ins."""
-        return user(await services.ask(lambda gallery: _change(services, gallery, user_id, asked)))
+        return user(await services.ask(lambda gallery: _change(services, who, gallery, user_id, asked)))
 
     @routes.delete("/{user_id}", dependencies=[Depends(need("enrol"))])
     async def delete(services: ServicesOf, user_id: int) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _create(services: Services, gallery: Gallery, asked: NewUser) -> Person:
         raise
 
 
-def _change(services: Services, gallery: Gallery, user_id: int, asked: ChangedUser) -> Person:
+def _change(services: Services, who: Principal, gallery: Gallery, user_id: int, asked: ChangedUser) -> Person:
     person = gallery.person_numbered(user_id)
     changes = {field: value for field, value in asked.model_dump(include={"name", "email"}).items() if value}
     if asked.email is not None and asked.email != person.email:
@@ -114,6 +115,7 @@ def _change(services: Services, gallery: Gallery, user_id: int, asked: ChangedUs
         accounts = services.access.accounts
         account = account_of(services, person)
         if account is not None:
+            _refuse_above(services, who, account)
             accounts.update(account.id, **changes | ({"password": asked.password} if asked.password else {}))
         elif asked.email or asked.password:
             accounts.add(
@@ -125,6 +127,13 @@ def _change(services: Services, gallery: Gallery, user_id: int, asked: ChangedUs
                 scopes=services.settings.account_scopes,
             )
     return gallery.update(person.person_id, **changes) if changes else person
+
+
+def _refuse_above(services: Services, who: Principal, account: Account) -> None:
+    """Refuse to change an account that may more than accounts of clients do, unless whoever asks may that too."""
+    beyond = [one for one in account.scopes if one not in services.settings.account_scopes and not who.may(one)]
+    if beyond:
+        raise ForbiddenError(f"{who.name} may not change an account that may {', '.join(beyond)}")
 
 
 def _refuse_taken(gallery: Gallery, email: str, person: Person | None = None) -> None:

@@ -64,7 +64,7 @@ class Registering(Options):
     """How a person is registered."""
 
     faces: Literal["one", "largest"] = Field(default="one", description="One face, or the largest of several.")
-    min_face: int | None = Field(default=None, ge=1, description="Smallest face that is looked for, pixels.")
+    min_face: int | None = Field(default=None, ge=1, le=100_000, description="Smallest face that is looked for, pixels.")
     strict: bool = Field(default=False, description="Refuse a face that resembles another person.")
 
 

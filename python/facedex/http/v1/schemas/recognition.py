@@ -104,7 +104,7 @@ class Recognising(Asking):
 
     k: int = Field(default=1, ge=1, le=100, description="Candidates to name for each face.")
     threshold: float | None = Field(default=None, ge=-1, le=1, description="Instead of the gallery's.")
-    min_face: int | None = Field(default=None, ge=1, description="Smallest face that is looked for, pixels.")
+    min_face: int | None = Field(default=None, ge=1, le=100_000, description="Smallest face that is looked for, pixels.")
     attend: bool = Field(default=False, description="Note in the attendance who was there.")
 
 
@@ -114,7 +114,7 @@ class Verifying(Options):
     person_id: Id = Field(description="The person claimed.")
     threshold: float | None = Field(default=None, ge=-1, le=1)
     faces: Literal["one", "largest"] = "one"
-    min_face: int | None = Field(default=None, ge=1)
+    min_face: int | None = Field(default=None, ge=1, le=100_000)
     liveness: Literal["off", "advisory", "required"] = "off"
     attend: bool = Field(default=False, description="Note in the attendance who was there.")
 
@@ -149,7 +149,7 @@ class Comparison(Answer):
 class Detecting(Asking):
     """How faces are detected."""
 
-    min_face: int | None = Field(default=None, ge=1)
+    min_face: int | None = Field(default=None, ge=1, le=100_000)
     max_faces: int | None = Field(default=None, ge=1, le=10000)
 
 

@@ -1,0 +1,78 @@
+"""Who is recognised or verified is noted in the attendance where the request asks for that, and not otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from facedex import Gallery, people
+from facedex.engine import Engine
+from facedex.http import router
+
+AYU = people.PROBES["ayu"][0].read_bytes()
+BUDI = people.PROBES["budi"][0].read_bytes()
+STRANGER = people.STRANGERS[0].read_bytes()
+
+
+def noted(client: TestClient) -> list[dict[str, Any]]:
+    answer = client.get("/v1/attendance")
+    assert answer.status_code == 200
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
+def test_only_what_is_asked_for_is_noted(peopled: TestClient) -> None:
+    peopled.post("/v1/recognize", files={"image": AYU})
+    peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": AYU})
+    assert noted(peopled) == []
+    found = peopled.post("/v1/recognize", data={"attend": "true"}, files={"image": AYU}).json()["faces"][0]
+    (line,) = noted(peopled)
+    assert (line["claimed"], line["person_key"], line["name"], line["matched"]) == (None, "ayu", "Ayu", True)
+    assert line["similarity"] == found["similarity"]
+    assert line["probability"] > 0.9
+    assert (line["liveness"], line["contract"]) == (None, "v1")
+
+
+def test_a_claim_is_noted_with_its_decision(peopled: TestClient) -> None:
+    for picture in (AYU, BUDI):
+        data = {"person_id": "ayu", "attend": "true"}
+        assert peopled.post("/v1/verify", data=data, files={"image": picture}).status_code == 200
+    right, wrong = noted(peopled)
+    assert (right["claimed"], right["person_key"], right["name"], right["matched"]) == ("ayu", "ayu", "Ayu", True)
+    assert (wrong["claimed"], wrong["person_key"], wrong["name"], wrong["matched"]) == ("ayu", None, None, False)
+    assert wrong["probability"] < 0.1 < 0.9 < right["probability"]
+
+
+def test_each_face_of_a_batch_is_noted(peopled: TestClient) -> None:
+    sent = [("images", AYU), ("images", b"no picture"), ("images", STRANGER)]
+    answer = peopled.post("/v1/recognize/batch", data={"attend": "true"}, files=sent)
+    assert answer.status_code == 200
+    assert [(line["person_key"], line["matched"]) for line in noted(peopled)] == [("ayu", True), (None, False)]
+
+
+def test_who_is_deleted_is_deleted_from_it(peopled: TestClient) -> None:
+    peopled.post("/v1/verify", data={"person_id": "ayu", "attend": "true"}, files={"image": AYU})
+    peopled.delete("/v1/people/ayu")
+    assert "ayu" not in peopled.get("/v1/attendance?format=csv").text.lower()
+
+
+def test_a_router_of_one_gallery_keeps_none(engine: Engine, tmp_path: Any) -> None:
+    with Gallery.open(tmp_path / "people.db", engine=engine) as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"][0])
+        app = FastAPI()
+        app.include_router(router(gallery))
+        client = TestClient(app)
+        refused = client.post("/recognize", data={"attend": "true"}, files={"image": AYU})
+        assert (refused.status_code, refused.json()["code"]) == (422, "argument")
+
+
+def test_the_server_tells_its_pack_and_its_speed(peopled: TestClient) -> None:
+    stats = peopled.get("/v1/stats").json()
+    assert stats["pack"]["name"] == "classic"
+    assert stats["pack"]["licences"] == ["CC0-1.0", "MIT"]
+    assert stats["pack"]["commercial"] is True
+    assert 0 < stats["network_s"] <= stats["total_s"]
+    assert stats["photos"] == "none"
+    assert stats["gallery"]["recall"] == 1
