@@ -15,7 +15,7 @@ from facedex.errors import ArgumentError, FacedexError
 ALL = [
     thing
     for _, thing in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(thing, FacedexError) and thing.__module__ == errors.__name__
+    if issubclass(thing, FacedexError) and thing.__module__.startswith(errors.__name__)
 ]
 
 
