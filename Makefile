@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-rust test-python lint format bench bench-search faults accuracy wheel notebooks all clean
+.PHONY: help setup build demo test test-rust test-python lint format bench bench-search bench-server faults accuracy wheel notebooks all clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ bench: build ## Measure speed as ratios in one run, then memory; PEER=PYTHON nam
 
 bench-search: build ## Measure the search beside numpy and faiss; PEER=PYTHON names one that has faiss-cpu
 	$(BIN)/python benches/search.py $(if $(PEER),--peer-python $(PEER))
+
+bench-server: $(VENV)/.test ## Measure the server beside the engine alone with wrk; SOAK=10 watches its memory for ten minutes
+	$(BIN)/python benches/server.py $(if $(SOAK),--soak $(SOAK))
 
 faults: $(VENV)/.test ## Try faults at length: kills, power cuts, flipped bits, a crowd; FAULTS="--kills 200 --minutes 1" for less
 	$(BIN)/python tests/faults/run.py $(FAULTS)

@@ -311,7 +311,8 @@ class Enrolee:
             bbox = bbox_of(face.bbox)
             seen = picture if analysis.source is None else analysis.source
             kept = photo if isinstance(photo, int) else photo.of_face(seen, bbox, filename_of(picture))
-            self.new.append(NewFace(bbox, float(face.det_score), embedding_of(face), kept))
+            quality = None if face.quality is None else float(face.quality.unified_score)
+            self.new.append(NewFace(bbox, float(face.det_score), embedding_of(face), kept, quality))
             self.sources.append(source)
         except FacedexError as error:
             if self.single:
@@ -326,7 +327,7 @@ class Enrolee:
         RegistrationError
         """
         if not self.new:
-            reasons = "; ".join(f"{rejection.text}: {rejection.error}" for rejection in self._rejected[:3])
+            reasons = "; ".join(map(_reason, self._rejected[:3]))
             raise RegistrationError(
                 f"none of {len(self.pictures)} pictures of {self.person_id!r} was accepted: {reasons}",
                 rejected=tuple(self._rejected),
@@ -345,6 +346,12 @@ class Enrolee:
         kept = {face.source for face in stored}
         warnings = tuple(warning for warning in self.warnings if warning.source in kept)
         return Registration(receipt.person_id, tuple(stored), tuple(rejected), warnings, receipt.replaced)
+
+
+def _reason(rejection: Rejection) -> str:
+    """Tell why a picture was refused; most errors name it themselves."""
+    told = str(rejection.error)
+    return told if rejection.text in told else f"{rejection.text}: {told}"
 
 
 def enrolee(person_id: PersonId, images: Images, **details: Any) -> Enrolee:

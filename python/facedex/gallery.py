@@ -169,6 +169,7 @@ class Gallery(Moving, Portable):
             When the pack cannot be used.
         """
         check_choice("audit", audit, AuditLevel)
+        check_choice("index", index, Method)
         journal = Journal(audit, settings().actor if actor is None else actor)
         secret = key_of(key)
         database = Database(location)

@@ -46,8 +46,8 @@ class Enrolment:
     max_faces : int, optional
         Most faces of a person, from 1.
     when_full : {"oldest", "worst", "refuse"}
-        What makes room for one more: the oldest face, the one of the lowest score, or none. A new face that is itself
-        the worst is refused.
+        What makes room for one more: the oldest face, the one of the lowest quality, or none. A new face that is itself
+        the worst is refused. Where the quality of one is not known, all are compared by the detector's certainty.
     duplicates : {"warn", "refuse", "ignore"}
         What to do when a face reaches the gallery's threshold with another person: note it in the result, refuse the
         registration, or do not look. Looking costs one search for each registration.
@@ -83,8 +83,8 @@ class Enrolment:
 
     @property
     def asked(self) -> Asked:
-        """What the engine must be asked of a face, so that it can be checked."""
-        return Asked("advisory" if self.require_liveness else False, self.min_quality > 0)
+        """What the engine must be asked of a face: what is checked, and the quality, which is cheap and is stored."""
+        return Asked("advisory" if self.require_liveness else False, True)
 
     def check(self, face: Face, image: object) -> None:
         """Refuse a face that is not good enough.

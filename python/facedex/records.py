@@ -165,6 +165,8 @@ class StoredFace:
         When it was stored, UTC.
     photo_id : int or None
         The photo that was kept of it.
+    quality : float or None
+        For recognition, [0, 100], as it was measured at registration; None where there was no picture.
     """
 
     face_id: int
@@ -172,6 +174,7 @@ class StoredFace:
     det_score: float
     created_at: datetime
     photo_id: int | None = None
+    quality: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,21 @@ def test_galleries_are_apart(peopled: TestClient) -> None:
     assert peopled.get("/v1/people", params={"gallery": "visitors"}).json()["items"] == []
     assert peopled.get("/v1/galleries/visitors").json()["people"] == 0
     assert peopled.get("/v1/galleries/default").json()["people"] == 2
+    there, image = {"gallery": "visitors"}, {"image": people.PICTURES["citra"][0].read_bytes()}
+    made = peopled.post("/v1/people", params=there | {"name": "Citra"}, data={"person_id": "citra"}, files=image)
+    assert made.status_code == 201, made.text
+    added = peopled.post(
+        "/v1/people/citra/faces", params=there, files={"image": people.PICTURES["citra"][1].read_bytes()}
+    )
+    assert added.status_code == 201, added.text
+    probe = {"image": people.PROBES["citra"][0].read_bytes()}
+    for path in ("recognize", "recognize/batch", "verify", "detect"):
+        found = peopled.post(
+            f"/v1/{path}", params=there, data={"person_id": "citra"} if path == "verify" else {}, files=probe
+        )
+        assert found.status_code == 200, found.text
+        assert path == "detect" or '"citra"' in found.text
+    assert peopled.post("/v1/recognize", files=probe).json()["faces"][0]["person_id"] is None
 
 
 def test_what_operators_read(peopled: TestClient) -> None:

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 LIMIT_MB = 40
+NEEDED = ("facedex/http/web/index.html", "facedex/http/web/app.js", "facedex/http/web/style.css")
 FORBIDDEN = ("shape_predictor", ".dat", ".lz4", ".pkl")
 
 
@@ -29,6 +30,9 @@ def main() -> None:
     unwanted = [name for name in names if any(part in name for part in FORBIDDEN) or name.startswith("facedex_build")]
     if unwanted:
         raise SystemExit(f"the wheel holds what it must not: {unwanted}")
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        raise SystemExit(f"the wheel lacks files of the page: {missing}")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         venv.create(home / "env", with_pip=True)

@@ -101,6 +101,7 @@ def person(result: Person) -> Document:
                 "face_id": face.face_id,
                 "bbox": list(face.bbox),
                 "det_score": face.det_score,
+                "quality": face.quality,
                 "created_at": face.created_at.isoformat(),
                 "photo_id": face.photo_id,
             }

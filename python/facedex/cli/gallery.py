@@ -130,7 +130,8 @@ def delete(
         elif result.person_removed:
             say(f"deleted {result.person_id!r} with {counted(len(result.faces), 'face')}, receipt {result.digest}")
         else:
-            say(f"deleted face {', '.join(str(number) for number in result.faces)} of {result.person_id!r}")
+            told = ", ".join(str(number) for number in result.faces)
+            say(f"deleted face {told} of {result.person_id!r}, receipt {result.digest}")
 
 
 def _show_person(person: Person) -> None:
@@ -144,11 +145,12 @@ def _show_person(person: Person) -> None:
             str(face.face_id),
             ", ".join(str(round(value)) for value in face.bbox),
             f"{face.det_score:.3f}",
+            "" if face.quality is None else f"{face.quality:.0f}",
             f"{face.created_at:%Y-%m-%d %H:%M}",
         ]
         for face in person.faces
     ]
-    table(["face", "box", "score", "stored (UTC)"], rows, right="face,score")
+    table(["face", "box", "score", "quality", "stored (UTC)"], rows, right="face,score,quality")
 
 
 def _when(person: Person) -> str:

@@ -7,6 +7,7 @@ get one document on standard output, an error included. Embeddings are never pri
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ NO = 1
 """Exit code: the command ran, and the answer is no."""
 
 _PIPE_WIDTH = 1000  # characters; a table takes only what it needs
+
+_ADVICE = re.compile(r"\b(on_existing|faces|photos|index|pack)=('[^']+'(?:(?:, | or )'\w+')*)")  # as messages write it
 
 FAILED = 3
 """Exit code: facedex could not do what was asked. (2 is wrong usage, from typer.)"""
@@ -65,7 +68,7 @@ def complain(error: Exception, about: str | None = None) -> None:
         The picture it belongs to.
     """
     subject = "" if about is None else f"{plain(about)}: "
-    typer.echo(f"error [{_code(error)}]: {subject}{plain(str(error))}", err=True)
+    typer.echo(f"error [{_code(error)}]: {subject}{plain(_message(error))}", err=True)
 
 
 def document(content: dict[str, Any]) -> None:
@@ -86,7 +89,7 @@ def error_document(error: Exception) -> dict[str, Any]:
     dict
         With code and message; boxes, rejected pictures, or what was measured and its limit, where the error has them.
     """
-    described: dict[str, Any] = {"code": _code(error), "message": str(error)}
+    described: dict[str, Any] = {"code": _code(error), "message": _message(error)}
     if isinstance(error, SeveralFacesError):
         described["bboxes"] = [list(bbox) for bbox in error.bboxes]
     if isinstance(error, RegistrationError):
@@ -96,6 +99,12 @@ def error_document(error: Exception) -> dict[str, Any]:
     if isinstance(error, (EnrolmentError, DuplicateFaceError, PersonFullError, NoFaceError, SeveralFacesError)):
         described |= {"measured": error.measured, "limit": error.limit}
     return described
+
+
+def _message(error: Exception) -> str:
+    """Take the message, with the options of the command line where it advises arguments of Python."""
+    told = str(error).replace("plain=True", "--plain").replace("(name=...)", "(--gallery NAME)")
+    return _ADVICE.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2].replace(chr(39), '')}", told)
 
 
 def _code(error: Exception) -> str:

@@ -189,8 +189,9 @@ def _headers_of(error: FacedexError, status: int) -> dict[str, str]:
 
 def _extra_of(error: FacedexError) -> dict[str, Any]:
     if isinstance(error, e.SeveralFacesError):
-        return {"bboxes": [list(bbox) for bbox in error.bboxes]}
-    if isinstance(error, (e.EnrolmentError, e.DuplicateFaceError, e.PersonFullError)):
+        bboxes = [list(bbox) for bbox in error.bboxes]
+        return {"measured": error.measured, "limit": error.limit, "bboxes": bboxes}
+    if isinstance(error, (e.NoFaceError, e.EnrolmentError, e.DuplicateFaceError, e.PersonFullError)):
         return {"measured": error.measured, "limit": error.limit}
     if isinstance(error, e.RegistrationError):
         return {"rejected": [{"source": one.source, **told(one.error)} for one in error.rejected]}

@@ -27,6 +27,9 @@ _Options = TypeVar("_Options", bound=BaseModel)
 FIELDS = ("image", "images", "images[]", "file", "files", "files[]")
 """Names under which a multipart body may carry pictures."""
 
+OF_THE_ROUTE = "gallery"
+"""A word of the query that is no option: every route reads it itself."""
+
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
 _FIELD_BYTES = 1 << 20  # of a text in a multipart body
 
@@ -93,7 +96,8 @@ def submitted(
                 f"the request must carry {wanted} pictures, got {len(pictures)}: as multipart file 'image', as raw "
                 "body of type image/..., or as base64 in the JSON field 'image'"
             )
-        return Submission(tuple(pictures), checked(options, dict(request.query_params) | given))
+        asked = {name: value for name, value in request.query_params.items() if name != OF_THE_ROUTE}
+        return Submission(tuple(pictures), checked(options, asked | given))
 
     return take
 

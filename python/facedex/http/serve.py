@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from ..access import Access
 from ..errors import ServeError
 from ..store import Database
+from .limits import cores
 from .settings import Settings
 
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
@@ -108,6 +109,10 @@ def _written(settings: Settings) -> Iterator[None]:
         value = getattr(settings, name)
         if value is not None:
             os.environ[f"FACEDEX_{name.upper()}"] = _text(value)
+    if settings.workers > 1:  # the cores are shared out: more threads than cores cost memory and gain nothing
+        each = str(max(1, cores() // settings.workers))
+        for name in ("FACEDEX_CONCURRENCY", "FACEDEX_THREADS"):
+            os.environ.setdefault(name, each)
     try:
         yield
     finally:

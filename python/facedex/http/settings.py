@@ -64,7 +64,9 @@ class Settings(BaseSettings):
 
     max_upload_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="Largest body of a request.")
     max_pictures: int = Field(default=100, ge=1, le=1000, description="Most pictures in one request.")
-    concurrency: int = Field(default=0, ge=0, description="Requests worked on side by side; 0 is one a core.")
+    concurrency: int = Field(
+        default=0, ge=0, description="Requests that a worker works on side by side; 0 is one a core."
+    )
     waiting: int = Field(
         default=64, ge=0, description="Requests that may wait for their turn; one more is answered 503."
     )

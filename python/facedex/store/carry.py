@@ -66,6 +66,8 @@ class CarriedFace:
     created_at : datetime
     photo : int or None
         Place of its photo among those of the person, from 0.
+    quality : float or None
+        For recognition, [0, 100], where it is known.
     """
 
     bbox: BBox
@@ -73,6 +75,7 @@ class CarriedFace:
     embedding: NDArray[np.float32]
     created_at: datetime
     photo: int | None = None
+    quality: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,7 +239,8 @@ class CarryStore(SqlStore):
         ]
         added = []
         for face, vector in zip(person.faces, vectors, strict=True):
-            new = NewFace(face.bbox, face.det_score, face.embedding, None if face.photo is None else kept[face.photo])
+            photo = None if face.photo is None else kept[face.photo]
+            new = NewFace(face.bbox, face.det_score, face.embedding, photo, face.quality)
             added.append(self._keep(connection, number, new, vector, cabinet, Changes(face.created_at)))
         noted.added(added)
         kind = "register" if row is None else on_existing
@@ -273,4 +277,5 @@ def _face(face: Any, person_row: int, embeddings: dict[int, NDArray[np.float32]]
         embeddings[face.id],
         face.created_at,
         kept.index(face.photo_id) if face.photo_id in kept else None,
+        face.quality,
     )

@@ -213,7 +213,7 @@ def _unlike(connection: sa.Connection, batch: list[int]) -> dict[int, str]:
     looked_at = set(batch)
     rows = [row for row in connection.execute(sa.select(faces).where(chosen)) if row.id in looked_at]
     return {
-        row.id: "its box, score or time is not what was stored" for row in rows if row.checksum != face_checksum(row)
+        row.id: "its box, score, quality or time is not what was stored" for row in rows if row.checksum != face_checksum(row)
     }
 
 

@@ -37,7 +37,7 @@ def person_checksum(row: Any) -> int:
 
 def face_checksum(row: Any) -> int:
     """Compute what ``faces.checksum`` must be; the photo is left out, which has a checksum of its own."""
-    rest = _sum((row.x1, row.y1, row.x2, row.y2, row.det_score, row.created_at))
+    rest = _sum((row.x1, row.y1, row.x2, row.y2, row.det_score, row.quality, row.created_at))
     return link_of(row.id, row.person_row) | (rest & _HIGH) << 32
 
 

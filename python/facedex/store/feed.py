@@ -25,14 +25,13 @@ from ..errors import (
     DatabaseUnavailableError,
     KeyMissingError,
     KeyUnusedError,
-    StoreError,
     WrongKeyError,
 )
 from .changes import Changes, now
 from .database import Database
 from .failures import CommitUnansweredError
 from .journal import Book, Head, Journal
-from .refusals import moved_to, other_pack
+from .refusals import lacking, moved_to, other_pack, rekeyed, replaced
 from .rows import Delta, PackPin, checked_text, people_of, vectors_of
 from .tables import changes, faces, galleries, people, templates
 from .vault import Vault
@@ -274,7 +273,7 @@ class Feed:
                 chunk = templates.c.face_id.in_(added[start : start + CHUNK])
                 found += connection.execute(self.templates_query.where(chunk), self.keys).all()
             if len(found) != len(added):
-                raise self._lacking()
+                raise lacking(self.database.place)
             keys, vectors = self.vectors(connection, found)
         removed = np.array([face_id for face_id, kind in last.items() if kind == "remove"], dtype=np.uint64)
         return Delta(head.position, head.token, keys, vectors, removed, people_of(found))
@@ -293,7 +292,7 @@ class Feed:
                     yield Delta(head.position, head.token, keys, vectors, nothing, people_of(batch))
                     found += len(batch)
         if found != head.faces:
-            raise self._lacking()
+            raise lacking(self.database.place)
 
     @contextmanager
     def write(self) -> Iterator[tuple[sa.Connection, Changes]]:
@@ -344,10 +343,7 @@ class Feed:
 
     def _check_seal(self, seal: bytes | None) -> None:
         if seal != self._seal:
-            raise WrongKeyError(
-                f"the key of gallery {self.name!r} in {self.database.place} was changed while it was open; "
-                "open it again with the new one"
-            )
+            raise rekeyed(self.name, self.database.place)
 
     def _check_pack(self, row: Any) -> None:
         if row.pack_digest != self.pin.digest:
@@ -372,9 +368,7 @@ class Feed:
         query = sa.select(*columns, galleries.c.seal).where(self._mine()).with_for_update()
         row = connection.execute(query).one_or_none()
         if row is None:
-            raise StoreError(
-                f"gallery {self.name!r} in {self.database.place} was replaced while it was open; open it again"
-            )
+            raise replaced(self.name, self.database.place)
         self._check_seal(row.seal)
         return row
 
@@ -387,10 +381,6 @@ class Feed:
                 return self._holds(connection, position, token)
             time.sleep(0.1)
         raise error
-
-    def _lacking(self) -> DatabaseDamagedError:
-        place = self.database.place
-        return DatabaseDamagedError(f"database {place} lacks templates that it should have; restore it from a backup")
 
     def _look(self, connection: sa.Connection) -> None:
         row = connection.execute(sa.select(galleries).where(galleries.c.name == self.name)).one_or_none()

@@ -260,7 +260,14 @@ def person_of(row: Any, stored: Sequence[Any]) -> Person:
         retain_until=row.retain_until,
         number=row.id,
         faces=tuple(
-            StoredFace(face.id, (face.x1, face.y1, face.x2, face.y2), face.det_score, face.created_at, face.photo_id)
+            StoredFace(
+                face.id,
+                (face.x1, face.y1, face.x2, face.y2),
+                face.det_score,
+                face.created_at,
+                face.photo_id,
+                face.quality,
+            )
             for face in stored
         ),
     )

@@ -1,8 +1,8 @@
-"""The refusals of a gallery that is of another pack than the one it is opened with."""
+"""The refusals of a gallery that is not what it was when it was opened, or of another pack."""
 
 from __future__ import annotations
 
-from ..errors import GalleryPackError
+from ..errors import DatabaseDamagedError, GalleryPackError, StoreError, WrongKeyError
 from .rows import PackPin
 
 
@@ -33,3 +33,20 @@ def moved_to(name: str, place: str, pack: str, digest: str, pin: PackPin) -> Gal
         stored=pack,
         opened=pin.name,
     )
+
+
+def rekeyed(name: str, place: str) -> WrongKeyError:
+    """Make the refusal to go on with a gallery that was given another key while it was open."""
+    return WrongKeyError(
+        f"the key of gallery {name!r} in {place} was changed while it was open; open it again with the new one"
+    )
+
+
+def replaced(name: str, place: str) -> StoreError:
+    """Make the refusal to go on with a gallery in whose place another one was put while it was open."""
+    return StoreError(f"gallery {name!r} in {place} was replaced while it was open; open it again")
+
+
+def lacking(place: str) -> DatabaseDamagedError:
+    """Make the refusal to read a gallery of which templates are missing."""
+    return DatabaseDamagedError(f"database {place} lacks templates that it should have; restore it from a backup")

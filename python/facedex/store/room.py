@@ -9,7 +9,7 @@ from ..errors import PersonFullError
 from .rows import NewFace
 
 WhenFull = Literal["oldest", "worst", "refuse"]
-"""Which face makes room: the oldest, that of the lowest score (of equals the oldest), or none."""
+"""Which face makes room: the oldest, that of the lowest quality (of equals the oldest), or none."""
 
 
 class Room(NamedTuple):
@@ -24,7 +24,7 @@ class Room(NamedTuple):
         Parameters
         ----------
         stored : sequence
-            Rows with id and det_score, oldest first.
+            Rows with id, det_score and quality, oldest first.
         new : sequence of NewFace
 
         Returns
@@ -45,8 +45,8 @@ class Room(NamedTuple):
         if excess <= 0:
             return [], [True] * len(new)
         if self.when_full == "worst":
-            scores = [row.det_score for row in stored] + [face.det_score for face in new]
-            places.sort(key=lambda place: (scores[place], place))
+            worth = _worth([*stored, *new])
+            places.sort(key=lambda place: (worth[place], place))
         out = set(places[:excess])
         kept = [place not in out for place in range(len(stored), number)]
         if self.when_full == "refuse" or not any(kept):
@@ -65,3 +65,10 @@ class Room(NamedTuple):
             measured=number,
             limit=self.max_faces,
         )
+
+
+def _worth(faces: Sequence[Any]) -> list[float]:
+    """Tell by what faces are compared: the quality where it is known of all, else the certainty of the detector."""
+    qualities = [face.quality for face in faces]
+    known = [quality for quality in qualities if quality is not None]
+    return known if len(known) == len(faces) else [face.det_score for face in faces]

@@ -82,12 +82,15 @@ class NewFace:
         Unit length.
     photo : NewPhoto, int or None
         To be stored with it, or the number of the stored one that it was found in.
+    quality : float or None
+        For recognition, [0, 100]; None where there was no picture to measure it in.
     """
 
     bbox: BBox
     det_score: float
     embedding: NDArray[np.float32]
     photo: NewPhoto | int | None = None
+    quality: float | None = None
 
 
 class Owner(NamedTuple):

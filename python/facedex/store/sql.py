@@ -254,7 +254,7 @@ class SqlStore(PhotoLookup):
         """Store a face with its template; returns its number."""
         x1, y1, x2, y2 = face.bbox
         values: dict[str, Any] = {"person_row": person_row, "x1": x1, "y1": y1, "x2": x2, "y2": y2}
-        values |= {"det_score": face.det_score, "created_at": noted.at}
+        values |= {"det_score": face.det_score, "quality": face.quality, "created_at": noted.at}
         kept = face.photo
         if isinstance(kept, NewPhoto):
             kept = keep_photo(connection, self.feed, kept, person_row, cabinet, noted.at)

@@ -5,7 +5,8 @@ and ``token`` a random text drawn for its transaction. Position and token togeth
 made from another copy of the database is never taken for one made from this. ``faces`` counts, so that a lost row
 shows. ``changes`` is the feed itself, numbered without gaps within a gallery, because a writer holds its gallery's row
 while it writes. Numbers of people and faces are never used again. A template keeps the digest of the pack that made it
-and a checksum over its bytes.
+and a checksum over its bytes. The quality for recognition stands with the face, because it is measured in the picture
+and is the same for every pack; it is NULL where there was no picture, and in what was stored before it was measured.
 
 ``photos`` are kept when the gallery is opened so: a thumbnail or the original without metadata, beside the faces that
 were found in it. ``gallery_packs`` names the packs, other than the one the gallery is bound to, of which it holds
@@ -86,6 +87,7 @@ faces = sa.Table(
     sa.Column("x2", Real, nullable=False),
     sa.Column("y2", Real, nullable=False),
     sa.Column("det_score", Real, nullable=False),
+    sa.Column("quality", Real),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("photo_id", Number, index=True),
     sa.Column("checksum", sa.BigInteger),

@@ -115,6 +115,7 @@ def lines_of(person: CarriedPerson) -> Iterator[bytes]:
                 {
                     "bbox": list(face.bbox),
                     "det_score": face.det_score,
+                    "quality": face.quality,
                     "created_at": face.created_at.isoformat(),
                     "photo": face.photo,
                     "template": _encoded(face.embedding.astype("<f4").tobytes()),
@@ -235,8 +236,12 @@ class Reading:
         score = self._number_of(held.get("det_score"))
         if not 0 <= score <= 1:
             raise self.wrong(f"'det_score' is {score}")
+        quality = None if held.get("quality") is None else self._number_of(held["quality"])
+        if quality is not None and not 0 <= quality <= 100:
+            raise self.wrong(f"'quality' is {quality}")
         embedding = self._embedding(self._bytes(held, "template"))
-        return CarriedFace(self._bbox(held.get("bbox")), score, embedding, self._time(held, "created_at"), photo)
+        at = self._time(held, "created_at")
+        return CarriedFace(self._bbox(held.get("bbox")), score, embedding, at, photo, quality)
 
     def _photo(self, line: bytes) -> CarriedPhoto:
         held = self._object(line, "photo")

@@ -479,3 +479,51 @@ def test_a_server_that_is_away(served: Callable[..., Any], visit: Any) -> None:
     seen.tab("Attendance")
     seen.page.get_by_text("The server does not answer.").wait_for()
     seen.wrong[:] = [said for said in seen.wrong if "ERR_CONNECTION_REFUSED" not in said]
+
+
+@pytest.mark.parametrize(
+    ("camera", "told"),
+    [
+        ("undefined", "The camera works over https and on the server's own machine only."),
+        (
+            "{ getUserMedia: async () => { throw new DOMException('', 'NotAllowedError'); } }",
+            "The camera may not be used.",
+        ),
+        ("{ getUserMedia: async () => { throw new DOMException('', 'NotFoundError'); } }", "No camera was found."),
+    ],
+)
+def test_without_a_camera_a_picture_does(served: Callable[..., Any], visit: Any, camera: str, told: str) -> None:
+    at = served(who=("budi",))
+    seen = visit(at.port)
+    page = seen.page
+    page.add_init_script(f"Object.defineProperty(navigator, 'mediaDevices', {{ value: {camera} }});")
+    seen.open("recognise")
+    recognise = panel(page, "recognise")
+    recognise.get_by_role("button", name="Open camera").click()
+    page.get_by_text(told).wait_for()
+    recognise.locator("input[type=file]").set_input_files(str(people.PROBES["budi"][0]))
+    recognise.get_by_role("heading", name="Budi").wait_for()
+
+
+def test_what_anybody_may_do_is_shown_to_anybody(served: Callable[..., Any], visit: Any, tmp_path: Path) -> None:
+    at = served(who=("ayu",), FACEDEX_PUBLIC_SCOPES="recognise")
+    access = Access(Database(tmp_path / "served.db"))
+    access.accounts.add(login="desk", password=PASSWORD, scopes=["read", "recognise", "enrol"])
+    access.keys.add("boss", ["admin"])
+    access.close()
+    seen = visit(at.port)
+    page = seen.page
+    seen.open()
+    page.get_by_role("tab", name="Recognise").wait_for()
+    assert page.get_by_role("tab").all_inner_texts() == ["Recognise"]
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("E-mail or login").fill("desk")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").last.click()
+    page.get_by_role("tab", name="Users").wait_for()
+    assert page.get_by_role("tab").count() == len(PARTS)
+    assert page.get_by_role("tab", selected=True).inner_text() == "Recognise", "one stays where one was"
+    seen.tab("Users")
+    page.get_by_role("row", name="Ayu").wait_for()
+    seen.tab("Build")
+    panel(page, "build").get_by_text("this server keeps no original photos").wait_for()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class SqliteBackend(Backend):
 
     def engine(self) -> sa.Engine:
         """Make the pool: calls run in the caller's threads; each takes a connection and none waits for one."""
+        self._make_private()
         return sa.create_engine(
             self.url, connect_args={"timeout": self.timeout_s}, max_overflow=-1, hide_parameters=True
         )
@@ -128,6 +129,14 @@ class SqliteBackend(Backend):
         if kind is Kind.read_only or (kind is Kind.unavailable and self._unwritable(low)):
             return Kind.read_only.error(self.place, said, "its file and folder must be writable")
         return kind.error(self.place, said)
+
+    def _make_private(self) -> None:
+        """Make a new file for its owner alone, from whom its log takes over the mode; one that is there keeps its own.
+
+        It is made only when there is none: closing a file that is in use would give up the locks that SQLite has on it.
+        """
+        with suppress(OSError):  # it is there, or cannot be made, which SQLite tells
+            os.close(os.open(os.path.realpath(self._path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     def _unwritable(self, said: str) -> bool:
         """Whether SQLite could not open a file because it or its folder is read-only: both read "unable to open"."""

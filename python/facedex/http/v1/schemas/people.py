@@ -29,6 +29,7 @@ class Face(Answer):
     face_id: int
     bbox: Box
     det_score: float = Field(ge=0, le=1)
+    quality: float | None = Field(None, ge=0, le=100, description="For recognition; null where it was not measured.")
     created_at: datetime
     photo_id: int | None = None
 
@@ -64,7 +65,7 @@ class Registering(Options):
     """How a person is registered."""
 
     faces: Literal["one", "largest"] = Field(default="one", description="One face, or the largest of several.")
-    min_face: int | None = Field(default=None, ge=1, le=100_000, description="Smallest face that is looked for, pixels.")
+    min_face: int | None = Field(default=None, ge=1, le=100_000, description="Least height of a face, pixels.")
     strict: bool = Field(default=False, description="Refuse a face that resembles another person.")
 
 

@@ -104,7 +104,7 @@ class Recognising(Asking):
 
     k: int = Field(default=1, ge=1, le=100, description="Candidates to name for each face.")
     threshold: float | None = Field(default=None, ge=-1, le=1, description="Instead of the gallery's.")
-    min_face: int | None = Field(default=None, ge=1, le=100_000, description="Smallest face that is looked for, pixels.")
+    min_face: int | None = Field(default=None, ge=1, le=100_000, description="Least height of a face, pixels.")
     attend: bool = Field(default=False, description="Note in the attendance who was there.")
 
 

@@ -1,6 +1,7 @@
-"""Photos, the packs of a migration, and checksums over who is who.
+"""Photos, the packs of a migration, the quality of faces, and checksums over who is who.
 
-A gallery of before keeps no photo and has one pack; what it says of people and faces is taken as it stands.
+A gallery of before keeps no photo, has one pack and measured no quality; what it says of people and faces is taken as it
+stands.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _PEOPLE = sa.table(
 _FACES = sa.table(
     "faces",
     *(sa.column(name, Number) for name in ("id", "person_row", "checksum")),
-    *(sa.column(name, Real) for name in ("x1", "y1", "x2", "y2", "det_score")),
+    *(sa.column(name, Real) for name in ("x1", "y1", "x2", "y2", "det_score", "quality")),
     sa.column("created_at", Instant),
 )
 
@@ -63,6 +64,7 @@ def upgrade() -> None:
     )
     add_column("faces", sa.Column("photo_id", Number))
     create_index("ix_faces_photo_id", "faces", ["photo_id"])
+    add_column("faces", sa.Column("quality", Real))
     add_column("faces", sa.Column("checksum", sa.BigInteger))
     add_column("people", sa.Column("checksum", sa.BigInteger))
     for table in (_PEOPLE, _FACES):
