@@ -30,8 +30,8 @@ ENV FACEDEX_HOME=/data \
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v1/health/live', timeout=4)"]
 # Other machines reach it, so it starts only when a key or an account exists:
-#   docker run --rm -v facedex:/data facedex keys add front-desk --scopes read,recognise
+#   docker run --rm -v facedex:/data facedex keys add front-desk --scope read --scope recognise
 ENTRYPOINT ["facedex"]
 CMD ["serve"]

@@ -11,10 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from place import KINDS, Place, Servers, new_place
 from servers import MissingError
 
 from facedex.engine import Engine
+
+# How long an example takes says nothing on a machine that has other work to do.
+hypothesis_settings.register_profile("facedex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("facedex")
 
 SHARED = Path(os.environ.get("FACEDEX_SHARED", Path(__file__).parents[2] / "shared")) / "assets"
 

@@ -116,7 +116,7 @@ def test_a_face_that_was_given_to_another_person_names_nobody(opened: Opened, pl
 
 
 @SQLITE
-@pytest.mark.parametrize("column", ["x1", "y2", "det_score", "created_at"])
+@pytest.mark.parametrize("column", ["x1", "y2", "det_score", "quality", "created_at"])
 def test_a_damaged_box_is_told_and_kept_as_it_reads_by_a_repair(opened: Opened, place: Place, column: str) -> None:
     place.execute(sa.text(f"UPDATE faces SET {column} = 3 WHERE id = 2"))
     assert opened.name_of(2) == ("2", "Name 2")

@@ -153,6 +153,19 @@ def test_a_registration_without_a_good_picture_fails(tmp_path: Path) -> None:
     assert (error["rejected"][0]["error"]["measured"], error["rejected"][0]["error"]["limit"]) == (5, 1)
 
 
+def test_pictures_that_are_missing_are_named_once(tmp_path: Path) -> None:
+    said = error_line("register", "eko", "one.jpg", "two.jpg", "--db", tmp_path / "people.db")
+    reasons = (f'cannot read image "{name}": No such file or directory (os error 2)' for name in ("one.jpg", "two.jpg"))
+    assert said.strip() == f"error [registration]: none of 2 pictures of 'eko' was accepted: {'; '.join(reasons)}"
+
+
+def test_advice_names_the_options_of_the_command_line(registered: Path) -> None:
+    taken = error_line("register", "ayu", AYU, "--db", registered)
+    assert "choose --on-existing add or replace, or another id" in taken
+    assert "--on-existing add" in answer("register", "ayu", AYU, "--db", registered, code=3)["error"]["message"]
+    assert "or choose --faces largest" in error_line("register", "new", GROUP, "--db", registered)
+
+
 def test_a_picture_without_a_face_is_refused_with_the_number_that_is_needed(tmp_path: Path) -> None:
     Image.new("RGB", (120, 90)).save(tmp_path / "black.png")
     error = answer("register", "eko", tmp_path / "black.png", "--db", tmp_path / "people.db", code=3)["error"]
@@ -219,6 +232,11 @@ def test_who_is_deleted_is_unknown_afterwards(db: Path) -> None:
 def test_one_face_is_deleted(db: Path) -> None:
     face_id = answer("people", "budi", "--db", db)["people"][0]["faces"][1]["face_id"]
     assert answer("delete", "--face", face_id, "--db", db)["faces"] == [face_id]
+    other = answer("people", "ayu", "--db", db)["people"][0]["faces"][0]["face_id"]
+    said = run("delete", "--face", other, "--db", db).stdout
+    receipt = f"deleted face {other} of 'ayu', receipt "
+    assert said.startswith(receipt)
+    assert len(bytes.fromhex(said.removeprefix(receipt))) == 32
     remaining = [face["face_id"] for face in answer("people", "budi", "--db", db)["people"][0]["faces"]]
     assert len(remaining) == 2
     assert face_id not in remaining

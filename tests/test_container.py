@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from facedex.cli.app import app
+from facedex.engine import Engine
+from facedex.http import Settings, create_app
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,3 +37,16 @@ def test_what_the_build_reads_is_not_ignored() -> None:
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert all((ROOT / name).exists() for name in kept)
     assert kept >= {"Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "models", "pyproject.toml", "python", "src"}
+
+
+def test_the_health_check_asks_what_the_server_answers(tmp_path: Path, engine: Engine) -> None:
+    (path,) = re.findall(r"http://127\.0\.0\.1:8000(/\S+?)'", (ROOT / "Dockerfile").read_text("utf-8"))
+    with TestClient(create_app(Settings(db=str(tmp_path / "people.db")), engine=engine), "http://127.0.0.1") as client:
+        assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "compose.yaml"])
+def test_the_commands_in_the_comments_are_understood(file: str, tmp_path: Path) -> None:
+    (command,) = re.findall(r"^#.* facedex (keys add .*)$", (ROOT / file).read_text("utf-8"), re.MULTILINE)
+    done = CliRunner().invoke(app, [*command.split(), "--db", str(tmp_path / "people.db")])
+    assert done.exit_code == 0, done.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import stat
 import subprocess
 import sys
 import threading
@@ -48,7 +49,7 @@ def unit(number: int) -> NDArray[np.float32]:
 
 
 def face(number: int) -> NewFace:
-    return NewFace((0.1, 1 / 3, 1e-9, 40000.7), 0.1, unit(number))
+    return NewFace((0.1, 1 / 3, 1e-9, 40000.7), 0.1, unit(number), None, 100 / 3)
 
 
 def opened(location: str, name: str = "default") -> SqlStore:
@@ -97,6 +98,24 @@ def test_ids_that_look_alike_are_different_people(store: SqlStore) -> None:
     assert [person.person_id for person in store.people()] == ALIKE[1:]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="modes of files are those of POSIX")
+def test_a_new_file_is_for_its_owner_alone_and_one_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    new, there, target = tmp_path / "new.db", tmp_path / "there.db", tmp_path / "target.db"
+    (tmp_path / "link.db").symlink_to(target)
+    opened(str(there)).feed.database.close()
+    there.chmod(0o640)
+    before = os.umask(0)
+    try:
+        for path, opens, mode in ((new, new, 0o600), (there, there, 0o640), (target, tmp_path / "link.db", 0o600)):
+            store = opened(str(opens))
+            store.register("ayu", [face(1)])
+            files = [path.with_name(path.name + ending) for ending in ("", "-wal", "-shm")]
+            assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [mode] * 3
+            store.feed.database.close()
+    finally:
+        os.umask(before)
+
+
 def test_names_of_galleries_that_look_alike_are_different_galleries(place: Place) -> None:
     stores = [opened(place.location, name) for name in ("one", "One", "one ", "öne")]
     assert len({store.feed.uuid for store in stores}) == 4
@@ -109,7 +128,7 @@ def test_numbers_and_times_are_kept_to_the_last_bit(store: SqlStore) -> None:
     store.register("ayu", [face(1)])
     person = store.person("ayu")
     assert person.faces[0].bbox == (0.1, 1 / 3, 1e-9, 40000.7)
-    assert person.faces[0].det_score == 0.1
+    assert (person.faces[0].det_score, person.faces[0].quality) == (0.1, 100 / 3)
     assert before <= person.created_at <= datetime.now(timezone.utc)
     assert person.created_at.utcoffset() == timedelta(0)
     microseconds = {store.update("ayu", {"name": str(number)}).updated_at.microsecond % 1000 for number in range(8)}
@@ -254,17 +273,21 @@ def fill_as_0001(place: Place) -> None:
         place.execute(insert.bindparams(f=face_id, p=PIN.digest, v=vector, c=check))
 
 
-def make_0001(place: Place) -> None:
-    """Run the first migration alone, as the first version did."""
+def upgrade(place: Place, version: str) -> None:
+    """Run the migrations up to one, as that version did."""
     url = sa.URL.create("sqlite", database=place.location) if place.kind == "sqlite" else sa.make_url(place.location)
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
-        migrate.upgrade(connection, "0001")
+        migrate.upgrade(connection, version)
 
 
-def test_a_database_of_the_first_version_is_brought_up_to_date_without_losing_a_row(empty_place: Place) -> None:
-    make_0001(empty_place)
+@pytest.mark.parametrize("version", ["0001", "0002"])
+def test_a_database_of_an_older_version_is_brought_up_to_date_without_losing_a_row(
+    empty_place: Place, version: str
+) -> None:
+    upgrade(empty_place, "0001")
     fill_as_0001(empty_place)
+    upgrade(empty_place, version)
     store = opened(empty_place.location)
     assert empty_place.rows("SELECT version_num FROM facedex_version") == [(migrate.HEAD,)]
     (person,) = store.people()
@@ -274,6 +297,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_without_losing_a_
         (11, (1.5, 2.0, 3.0, 4.0), 0.5),
         (12, (1.0, 2.0, 3.0, 4.0), 0.25),
     ]
+    assert [one.quality for one in person.faces] == [None, None]
     np.testing.assert_array_equal(store.templates_of(7)[2], [unit(11), unit(12)])
     assert store.feed.uuid == "cd"
     assert store.feed.head() == (3, "0123456789abcdef")
@@ -283,7 +307,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_without_losing_a_
 
 
 def test_a_migration_that_breaks_off_is_undone_or_carried_on(empty_place: Place) -> None:
-    make_0001(empty_place)
+    upgrade(empty_place, "0001")
     fill_as_0001(empty_place)
     steps = 0
 
@@ -294,7 +318,7 @@ def test_a_migration_that_breaks_off_is_undone_or_carried_on(empty_place: Place)
             if steps == last:
                 raise KeyboardInterrupt
 
-    for last in range(1, 30):  # noqa: B007 the function above reads it
+    for last in range(1, 200):  # noqa: B007 the function above reads it
         steps = 0
         sa.event.listen(sa.Engine, "before_cursor_execute", break_off)
         try:

@@ -88,7 +88,7 @@ def test_a_face_of_a_low_score_is_refused_and_listed_among_several(place: Place,
 
 
 def rows(*scores: float) -> list[Any]:
-    return [SimpleNamespace(id=number, det_score=score) for number, score in enumerate(scores, 1)]
+    return [SimpleNamespace(id=number, det_score=score, quality=None) for number, score in enumerate(scores, 1)]
 
 
 def faces(*scores: float) -> list[NewFace]:
@@ -111,6 +111,43 @@ def test_what_makes_room(
     when_full: WhenFull, stored: tuple[float, ...], new: tuple[float, ...], gone: list[int], kept: list[bool]
 ) -> None:
     assert Room(3, when_full).made(rows(*stored), faces(*new)) == (gone, kept)
+
+
+@pytest.mark.parametrize(
+    ("stored", "new", "gone", "kept"),
+    [
+        ((50.0, 40.0, 60.0), (45.0,), [2], [True]),
+        ((50.0, 40.0, 60.0), (40.0,), [2], [True]),  # of equals the oldest
+        ((50.0, 0.0, 60.0), (45.0,), [2], [True]),  # none at all is the lowest, not an unknown one
+        ((50.0, None, 60.0), (45.0,), [1], [True]),  # one is not known: by the score
+        ((50.0, 40.0, 60.0), (None,), [1], [True]),
+    ],
+)
+def test_the_worst_face_is_that_of_the_lowest_quality_where_it_is_known_of_all(
+    stored: tuple[float | None, ...], new: tuple[float | None, ...], gone: list[int], kept: list[bool]
+) -> None:
+    known = [
+        SimpleNamespace(id=number, det_score=number / 10, quality=quality) for number, quality in enumerate(stored, 1)
+    ]
+    added = [NewFace((0, 0, 1, 1), 0.9, np.zeros(2, np.float32), None, quality) for quality in new]
+    assert Room(3, "worst").made(known, added) == (gone, kept)
+
+
+def test_the_quality_of_a_face_is_stored_and_measured_again_when_it_is_built_anew(place: Place, engine: Engine) -> None:
+    measured = [engine.analyze(picture, quality=True)[0].quality for picture in AYU]
+    expected = [quality.unified_score for quality in measured if quality is not None]
+    assert len(expected) == 3
+    vector = np.eye(1, engine.dimension, dtype=np.float32)
+    with Gallery.open(place.location, engine=engine, photos="original") as gallery:
+        gallery.register("ayu", list(AYU))
+        gallery.register_templates("ayu", vector, on_existing="add")
+        gallery.register_many([("many", AYU[0])])
+        assert [face.quality for face in gallery.person("ayu").faces] == [*expected, None]
+        assert [face.quality for face in gallery.person("many").faces] == expected[:1]
+        gallery.rebuild_person("ayu")
+        assert [face.quality for face in gallery.person("ayu").faces] == [None, *expected]
+    with Gallery.open(place.location, engine=engine) as gallery:
+        assert [face.quality for face in gallery.person("ayu").faces] == [None, *expected]
 
 
 @pytest.mark.parametrize(

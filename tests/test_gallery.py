@@ -68,6 +68,13 @@ def who(recognition: Recognition) -> list[str | int | None]:
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
 
+def test_an_index_that_there_is_not_is_named(tmp_path: Path, engine: Engine) -> None:
+    known = "'auto', 'exact', 'ivf', 'hnsw'"
+    with pytest.raises(ArgumentError, match=f"index must be one of {known}, got 'foo'"):
+        Gallery.open(tmp_path / "people.db", engine=engine, index="foo")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
 # The whole job.
 
 

@@ -286,6 +286,7 @@ def test_the_gallery_answers_and_changes_while_it_is_moved(
     assert done > 3
     assert result.swapped
     listed = {person.person_id: [face.face_id for face in person.faces] for person in gallery.people()}
+    assert all(face.quality is not None for person in gallery.people() for face in person.faces)
     assert listed.keys() == set(people.IDS) - {"citra"} | {"late"}
     stored = vectors(place, mirrored)
     assert stored.keys() == {face_id for mine in listed.values() for face_id in mine}

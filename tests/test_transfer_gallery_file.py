@@ -87,6 +87,7 @@ def told(gallery: Gallery) -> list[Any]:
                     (
                         face.bbox,
                         face.det_score,
+                        face.quality,
                         face.created_at,
                         None if face.photo_id is None else places[face.photo_id],
                     )
@@ -272,6 +273,8 @@ CHANGES: dict[str, Change] = {
     "a box of three": lambda held: held[1]["faces"][0].update(bbox=[1, 2, 3]),
     "a box of no numbers": lambda held: held[1]["faces"][0].update(bbox=[1, 2, 3, "4"]),
     "an infinite box": lambda held: held[1]["faces"][0].update(bbox=[1, 2, 3, float("inf")]),
+    "a quality above 100": lambda held: held[1]["faces"][0].update(quality=100.5),
+    "a quality that is no number": lambda held: held[1]["faces"][0].update(quality="good"),
     "a score above one": lambda held: held[1]["faces"][0].update(det_score=1.5),
     "a template cut short": lambda held: held[1]["faces"][0].update(template="AAAA"),
     "a template that is no base64": lambda held: held[1]["faces"][0].update(template="!"),
@@ -528,6 +531,7 @@ def test_a_file_written_by_hand_as_the_document_says(empty: Gallery, engine: Eng
         assert person.created_at == datetime(2026, 1, 1, tzinfo=timezone.utc)
         assert person.updated_at == datetime(2026, 1, 2, tzinfo=timezone.utc)
         assert person.faces[0].bbox == (1.0, 2.0, 3.5, 4.0)
+        assert person.faces[0].quality is None
 
 
 def test_photos_that_would_not_fit_in_memory_are_refused(

@@ -152,9 +152,9 @@ def test_no_account_takes_as_long_as_another_password(tmp_path: Any) -> None:
     access.accounts.with_password("nobody", "x")
     for _ in range(5):
         for login, times in took.items():
-            started = time.perf_counter()
+            started = time.thread_time()  # of this thread alone: the machine may have other work to do
             assert access.accounts.with_password(login, PASSWORD if login == "gone" else "another one") is None
-            times.append(time.perf_counter() - started)
+            times.append(time.thread_time() - started)
     least = {login: min(times) for login, times in took.items()}
     assert max(least.values()) < 1.5 * min(least.values()), least
     access.close()
@@ -195,6 +195,22 @@ def test_requests_of_an_address_are_counted_in_every_process(serve: Any) -> None
     answers = [server.get("/v1/people").status_code for server in (one, other, one, other, one)]
     assert answers == [200, 200, 200, 200, 429]
     assert one.get("/v1/health/live").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/session", {"login": "ayu", "password": "a"}),
+        ("/api/login", {"username": "ayu", "password": "a"}),
+        ("/api/auth/login-pass-verify", {"email": "ayu", "password": "a"}),
+        ("/api/auth/verify", {"token": "a"}),
+    ],
+)
+def test_sign_ins_count_as_requests_of_an_address(serve: Any, path: str, body: dict[str, str]) -> None:
+    client = serve(rate_per_minute=2, contracts=("flask-face", "face-api"), lockout_after=100)
+    answers = [client.post(path, json=body) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+    assert int(answers[2].headers["retry-after"]) > 0
 
 
 def test_a_token_is_dead_at_once_in_every_process(serve: Any) -> None:

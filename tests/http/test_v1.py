@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from facedex import Gallery, people
 from facedex.engine import Engine
@@ -132,6 +134,13 @@ def test_a_person_may_come_before_the_first_picture(client: TestClient) -> None:
     assert (again.status_code, again.json()["code"]) == (409, "duplicate_person")
 
 
+@pytest.mark.parametrize("person_id", [".", "..", "a/b"])
+def test_an_id_that_no_address_can_hold_is_refused(client: TestClient, person_id: str) -> None:
+    refused = client.post("/v1/people", json={"person_id": person_id})
+    assert (refused.status_code, refused.json()["code"]) == (422, "argument")
+    assert client.get("/v1/people").json()["items"] == []
+
+
 def test_pages_follow_one_another(client: TestClient) -> None:
     for number in range(5):
         client.post("/v1/people", json={"person_id": number})
@@ -181,6 +190,16 @@ def test_errors_are_problem_details(client: TestClient) -> None:
     ):
         assert (answer.status_code, answer.json()["code"]) == (status, code)
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_picture_of_no_face_or_of_several_is_refused_with_measure_and_limit(peopled: TestClient) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (120, 90)).save(picture, "PNG")
+    for content, code, measured in ((picture.getvalue(), "no_face", 0), (people.GROUP.read_bytes(), "several_faces", 5)):
+        refused = peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": content})
+        told = refused.json()
+        assert (refused.status_code, told["code"], told["measured"], told["limit"]) == (422, code, measured, 1)
+        assert len(told.get("bboxes", [])) == measured
 
 
 def test_a_fault_of_the_server_is_logged_and_not_told(

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from ..errors import FacedexError, UnknownJobError
 from ..store import Database, acting_as
 from ..store.changes import now
+from ..store.rows import is_storable
 from ..store.tables import jobs
 from .errors import told
 from .limits import Lane
@@ -122,8 +123,10 @@ class Jobs:
 
     def one(self, number: str) -> Job:
         """Tell how a job stands; raises UnknownJobError."""
-        with self._database.single() as connection:
-            row = connection.execute(sa.select(jobs).where(jobs.c.id == number)).one_or_none()
+        row = None
+        if is_storable(number):
+            with self._database.single() as connection:
+                row = connection.execute(sa.select(jobs).where(jobs.c.id == number)).one_or_none()
         if row is None:
             raise UnknownJobError(f"there is no job {number!r}")
         return _job_of(row)
@@ -136,6 +139,7 @@ class Jobs:
 
     def cancel(self, number: str) -> Job:
         """Ask a job to stop; raises UnknownJobError."""
+        self.one(number)
         with self._database.write() as connection:
             connection.execute(jobs.update().where(jobs.c.id == number).values(cancel=True))
         return self.one(number)

@@ -82,8 +82,7 @@ async def _principal(request: Request, services: Services) -> Principal:
     access, settings = services.access, services.settings
     if access is None:
         return _HOST_APP
-    if settings.rate_per_minute:
-        await services.limits.ask(lambda: access.attempts.take(address_of(request), settings.rate_per_minute))
+    await counted(request)
     shown = shown_secret(request)
     if shown is not None:
         found = await services.limits.ask(lambda: access.principal(shown))
@@ -101,6 +100,22 @@ async def _principal(request: Request, services: Services) -> Principal:
         _refuse_other_host(request, services)
         return _OPERATOR
     return Principal("anybody", "anybody", frozenset(settings.public_scopes))
+
+
+async def counted(request: Request) -> None:
+    """Count a request of its address, once; a dependency of routes that do not ask who it is, such as a sign-in.
+
+    Raises
+    ------
+    AttemptsError
+        When the address asks too often.
+    """
+    services = services_of(request)
+    access, most = services.access, services.settings.rate_per_minute
+    if access is None or not most or getattr(request.state, "facedex_counted", False):
+        return
+    request.state.facedex_counted = True
+    await services.limits.ask(lambda: access.attempts.take(address_of(request), most))
 
 
 async def is_open(services: Services) -> bool:

@@ -212,9 +212,8 @@ def _unlike(connection: sa.Connection, batch: list[int]) -> dict[int, str]:
     chosen = sa.and_(faces.c.id >= batch[0], faces.c.id <= batch[-1])
     looked_at = set(batch)
     rows = [row for row in connection.execute(sa.select(faces).where(chosen)) if row.id in looked_at]
-    return {
-        row.id: "its box, score, quality or time is not what was stored" for row in rows if row.checksum != face_checksum(row)
-    }
+    fault = "its box, score, quality or time is not what was stored"
+    return {row.id: fault for row in rows if row.checksum != face_checksum(row)}
 
 
 def _person_fault(row: Any) -> str | None:

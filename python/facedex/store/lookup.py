@@ -17,7 +17,7 @@ from .checksums import agrees, check_face, check_person, link_of, naming_of, per
 from .database import Database
 from .feed import CHUNK, Feed
 from .journal import Check, Head
-from .rows import Owner, info_of, key_of, person_id_of, unsound
+from .rows import Owner, info_of, is_storable, key_of, person_id_of, unsound
 from .tables import faces, people, photos
 
 _log = logging.getLogger("facedex")
@@ -141,6 +141,8 @@ class Lookup:
 
     def people_with_email(self, email: str) -> list[Person]:
         """List who has an e-mail address, in whatever case, in the order of registration."""
+        if not is_storable(email):
+            return []
         mine = people.c.gallery_id == self.feed.keys["gallery"]
         with self._database.read() as connection:
             query = sa.select(people).where(mine, sa.func.lower(people.c.email) == email.lower()).order_by(people.c.id)

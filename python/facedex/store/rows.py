@@ -198,11 +198,20 @@ def checked_text(name: str, value: object, *, longest: int | None = None) -> str
     """
     if not isinstance(value, str):
         raise ArgumentError(f"{name} must be a text, got {type(value).__name__}")
-    if "\0" in value or not _encodable(value):
+    if not is_storable(value):
         raise ArgumentError(f"{name} must be valid text without NUL, got {_shown(value)}")
     if longest is not None and not (value.strip() and len(value) <= longest):
         raise ArgumentError(f"{name} must be a text of 1 to {longest} characters, got {_shown(value)}")
     return value
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether every database can keep a text, and can be asked for it: PostgreSQL refuses a NUL."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def json_of(info: object) -> str:
@@ -309,14 +318,6 @@ def _decrypted(rows: Sequence[Any], pin: PackPin, vault: Vault) -> list[bytes]:
             cabinet = opened[row.person_row] = vault.cabinet(row.data_key, row.key, row.key_is_int)
         plain.append(cabinet.opened(row.vector, row.face_id, row.person_row, pin.digest))
     return plain
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _shown(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from place import Place
 from facedex import Gallery, people
 from facedex.access import Access
 from facedex.engine import Engine
-from facedex.errors import ArgumentError, UnknownFaceError, UnknownPersonError
+from facedex.errors import ArgumentError, UnknownFaceError, UnknownGalleryError, UnknownJobError, UnknownPersonError
 from facedex.http.contracts.people import by_uuid, number_of, uuid_from, uuid_of
+from facedex.http.jobs import Jobs
 from facedex.store import Database
 
 
@@ -35,7 +37,8 @@ def test_numbers_pages_addresses_and_photos(place: Place, engine: Engine) -> Non
         with pytest.raises(ArgumentError, match="limit"):
             gallery.people_after(limit=0)
         assert [person.person_id for person in gallery.people_with_email("ayu@example.ORG")] == ["ayu"]
-        assert gallery.people_with_email("nobody@example.org") == []
+        for nobody in ("nobody@example.org", "ayu\0@example.org", "\ud800@example.org"):
+            assert gallery.people_with_email(nobody) == []
         gallery.add_photo("ayu", people.PICTURES["ayu"][0], rendition="original")
         other.add_photo("zoe", people.PICTURES["budi"][0], rendition="thumbnail")
         assert gallery.photo_count() == 1
@@ -80,3 +83,17 @@ def test_the_accounts_of_a_deleted_person_go_and_an_administrator_stays(place: P
         assert [account.id for account in access.accounts.page()] == [admin.id, other.id]
         assert access.accounts.one(admin.id).person_key is None
         assert one.id not in (admin.id, other.id)
+
+
+@pytest.mark.parametrize("name", ["nothing", "no\0thing", "\ud800"])
+def test_what_no_database_can_hold_is_not_there(place: Place, engine: Engine, name: str) -> None:
+    Gallery.open(place.location, engine=engine).close()
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    with closing(Access(Database(place.location))) as access:
+        jobs = Jobs(access.database)
+        for ask in (jobs.one, jobs.cancel):
+            with pytest.raises(UnknownJobError):
+                ask(name)
+        with pytest.raises(UnknownGalleryError):
+            list(access.attendance.between(at, at, name))
+        jobs.close()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 
 from ...errors import SignInError
-from ..security import COOKIE, address_of, clear_cookie, is_open, principal_of, set_cookie, shown_secret
+from ..security import COOKIE, address_of, clear_cookie, counted, is_open, principal_of, set_cookie, shown_secret
 from ..services import ServicesOf
 from . import schemas
 from .common import part
@@ -25,7 +25,7 @@ async def session(services: ServicesOf, request: Request) -> schemas.Session:
     )
 
 
-@router.post("", openapi_extra={"x-once": False})
+@router.post("", openapi_extra={"x-once": False}, dependencies=[Depends(counted)])
 async def sign_in(
     services: ServicesOf, request: Request, response: Response, given: schemas.SigningIn
 ) -> schemas.SignedIn:

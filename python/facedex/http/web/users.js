@@ -24,6 +24,7 @@ export function makeUsers(go) {
   const panel = make("div", {}, may("enrol") ? entry : null, card("users_list", list));
   let edited = null;
   let shown = SHOWN;
+  let drawn = "";
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -107,6 +108,9 @@ export function makeUsers(go) {
   }
 
   function show() {
+    const now = JSON.stringify([state.people, state.more, shown]);
+    if (now === drawn) return; // the button that has the focus stays where it is
+    drawn = now;
     if (!state.people.length) {
       list.replaceChildren(make("p", { text: "users_none", class: "hint" }));
       return;

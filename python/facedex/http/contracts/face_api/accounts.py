@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ....access import Account, SignIn
 from ....errors import MalformedRequestError, UnauthenticatedError
 from ...pictures import form_of, json_of
-from ...security import address_of, need, shown_secret
+from ...security import address_of, counted, need, shown_secret
 from ...services import Services, ServicesOf
 from .setup import signed_in
 
@@ -67,6 +67,7 @@ def add(routes: APIRouter) -> None:
 
     @routes.post(
         "/api/login",
+        dependencies=[Depends(counted)],
         openapi_extra={
             "x-once": False,
             "requestBody": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
@@ -27,7 +27,7 @@ from ....errors import (
 from ....gallery import Gallery
 from ....records import Person
 from ....results import Verification
-from ...security import address_of, principal_of
+from ...security import address_of, counted, principal_of
 from ...services import Services, ServicesOf
 from ..faces import largest
 from ..people import name_of
@@ -66,7 +66,13 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of facedex
 
 def router() -> APIRouter:
     """Make the routes."""
-    routes = APIRouter(prefix="/auth", route_class=masked_route(STATUS), tags=[NAME], responses=STATUS_ERRORS)
+    routes = APIRouter(
+        prefix="/auth",
+        route_class=masked_route(STATUS),
+        tags=[NAME],
+        responses=STATUS_ERRORS,
+        dependencies=[Depends(counted)],
+    )
     _sign_in(routes)
     _tokens(routes)
     return routes

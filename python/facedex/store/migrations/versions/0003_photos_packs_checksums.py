@@ -1,7 +1,7 @@
 """Photos, the packs of a migration, the quality of faces, and checksums over who is who.
 
-A gallery of before keeps no photo, has one pack and measured no quality; what it says of people and faces is taken as it
-stands.
+A gallery of before keeps no photo, has one pack and measured no quality; what it says of people and faces is taken as
+it stands.
 """
 
 from __future__ import annotations
