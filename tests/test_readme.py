@@ -30,7 +30,8 @@ from fastapi.testclient import TestClient
 from facedex import people
 with TestClient(app) as client:
     with open(people.PICTURES["ayu"][0], "rb") as file:
-        print(client.get("/faces/people").json()["items"], client.post("/faces/detect", files={"image": file}).status_code)
+        detected = client.post("/faces/detect", files={"image": file})
+    print(client.get("/faces/people").json()["items"], detected.status_code)
 """
     done = subprocess.run(
         [sys.executable, "-c", code + asked], capture_output=True, text=True, cwd=tmp_path, check=False

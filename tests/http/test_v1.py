@@ -195,7 +195,10 @@ def test_errors_are_problem_details(client: TestClient) -> None:
 def test_a_picture_of_no_face_or_of_several_is_refused_with_measure_and_limit(peopled: TestClient) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (120, 90)).save(picture, "PNG")
-    for content, code, measured in ((picture.getvalue(), "no_face", 0), (people.GROUP.read_bytes(), "several_faces", 5)):
+    for content, code, measured in (
+        (picture.getvalue(), "no_face", 0),
+        (people.GROUP.read_bytes(), "several_faces", 5),
+    ):
         refused = peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": content})
         told = refused.json()
         assert (refused.status_code, told["code"], told["measured"], told["limit"]) == (422, code, measured, 1)
