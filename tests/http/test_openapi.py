@@ -15,6 +15,8 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.strategies import booleans, one_of
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
@@ -29,6 +31,7 @@ from facedex import people
 from facedex.access import Passwords
 from facedex.engine import Engine
 from facedex.http import Settings, create_app
+from facedex.http.v1.schemas import examples
 
 CHECKS = [
     not_a_server_error,
@@ -111,6 +114,40 @@ def test_the_document_is_whole(client: TestClient) -> None:
     assert text.count('"example') > 20
     for problem in document["components"]["responses"].values():
         assert list(problem["content"]) == ["application/problem+json"]
+
+
+def models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for model in base.__subclasses__():
+        if model.__module__.startswith("facedex.http.v1"):
+            yield model
+        yield from models(model)
+
+
+def test_every_schema_has_an_example_that_is_one(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    by_name = {model.__name__.replace("[", "_").replace("]", "_"): model for model in models(BaseModel)}
+    assert len(schemas) > 40
+    assert set(schemas) == set(examples.EXAMPLES)
+    for name, schema in schemas.items():
+        assert schema["examples"], name
+        for example in schema["examples"]:
+            Draft202012Validator({"$ref": f"#/components/schemas/{name}"} | document).validate(example)
+            read = by_name[name].model_validate(example)
+            assert set(example) <= set(type(read).model_fields), name
+            unsaid = read.model_fields_set ^ set(type(read).model_fields)
+            assert name.endswith("Change") or not unsaid, f"{name} says nothing of {unsaid}"
+    bodies = [
+        (name, kind)
+        for name, operation in operations(document)
+        for media_type, kind in operation.get("requestBody", {}).get("content", {}).items()
+        if media_type == "application/json" and "$ref" not in kind["schema"]
+    ]
+    assert len(bodies) > 5
+    for name, kind in bodies:
+        schema = {**kind["schema"], "components": document["components"]}
+        assert kind["example"], name
+        Draft202012Validator(schema).validate(kind["example"])
 
 
 def test_the_page_comes_from_this_server_alone(client: TestClient, tmp_path: Path) -> None:

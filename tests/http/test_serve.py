@@ -102,6 +102,7 @@ def test_others_are_not_served_without_keys(tmp_path: Path, options: list[str]) 
     assert refused.exit_code == 3
     assert "error [serve]" in refused.stderr
     assert "facedex keys add" in refused.stderr
+    assert "serving at" not in refused.output
     settings = Settings(db=db[1], host="0.0.0.0")
     with pytest.raises(ServeError):
         check(settings)

@@ -123,6 +123,12 @@ def test_people_are_changed_and_deleted(peopled: TestClient) -> None:
     assert face["person_id"] is None
 
 
+def test_the_quality_of_each_face_is_told(peopled: TestClient) -> None:
+    faces = peopled.get("/v1/people/ayu").json()["faces"]
+    assert faces
+    assert all(0 < face["quality"] <= 100 for face in faces)
+
+
 def test_a_person_may_come_before_the_first_picture(client: TestClient) -> None:
     made = client.post("/v1/people", json={"person_id": 7, "name": "Seven", "retain_until": "2099-01-01T00:00:00Z"})
     assert made.status_code == 201

@@ -1,0 +1,174 @@
+"""Who may ask is decided before the body is read, passwords hold up nothing else, and requests are counted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from facedex.access import Access
+from facedex.http.admission import SMALL_BODY
+from facedex.http.serve import address_of
+from facedex.http.settings import Settings
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+UPLOADS = [
+    ("/v1/recognize", {"content-type": "image/jpeg"}),
+    ("/v1/people", FORM),
+    ("/v1/galleries", {"content-type": "application/json"}),
+    ("/api/photos/1/upload", FORM),
+    ("/api/face/predict", FORM),
+    ("/api/users", {"content-type": "application/json"}),
+    ("/register-face", {"content-type": "application/json"}),
+    ("/recognize", {"content-type": "application/json"}),
+    ("/recognize/", FORM),
+    ("/api/face/register", FORM),
+    ("/api/face_query", FORM),
+]
+
+
+def access_of(client: TestClient) -> Access:
+    access: Access = client.app.state.facedex.access  # type: ignore[attr-defined]
+    return access
+
+
+def ask(client: TestClient, path: str, headers: dict[str, str], **given: Any) -> tuple[int, dict[str, str], int]:
+    """Send an endless body; returns the status, the headers, and how many pieces of the body were taken."""
+    taken, sent = 0, []
+    raw = [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")]
+    raw += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": b"x" * 10_000, "more_body": True}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": given.get("method", "POST"),
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": raw,
+        "client": ("testclient", 1),
+        "server": ("localhost", 80),
+        "state": {},
+    }
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    start = next(message for message in sent if message["type"] == "http.response.start")
+    told = {name.decode(): value.decode() for name, value in start["headers"]}
+    return start["status"], told, taken
+
+
+@pytest.mark.parametrize(("path", "kind"), UPLOADS)
+def test_nothing_is_read_from_who_may_not_ask(serve: Any, path: str, kind: dict[str, str]) -> None:
+    client = serve(contracts=("all",))
+    _, reader = access_of(client).keys.add("reader", ["read"])
+    for headers, status in (({}, 401), ({"x-api-key": "fdk_nothing"}, 401), ({"x-api-key": reader}, 403)):
+        answered, told, taken = ask(client, path, kind | headers)
+        assert (answered, taken) == (status, 0), headers
+        assert told["connection"] == "close"  # the rest of the body is never read
+
+
+def test_who_asks_too_often_is_told_so_before_the_body_is_read(serve: Any) -> None:
+    client = serve(rate_per_minute=1, contracts=("face-server",))
+    assert client.get("/v1/people").status_code == 200
+    for path, kind in (UPLOADS[0], UPLOADS[6]):
+        answered, told, taken = ask(client, path, kind)
+        assert (answered, taken) == (429, 0)
+        assert int(told["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("path", ["/v1/session", "/api/login", "/api/auth/login-pass-verify", "/api/auth/verify"])
+def test_a_sign_in_takes_a_small_body_only(serve: Any, path: str) -> None:
+    client = serve(contracts=("flask-face", "face-api"))
+    answered, _, taken = ask(client, path, {"content-type": "application/json"})
+    assert answered == 413
+    assert taken <= SMALL_BODY // 10_000 + 1
+    told = client.post(path, content=b"x" * (SMALL_BODY + 1), headers={"content-type": "application/json"})
+    assert told.status_code == 413
+
+
+def test_a_body_that_was_read_leaves_the_connection_open(client: TestClient) -> None:
+    answer = client.post("/v1/session", json={"login": "nobody", "password": "nothing"})
+    assert answer.status_code == 401
+    assert "connection" not in answer.headers
+    assert "connection" not in client.get("/v1/people").headers
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/session", {"login": "ayu", "password": "a"}),
+        ("/api/login", {"username": "ayu", "password": "a"}),
+        ("/api/auth/login-pass-verify", {"email": "ayu", "password": "a"}),
+    ],
+)
+def test_sign_ins_hold_up_no_other_question(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, str]
+) -> None:
+    app = serve(contracts=("flask-face", "face-api"), lockout_after=10**6).app
+    go = threading.Event()
+    agrees = app.state.facedex.access.accounts.passwords.agrees
+    monkeypatch.setattr(
+        app.state.facedex.access.accounts.passwords, "agrees", lambda *given: go.wait(20) and agrees(*given)
+    )
+
+    async def run() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            signing = [asyncio.create_task(client.post(path, json=body)) for _ in range(20)]
+            for _ in range(200):
+                if app.state.facedex.limits.inside()["hash"] == 20:
+                    break
+                await asyncio.sleep(0.02)
+            assert app.state.facedex.limits.inside() == {"work": 0, "ask": 0, "hash": 20}
+            for asked in ("/v1/health/ready", "/v1/people"):
+                answer = await asyncio.wait_for(client.get(asked), 5)
+                assert answer.status_code == 200
+            go.set()
+            assert {answer.status_code for answer in await asyncio.gather(*signing)} == {401}
+
+    asyncio.run(run())
+
+
+def test_requests_of_a_key_and_of_an_account_are_counted_wherever_they_come_from(serve: Any) -> None:
+    client = serve(rate_per_minute=3)
+    access = access_of(client)
+    _, key = access.keys.add("desk", ["read"])
+    access.accounts.add(login="ayu", password="correct horse", scopes=["read"])
+    token = access.sign_in("ayu", "correct horse", address="10.0.0.9").secret
+    for shown in (key, token):
+        answers = []
+        for number in range(4):
+            asking = TestClient(client.app, "http://localhost", client=(f"10.{len(shown)}.0.{number}", 1))
+            answers.append(asking.get("/v1/people", headers={"Authorization": f"Bearer {shown}"}))
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert int(answers[-1].headers["retry-after"]) > 0
+    other, secret = access.keys.add("other", ["read"])
+    assert other.id
+    assert client.get("/v1/people", headers={"X-API-Key": secret}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("::1", "http://[::1]:9000"),
+        ("::", "http://[::]:9000"),
+        ("127.0.0.1", "http://127.0.0.1:9000"),
+        ("localhost", "http://localhost:9000"),
+    ],
+)
+def test_the_address_that_is_told(host: str, address: str) -> None:
+    assert address_of(Settings(host=host, port=9000)) == address
