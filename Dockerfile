@@ -1,7 +1,7 @@
 # facedex serve, as a user without rights, from a wheel that is built here.
 # Build: docker build -t facedex .        Run with PostgreSQL: see compose.yaml
 
-FROM rust:1.88-slim-bookworm AS build
+FROM rust:1.89-slim-bookworm AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ python3 python3-venv \

@@ -17,7 +17,7 @@ setup: $(VENV)/.tools ## Check the tools of this machine, make the virtual envir
 $(VENV)/.tools: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) found: install Python 3.10 or newer, or name it: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$$($(PYTHON) --version) is too old: facedex needs Python 3.10 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
-	@command -v cargo >/dev/null || { echo "cargo not found: install Rust 1.88 or newer from https://rustup.rs" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo not found: install Rust 1.89 or newer from https://rustup.rs" >&2; exit 1; }
 	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || { echo "no C++ compiler found: install g++ (Debian: apt install g++) or clang" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
 	@touch $@

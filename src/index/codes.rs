@@ -86,6 +86,21 @@ impl<'a> Probe<'a> {
 }
 
 impl Lens {
+    /// The part of an upper bound that all rows share.
+    pub(super) fn base(&self) -> f32 {
+        self.offset + self.common
+    }
+
+    /// Value of one code step of the probe.
+    pub(super) fn step(&self) -> f32 {
+        self.step
+    }
+
+    /// Length of the probe.
+    pub(super) fn length(&self) -> f32 {
+        self.length
+    }
+
     /// Upper bound of a row's similarity, not yet cut to the range of similarities.
     #[inline]
     pub(super) fn upper(&self, scale: f32, error: f32, product: i32) -> f32 {

@@ -114,39 +114,46 @@ fn scan_block(
     let dimension = codes.mean().len();
     let lenses: Vec<Lens> = asking.iter().map(|probe| codes.lens(&probes[*probe])).collect();
     let greatest = codes.greatest();
-    let floor_of =
-        |asker: usize, shortlists: &[Shortlist]| lenses[asker].least_product(greatest, shortlists[asking[asker]].floor);
-    let mut least: Vec<i32> = (0..asking.len()).map(|asker| floor_of(asker, shortlists)).collect();
+    let least_of = |shortlist: &Shortlist| lenses[0].least_product(greatest, shortlist.floor);
+    let mut least = least_of(&shortlists[asking[0]]);
+    let mut gates = Gates::new(&lenses, asking.iter().map(|probe| shortlists[*probe].floor));
     let tile = Products::tile_rows(dimension);
-    for (at, rows) in codes.rows().chunks(tile * dimension).enumerate() {
+    let marks = codes.scales().chunks(tile).zip(codes.errors().chunks(tile));
+    for (at, (rows, (scales, errors))) in codes.rows().chunks(tile * dimension).zip(marks).enumerate() {
         let found = products.of(rows);
-        let mut consider = |row: usize, asker: usize, product: i32, least: &mut i32| {
+        let mut consider = |row: usize, asker: usize, product: i32, gates: &mut Gates| {
             let shortlist = &mut shortlists[asking[asker]];
-            let bounds = lenses[asker].bounds(codes.scales()[row], codes.errors()[row], product);
+            let bounds = lenses[asker].bounds(scales[row], errors[row], product);
+            let row = at * tile + row;
             if bounds.upper >= shortlist.floor && scope.holds(block.state(row)) {
                 let before = shortlist.floor;
                 shortlist.push(number, row, bounds);
                 if shortlist.floor > before {
-                    *least = floor_of(asker, shortlists);
+                    gates.set_floor(asker, shortlist.floor);
+                    return Some(least_of(shortlist));
                 }
             }
+            None
         };
-        if let [least] = least.as_mut_slice() {
-            for (start, products) in found.chunks(STRIDE).enumerate() {
-                if any_of_rows(products, *least) {
+        if asking.len() == 1 {
+            let marks = scales.chunks(STRIDE).zip(errors.chunks(STRIDE));
+            for (start, (products, (scales, errors))) in found.chunks(STRIDE).zip(marks).enumerate() {
+                if any_of_rows(products, least) && gates.any_row(products, scales, errors) {
                     for (row, product) in products.iter().enumerate() {
-                        if *product >= *least {
-                            consider(at * tile + start * STRIDE + row, 0, *product, least);
+                        if gates.lets(0, *product, scales[row], errors[row]) {
+                            least = consider(start * STRIDE + row, 0, *product, &mut gates).unwrap_or(least);
                         }
                     }
                 }
             }
         } else {
-            for (row, products) in found.chunks(asking.len()).enumerate() {
-                if any_of_probes(products, &least) {
-                    for (asker, (product, least)) in products.iter().zip(&mut least).enumerate() {
-                        if *product >= *least {
-                            consider(at * tile + row, asker, *product, least);
+            for (row, (products, (scale, error))) in
+                found.chunks(asking.len()).zip(scales.iter().zip(errors)).enumerate()
+            {
+                if gates.any_probe(products, *scale, *error) {
+                    for (asker, product) in products.iter().enumerate() {
+                        if gates.lets(asker, *product, *scale, *error) {
+                            consider(row, asker, *product, &mut gates);
                         }
                     }
                 }
@@ -161,10 +168,58 @@ fn any_of_rows(products: &[i32], least: i32) -> bool {
     products.iter().map(|product| i32::from(*product >= least)).sum::<i32>() > 0
 }
 
-/// Whether one row's product is enough for any probe.
-#[inline]
-fn any_of_probes(products: &[i32], least: &[i32]) -> bool {
-    products.iter().zip(least).map(|(product, least)| i32::from(product >= least)).sum::<i32>() > 0
+/// What decides whether a row can reach the floor of a probe, in columns, so that several probes are compared at once.
+struct Gates {
+    bases: Vec<f32>,
+    steps: Vec<f32>,
+    lengths: Vec<f32>,
+    floors: Vec<f32>,
+}
+
+impl Gates {
+    fn new(lenses: &[Lens], floors: impl Iterator<Item = f32>) -> Self {
+        let column = |part: fn(&Lens) -> f32| lenses.iter().map(part).collect();
+        let (bases, steps, lengths) = (column(Lens::base), column(Lens::step), column(Lens::length));
+        let floors: Vec<f32> = floors.collect();
+        let mut gates = Self { bases, steps, lengths, floors: vec![0.0; floors.len()] };
+        floors.into_iter().enumerate().for_each(|(probe, floor)| gates.set_floor(probe, floor));
+        gates
+    }
+
+    /// Bounds are cut to the range of similarities and these here are not, so a floor at its end lets every row in.
+    fn set_floor(&mut self, probe: usize, floor: f32) {
+        self.floors[probe] = if floor > -1.0 { floor } else { f32::MIN };
+    }
+
+    /// Whether the upper bound of a row reaches the floor, in the arithmetic of `Lens::upper`.
+    #[inline]
+    fn lets(&self, probe: usize, product: i32, scale: f32, error: f32) -> bool {
+        self.bases[probe] + scale * self.steps[probe] * product as f32 + error * self.lengths[probe]
+            >= self.floors[probe]
+    }
+
+    /// Whether any of some rows can reach the floor of the first probe.
+    #[inline]
+    fn any_row(&self, products: &[i32], scales: &[f32], errors: &[f32]) -> bool {
+        let (base, step, length, floor) = (self.bases[0], self.steps[0], self.lengths[0], self.floors[0]);
+        let marks = scales.iter().zip(errors);
+        let reach = |(product, (scale, error)): (&i32, (&f32, &f32))| {
+            i32::from(base + scale * step * *product as f32 + error * length >= floor)
+        };
+        products.iter().zip(marks).map(reach).sum::<i32>() > 0
+    }
+
+    /// Whether a row can reach the floor of any probe.
+    #[inline]
+    fn any_probe(&self, products: &[i32], scale: f32, error: f32) -> bool {
+        let count = products.len();
+        let (bases, steps) = (&self.bases[..count], &self.steps[..count]);
+        let (lengths, floors) = (&self.lengths[..count], &self.floors[..count]);
+        let reach = |at: usize| {
+            i32::from(bases[at] + scale * steps[at] * products[at] as f32 + error * lengths[at] >= floors[at])
+        };
+        (0..count).map(reach).sum::<i32>() > 0
+    }
 }
 
 /// A row that may be among the best.

@@ -2,7 +2,7 @@
 //!
 //! `concurrent` is the index that callers hold, `inner` its writer and readers that wait for nobody. `rows` is what the writer
 //! changes, block by `block`, and `view` what a reader sees; `vectors` are in memory or in the opened snapshot, `codes` are
-//! their 8-bit shadows on huge `pages`, multiplied in `products`. `exact` scans them with recall 1, `lists` and `hnsw` are the approximate
+//! their 8-bit shadows on huge `pages`, multiplied in `products` and `wide`. `exact` scans them with recall 1, `lists` and `hnsw` are the approximate
 //! ways, `sample` measures what these find, `choice` and `search` take the way; `people` groups rows by person, `file` and
 //! `open` write and read snapshots. Nothing here knows names; the database above is the truth and an index is a cache of it.
 //!
@@ -34,6 +34,8 @@ mod synthetic;
 mod tests;
 mod vectors;
 mod view;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 pub use choice::{DEFAULT_BUDGET_MS, PROMISED_RECALL, Wish};
 pub use concurrent::{Index, Method};

@@ -7,6 +7,8 @@
 use numkong::{PackedMatrix, Tensor};
 
 use super::dot::code_dot;
+#[cfg(target_arch = "x86_64")]
+use super::wide::Wide;
 
 /// Codes of a tile: small enough for the second cache level beside the products.
 const TILE_CODES: usize = 64 * 1024;
@@ -22,6 +24,8 @@ pub(super) struct Products {
     dimension: usize,
     count: usize,
     codes: Vec<i8>,
+    #[cfg(target_arch = "x86_64")]
+    wide: Option<Wide>,
     batch: Option<Batch>,
     out: Vec<i32>,
 }
@@ -36,8 +40,20 @@ impl Products {
     /// `codes` are those of all probes, one after the other.
     pub(super) fn new(codes: Vec<i8>, dimension: usize) -> Self {
         let count = codes.len() / dimension;
+        #[cfg(target_arch = "x86_64")]
+        if let wide @ Some(_) = Wide::new(&codes, dimension) {
+            return Self { dimension, count, codes, wide, batch: None, out: Vec::new() };
+        }
         let batch = if count < PACKED_FROM { None } else { Batch::new(&codes, count, dimension) };
-        Self { dimension, count, codes, batch, out: Vec::new() }
+        Self {
+            dimension,
+            count,
+            codes,
+            #[cfg(target_arch = "x86_64")]
+            wide: None,
+            batch,
+            out: Vec::new(),
+        }
     }
 
     /// Rows that one call takes at most.
@@ -47,6 +63,11 @@ impl Products {
 
     /// Products of a tile's rows, (row, probe).
     pub(super) fn of(&mut self, tile: &[i8]) -> &[i32] {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(wide) = &mut self.wide {
+            wide.multiply(tile, &mut self.out);
+            return &self.out;
+        }
         let rows = tile.len() / self.dimension;
         if let Some(batch) = &mut self.batch
             && batch.multiply(tile)
@@ -98,7 +119,6 @@ mod tests {
                 };
                 let probes = codes(count);
                 let mut products = Products::new(probes.clone(), dimension);
-                assert_eq!(products.batch.is_some(), count >= PACKED_FROM);
                 for rows in [Products::tile_rows(dimension), 5, 1, 2] {
                     let tile = codes(rows.min(Products::tile_rows(dimension)));
                     let plain: Vec<i32> = tile
