@@ -145,7 +145,11 @@ def test_a_body_that_is_too_large(serve: Any) -> None:
     untold = client.post("/v1/recognize", content=pieces(), headers={"content-type": "image/jpeg"})
     form = client.post("/v1/recognize", files={"image": b"x" * 60_000})
     text = client.post("/v1/recognize", json={"image": "A" * 60_000})
-    for answer in (told, untold, form, text):
+    untold_text = client.post("/v1/recognize", content=pieces(), headers={"content-type": "application/json"})
+    untold_form = client.post(
+        "/v1/recognize", content=pieces(), headers={"content-type": "multipart/form-data; boundary=x"}
+    )
+    for answer in (told, untold, form, text, untold_text, untold_form):
         assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
     assert client.post("/v1/recognize", content=b"x" * 49_000, headers={"content-type": "image/x"}).status_code == 400
 

@@ -123,12 +123,15 @@ def test_settings_that_do_not_go_together(tmp_path: Path, options: list[str]) ->
 
 def test_forwarded_headers_count_only_from_a_trusted_proxy(server: Callable[..., Any], tmp_path: Path) -> None:
     db = ["--db", str(tmp_path / "served.db")]
-    key = json.loads(facedex("keys", "add", "desk", "--scope", "admin", "--json", *db).stdout)["key"]
+    keys = [
+        json.loads(facedex("keys", "add", f"desk {number}", "--scope", "admin", "--json", *db).stdout)["key"]
+        for number in range(5)
+    ]  # one for each request, because a key is counted too
     for options, locked in ((["--trusted-proxy", "127.0.0.1"], False), ([], True)):
         at = server(*options, FACEDEX_RATE_PER_MINUTE="3")
         answers = [
             at.get("/v1/people", headers={"X-API-Key": key, "X-Forwarded-For": f"192.0.2.{number}"}).status_code
-            for number in range(5)
+            for number, key in enumerate(keys)
         ]
         assert (429 in answers) is locked, answers
         at.process.terminate()

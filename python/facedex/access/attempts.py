@@ -80,8 +80,9 @@ class Attempts:
         with self._database.write() as connection:
             for bucket, tolerated in self._buckets(login, address):
                 row = _locked(connection, bucket, at)
-                wait = self._lockout.wait_s(row.number, tolerated) - (at - row.last_at).total_seconds()
-                if wait > 0:
+                whole = self._lockout.wait_s(row.number, tolerated)
+                wait = whole - (at - row.last_at).total_seconds()  # one that was counted meanwhile may be later than us
+                if whole > 0 and wait > 0:
                     raise AttemptsError(
                         f"too many failed sign-ins; try again in {math.ceil(wait)} s", retry_after_s=math.ceil(wait)
                     )

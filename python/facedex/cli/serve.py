@@ -67,6 +67,4 @@ def serve(
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise typer.BadParameter(problems) from error
-        scheme = "http" if settings.tls_cert is None else "https"
-        say(f"serving at {scheme}://{settings.host}:{settings.port}, interactive documentation at /api/docs")
-        run(settings)
+        run(settings, begun=lambda address: say(f"serving at {address}, interactive documentation at /api/docs"))

@@ -1,7 +1,8 @@
 """The OpenAPI document, and its page at ``/api/docs`` from files that are installed: it works without any network.
 
-In the document an error is told once and referred to. The page has a policy of its own, because Swagger UI writes
-styles into its elements; scripts still come from files only. The files are those of the package fastapi-offline.
+In the document an error is told once and referred to, and each schema of `/v1` has an example. The page has a policy of
+its own, because Swagger UI writes styles into its elements; scripts still come from files only. The files are those of
+the package fastapi-offline.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from .errors import MEDIA_TYPE
 from .guard import POLICY
+from .v1.schemas.examples import EXAMPLES
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>facedex API</title>
@@ -46,7 +48,7 @@ def add_docs(app: FastAPI) -> None:
 
 
 def describe(app: FastAPI) -> None:
-    """Let the application's document tell each error once, as problem details."""
+    """Let the application's document tell each error once, as problem details, and give its schemas examples."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -57,6 +59,9 @@ def describe(app: FastAPI) -> None:
                 for operation in operations.values():
                     _shorten(operation, shared)
             document["components"]["responses"] = shared
+            for name, schema in document["components"]["schemas"].items():
+                if name in EXAMPLES:
+                    schema["examples"] = [EXAMPLES[name]]
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from .. import errors as e
 from ..errors import FacedexError
 from . import idempotency
+from .admission import admission_of
 
 _log = logging.getLogger("facedex.http")
 
@@ -118,6 +119,8 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, RequestValidationError):
         problems = tuple(_said(part) for part in error.errors())
         return Problem(422, e.MalformedRequestError.code, "; ".join(problems), {"errors": list(problems)})
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, FacedexError):
+        return problem_of(error.__cause__)  # what stopped FastAPI from reading a body, for it a body without sense
     if isinstance(error, HTTPException):
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
         return Problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
@@ -154,9 +157,11 @@ def shaped(shape: Shape) -> type[APIRoute]:
 
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handler = super().get_route_handler()
+            admitted = admission_of(self.dependant)
 
             async def handle(request: Request) -> Response:
                 try:
+                    await admitted(request)
                     return await idempotency.answered(request, handler)
                 except Exception as error:  # noqa: BLE001 - problem_of logs what is a fault
                     return shape(request, problem_of(error))

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import BodyTooLargeError, FacedexError, SlowBodyError
+from .admission import BODY
 from .errors import problem_of, shape_for
 from .metrics import Metrics
 from .settings import Settings
@@ -62,8 +63,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, answer = time.perf_counter(), _Answer(send, secure=scope.get("scheme") == "https")
         body = Body(receive, self._settings.max_upload_bytes, self._settings.body_timeout_s)
+        started, answer = time.perf_counter(), _Answer(send, body, secure=scope.get("scheme") == "https")
+        scope[BODY] = body
         try:
             body.check(scope)
             await self._app(scope, body.receive, answer.send)
@@ -71,7 +73,6 @@ class Guard:
             if answer.status:
                 raise
             problem = problem_of(error)
-            problem.headers["Connection"] = "close"  # what is left of the body is not read
             request = Request(scope)
             await shape_for(request)(request, problem)(scope, receive, answer.send)
         finally:
@@ -108,8 +109,9 @@ def _template(scope: Scope) -> str:
 
 
 class _Answer:
-    def __init__(self, send: Send, *, secure: bool) -> None:
+    def __init__(self, send: Send, body: Body, *, secure: bool) -> None:
         self._send = send
+        self._body = body
         self._secure = secure
         self.status = 0
 
@@ -123,6 +125,8 @@ class _Answer:
                 headers.setdefault("Strict-Transport-Security", "max-age=31536000")
             if "etag" not in headers:  # the page's own files may be kept, what is about people may not
                 headers.setdefault("Cache-Control", "no-store")
+            if self._body.left:
+                headers["Connection"] = "close"  # what is left of the body is not read
         await self._send(message)
 
 
@@ -140,25 +144,36 @@ def limited(request: Request, settings: Settings) -> Request:
 
 
 class Body:
-    """What a client sends, read within limits; the length that it tells may be a lie."""
+    """What a client sends, read within limits; the length that it tells may be a lie.
+
+    Attributes
+    ----------
+    limit : int
+        Most bytes; a route may lower it before it reads.
+    left : bool
+        Whether some of it has not been read.
+    """
 
     def __init__(self, receive: Receive, limit: int, timeout_s: float) -> None:
         self._receive = receive
-        self._limit = limit
+        self.limit = limit
+        self.left = False
         self._timeout_s = timeout_s
         self._until: float | None = None
         self._ended = False
         self._length = 0
 
     def check(self, scope: Scope) -> None:
-        """Refuse a body that is told to be too large; raises BodyTooLargeError."""
-        told = Headers(scope=scope).get("content-length", "")
-        if told.isascii() and told.isdigit() and int(told[:20]) > self._limit:
+        """Note whether there is one, and refuse one that is told to be too large; raises BodyTooLargeError."""
+        headers = Headers(scope=scope)
+        told = headers.get("content-length", "")
+        self.left = not self._ended and (told.strip("0") != "" or "transfer-encoding" in headers)
+        if told.isascii() and told.isdigit() and int(told[:20]) > self.limit:
             raise self.too_large()
 
     def too_large(self) -> BodyTooLargeError:
         """Make the error of a body that is too large."""
-        return BodyTooLargeError(f"the body is larger than {self._limit} bytes", limit=self._limit)
+        return BodyTooLargeError(f"the body is larger than {self.limit} bytes", limit=self.limit)
 
     async def receive(self) -> Message:
         """Take the next piece; raises BodyTooLargeError and SlowBodyError."""
@@ -173,9 +188,11 @@ class Body:
             raise SlowBodyError(f"the body took longer than {self._timeout_s:g} s to come") from None
         if message["type"] == "http.request":
             self._length += len(message.get("body", b""))
-            if self._length > self._limit:
+            if self._length > self.limit:
                 raise self.too_large()
             self._ended = not message.get("more_body", False)
         else:
             self._ended = True
+        if self._ended:
+            self.left = False
         return message  # type: ignore[no-any-return]

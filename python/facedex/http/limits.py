@@ -1,9 +1,10 @@
 """How much a server takes on: so many pieces of work at once, so many waiting, and nobody for ever.
 
-Two lanes, each with threads of its own: `Limits.work` for pictures, which keep a core busy, and `Limits.ask` for
-questions to the database, so that a sign-in or a health check does not wait behind pictures. What has no room is
-refused at once with `OverloadedError`. Work that is late is answered `LateAnswerError`; its thread goes on to its end
-and keeps its place until then, so that late work cannot pile up.
+Three lanes, each with threads of its own: `Limits.work` for pictures, which keep a core busy; `Limits.ask` for
+questions to the database, so that a health check does not wait behind pictures; and `Limits.hash` for passwords, whose
+hashing is slow on purpose, so that a flood of sign-ins holds up sign-ins alone. What has no room is refused at once
+with `OverloadedError`. Work that is late is answered `LateAnswerError`; its thread goes on to its end and keeps its
+place until then, so that late work cannot pile up.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ ASKING = 8
 
 ASKING_WAITING = 256
 """Questions that may wait; each takes milliseconds."""
+
+HASHING = 2
+"""Passwords made or checked side by side; each takes 64 MiB and much of a core."""
+
+HASHING_WAITING = 64
+"""Passwords that may wait."""
 
 
 class Lane:
@@ -112,7 +119,7 @@ class Lane:
 
 
 class Limits:
-    """The two lanes of a server.
+    """The lanes of a server.
 
     Parameters
     ----------
@@ -127,6 +134,7 @@ class Limits:
     def __init__(self, concurrency: int = 0, waiting: int = 64, timeout_s: float = 30.0) -> None:
         self.pictures = Lane("work", concurrency or cores(), waiting, timeout_s)
         self.questions = Lane("ask", ASKING, ASKING_WAITING, timeout_s)
+        self.passwords = Lane("hash", HASHING, HASHING_WAITING, timeout_s)
 
     async def work(self, verb: Callable[[], _Answer]) -> _Answer:
         """Run what works on pictures; see `Lane.run`."""
@@ -136,14 +144,19 @@ class Limits:
         """Run what asks the database; see `Lane.run`."""
         return await self.questions.run(verb)
 
+    async def hash(self, verb: Callable[[], _Answer]) -> _Answer:
+        """Run what makes or checks a password; see `Lane.run`."""
+        return await self.passwords.run(verb)
+
     def inside(self) -> dict[str, int]:
         """Tell how many are in each lane."""
-        return {lane.name: lane.inside for lane in (self.pictures, self.questions)}
+        return {lane.name: lane.inside for lane in (self.pictures, self.questions, self.passwords)}
 
     def close(self) -> None:
         """Let what runs end, and take nothing more."""
         self.pictures.close()
         self.questions.close()
+        self.passwords.close()
 
 
 def cores() -> int:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from ..errors import BodyTooLargeError, MalformedRequestError, NotAnImageError
+from ..errors import BodyTooLargeError, FacedexError, MalformedRequestError, NotAnImageError
 from .guard import limited
 from .services import services_of
 
@@ -162,6 +162,8 @@ async def form_of(request: Request, most_files: int) -> FormData:
         return await request.form(max_files=most_files + 1, max_fields=100, max_part_size=_FIELD_BYTES)
     except HTTPException as error:
         raise MalformedRequestError(f"the form cannot be read: {error.detail}") from error
+    except FacedexError:
+        raise  # the body is too large, which is a ValueError too
     except (ValueError, LookupError, AssertionError) as error:
         raise MalformedRequestError("the form cannot be read") from error
 
@@ -175,6 +177,8 @@ async def json_of(request: Request) -> dict[str, Any]:
     """
     try:
         content = await request.json()
+    except FacedexError:
+        raise  # the body is too large, which is a ValueError too
     except (ValueError, RecursionError) as error:
         raise MalformedRequestError("the body is no JSON") from error
     if not isinstance(content, dict):

@@ -69,7 +69,7 @@ async def principal_of(request: Request) -> Principal:
     ForbiddenError
         When a page of another origin wants something changed.
     AttemptsError
-        When the address asks too often.
+        When the address, the key or the account asks too often.
     """
     known: Principal | None = getattr(request.state, "facedex_principal", None)
     if known is None:
@@ -88,14 +88,14 @@ async def _principal(request: Request, services: Services) -> Principal:
         found = await services.limits.ask(lambda: access.principal(shown))
         if found is None:
             raise UnauthenticatedError("the token or key is unknown, expired or revoked")
-        return found
+        return await _counted_as(found, services)
     if request.method not in _SAFE:
         _refuse_other_origin(request, services)
     cookie = request.cookies.get(COOKIE)
     if cookie:
         found = await services.limits.ask(lambda: access.principal(cookie))
         if found is not None and found.kind == "account":
-            return found
+            return await _counted_as(found, services)
     if await is_open(services):
         _refuse_other_host(request, services)
         return _OPERATOR
@@ -116,6 +116,17 @@ async def counted(request: Request) -> None:
         return
     request.state.facedex_counted = True
     await services.limits.ask(lambda: access.attempts.take(address_of(request), most))
+
+
+counted.before_body = counted  # type: ignore[attr-defined]  # see facedex.http.admission
+
+
+async def _counted_as(principal: Principal, services: Services) -> Principal:
+    """Count a request of a key or an account, from whatever address it comes; raises AttemptsError."""
+    access, most = services.access, services.settings.rate_per_minute
+    if access is not None and most:
+        await services.limits.ask(lambda: access.attempts.take(f"{principal.kind} {principal.id}", most))
+    return principal
 
 
 async def is_open(services: Services) -> bool:
@@ -165,18 +176,27 @@ def need(scope: str) -> Any:
         _session: Annotated[Any, Security(_SESSION)] = None,
     ) -> AsyncIterator[Principal]:
         principal = await principal_of(request)
-        if not principal.may(scope):
-            if principal.kind == "anybody":
-                raise UnauthenticatedError(f"sign in, or show a key that may {scope}")
-            raise ForbiddenError(f"{principal.name} may not {scope}")
+        _refuse_other_scope(principal, scope)
         if principal is _HOST_APP:
             yield principal  # the application around us names who acts
             return
         with acting_as(principal.name):
             yield principal
 
+    async def before_body(request: Request) -> None:
+        _refuse_other_scope(await principal_of(request), scope)
+
     check.scope_needed = scope  # type: ignore[attr-defined]  # read by the test of every route and role
+    check.before_body = before_body  # type: ignore[attr-defined]  # see facedex.http.admission
     return check
+
+
+def _refuse_other_scope(principal: Principal, scope: str) -> None:
+    if principal.may(scope):
+        return
+    if principal.kind == "anybody":
+        raise UnauthenticatedError(f"sign in, or show a key that may {scope}")
+    raise ForbiddenError(f"{principal.name} may not {scope}")
 
 
 ReadBy = Annotated[Principal, Depends(need("read"))]

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -29,8 +29,14 @@ _GRACE_S = 30
 _SILENCE_S = 10  # a worker that answers the supervisor no longer is replaced; one that starts may be slow to answer
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> None:
     """Serve until interrupted.
+
+    Parameters
+    ----------
+    settings : Settings
+    begun : callable, optional
+        Given the address once nothing forbids to serve.
 
     Raises
     ------
@@ -40,6 +46,8 @@ def run(settings: Settings) -> None:
         When the database cannot be opened.
     """
     check(settings)
+    if begun is not None:
+        begun(address_of(settings))
     with _written(settings), _metrics_of(settings.workers):
         uvicorn.run(
             f"{__name__}:app",
@@ -80,6 +88,19 @@ def check(settings: Settings) -> None:
             f"this server would be reached by others {where}, and there is no key: make one with 'facedex keys add' or "
             "an account with 'facedex users add --scope admin', or say --insecure"
         )
+
+
+def address_of(settings: Settings) -> str:
+    """Write the address of a server as a URL.
+
+    Examples
+    --------
+    >>> address_of(Settings(host="::1", port=8000))
+    'http://[::1]:8000'
+    """
+    scheme = "http" if settings.tls_cert is None else "https"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{settings.port}"
 
 
 def app() -> FastAPI:

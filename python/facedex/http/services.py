@@ -198,17 +198,24 @@ class Services:
         name = gallery or self.settings.gallery
         return await self.limits.work(partial(self.galleries.use, name, verb))
 
-    async def ask(self, verb: Callable[[Gallery], _Answer], gallery: str | None = None) -> _Answer:
-        """Run something that asks the database and not the networks, in a thread of the lane for questions."""
-        name = gallery or self.settings.gallery
-        return await self.limits.ask(partial(self.galleries.use, name, verb))
+    async def ask(
+        self, verb: Callable[[Gallery], _Answer], gallery: str | None = None, *, password: bool = False
+    ) -> _Answer:
+        """Run something that asks the database and not the networks, in a thread of the lane for questions.
 
-    async def ask_access(self, verb: Callable[[Access], _Answer]) -> _Answer:
-        """Run something with accounts, keys or tokens, in a thread of the lane for questions."""
+        With `password` it makes or checks one on the way, and has the lane for passwords.
+        """
+        name = gallery or self.settings.gallery
+        lane = self.limits.hash if password else self.limits.ask
+        return await lane(partial(self.galleries.use, name, verb))
+
+    async def ask_access(self, verb: Callable[[Access], _Answer], *, password: bool = False) -> _Answer:
+        """Run something with accounts, keys or tokens, in a thread of the lane for questions or for passwords."""
         access = self.access
         if access is None:
             raise UnknownGalleryError("this server keeps no accounts")
-        return await self.limits.ask(lambda: verb(access))
+        lane = self.limits.hash if password else self.limits.ask
+        return await lane(lambda: verb(access))
 
     async def engine(self, gallery: str | None = None) -> Engine:
         """Return the engine of a gallery."""

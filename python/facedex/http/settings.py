@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     )
     token_ttl_s: int = Field(default=12 * 3600, ge=60, description="How long a sign-in lasts, seconds.")
     lockout_after: int = Field(default=5, ge=1, description="Failed sign-ins of an account before it must wait.")
-    rate_per_minute: int = Field(default=0, ge=0, description="Requests a minute from one address; 0 is any number.")
+    rate_per_minute: int = Field(
+        default=0, ge=0, description="Requests a minute from one address, and of one key or account; 0 is any number."
+    )
     face_login_liveness: Literal["off", "advisory", "required"] = Field(
         default="required", description="Whether a face must be judged live where it takes the place of a password."
     )

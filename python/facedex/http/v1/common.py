@@ -59,7 +59,7 @@ def pictures_body(options: type[BaseModel], *, several: bool = False, required: 
         Whether more than one picture is taken.
     required : bool
     """
-    schema = options.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema: dict[str, Any] = options.model_json_schema(ref_template="#/components/schemas/{model}")
     fields, needed = schema.get("properties", {}), schema.get("required", [])
 
     def body(picture: dict[str, Any], example: Any) -> dict[str, Any]:
@@ -67,7 +67,8 @@ def pictures_body(options: type[BaseModel], *, several: bool = False, required: 
         names = list(shown) if required else []
         content = {"type": "object", "properties": shown | fields, "required": names + needed}
         content["additionalProperties"] = False
-        return {"schema": content} | ({"example": {next(iter(shown)): example}} if example else {})
+        beside = {name: fields[name]["examples"][0] for name in needed}
+        return {"schema": content} | ({"example": {next(iter(shown)): example} | beside} if example else {})
 
     text = {"type": "string", "description": "Base64, or a data URL.", "maxLength": 20_000_000}
     content = {

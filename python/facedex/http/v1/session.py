@@ -33,7 +33,9 @@ async def sign_in(
     if services.access is None:
         raise SignInError("wrong login or password")
     address = address_of(request)
-    signed = await services.ask_access(lambda access: access.sign_in(given.login, given.password, address=address))
+    signed = await services.ask_access(
+        lambda access: access.sign_in(given.login, given.password, address=address), password=True
+    )
     principal = signed.account.principal
     if given.cookie:
         set_cookie(request, response, signed.secret, services.settings.token_ttl_s)

@@ -61,7 +61,8 @@ def add(routes: APIRouter) -> None:
                 password=asked.password,
                 scopes=services.settings.account_scopes,
                 profile=profile,
-            )
+            ),
+            password=True,
         )
         return {"success": True, "message": "Account created"} | _account(account)
 
@@ -87,7 +88,7 @@ def add(routes: APIRouter) -> None:
         if not isinstance(username, str) or not isinstance(password, str):
             raise MalformedRequestError("username and password are needed, as JSON or as a form")
         signed: SignIn = await services.ask_access(
-            lambda access: access.sign_in(username, password, address=address_of(request))
+            lambda access: access.sign_in(username, password, address=address_of(request)), password=True
         )
         return {
             "success": True,
@@ -112,7 +113,7 @@ def add(routes: APIRouter) -> None:
         """Tell the profile of the account that asks."""
         return {"success": True} | _account(await _account_of(services, request))
 
-    @routes.put("/api/profile")
+    @routes.put("/api/profile", dependencies=[Depends(signed_in)])
     async def edit_profile(services: ServicesOf, request: Request, asked: Profile) -> dict[str, Any]:
         """Change the profile; a new password ends all sign-ins."""
         account = await _account_of(services, request)
@@ -124,7 +125,9 @@ def add(routes: APIRouter) -> None:
         }
         if extra:
             changes["profile"] = account.profile | extra
-        changed = await services.ask_access(lambda access: access.accounts.update(account.id, **changes))
+        changed = await services.ask_access(
+            lambda access: access.accounts.update(account.id, **changes), password="password" in changes
+        )
         return {"success": True, "message": "Profile updated"} | _account(changed)
 
 

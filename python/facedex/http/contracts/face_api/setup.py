@@ -54,6 +54,9 @@ async def signed_in(request: Request) -> Principal:
     return principal
 
 
+signed_in.before_body = signed_in  # type: ignore[attr-defined]  # see facedex.http.admission
+
+
 def info_text(info: dict[str, Any]) -> str | None:
     """Take the free text of a person from the free data."""
     text = info.get("info")

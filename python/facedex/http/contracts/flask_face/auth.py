@@ -83,7 +83,7 @@ def _sign_in(routes: APIRouter) -> None:
     async def login_pass(services: ServicesOf, request: Request, asked: Login) -> dict[str, Any]:
         """Sign in with e-mail address and password."""
         signed: SignIn = await services.ask_access(
-            lambda access: access.sign_in(asked.email, asked.password, address=address_of(request))
+            lambda access: access.sign_in(asked.email, asked.password, address=address_of(request)), password=True
         )
         who = await services.ask(lambda gallery: _user_of(services, gallery, signed.account.id))
         return {"status": "success", "message": "Login successful", "data": who | _token(signed)}

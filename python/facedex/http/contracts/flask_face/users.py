@@ -53,7 +53,8 @@ def router() -> APIRouter:
     @routes.post("", status_code=201, dependencies=[Depends(need("enrol"))])
     async def create(services: ServicesOf, asked: NewUser) -> dict[str, Any]:
         """Make a user."""
-        return user(await services.ask(lambda gallery: _create(services, gallery, asked)))
+        made = await services.ask(lambda gallery: _create(services, gallery, asked), password=bool(asked.password))
+        return user(made)
 
     @routes.get("", dependencies=[Depends(need("read"))])
     async def everybody(services: ServicesOf) -> list[dict[str, Any]]:
@@ -73,7 +74,10 @@ def router() -> APIRouter:
     @routes.put("/{user_id}")
     async def change(services: ServicesOf, who: EnrolBy, user_id: int, asked: ChangedUser) -> dict[str, Any]:
         """Change a user; a new password ends all sign-ins."""
-        return user(await services.ask(lambda gallery: _change(services, who, gallery, user_id, asked)))
+        changed = await services.ask(
+            lambda gallery: _change(services, who, gallery, user_id, asked), password=bool(asked.password)
+        )
+        return user(changed)
 
     @routes.delete("/{user_id}", dependencies=[Depends(need("enrol"))])
     async def delete(services: ServicesOf, user_id: int) -> dict[str, Any]:
