@@ -159,7 +159,7 @@ def test_every_way_of_searching_finds_who_is_there_and_says_how_well(location: s
     "wrong", [{"index": "flat"}, {"budget_ms": -1.0}, {"promised_recall": 1.5}, {"promised_recall": -0.1}]
 )
 def test_a_search_that_does_not_exist_is_refused(location: str, engine: Engine, wrong: dict[str, Any]) -> None:
-    with pytest.raises(ArgumentError, match="method" if "index" in wrong else next(iter(wrong))):
+    with pytest.raises(ArgumentError, match=next(iter(wrong))):
         Gallery.open(location, engine=engine, **wrong)
 
 

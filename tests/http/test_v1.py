@@ -354,7 +354,7 @@ def test_the_routes_of_one_gallery_in_an_application_of_your_own(tmp_path: Path,
             for body in (large, iter([large])):  # the second does not tell its length
                 refused = client.post("/faces/recognize", content=body, headers={"Content-Type": "image/jpeg"})
                 assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
-            made = client.post("/faces/people", json={"person_id": "budi"})
+            made = client.post("/faces/people", json={"person_id": "budi"}, headers={"Idempotency-Key": "1"})
             assert made.headers["location"] == "/faces/people/budi"
             assert client.get(made.headers["location"]).status_code == 200
         assert gallery.people()  # it stays open

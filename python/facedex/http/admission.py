@@ -45,7 +45,7 @@ class Admission:
         ------
         UnauthenticatedError, ForbiddenError, AttemptsError, BodyTooLargeError
         """
-        services = getattr(request.state, "facedex", None) or getattr(request.app.state, "facedex", None)
+        services = services_known(request)
         if services is None or services.access is None:
             return  # in somebody else's application, which decides for itself
         for check in self.checks:
@@ -54,6 +54,11 @@ class Admission:
         if self.small and body is not None:
             body.limit = min(body.limit, SMALL_BODY)
             body.check(request.scope)
+
+
+def services_known(request: Request) -> Any:
+    """Return what the routes share, or None before a router that is mounted elsewhere has said it."""
+    return getattr(request.state, "facedex", None) or getattr(request.app.state, "facedex", None)
 
 
 def admission_of(dependant: Dependant) -> Admission:

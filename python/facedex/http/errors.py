@@ -66,14 +66,12 @@ STATUS: dict[type[FacedexError], int] = {
     e.RepeatedNowError: 409,
     e.UnknownGalleryError: 404,
     e.UnknownJobError: 404,
+    e.UnknownPhotoError: 404,
+    e.PhotoTooLargeError: 413,
+    e.TransferError: 422,
     e.ServeError: 500,
 }
 """The status of each class; a class that is not named has that of its base."""
-
-for _name, _status in (("UnknownPhotoError", 404), ("PhotoTooLargeError", 413), ("TransferError", 422)):
-    _kind = getattr(e, _name, None)
-    if _kind is not None:
-        STATUS[_kind] = _status
 
 INTERNAL = "internal"
 """Code of a fault of the server."""
