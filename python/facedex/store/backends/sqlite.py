@@ -9,6 +9,7 @@ their source is ``sqlite3ErrStr`` in SQLite's main.c.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,8 +75,20 @@ class SqliteBackend(Backend):
             connection.execute(f"PRAGMA {pragma}").close()
 
     def before_tables(self, connection: sa.Connection) -> None:
-        """Switch to the write-ahead log, which stays switched on in the file."""
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL").all()
+        """Switch to the write-ahead log, which stays switched on in the file.
+
+        SQLite does not wait here as it does elsewhere: where another process has the file, it says so at once.
+        """
+        until = time.monotonic() + self.timeout_s
+        while True:
+            try:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL").all()
+            except sa.exc.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
     @contextmanager
     def locked(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
