@@ -20,8 +20,8 @@ from .errors import ArgumentError, DatabaseUnavailableError
 from .search import (
     LOCAL,
     Difference,
-    LocalSearch,
     RemoteSearch,
+    Search,
     Snapshots,
     Wish,
     compare_snapshots,
@@ -135,14 +135,14 @@ def fsck(
         if mending:
             mend(feed, faults)
             snapshots.forget()  # they are of the history before
-            _built(feed).save()
+            _local(feed, fresh=True).save()
         elif not (faults.faces or faults.counted):  # otherwise no index can be built to compare with
             differences = _compared(feed, snapshots)
             findings += [Finding("snapshot", f"{one.path.name}: {one.reason}", repair) for one in differences]
             if repair and differences:
                 for one in differences:
                     snapshots.remove(one.path)
-                _search(feed).save()
+                _local(feed).save()
         where = settings().search if search is None else search
         if where != LOCAL and (mending or not (faults.faces or faults.counted)):
             findings += _elsewhere(feed, where, repair)
@@ -202,21 +202,8 @@ def _feed(location: str | os.PathLike[str], name: str, key: KeyInput | None) -> 
         database.close()
 
 
-def _search(feed: Feed, *, fresh: bool = False, progress: Callable[[int], object] | None = None) -> LocalSearch:
-    return LocalSearch(
-        feed,
-        dimension=feed.pin.dimension,
-        pack=feed.pin.digest,
-        database=snapshots_beside(feed.database.path, feed.uuid),
-        gallery=feed.name,
-        method="auto",
-        fresh=fresh,
-        progress=progress,
-    )
-
-
-def _built(feed: Feed, progress: Callable[[int], object] | None = None) -> LocalSearch:
-    return _search(feed, fresh=True, progress=progress)
+def _local(feed: Feed, *, fresh: bool = False) -> Search:
+    return open_search(feed, Wish(where=LOCAL), fresh=fresh)
 
 
 def _snapshots(feed: Feed) -> Snapshots:

@@ -309,7 +309,7 @@ class MilvusSearch(RemoteSearch):
             if self._walks:
                 return
         _log.warning(
-            "the search %s finds %.1f %% of the nearest faces; walks are as broad as may be", self.place, recall
+            "the search %s finds %.1f %% of the nearest faces; walks are as broad as may be", self.place, 100 * recall
         )
 
     def _why(self, recall: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -153,5 +154,5 @@ async def _json(services: Services, page: Page, limit: int | None) -> AsyncItera
         if left == 0:
             break
         after = page[1]
-        page = await services.ask(lambda gallery, after=after, left=left: _listed(gallery, after, 0, left))  # type: ignore[misc]
+        page = await services.ask(partial(_listed, after=after, skip=0, limit=left))
     yield b"]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...access import Sighted
+from ...access import Access, Sighted
 from ...errors import ArgumentError, PackScoresError
 from ...gallery import Gallery
 from ...results import FoundFace, Verification
@@ -58,8 +58,12 @@ async def note_claim(services: Services, gallery: str | None, found: Verificatio
 
 async def _note(services: Services, gallery: str | None, seen: list[Sighted]) -> None:
     name = gallery or services.settings.gallery
-    for one in seen:
-        await services.ask_access(lambda access, one=one: access.attendance.note(one, name))  # type: ignore[misc]
+
+    def note(access: Access) -> None:
+        for one in seen:
+            access.attendance.note(one, name)
+
+    await services.ask_access(note)
 
 
 async def _probabilities(

@@ -12,8 +12,9 @@ from fastapi import Request
 
 from ... import fsck, transfer
 from ...access import Principal
-from ...errors import RegistrationError, UnknownJobError, UnknownPersonError
+from ...errors import UnknownJobError
 from ...gallery import Gallery
+from ..building import build_everybody
 from ..errors import told
 from ..jobs import Job, Progress
 from ..security import AdminBy, ReadBy
@@ -79,7 +80,12 @@ async def purge(services: ServicesOf, who: AdminBy, gallery: GalleryName = None)
 @router.post("/build", status_code=202)
 async def build(services: ServicesOf, who: AdminBy, gallery: GalleryName = None) -> schemas.Job:
     """Make everybody's faces anew from the original photos that are kept."""
-    return await begin_with(services, who, "build", gallery, build_all)
+
+    def work(opened: Gallery, progress: Progress) -> dict[str, Any]:
+        done = build_everybody(opened, progress=progress)
+        return {"faces": done.faces, "people": done.people, "left": done.left}
+
+    return await begin_with(services, who, "build", gallery, work)
 
 
 @router.post("/migrate", status_code=202)
@@ -134,23 +140,6 @@ async def bring(
         }
 
     return await begin_with(services, who, "import", gallery, work)
-
-
-def build_all(opened: Gallery, progress: Progress) -> dict[str, Any]:
-    """Make everybody's faces anew; people without a usable photo keep what they have, and are told."""
-    built, left, after = 0, [], 0
-    total = opened.status().people
-    done = 0
-    while page := opened.people_after(after):
-        for person in page:
-            try:
-                built += len(opened.rebuild_person(person.person_id).faces)
-            except (RegistrationError, UnknownPersonError):
-                left.append(person.person_id)
-            done += 1
-            progress(done, max(done, total))
-        after = page[-1].number
-    return {"faces": built, "people": done - len(left), "left": left}
 
 
 async def begin_with(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from ....errors import RegistrationError, UnknownPersonError
 from ....gallery import Gallery
+from ...building import build_everybody
 from ...security import need
 from ...services import ServicesOf
 from ..long import at_leisure
@@ -79,12 +78,7 @@ def router() -> APIRouter:
 
 
 def _build_all(gallery: Gallery) -> dict[str, Any]:
-    after = 0
-    while people := gallery.people_after(after):
-        for person in people:
-            with suppress(RegistrationError, UnknownPersonError):  # no photo shows a face; or deleted meanwhile
-                gallery.rebuild_person(person.person_id, faces="largest")
-        after = people[-1].number
+    build_everybody(gallery, faces="largest")
     return _counted(gallery)
 
 
