@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.testclient import TestClient
 
@@ -15,7 +16,7 @@ from facedex import people
 from facedex.access import Access, Lockout, Passwords
 from facedex.errors import ArgumentError, AttemptsError, DuplicateAccountError, SignInError, UnknownAccountError
 from facedex.http.security import COOKIE
-from facedex.http.v1 import everything
+from facedex.http.v1 import add_to
 from facedex.store import Database
 
 PASSWORD = "correct horse"
@@ -51,7 +52,9 @@ def routes(router: Any, prefix: str = "") -> list[tuple[str, str, str | None]]:
     return found
 
 
-ROUTES = routes(everything())
+EVERYTHING = APIRouter()
+add_to(EVERYTHING)
+ROUTES = routes(EVERYTHING)
 
 
 def test_every_route_says_whom_it_answers() -> None:

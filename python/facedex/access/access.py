@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -13,13 +13,15 @@ from .accounts import ADMINISTERED, Account, Accounts
 from .attempts import Attempts, Lockout
 from .attendance import Attendance
 from .keys import USABLE, ApiKeys
+from .memory import Memory
 from .passwords import Passwords
-from .principals import Principal
+from .principals import ANYBODY, Principal
 from .replies import Replies
-from .secrets import KEY_MARK
+from .secrets import KEY_MARK, digest_of
 from .tokens import Token, Tokens
 
 _GUARDED = sa.select(sa.or_(USABLE, ADMINISTERED))  # made once, because it is asked with every request without a key
+_UNGUARDED = "keys are off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Access:
         self.attempts = Attempts(database, Lockout() if lockout is None else lockout)
         self.replies = Replies(database)
         self.attendance = Attendance(database)
+        self._memory = Memory(database)
 
     def sign_in(self, login: str, password: str, *, address: str) -> SignIn:
         """Sign in with a password.
@@ -122,16 +125,39 @@ class Access:
 
     def principal(self, secret: str) -> Principal | None:
         """Tell who shows this key or token; None when it is of no use."""
-        if secret.startswith(KEY_MARK):
-            return self.keys.principal(secret)
-        number = self.tokens.account_id(secret)
-        return None if number is None else self.accounts.one(number).principal
+        stamp = self._memory.stamp()
+        found = self._principal(secret)
+        if found is not None:
+            self._memory.keep(stamp, _question(secret), found)
+        return found
+
+    def recalled(self, secret: str) -> Principal | None:
+        """Tell the same without waiting for the database; None when it must be asked."""
+        return self._memory.recall(_question(secret))
 
     def guarded(self) -> bool:
         """Tell whether keys are on: there is a key that is of use, or an account that may administer."""
+        stamp = self._memory.stamp()
         with self.database.single() as connection:
-            return bool(connection.execute(_GUARDED, {"at": now()}).scalar())
+            guarded = bool(connection.execute(_GUARDED, {"at": now()}).scalar())
+        if not guarded:  # which only a commit changes; that keys are on may end with the time of the last one
+            self._memory.keep(stamp, _UNGUARDED, ANYBODY)
+        return guarded
+
+    def recalled_unguarded(self) -> bool:
+        """Tell without waiting for the database that keys are off; False when it must be asked."""
+        return self._memory.recall(_UNGUARDED) is not None
+
+    def _principal(self, secret: str) -> Principal | None:
+        if secret.startswith(KEY_MARK):
+            return self.keys.principal(secret)
+        token = self.tokens.one(secret)
+        return None if token is None else replace(self.accounts.one(token.account_id).principal, until=token.expires_at)
 
     def close(self) -> None:
         """Close the connections."""
         self.database.close()
+
+
+def _question(secret: str) -> str:
+    return f"whose is {digest_of(secret)}"

@@ -112,7 +112,7 @@ class ApiKeys:
         if row.used_at is None or at - row.used_at >= _NOTED_EVERY:
             with self._database.write() as connection:
                 connection.execute(api_keys.update().where(api_keys.c.id == row.id).values(used_at=at))
-        return Principal("key", f"key:{row.name}"[:255], frozenset(scopes_of(row.scopes)), row.id)
+        return Principal("key", f"key:{row.name}"[:255], frozenset(scopes_of(row.scopes)), row.id, until=row.expires_at)
 
 
 def _key_of(row: Any) -> ApiKey:

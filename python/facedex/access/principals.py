@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from ..errors import ArgumentError
@@ -29,6 +30,8 @@ class Principal:
         Of the key or account.
     person_key : str or None
         The person that an account is linked with.
+    until : datetime or None
+        When the key or token expires, UTC.
     """
 
     kind: Literal["key", "account", "anybody", "operator"]
@@ -36,6 +39,7 @@ class Principal:
     scopes: frozenset[str]
     id: int | None = None
     person_key: str | None = None
+    until: datetime | None = None
 
     def may(self, scope: str) -> bool:
         """Tell whether something is allowed; ``admin`` allows all.

@@ -43,7 +43,7 @@ class Token:
 
 
 class Tokens:
-    """The tokens of a database: looked up there at each request, so that revoking counts at once in every process.
+    """The tokens of a database, which alone decides on them, so that revoking counts at once in every process.
 
     Parameters
     ----------
@@ -66,13 +66,8 @@ class Tokens:
             number = inserted(connection, tokens, values)
         return Token(number, account_id, secret[-4:], method, at, at + self._ttl, None), secret
 
-    def account_id(self, secret: str) -> int | None:
-        """Tell whose token this is; None when it is of no use, or the account is disabled."""
-        token = self.one(secret)
-        return None if token is None else token.account_id
-
     def one(self, secret: str) -> Token | None:
-        """Return a token that is of use."""
+        """Return a token; None when it is of no use, or its account is disabled."""
         digest = digest_of(secret)
         if digest is None:
             return None

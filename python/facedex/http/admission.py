@@ -2,12 +2,15 @@
 
 FastAPI reads the body first and asks the dependencies then. A dependency that needs no body says so with an attribute
 ``before_body``: a coroutine function of the request, which raises what the dependency would. The routes' class awaits
-those first. A route that asks nobody for a scope takes a small body only, unless it takes a file.
+those first. How large the body may be is decided there too: where a contract takes more than `/v1`, its own routes do
+and no others, and of these those that need a scope. A route that needs none takes a small body only, unless it takes a
+file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +18,17 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.params import File
 
+from ..store import acting_as
+from .settings import Settings
+
 SMALL_BODY = 64 * 1024
 """Largest body of a route that needs no scope, such as a sign-in, bytes."""
 
 BODY = "facedex.body"
 """Where the guard leaves the body that is being read, in the scope of a request."""
+
+PRINCIPAL = "facedex_principal"
+"""Where it is left who asks, in the state of a request."""
 
 _Check = Callable[[Request], Awaitable[object]]
 
@@ -31,12 +40,15 @@ class Admission:
     Attributes
     ----------
     checks : tuple of callable
-    small : bool
-        Whether the body must be small.
+    files : bool
+        Whether the route takes files.
+    scope : str or None
+        What one must be allowed to do.
     """
 
     checks: tuple[_Check, ...]
-    small: bool
+    files: bool
+    scope: str | None = None
 
     async def __call__(self, request: Request) -> None:
         """Let a request in, or refuse it.
@@ -51,9 +63,21 @@ class Admission:
         for check in self.checks:
             await check(request)
         body = request.scope.get(BODY)
-        if self.small and body is not None:
-            body.limit = min(body.limit, SMALL_BODY)
+        limit = self._largest(request, services.settings)
+        if body is not None and limit < body.limit:
+            body.limit = limit
             body.check(request.scope)
+
+    def _largest(self, request: Request, settings: Settings) -> int:
+        if self.scope is None:
+            return settings.largest_body_of(None) if self.files else SMALL_BODY
+        return settings.largest_body_of(getattr(request.scope.get("route"), "contract", None))
+
+
+def acting(request: Request) -> AbstractContextManager[None]:
+    """Note in the audit what is done inside as done by whoever asks; the application around us names them itself."""
+    principal = getattr(request.state, PRINCIPAL, None)
+    return nullcontext() if principal is None else acting_as(principal.name)
 
 
 def services_known(request: Request) -> Any:
@@ -65,9 +89,9 @@ def admission_of(dependant: Dependant) -> Admission:
     """Read from what a route depends on what is decided before its body is read."""
     calls = list(_calls(dependant))
     checks = tuple(check for call in calls if (check := getattr(call, "before_body", None)) is not None)
-    scoped = any(hasattr(call, "scope_needed") for call in calls)
+    scope = next((call.scope_needed for call in calls if hasattr(call, "scope_needed")), None)
     files = any(isinstance(field.field_info, File) for field in dependant.body_params)
-    return Admission(checks, small=not (scoped or files))
+    return Admission(checks, files, scope)
 
 
 def _calls(dependant: Dependant) -> Iterator[Any]:

@@ -86,7 +86,7 @@ def create_app(
             expose_headers=["Location", "Retry-After"],
         )
     app.add_middleware(Guard, settings=chosen, metrics=services.metrics)
-    app.include_router(v1.everything())
+    v1.add_to(app)
     if chosen.contracts:
         from .contracts import add_contracts
 

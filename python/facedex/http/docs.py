@@ -1,6 +1,7 @@
 """The OpenAPI document, and its page at ``/api/docs`` from files that are installed: it works without any network.
 
-In the document an error is told once and referred to, and each schema of `/v1` has an example. The page has a policy of
+In the document an error is told once and referred to, each schema of `/v1` has an example, and a route that needs a
+scope names it as ``x-scope``. The page has a policy of
 its own, because Swagger UI writes styles into its elements; scripts still come from files only. The files are those of
 the package fastapi-offline.
 """
@@ -17,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from .errors import MEDIA_TYPE
 from .guard import POLICY
+from .security import COOKIE
 from .v1.schemas.examples import EXAMPLES
 
 _PAGE = """<!doctype html>
@@ -28,6 +30,11 @@ _PAGE = """<!doctype html>
 <script src="docs/files/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
 """
 _START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null});\n'
+_SECRETS = {
+    "token": {"type": "http", "scheme": "bearer", "description": "A token from signing in."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key of 'facedex keys add'."},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The cookie of the page."},
+}
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -58,7 +65,10 @@ def describe(app: FastAPI) -> None:
             for operations in document["paths"].values():
                 for operation in operations.values():
                     _shorten(operation, shared)
+                    if "x-scope" in operation:
+                        operation["security"] = [{name: []} for name in _SECRETS]
             document["components"]["responses"] = shared
+            document["components"]["securitySchemes"] = _SECRETS
             for name, schema in document["components"]["schemas"].items():
                 if name in EXAMPLES:
                     schema["examples"] = [EXAMPLES[name]]

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from .. import errors as e
 from ..errors import FacedexError
 from . import idempotency
-from .admission import admission_of
+from .admission import acting, admission_of
 
 _log = logging.getLogger("facedex.http")
 
@@ -153,6 +153,12 @@ def shaped(shape: Shape) -> type[APIRoute]:
 
         error_shape = staticmethod(shape)
 
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            scope = admission_of(self.dependant).scope
+            if scope is not None:
+                self.openapi_extra = {"x-scope": scope, **(self.openapi_extra or {})}
+
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handler = super().get_route_handler()
             admitted = admission_of(self.dependant)
@@ -160,7 +166,8 @@ def shaped(shape: Shape) -> type[APIRoute]:
             async def handle(request: Request) -> Response:
                 try:
                     await admitted(request)
-                    return await idempotency.answered(request, handler)
+                    with acting(request):
+                        return await idempotency.answered(request, handler)
                 except Exception as error:  # noqa: BLE001 - problem_of logs what is a fault
                     return shape(request, problem_of(error))
 

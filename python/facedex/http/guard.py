@@ -7,13 +7,13 @@ query, no header, no body.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+import anyio
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,13 +32,16 @@ POLICY = (
 """Content security policy of every answer: nothing from elsewhere, no script in a page, no frame."""
 
 _HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    b"content-security-policy": POLICY.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"permissions-policy": b"camera=(self), microphone=(), geolocation=()",
 }
+_NOT_KEPT = (b"cache-control", b"no-store")
+_ENCRYPTED_ONLY = (b"strict-transport-security", b"max-age=31536000")
+_LAST = (b"connection", b"close")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -57,13 +60,14 @@ class Guard:
         self._app = app
         self._settings = settings
         self._metrics = metrics
+        self._largest = settings.largest_body  # a route may take less: see facedex.http.admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = Body(receive, self._settings.max_upload_bytes, self._settings.body_timeout_s)
+        body = Body(receive, self._largest, self._settings.body_timeout_s)
         started, answer = time.perf_counter(), _Answer(send, body, secure=scope.get("scheme") == "https")
         scope[BODY] = body
         try:
@@ -118,15 +122,18 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
-            if self._secure:
-                headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-            if "etag" not in headers:  # the page's own files may be kept, what is about people may not
-                headers.setdefault("Cache-Control", "no-store")
+            headers = list(message.get("headers", ()))
+            there = {name.lower() for name, _ in headers}
+            headers += [header for header in _HEADERS.items() if header[0] not in there]
+            if self._secure and _ENCRYPTED_ONLY[0] not in there:
+                headers.append(_ENCRYPTED_ONLY)
+            if (
+                not {b"etag", b"cache-control"} & there
+            ):  # the page's own files may be kept, what is about people may not
+                headers.append(_NOT_KEPT)
             if self._body.left:
-                headers["Connection"] = "close"  # what is left of the body is not read
+                headers.append(_LAST)  # what is left of the body is not read
+            message = {**message, "headers": headers}
         await self._send(message)
 
 
@@ -179,12 +186,12 @@ class Body:
         """Take the next piece; raises BodyTooLargeError and SlowBodyError."""
         if self._ended:
             return await self._receive()  # waits for the client to leave
-        now = time.monotonic()
         if self._until is None:
-            self._until = now + self._timeout_s
+            self._until = anyio.current_time() + self._timeout_s
         try:
-            message: Any = await asyncio.wait_for(self._receive(), max(0.0, self._until - now))
-        except asyncio.TimeoutError:
+            with anyio.fail_after(self._until - anyio.current_time()):
+                message: Any = await self._receive()
+        except TimeoutError:
             raise SlowBodyError(f"the body took longer than {self._timeout_s:g} s to come") from None
         if message["type"] == "http.request":
             self._length += len(message.get("body", b""))

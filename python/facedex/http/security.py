@@ -9,17 +9,14 @@ another origin.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request, Response, Security
-from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
-from starlette.requests import HTTPConnection
+from fastapi import Depends, Request, Response
 
-from ..access import Principal
+from ..access import Access, Principal
 from ..errors import ForbiddenError, UnauthenticatedError
-from ..store import acting_as
+from .admission import PRINCIPAL
 from .services import Services, services_of
 from .settings import is_loopback
 
@@ -29,34 +26,6 @@ COOKIE = "facedex_session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPERATOR = Principal("operator", "operator", frozenset({"admin"}))
 _HOST_APP = Principal("operator", "application", frozenset({"admin"}))
-
-
-class _Bearer(HTTPBearer):
-    """For the document only: `principal_of` reads the headers."""
-
-    async def __call__(self, request: HTTPConnection) -> None:
-        """Leave it."""
-
-
-class _Header(APIKeyHeader):
-    """For the document only."""
-
-    async def __call__(self, request: HTTPConnection) -> None:
-        """Leave it."""
-
-
-class _Cookie(APIKeyCookie):
-    """For the document only."""
-
-    async def __call__(self, request: HTTPConnection) -> None:
-        """Leave it."""
-
-
-_BEARER = _Bearer(auto_error=False, scheme_name="token", description="A token from signing in.")
-_API_KEY = _Header(
-    name="X-API-Key", auto_error=False, scheme_name="key", description="An API key of 'facedex keys add'."
-)
-_SESSION = _Cookie(name=COOKIE, auto_error=False, scheme_name="session", description="The cookie of the page.")
 
 
 async def principal_of(request: Request) -> Principal:
@@ -71,10 +40,10 @@ async def principal_of(request: Request) -> Principal:
     AttemptsError
         When the address, the key or the account asks too often.
     """
-    known: Principal | None = getattr(request.state, "facedex_principal", None)
+    known: Principal | None = getattr(request.state, PRINCIPAL, None)
     if known is None:
         known = await _principal(request, services_of(request))
-        request.state.facedex_principal = known
+        setattr(request.state, PRINCIPAL, known)
     return known
 
 
@@ -85,7 +54,7 @@ async def _principal(request: Request, services: Services) -> Principal:
     await counted(request)
     shown = shown_secret(request)
     if shown is not None:
-        found = await services.limits.ask(lambda: access.principal(shown))
+        found = await _whose(shown, access, services)
         if found is None:
             raise UnauthenticatedError("the token or key is unknown, expired or revoked")
         return await _counted_as(found, services)
@@ -93,13 +62,17 @@ async def _principal(request: Request, services: Services) -> Principal:
         _refuse_other_origin(request, services)
     cookie = request.cookies.get(COOKIE)
     if cookie:
-        found = await services.limits.ask(lambda: access.principal(cookie))
+        found = await _whose(cookie, access, services)
         if found is not None and found.kind == "account":
             return await _counted_as(found, services)
     if await is_open(services):
         _refuse_other_host(request, services)
         return _OPERATOR
     return Principal("anybody", "anybody", frozenset(settings.public_scopes))
+
+
+async def _whose(secret: str, access: Access, services: Services) -> Principal | None:
+    return access.recalled(secret) or await services.limits.ask(lambda: access.principal(secret))
 
 
 async def counted(request: Request) -> None:
@@ -136,7 +109,7 @@ async def is_open(services: Services) -> bool:
         return True
     if services.settings.exposed and not services.settings.insecure:
         return False
-    return not await services.limits.ask(access.guarded)
+    return access.recalled_unguarded() or not await services.limits.ask(access.guarded)
 
 
 def shown_secret(request: Request) -> str | None:
@@ -157,7 +130,7 @@ def shown_secret(request: Request) -> str | None:
 
 
 def need(scope: str) -> Any:
-    """Make the dependency of a route that needs a scope; what the route does is noted in the audit as theirs.
+    """Make the dependency of a route that needs a scope.
 
     Parameters
     ----------
@@ -169,25 +142,13 @@ def need(scope: str) -> Any:
     >>> router = APIRouter(dependencies=[Depends(need("enrol"))])
     """
 
-    async def check(
-        request: Request,
-        _bearer: Annotated[Any, Security(_BEARER)] = None,
-        _key: Annotated[Any, Security(_API_KEY)] = None,
-        _session: Annotated[Any, Security(_SESSION)] = None,
-    ) -> AsyncIterator[Principal]:
+    async def check(request: Request) -> Principal:
         principal = await principal_of(request)
         _refuse_other_scope(principal, scope)
-        if principal is _HOST_APP:
-            yield principal  # the application around us names who acts
-            return
-        with acting_as(principal.name):
-            yield principal
+        return principal
 
-    async def before_body(request: Request) -> None:
-        _refuse_other_scope(await principal_of(request), scope)
-
-    check.scope_needed = scope  # type: ignore[attr-defined]  # read by the test of every route and role
-    check.before_body = before_body  # type: ignore[attr-defined]  # see facedex.http.admission
+    check.scope_needed = scope  # type: ignore[attr-defined]  # read by the routes' class, see facedex.http.admission
+    check.before_body = check  # type: ignore[attr-defined]
     return check
 
 

@@ -58,7 +58,7 @@ class Database:
         try:
             self._prepare()
         except BaseException:
-            self._engine.dispose()
+            self.close()
             raise
 
     @contextmanager
@@ -150,8 +150,19 @@ class Database:
         """Tell what the database program finds wrong with its own file; a server looks after itself."""
         return self._backend.faults(connection)
 
+    def stamp(self) -> int | None:
+        """Tell at once, without asking a server, whether anybody has committed since.
+
+        Returns
+        -------
+        int or None
+            A number that is another one after each commit; None where it cannot be had without waiting.
+        """
+        return self._backend.stamp()
+
     def close(self) -> None:
         """Close every connection; closing again does nothing."""
+        self._backend.close()
         self._engine.dispose()
 
     def __repr__(self) -> str:

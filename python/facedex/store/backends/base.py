@@ -129,6 +129,13 @@ class Backend(ABC):
     def before_tables(self, connection: sa.Connection) -> None:
         """Prepare a database that is new or of an older version, or refuse it."""
 
+    def stamp(self) -> int | None:
+        """Return a number that is another one after each commit; None where only a question to a server tells."""
+        return None
+
+    def close(self) -> None:  # noqa: B027 - most hold nothing
+        """Close what is held beside the pool."""
+
     def check(self, connection: sa.Connection) -> str | None:
         """Tell what to warn of: a setting under which a committed change may be lost."""
         return None

@@ -9,6 +9,8 @@ their source is ``sqlite3ErrStr`` in SQLite's main.c.
 from __future__ import annotations
 
 import os
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,6 +45,8 @@ class SqliteBackend(Backend):
     def __init__(self, url: sa.URL, timeout_s: float) -> None:
         super().__init__(url, timeout_s)
         self._path = Path(str(url.database))
+        self._watch: sqlite3.Connection | None = None
+        self._watching = threading.Lock()
         if self._path.is_dir():
             raise DatabaseUnavailableError(f"database {str(self._path)!r} is a folder; give the path of a file")
         folder = self._path.absolute().parent
@@ -89,6 +93,26 @@ class SqliteBackend(Backend):
                 time.sleep(0.02)
             else:
                 return
+
+    def stamp(self) -> int | None:
+        """Ask a connection that never writes whether another one has committed: it looks into shared memory.
+
+        Source: PRAGMA data_version in SQLite's documentation.
+        """
+        try:
+            with self._watching:
+                if self._watch is None:
+                    self._watch = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+                return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return None  # such as a file that is being recovered; whoever asks the pool learns more
+
+    def close(self) -> None:
+        """Close the connection that watches."""
+        with self._watching:
+            if self._watch is not None:
+                self._watch.close()
+                self._watch = None
 
     @contextmanager
     def locked(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:

@@ -1,0 +1,60 @@
+"""What the database has said of keys and tokens, remembered for as long as nobody has committed anything since.
+
+So a request with a key need not wait for the database, and a key that is revoked is of no use at once all the same, in
+every process. Where the database cannot tell at once whether somebody has committed, nothing is remembered.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ..store import Database
+from ..store.changes import now
+from .principals import Principal
+
+_LONGEST = timedelta(minutes=1)  # after which the time of a key's last use is due
+_MOST = 1024
+
+
+class Memory:
+    """Answers of a database.
+
+    Parameters
+    ----------
+    database : Database
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, tuple[int, Principal, datetime]] = {}
+
+    def stamp(self) -> int | None:
+        """Take this before the question is put to the database, and give it to `keep`."""
+        return self._database.stamp()
+
+    def keep(self, stamp: int | None, question: str, answer: Principal) -> None:
+        """Remember an answer, until it ends by itself or anybody commits.
+
+        Parameters
+        ----------
+        stamp : int or None
+        question : str
+            No secret.
+        answer : Principal
+        """
+        if stamp is None:
+            return
+        until = now() + _LONGEST
+        if answer.until is not None:
+            until = min(until, answer.until)
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[question] = stamp, answer, until
+
+    def recall(self, question: str) -> Principal | None:
+        """Return an answer that still holds; waits for nothing."""
+        found = self._known.get(question)
+        if found is None:
+            return None
+        stamp, answer, until = found
+        return answer if stamp == self._database.stamp() and now() < until else None
