@@ -1,8 +1,8 @@
 """Clients that keep a server busy: each sends a picture, waits for the answer, and sends the next.
 
-In: an address, pictures, a number of clients, seconds. Out: how many answers were right, how many were refused because
-the server was busy (503), how many were anything else, and how long they took. Debian's `wrk` is used where it is
-installed; otherwise clients in Python, which take more of the machine for themselves, so that a server looks slower.
+In: a port, pictures, an API key, a number of clients, seconds. Out: how many answers were right, how many were refused
+because the server was busy (503), how many were anything else, and how long they took. Debian's `wrk` is used where it
+is installed; otherwise clients in Python, which take more of the machine for themselves: a server looks slower.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +22,8 @@ from pathlib import Path
 PATIENCE_S = 60
 """How long a client waits for an answer."""
 
+_PATH = "/v1/recognize"
+
 _SCRIPT = """\
 local threads = {}
 
@@ -30,9 +33,10 @@ end
 
 function init(arguments)
   right, refused, wrong, turn, sent = 0, 0, 0, 0, {}
+  local head = {["Content-Type"] = "image/jpeg", ["X-API-Key"] = os.getenv("KEY")}
   for _, path in ipairs(arguments) do
     local file = assert(io.open(path, "rb"))
-    table.insert(sent, wrk.format("POST", nil, {["Content-Type"] = "image/jpeg"}, file:read("*a")))
+    table.insert(sent, wrk.format("POST", nil, head, file:read("*a")))
     file:close()
   end
 end
@@ -91,18 +95,16 @@ def by() -> str:
     return "python" if shutil.which("wrk") is None else "wrk"
 
 
-def send(port: int, pictures: Sequence[Path], *, clients: int, seconds: int, path: str = "/v1/recognize") -> Load:
+def send(port: int, pictures: Sequence[Path], *, key: str, clients: int, seconds: int) -> Load:
     """Keep a server on this machine busy; every answer is read."""
     if by() == "python":
-        return asyncio.run(
-            _send([_request(path, picture.read_bytes()) for picture in pictures], port, clients, seconds)
-        )
+        return asyncio.run(_send([_request(picture.read_bytes(), key) for picture in pictures], port, clients, seconds))
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT)
         script.flush()
         command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", f"{PATIENCE_S}s", "-s", script.name]
-        command += [f"http://127.0.0.1:{port}{path}", "--", *map(str, pictures)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command += [f"http://127.0.0.1:{port}{_PATH}", "--", *map(str, pictures)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "KEY": key})
     if done.returncode != 0 or not done.stdout.strip():
         raise SystemExit(f"wrk failed: {done.stderr or done.stdout}")
     if done.stderr:
@@ -141,9 +143,10 @@ async def _send(requests: Sequence[bytes], port: int, clients: int, seconds: flo
     return Load(**counts, seconds=time.perf_counter() - started, p50_ms=p50, p99_ms=p99)
 
 
-def _request(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+def _request(body: bytes, key: str) -> bytes:
+    head = {"Host": "127.0.0.1", "X-API-Key": key, "Content-Type": "image/jpeg", "Content-Length": len(body)}
+    lines = [f"POST {_PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:

@@ -1,10 +1,11 @@
 """How much of the engine's speed a server keeps: `facedex serve` beside the same calls in one process.
 
 The gallery has the bundled people and 1,000 others, whose templates are random. Clients send one bundled picture of
-640 × 480 as raw JPEG; in turns of a few seconds with them, a process of its own calls `Gallery.recognize` in as many
-threads as clients can keep busy, at most one a core. So what slows the machine slows both, and figures compare within
-one run. "CPU" compares the processor time of the workers for an answer with that of a call. The delay of the event loop
-is seen from outside: the time to answer /v1/health/live, which does no work, while the clients wait.
+640 × 480 as raw JPEG, and an API key; in turns of a few seconds with them, a process of its own calls
+`Gallery.recognize` in as many threads as clients can keep busy, at most one a core. So what slows the machine slows
+both, and figures compare within one run. "CPU" compares the processor time of the workers for an answer with that of a
+call. The delay of the event loop is seen from outside: the time to answer /v1/health/live, which does no work, while
+the clients wait.
 
     python benches/server.py                     about five minutes
     python benches/server.py --soak 10           ten minutes under load: memory of the workers, and errors
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -34,6 +35,8 @@ import numpy as np
 import psutil
 
 from facedex import Engine, Gallery, people
+from facedex.access import Access
+from facedex.store import Database
 
 PICTURE = people.PROBES["ayu"][0]
 OTHERS = 1_000
@@ -79,7 +82,10 @@ def alone(location: Path) -> None:
 
 @contextmanager
 def served(location: Path, workers: int) -> Iterator[Server]:
-    """Start `facedex serve`, and end it."""
+    """Start `facedex serve`, with keys on, and end it."""
+    access = Access(Database(location))
+    _, key = access.keys.add("bench", ["recognise"])
+    access.close()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -89,12 +95,12 @@ def served(location: Path, workers: int) -> Iterator[Server]:
     with log.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
     try:
-        server = Server(process.pid, port, workers)
+        server = Server(process.pid, port, workers, key)
         while not server.is_ready():
             if process.poll() is not None:
                 sys.exit(f"the server ended:\n{log.read_text()}")
             time.sleep(0.2)
-        load.send(port, [PICTURE], clients=8 * workers, seconds=3)
+        server.load([PICTURE], clients=8 * workers, seconds=3)
         server.rest()
         yield server
     finally:
@@ -105,8 +111,9 @@ def served(location: Path, workers: int) -> Iterator[Server]:
 class Server:
     """A running server."""
 
-    def __init__(self, pid: int, port: int, workers: int) -> None:
+    def __init__(self, pid: int, port: int, workers: int, key: str) -> None:
         self.port = port
+        self._key = key
         self.workers = workers
         self._process = psutil.Process(pid)
 
@@ -115,6 +122,9 @@ class Server:
             return [self._process]
         children = self._process.children()
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+    def load(self, pictures: Sequence[Path], *, clients: int, seconds: int) -> load.Load:
+        return load.send(self.port, pictures, key=self._key, clients=clients, seconds=seconds)
 
     def memory_mb(self) -> list[float]:
         return [one.memory_info().rss / 1e6 for one in self.processes()]
@@ -199,7 +209,7 @@ def measure(location: Path, arguments: argparse.Namespace) -> list[Report]:
                         per_s, cpu_ms = engine_alone(threads, arguments.seconds)
                         cpu = server.cpu_s()
                         with server.watched() as delays:
-                            seen = load.send(server.port, [PICTURE], clients=clients, seconds=arguments.seconds)
+                            seen = server.load([PICTURE], clients=clients, seconds=arguments.seconds)
                         server.rest()
                         # what was on its way at the end was worked on too, and nobody read the answer
                         spent = 1e3 * (server.cpu_s() - cpu) / max(1, seen.right + clients)
@@ -245,11 +255,11 @@ def soak(location: Path, workers: int, minutes: float) -> Report:
                 samples.append(sum(server.memory_mb()))
 
         thread = threading.Thread(target=sample)
-        load.send(server.port, pictures, clients=8, seconds=max(5, round(6 * minutes)))  # a tenth more, to warm up
+        server.load(pictures, clients=8, seconds=max(5, round(6 * minutes)))  # a tenth more, to warm up
         thread.start()
         pids = [one.pid for one in server.processes()]
         with server.watched() as delays:
-            seen = load.send(server.port, pictures, clients=8, seconds=max(5, round(60 * minutes)))
+            seen = server.load(pictures, clients=8, seconds=max(5, round(60 * minutes)))
         ended.set()
         thread.join()
         restarted = pids != [one.pid for one in server.processes()]

@@ -127,10 +127,8 @@ class _Answer:
             headers += [header for header in _HEADERS.items() if header[0] not in there]
             if self._secure and _ENCRYPTED_ONLY[0] not in there:
                 headers.append(_ENCRYPTED_ONLY)
-            if (
-                not {b"etag", b"cache-control"} & there
-            ):  # the page's own files may be kept, what is about people may not
-                headers.append(_NOT_KEPT)
+            if not {b"etag", b"cache-control"} & there:
+                headers.append(_NOT_KEPT)  # the page's own files may be kept, what is about people may not
             if self._body.left:
                 headers.append(_LAST)  # what is left of the body is not read
             message = {**message, "headers": headers}
