@@ -84,6 +84,9 @@ class Server:
     def get(self, path: str, **given: Any) -> httpx.Response:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=20, **given)
 
+    def head(self, path: str) -> httpx.Response:
+        return httpx.head(f"http://127.0.0.1:{self.port}{path}", timeout=20)
+
     def post(self, path: str, **given: Any) -> httpx.Response:
         return httpx.post(f"http://127.0.0.1:{self.port}{path}", timeout=30, **given)
 

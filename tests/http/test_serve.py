@@ -82,6 +82,21 @@ def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(server: Callable[
     assert listed == {(0, 1, 2)}
 
 
+def test_a_head_is_answered_as_a_get_without_a_body(server: Callable[..., Any]) -> None:
+    at = server()
+    for path in ("/v1/health/live", "/v1/people", "/v1/people/nobody", "/", "/v1/recognize", "/metrics"):
+        whole, head = at.get(path), at.head(path)
+        assert head.status_code == whole.status_code, path
+        assert whole.content
+        assert head.content == b""
+        told = [name for name in whole.headers if name not in ("date", "content-length")]
+        assert [name for name in head.headers if name not in ("date", "content-length")] == told
+        if path != "/metrics":  # which has grown meanwhile
+            assert head.headers["content-length"] == whole.headers["content-length"]
+    assert at.head("/v1/recognize").headers["allow"] == "POST"
+    assert 'method="HEAD"' in at.get("/metrics").text
+
+
 def test_a_signal_ends_it_and_its_log_tells_no_query(server: Callable[..., Any]) -> None:
     at = server(FACEDEX_LOG_FORMAT="json")
     at.get("/v1/people?email=secret@example.org", headers={"X-API-Key": "fdk_nothing"})

@@ -67,6 +67,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":  # is answered as GET is; the server beneath leaves the body away
+            scope = {**scope, "method": "GET"}
         body = Body(receive, self._largest, self._settings.body_timeout_s)
         started, answer = time.perf_counter(), _Answer(send, body, secure=scope.get("scheme") == "https")
         scope[BODY] = body
@@ -80,23 +83,21 @@ class Guard:
             request = Request(scope)
             await shape_for(request)(request, problem)(scope, receive, answer.send)
         finally:
-            self._note(scope, answer.status or 499, time.perf_counter() - started)
+            self._note(scope, method, answer.status or 499, time.perf_counter() - started)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        method = (
-            scope["method"] if scope["method"] in _METHODS else "other"
-        )  # one by one, strange ones would fill the memory
-        self._metrics.answered(method, _template(scope), status, seconds)
+    def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        known = method if method in _METHODS else "other"  # one by one, strange ones would fill the memory
+        self._metrics.answered(known, _template(scope), status, seconds)
         if not self._settings.access_log:
             return
         address = scope["client"][0] if scope.get("client") else "-"
-        line = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(1000 * seconds, 1)}
+        line = {"method": method, "path": scope["path"], "status": status, "ms": round(1000 * seconds, 1)}
         line["address"] = address
         if self._settings.log_format == "json":
             _log.info("%s", json.dumps(line))
         else:
             path = scope["path"].encode("unicode_escape").decode("ascii")
-            _log.info("%s %s %s %d %.1f ms", address, scope["method"], path, status, 1000 * seconds)
+            _log.info("%s %s %s %d %.1f ms", address, method, path, status, 1000 * seconds)
 
 
 def _template(scope: Scope) -> str:

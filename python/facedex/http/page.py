@@ -42,11 +42,11 @@ def add_page(app: FastAPI) -> None:
     """Answer the page at ``/``, and its files."""
     files = _files()
 
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.get("/", include_in_schema=False)
     async def front(request: Request) -> Response:
         return files[_INDEX].answer(request)
 
-    @app.api_route("/web/{name}", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.get("/web/{name}", include_in_schema=False)
     async def file(request: Request, name: str) -> Response:
         if name not in files:
             raise HTTPException(404, f"the page has no file {name[:40]!r}")
