@@ -97,6 +97,10 @@ def test_people_are_recognised_verified_and_forgotten(gallery: Gallery, place: P
         assert face.similarity < face.threshold
     group = gallery.recognize(people.GROUP)
     assert [face.person_id for face in sorted(group, key=lambda face: face.bbox[0])] == list(people.GROUP_IDS)
+    assert list(gallery.recognize(people.GROUP, max_faces=1)) == list(group)[:1]
+    [few] = gallery.recognize_many([people.GROUP], max_faces=2)
+    assert isinstance(few, Recognition)
+    assert list(few) == list(group)[:2]
     areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (face.bbox for face in group)]
     assert areas == sorted(areas, reverse=True)
 

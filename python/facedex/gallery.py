@@ -236,6 +236,7 @@ class Gallery(Moving, Portable):
         k: int = 1,
         threshold: float | None = None,
         min_face: int | None = None,
+        max_faces: int | None = None,
         liveness: LivenessQuestion = False,
         quality: bool = False,
         attributes: bool = False,
@@ -251,6 +252,8 @@ class Gallery(Moving, Portable):
             Instead of the gallery's, [-1, 1], inclusive.
         min_face : int, optional
             Smallest face that is looked for, pixels; by default a fraction of the picture.
+        max_faces : int, optional
+            Only the largest so many.
         liveness : bool or {"advisory", "required"}
             Whether each face is judged for being live. Where that is required, a face that is not live is nobody's, and
             one that cannot be judged is an error.
@@ -274,7 +277,7 @@ class Gallery(Moving, Portable):
             When attributes are asked for and the pack has no network for them.
         """
         with self._life.call():
-            asked = Questions(min_face, liveness, quality, attributes)
+            asked = Questions(min_face, liveness, quality, attributes, max_faces)
             return self._identifier.recognize(image, k=k, threshold=threshold, asked=asked)
 
     def recognize_many(
@@ -284,6 +287,7 @@ class Gallery(Moving, Portable):
         k: int = 1,
         threshold: float | None = None,
         min_face: int | None = None,
+        max_faces: int | None = None,
         liveness: LivenessQuestion = False,
         quality: bool = False,
         attributes: bool = False,
@@ -294,7 +298,7 @@ class Gallery(Moving, Portable):
         Parameters
         ----------
         images : iterable of ImageInput
-        k, threshold, min_face, liveness, quality, attributes
+        k, threshold, min_face, max_faces, liveness, quality, attributes
             As in `recognize`.
         progress : callable, optional
             Called with the number of pictures done and of all.
@@ -312,7 +316,7 @@ class Gallery(Moving, Portable):
         with self._life.call():
             if is_one(images):
                 raise ArgumentError(f"images must be several pictures, got one {type(images).__name__}")
-            asked = Questions(min_face, liveness, quality, attributes)
+            asked = Questions(min_face, liveness, quality, attributes, max_faces)
             return self._identifier.recognize_many(
                 list(images), k=k, threshold=threshold, asked=asked, progress=progress
             )

@@ -39,6 +39,7 @@ class Questions(NamedTuple):
     liveness: LivenessQuestion = False
     quality: bool = False
     attributes: bool = False
+    max_faces: int | None = None
 
 
 class Identifier:
@@ -138,8 +139,9 @@ class Identifier:
         check_choice("faces", faces, FacePolicy)
         cut = self._cut(threshold)
         self._store.person(person_id)  # an unknown person is told before the picture is looked at
-        wanted = 1 if faces == "largest" else None
-        face = one_face(self._engine.analyze(image, max_faces=wanted, **asked._asdict()), faces, image)
+        if faces == "largest":
+            asked = asked._replace(max_faces=1)
+        face = one_face(self._engine.analyze(image, **asked._asdict()), faces, image)
         owner, keys, vectors = self._store.templates_of(person_id)
         if len(keys) == 0:
             raise UnknownPersonError(f"no face of {person_id!r} is stored; register one", person_id=person_id)
@@ -222,7 +224,7 @@ def check_threshold(threshold: float) -> float:
     """
     try:
         value = float(threshold)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not -1.0 <= value <= 1.0:
         raise ArgumentError(f"threshold must be a number from -1 to 1, got {threshold!r}")
@@ -244,6 +246,8 @@ def _candidates(
 def _check_count(name: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ArgumentError(f"{name} must be a whole number from 1, got {value!r}")
+    if value >= 2**63:
+        raise ArgumentError(f"{name} must be a whole number below 2**63, got one of {value.bit_length()} bits")
     return value
 
 

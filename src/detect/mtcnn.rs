@@ -22,6 +22,8 @@ const CELL: f64 = 12.0;
 const STRIDE: usize = 2;
 /// Side of R-Net's input, pixels.
 const REFINE_SIDE: u32 = 24;
+/// Most pixels of the pyramid's first level: the memory of P-Net and its time go with them.
+const LEVEL_PIXELS: f64 = 4e6;
 /// Boxes in one run of R-Net.
 const BATCH: usize = 64;
 
@@ -118,12 +120,12 @@ impl Mtcnn {
 impl Detector for Mtcnn {
     fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>> {
         let min_face = if let Some(pixels) = options.min_face {
-            f64::from(pixels.max(1))
+            f64::from(pixels)
         } else {
             let [least, greatest] = self.spec.min_face_limits.map(f64::from);
             (f64::from(self.spec.min_face_fraction) * f64::from(image.size().short_side())).clamp(least, greatest)
         };
-        let proposed = self.propose(image, min_face)?.squares();
+        let proposed = self.propose(image, min_face.max(reached(image.size())))?.squares();
         let refined = self.refine(image, &proposed)?.squares();
         let mut last: Vec<_> = self.onet.refine(image, &refined)?;
         last.retain(|face| face.score > self.spec.score_thresholds[2]);
@@ -167,6 +169,12 @@ fn proposals(
         found.push(BBox::new(corner(x, 0, 1.0), corner(y, 1, 1.0), corner(x, 2, 12.0), corner(y, 3, 12.0)), score);
     }
     found
+}
+
+/// The smallest face that can be found in a picture of a size, pixels: P-Net's window, in a first level that is not
+/// enlarged and has no more than [`LEVEL_PIXELS`].
+fn reached(size: Size) -> f64 {
+    CELL * (f64::from(size.width) * f64::from(size.height) / LEVEL_PIXELS).sqrt().max(1.0)
 }
 
 /// Scales and sizes of the pyramid's levels, largest first.
@@ -225,6 +233,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_level_is_enlarged_or_larger_than_four_megapixels() {
+        for (width, height) in [(300, 300), (2000, 2000), (4000, 3000), (8000, 8000), (60000, 1000)] {
+            let size = Size::new(width, height);
+            let first = pyramid(size, reached(size), 0.709)[0].1;
+            assert!(first.width <= width && first.height <= height);
+            assert!(f64::from(first.width) * f64::from(first.height) <= LEVEL_PIXELS);
+        }
+        assert!((reached(Size::new(640, 480)) - 12.0).abs() < 1e-12);
+        assert!((reached(Size::new(8000, 8000)) - 48.0).abs() < 1e-12);
     }
 
     #[test]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from facedex import people
 from facedex.http import connections
@@ -169,3 +174,93 @@ def test_a_slow_body_and_a_kept_connection_are_not_mistaken_for_headers(port: in
                 answer += piece
             assert b" 200 " in answer
             time.sleep(0.7)
+
+
+def test_a_sign_in_at_an_open_server_under_another_name(serve: Any) -> None:
+    client = serve(contracts="flask-face,face-api", face_login_liveness="off")
+    for path in ("/v1/session", "/api/login", "/api/auth/login-face", "/api/auth/login-face-verify"):
+        answer = client.post(path, headers={"host": "evil.example"})
+        assert answer.status_code == 403, path
+        assert client.post(path).status_code != 403, path
+
+
+def test_what_a_client_writes_into_a_path_is_not_in_the_metrics(serve: Any) -> None:
+    client = serve(contracts="all", public_scopes="read")
+    for number in range(30):
+        client.get(f"/status/secret{number}/b/c")
+        client.get(f"/api/users/email/secret{number}/x@example.org")
+        client.get(f"/v1/people/secret{number}")
+        client.get(f"/v1/secret{number}")
+    text = client.get("/metrics").text
+    assert "secret" not in text
+    routes = set(re.findall(r'route="([^"]*)"', text))
+    assert routes == {
+        "/status/{user_id:path}",
+        "/api/users/email/{email:path}",
+        "/v1/people/{person_id}",
+        "unmatched",
+    }
+
+
+def test_a_log_line_is_of_bounded_length(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "facedex.http.access"):
+        client.get("/v1/people/" + "x" * 30_000)
+    assert len(caplog.messages) == 1
+    assert len(caplog.messages[0]) < 1200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"image": "AAAA",' + b",".join(b'"%d": 0' % number for number in range(200_000)) + b"}",
+        b'{"image": "AAAA", "x": [' + b",".join(b"[]" for _ in range(200_000)) + b"]}",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/recognize", "/v1/people", "/v1/keys"])
+def test_a_crowd_of_values_is_refused_before_it_is_parsed(client: TestClient, path: str, body: bytes) -> None:
+    answer = client.post(path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert "at most 20000 values" in answer.json()["detail"]
+
+
+def test_only_the_first_findings_about_a_request_are_told(client: TestClient) -> None:
+    body = {"image": "AAAA"} | {f"{number}{'x' * 900}": 0 for number in range(1_000)}
+    for path in ("/v1/recognize", "/v1/keys"):
+        answer = client.post(path, json=body)
+        assert answer.status_code == 422
+        assert len(answer.json()["errors"]) == 21
+        assert len(answer.content) < 10_000
+
+
+def test_the_smallest_faces_cost_a_bounded_amount_of_memory(client: TestClient) -> None:
+    noise = np.random.default_rng(5).integers(0, 255, (700, 700, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG")
+    before = psutil.Process().memory_info().rss
+    answer = client.post("/v1/detect?min_face=1", content=file.getvalue(), headers={"content-type": "image/jpeg"})
+    assert answer.status_code == 200
+    assert psutil.Process().memory_info().rss - before < 500 << 20
+
+
+def test_sign_ins_with_a_face_hold_up_nobody_who_has_a_key(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = serve(contracts="flask-face", face_login_liveness="off")
+    services = client.app.state.facedex
+    go, use = threading.Event(), services.galleries.use
+    monkeypatch.setattr(services.galleries, "use", lambda name, verb: go.wait(20) and use(name, verb))
+    strangers = [threading.Thread(target=_sign_in, args=(client,)) for _ in range(4)]
+    for thread in strangers:
+        thread.start()
+    try:
+        for _ in range(200):
+            if services.limits.inside()["face"] == 4:
+                break
+            time.sleep(0.02)
+        assert services.limits.inside() == {"work": 0, "ask": 0, "hash": 0, "face": 4}
+    finally:
+        go.set()
+        for thread in strangers:
+            thread.join()
+
+
+def _sign_in(client: TestClient) -> None:
+    client.post("/api/auth/login-face", files={"file": ("a.jpg", AYU, "image/jpeg")})

@@ -18,6 +18,7 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.params import File
 
+from ..errors import MalformedRequestError
 from ..store import acting_as
 from .settings import Settings
 
@@ -26,6 +27,9 @@ SMALL_BODY = 64 * 1024
 
 BODY = "facedex.body"
 """Where the guard leaves the body that is being read, in the scope of a request."""
+
+MOST_VALUES = 20_000
+"""Most values in the JSON of a body, as far as commas and brackets tell; those in texts count too."""
 
 PRINCIPAL = "facedex_principal"
 """Where it is left who asks, in the state of a request."""
@@ -72,6 +76,23 @@ class Admission:
         if self.scope is None:
             return settings.largest_body_of(None) if self.files else SMALL_BODY
         return settings.largest_body_of(getattr(request.scope.get("route"), "contract", None))
+
+
+async def read_json(request: Request) -> None:
+    """Read a body of JSON, which is parsed later; raises MalformedRequestError as `refuse_crowd`."""
+    if BODY in request.scope and "json" in request.headers.get("content-type", ""):
+        refuse_crowd(await request.body())
+
+
+def refuse_crowd(body: bytes) -> None:
+    """Refuse JSON of very many values: to parse it takes seconds, in which nobody else is answered.
+
+    Raises
+    ------
+    MalformedRequestError
+    """
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise MalformedRequestError(f"the JSON of the body must hold at most {MOST_VALUES} values")
 
 
 def acting(request: Request) -> AbstractContextManager[None]:

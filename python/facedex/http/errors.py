@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from .. import errors as e
 from ..errors import FacedexError
 from . import idempotency
-from .admission import acting, admission_of
+from .admission import acting, admission_of, read_json
 
 _log = logging.getLogger("facedex.http")
 
@@ -77,6 +77,12 @@ INTERNAL = "internal"
 """Code of a fault of the server."""
 
 
+MOST_TOLD = 20
+"""Findings about one request that are told; a client may have written any number of names."""
+
+_NAME = 40  # characters that are told of a name
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What went wrong, before it has a shape.
@@ -115,7 +121,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem(status, error.code, _WORDS.get(status, _FAULT), headers=_headers_of(error, status))
         return Problem(status, error.code, str(error), _extra_of(error), _headers_of(error, status))
     if isinstance(error, RequestValidationError):
-        problems = tuple(_said(part) for part in error.errors())
+        problems = said(error.errors())
         return Problem(422, e.MalformedRequestError.code, "; ".join(problems), {"errors": list(problems)})
     if isinstance(error, HTTPException) and isinstance(error.__cause__, FacedexError):
         return problem_of(error.__cause__)  # what stopped FastAPI from reading a body, for it a body without sense
@@ -166,6 +172,7 @@ def shaped(shape: Shape) -> type[APIRoute]:
             async def handle(request: Request) -> Response:
                 try:
                     await admitted(request)
+                    await read_json(request)
                     with acting(request):
                         return await idempotency.answered(request, handler)
                 except Exception as error:  # noqa: BLE001 - problem_of logs what is a fault
@@ -216,14 +223,15 @@ def told(error: Exception) -> dict[str, str]:
     return {"code": problem.code, "message": problem.message}
 
 
-def _said(part: Any) -> str:
-    """Put one finding of pydantic into words, without the value, which may be a picture or a password."""
-    where = ".".join(str(step) for step in _inside(part["loc"]))
-    return f"{where or 'body'}: {part['msg']}"
+def said(findings: Sequence[Any]) -> tuple[str, ...]:
+    """Put what pydantic finds into words, the first few, without the values, which may be pictures or passwords."""
+    told = tuple(f"{_where(one['loc'])}: {one['msg']}" for one in findings[:MOST_TOLD])
+    return told if len(findings) <= MOST_TOLD else (*told, f"and {len(findings) - MOST_TOLD} more")
 
 
-def _inside(place: Sequence[Any]) -> Sequence[Any]:
-    return place[1:] if place and place[0] in ("body", "query", "path", "header", "cookie") else place
+def _where(place: Sequence[Any]) -> str:
+    inside = place[1:] if place and place[0] in ("body", "query", "path", "header", "cookie") else place
+    return ".".join(str(step)[:_NAME] for step in inside) or "body"
 
 
 _FAULT = "the server could not do that; its log tells why"

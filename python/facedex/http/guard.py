@@ -37,12 +37,14 @@ _HEADERS = {
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",
     b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-site",
     b"permissions-policy": b"camera=(self), microphone=(), geolocation=()",
 }
 _NOT_KEPT = (b"cache-control", b"no-store")
 _ENCRYPTED_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _LAST = (b"connection", b"close")
 
+_SHOWN = 1024  # of a path, characters: a log is no place to fill
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -91,26 +93,27 @@ class Guard:
         if not self._settings.access_log:
             return
         address = scope["client"][0] if scope.get("client") else "-"
-        line = {"method": method, "path": scope["path"], "status": status, "ms": round(1000 * seconds, 1)}
+        line = {"method": method, "path": scope["path"][:_SHOWN], "status": status, "ms": round(1000 * seconds, 1)}
         line["address"] = address
         if self._settings.log_format == "json":
             _log.info("%s", json.dumps(line))
         else:
-            path = scope["path"].encode("unicode_escape").decode("ascii")
+            path = scope["path"][:_SHOWN].encode("unicode_escape").decode("ascii")
             _log.info("%s %s %s %d %.1f ms", address, method, path, status, 1000 * seconds)
 
 
 def _template(scope: Scope) -> str:
     """Tell a route with the names of its parts instead of what a client wrote there.
 
-    A route knows only what it adds to the prefix of its router, which has no such parts.
+    A route knows only what it adds to the prefix of its router. What comes before is that prefix, which has no such
+    parts, if the path ends with what the client wrote; otherwise it is left out.
     """
-    own = getattr(scope.get("route"), "path", "")
+    route = scope.get("route")
+    own = getattr(route, "path", "")
     if not own:
         return "unmatched"
-    path = scope["path"].split("/")
-    before = path[: max(0, len(path) - own.count("/"))]
-    return "/".join(before) + own
+    path, written = scope["path"], str(getattr(route, "path_format", own)).format(**scope.get("path_params", {}))
+    return path.removesuffix(written) + own if path.endswith(written) else own
 
 
 class _Answer:

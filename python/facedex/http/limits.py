@@ -1,10 +1,10 @@
 """How much a server takes on: so many pieces of work at once, so many waiting, and nobody for ever.
 
-Three lanes, each with threads of its own: `Limits.work` for pictures, which keep a core busy; `Limits.ask` for
-questions to the database, so that a health check does not wait behind pictures; and `Limits.hash` for passwords, whose
-hashing is slow on purpose, so that a flood of sign-ins holds up sign-ins alone. What has no room is refused at once
-with `OverloadedError`. Work that is late is answered `LateAnswerError`; its thread goes on to its end and keeps its
-place until then, so that late work cannot pile up.
+Four lanes, each with threads of its own: `Limits.work` for pictures, which keep a core busy; `Limits.ask` for questions
+to the database, so that a health check does not wait behind pictures; `Limits.hash` for passwords, whose hashing is
+slow on purpose, and `Limits.sign_in` for faces in their place, so that a flood of sign-ins holds up sign-ins alone.
+What has no room is refused at once with `OverloadedError`. Work that is late is answered `LateAnswerError`; its thread
+goes on to its end and keeps its place until then, so that late work cannot pile up.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ HASHING = 2
 
 HASHING_WAITING = 64
 """Passwords that may wait."""
+
+SIGNING_IN = 1
+"""Sign-ins with a face side by side: strangers may try them, and the other cores are left to those who have a key."""
+
+SIGNING_IN_WAITING = 16
+"""Sign-ins with a face that may wait."""
 
 
 class Lane:
@@ -135,6 +141,8 @@ class Limits:
         self.pictures = Lane("work", concurrency or cores(), waiting, timeout_s)
         self.questions = Lane("ask", ASKING, ASKING_WAITING, timeout_s)
         self.passwords = Lane("hash", HASHING, HASHING_WAITING, timeout_s)
+        self.faces = Lane("face", SIGNING_IN, SIGNING_IN_WAITING, timeout_s)
+        self._lanes = (self.pictures, self.questions, self.passwords, self.faces)
 
     async def work(self, verb: Callable[[], _Answer]) -> _Answer:
         """Run what works on pictures; see `Lane.run`."""
@@ -148,15 +156,18 @@ class Limits:
         """Run what makes or checks a password; see `Lane.run`."""
         return await self.passwords.run(verb)
 
+    async def sign_in(self, verb: Callable[[], _Answer]) -> _Answer:
+        """Run what lets somebody in by a face; see `Lane.run`."""
+        return await self.faces.run(verb)
+
     def inside(self) -> dict[str, int]:
         """Tell how many are in each lane."""
-        return {lane.name: lane.inside for lane in (self.pictures, self.questions, self.passwords)}
+        return {lane.name: lane.inside for lane in self._lanes}
 
     def close(self) -> None:
         """Let what runs end, and take nothing more."""
-        self.pictures.close()
-        self.questions.close()
-        self.passwords.close()
+        for lane in self._lanes:
+            lane.close()
 
 
 def cores() -> int:

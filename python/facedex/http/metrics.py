@@ -1,12 +1,14 @@
 """What Prometheus reads: requests, their time, the queue, and how the galleries stand.
 
 With several processes the package prometheus-client shares the numbers through the folder of
-``PROMETHEUS_MULTIPROC_DIR``, which ``facedex serve`` sets.
+``PROMETHEUS_MULTIPROC_DIR``, which ``facedex serve`` sets. One process answers Prometheus for all, so each notes its
+queue with every answer it gives, and one that was killed counts no more.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -25,6 +27,8 @@ class Metrics:
     """The numbers of one application."""
 
     def __init__(self) -> None:
+        self._lanes: Callable[[], dict[str, int]] = dict
+        self._noted: dict[str, int] = {}
         registry = self._registry = CollectorRegistry()
         self._requests = Counter(
             "facedex_requests_total", "Requests answered.", ["method", "route", "status"], registry=registry
@@ -52,10 +56,11 @@ class Metrics:
         """Count a request; `route` is its template, never its path, which names people."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+        self._look()
 
-    def inside(self, lane: str, number: int) -> None:
-        """Note how many requests are in a lane."""
-        self._inside.labels(lane).set(number)
+    def watch(self, lanes: Callable[[], dict[str, int]]) -> None:
+        """Note from now on how many requests are in each lane, as the function tells."""
+        self._lanes = lanes
 
     def stands(self, status: Status) -> None:
         """Note how a gallery stands."""
@@ -65,6 +70,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Write everything in Prometheus's text format."""
+        self._look()
         if not ValueClass.__qualname__.startswith("MultiProcess"):
             return generate_latest(self._registry)
         for file in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("gauge_live*_*.db"):
@@ -74,3 +80,10 @@ class Metrics:
         everything = CollectorRegistry()
         MultiProcessCollector(everything)  # type: ignore[no-untyped-call]
         return generate_latest(everything)
+
+    def _look(self) -> None:
+        now = self._lanes()
+        if now != self._noted:
+            self._noted = now
+            for lane, number in now.items():
+                self._inside.labels(lane).set(number)

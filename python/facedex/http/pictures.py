@@ -19,6 +19,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from ..errors import BodyTooLargeError, FacedexError, MalformedRequestError, NotAnImageError
+from .admission import refuse_crowd
+from .errors import said
 from .guard import limited
 from .services import services_of
 
@@ -107,9 +109,7 @@ def checked(options: type[_Options], given: dict[str, Any]) -> _Options:
     try:
         return options.model_validate(given)
     except ValidationError as error:
-        problems = tuple(
-            f"{'.'.join(str(step) for step in one['loc']) or 'body'}: {one['msg']}" for one in error.errors()
-        )
+        problems = said(error.errors(include_url=False, include_context=False, include_input=False))
         raise MalformedRequestError("; ".join(problems), problems=problems) from None
 
 
@@ -175,6 +175,7 @@ async def json_of(request: Request) -> dict[str, Any]:
     ------
     MalformedRequestError
     """
+    refuse_crowd(await request.body())
     try:
         content = await request.json()
     except FacedexError:

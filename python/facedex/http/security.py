@@ -51,7 +51,7 @@ async def _principal(request: Request, services: Services) -> Principal:
     access, settings = services.access, services.settings
     if access is None:
         return _HOST_APP
-    await counted(request)
+    await _count(request, services)
     shown = shown_secret(request)
     if shown is not None:
         found = await _whose(shown, access, services)
@@ -76,14 +76,25 @@ async def _whose(secret: str, access: Access, services: Services) -> Principal |
 
 
 async def counted(request: Request) -> None:
-    """Count a request of its address, once; a dependency of routes that do not ask who it is, such as a sign-in.
+    """Count a request of its address; a dependency of routes that do not ask who it is, such as a sign-in.
 
     Raises
     ------
     AttemptsError
         When the address asks too often.
+    ForbiddenError
+        When an open server is asked under somebody else's name.
     """
     services = services_of(request)
+    if services.access is None:
+        return
+    if await is_open(services):
+        _refuse_other_host(request, services)
+    await _count(request, services)
+
+
+async def _count(request: Request, services: Services) -> None:
+    """Count a request of its address, once."""
     access, most = services.access, services.settings.rate_per_minute
     if access is None or not most or getattr(request.state, "facedex_counted", False):
         return

@@ -181,6 +181,9 @@ class Services:
     access: Access | None = None
     jobs: Jobs | None = None
 
+    def __post_init__(self) -> None:
+        self.metrics.watch(self.limits.inside)
+
     async def work(self, verb: Callable[[Gallery], _Answer], gallery: str | None = None) -> _Answer:
         """Run something that works on pictures, in a thread and within the limits.
 
@@ -197,6 +200,10 @@ class Services:
         """
         name = gallery or self.settings.gallery
         return await self.limits.work(partial(self.galleries.use, name, verb))
+
+    async def sign_in(self, verb: Callable[[Gallery], _Answer]) -> _Answer:
+        """Run a sign-in with a face, in the lane of these."""
+        return await self.limits.sign_in(partial(self.galleries.use, self.settings.gallery, verb))
 
     async def ask(
         self, verb: Callable[[Gallery], _Answer], gallery: str | None = None, *, password: bool = False

@@ -79,5 +79,5 @@ def recognized(services: Services, gallery: Gallery, picture: bytes, **questions
 
 def largest(services: Services, gallery: Gallery, picture: bytes, **questions: Any) -> FoundFace | None:
     """Say whose the largest face of a picture is; None when nobody is registered. Raises as `recognized`."""
-    found = recognized(services, gallery, picture, **questions)
+    found = recognized(services, gallery, picture, max_faces=1, **questions)
     return None if found is None else found[0]
