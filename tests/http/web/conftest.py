@@ -17,6 +17,8 @@ import pytest
 
 from facedex import people
 
+Served = Callable[..., Any]
+
 ON_CAMERA = "ayu"
 """Who stands before the camera."""
 
@@ -35,6 +37,25 @@ _OPTIONS = (
     "--use-fake-device-for-media-stream",
 )
 _TIMEOUT_MS = 20_000
+
+_COUNTED = """(() => {
+  const asked = window.fetch;
+  window.facedexAsked = { under: 0, quiet: performance.now() };
+  window.fetch = async (...given) => {
+    facedexAsked.under += 1;
+    try {
+      return await asked(...given);
+    } finally {
+      facedexAsked.under -= 1;
+      facedexAsked.quiet = performance.now();
+    }
+  };
+})();"""
+"""Counts the requests that are under way. Playwright's own "networkidle" is told once a navigation, not once a tab."""
+
+_SETTLED = """() => facedexAsked.under === 0 && performance.now() - facedexAsked.quiet > 300
+  && !document.querySelector("[aria-disabled=true]")
+  && [...document.images].every((image) => image.complete || !image.checkVisibility() || image.loading === "lazy")"""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +83,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         opened.close()
 
 
+@pytest.fixture
+def served(server: Callable[..., Any]) -> Served:
+    """A server with some people, who have photos where it keeps any."""
+
+    def start(*options: str, who: tuple[str, ...] = ("budi", "citra"), **variables: str) -> Any:
+        at = server(*options, **variables)
+        for one in who:
+            files = [("images", path.read_bytes()) for path in people.PICTURES[one][:2]]
+            details = {"person_id": one, "name": one.title(), "email": f"{one}@example.org"}
+            assert at.post("/v1/people", data=details, files=files).status_code == 201
+        return at
+
+    return start
+
+
 @dataclass
 class Visit:
     """A page that is open, and what happened on it.
@@ -85,6 +121,7 @@ class Visit:
     asked: list[str] = field(default_factory=list)
 
     def watch(self) -> None:
+        self.page.add_init_script(_COUNTED)
         self.page.on("request", self._asked)
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.wrong.append(f"error of the page: {error}"))
@@ -100,6 +137,24 @@ class Visit:
 
     def status(self) -> Any:
         return self.page.locator("#status")
+
+    def panel(self, name: str) -> Any:
+        return self.page.locator(f"#panel-{name}")
+
+    def choose(self, part: Any, words: str, called: str) -> None:
+        """Choose a person by typing."""
+        part.get_by_role("combobox", name="Person").fill(words)
+        part.get_by_role("option", name=called).click()
+
+    def by_camera(self, part: Any) -> None:
+        """Take a picture and use it; the countdown is waited for."""
+        part.get_by_role("button", name="Open camera").click()
+        part.get_by_role("button", name="Take picture").click()
+        part.get_by_role("button", name="Use this picture").click()
+
+    def settled(self) -> None:
+        """Wait until the page has got and shown what it asked for, and asks for no more."""
+        self.page.wait_for_function(_SETTLED)
 
     def _asked(self, request: Any) -> None:
         self.asked.append(f"{request.method} {request.url.removeprefix(self.base)}")

@@ -62,20 +62,6 @@ export function pictureForm(blob, options = {}, name = "image") {
   return form;
 }
 
-const MOST = 5000;
-
-/** Everybody, page by page, up to a number that a list can show; and whether there are more. */
-export async function everybody() {
-  const people = [];
-  let cursor = null;
-  do {
-    const page = await ask("GET", `v1/people?limit=1000${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
-    people.push(...page.items);
-    cursor = page.next_cursor;
-  } while (cursor && people.length < MOST);
-  return { people, more: Boolean(cursor) };
-}
-
 /** Find people by e-mail address, or by id where there is no '@'. */
 export async function found(words) {
   if (words.includes("@")) return (await ask("GET", `v1/people?email=${encodeURIComponent(words)}`)).items;
@@ -85,11 +71,6 @@ export async function found(words) {
     if (error.code === "unknown_person") return [];
     throw error;
   }
-}
-
-/** How a person is called. */
-export function nameOf(person) {
-  return person.name || String(person.person_id);
 }
 
 /** Watch a job by server-sent events; resolves to the job when it has ended. */

@@ -5,6 +5,7 @@ import { makeAttendance } from "./attendance.js";
 import { makeBuild } from "./build.js";
 import { during, make, tell, tellError } from "./dom.js";
 import { listenForLanguage, say } from "./language.js";
+import { forgetPeople } from "./people.js";
 import { makePhotos } from "./photos.js";
 import { makeRecognise } from "./recognise.js";
 import { makeSignIn, signOut } from "./session.js";
@@ -56,8 +57,8 @@ function leave() {
 
 function showSignIn() {
   leave();
-  state.people = [];
-  state.person = "";
+  forgetPeople();
+  state.person = null;
   const { panel, focus } = makeSignIn(start);
   const tabs = document.getElementById("tabs");
   tabs.hidden = true;

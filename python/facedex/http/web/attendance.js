@@ -6,16 +6,18 @@ import { spoken, text } from "./language.js";
 
 /** Make the section. */
 export function makeAttendance() {
-  const day = make("input", { type: "date", required: true, on: { change: () => during(null, refresh) } });
+  const day = make("input", { type: "date", required: true, on: { change: () => { chosen = day.value !== today(); during(null, refresh); } } });
   const csv = make("a", { class: "button quiet", text: "csv", download: "" });
+  const json = make("a", { class: "button quiet", text: "json", download: "" });
   const again = make("button", { type: "button", text: "refresh", class: "quiet", on: { click: () => during(again, refresh) } });
   const list = make("div", { "aria-live": "polite" });
   const panel = make("div", {}, card(
-    "attendance_title", make("div", { class: "fields" }, field("day", day), make("div", { class: "actions" }, again, csv)), list,
+    "attendance_title", make("div", { class: "fields" }, field("day", day), make("div", { class: "actions" }, again, csv, json)), list,
   ));
-  day.value = written(new Date());
+  let chosen = false;
 
   async function refresh() {
+    if (!chosen) day.value = today(); // also after midnight, on a page that is left open
     if (!day.value) return;
     const start = new Date(`${day.value}T00:00`);
     if (Number.isNaN(start.getTime())) throw new ApiError(0, "day", day.value);
@@ -24,6 +26,8 @@ export function makeAttendance() {
     const span = `start=${encodeURIComponent(start.toISOString())}&end=${encodeURIComponent(end.toISOString())}`;
     csv.href = `v1/attendance?${span}&format=csv`;
     csv.download = `attendance-${day.value}.csv`;
+    json.href = `v1/attendance?${span}`;
+    json.download = `attendance-${day.value}.json`;
     show(await ask("GET", `v1/attendance?${span}`));
   }
 
@@ -51,7 +55,7 @@ function row(attempt) {
     make("span", { "aria-hidden": "true", plain: attempt.matched ? "✓ " : "✗ " }),
     make("span", { text: attempt.matched ? "match" : "mismatch" }),
   );
-  const who = attempt.person_key === null ? text("unknown") : attempt.name || attempt.person_key;
+  const who = attempt.person_id === null ? text("unknown") : attempt.name || attempt.person_id;
   return make(
     "tr", {},
     make("th", { scope: "row", plain: at }),
@@ -70,8 +74,9 @@ function figure(value) {
   return new Intl.NumberFormat(spoken(), { minimumFractionDigits: 2, maximumFractionDigits: 3 }).format(value);
 }
 
-/** Write a day of the reader's calendar as a date field wants it. */
-function written(date) {
+/** Today in the reader's calendar, as a date field wants it. */
+function today() {
+  const date = new Date();
   const two = (number) => String(number).padStart(2, "0");
   return `${String(date.getFullYear()).padStart(4, "0")}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }

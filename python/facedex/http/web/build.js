@@ -1,15 +1,17 @@
 // Build: templates made anew from the kept photos, of one person or of everybody, with progress and the time it took.
 
-import { ask, nameOf, personPath, watched } from "./api.js";
-import { card, during, field, make, tell } from "./dom.js";
+import { ask, personPath, watched } from "./api.js";
+import { card, during, make, tell } from "./dom.js";
 import { say } from "./language.js";
-import { fillPicker, howToKeep, may, picked, refreshPeople, state } from "./state.js";
+import { forgetPeople, nameOf } from "./people.js";
+import { makePicker } from "./picker.js";
+import { howToKeep, may, state } from "./state.js";
 
 /** Make the section. */
 export function makeBuild() {
-  const picker = make("select", { on: { change: () => { state.person = picker.value; } } });
+  const picker = makePicker(() => {});
   const one = make("button", { type: "button", text: "build_one_go", on: { click: () => during(one, buildOne) } });
-  const all = make("button", { type: "button", text: "build_all_go", on: { click: () => during(all, buildAll) } });
+  const all = make("button", { type: "button", text: "build_all_go", on: { click: () => during(all, () => buildAll()) } });
   const stop = make("button", { type: "button", text: "cancel", class: "quiet", hidden: true });
   const first = makeProgress();
   const second = makeProgress();
@@ -19,13 +21,13 @@ export function makeBuild() {
   const panel = state.photos === "original"
     ? make(
       "div", {},
-      card("build_one", make("p", { text: "build_one_hint", class: "hint" }), field("choose_person", picker), make("div", { class: "actions" }, one), first.box),
+      card("build_one", make("p", { text: "build_one_hint", class: "hint" }), picker.box, make("div", { class: "actions" }, one), first.box),
       card("build_all", make("p", { text: "build_all_hint", class: "hint" }), ...everyone),
     )
     : make("div", {}, make("section", { class: "card" }, howToKeep("build_none")));
 
   async function buildOne() {
-    const person = picked(picker);
+    const { person } = state;
     if (!person) {
       tell("choose_person_first", {}, "bad");
       picker.focus();
@@ -35,6 +37,7 @@ export function makeBuild() {
     first.begin();
     try {
       const built = await ask("POST", personPath(person.person_id, "/build"));
+      forgetPeople();
       const values = { faces: built.faces.length, name, seconds: first.end() };
       first.tell("built_one", values, "good");
       if (built.rejected.length) first.also("built_refused", { count: built.rejected.length });
@@ -44,10 +47,11 @@ export function makeBuild() {
     }
   }
 
-  async function buildAll() {
-    second.begin("build_waiting");
+  /** Build everybody; or watch on what was begun before the page was opened, or on another one. */
+  async function buildAll(begun = null) {
+    second.begin("build_waiting", begun ? Date.now() - Date.parse(begun.created_at) : 0);
     try {
-      const job = await ask("POST", "v1/index/build");
+      const job = begun ?? await ask("POST", "v1/index/build");
       stop.hidden = false;
       stop.onclick = () => during(stop, () => ask("DELETE", `v1/jobs/${encodeURIComponent(job.id)}`));
       const ended = await watched(job, second.show);
@@ -56,8 +60,18 @@ export function makeBuild() {
       second.end();
       second.failed(error);
     } finally {
+      if (document.activeElement === stop) all.focus();
       stop.hidden = true;
+      forgetPeople();
     }
+  }
+
+  async function takeUp() {
+    if (!may("admin") || state.photos !== "original" || all.getAttribute("aria-disabled") === "true") return;
+    const job = (await ask("GET", "v1/jobs")).find(({ kind, gallery, state: how }) => (
+      kind === "build" && gallery === state.gallery && (how === "queued" || how === "running")
+    ));
+    if (job) during(all, () => buildAll(job));
   }
 
   function tellEnd(job, seconds) {
@@ -70,12 +84,7 @@ export function makeBuild() {
     else second.tell("build_failed", { message: answer.message ?? how }, "bad");
   }
 
-  async function refresh() {
-    await refreshPeople();
-    fillPicker(picker);
-  }
-
-  return { name: "build", panel, shown: () => { fillPicker(picker); during(null, refresh); }, left: () => {} };
+  return { name: "build", panel, shown: () => { picker.refresh(); during(null, takeUp); }, left: () => {} };
 }
 
 /** A progress bar with a clock beside it and the outcome below. */
@@ -92,8 +101,8 @@ function makeProgress() {
 
   const seconds = () => Math.round((performance.now() - started) / 10) / 100;
 
-  function begin(key = "") {
-    started = performance.now();
+  function begin(key = "", before = 0) {
+    started = performance.now() - Math.max(0, before);
     bar.removeAttribute("value");
     result.hidden = true;
     say(more, "");

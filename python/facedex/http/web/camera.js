@@ -38,8 +38,10 @@ export function makeCamera(taken, changed) {
   let facing = "user";
   let picture = null;
   let counting = 0;
+  let asked = 0;
 
   async function open() {
+    const mine = ++asked;
     if (!navigator.mediaDevices?.getUserMedia) {
       tell("camera_insecure", {}, "bad");
       return;
@@ -47,11 +49,17 @@ export function makeCamera(taken, changed) {
     try {
       stopStream();
       const wanted = { facingMode: facing, width: { ideal: 1280 }, height: { ideal: 720 } };
-      stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
+      const given = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
+      if (mine !== asked) { // closed, or asked once more, before the camera was allowed
+        stop(given);
+        return;
+      }
+      stream = given;
       video.srcObject = stream;
       video.classList.toggle("mirrored", facing === "user");
       await video.play();
     } catch (error) {
+      if (mine !== asked) return;
       close();
       tell(reason(error), {}, "bad");
       return;
@@ -64,12 +72,13 @@ export function makeCamera(taken, changed) {
   }
 
   function stopStream() {
-    stream?.getTracks().forEach((track) => track.stop());
+    if (stream) stop(stream);
     stream = null;
     video.srcObject = null;
   }
 
   function close() {
+    asked += 1;
     clearInterval(counting);
     stopStream();
     forget();
@@ -83,6 +92,7 @@ export function makeCamera(taken, changed) {
   }
 
   function countDown() {
+    if (take.getAttribute("aria-disabled") === "true") return;
     let left = COUNT_FROM;
     show({ counting: true });
     const step = () => {
@@ -106,14 +116,18 @@ export function makeCamera(taken, changed) {
     }
     const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
     canvas.getContext("2d").drawImage(video, 0, 0);
-    canvas.toBlob((blob) => {
+    const mine = asked;
+    canvas.toBlob(async (blob) => {
+      if (mine !== asked) return; // closed meanwhile
       forget();
       picture = blob;
       still.src = URL.createObjectURL(blob);
+      await still.decode().catch(() => {}); // it has its size from then on
+      if (picture !== blob) return;
       say(still, "camera_still", {}, "aria-label");
       say(heard, "camera_taken");
       show({ taken: true });
-      use.focus();
+      lead(use);
     }, "image/jpeg", QUALITY);
   }
 
@@ -126,7 +140,13 @@ export function makeCamera(taken, changed) {
   function retake() {
     forget();
     show({});
-    take.focus();
+    lead(take);
+  }
+
+  /** Give the focus to a button, with the whole picture in sight. */
+  function lead(button) {
+    button.focus({ preventScroll: true });
+    box.scrollIntoView({ block: "nearest" });
   }
 
   function accept() {
@@ -137,9 +157,15 @@ export function makeCamera(taken, changed) {
   function show({ counting: counts = false, taken: done = false }) {
     video.hidden = guide.hidden = hint.hidden = done;
     still.hidden = use.hidden = again.hidden = !done;
-    take.hidden = done || counts;
+    take.hidden = done;
+    if (counts) take.setAttribute("aria-disabled", "true"); // it stays, so that the focus does
+    else take.removeAttribute("aria-disabled");
     count.hidden = !counts;
   }
 
   return { box, open, close, isOpen: () => !box.hidden };
+}
+
+function stop(stream) {
+  stream.getTracks().forEach((track) => track.stop());
 }

@@ -66,6 +66,18 @@ export function confirmed(key, values) {
   });
 }
 
+/** Show in a live region how far something is; who hears the page hears only what comes of it. */
+export function progressed(node, key, values) {
+  node.ariaLive = "off";
+  say(node, key, values);
+}
+
+/** Tell in a live region what came of something. */
+export function ended(node, key, values) {
+  node.ariaLive = "polite";
+  say(node, key, values);
+}
+
 /** Tell what happened, also to those who hear the page. */
 export function tell(key, values, kind = "good") {
   const status = document.getElementById("status");

@@ -1,10 +1,12 @@
-// Boxes and names on the picture, and bars: a known face has a whole line, an unknown one a broken line, besides their colours.
+// Boxes and names on the picture, and bars: an unknown face has a broken line, and a verdict its sign, besides their colours.
 
 import { make } from "./dom.js";
 
-const KNOWN = { line: "#22c55e", back: "#14532d", dash: [] };
-const UNKNOWN = { line: "#f59e0b", back: "#78350f", dash: [10, 7] };
-
+const LOOKS = {
+  good: { line: "#22c55e", back: "#14532d", dash: [] },
+  doubt: { line: "#f59e0b", back: "#78350f", dash: [10, 7] },
+  bad: { line: "#ef4444", back: "#7f1d1d", dash: [] },
+};
 const LETTERS = [11, 15]; // smallest and largest, CSS pixels
 
 /**
@@ -12,7 +14,7 @@ const LETTERS = [11, 15]; // smallest and largest, CSS pixels
  * @param {HTMLCanvasElement} canvas
  * @param {Blob} picture
  * @param {{width: number, height: number}|null} size of the upright picture, in whose pixels the boxes are
- * @param {{bbox: number[], label: string, known: boolean}[]} faces
+ * @param {{bbox: number[], label: string, kind: "good"|"doubt"|"bad"}[]} faces
  */
 export async function drawFaces(canvas, picture, size, faces) {
   const bitmap = await createImageBitmap(picture, { imageOrientation: "from-image" });
@@ -29,8 +31,8 @@ export async function drawFaces(canvas, picture, size, faces) {
   const taken = [];
   pen.font = `600 ${text}px system-ui, sans-serif`;
   pen.textBaseline = "middle";
-  for (const { bbox, label, known } of faces) {
-    const look = known ? KNOWN : UNKNOWN;
+  for (const { bbox, label, kind } of faces) {
+    const look = LOOKS[kind];
     const [x1, y1, x2, y2] = bbox.map((side) => side * scale);
     pen.lineWidth = 3 * dots;
     pen.strokeStyle = look.line;

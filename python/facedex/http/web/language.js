@@ -3,6 +3,8 @@
 import { TEXTS } from "./texts.js";
 
 const KEPT = "facedex-language";
+const DIGITS = 3;
+const FIGURES = new Set(["similarity", "threshold"]); // written with all digits, so that they stand below each other
 let language = first();
 
 function first() {
@@ -18,9 +20,9 @@ function kept() {
   }
 }
 
-/** The language that is spoken, as a tag for `Intl`. */
+/** The language that is spoken, as a tag for `Intl`; with the reader's country where the browser tells it. */
 export function spoken() {
-  return language;
+  return navigator.languages.find((tag) => tag.toLowerCase().startsWith(`${language}-`)) ?? language;
 }
 
 /** Whether there is a text of this key. */
@@ -36,13 +38,14 @@ export function text(key, values = {}) {
   if (!key) return "";
   const found = TEXTS[language][key] ?? TEXTS.en[key] ?? key;
   return found.replace(/\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}/g, (_, name, one, several) => {
-    if (one === undefined) return written(values[name]);
+    if (one === undefined) return written(values[name], FIGURES.has(name) ? DIGITS : 0);
     return values[name] === 1 ? one : several;
   });
 }
 
-function written(value) {
-  if (typeof value === "number") return new Intl.NumberFormat(language, { maximumFractionDigits: 3 }).format(value);
+function written(value, digits) {
+  const how = { minimumFractionDigits: digits, maximumFractionDigits: DIGITS };
+  if (typeof value === "number") return new Intl.NumberFormat(language, how).format(value);
   return value === null || value === undefined ? "–" : String(value);
 }
 

@@ -1,15 +1,17 @@
 // Photos of a person: add several at once, look at them, delete. Where the server keeps none, adding registers at once.
 
-import { ask, nameOf, personPath, pictureForm } from "./api.js";
-import { card, confirmed, during, field, make, tell, tellError } from "./dom.js";
+import { ask, personPath, pictureForm } from "./api.js";
+import { card, confirmed, during, make, tell, tellError } from "./dom.js";
 import { say, text } from "./language.js";
+import { forgetPeople, nameOf } from "./people.js";
+import { makePicker } from "./picker.js";
 import { makeChooser } from "./pictures.js";
-import { fillPicker, howToKeep, may, picked, refreshPeople, state } from "./state.js";
+import { howToKeep, may, state } from "./state.js";
 
 /** Make the section; `go` leads to another one. */
 export function makePhotos(go) {
   const keeps = state.photos === "original";
-  const picker = make("select", { on: { change: () => { state.person = picker.value; during(null, show); } } });
+  const picker = makePicker(() => during(null, show));
   const send = make("button", { type: "button", hidden: true, on: { click: () => during(send, upload) } });
   const build = make("button", { type: "button", class: "quiet", hidden: true, on: { click: () => go("build") } });
   const bar = make("progress", { hidden: true, max: 1, value: 0, label: "progress" });
@@ -26,7 +28,7 @@ export function makePhotos(go) {
   const list = make("div", {});
   const panel = make(
     "div", {},
-    make("section", { class: "card" }, field("choose_person", picker), keeps ? null : hint()),
+    make("section", { class: "card" }, picker.box, keeps ? null : hint()),
     may("enrol") ? adding : null,
     card(state.photos === "none" ? "faces_kept" : "photos_kept", list),
   );
@@ -36,7 +38,7 @@ export function makePhotos(go) {
   }
 
   async function upload() {
-    const person = picked(picker);
+    const { person } = state;
     if (!person) {
       tell("choose_person_first", {}, "bad");
       picker.focus();
@@ -47,7 +49,7 @@ export function makePhotos(go) {
     bar.hidden = false;
     bar.max = pictures.length;
     for (const [at, picture] of pictures.entries()) {
-      tell("uploading", { done: at, count: pictures.length }, "");
+      tell("uploading", { done: at + 1, count: pictures.length }, "");
       bar.value = at;
       try {
         if (keeps) await ask("POST", personPath(person.person_id, "/photos"), pictureForm(picture));
@@ -58,6 +60,7 @@ export function makePhotos(go) {
     }
     bar.hidden = true;
     chooser.clear();
+    forgetPeople();
     await show();
     told(person, pictures.length, refused);
   }
@@ -77,15 +80,15 @@ export function makePhotos(go) {
   }
 
   async function show() {
-    const id = picker.value;
+    const chosen = state.person;
     build.hidden = true;
-    if (!id) {
+    if (!chosen) {
       list.replaceChildren(make("p", { text: "choose_person_first", class: "hint" }));
       return;
     }
-    const person = await ask("GET", personPath(id));
-    const kept = state.photos === "none" ? [] : await ask("GET", personPath(id, "/photos"));
-    if (picker.value !== id) return; // another was chosen meanwhile
+    const person = await ask("GET", personPath(chosen.person_id));
+    const kept = state.photos === "none" ? [] : await ask("GET", personPath(chosen.person_id, "/photos"));
+    if (state.person !== chosen) return; // another was chosen meanwhile
     if (state.photos === "none") showFaces(person);
     else showPhotos(person, kept);
   }
@@ -110,7 +113,9 @@ export function makePhotos(go) {
       return make(
         "li", {},
         make("a", { href: address, target: "_blank", rel: "noopener", label: "photo_view", values: { filename } }, picture),
-        make("p", { plain: filename, class: "cut", title: filename }),
+        make("p", photo.filename
+          ? { plain: filename, class: "cut", title: filename }
+          : { text: "photo_number", values: { id: filename }, class: "cut" }),
         make("p", photo.faces.length
           ? { text: "photo_faces", values: { count: photo.faces.length }, class: "hint" }
           : { text: "photo_no_face", class: "hint" }),
@@ -138,11 +143,5 @@ export function makePhotos(go) {
     })));
   }
 
-  async function refresh() {
-    await refreshPeople();
-    fillPicker(picker);
-    await show();
-  }
-
-  return { name: "photos", panel, shown: () => { fillPicker(picker); during(null, refresh); }, left: chooser.close };
+  return { name: "photos", panel, shown: () => { picker.refresh(); during(null, show); }, left: chooser.close };
 }

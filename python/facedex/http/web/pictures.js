@@ -55,10 +55,18 @@ export function makeChooser({ several = false, changed }) {
         make("img", { src: URL.createObjectURL(picture), alt: name }),
         make("button", {
           type: "button", class: "corner", plain: "×", label: "remove", values: { name },
-          on: { click: () => { chosen = chosen.filter((one) => one !== picture); show(); changed(chosen); } },
+          on: { click: () => drop(picture, at) },
         }),
       );
     }));
+  }
+
+  /** Take one out; the focus goes to the next one's button. */
+  function drop(picture, at) {
+    chosen = chosen.filter((one) => one !== picture);
+    show();
+    changed(chosen);
+    (small.querySelectorAll("button")[Math.min(at, chosen.length - 1)] ?? input).focus();
   }
 
   function clear() {
@@ -67,5 +75,5 @@ export function makeChooser({ several = false, changed }) {
     changed(chosen);
   }
 
-  return { box, clear, close: () => { if (camera.isOpen()) camera.close(); } };
+  return { box, clear, close: camera.close };
 }

@@ -13,12 +13,13 @@ export function makeRecognise() {
   const attend = make("input", { type: "checkbox" });
   const canvas = make("canvas", { role: "img" });
   const drawn = make("div", { class: "drawn", hidden: true }, canvas);
-  const summary = make("p", { class: "hint" });
+  const summary = make("p", { class: "hint", role: "status" });
   const faces = make("div", { class: "found" });
-  const live = make("div", { class: "stack", "aria-live": "polite" }, summary, drawn, faces);
+  const outcome = make("div", { class: "stack" }, summary, drawn, faces);
   const chooser = makeChooser({ changed: ([picture]) => { if (picture) during(null, () => recognise(picture)); } });
-  const panel = make("div", {}, card("recognise_title", chooser.box, choice("attend", attend), live));
+  const panel = make("div", {}, card("recognise_title", chooser.box, choice("attend", attend), outcome));
   let last = null;
+  let took = null;
   let turn = 0;
 
   async function recognise(picture) {
@@ -37,8 +38,8 @@ export function makeRecognise() {
     }
     if (mine !== turn) return; // another picture was chosen meanwhile
     const seconds = Math.round((performance.now() - started) / 10) / 100;
-    if (answer.faces.length) say(summary, "recognised_in", { count: answer.faces.length, seconds });
-    else say(summary, "no_faces");
+    answer.faces.sort((one, next) => one.bbox[0] - next.bbox[0]); // as they stand in the picture
+    took = { count: answer.faces.length, seconds };
     faces.replaceChildren(...answer.faces.map(shownFace));
     last = { picture, answer };
     await draw();
@@ -47,9 +48,12 @@ export function makeRecognise() {
   async function draw() {
     if (!last) return;
     const { picture, answer } = last;
-    const called = answer.faces.map((face) => ({ bbox: face.bbox, known: face.person_id !== null, label: nameOf(face) }));
+    const called = answer.faces.map((face) => ({ bbox: face.bbox, kind: face.person_id === null ? "doubt" : "good", label: nameOf(face) }));
+    const names = called.map(({ label }) => label).join(", ");
+    if (names) say(summary, "recognised_in", { ...took, names });
+    else say(summary, "no_faces");
     drawn.hidden = false;
-    say(canvas, "recognised_picture", { names: called.map(({ label }) => label).join(", ") || text("no_faces") }, "aria-label");
+    say(canvas, "recognised_picture", { names: names || text("no_faces") }, "aria-label");
     await drawFaces(canvas, picture, answer.image_size, called);
   }
 

@@ -29,13 +29,13 @@ function words(key, values) {
 }
 
 function number(value) {
-  return words("similarity_short", { similarity: value });
+  return words("number", { value });
 }
 
 function ofPack(pack) {
   return [
     term("pack", pack.name),
-    term("summary", pack.summary),
+    term("summary", make("span", { lang: "en", plain: pack.summary })),
     term("licences", pack.licences.join(", ")),
     term("commercial", words(pack.commercial ? "commercial_yes" : "commercial_no")),
     term("threshold", number(pack.threshold)),
@@ -50,8 +50,10 @@ function ofGallery({ gallery, photos }) {
     term("people", number(gallery.people)),
     term("faces", number(gallery.faces)),
     gallery.dormant ? term("dormant", number(gallery.dormant)) : null,
-    term("method", `${gallery.search}: ${method}`),
-    term("recall", gallery.recall === null ? words("recall_unmeasured") : number(gallery.recall)),
+    term("method", make("span", { lang: "en", plain: `${gallery.search}: ${method}` })),
+    term("recall", gallery.recall === null
+      ? words("recall_unmeasured")
+      : words("recall_value", { value: Math.floor(1e5 * gallery.recall) / 1e3 })),
     term("photos_setting", words(`photos_setting_${photos}`)),
     term("encrypted", words(gallery.encrypted ? "yes" : "no")),
     gallery.due ? term("due", number(gallery.due)) : null,

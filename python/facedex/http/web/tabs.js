@@ -1,6 +1,6 @@
 // A list of tabs as WAI-ARIA has it: arrow keys move, Home and End jump, only the chosen tab is in the order of Tab.
 
-import { make } from "./dom.js";
+import { hush, make } from "./dom.js";
 
 /**
  * Show tabs.
@@ -28,6 +28,7 @@ export function showTabs(parts) {
   function choose(at) {
     if (at === chosen) return;
     if (chosen >= 0) parts[chosen].left();
+    hush(); // what is said there was of the other section
     chosen = at;
     tabs.forEach((tab, place) => {
       tab.setAttribute("aria-selected", String(place === at));

@@ -1,9 +1,10 @@
 // Verify: who is claimed, then a picture, then a verdict that colour, sign and words tell.
 
-import { ask, found, nameOf, pictureForm } from "./api.js";
+import { ask, found, pictureForm } from "./api.js";
 import { drawFaces, makeBar } from "./draw.js";
 import { card, choice, during, field, make } from "./dom.js";
 import { say, text } from "./language.js";
+import { nameOf } from "./people.js";
 import { makeChooser } from "./pictures.js";
 
 /** Make the section. */
@@ -13,17 +14,18 @@ export function makeVerify() {
   const form = make("form", { class: "fields" }, field("verify_find", words), make("div", { class: "actions" }, find));
   const several = make("div", { "aria-live": "polite" });
   const attend = make("input", { type: "checkbox" });
-  const title = make("h2", {});
+  const title = make("h2", { tabindex: -1 });
   const known = make("p", { class: "hint" });
   const other = make("button", { type: "button", text: "another_person", class: "quiet small", on: { click: () => claim(null) } });
   const verdict = make("div", { class: "verdict", role: "status", "aria-live": "assertive", hidden: true });
   const canvas = make("canvas", { role: "img" });
   const drawn = make("div", { class: "drawn", hidden: true }, canvas);
   const chooser = makeChooser({ changed: ([picture]) => { if (picture) during(null, () => verify(picture)); } });
+  const proof = make("div", { class: "stack" }, chooser.box, choice("attend", attend));
   const asking = card("verify_who", form, several);
   const face = make(
     "section", { class: "card", hidden: true },
-    make("div", { class: "heading" }, title, other), known, chooser.box, choice("attend", attend), verdict, drawn,
+    make("div", { class: "heading" }, title, other), known, proof, verdict, drawn,
   );
   const panel = make("div", {}, asking, face);
   let person = null;
@@ -61,9 +63,11 @@ export function makeVerify() {
       return;
     }
     say(title, "verify_face", { name: nameOf(person) });
-    say(known, "verify_faces", { count: person.faces.length });
-    face.tabIndex = -1;
-    face.focus();
+    const count = person.faces.length;
+    say(known, count ? "verify_faces" : "verify_no_faces", { count, name: nameOf(person), words: person.email ?? String(person.person_id) });
+    known.className = count ? "hint" : "note bad";
+    proof.hidden = !count;
+    title.focus();
   }
 
   async function verify(picture) {
@@ -87,7 +91,7 @@ export function makeVerify() {
     drawn.hidden = false;
     const label = `${answer.match ? "✓" : "✗"} ${text("similarity_short", values)}`;
     say(canvas, "verified_picture", {}, "aria-label");
-    await drawFaces(canvas, picture, null, [{ bbox: answer.bbox, known: answer.match, label }]);
+    await drawFaces(canvas, picture, null, [{ bbox: answer.bbox, kind: answer.match ? "good" : "bad", label }]);
   }
 
   function tellVerdict(kind, mark, key, why, alive = null) {
