@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-rust test-python lint format bench bench-search bench-server faults accuracy wheel notebooks all clean
+.PHONY: help setup build demo test test-rust test-python lint format bench bench-search bench-backends bench-server faults accuracy wheel notebooks all clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(VENV)/.tools ## Check the tools of this machine, make the virtual environment
 
@@ -62,6 +62,9 @@ bench: build ## Measure speed as ratios in one run, then memory; PEER=PYTHON nam
 
 bench-search: build ## Measure the search beside numpy and faiss; PEER=PYTHON names one that has faiss-cpu
 	$(BIN)/python benches/search.py $(if $(PEER),--peer-python $(PEER))
+
+bench-backends: $(VENV)/.test ## Measure a search in this process, in pgvector and in Milvus Lite; EXTRAS=test,servers brings them
+	$(BIN)/python benches/backends.py
 
 bench-server: $(VENV)/.test ## Measure the server beside the engine alone with wrk; SOAK=10 watches its memory for ten minutes
 	$(BIN)/python benches/server.py $(if $(SOAK),--soak $(SOAK))

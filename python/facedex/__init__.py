@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ._core import Liveness as Liveness
     from ._core import Quality as Quality
     from ._core import decode as decode
+    from .comparison import acompare as acompare
+    from .comparison import compare as compare
     from .engine import Engine as Engine
-    from .engine import acompare as acompare
-    from .engine import compare as compare
     from .errors import FacedexError as FacedexError
     from .gallery import Gallery as Gallery
     from .policy import Enrolment as Enrolment
@@ -38,9 +38,9 @@ _HOMES = {
     "Liveness": "._core",
     "Quality": "._core",
     "decode": "._core",
+    "acompare": ".comparison",
+    "compare": ".comparison",
     "Engine": ".engine",
-    "acompare": ".engine",
-    "compare": ".engine",
     "FacedexError": ".errors",
     "Gallery": ".gallery",
     "Enrolment": ".policy",

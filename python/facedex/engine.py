@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,17 +14,11 @@ from numpy.typing import NDArray
 
 from . import _core
 from .config import settings
-from .errors import (
-    ArgumentError,
-    BBox,
-    FacedexError,
-    NoFaceError,
-    RoleMissingError,
-    RuntimeUnavailableError,
-)
-from .inputs import ImageInput
+from .errors import ArgumentError, BBox, FacedexError, NoFaceError, RoleMissingError
+from .inputs import ImageInput, replayable
 from .packs import ReadyPack, require_ready
 from .results import Analysis, Comparison, ImageSize
+from .runtime import runtime_library as runtime_library
 from .twins import twin
 
 LivenessQuestion = bool | Literal["advisory", "required"]
@@ -138,6 +130,8 @@ class Engine:
             RGB where it is an array. EXIF orientation is applied to files.
         min_face : int, optional
             Least height of a face, pixels; default a fraction of the picture's short side, as the pack's manifest says.
+            No smaller ones are looked for than the detector reaches: of 12 pixels with MTCNN, and of more in pictures
+            beyond four megapixels.
         max_faces : int, optional
             Only the largest so many.
         embed : bool, default True
@@ -176,7 +170,7 @@ class Engine:
         >>> 0 <= face.quality.unified_score <= 100
         True
         """
-        source = _replayable(image)
+        source = replayable(image)
         faces, size = self._core.analyze(
             source,
             min_face=min_face,
@@ -216,7 +210,7 @@ class Engine:
         list of Analysis or FacedexError
             One for each picture, in order: its faces, or why it was refused.
         """
-        sources = [_replayable(image) for image in images]
+        sources = [replayable(image) for image in images]
         answers = self._core.analyze_many(
             sources,
             min_face=min_face,
@@ -354,15 +348,7 @@ class Engine:
                     f"the {name} picture shows no face; a larger or sharper one may, or a smaller min_face"
                 )
             faces.append(found[0])
-        similarity = float(np.clip(np.dot(_embedding(faces[0]), _embedding(faces[1])), -1.0, 1.0))
-        limit = self.threshold if threshold is None else threshold
-        return Comparison(
-            similarity=similarity,
-            threshold=limit,
-            match=similarity >= limit,
-            bbox_a=_box(faces[0]),
-            bbox_b=_box(faces[1]),
-        )
+        return Comparison.between(*faces, threshold=self.threshold if threshold is None else threshold)
 
     @property
     def dimension(self) -> int:
@@ -394,89 +380,16 @@ class Engine:
         return f"Engine(pack={self.pack.name!r}, threads={self.threads})"
 
 
-def compare(
-    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] = "classic", threshold: float | None = None
-) -> Comparison:
-    """Compare the largest faces of two pictures; see `Engine.compare`.
-
-    The engine of the pack is made on the first call and kept.
-    """
-    return _shared_engine(pack).compare(a, b, threshold=threshold)
-
-
-async def acompare(
-    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] = "classic", threshold: float | None = None
-) -> Comparison:
-    """Run `compare` in a thread, so that the event loop goes on; parameters, result and errors are its."""
-    import asyncio  # here, because importing facedex must stay cheap
-
-    return await asyncio.to_thread(compare, a, b, pack=pack, threshold=threshold)
-
-
-_engines: dict[tuple[int, str], Engine] = {}
-
-
-def _shared_engine(pack: str | os.PathLike[str]) -> Engine:
-    # One a process: after a fork the child makes its own. Two threads may make one each; the later stays.
-    key = (os.getpid(), os.fspath(pack))
-    if key not in _engines:
-        _engines[key] = Engine(pack)
-    return _engines[key]
-
-
 def _declared(ready: ReadyPack) -> tuple[str, list[str], dict[str, str]]:
     location = ready.location
     return str(location.manifest), [str(folder) for folder in location.folders], ready.pins
 
 
-def _box(face: _core.Face) -> BBox:
-    return _four(face.bbox)
-
-
 def _four(bbox: Sequence[float] | NDArray[np.float32]) -> BBox:
     if len(bbox) != 4:
         raise ArgumentError(f"bbox must be x1, y1, x2, y2, got {len(bbox)} values")
-    x1, y1, x2, y2 = (float(side) for side in bbox)
+    try:
+        x1, y1, x2, y2 = (float(side) for side in bbox)
+    except OverflowError as error:
+        raise ArgumentError("bbox must be pixels, got a number that no float holds") from error
     return x1, y1, x2, y2
-
-
-def _embedding(face: _core.Face) -> NDArray[np.float32]:
-    assert face.embedding is not None  # asked for above
-    return face.embedding
-
-
-def _replayable(image: ImageInput) -> ImageInput:
-    """Read a file object once, so that a result can show its picture again."""
-    if not hasattr(image, "read"):
-        return image
-    data = image.read()
-    if not isinstance(data, bytes):
-        raise ArgumentError(f"image must be a binary file object, got one whose read gives {type(data).__name__}")
-    return data
-
-
-def runtime_library() -> Path:
-    """Find the ONNX Runtime library in its Python package, without importing the package.
-
-    Returns
-    -------
-    pathlib.Path
-        ``FACEDEX_ONNXRUNTIME`` where it is set.
-
-    Raises
-    ------
-    RuntimeUnavailableError
-        The package is not installed, or too old to carry the library.
-    """
-    named = settings().onnxruntime
-    if named is not None:
-        return named
-    remedy = "pip install 'onnxruntime>=1.20.1'"
-    spec = find_spec("onnxruntime")
-    if spec is None or spec.origin is None:
-        raise RuntimeUnavailableError(f"the package onnxruntime is not installed; {remedy}")
-    folder = Path(spec.origin).parent / "capi"
-    for pattern in ("libonnxruntime.so.1*", "libonnxruntime*.dylib", "onnxruntime.dll"):
-        for library in sorted(folder.glob(pattern)):
-            return library
-    raise RuntimeUnavailableError(f"the package onnxruntime in {folder.parent} carries no library; {remedy}")

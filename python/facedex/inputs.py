@@ -1,6 +1,6 @@
 """What a picture may be given as, and how one picture is told from several.
 
-The core decodes every kind (`facedex._core`); here are only the type and the questions that a batch asks before that.
+The core decodes every kind (`facedex._core`); here are only the type and what is asked and done before that.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from .errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +57,30 @@ def listed(images: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
     """
     given: Any = images
     return [given] if is_one(given) else list(given)
+
+
+def replayable(image: ImageInput) -> ImageInput:
+    """Read a file object, so that a result can show its picture again; anything else is returned as it is.
+
+    Parameters
+    ----------
+    image : ImageInput
+
+    Returns
+    -------
+    ImageInput
+
+    Raises
+    ------
+    ArgumentError
+        When the file object is not binary.
+    """
+    if not hasattr(image, "read"):
+        return image
+    data = image.read()
+    if not isinstance(data, bytes):
+        raise ArgumentError(f"image must be a binary file object, got one whose read gives {type(data).__name__}")
+    return data
 
 
 def described(image: object) -> str:

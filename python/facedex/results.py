@@ -292,6 +292,16 @@ class Comparison:
     bbox_a: BBox
     bbox_b: BBox
 
+    @classmethod
+    def between(cls, a: Face, b: Face, *, threshold: float) -> Comparison:
+        """Compare two faces that have embeddings of one pack."""
+        import numpy as np  # here, because importing this module must stay cheap
+
+        assert a.embedding is not None  # whoever compares asks for them
+        assert b.embedding is not None
+        similarity = float(np.clip(np.dot(a.embedding, b.embedding), -1.0, 1.0))
+        return cls(similarity, threshold, similarity >= threshold, _box(a.bbox), _box(b.bbox))
+
     def __repr__(self) -> str:
         verdict = "match" if self.match else "no match"
         return f"Comparison({verdict}, similarity {self.similarity:.3f}, threshold {self.threshold:.3f})"

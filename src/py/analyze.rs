@@ -4,7 +4,7 @@ use super::attributes::Attributes;
 use super::liveness::{self, Liveness};
 use super::pack::PackInfo;
 use super::quality::Quality;
-use super::{array, enter};
+use super::{array, enter, number};
 use crate::analyze::{self, AnalyzeOptions, AnalyzedFace, EngineOptions, Source};
 use crate::detect::{self, DetectOptions};
 use crate::embed::Embedding;
@@ -183,17 +183,15 @@ impl Engine {
         manifest: PathBuf,
         folders: Vec<PathBuf>,
         runtime: PathBuf,
-        threads: Option<usize>,
+        threads: Option<&Bound<'_, PyAny>>,
         providers: Option<Vec<String>>,
-        max_pixels: Option<u64>,
+        max_pixels: Option<&Bound<'_, PyAny>>,
         mirror: Option<bool>,
         pins: Option<HashMap<String, String>>,
         add: Option<Vec<Addition>>,
     ) -> PyResult<Self> {
-        if threads == Some(0) {
-            let accepted = "at least 1".to_string();
-            return Err(Error::Argument { name: "threads", accepted, found: "0".to_string() }.into());
-        }
+        let threads = number::optional(threads, "threads", 1)?;
+        let max_pixels = number::optional(max_pixels, "max_pixels", 0)?;
         let engine = py.detach(|| {
             let mut pack = Pack::read(&manifest)?;
             pack.pin(&pins.unwrap_or_default());
@@ -248,16 +246,15 @@ impl Engine {
         &self,
         py: Python<'_>,
         image: &Bound<'_, PyAny>,
-        min_face: Option<u32>,
-        max_faces: Option<usize>,
+        min_face: Option<&Bound<'_, PyAny>>,
+        max_faces: Option<&Bound<'_, PyAny>>,
         embed: bool,
         attributes: bool,
         liveness: Option<&Bound<'_, PyAny>>,
         quality: bool,
     ) -> PyResult<Found> {
         let source = enter::source(image)?;
-        let (detect, liveness) = (DetectOptions { min_face }, liveness::policy(liveness)?);
-        let options = AnalyzeOptions { detect, max_faces, embed, attributes, liveness, quality };
+        let options = asked(min_face, max_faces, embed, attributes, liveness, quality)?;
         Ok(found(py.detach(|| self.engine.analyze(&source, &options))?))
     }
 
@@ -271,16 +268,15 @@ impl Engine {
         &self,
         py: Python<'py>,
         images: &Bound<'py, PyAny>,
-        min_face: Option<u32>,
-        max_faces: Option<usize>,
+        min_face: Option<&Bound<'py, PyAny>>,
+        max_faces: Option<&Bound<'py, PyAny>>,
         embed: bool,
         attributes: bool,
         liveness: Option<&Bound<'py, PyAny>>,
         quality: bool,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let (detect, liveness) = (DetectOptions { min_face }, liveness::policy(liveness)?);
-        let options = AnalyzeOptions { detect, max_faces, embed, attributes, liveness, quality };
+        let options = asked(min_face, max_faces, embed, attributes, liveness, quality)?;
         let results = PyList::empty(py);
         let images = images.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         // Between chunks signals are looked at, so that Ctrl-C works, and memory holds one chunk of pictures.
@@ -379,4 +375,17 @@ impl Engine {
 fn found(analysis: analyze::Analysis) -> Found {
     let faces = analysis.faces.into_iter().map(|face| Face { face }).collect();
     (faces, (analysis.size.width, analysis.size.height))
+}
+
+fn asked(
+    min_face: Option<&Bound<'_, PyAny>>,
+    max_faces: Option<&Bound<'_, PyAny>>,
+    embed: bool,
+    attributes: bool,
+    liveness: Option<&Bound<'_, PyAny>>,
+    quality: bool,
+) -> PyResult<AnalyzeOptions> {
+    let detect = DetectOptions { min_face: number::optional(min_face, "min_face", 1)? };
+    let (max_faces, liveness) = (number::optional(max_faces, "max_faces", 0)?, liveness::policy(liveness)?);
+    Ok(AnalyzeOptions { detect, max_faces, embed, attributes, liveness, quality })
 }

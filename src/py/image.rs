@@ -1,6 +1,6 @@
 //! Decoding, PNG, and what is kept of a picture, for Python.
 
-use super::{array, enter};
+use super::{array, enter, number};
 use crate::analyze::Source;
 use crate::geometry::BBox;
 use crate::image::{self, Bare, DecodeOptions, Image};
@@ -32,10 +32,10 @@ use std::path::PathBuf;
 pub fn decode<'py>(
     py: Python<'py>,
     image: &Bound<'py, PyAny>,
-    max_pixels: Option<u64>,
+    max_pixels: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyArray3<u8>>> {
     let source = enter::source(image)?;
-    let options = options(max_pixels);
+    let options = options(max_pixels)?;
     let decoded = py.detach(move || decode_source(source, options))?;
     array::image_to_py(py, decoded)
 }
@@ -95,10 +95,10 @@ pub fn encode_png<'py>(py: Python<'py>, image: &Bound<'py, PyAny>) -> PyResult<B
 pub fn without_metadata<'py>(
     py: Python<'py>,
     image: &Bound<'py, PyAny>,
-    max_pixels: Option<u64>,
+    max_pixels: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyBytes>, &'static str, (u32, u32))> {
     let source = enter::source(image)?;
-    let options = options(max_pixels);
+    let options = options(max_pixels)?;
     let bare = py.detach(move || match source {
         Source::Path(path) => image::without_metadata(&image::load(&path, &options)?, &options),
         Source::Bytes(data) => image::without_metadata(&data, &options),
@@ -137,11 +137,11 @@ pub fn thumbnail<'py>(
     py: Python<'py>,
     image: &Bound<'py, PyAny>,
     bbox: Option<(f32, f32, f32, f32)>,
-    max_pixels: Option<u64>,
+    max_pixels: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyBytes>, (u32, u32))> {
     let source = enter::source(image)?;
     let bbox = bbox.map(|(x1, y1, x2, y2)| BBox::new(x1, y1, x2, y2));
-    let options = options(max_pixels);
+    let options = options(max_pixels)?;
     let (data, size) = py.detach(move || decode_source(source, options)?.thumbnail(bbox))?;
     Ok((PyBytes::new(py, &data), (size.width, size.height)))
 }
@@ -164,11 +164,17 @@ pub fn thumbnail<'py>(
 ///     The file cannot be read, or does not start like a picture.
 #[pyfunction]
 #[pyo3(signature = (path, *, max_pixels = None))]
-pub fn load(py: Python<'_>, path: PathBuf, max_pixels: Option<u64>) -> PyResult<Bound<'_, PyBytes>> {
-    let data = py.detach(move || image::load(&path, &options(max_pixels)))?;
+pub fn load<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    max_pixels: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let options = options(max_pixels)?;
+    let data = py.detach(move || image::load(&path, &options))?;
     Ok(PyBytes::new(py, &data))
 }
 
-fn options(max_pixels: Option<u64>) -> DecodeOptions {
-    max_pixels.map_or_else(DecodeOptions::default, |max_pixels| DecodeOptions { max_pixels })
+fn options(max_pixels: Option<&Bound<'_, PyAny>>) -> PyResult<DecodeOptions> {
+    let max_pixels = number::optional(max_pixels, "max_pixels", 0)?;
+    Ok(max_pixels.map_or_else(DecodeOptions::default, |max_pixels| DecodeOptions { max_pixels }))
 }

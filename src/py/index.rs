@@ -1,6 +1,6 @@
 //! The search index for Python.
 
-use super::array;
+use super::{array, number};
 use crate::error::Error;
 use crate::index::{self, Method, Wish};
 use ndarray::Array2;
@@ -42,12 +42,13 @@ impl Index {
     #[new]
     #[pyo3(signature = (dimension, pack, *, method = "auto", budget_ms = None, promised_recall = None))]
     fn new(
-        dimension: usize,
+        dimension: &Bound<'_, PyAny>,
         pack: &str,
         method: &str,
-        budget_ms: Option<f32>,
-        promised_recall: Option<f32>,
+        budget_ms: Option<&Bound<'_, PyAny>>,
+        promised_recall: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let dimension = number::whole(dimension, "dimension", 1)?;
         let index = index::Index::new(dimension, pack, wish(method, budget_ms, promised_recall)?)?;
         Ok(Self { index })
     }
@@ -74,8 +75,8 @@ impl Index {
     }
 
     /// The k nearest of each probe (m, dimension), float32: keys (m, k') and cosines (m, k'), best first, k' = min(k, len).
-    fn search<'py>(&self, py: Python<'py>, probes: &Bound<'py, PyAny>, k: usize) -> PyResult<Found<'py>> {
-        let probes = array::matrix(probes, "probes")?;
+    fn search<'py>(&self, py: Python<'py>, probes: &Bound<'py, PyAny>, k: &Bound<'py, PyAny>) -> PyResult<Found<'py>> {
+        let (probes, k) = (array::matrix(probes, "probes")?, number::whole(k, "k", 1)?);
         let hits = py.detach(|| self.index.search(probes.view(), k))?;
         // Under a concurrent removal rows could differ in length; every row is cut to the shortest.
         let width = hits.iter().map(Vec::len).min().unwrap_or(0);
@@ -87,15 +88,16 @@ impl Index {
     /// The k best people of each probe (m, dimension), float32: people (m, k') and their similarities (m, k'), best first,
     /// the key of each one's best face (m, k'), and by how much the first is ahead of the second (m,), infinite where there
     /// is no second. A person's similarity is that of the best face, or the mean of the best `faces`.
-    #[pyo3(signature = (probes, k, *, faces = 1))]
+    #[pyo3(signature = (probes, k, *, faces = None), text_signature = "($self, probes, k, *, faces=1)")]
     fn search_people<'py>(
         &self,
         py: Python<'py>,
         probes: &Bound<'py, PyAny>,
-        k: usize,
-        faces: usize,
+        k: &Bound<'py, PyAny>,
+        faces: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<FoundPeople<'py>> {
-        let probes = array::matrix(probes, "probes")?;
+        let (probes, k) = (array::matrix(probes, "probes")?, number::whole(k, "k", 1)?);
+        let faces = number::optional(faces, "faces", 1)?.unwrap_or(1);
         let found = py.detach(|| self.index.search_people(probes.view(), k, faces))?;
         let width = found.iter().map(|people| people.hits.len()).min().unwrap_or(0);
         let shape = (found.len(), width);
@@ -108,8 +110,9 @@ impl Index {
 
     /// Share of n probes, made from the stored vectors, whose nearest face the approximate search finds, in [0, 1]; 1 where
     /// there is none. One that is below the promised recall is not used from here on.
-    #[pyo3(signature = (n = 200))]
-    fn sample_recall(&self, py: Python<'_>, n: usize) -> PyResult<f32> {
+    #[pyo3(signature = (n = None), text_signature = "($self, n=200)")]
+    fn sample_recall(&self, py: Python<'_>, n: Option<&Bound<'_, PyAny>>) -> PyResult<f32> {
+        let n = number::optional(n, "n", 0)?.unwrap_or(200);
         Ok(py.detach(|| self.index.sample_recall(n))?)
     }
 
@@ -146,7 +149,8 @@ impl Index {
     }
 
     /// Write a snapshot of gallery `gallery` at position `position` of its change feed; atomic and durable.
-    fn save(&self, py: Python<'_>, path: PathBuf, gallery: &str, position: u64) -> PyResult<()> {
+    fn save(&self, py: Python<'_>, path: PathBuf, gallery: &str, position: &Bound<'_, PyAny>) -> PyResult<()> {
+        let position = number::whole(position, "position", 0)?;
         Ok(py.detach(|| self.index.save(&path, gallery, position))?)
     }
 
@@ -161,18 +165,24 @@ impl Index {
         pack: &str,
         gallery: &str,
         method: &str,
-        budget_ms: Option<f32>,
-        promised_recall: Option<f32>,
-        resident_bytes: Option<usize>,
+        budget_ms: Option<&Bound<'_, PyAny>>,
+        promised_recall: Option<&Bound<'_, PyAny>>,
+        resident_bytes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(Self, u64)> {
         let wish = wish(method, budget_ms, promised_recall)?;
-        let resident = resident_bytes.unwrap_or(index::RESIDENT_LIMIT);
+        let resident = number::optional(resident_bytes, "resident_bytes", 0)?.unwrap_or(index::RESIDENT_LIMIT);
         let (index, position) = py.detach(|| index::Index::load_within(&path, pack, gallery, wish, resident))?;
         Ok((Self { index }, position))
     }
 
     /// The bytes of a snapshot, (n,), uint8, as `save` would write them, for a caller that encrypts them.
-    fn to_bytes<'py>(&self, py: Python<'py>, gallery: &str, position: u64) -> PyResult<Bound<'py, PyArray1<u8>>> {
+    fn to_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        gallery: &str,
+        position: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        let position = number::whole(position, "position", 0)?;
         Ok(py.detach(|| self.index.to_bytes(gallery, position))?.into_pyarray(py))
     }
 
@@ -187,8 +197,8 @@ impl Index {
         pack: &str,
         gallery: &str,
         method: &str,
-        budget_ms: Option<f32>,
-        promised_recall: Option<f32>,
+        budget_ms: Option<&Bound<'_, PyAny>>,
+        promised_recall: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(Self, u64)> {
         let (wish, content) = (wish(method, budget_ms, promised_recall)?, array::bytes(content, "content")?);
         let bytes = content.as_slice()?;
@@ -218,8 +228,8 @@ impl Index {
         self.index.len()
     }
 
-    fn __contains__(&self, key: u64) -> bool {
-        self.index.contains(key)
+    fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(number::fitting(key, "key")?.is_some_and(|key| self.index.contains(key)))
     }
 
     fn __repr__(&self) -> String {
@@ -251,13 +261,19 @@ fn name(method: Method) -> &'static str {
     }
 }
 
-fn wish(method: &str, budget_ms: Option<f32>, promised_recall: Option<f32>) -> PyResult<Wish> {
+fn wish(
+    method: &str,
+    budget_ms: Option<&Bound<'_, PyAny>>,
+    promised_recall: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Wish> {
     let mut wish = Wish::from(parse(method)?);
     if let Some(budget) = budget_ms {
+        let budget = number::real(budget, "budget_ms")?;
         check("budget_ms", "0 or more milliseconds", budget, budget >= 0.0)?;
         wish.budget_ms = budget;
     }
     if let Some(promised) = promised_recall {
+        let promised = number::real(promised, "promised_recall")?;
         check("promised_recall", "from 0 to 1", promised, (0.0..=1.0).contains(&promised))?;
         wish.promised_recall = promised;
     }

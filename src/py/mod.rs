@@ -11,6 +11,7 @@ mod error;
 mod image;
 mod index;
 mod liveness;
+mod number;
 mod pack;
 mod quality;
 

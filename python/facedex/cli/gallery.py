@@ -22,6 +22,7 @@ from .options import (
     PhotosOption,
     PicturesArgument,
     Rendition,
+    StrictOption,
 )
 from .output import answering, complain, counted, document, say, table
 
@@ -39,9 +40,7 @@ def register(
     ] = OnExisting.error,
     faces: FacesOption = FacePolicy.one,
     min_face: MinFaceOption = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a face that resembles a person of another id.")
-    ] = False,
+    strict: StrictOption = False,
     retain_until: Annotated[
         datetime | None,
         typer.Option("--retain-until", help="When 'facedex purge' is to delete the person, UTC."),

@@ -104,6 +104,7 @@ FacesOption = Annotated[
     FacePolicy,
     typer.Option("--faces", help="A picture must show exactly one face, or its largest is taken."),
 ]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse a face that resembles a person of another id.")]
 IndexOption = Annotated[
     SearchIndex,
     typer.Option("--index", help="How to search: every face, the nearest lists, a graph, or what the size asks for."),

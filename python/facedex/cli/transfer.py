@@ -20,6 +20,7 @@ from .options import (
     PackOption,
     PhotosOption,
     Rendition,
+    StrictOption,
 )
 from .output import NO, answering, complain, counted, document, error_document, say
 from .upkeep import bar
@@ -91,9 +92,7 @@ def import_people(
     ] = OnExisting.error,
     faces: FacesOption = FacePolicy.one,
     min_face: MinFaceOption = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Reject a face that resembles a person of another id.")
-    ] = False,
+    strict: StrictOption = False,
     photos: PhotosOption = Rendition.none,
     db: DatabaseOption = None,
     within: GalleryOption = None,

@@ -31,7 +31,6 @@ AUTO_FACES = 1_000_000
 _POSITIONS = "facedex_positions"
 _GRAPH = {"M": 32, "efConstruction": 256}
 _BREADTHS = (64, 128, 256, 512, 1024)  # of a walk, tried from the narrowest
-_PROBES = 100  # of the sample that chooses one
 _MOST = 16_384  # hits of one search, Milvus's limit
 _BATCH = 4096  # rows sent at once: 8 MiB at 512 values, below the 64 MiB of a message
 _TIMEOUT_S = 30.0
@@ -95,7 +94,8 @@ class MilvusSearch(RemoteSearch):
         try:
             with self._lock:
                 self._prepare(fresh=fresh)
-            self._choose_breadth()
+            if self._graph:
+                self._choose_breadth(_BREADTHS, "walks are as broad as may be")
         except BaseException:
             self._client.close()
             raise
@@ -297,20 +297,6 @@ class MilvusSearch(RemoteSearch):
         with self._calls():
             rows = self._client.query(self._name, filter="face >= 0", output_fields=["vector"], limit=min(n, _MOST))
         return np.array([row["vector"] for row in rows], np.float32).reshape(len(rows), self._feed.pin.dimension)
-
-    def _choose_breadth(self) -> None:
-        """Walk as broadly as the promised recall needs; where none has it, the widest is used and told."""
-        if not self._graph:
-            return
-        recall = 0.0
-        for self._breadth in _BREADTHS:
-            self._walks = True
-            recall = self.sample_recall(_PROBES)
-            if self._walks:
-                return
-        _log.warning(
-            "the search %s finds %.1f %% of the nearest faces; walks are as broad as may be", self.place, 100 * recall
-        )
 
     def _why(self, recall: float) -> str:
         if self._graph and self._wish.method == "auto" and recall >= self._wish.promised_recall:

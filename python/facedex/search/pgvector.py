@@ -34,7 +34,6 @@ _GRAPH = "m = 16, ef_construction = 200"  # 10,000 x 512: built in 5 to 15 s on 
 
 _BREADTHS = (100, 200, 400, 800)  # of a walk, tried from the narrowest; pgvector allows up to 1000
 _WIDEST = 1000
-_PROBES = 100  # of the sample that chooses one
 
 _PATIENCE_MS = 60_000  # how long a process waits for another that brings the table up to date
 _TRIES = 3
@@ -119,7 +118,7 @@ class PgvectorSearch(RemoteSearch):
             self._advance(fresh=fresh)
         if wish.method == "hnsw" or (wish.method == "auto" and dimension <= GRAPH_DIMENSION and self._is_slow()):
             self._make_graph()
-            self._choose_breadth()
+            self._choose_breadth(_BREADTHS, "every face is compared")
 
     def wipe(self, *, anew: bool = False) -> bool:
         """Clear away what was deleted; False, because the server's log and its backups are not a client's to empty."""
@@ -284,16 +283,6 @@ class PgvectorSearch(RemoteSearch):
         started = time.perf_counter()
         self._ask(probes, 1, walk=False)
         return 1000 * (time.perf_counter() - started) > budget_ms
-
-    def _choose_breadth(self) -> None:
-        """Walk as broadly as the promised recall needs; where no breadth has it, compare every face."""
-        recall = 0.0
-        for self._breadth in _BREADTHS:
-            self._walks = True
-            recall = self.sample_recall(_PROBES)
-            if self._walks:
-                return
-        _log.warning("pgvector's graph finds %.1f %% of the nearest faces; every face is compared", 100 * recall)
 
 
 def _text(vector: Vectors) -> str:

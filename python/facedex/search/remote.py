@@ -25,6 +25,7 @@ _log = logging.getLogger("facedex")
 _METHODS = [method for method in get_args(Method) if method != "ivf"]
 
 _COMPARED = 500  # faces fetched at once to be compared with the database
+_PROBES = 100  # of the sample that chooses the breadth of a walk
 _PERSON = 0.75  # cosine of two pictures of one person, about, of which the probes of a sample are made
 _LOSS = 1e-5  # what float32 may lose on a cosine
 
@@ -50,6 +51,9 @@ class RemoteSearch(ABC):
     PlainSearchError
         When the gallery is encrypted.
     """
+
+    _breadth: int
+    """Of a walk through the graph."""
 
     def __init__(self, feed: Feed, *, wish: Wish, place: str, progress: Callable[[int], object] | None) -> None:
         if wish.method not in _METHODS:
@@ -223,6 +227,17 @@ class RemoteSearch(ABC):
             nothing = np.empty((0, 0), np.uint64)
             return nothing, np.empty((0, 0), np.float32), nothing
         return self._nearest(probes, k)
+
+    def _choose_breadth(self, breadths: Sequence[int], otherwise: str) -> None:
+        """Walk as broadly as the promised recall needs, tried from the narrowest; where none has it, say so."""
+        recall = 0.0
+        for self._breadth in breadths:
+            self._walks = True
+            recall = self.sample_recall(_PROBES)
+            if self._walks:
+                return
+        found = 100 * recall
+        _log.warning("the graph of the search %s finds %.1f %% of the nearest faces; %s", self.place, found, otherwise)
 
     def _why(self, recall: float) -> str:
         if self._wish.method == "exact":

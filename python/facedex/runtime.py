@@ -1,0 +1,36 @@
+"""The ONNX Runtime library: found in its Python package, which is not imported."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from .config import settings
+from .errors import RuntimeUnavailableError
+
+
+def runtime_library() -> Path:
+    """Find the ONNX Runtime library in its Python package, without importing the package.
+
+    Returns
+    -------
+    pathlib.Path
+        ``FACEDEX_ONNXRUNTIME`` where it is set.
+
+    Raises
+    ------
+    RuntimeUnavailableError
+        The package is not installed, or too old to carry the library.
+    """
+    named = settings().onnxruntime
+    if named is not None:
+        return named
+    remedy = "pip install 'onnxruntime>=1.20.1'"
+    spec = find_spec("onnxruntime")
+    if spec is None or spec.origin is None:
+        raise RuntimeUnavailableError(f"the package onnxruntime is not installed; {remedy}")
+    folder = Path(spec.origin).parent / "capi"
+    for pattern in ("libonnxruntime.so.1*", "libonnxruntime*.dylib", "onnxruntime.dll"):
+        for library in sorted(folder.glob(pattern)):
+            return library
+    raise RuntimeUnavailableError(f"the package onnxruntime in {folder.parent} carries no library; {remedy}")

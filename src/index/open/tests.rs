@@ -1,0 +1,260 @@
+//! Snapshots read back whole, damaged, crafted and of others; what a failed save leaves.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::*;
+use crate::index::file::{to_bytes, write};
+use crate::index::synthetic::{Faces, random};
+use crate::index::view::View;
+
+const ROWS: usize = 5;
+const DIMENSION: usize = 12;
+
+/// Five rows in two lists and beside them.
+fn view() -> View {
+    let mean: Arc<[f32]> = vec![0.01; DIMENSION].into();
+    let vectors = Faces::new(DIMENSION, 1).samples(ROWS);
+    let lists = Lists::new(Arc::clone(&mean), vectors[..2].concat(), 4, 1);
+    let mut blocks = Vec::new();
+    for (list, rows) in [(Some(1), 0..2), (Some(0), 2..4), (None, 4..5)] {
+        let mut block = Block::new(Arc::clone(&mean), list, Vectors::resident());
+        rows.for_each(|row| block.push(row as u64 * 3, row as u64 / 2, &vectors[row]));
+        blocks.push(block);
+    }
+    Rows::from_blocks(blocks, Some(Arc::new(lists)), mean).unwrap().view()
+}
+
+fn header() -> Header {
+    let (pack, gallery) = ("ab12".repeat(16), "office 3".to_owned());
+    Header { pack, gallery, method: 2, position: 77, ..Header::of(&view()) }
+}
+
+/// A folder with one snapshot, and the snapshot's bytes.
+fn saved() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery.index");
+    write(&path, &header(), &view()).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    (folder, path, bytes)
+}
+
+fn read(path: &Path, pack: &str, gallery: &str) -> Result<Opened> {
+    super::read(path, pack, gallery, 0)
+}
+
+fn contents(opened: &Opened) -> Vec<(u64, u64, Option<u32>, Vec<f32>)> {
+    let mut room = Vec::new();
+    let blocks = opened.rows.blocks().iter();
+    blocks
+        .flat_map(|block| block.live_rows().map(move |row| (block, row)))
+        .map(|(block, row)| {
+            (block.key(row), block.person(row), block.list(), block.vector(row, &mut room).unwrap().to_vec())
+        })
+        .collect()
+}
+
+fn reason(path: &Path, pack: &str, gallery: &str) -> String {
+    match read(path, pack, gallery) {
+        Err(Error::IndexFile { path: named, reason }) if named == path => reason,
+        Err(other) => panic!("another error: {other}"),
+        Ok(_) => panic!("it was read"),
+    }
+}
+
+fn reason_of(path: &Path, bytes: &[u8]) -> String {
+    fs::write(path, bytes).unwrap();
+    reason(path, &header().pack, &header().gallery)
+}
+
+/// The bytes with a right length and frame checksum again.
+fn sealed(mut bytes: Vec<u8>, header: &Header) -> Vec<u8> {
+    bytes.truncate(bytes.len() - CHECKSUM);
+    let length = bytes.len() + CHECKSUM;
+    bytes[HEADER - 8..HEADER].copy_from_slice(&(length as u64).to_le_bytes());
+    let tail = CHECKSUM * header.blocks;
+    let vectors = 4 * header.dimension * header.count;
+    let start = length - CHECKSUM - tail - vectors;
+    let frame = [&bytes[..start], &bytes[length - CHECKSUM - tail..]].concat();
+    bytes.extend(xxh3_128(&frame).to_le_bytes());
+    bytes
+}
+
+#[test]
+fn a_snapshot_is_read_as_it_was_written() {
+    let (_folder, path, bytes) = saved();
+    assert_eq!(bytes.len(), header().length());
+    let vectors = Faces::new(DIMENSION, 1).samples(ROWS);
+    let expected: Vec<_> = [Some(1), Some(1), Some(0), Some(0), None]
+        .into_iter()
+        .enumerate()
+        .map(|(row, list)| (row as u64 * 3, row as u64 / 2, list, vectors[row].clone()))
+        .collect();
+    let (filed, resident) = (
+        read(&path, &header().pack, "office 3").unwrap(),
+        from_bytes(&bytes, &path, &header().pack, "office 3").unwrap(),
+    );
+    assert_eq!((contents(&filed), contents(&resident)), (expected.clone(), expected));
+    assert_eq!((&filed.header, &resident.header), (&header(), &header()));
+    assert!(!filed.rows.blocks()[0].vectors().is_resident() && resident.rows.blocks()[0].vectors().is_resident());
+    assert_eq!(filed.rows.view().lists().unwrap().centres(), vectors[..2].concat());
+    let none = Rows::new(DIMENSION).view();
+    let empty = Header { pack: "a".to_owned(), gallery: "b".to_owned(), ..Header::of(&none) };
+    write(&path, &empty, &none).unwrap();
+    assert_eq!(read(&path, "a", "b").unwrap().header, empty);
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let (_folder, path, bytes) = saved();
+    let mut state = 5;
+    // Every byte of header, names and checksum, and a random bit of every byte between.
+    for at in 0..bytes.len() {
+        let all = at < HEADER || at >= bytes.len() - CHECKSUM;
+        let any = (random(&mut state) * 8.0) as u8;
+        for bit in if all { 0..8 } else { any..any + 1 } {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << bit;
+            reason_of(&path, &damaged);
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_in_memory_is_that_of_the_file_and_checked_as_well() {
+    let (_folder, path, bytes) = saved();
+    assert_eq!(to_bytes(&header(), &view()).unwrap(), bytes);
+    let load = |bytes: &[u8]| from_bytes(bytes, &path, &header().pack, &header().gallery);
+    assert_eq!(contents(&load(&bytes).unwrap()).len(), ROWS);
+    for length in [0, 7, HEADER - 1, HEADER, HEADER + CHECKSUM, bytes.len() - 1] {
+        assert!(load(&bytes[..length]).is_err(), "{length}");
+    }
+    for at in [0, 8, 40, HEADER, bytes.len() / 2, bytes.len() - 1] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 4;
+        assert!(load(&damaged).is_err(), "{at}");
+    }
+    assert!(from_bytes(&bytes, &path, "another", &header().gallery).is_err());
+    assert!(from_bytes(&bytes, &path, &header().pack, "another").is_err());
+}
+
+#[test]
+fn every_truncation_and_every_extension_is_noticed() {
+    let (_folder, path, bytes) = saved();
+    for length in 0..bytes.len() {
+        reason_of(&path, &bytes[..length]);
+    }
+    let longer = [bytes.as_slice(), b"x"].concat();
+    assert_eq!(
+        reason_of(&path, &longer),
+        format!("it is damaged: {} bytes, its header says {}", longer.len(), bytes.len())
+    );
+}
+
+#[test]
+fn swapped_blocks_and_zeroed_pages_are_noticed() {
+    let (_folder, path, bytes) = saved();
+    let vectors = bytes.len() - CHECKSUM * 4 - 4 * DIMENSION * ROWS;
+    for (at, message) in [(HEADER + 80, "its checksum is wrong"), (vectors, "a checksum of its vectors is wrong")] {
+        let mut zeroed = bytes.clone();
+        zeroed[at..at + 64].fill(0);
+        let mut swapped = bytes.clone();
+        swapped.copy_within(at..at + 16, at + 40);
+        for damaged in [zeroed, swapped] {
+            assert_eq!(reason_of(&path, &damaged), format!("it is damaged: {message}"));
+        }
+    }
+}
+
+#[test]
+fn each_refusal_says_why() {
+    let (folder, path, bytes) = saved();
+    assert!(reason(&path, &"0".repeat(64), "office 3").contains("this index is for pack 0000"));
+    assert!(reason(&path, &header().pack, "home").contains("gallery \"office 3\", not to \"home\""));
+    assert!(reason(&folder.path().join("none"), "", "").contains("No such file"));
+    assert!(reason_of(&path, b"SQLite format 3").contains("too few"));
+    assert!(reason_of(&path, &[b'S'; 500]).contains("not an index file"));
+    let mut newer = bytes.clone();
+    newer[8] = 9;
+    assert_eq!(reason_of(&path, &newer), "it has format version 9, this program reads version 2");
+}
+
+#[test]
+fn a_sealed_file_with_impossible_numbers_is_refused() {
+    let (_folder, path, bytes) = saved();
+    // Dimension, lists, lists asked, blocks, names, rows.
+    for at in [16, 19, 20, 23, 24, 28, 31, 32, 36, 40, 46, 47] {
+        for value in [0, 7, 0x7f, 0xff] {
+            let mut crafted = bytes.clone();
+            if crafted[at] == value {
+                continue;
+            }
+            crafted[at] = value;
+            let reason = reason_of(&path, &sealed(crafted, &header()));
+            assert!(
+                ["contradicts", "checksum", "pack", "gallery"].iter().any(|word| reason.contains(word)),
+                "{at} {value}: {reason}"
+            );
+        }
+    }
+    let blocks = HEADER + 72 + 4 * DIMENSION * 3;
+    for (at, value, message) in [
+        (blocks, 3, "contradicts"),
+        (blocks, 0, "contradicts"),
+        (blocks + 4, 2, "contradicts"),
+        (HEADER + 72 + 3, 0x7f, "its mean or a centre"),
+    ] {
+        let mut crafted = bytes.clone();
+        crafted[at] = value;
+        assert!(reason_of(&path, &sealed(crafted, &header())).contains(message), "{at}");
+    }
+    let mut nameless = bytes;
+    nameless[HEADER] = 0xff;
+    assert!(reason_of(&path, &sealed(nameless, &header())).contains("contradicts"), "a pack that is not text");
+}
+
+#[test]
+fn a_failed_save_leaves_the_old_snapshot_and_nothing_else() {
+    let (folder, path, bytes) = saved();
+    let other = folder.path().join("a-folder");
+    fs::create_dir(&other).unwrap();
+    let refused = write(&other, &header(), &view()).unwrap_err();
+    assert!(matches!(refused, Error::Index { ref reason } if reason.contains("a-folder")), "{refused}");
+    assert!(write(&folder.path().join("missing/x.index"), &header(), &view()).is_err());
+    assert!(write(Path::new("/"), &header(), &view()).is_err());
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn leftovers_of_this_file_go_when_they_are_old() {
+    let (folder, path, _) = saved();
+    let name = |name: &str| folder.path().join(name);
+    let old = SystemTime::now() - 2 * Duration::from_secs(600);
+    for (file, modified) in [
+        ("gallery.index.7-1-0.tmp", Some(old)),
+        ("gallery.index.8-1-0.tmp", None),
+        ("other.index.7-1-0.tmp", Some(old)),
+        ("gallery.index.bak", Some(old)),
+    ] {
+        let file = fs::File::create(name(file)).unwrap();
+        if let Some(time) = modified {
+            file.set_modified(time).unwrap();
+        }
+    }
+    write(&path, &header(), &view()).unwrap();
+    assert!(!name("gallery.index.7-1-0.tmp").exists());
+    for kept in ["gallery.index.8-1-0.tmp", "other.index.7-1-0.tmp", "gallery.index.bak"] {
+        assert!(name(kept).exists(), "{kept}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_snapshot_is_for_its_owner_only() {
+    let (_folder, path, _) = saved();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
