@@ -38,7 +38,7 @@ $(VENV)/.test: $(VENV)/.built
 test: test-rust test-python ## Pass all tests that this machine can run
 
 test-rust: build
-	ORT_DYLIB_PATH="$$($(BIN)/python -c 'from facedex.engine import runtime_library; print(runtime_library())')" cargo test --quiet
+	ORT_DYLIB_PATH="$$($(BIN)/python -c 'from facedex.runtime import runtime_library; print(runtime_library())')" cargo test --quiet
 
 test-python: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
@@ -63,7 +63,8 @@ bench: build ## Measure speed as ratios in one run, then memory; PEER=PYTHON nam
 bench-search: build ## Measure the search beside numpy and faiss; PEER=PYTHON names one that has faiss-cpu
 	$(BIN)/python benches/search.py $(if $(PEER),--peer-python $(PEER))
 
-bench-backends: $(VENV)/.test ## Measure a search in this process, in pgvector and in Milvus Lite; EXTRAS=test,servers brings them
+bench-backends: $(VENV)/.built ## Measure a search in this process, in pgvector and in Milvus Lite
+	$(BIN)/python -m pip install --quiet --editable '.[servers]'
 	$(BIN)/python benches/backends.py
 
 bench-server: $(VENV)/.test ## Measure the server beside the engine alone with wrk; SOAK=10 watches its memory for ten minutes

@@ -100,7 +100,7 @@ def served(location: Path, workers: int) -> Iterator[Server]:
             if process.poll() is not None:
                 sys.exit(f"the server ended:\n{log.read_text()}")
             time.sleep(0.2)
-        server.load([PICTURE], clients=8 * workers, seconds=3)
+        server.send([PICTURE], clients=8 * workers, seconds=3)
         server.rest()
         yield server
     finally:
@@ -123,7 +123,7 @@ class Server:
         children = self._process.children()
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
-    def load(self, pictures: Sequence[Path], *, clients: int, seconds: int) -> load.Load:
+    def send(self, pictures: Sequence[Path], *, clients: int, seconds: int) -> load.Load:
         return load.send(self.port, pictures, key=self._key, clients=clients, seconds=seconds)
 
     def memory_mb(self) -> list[float]:
@@ -209,7 +209,7 @@ def measure(location: Path, arguments: argparse.Namespace) -> list[Report]:
                         per_s, cpu_ms = engine_alone(threads, arguments.seconds)
                         cpu = server.cpu_s()
                         with server.watched() as delays:
-                            seen = server.load([PICTURE], clients=clients, seconds=arguments.seconds)
+                            seen = server.send([PICTURE], clients=clients, seconds=arguments.seconds)
                         server.rest()
                         # what was on its way at the end was worked on too, and nobody read the answer
                         spent = 1e3 * (server.cpu_s() - cpu) / max(1, seen.right + clients)
@@ -255,11 +255,11 @@ def soak(location: Path, workers: int, minutes: float) -> Report:
                 samples.append(sum(server.memory_mb()))
 
         thread = threading.Thread(target=sample)
-        server.load(pictures, clients=8, seconds=max(5, round(6 * minutes)))  # a tenth more, to warm up
+        server.send(pictures, clients=8, seconds=max(5, round(6 * minutes)))  # a tenth more, to warm up
         thread.start()
         pids = [one.pid for one in server.processes()]
         with server.watched() as delays:
-            seen = server.load(pictures, clients=8, seconds=max(5, round(60 * minutes)))
+            seen = server.send(pictures, clients=8, seconds=max(5, round(60 * minutes)))
         ended.set()
         thread.join()
         restarted = pids != [one.pid for one in server.processes()]

@@ -37,6 +37,7 @@ from facedex.errors import (
 )
 from facedex.store import Database, Feed, NewFace, PackPin, SqlStore, migrate
 from facedex.store.failures import CommitUnansweredError
+from facedex.store.rows import LARGEST_INFO, LONGEST
 
 PIN = PackPin("synthetic", "ab" * 32, 32)
 WORKER = Path(__file__).parent / "databases" / "worker.py"
@@ -136,11 +137,17 @@ def test_numbers_and_times_are_kept_to_the_last_bit(store: SqlStore) -> None:
 
 
 def test_long_texts_are_kept_whole(store: SqlStore) -> None:
-    info = {"notes": "ü" * 100_000, "tail": "😀"}
-    store.register("ayu", [face(1)], {"name": "n" * 70_000, "info": info})
+    room = LARGEST_INFO - len('{"notes": "", "tail": "😀"}'.encode())
+    info = {"notes": "ü" * (room // 2) + "n" * (room % 2), "tail": "😀"}
+    name, email = "😀" * LONGEST["name"], "é" * LONGEST["email"]
+    store.register("ayu", [face(1)], {"name": name, "email": email, "info": info})
     person = store.person("ayu")
-    assert person.name == "n" * 70_000
-    assert person.info == info
+    assert (person.name, person.email, person.info) == (name, email, info)
+    for more in ({"name": name + "n"}, {"email": email + "n"}, {"info": info | {"notes": info["notes"] + "n"}}):
+        for refused in (lambda given: store.update("ayu", given), lambda given: store.register("b", [face(2)], given)):
+            with pytest.raises(ArgumentError, match="at most"):
+                refused(more)
+    assert store.person("ayu") == person
 
 
 # Side by side.

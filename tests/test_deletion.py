@@ -152,8 +152,8 @@ def test_in_a_database_of_many_changes_no_trace_of_the_deleted_is_left(place: Pl
     for number in range(150):
         vector = noise.normal(size=PIN.dimension).astype(np.float32)
         vectors[number] = vector / np.linalg.norm(vector)
-        name = f"name-{number}-" + "x" * chance.randrange(0, 3000)
-        store.register(f"person-{number}-", [NewFace((0, 0, 1, 1), 1.0, vectors[number])], {"name": name})
+        details = {"name": f"name-{number}-", "info": {"x": "x" * chance.randrange(0, 3000)}}
+        store.register(f"person-{number}-", [NewFace((0, 0, 1, 1), 1.0, vectors[number])], details)
         if number % 40 == 20:
             search.save()
     gone = chance.sample(range(150), 60)

@@ -83,3 +83,10 @@ def test_settings_are_read_from_the_environment_at_each_call(monkeypatch: pytest
 def test_a_setting_out_of_range_is_refused_by_name(value: str) -> None:
     with pytest.raises(ArgumentError, match=f"FACEDEX_THREADS must be a whole number from 1, got '{value}'"):
         settings({"FACEDEX_THREADS": value})
+
+
+def test_scopes_that_there_are_none_of_are_refused() -> None:
+    assert settings({"FACEDEX_ACCOUNT_SCOPES": "read, enrol"}).account_scopes == ("read", "enrol")
+    assert settings({"FACEDEX_ACCOUNT_SCOPES": ""}).account_scopes == ()
+    with pytest.raises(ArgumentError, match="FACEDEX_ACCOUNT_SCOPES must be some of read, recognise, enrol, admin"):
+        settings({"FACEDEX_ACCOUNT_SCOPES": "read,raed"})

@@ -35,7 +35,7 @@ RUST = {
 PYTHON = {
     "errors": 0,
     "config": 1,
-    "inputs": 0,
+    "inputs": 1,
     "aside": 0,
     "records": 1,
     "twins": 0,
@@ -46,7 +46,9 @@ PYTHON = {
     "packs": 2,
     "results": 2,  # shows its picture through draw
     "store": 2,
+    "runtime": 2,
     "engine": 3,
+    "comparison": 4,
     "search": 3,  # follows the store's feed of changes
     "choose": 3,
     "lifetime": 3,

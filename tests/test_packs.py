@@ -300,7 +300,7 @@ def test_an_unverified_file_is_pinned_and_then_held_to_it(tmp_path: Path) -> Non
 def test_a_core_that_is_given_no_pin_refuses_by_itself(tmp_path: Path) -> None:
     manifest = own(tmp_path / "own", change=(RNET, "unverified"))
     from facedex._core import Engine as CoreEngine
-    from facedex.engine import runtime_library
+    from facedex.runtime import runtime_library
 
     with pytest.raises(WeightsUnverifiedError, match=r'"rnet\.onnx" are unverified'):
         CoreEngine(manifest, [manifest.parent], runtime=runtime_library())

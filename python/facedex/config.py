@@ -16,6 +16,7 @@ a caller gives always wins over a variable. A value outside its range is an `Arg
 ``FACEDEX_ACTOR``        who acts, for the audit
 ``FACEDEX_SEARCH``       where galleries are searched: local, pgvector, or the address of a Milvus
 ``FACEDEX_ONNXRUNTIME``  path of the ONNX Runtime library to load instead of that of the package ``onnxruntime``
+``FACEDEX_ACCOUNT_SCOPES``  what accounts of clients may do; one that may more stays when its person goes
 =======================  =================================================================================
 """
 
@@ -31,6 +32,12 @@ from .errors import ArgumentError
 
 MAX_PIXELS = 50_000_000
 """Largest picture that is decoded unless told otherwise, pixels: 50 megapixels take 150 MB as RGB."""
+
+SCOPES = ("read", "recognise", "enrol", "admin")
+"""What whoever asks a server can be allowed to do: `facedex.access.principals` says what each means."""
+
+ACCOUNT_SCOPES = ("read", "recognise", "enrol")
+"""What accounts of a server's clients may do unless told otherwise."""
 
 KEY_BYTES = 32
 """Length of a gallery's key: AES-256."""
@@ -66,6 +73,9 @@ class Settings:
         Where galleries are searched: "local", "pgvector", or the address of a Milvus.
     onnxruntime : Path or None
         The ONNX Runtime library to load.
+    account_scopes : tuple of str
+        What accounts of clients may do, as the server's setting of that name says. An account that may more is kept,
+        without the person, when its person is deleted.
     """
 
     home: Path | None = None
@@ -80,6 +90,7 @@ class Settings:
     actor: str | None = None
     search: str = field(default="local", repr=False)  # an address may hold a password
     onnxruntime: Path | None = None
+    account_scopes: tuple[str, ...] = ACCOUNT_SCOPES
 
 
 def settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -97,7 +108,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises
     ------
     ArgumentError
-        When a number is not a whole number from 1, or the key is not base64 of 32 bytes.
+        When a number is not a whole number from 1, the key is not base64 of 32 bytes, or a scope is none.
 
     Examples
     --------
@@ -125,11 +136,20 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         value = text(name)
         return None if value is None else key_from(value, name)
 
-    providers = [name for part in (text("FACEDEX_PROVIDERS") or "").split(",") if (name := part.strip())]
+    def words(value: str) -> tuple[str, ...]:
+        return tuple(word for part in value.split(",") if (word := part.strip()))
+
+    scopes: tuple[str, ...] = ACCOUNT_SCOPES
+    if "FACEDEX_ACCOUNT_SCOPES" in variables:
+        scopes = words(variables["FACEDEX_ACCOUNT_SCOPES"])
+        if not set(scopes) <= set(SCOPES):
+            raise ArgumentError(
+                f"FACEDEX_ACCOUNT_SCOPES must be some of {', '.join(SCOPES)}, got {', '.join(scopes)!r}"
+            )
     return Settings(
         home=path("FACEDEX_HOME"),
         threads=count("FACEDEX_THREADS"),
-        providers=tuple(providers) or None,
+        providers=words(text("FACEDEX_PROVIDERS") or "") or None,
         max_pixels=count("FACEDEX_MAX_PIXELS") or MAX_PIXELS,
         accept_license=text("FACEDEX_ACCEPT_LICENSE"),
         mirror=text("FACEDEX_MIRROR"),
@@ -139,6 +159,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         actor=text("FACEDEX_ACTOR"),
         search=text("FACEDEX_SEARCH") or "local",
         onnxruntime=path("FACEDEX_ONNXRUNTIME"),
+        account_scopes=scopes,
     )
 
 

@@ -29,6 +29,8 @@ class Custody(Directory):
     def delete(self, person_id: PersonId) -> Deletion:
         """Delete a person with all faces, templates, photos and free data, and the search snapshots that hold them.
 
+        What a server keeps goes too: the person's accounts, attendance, and answers that name the person.
+
         Parameters
         ----------
         person_id : str or int

@@ -18,7 +18,7 @@ from .errors import ArgumentError, BBox, FacedexError, NoFaceError, RoleMissingE
 from .inputs import ImageInput, replayable
 from .packs import ReadyPack, require_ready
 from .results import Analysis, Comparison, ImageSize
-from .runtime import runtime_library as runtime_library
+from .runtime import runtime_library
 from .twins import twin
 
 LivenessQuestion = bool | Literal["advisory", "required"]
@@ -344,9 +344,7 @@ class Engine:
         for name, image in (("first", a), ("second", b)):
             found = self.analyze(image, max_faces=1)
             if not found:
-                raise NoFaceError(
-                    f"the {name} picture shows no face; a larger or sharper one may, or a smaller min_face"
-                )
+                raise NoFaceError(f"the {name} picture shows no face; a larger or sharper one may")
             faces.append(found[0])
         return Comparison.between(*faces, threshold=self.threshold if threshold is None else threshold)
 

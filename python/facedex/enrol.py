@@ -338,7 +338,7 @@ class Enrolee:
         stored, rejected = [], list(self._rejected)
         for face_id, source, face in zip(receipt.face_ids, self.sources, self.new, strict=True):
             if face_id is not None:
-                stored.append(RegisteredFace(face_id, source, face.bbox, face.det_score))
+                stored.append(RegisteredFace(face_id, source, face.bbox, face.det_score, face.quality))
             elif policy.room is not None:
                 error = policy.room.full(policy.room.max_faces + receipt.face_ids.count(None))
                 rejected.append(Rejection(source, described(self.pictures[source]), error))

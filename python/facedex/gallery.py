@@ -251,7 +251,7 @@ class Gallery(Moving, Portable):
         threshold : float, optional
             Instead of the gallery's, [-1, 1], inclusive.
         min_face : int, optional
-            Smallest face that is looked for, pixels; by default a fraction of the picture.
+            Smallest face that is looked for, pixels, as far as the detector reaches; default a fraction of the picture.
         max_faces : int, optional
             Only the largest so many.
         liveness : bool or {"advisory", "required"}
@@ -345,7 +345,7 @@ class Gallery(Moving, Portable):
         faces : {"one", "largest"}
             The picture must show exactly one face, or its largest is taken.
         min_face : int, optional
-            Smallest face that is looked for, pixels; by default a fraction of the picture.
+            Smallest face that is looked for, pixels, as far as the detector reaches; default a fraction of the picture.
         liveness : bool or {"advisory", "required"}
             Whether the face is judged for being live. Where that is required, one that is not live is no match, and one
             that cannot be judged is an error.

@@ -31,12 +31,15 @@ class RegisteredFace:
         x1, y1, x2, y2 in that picture, pixels.
     det_score : float
         The detector's certainty, [0, 1].
+    quality : float or None
+        For recognition, [0, 100], higher is better; None where there was no picture to measure it in.
     """
 
     face_id: int
     source: int
     bbox: BBox
     det_score: float
+    quality: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

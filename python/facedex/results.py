@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 
 from .config import settings
-from .errors import BBox, ImageError, ImageReadError
+from .errors import ArgumentError, BBox, ImageError, ImageReadError
 from .inputs import ImageInput, described
 from .records import PersonId
 
@@ -294,11 +294,24 @@ class Comparison:
 
     @classmethod
     def between(cls, a: Face, b: Face, *, threshold: float) -> Comparison:
-        """Compare two faces that have embeddings of one pack."""
+        """Compare two faces.
+
+        Parameters
+        ----------
+        a, b : Face
+            With embeddings of one and the same pack, which a face does not name.
+        threshold : float
+            Least similarity of a match.
+
+        Raises
+        ------
+        ArgumentError
+            When an embedding is missing, or they differ in length.
+        """
         import numpy as np  # here, because importing this module must stay cheap
 
-        assert a.embedding is not None  # whoever compares asks for them
-        assert b.embedding is not None
+        if a.embedding is None or b.embedding is None or a.embedding.shape != b.embedding.shape:
+            raise ArgumentError("both faces must have embeddings, and of the same pack")
         similarity = float(np.clip(np.dot(a.embedding, b.embedding), -1.0, 1.0))
         return cls(similarity, threshold, similarity >= threshold, _box(a.bbox), _box(b.bbox))
 

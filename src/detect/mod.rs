@@ -36,7 +36,8 @@ pub struct Face {
 /// What to look for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DetectOptions {
-    /// Least height of a face, pixels; where absent, what the pack finds by itself.
+    /// Least height of a face, pixels; where absent, what the pack finds by itself. A detector looks for no smaller
+    /// ones than it reaches: MTCNN for 12 pixels, for more in pictures beyond four megapixels.
     pub min_face: Option<u32>,
 }
 

@@ -152,7 +152,6 @@ def test_no_account_takes_as_long_as_another_password(tmp_path: Any) -> None:
     disabled = access.accounts.add(login="gone", password=PASSWORD)
     access.accounts.update(disabled.id, disabled=True)
     took: dict[str, list[float]] = {"ayu": [], "nobody": [], "faceonly": [], "gone": []}
-    access.accounts.with_password("nobody", "x")
     for _ in range(5):
         for login, times in took.items():
             started = time.thread_time()  # of this thread alone: the machine may have other work to do
@@ -187,7 +186,7 @@ def test_an_address_that_tries_many_accounts_must_wait(place: Any) -> None:
             access.sign_in(f"user{number}", "wrong", address="192.0.2.1")
     with pytest.raises(AttemptsError) as told:
         access.sign_in("user9", "wrong", address="192.0.2.1")
-    assert 50 < told.value.retry_after_s <= 60
+    assert 100 < told.value.retry_after_s <= 113  # an eighth of 15 minutes
     with pytest.raises(SignInError):
         access.sign_in("user9", "wrong", address="192.0.2.2")
     access.close()

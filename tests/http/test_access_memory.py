@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,3 +112,16 @@ def test_what_is_of_no_use_is_not_remembered_and_memory_is_bounded(process: Call
     assert here.principal("fdt_" + "x" * 500) is None
     assert all("x" * 100 not in question for question in here._memory._known)
     assert here.recalled("fdk_nonsense") is None
+
+
+def test_a_database_that_is_gone_or_closed_is_not_made_anew(tmp_path: Path) -> None:
+    location = tmp_path / "people.db"
+    database = Database(location)
+    location.unlink()
+    assert database.stamp() is None
+    assert not location.exists()
+    database.close()
+    again = Database(location)
+    assert again.stamp() is not None
+    again.close()
+    assert again.stamp() is None

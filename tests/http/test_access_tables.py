@@ -1,4 +1,4 @@
-"""What the server keeps, in each kind of database: attempts and answers under many hands, attendance, jobs."""
+"""What the server keeps, in each kind of database: accounts, attempts and answers of many at once, attendance, jobs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,28 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
 from facedex import Gallery
-from facedex.access import Access, Lockout, Replies, Reply, Sighted
+from facedex.access import Access, Lockout, Passwords, Replies, Reply, Sighted
 from facedex.engine import Engine
-from facedex.errors import AttemptsError, RepeatedKeyError, RepeatedNowError, UnknownGalleryError, UnknownJobError
+from facedex.errors import (
+    ArgumentError,
+    AttemptsError,
+    DuplicateAccountError,
+    RepeatedKeyError,
+    RepeatedNowError,
+    SignInError,
+    UnknownGalleryError,
+    UnknownJobError,
+)
 from facedex.http.jobs import Jobs
 from facedex.store import Database
-from facedex.store.tables import idempotency, jobs
+from facedex.store.tables import accounts as accounts_table
+from facedex.store.tables import attempts, idempotency, jobs
+
+PASSWORD = "correct horse"
+CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture
@@ -38,16 +52,136 @@ def test_attempts_at_once_are_not_judged_as_one(place: Any, connect: Callable[[]
 
     def attempt(number: int) -> str:
         try:
-            processes[number % 2].attempts.begin("ayu", f"192.0.2.{number}")
+            processes[number % 2].attempts.begin(("login", "ayu"), f"192.0.2.{number}")
         except AttemptsError:
             return "locked"
         return "let in"
 
     with ThreadPoolExecutor(8) as pool:
         assert Counter(pool.map(attempt, range(24))) == {"let in": 3, "locked": 21}
-    processes[0].attempts.succeed("AYU ", "192.0.2.1")
+    processes[0].attempts.succeed(("login", "AYU "), "192.0.2.1")
     assert attempt(1) == "let in"
     assert "ayu" not in str(place.rows("SELECT bucket FROM attempts"))
+
+
+def test_what_an_address_failed_at_is_forgiven_with_time(place: Any, connect: Callable[[], Database]) -> None:
+    access = Access(connect(), lockout=Lockout(after=1, first_s=0.001))  # four failures; one is forgiven in 225 s
+
+    def attempt(number: int, *, right: bool = False) -> int:
+        """Returns how long one must wait, 0 for not at all."""
+        try:
+            access.attempts.begin(("login", f"user{number}"), "192.0.2.1")
+        except AttemptsError as error:
+            return error.retry_after_s
+        if right:
+            access.attempts.succeed(("login", f"user{number}"), "192.0.2.1")
+        return 0
+
+    def pass_by(seconds: int) -> None:
+        place.execute(f"UPDATE attempts SET since = since - {seconds}000000, last_at = last_at - {seconds}000000")
+
+    assert [attempt(number) for number in range(4)] == [0, 0, 0, 0]
+    assert 200 < attempt(4) <= 225
+    pass_by(120)
+    assert 80 < attempt(4) <= 105  # to ask again does not lengthen it
+    pass_by(106)
+    assert [attempt(number, right=True) for number in range(10, 15)] == [0, 0, 0, 0, 0]  # honest people, one by one
+    assert attempt(5) == 0
+    assert 200 < attempt(6) <= 225
+    pass_by(23 * 3600)
+    assert [attempt(number) for number in range(20, 24)] == [0, 0, 0, 0]
+    assert attempt(24) > 200
+
+
+def test_a_login_is_nobody_elses_address(place: Any, connect: Callable[[], Database]) -> None:
+    accounts = Access(connect(), passwords=CHEAP).accounts
+    late = accounts.add(login="Late@x.org", password=PASSWORD)
+    ayu = accounts.add(email="ayu@x.org", password="another one")
+    for refused in ({"email": "late@X.org"}, {"login": "AYU@x.org"}, {"login": "new", "email": "late@x.org"}):
+        with pytest.raises(DuplicateAccountError):
+            accounts.add(**refused)
+    with pytest.raises(DuplicateAccountError):
+        accounts.update(ayu.id, email="late@x.org")
+    assert [one.id for one in accounts.page()] == [late.id, ayu.id]
+    assert accounts.update(late.id, email="late@x.org").email == "late@x.org"  # the own login is no hindrance
+    assert accounts.add(login="both@x.org", email="Both@x.org").email == "Both@x.org"
+
+
+def test_an_address_is_its_owners_where_an_older_version_let_another_have_that_login(
+    place: Any, connect: Callable[[], Database]
+) -> None:
+    accounts = Access(connect(), passwords=CHEAP).accounts
+    first = accounts.add(login="first", password="another one")
+    owner = accounts.add(email="late@x.org", password=PASSWORD)
+    place.execute(accounts_table.update().where(accounts_table.c.id == first.id).values(login="late@x.org"))
+    assert accounts.named("late@x.org") == owner
+    assert accounts.with_password("late@x.org", PASSWORD) == owner
+    assert accounts.with_password("late@x.org", "another one") is None
+
+
+def test_a_login_and_an_address_at_once_are_one(place: Any, connect: Callable[[], Database]) -> None:
+    processes = [Access(connect(), passwords=CHEAP).accounts for _ in range(2)]
+
+    def add(number: int) -> str:
+        try:
+            processes[number % 2].add(**{"login" if number % 2 else "email": f"user{number // 2}@x.org"})
+        except DuplicateAccountError:
+            return "taken"
+        return "made"
+
+    with ThreadPoolExecutor(8) as pool:
+        assert Counter(pool.map(add, range(32))) == {"made": 16, "taken": 16}
+    assert len({one.login or one.email for one in processes[0].page()}) == 16
+
+
+def test_one_count_for_an_account_however_it_is_called(place: Any, connect: Callable[[], Database]) -> None:
+    access = Access(connect(), lockout=Lockout(after=2, first_s=60), passwords=CHEAP)
+    access.accounts.add(login="ayu", email="ayu@x.org", password=PASSWORD)
+
+    def sign_in(login: str, password: str = "wrong") -> str:
+        try:
+            access.sign_in(login, password, address=login)
+        except (SignInError, AttemptsError) as error:
+            return type(error).__name__
+        return "in"
+
+    assert [sign_in(login) for login in ("ayu", " AYU@x.org")] == ["SignInError", "SignInError"]
+    assert [sign_in(login, PASSWORD) for login in ("ayu", "ayu@x.org")] == ["AttemptsError", "AttemptsError"]
+    assert [sign_in(login) for login in ("1", "account 1", "face of 1")] == ["SignInError"] * 3
+    place.execute(attempts.delete())
+    assert [sign_in(login) for login in ("1", "1", "account 1", "account 1")] == ["SignInError"] * 4
+    assert sign_in("ayu", PASSWORD) == "in"
+
+
+def test_accounts_that_may_more_outlive_the_person(
+    place: Any, connect: Callable[[], Database], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = Access(connect(), passwords=CHEAP).accounts
+    with Gallery.open(place.location, engine=engine) as gallery:
+        for narrowed, survivors in ((None, {"chief"}), ("recognise", {"chief", "desk"})):
+            if narrowed is not None:
+                monkeypatch.setenv("FACEDEX_ACCOUNT_SCOPES", narrowed)
+            gallery.create("ayu")
+            for login, scopes in (("client", ["recognise"]), ("desk", ["read", "enrol"]), ("chief", ["admin"])):
+                accounts.add(login=login, scopes=scopes, person_key="ayu")
+            gallery.delete("ayu")
+            left = accounts.page()
+            assert {one.login for one in left} == survivors
+            assert {one.person_key for one in left} == {None}
+            for one in left:
+                accounts.delete(one.id)
+
+
+def test_a_key_expires_in_a_year_that_can_be_told(place: Any, connect: Callable[[], Database]) -> None:
+    keys = Access(connect()).keys
+    west, east = (timezone(timedelta(hours=hours)) for hours in (-14, 14))
+    for refused in (datetime(9999, 12, 31, 23, 59, tzinfo=west), datetime(1, 1, 1, tzinfo=east), datetime(9999, 1, 1)):
+        with pytest.raises(ArgumentError, match="expires_at"):
+            keys.add("door", ["read"], expires_at=refused)
+    assert keys.listed() == []
+    last = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
+    made, _ = keys.add("door", ["read"], expires_at=last.astimezone(timezone(timedelta(hours=-1))))
+    assert (made.expires_at, keys.listed()) == (last, [made])
 
 
 def test_a_request_is_begun_once_by_many(place: Any, connect: Callable[[], Database]) -> None:
@@ -61,12 +195,12 @@ def test_a_request_is_begun_once_by_many(place: Any, connect: Callable[[], Datab
 
     with ThreadPoolExecutor(8) as pool:
         assert Counter(pool.map(begin, range(16))) == {"first": 1, "now": 15}
-    reply = Reply(201, "application/json", b'{"a": 1}')
-    processes[0].keep("who POST /x key", reply, "default/ayu")
+    reply = Reply(201, "application/json", b'{"a":\n1}\n', {"Location": "/x/\u00e9\n"})
+    processes[0].keep("who POST /x key", reply)
     assert processes[1].begin("who POST /x key", "request") == reply
     with pytest.raises(RepeatedKeyError):
         processes[1].begin("who POST /x key", "another request")
-    processes[1].forget("default/ayu")
+    processes[1].drop("who POST /x key")
     assert place.rows("SELECT count(*) FROM idempotency") == [(0,)]
     assert processes[0].begin("who POST /x key", "another request") is None
     processes[0].drop("who POST /x key")
@@ -100,7 +234,7 @@ def test_attendance_goes_with_the_person(place: Any, connect: Callable[[], Datab
         assert [one.matched for one in listed] == [True, False, False]
         assert (listed[0].similarity, listed[0].probability, listed[0].liveness) == (0.95, 0.99, None)
         gallery.delete("ayu")
-        assert [one.person_key for one in attendance.between(start, start + timedelta(days=1))] == [None, None]
+        assert [one.claimed for one in attendance.between(start, start + timedelta(days=1))] == ["x" * 255]
         with pytest.raises(UnknownGalleryError):
             attendance.note(Sighted("x", None, None, False), "other")
 

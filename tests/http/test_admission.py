@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from facedex.access import Access
 from facedex.http.admission import SMALL_BODY
+from facedex.http.contracts.flask_face.auth import MOST_A_MINUTE
 from facedex.http.serve import address_of
 from facedex.http.settings import Settings
 
@@ -100,6 +101,44 @@ def test_a_sign_in_takes_a_small_body_only(serve: Any, path: str) -> None:
     assert told.status_code == 413
 
 
+LIMITS = [
+    ("/v1/recognize", {"content-type": "image/jpeg"}, 10),
+    ("/v1/people", FORM, 10),
+    ("/api/photos/1/upload/multiple", FORM, 64),
+    ("/api/auth/login-face", FORM, 10),  # nobody shows a key there
+    ("/api/auth/login-face-verify", FORM, 10),
+    ("/recognize", {"content-type": "application/json"}, 15),
+    ("/api/face/register", FORM, 10),
+    ("/api/face_query", FORM, 11),
+    ("/upload/", FORM, 64),
+]
+
+
+@pytest.mark.parametrize(("path", "kind", "mib"), LIMITS)
+def test_a_contract_takes_larger_bodies_at_its_own_routes_only(
+    serve: Any, path: str, kind: dict[str, str], mib: int
+) -> None:
+    client = serve(contracts=("all",))
+    answered, _, taken = ask(client, path, kind | {"content-length": str((mib << 20) + 1)})
+    assert (answered, taken) == (413, 0)
+    _, _, taken = ask(client, path, kind | {"content-length": str(mib << 20)})
+    assert taken > 0
+    client = serve(contracts=("all",), max_upload_bytes=2_000_000)
+    answered, _, taken = ask(client, path, kind | {"content-length": "2000001"})
+    assert (answered, taken) == (413, 0)
+
+
+def test_a_sign_in_with_a_face_is_counted_before_its_picture_is_read(serve: Any) -> None:
+    client = serve(contracts=("flask-face",), face_login_liveness="off")
+    for number in range(MOST_A_MINUTE):
+        sent = client.post("/api/auth/login-face", files={"file": ("a.jpg", b"x")})
+        assert sent.status_code != 429, number
+    for path in ("/api/auth/login-face", "/api/auth/login-face-verify"):
+        answered, told, taken = ask(client, path, FORM)
+        assert (answered, taken) == (429, 0)
+        assert int(told["retry-after"]) > 0
+
+
 def test_a_body_that_was_read_leaves_the_connection_open(client: TestClient) -> None:
     answer = client.post("/v1/session", json={"login": "nobody", "password": "nothing"})
     assert answer.status_code == 401
@@ -133,7 +172,7 @@ def test_sign_ins_hold_up_no_other_question(
                 if app.state.facedex.limits.inside()["hash"] == 20:
                     break
                 await asyncio.sleep(0.02)
-            assert app.state.facedex.limits.inside() == {"work": 0, "ask": 0, "hash": 20}
+            assert app.state.facedex.limits.inside() == {"work": 0, "ask": 0, "hash": 20, "face": 0}
             for asked in ("/v1/health/ready", "/v1/people"):
                 answer = await asyncio.wait_for(client.get(asked), 5)
                 assert answer.status_code == 200

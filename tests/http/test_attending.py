@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 from fastapi import FastAPI
@@ -29,7 +31,7 @@ def test_only_what_is_asked_for_is_noted(peopled: TestClient) -> None:
     assert noted(peopled) == []
     found = peopled.post("/v1/recognize", data={"attend": "true"}, files={"image": AYU}).json()["faces"][0]
     (line,) = noted(peopled)
-    assert (line["claimed"], line["person_key"], line["name"], line["matched"]) == (None, "ayu", "Ayu", True)
+    assert (line["claimed"], line["person_id"], line["name"], line["matched"]) == (None, "ayu", "Ayu", True)
     assert line["similarity"] == found["similarity"]
     assert line["probability"] > 0.9
     assert (line["liveness"], line["contract"]) == (None, "v1")
@@ -40,8 +42,8 @@ def test_a_claim_is_noted_with_its_decision(peopled: TestClient) -> None:
         data = {"person_id": "ayu", "attend": "true"}
         assert peopled.post("/v1/verify", data=data, files={"image": picture}).status_code == 200
     right, wrong = noted(peopled)
-    assert (right["claimed"], right["person_key"], right["name"], right["matched"]) == ("ayu", "ayu", "Ayu", True)
-    assert (wrong["claimed"], wrong["person_key"], wrong["name"], wrong["matched"]) == ("ayu", None, None, False)
+    assert (right["claimed"], right["person_id"], right["name"], right["matched"]) == ("ayu", "ayu", "Ayu", True)
+    assert (wrong["claimed"], wrong["person_id"], wrong["name"], wrong["matched"]) == ("ayu", None, None, False)
     assert wrong["probability"] < 0.1 < 0.9 < right["probability"]
 
 
@@ -49,7 +51,15 @@ def test_each_face_of_a_batch_is_noted(peopled: TestClient) -> None:
     sent = [("images", AYU), ("images", b"no picture"), ("images", STRANGER)]
     answer = peopled.post("/v1/recognize/batch", data={"attend": "true"}, files=sent)
     assert answer.status_code == 200
-    assert [(line["person_key"], line["matched"]) for line in noted(peopled)] == [("ayu", True), (None, False)]
+    assert [(line["person_id"], line["matched"]) for line in noted(peopled)] == [("ayu", True), (None, False)]
+
+
+def test_a_table_has_the_names_of_the_document(peopled: TestClient) -> None:
+    peopled.post("/v1/verify", data={"person_id": "ayu", "attend": "true"}, files={"image": AYU})
+    (line,) = csv.DictReader(io.StringIO(peopled.get("/v1/attendance?format=csv").text))
+    (told,) = noted(peopled)
+    assert list(line) == list(told)
+    assert (line["person_id"], line["name"], line["matched"]) == ("ayu", "Ayu", "True")
 
 
 def test_who_is_deleted_is_deleted_from_it(peopled: TestClient) -> None:

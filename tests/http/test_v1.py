@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,9 @@ def test_the_quality_of_each_face_is_told(peopled: TestClient) -> None:
     faces = peopled.get("/v1/people/ayu").json()["faces"]
     assert faces
     assert all(0 < face["quality"] <= 100 for face in faces)
+    (added,) = peopled.post("/v1/people/ayu/faces", files={"image": AYU}).json()["faces"]
+    (stored,) = [face for face in peopled.get("/v1/people/ayu/faces").json() if face["face_id"] == added["face_id"]]
+    assert added["quality"] == stored["quality"]
 
 
 def test_a_person_may_come_before_the_first_picture(client: TestClient) -> None:
@@ -145,6 +149,20 @@ def test_an_id_that_no_address_can_hold_is_refused(client: TestClient, person_id
     refused = client.post("/v1/people", json={"person_id": person_id})
     assert (refused.status_code, refused.json()["code"]) == (422, "argument")
     assert client.get("/v1/people").json()["items"] == []
+
+
+@pytest.mark.parametrize("person_id", [True, 1.0, None, [1], {"a": 1}])
+def test_an_id_that_is_neither_text_nor_whole_number_is_refused(client: TestClient, person_id: object) -> None:
+    assert client.post("/v1/people", json={"person_id": 1}).status_code == 201
+    for path, body in (
+        ("people", {}),
+        ("people", {"on_existing": "replace", "name": "X"}),
+        ("verify", {"image": TEXT}),
+    ):
+        refused = client.post(f"/v1/{path}", json={"person_id": person_id} | body)
+        assert (refused.status_code, refused.json()["code"]) == (422, "malformed_request"), refused.text
+        assert any("person_id" in error for error in refused.json()["errors"])
+    assert [person["name"] for person in client.get("/v1/people").json()["items"]] == [None]
 
 
 def test_pages_follow_one_another(client: TestClient) -> None:
@@ -232,6 +250,8 @@ def test_a_repeated_write_is_done_once(client: TestClient) -> None:
     assert first.status_code == again.status_code == 201
     assert first.json() == again.json()
     assert (first.headers.get("idempotency-replayed"), again.headers["idempotency-replayed"]) == (None, "true")
+    for name in ("location", "content-type", "content-length"):
+        assert first.headers[name] == again.headers[name]
     assert len(client.get("/v1/people/ayu/faces").json()) == 1
     other = client.post("/v1/people", data={"person_id": "budi"}, files=files, headers=once)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
@@ -272,6 +292,25 @@ def test_a_job_is_cancelled_from_another_process(serve: Any) -> None:
     assert asked.status_code == 202
     assert "event: cancelled" in other.get(f"/v1/jobs/{job.id}/events").text
     assert begun
+
+
+@pytest.mark.parametrize(("steps", "state"), [(1, "cancelled"), (2, "done")])
+def test_a_job_that_is_cancelled_at_its_last_step_was_done(client: TestClient, steps: int, state: str) -> None:
+    jobs = client.app.state.facedex.jobs  # type: ignore[attr-defined]
+    asked = threading.Event()
+
+    def work(progress: Any) -> dict[str, Any]:
+        assert asked.wait(20)
+        time.sleep(0.6)  # it looks whether it is to stop at most twice a second
+        progress(steps, 2)
+        return {"faces": 2}
+
+    job = jobs.begin("test", "default", work, actor="test")
+    assert client.delete(f"/v1/jobs/{job.id}").status_code == 202
+    asked.set()
+    client.get(f"/v1/jobs/{job.id}/events")
+    ended = client.get(f"/v1/jobs/{job.id}").json()
+    assert (ended["state"], ended["answer"]) == (state, {"faces": 2} if state == "done" else {})
 
 
 def test_galleries_are_apart(peopled: TestClient) -> None:

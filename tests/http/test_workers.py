@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.mmap_dict import MmapedDict
 
 from facedex import Gallery, people
 from facedex.engine import Engine
@@ -150,3 +152,44 @@ def _wait_for_two(at: Any, victims: set[int]) -> None:
             pass
         time.sleep(0.1)
     pytest.fail(f"a worker was not replaced\n{at.log.read_text()}")
+
+
+def test_a_worker_that_was_killed_counts_no_more_in_the_metrics(server: Callable[..., Any]) -> None:
+    at = server("--workers", "2", FACEDEX_CONCURRENCY="1")
+    assert at.post("/v1/people", data={"person_id": "ayu"}, files={"images": FIRST}).status_code == 201
+    folder = Path(at.workers()[0].environ()["PROMETHEUS_MULTIPROC_DIR"])
+    ended = threading.Event()
+    clients = [threading.Thread(target=_recognise, args=(at, ended), daemon=True) for _ in range(8)]
+    for client in clients:
+        client.start()
+    busy, until = [], time.monotonic() + 60
+    while len(busy) < 2:
+        assert time.monotonic() < until, at.log.read_text()
+        at.get("/metrics")
+        busy = [path for path in folder.glob("gauge_livesum_*.db") if _noted(path, "work") > 0]
+    victim = int(busy[0].stem.rpartition("_")[2])
+    os.kill(victim, signal.SIGKILL)
+    ended.set()
+    for client in clients:
+        client.join(40)
+    _wait_for_two(at, {victim})
+    for path in folder.glob(
+        "gauge_livesum_*.db"
+    ):  # who still lives has noted that all was answered, without being asked
+        assert _noted(path, "work") == 0 or path.stem.endswith(f"_{victim}")
+    for _ in range(6):  # a new connection each, which either worker takes
+        assert 'facedex_inside{lane="work"} 0.0' in at.get("/metrics").text.splitlines()
+    assert not list(folder.glob(f"gauge_live*_{victim}.db"))
+    assert list(folder.glob(f"counter_{victim}.db"))  # what it answered was answered
+
+
+def _recognise(at: Any, ended: threading.Event) -> None:
+    while not ended.is_set():
+        with contextlib.suppress(httpx.TransportError):
+            at.post("/v1/recognize", content=PROBE, headers={"content-type": "image/jpeg"})
+
+
+def _noted(path: Path, lane: str) -> float:
+    """Read what a worker noted last of a lane."""
+    values = MmapedDict.read_all_values_from_file(str(path))
+    return sum(value for key, value, *_ in values if f'"{lane}"' in key)

@@ -5,7 +5,7 @@ It stands above the store and below the server, so that the command line manages
 
 from .access import Access, SignIn
 from .accounts import Account, Accounts
-from .attempts import Attempts, Lockout
+from .attempts import Attempts, Lockout, Tried
 from .attendance import Attendance, Sighted
 from .keys import ApiKey, ApiKeys
 from .passwords import Passwords
@@ -32,5 +32,6 @@ __all__ = [
     "SignIn",
     "Token",
     "Tokens",
+    "Tried",
     "checked_scopes",
 ]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
+from ..config import settings
 from ..errors import ForbiddenError, SignInError
 from ..store import Database
 from ..store.changes import now
 from .accounts import ADMINISTERED, Account, Accounts
-from .attempts import Attempts, Lockout
+from .attempts import Attempts, Lockout, Tried
 from .attendance import Attendance
 from .keys import USABLE, ApiKeys
 from .memory import Memory
+from .notes import noted
 from .passwords import Passwords
 from .principals import ANYBODY, Principal
 from .replies import Replies
@@ -100,27 +103,38 @@ class Access:
         AttemptsError
             After too many failures.
         """
-        self.attempts.begin(login, address)
+        known = self.accounts.named(login)
+        who: Tried = ("login", login) if known is None else ("account", str(known.id))
+        self.attempts.begin(who, address)
         account = self.accounts.with_password(login, password)
         if account is None:
             raise SignInError("wrong login or password")
-        self.attempts.succeed(login, address)
+        self.attempts.succeed(who, address)
         return self.admit(account, "password")
 
-    def admit(self, account: Account, method: str) -> SignIn:
+    def admit(self, account: Account, method: str, *, within: Iterable[str] | None = None) -> SignIn:
         """Give a token to an account that has shown who it is.
+
+        Parameters
+        ----------
+        account : Account
+        method : {"password", "face"}
+        within : iterable of str, optional
+            What accounts of clients may do, where the environment does not say it. A face signs in no account that may
+            more, and none that administers: whoever may enrol could have given the person another face.
 
         Raises
         ------
         ForbiddenError
-            When the account is disabled, or administers and was shown a face: whoever may enrol could have given the
-            person another one.
+            When the account is disabled, or may more than a face allows.
         """
         if account.disabled_at is not None:
             raise ForbiddenError("this account is disabled")
-        if method == "face" and account.principal.may("admin"):
-            raise ForbiddenError("an account that administers signs in with its password")
+        clients = settings().account_scopes if within is None else within
+        if method == "face" and not account.principal.within(clients):
+            raise ForbiddenError("an account that may more than accounts of clients signs in with its password")
         token, secret = self.tokens.issue(account.id, method)
+        noted("account %d signs in with its %s", account.id, method)
         return SignIn(account, token, secret)
 
     def principal(self, secret: str) -> Principal | None:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import EllipsisType
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 
 from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError
 from ..store import Database
 from ..store.changes import now
-from ..store.rows import checked_text, info_of, json_of
-from ..store.tables import accounts, tokens
+from ..store.rows import LONGEST, checked_text, info_of, json_of, text_within
+from ..store.tables import VERSION_TABLE, accounts, tokens
+from .notes import noted
 from .passwords import Passwords
 from .principals import Principal, checked_scopes, scopes_of
 from .rows import inserted
@@ -27,6 +29,10 @@ ADMINISTERED = sa.exists().where(
     accounts.c.scopes.contains("admin"), accounts.c.disabled_at.is_(None), accounts.c.password.is_not(None)
 )
 """Whether somebody can sign in and administer."""
+
+_TAKEN = "another account has that login or e-mail address"
+_TURN = sa.select(sa.table(VERSION_TABLE, sa.column("version_num"))).with_for_update()
+"""Locks a row that every database has; SQLite locks all. Who looks for what is not there must be alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +103,23 @@ class Accounts:
     ) -> Account:
         """Make an account.
 
+        Without login and e-mail address an account of a person gets a login that nobody can guess.
+
         Raises
         ------
         DuplicateAccountError
-            When another has that login or e-mail address.
+            When another has that login or e-mail address, be it as the other of the two.
         ArgumentError
             When something cannot be stored as given.
         """
         if login is None and email is None:
-            raise ArgumentError("an account needs a login or an e-mail address, got neither")
-        values = {
+            if person_key is None:
+                raise ArgumentError("an account needs a login, an e-mail address or a person, got none of them")
+            login = f"account-{uuid4()}"
+        values: dict[str, Any] = {
             "login": _key("login", login),
             **_email(email),
-            "name": checked_text("name", name),
+            "name": text_within("name", name, LONGEST["name"]),
             "password": None if password is None else self.passwords.hash(password),
             "person_key": None if person_key is None else checked_text("person_key", str(person_key), longest=255),
             "profile": json_of(profile or {}),
@@ -117,15 +127,17 @@ class Accounts:
             "created_at": now(),
         }
         with self._database.write() as connection, _alone(connection):
+            _refuse_crossing(connection, None, values["login"], values["email_key"])
             number = inserted(connection, accounts, values)
+        noted("account %d is made, which may %s", number, values["scopes"])
         return self.one(number)
 
     def one(self, number: int) -> Account:
         """Return an account; raises UnknownAccountError."""
-        row = self._row(accounts.c.id == number)
-        if row is None:
+        found = self._rows(accounts.c.id == number)
+        if not found:
             raise UnknownAccountError(f"there is no account {number}")
-        return _account_of(row)
+        return _account_of(found[0])
 
     def named(self, login: str) -> Account | None:
         """Return the account of that login or e-mail address, in whatever case; None when there is none."""
@@ -166,7 +178,7 @@ class Accounts:
         if email is not ...:
             values |= _email(email)
         if name is not ...:
-            values["name"] = checked_text("name", name)
+            values["name"] = text_within("name", name, LONGEST["name"])
         if password is not ...:
             values["password"] = None if password is None else self.passwords.hash(password)
         if scopes is not ...:
@@ -179,8 +191,9 @@ class Accounts:
             values["disabled_at"] = now() if disabled else None
         if values:
             with self._database.write() as connection:
+                mine = accounts.c.id == number
                 with _alone(connection):
-                    mine = accounts.c.id == number
+                    _refuse_crossing(connection, number, None, values.get("email_key"))
                     changed = connection.execute(accounts.update().where(mine).values(values)).rowcount
                 if changed == 0 and connection.execute(sa.select(accounts.c.id).where(mine)).first() is None:
                     raise UnknownAccountError(f"there is no account {number}")
@@ -190,6 +203,7 @@ class Accounts:
                         .where(tokens.c.account_id == number, tokens.c.revoked_at.is_(None))
                         .values(revoked_at=now())
                     )
+            noted("account %d is changed: %s", number, ", ".join(sorted(values.keys() - {"email_key"})))
         return self.one(number)
 
     def delete(self, number: int) -> None:
@@ -197,13 +211,7 @@ class Accounts:
         with self._database.write() as connection:
             if connection.execute(accounts.delete().where(accounts.c.id == number)).rowcount == 0:
                 raise UnknownAccountError(f"there is no account {number}")
-
-    def forget_person(self, person_key: str | int) -> None:
-        """Delete the accounts of a person who is deleted; one that administers stays, without the person."""
-        mine = accounts.c.person_key == str(person_key)
-        with self._database.write() as connection:
-            connection.execute(accounts.delete().where(mine, sa.not_(accounts.c.scopes.contains("admin"))))
-            connection.execute(accounts.update().where(mine).values(person_key=None))
+        noted("account %d is deleted", number)
 
     def with_password(self, login: str, password: str) -> Account | None:
         """Return the account when the password is its own; it takes as long when there is no such account."""
@@ -224,13 +232,14 @@ class Accounts:
             return None
         with suppress(ArgumentError):
             checked_text("login", key)
-            return self._row(sa.or_(accounts.c.login == key, accounts.c.email_key == key))
+            # An address is its owner's, also where an older version gave somebody else that login.
+            found = self._rows(sa.or_(accounts.c.login == key, accounts.c.email_key == key))
+            return next((row for row in found if row.email_key == key), found[0] if found else None)
         return None
 
-    def _row(self, which: Any) -> Any:
+    def _rows(self, which: Any) -> Sequence[Any]:
         with self._database.single() as connection:
-            found: Sequence[Any] = connection.execute(sa.select(accounts).where(which).order_by(accounts.c.id)).all()
-        return found[0] if found else None
+            return connection.execute(sa.select(accounts).where(which)).all()
 
 
 @contextmanager
@@ -240,7 +249,19 @@ def _alone(connection: sa.Connection) -> Iterator[None]:
         with connection.begin_nested():
             yield
     except sa.exc.IntegrityError:
-        raise DuplicateAccountError("another account has that login or e-mail address") from None
+        raise DuplicateAccountError(_TAKEN) from None
+
+
+def _refuse_crossing(connection: sa.Connection, number: int | None, login: str | None, email_key: str | None) -> None:
+    """Refuse a login that is another account's e-mail address, and the other way round, where it is to be stored."""
+    asked = ((accounts.c.email_key, login), (accounts.c.login, email_key))
+    taken = [column == key for column, key in asked if key is not None]
+    if not taken:
+        return
+    connection.execute(_TURN).all()
+    others = sa.select(accounts.c.id).where(sa.or_(*taken))
+    if any(found != number for found in connection.execute(others).scalars()):
+        raise DuplicateAccountError(_TAKEN)
 
 
 def _key(what: str, text: str | None) -> str | None:

@@ -1,17 +1,19 @@
 """How often somebody has tried: lockout after failed sign-ins, and requests a minute; the same in every process.
 
 A row counts what one account or one address did; instead of its name the row has a digest. An attempt is counted before
-it is judged, so that many at once are not judged as one.
+it is judged, so that many at once are not judged as one. The failures of an account are forgotten when it signs in;
+those of an address, behind which many people may be, one by one with time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -19,9 +21,11 @@ from ..errors import AttemptsError
 from ..store import Database
 from ..store.changes import now
 from ..store.tables import attempts
+from .rows import inserted_once
 
 _KEPT = timedelta(hours=24)
 _PRUNED_EVERY = timedelta(minutes=10)
+_NO_TIME = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +37,39 @@ class Lockout:
     after : int
         Failures of an account before it must wait; of an address four times as many.
     first_s, longest_s : float
-        The first wait, which doubles with each failure, and the longest, seconds.
+        The first wait of an account, which doubles with each failure, and the longest, seconds. In the longest an
+        address that must wait is forgiven all of its failures, one after the other.
     """
 
     after: int = 5
     first_s: float = 1.0
     longest_s: float = 900.0
 
-    def wait_s(self, failures: int, tolerated: int) -> float:
-        """Tell how long one must wait after the last of so many failures, seconds.
+    def wait_s(self, failures: int) -> float:
+        """Tell how long an account must wait after the last of so many failures, seconds.
 
         Examples
         --------
-        >>> [Lockout().wait_s(failures, 5) for failures in (4, 5, 6, 30)]
+        >>> [Lockout().wait_s(failures) for failures in (4, 5, 6, 30)]
         [0.0, 1.0, 2.0, 900.0]
         """
-        if failures < tolerated:
+        if failures < self.after:
             return 0.0
-        return min(self.longest_s, self.first_s * 2.0 ** min(failures - tolerated, 32))
+        return min(self.longest_s, self.first_s * 2.0 ** min(failures - self.after, 32))
+
+    @property
+    def most_of_address(self) -> int:
+        """Failures of an address before it must wait."""
+        return 4 * self.after
+
+    @property
+    def forgiven_each(self) -> timedelta:
+        """The time in which an address is forgiven one failure."""
+        return timedelta(seconds=self.longest_s / self.most_of_address)
+
+
+Tried = tuple[Literal["account", "login", "face"], str]
+"""Whom a sign-in tries: the number of an account, a login that no account has, or the person whose face it shall be."""
 
 
 class Attempts:
@@ -67,7 +86,7 @@ class Attempts:
         self._lockout = lockout
         self._pruned: datetime | None = None
 
-    def begin(self, login: str, address: str) -> None:
+    def begin(self, who: Tried, address: str) -> None:
         """Count a sign-in as failed, until `succeed` says otherwise.
 
         Raises
@@ -77,26 +96,33 @@ class Attempts:
         """
         at = now()
         self._prune(at)
-        with self._database.write() as connection:
-            for bucket, tolerated in self._buckets(login, address):
-                row = _locked(connection, bucket, at)
-                whole = self._lockout.wait_s(row.number, tolerated)
-                wait = whole - (at - row.last_at).total_seconds()  # one that was counted meanwhile may be later than us
-                if whole > 0 and wait > 0:
-                    raise AttemptsError(
-                        f"too many failed sign-ins; try again in {math.ceil(wait)} s", retry_after_s=math.ceil(wait)
-                    )
-            for bucket, _ in self._buckets(login, address):
-                mine = attempts.c.bucket == bucket
-                connection.execute(attempts.update().where(mine).values(number=attempts.c.number + 1, last_at=at))
+        with self._locked(_of_sign_in(who, address), at) as (connection, (own, shared)):
+            whole = timedelta(seconds=self._lockout.wait_s(own.number))
+            wait = whole - (at - own.last_at) if whole else _NO_TIME  # one counted meanwhile may be later than us
+            number, since = self._forgiven(shared, at)
+            if number >= self._lockout.most_of_address:
+                wait = max(wait, since + self._lockout.forgiven_each - at)
+            if wait > _NO_TIME:
+                wait_s = math.ceil(wait.total_seconds())
+                raise AttemptsError(f"too many failed sign-ins; try again in {wait_s} s", retry_after_s=wait_s)
+            one_more = attempts.update().where(attempts.c.bucket == sa.bindparam("row"))
+            for row, counted, start in ((own, own.number, own.since), (shared, number, since)):
+                values = {"number": counted + 1, "since": start, "last_at": at}
+                connection.execute(one_more.values(values), {"row": row.bucket})
 
-    def succeed(self, login: str, address: str) -> None:
+    def succeed(self, who: Tried, address: str) -> None:
         """Forget the failures of an account, and the attempt of the address."""
-        account, by_address = (bucket for bucket, _ in self._buckets(login, address))
+        own, shared = _of_sign_in(who, address)
         with self._database.write() as connection:
-            connection.execute(attempts.delete().where(attempts.c.bucket == account))
-            mine = sa.and_(attempts.c.bucket == by_address, attempts.c.number > 0)
+            connection.execute(attempts.delete().where(attempts.c.bucket == own))
+            mine = sa.and_(attempts.c.bucket == shared, attempts.c.number > 0)
             connection.execute(attempts.update().where(mine).values(number=attempts.c.number - 1))
+
+    def _forgiven(self, row: Any, at: datetime) -> tuple[int, datetime]:
+        """Tell how many failures of an address still count, and since when the next of them is being forgiven."""
+        each = self._lockout.forgiven_each
+        passed = max(0, (at - row.since) // each)
+        return (0, at) if passed >= row.number else (row.number - passed, row.since + passed * each)
 
     def take(self, what: str, limit: int, window_s: float = 60.0) -> None:
         """Count one request of somebody.
@@ -117,8 +143,7 @@ class Attempts:
         """
         at, bucket = now(), _bucket("rate", what)
         self._prune(at)
-        with self._database.write() as connection:
-            row = _locked(connection, bucket, at)
+        with self._locked([bucket], at) as (connection, (row,)):
             over = at - row.since >= timedelta(seconds=window_s)
             number, since = (1, at) if over else (row.number + 1, row.since)
             if number > limit:
@@ -127,9 +152,20 @@ class Attempts:
             mine = attempts.c.bucket == bucket
             connection.execute(attempts.update().where(mine).values(number=number, since=since, last_at=at))
 
-    def _buckets(self, login: str, address: str) -> list[tuple[str, int]]:
-        account = _bucket("sign-in of", login.strip().casefold())
-        return [(account, self._lockout.after), (_bucket("sign-in from", address), 4 * self._lockout.after)]
+    @contextmanager
+    def _locked(self, buckets: Sequence[str], at: datetime) -> Iterator[tuple[sa.Connection, list[Any]]]:
+        """Begin a transaction with the rows of some buckets, which nobody else can change meanwhile."""
+        queries = [sa.select(attempts).where(attempts.c.bucket == bucket).with_for_update() for bucket in buckets]
+        while True:
+            with self._database.write() as connection:
+                rows = [connection.execute(query).one_or_none() for query in queries]
+                if None not in rows:
+                    yield connection, rows
+                    return
+            for bucket, row in zip(buckets, rows, strict=True):
+                if row is None:
+                    fresh = {"bucket": bucket, "number": 0, "since": at, "last_at": at}
+                    inserted_once(self._database, attempts, fresh)
 
     def _prune(self, at: datetime) -> None:
         if self._pruned is None or at - self._pruned >= _PRUNED_EVERY:
@@ -138,16 +174,11 @@ class Attempts:
                 connection.execute(attempts.delete().where(attempts.c.last_at < at - _KEPT))
 
 
+def _of_sign_in(who: Tried, address: str) -> tuple[str, str]:
+    kind, what = who
+    return _bucket(f"sign-in of {kind}", what.strip().casefold()), _bucket("sign-in from", address)
+
+
 def _bucket(kind: str, what: str) -> str:
-    return hashlib.sha256(f"{kind} {what}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _locked(connection: sa.Connection, bucket: str, at: datetime) -> Any:
-    """Return the row of a bucket, made where it is missing, which nobody else can change meanwhile."""
-    query = sa.select(attempts).where(attempts.c.bucket == bucket).with_for_update()
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        with suppress(sa.exc.IntegrityError), connection.begin_nested():
-            connection.execute(attempts.insert().values(bucket=bucket, number=0, since=at, last_at=at))
-        row = connection.execute(query).one()
-    return row
+    """Name a count; no text of a client can make a name of another kind, because no kind holds a NUL."""
+    return hashlib.sha256(f"{kind}\0{what}".encode("utf-8", "surrogatepass")).hexdigest()

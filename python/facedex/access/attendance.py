@@ -1,9 +1,12 @@
-"""Attendance: who claimed to be whom, what was decided, and when. A person who is deleted is deleted from it too."""
+"""Attendance: who claimed to be whom, what was decided, and when. A person who is deleted is deleted from it too.
+
+The store does that in the transaction that deletes the person, see facedex.store.forgetting.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +20,7 @@ from ..store.tables import attendance, galleries, people
 from .rows import inserted
 
 _PAGE = 1000
+_KEPT = ("contract", "claimed", "person_key", "name", "similarity", "probability", "matched", "liveness", "at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +67,24 @@ class Attendance:
         self._database = database
 
     def note(self, seen: Sighted, gallery: str = "default") -> Sighted:
-        """Keep an attempt; returns it with its id and time."""
+        """Keep an attempt; returns what was kept, with its id and time.
+
+        Who was deleted since the attempt is not named. A deletion and this wait for each other.
+        """
         at = seen.at or now()
         with self._database.write() as connection:
             number = _gallery(connection, gallery)
+            # By its primary key, as the store locks it: MariaDB would lock only the name in the index of the names.
+            connection.execute(sa.select(galleries.c.id).where(galleries.c.id == number).with_for_update(read=True))
             mine = sa.and_(people.c.gallery_id == number, people.c.key == seen.person_key)
-            values: dict[str, Any] = {"gallery_id": number, "contract": seen.contract, "claimed": _short(seen.claimed)}
-            values |= {"person_row": connection.execute(sa.select(people.c.id).where(mine)).scalar()}
-            values |= {"person_key": seen.person_key, "name": seen.name, "matched": seen.matched, "at": at}
-            values |= {"similarity": seen.similarity, "probability": seen.probability, "liveness": seen.liveness}
-            row_id = inserted(connection, attendance, values)
-        return Sighted(
-            **{name: getattr(seen, name) for name in ("claimed", "person_key", "name", "matched", "similarity")},
-            **{name: getattr(seen, name) for name in ("probability", "liveness", "contract")},
-            at=at,
-            id=row_id,
-        )
+            person_row = connection.execute(sa.select(people.c.id).where(mine)).scalar()
+            kept = replace(seen, claimed=_short(seen.claimed), at=at)
+            if person_row is None:
+                gone = kept.claimed is not None and kept.claimed == seen.person_key
+                kept = replace(kept, person_key=None, name=None, claimed=None if gone else kept.claimed)
+            values: dict[str, Any] = {name: getattr(kept, name) for name in _KEPT}
+            row_id = inserted(connection, attendance, values | {"gallery_id": number, "person_row": person_row})
+        return replace(kept, id=row_id)
 
     def between(self, start: datetime, end: datetime, gallery: str = "default") -> Iterator[Sighted]:
         """Go through the attempts from a time on and before another, in their order."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from ..store import Database
 from ..store.changes import now
 from ..store.rows import checked_text
 from ..store.tables import api_keys
+from .notes import noted
 from .principals import Principal, checked_scopes, scopes_of
 from .rows import inserted
 from .secrets import KEY_MARK, digest_of, new_secret
@@ -68,8 +70,6 @@ class ApiKeys:
         ------
         ArgumentError
         """
-        if expires_at is not None and (expires_at.utcoffset() is None or expires_at <= now()):
-            raise ArgumentError(f"expires_at must be a time to come, with a time zone, got {expires_at!r}")
         secret = new_secret(KEY_MARK)
         values = {
             "name": checked_text("name", name, longest=255),
@@ -77,11 +77,12 @@ class ApiKeys:
             "digest": digest_of(secret),
             "scopes": " ".join(checked_scopes(scopes)),
             "created_at": now(),
-            "expires_at": expires_at,
+            "expires_at": None if expires_at is None else _to_come(expires_at),
         }
         with self._database.write() as connection:
             number = inserted(connection, api_keys, values)
             row = connection.execute(sa.select(api_keys).where(api_keys.c.id == number)).one()
+        noted("API key %d is made, which may %s", number, row.scopes)
         return _key_of(row), secret
 
     def listed(self) -> list[ApiKey]:
@@ -93,10 +94,13 @@ class ApiKeys:
         """Make a key useless at once, in every process; raises UnknownKeyError."""
         with self._database.write() as connection:
             mine = api_keys.c.id == number
-            connection.execute(api_keys.update().where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=now()))
+            living = api_keys.update().where(mine, api_keys.c.revoked_at.is_(None))
+            revoked = connection.execute(living.values(revoked_at=now())).rowcount
             row = connection.execute(sa.select(api_keys).where(mine)).one_or_none()
         if row is None:
             raise UnknownKeyError(f"there is no API key {number}")
+        if revoked:
+            noted("API key %d is revoked", number)
         return _key_of(row)
 
     def principal(self, secret: str) -> Principal | None:
@@ -113,6 +117,13 @@ class ApiKeys:
             with self._database.write() as connection:
                 connection.execute(api_keys.update().where(api_keys.c.id == row.id).values(used_at=at))
         return Principal("key", f"key:{row.name}"[:255], frozenset(scopes_of(row.scopes)), row.id, until=row.expires_at)
+
+
+def _to_come(at: datetime) -> datetime:
+    with suppress(OverflowError):  # before the year 1 or after 9999, in UTC
+        if at.utcoffset() is not None and (moment := at.astimezone(timezone.utc)) > now():
+            return moment
+    raise ArgumentError(f"expires_at must be a time to come, with a time zone, until the year 9999 in UTC, got {at!r}")
 
 
 def _key_of(row: Any) -> ApiKey:

@@ -6,10 +6,13 @@ passes, four lanes. Hashing takes turns, so that a flood of sign-ins takes neith
 
 from __future__ import annotations
 
+import secrets
 import threading
+from base64 import b64encode
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from ..errors import ArgumentError
 
@@ -34,7 +37,7 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = PasswordHasher() if hasher is None else hasher
         self._turn = threading.BoundedSemaphore(_SIDE_BY_SIDE)
-        self._nobodys: str | None = None
+        self._nobodys = _random_hash(self._hasher)
 
     def hash(self, password: str) -> str:
         """Hash a password.
@@ -52,8 +55,6 @@ class Passwords:
     def agrees(self, hashed: str | None, password: str) -> bool:
         """Tell whether this is the password; without a hash it takes as long and the answer is no."""
         with self._turn:
-            if self._nobodys is None:
-                self._nobodys = self._hasher.hash(b"nobody's password")
             try:
                 self._hasher.verify(hashed or self._nobodys, _bytes(password[:LONGEST]))
             except (VerificationError, InvalidHashError):
@@ -63,6 +64,15 @@ class Passwords:
     def outdated(self, hashed: str) -> bool:
         """Tell whether a hash was made with weaker parameters than today's."""
         return self._hasher.check_needs_rehash(hashed)
+
+
+def _random_hash(hasher: PasswordHasher) -> str:
+    """Write the hash of a password that nobody knows, as Argon2's reference does, without the time of hashing."""
+    salt, digest = (
+        b64encode(secrets.token_bytes(length)).decode().rstrip("=") for length in (hasher.salt_len, hasher.hash_len)
+    )
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${costs}${salt}${digest}"
 
 
 def _bytes(password: str) -> bytes:

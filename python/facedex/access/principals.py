@@ -1,4 +1,8 @@
-"""Who asks, and what that allows: read, recognise, enrol, admin."""
+"""Who asks, and what that allows.
+
+``read``: who is registered, and how the gallery stands. ``recognise``: ask who is in a picture. ``enrol``: register,
+change and delete people. ``admin``: all of that, keys, accounts, audit and upkeep.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from ..config import SCOPES
 from ..errors import ArgumentError
 
-SCOPES = ("read", "recognise", "enrol", "admin")
-"""What can be allowed. ``read``: who is registered, and how the gallery stands. ``recognise``: ask who is in a picture.
-``enrol``: register, change and delete people. ``admin``: all of that, keys, accounts, audit and upkeep."""
+__all__ = ["ANYBODY", "SCOPES", "Principal", "checked_scopes", "scopes_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,16 @@ class Principal:
     id: int | None = None
     person_key: str | None = None
     until: datetime | None = None
+
+    def within(self, scopes: Iterable[str]) -> bool:
+        """Tell whether no more is allowed than that; of ``admin`` it never is.
+
+        Examples
+        --------
+        >>> Principal("account", "ayu", frozenset({"read"})).within(["read", "enrol"])
+        True
+        """
+        return "admin" not in self.scopes and self.scopes <= set(scopes)
 
     def may(self, scope: str) -> bool:
         """Tell whether something is allowed; ``admin`` allows all.

@@ -7,7 +7,8 @@ that was cut off, because its process died, may be done again after a while.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..errors import RepeatedKeyError, RepeatedNowError
 from ..store import Database
 from ..store.changes import now
 from ..store.tables import idempotency
+from .rows import inserted_once
 
 KEPT = timedelta(hours=24)
 """How long an answer is kept."""
@@ -34,11 +36,14 @@ class Reply:
     status : int
     media_type : str
     body : bytes
+    headers : dict of str to str
+        What else belongs to it, such as where to find what was made.
     """
 
     status: int
     media_type: str
     body: bytes
+    headers: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 class Replies:
@@ -74,40 +79,46 @@ class Replies:
         self._prune(at)
         fresh = {"request": request, "created_at": at, "status": None, "body": None, "subject": None}
         query = sa.select(idempotency).where(idempotency.c.digest == digest).with_for_update()
-        with self._database.write() as connection:
-            row = connection.execute(query).one_or_none()
-            if row is None:
-                try:
-                    with connection.begin_nested():
-                        connection.execute(idempotency.insert().values(fresh | {"digest": digest}))
-                    return None
-                except sa.exc.IntegrityError:
-                    row = connection.execute(query).one()
-            if at - row.created_at >= (KEPT if row.status is not None else _CUT_OFF):
-                connection.execute(idempotency.update().where(idempotency.c.digest == digest).values(fresh))
+        row = None
+        while row is None:  # again where it was dropped meanwhile
+            if inserted_once(self._database, idempotency, fresh | {"digest": digest}):
                 return None
+            with self._database.write() as connection:
+                row = connection.execute(query).one_or_none()
+                if row is not None and at - row.created_at >= (KEPT if row.status is not None else _CUT_OFF):
+                    connection.execute(idempotency.update().where(idempotency.c.digest == digest).values(fresh))
+                    return None
         if row.request != request:
             raise RepeatedKeyError("this Idempotency-Key was used for another request; draw a new one")
         if row.status is None:
             raise RepeatedNowError("a request with this Idempotency-Key is being answered; try again later")
-        return Reply(row.status, row.media_type, row.body)
+        head, _, body = row.body.partition(b"\n")
+        return Reply(row.status, row.media_type, body, json.loads(head))
 
     def keep(self, key: str, reply: Reply, subject: str | None = None) -> None:
-        """Keep the answer; `subject` is whom it is about, to `forget` it."""
-        values: dict[str, Any] = {"status": reply.status, "media_type": reply.media_type, "body": reply.body}
-        values["subject"] = None if subject is None else digest_of(subject)
+        """Keep the answer, unless somebody was deleted while it was made.
+
+        Parameters
+        ----------
+        key : str
+            As for `begin`.
+        reply : Reply
+        subject : str, optional
+            Whom it names, as `facedex.store.forgetting.subject_of` tells: it goes with them.
+        """
+        stored = json.dumps(reply.headers).encode() + b"\n" + reply.body  # JSON of one line
+        values: dict[str, Any] = {"status": reply.status, "media_type": reply.media_type, "body": stored}
+        values["subject"] = subject
+        mine = idempotency.c.digest == digest_of(key)
         with self._database.write() as connection:
-            connection.execute(idempotency.update().where(idempotency.c.digest == digest_of(key)).values(values))
+            begun = sa.and_(mine, idempotency.c.subject.is_(None))
+            if connection.execute(idempotency.update().where(begun).values(values)).rowcount == 0:
+                connection.execute(idempotency.delete().where(mine))
 
     def drop(self, key: str) -> None:
         """Let the request be done again: it failed for a reason that passes."""
         with self._database.write() as connection:
             connection.execute(idempotency.delete().where(idempotency.c.digest == digest_of(key)))
-
-    def forget(self, subject: str) -> None:
-        """Delete the answers about somebody."""
-        with self._database.write() as connection:
-            connection.execute(idempotency.delete().where(idempotency.c.subject == digest_of(subject)))
 
     def _prune(self, at: datetime) -> None:
         if self._pruned is None or at - self._pruned >= _PRUNED_EVERY:

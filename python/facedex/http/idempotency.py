@@ -2,20 +2,25 @@
 
 The key belongs to whoever asks, the method and the path; the same key with another body is refused. The body is
 compared by its digest, in which the boundary of a multipart body does not count, because a client draws a new one each
-time. Answers that hold a secret are not kept: a route is left out with ``openapi_extra={"x-once": False}``.
+time. Kept are answers of writes that were done. What only asks is answered anew, because its answer names people and
+would stay behind when they are deleted: routes that need the scope ``read`` or ``recognise``. Neither are answers kept
+that hold a secret or embeddings: a route is left out with ``openapi_extra={"x-once": False}``. Nothing is kept for
+somebody who shows neither key nor token: strangers would have their keys in common.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from email.message import Message
+from typing import Any
 
 from fastapi import Request, Response
 
 from ..access import Reply
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DuplicateFaceError
+from ..store.forgetting import subject_of
 from .admission import services_known
 
 HEADER = "Idempotency-Key"
@@ -23,7 +28,10 @@ REPLAYED = "Idempotency-Replayed"
 
 _LONGEST = 255
 _LARGEST = 1 << 20  # bytes of an answer that is kept
+_KEPT = ("Location",)  # besides the type of the answer
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_QUESTIONS = frozenset({"read", "recognise"})  # scopes of routes that ask
+_NAMING = frozenset({"person_id", "person_key"})  # under which an answer names people
 
 
 async def answered(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -36,6 +44,7 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
     given = request.headers.get(HEADER)
     extra = getattr(request.scope.get("route"), "openapi_extra", None) or {}
     kept = extra.get("x-once") is not False and getattr(request.scope.get("route"), "once", True)
+    kept = kept and extra.get("x-scope") not in _QUESTIONS
     if given is None or request.method not in _METHODS or not kept:
         return await handler(request)
     from .security import principal_of
@@ -47,20 +56,22 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
     if not 1 <= len(given) <= _LONGEST or not given.isprintable():
         raise ArgumentError(f"{HEADER} must be 1 to {_LONGEST} printable characters")
     principal = await principal_of(request)
-    if not principal.scopes:
-        return await handler(request)  # nothing is written for somebody who may do nothing
+    if principal.kind == "anybody" or not principal.scopes:
+        return await handler(request)
     who = f"{principal.kind} {principal.id} {request.method} {request.url.path}?{request.url.query} {given}"
     digest = await _digest(request)
     before = await services.limits.ask(lambda: access.replies.begin(who, digest))
     if before is not None:
-        return Response(before.body, before.status, {REPLAYED: "true"}, before.media_type)
+        return Response(before.body, before.status, before.headers | {REPLAYED: "true"}, before.media_type)
     kept = False
     try:
         response = await handler(request)
         body = getattr(response, "body", None)
         if response.status_code < 500 and isinstance(body, bytes) and len(body) <= _LARGEST:
-            reply = Reply(response.status_code, response.headers.get("content-type", ""), body)
-            subject = _subject(request, services.settings.gallery, body)
+            headers = {name: response.headers[name] for name in _KEPT if name in response.headers}
+            reply = Reply(response.status_code, response.headers.get("content-type", ""), body, headers)
+            gallery = request.query_params.get("gallery") or services.settings.gallery
+            subject = subject_of(gallery, _named(request, body))
             await services.limits.ask(lambda: access.replies.keep(who, reply, subject))
             kept = True
         return response
@@ -69,19 +80,26 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
             await services.limits.ask(lambda: access.replies.drop(who))
 
 
-def subject_of(gallery: str, person_id: str | int) -> str:
-    """Name whom an answer is about."""
-    return f"{gallery}/{person_id}"
+def _named(request: Request, body: bytes) -> frozenset[str]:
+    """Tell the ids of the people whom an answer names, or its address."""
+    asked = request.path_params.get("person_id")
+    try:
+        named = set(_ids(json.loads(body)))
+    except ValueError:  # no JSON, which names nobody
+        named = set()
+    return frozenset(named if asked is None else named | {str(asked)})
 
 
-def _subject(request: Request, gallery: str, body: bytes) -> str | None:
-    person = request.path_params.get("person_id")
-    if person is None:
-        try:
-            person = json.loads(body)["person_id"]
-        except (ValueError, KeyError, TypeError):
-            return None
-    return subject_of(request.query_params.get("gallery") or gallery, person)
+def _ids(answer: Any) -> Iterator[str]:
+    if isinstance(answer, dict):
+        yield from (str(value) for name, value in answer.items() if name in _NAMING and isinstance(value, (str, int)))
+        if answer.get("code") == DuplicateFaceError.code:
+            yield ""  # its message names somebody else
+        for value in answer.values():
+            yield from _ids(value)
+    elif isinstance(answer, list):
+        for one in answer:
+            yield from _ids(one)
 
 
 async def _digest(request: Request) -> str:

@@ -1,7 +1,7 @@
 """Long work: begun by one process, watched and cancelled from any, because its row in the database says how it stands.
 
 A job runs in a thread of the process that took it. It notes its progress at most twice a second and reads there whether
-it is to stop. A job whose process has died is told as lost.
+it is to stop; after its last step it does not stop any more. A job whose process has died is told as lost.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ class Jobs:
         noted = [now() - _NOTED_EVERY]
 
         def progress(done: int, total: int) -> None:
-            at = now()
-            if self._closing.is_set():
+            at, whole = now(), done >= total > 0
+            if self._closing.is_set() and not whole:
                 raise CancelledJob
             if at - noted[0] < _NOTED_EVERY and done != total:
                 return
@@ -163,7 +163,7 @@ class Jobs:
             with self._database.write() as connection:
                 connection.execute(jobs.update().where(mine).values(state="running", done=done, total=total))
                 stop = connection.execute(sa.select(jobs.c.cancel).where(mine)).scalar()
-            if stop:
+            if stop and not whole:  # where all is done, that is what is told
                 raise CancelledJob
 
         try:

@@ -17,6 +17,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 DOTENV = Path(".env")
 
+ALL = "all"
+"""Every contract, where the names of contracts are expected."""
+
 
 def _index(text: str) -> str:
     """Name the index that stands in for one of FAISS.
@@ -47,7 +50,7 @@ NAMES: dict[str, dict[str, tuple[str, Callable[[str], object]]]] = {
 
 MIB = 1 << 20
 LARGEST_BODY = {"flask-face": 64 * MIB, "face-server": 15 * MIB, "face-api": 11 * MIB, "mtcnn-facenet": 64 * MIB}
-"""Largest body of a request where a contract takes several pictures, or one of 10 MiB with what is round it."""
+"""Largest body of a contract's routes, where it takes several pictures, or one of 10 MiB with what is round it."""
 
 
 class OldNames(PydanticBaseSettingsSource):
@@ -77,9 +80,8 @@ class OldNames(PydanticBaseSettingsSource):
         said |= {name: value for name, value in os.environ.items() if value}
         old: dict[str, Any] = {}
         for contract, names in NAMES.items():
-            if contract in contracts or "all" in contracts:
+            if contract in contracts or ALL in contracts:
                 for name, (field, read) in names.items():
                     if name in said:
                         old.setdefault(field, read(said[name]))
-        bodies = [size for contract, size in LARGEST_BODY.items() if contract in contracts or "all" in contracts]
-        return old | ({"max_upload_bytes": max(bodies)} if bodies else {})
+        return old

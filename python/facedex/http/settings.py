@@ -13,7 +13,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ..access import SCOPES
-from .old_names import OldNames
+from ..config import ACCOUNT_SCOPES
+from .old_names import ALL, LARGEST_BODY, OldNames
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """Several words; in the environment they are separated by commas."""
@@ -52,9 +53,7 @@ class Settings(BaseSettings):
     docs: bool = Field(default=True, description="Show the OpenAPI page at /api/docs.")
 
     public_scopes: Names = Field(default=(), description="What anybody may do without a key once keys are on.")
-    account_scopes: Names = Field(
-        default=("read", "recognise", "enrol"), description="What an account of a client may do."
-    )
+    account_scopes: Names = Field(default=ACCOUNT_SCOPES, description="What an account of a client may do.")
     token_ttl_s: int = Field(default=12 * 3600, ge=60, description="How long a sign-in lasts, seconds.")
     lockout_after: int = Field(default=5, ge=1, description="Failed sign-ins of an account before it must wait.")
     rate_per_minute: int = Field(
@@ -127,6 +126,18 @@ class Settings(BaseSettings):
     def exposed(self) -> bool:
         """Whether other machines can reach the server: directly, or through a proxy."""
         return bool(self.trusted_proxies) or not is_loopback(self.host)
+
+    @property
+    def largest_body(self) -> int:
+        """The largest body that any route takes, bytes."""
+        named = LARGEST_BODY if ALL in self.contracts else self.contracts
+        return max(self.largest_body_of(contract) for contract in (None, *named))
+
+    def largest_body_of(self, contract: str | None) -> int:
+        """Tell the largest body of a contract's routes, or of all others, bytes; what was set holds for all."""
+        if contract is None or "max_upload_bytes" in self.model_fields_set:
+            return self.max_upload_bytes
+        return max(self.max_upload_bytes, LARGEST_BODY.get(contract, 0))
 
 
 def is_loopback(host: str) -> bool:

@@ -5,7 +5,7 @@ from .carry import CarriedFace, CarriedPerson, CarriedPhoto, CarryStore, check_c
 from .check import Faults, check, mend
 from .database import Database
 from .feed import Feed
-from .journal import AuditLevel, Head, Journal, Sighting, acting_as
+from .journal import AuditLevel, Head, Journal, Sighting, acting_as, who_acts
 from .photos import check_size
 from .rekey import rekey
 from .room import Room, WhenFull
@@ -54,4 +54,5 @@ __all__ = [
     "past_pack",
     "rekey",
     "unsound",
+    "who_acts",
 ]

@@ -17,7 +17,7 @@ from .journal import Subject
 from .lookup import FACES_OF, person_of
 from .photos import Removed, keep_photo
 from .room import Room
-from .rows import NewFace, NewPhoto, Receipt, bytes_of, key_of, person_id_of
+from .rows import NewFace, NewPhoto, Receipt, bytes_of, check_number, key_of, person_id_of
 from .sql import SqlStore, details_of
 from .tables import faces, people, photos
 
@@ -82,6 +82,7 @@ class AlbumStore(SqlStore):
         ------
         UnknownPhotoError
         """
+        check_number("photo_id", photo_id)
         with self.feed.write() as (connection, noted):
             row = connection.execute(self._photos(photos.c.id == photo_id, people.c.name)).one_or_none()
             if row is None:

@@ -21,9 +21,9 @@ from ..records import PersonId
 from .changes import Changes
 from .checksums import check_face, check_person, seal_person, touch_person
 from .journal import Subject
-from .lookup import file_under
+from .lookup import file_under, person_details
 from .photos import check_size, keep_photo
-from .rows import NewFace, NewPhoto, Receipt, bytes_of, checked_text, info_of, key_of, person_id_of
+from .rows import NewFace, NewPhoto, Receipt, bytes_of, checked_text, key_of, person_id_of
 from .sql import SqlStore, details_of
 from .tables import faces, galleries, people, photos
 
@@ -174,16 +174,10 @@ class CarryStore(SqlStore):
             connection.execute(sa.select(photos.c.person_row).where(photos.c.person_row.in_(numbers))).scalars()
         )
         for row in rows:
-            check_person(row)
+            details = person_details(row)
             kept = self._kept(connection, row.id) if row.id in pictured else {}
             yield CarriedPerson(
-                person_id=person_id_of(row.key, row.key_is_int),
-                name=row.name,
-                email=row.email,
-                info=info_of(row.info),
-                created_at=row.created_at,
-                updated_at=row.updated_at,
-                retain_until=row.retain_until,
+                **details,
                 faces=tuple(
                     _face(face, row.id, embeddings, list(kept)) for face in shown[row.id] if face.id in embeddings
                 ),

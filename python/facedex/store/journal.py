@@ -107,6 +107,11 @@ def acting_as(actor: str) -> Iterator[None]:
         _ACTOR.reset(token)
 
 
+def who_acts() -> str | None:
+    """Tell whom `acting_as` names, in this thread or task."""
+    return _ACTOR.get()
+
+
 def checked_actor(actor: str | None) -> str | None:
     """Refuse a name of an actor that cannot be kept."""
     return None if actor is None else checked_text("actor", actor, longest=ACTOR_LENGTH)

@@ -17,7 +17,7 @@ from .checksums import agrees, check_face, check_person, link_of, naming_of, per
 from .database import Database
 from .feed import CHUNK, Feed
 from .journal import Check, Head
-from .rows import Owner, info_of, is_storable, key_of, person_id_of, unsound
+from .rows import Owner, check_number, info_of, is_storable, key_of, person_id_of, unsound
 from .tables import faces, people, photos
 
 _log = logging.getLogger("facedex")
@@ -192,6 +192,7 @@ class Lookup:
 
     def audit(self, after: int) -> list[AuditEvent]:
         """Return the next lines of the audit, some at a time."""
+        check_number("after", after)
         with self._database.single() as connection:
             return self.feed.journal.page(connection, self.feed.book.row, after)
 
@@ -241,6 +242,26 @@ def _owner_if_sound(row: Any) -> Owner:
     return owner_of(row) if sound else unsound(row.id)
 
 
+def person_details(row: Any) -> dict[str, Any]:
+    """Read all but the faces from a row of ``people``.
+
+    Raises
+    ------
+    DatabaseDamagedError
+        When it is not what was stored.
+    """
+    check_person(row)
+    return {
+        "person_id": person_id_of(row.key, row.key_is_int),
+        "name": row.name,
+        "email": row.email,
+        "info": info_of(row.info),
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "retain_until": row.retain_until,
+    }
+
+
 def person_of(row: Any, stored: Sequence[Any]) -> Person:
     """Take a person from a row of ``people`` and the rows of the faces.
 
@@ -249,17 +270,11 @@ def person_of(row: Any, stored: Sequence[Any]) -> Person:
     DatabaseDamagedError
         When one of them is not what was stored.
     """
-    check_person(row)
+    details = person_details(row)
     for face in stored:
         check_face(face, row.id)
     return Person(
-        person_id=person_id_of(row.key, row.key_is_int),
-        name=row.name,
-        email=row.email,
-        info=info_of(row.info),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        retain_until=row.retain_until,
+        **details,
         number=row.id,
         faces=tuple(
             StoredFace(

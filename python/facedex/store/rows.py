@@ -22,6 +22,12 @@ from .vault import Cabinet, Vault
 KEY_LENGTH = 255
 """Longest person id, characters: what an index of every supported database can hold."""
 
+LONGEST = {"name": 1000, "email": 255}
+"""Longest texts about a person, characters. They and the free data come with every recognition and in every list."""
+
+LARGEST_INFO = 64 * 1024
+"""Largest free data, bytes of JSON in UTF-8."""
+
 _FLOAT = np.dtype("<f4")  # the same bytes on every machine
 _DEEPEST = 32  # levels of free data; what reads them may stop far above, as pydantic does below 255
 
@@ -173,6 +179,8 @@ def key_of(person_id: object) -> tuple[str, bool]:
         raise ArgumentError(
             f"person_id must be a text of 1 to {KEY_LENGTH} characters or a whole number, got {found}"
         ) from None
+    except ValueError:  # Python writes no number of more than 4300 digits
+        raise ArgumentError(f"person_id must have at most {KEY_LENGTH} digits, got thousands") from None
     if len(key) > KEY_LENGTH:
         raise ArgumentError(f"person_id must have at most {KEY_LENGTH} digits, got {len(key)}")
     return key, True
@@ -186,6 +194,17 @@ def person_id_of(key: str, is_int: bool) -> PersonId:
         raise DatabaseDamagedError(
             f"the stored id {key!r} is no whole number; restore the database from a backup"
         ) from error
+
+
+def check_number(name: str, number: int) -> None:
+    """Refuse a number that no column can hold, before a driver takes it for a damaged value.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if not -(2**63) <= number < 2**63:
+        raise ArgumentError(f"{name} must be a number of 64 bits, got one of {number.bit_length()} bits")
 
 
 def checked_text(name: str, value: object, *, longest: int | None = None) -> str:
@@ -205,6 +224,20 @@ def checked_text(name: str, value: object, *, longest: int | None = None) -> str
     return value
 
 
+def text_within(name: str, value: object, longest: int) -> str:
+    """Return a text that every database can keep, which may be empty.
+
+    Raises
+    ------
+    ArgumentError
+        When `checked_text` refuses it, or it has more characters than `longest`.
+    """
+    text = checked_text(name, value)
+    if len(text) > longest:
+        raise ArgumentError(f"{name} must have at most {longest} characters, got {len(text)}")
+    return text
+
+
 def is_storable(text: str) -> bool:
     """Tell whether every database can keep a text, and can be asked for it: PostgreSQL refuses a NUL."""
     try:
@@ -220,17 +253,19 @@ def json_of(info: object) -> str:
     Raises
     ------
     ArgumentError
-        When it is no dict with text keys, JSON cannot hold it, or it is nested too deeply to be answered.
+        When it is no dict with text keys, JSON cannot hold it, or it is larger or nested deeper than can be answered.
     """
     if not isinstance(info, dict) or not all(isinstance(key, str) for key in info):
         raise ArgumentError(f"info must be a dict with text keys that JSON can hold, got {type(info).__name__}")
     try:
-        json.dumps(info, ensure_ascii=False, allow_nan=False).encode()
+        size = len(json.dumps(info, ensure_ascii=False, allow_nan=False).encode())
         text = json.dumps(info, ensure_ascii=True, allow_nan=False)
     except UnicodeEncodeError as error:
         raise ArgumentError("info must hold valid text only") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise ArgumentError(f"info must be a dict that JSON can hold: {error}") from error
+    if size > LARGEST_INFO:
+        raise ArgumentError(f"info must be at most {LARGEST_INFO} bytes of JSON, got {size}")
     if not _is_within(info, _DEEPEST):
         raise ArgumentError(f"info must not be nested deeper than {_DEEPEST} levels")
     return text

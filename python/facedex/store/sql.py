@@ -19,20 +19,22 @@ from ..records import Deletion, Person, PersonId
 from .changes import Changes
 from .checksums import check_person, person_damaged, seal_face, seal_person, touch_person
 from .feed import CHUNK
+from .forgetting import forget_person
 from .journal import Journal, Sighting, Subject
 from .lookup import FACES_OF, OWNERS, owner_of, person_of
 from .photos import PhotoLookup, Removed, keep_photo, photos_of, remove_faceless
 from .room import Room
 from .rows import (
+    LONGEST,
     NewFace,
     NewPhoto,
     Receipt,
     bytes_of,
-    checked_text,
     checksum_of,
     json_of,
     key_of,
     person_id_of,
+    text_within,
 )
 from .shadow import drop_others
 from .tables import faces, people, photos, templates
@@ -174,7 +176,7 @@ class SqlStore(PhotoLookup):
             return person_of(changed, connection.execute(FACES_OF, {"person": row.id}).all())
 
     def delete(self, person_id: PersonId) -> Deletion:
-        """Remove a person with all faces and templates, also from the audit.
+        """Remove a person with all faces and templates, also from the audit and from what the server keeps.
 
         Raises
         ------
@@ -281,6 +283,7 @@ class SqlStore(PhotoLookup):
         removed = self._remove(connection, gone, noted)
         others = connection.execute(photos.delete().where(photos.c.person_row == row.id)).rowcount
         erased = Journal.erase(connection, self.feed.keys["gallery"], row.id)
+        forget_person(connection, self.feed.name, row)
         connection.execute(people.delete().where(people.c.id == row.id))
         receipt = self._receipt(row, True, gone, Removed(removed.templates, removed.photos + others), erased, noted)
         # The line names nobody: who has the receipt can show which line it is.
@@ -347,7 +350,7 @@ def details_of(given: dict[str, Any], *, clear: bool) -> dict[str, Any]:
         elif field == "retain_until":
             details[field] = _moment(value)
         else:
-            details[field] = json_of(value) if field == "info" else checked_text(field, value)
+            details[field] = json_of(value) if field == "info" else text_within(field, value, LONGEST[field])
     return details
 
 

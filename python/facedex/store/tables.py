@@ -243,6 +243,7 @@ attendance = sa.Table(
     sa.Column("liveness", Real),
     sa.Column("at", Instant, nullable=False),
     sa.Index("ix_attendance_at", "gallery_id", "at"),
+    sa.Index("ix_attendance_claimed", "gallery_id", "claimed"),
     sqlite_autoincrement=True,
 )
 

@@ -6,11 +6,13 @@ Keys are on: what the old backends left open is open by ``FACEDEX_PUBLIC_SCOPES`
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +48,13 @@ class Server:
         """Send a request as an old client does: no redirect is followed."""
         return requests.request(method, self.url + path, timeout=60, allow_redirects=False, **given)  # type: ignore[arg-type]
 
+    def empty(self) -> None:
+        """Delete everybody."""
+        users = self.ask("GET", "/api/users")
+        assert users.ok, users.text
+        for user in users.json():
+            assert self.ask("DELETE", f"/api/users/{user['id']}").ok
+
     def curl(self, *arguments: str) -> str:
         """Run curl; the last argument is the path."""
         *options, path = arguments
@@ -58,10 +67,9 @@ class Server:
         return done.stdout
 
 
-@pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server."""
-    folder = tmp_path_factory.mktemp("contracts")
+@contextmanager
+def started(folder: Path, **variables: str) -> Iterator[Server]:
+    """Start a server of all contracts in a folder, with variables besides."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -77,7 +85,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / ".env").write_text("MAX_FACES_PER_USER=3\nMAX_FILE_SIZE=2000000\nENABLE_ANTI_SPOOFING=true\n")
     command = [sys.executable, "-m", "uvicorn", "--factory", "facedex.http:create_app", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, env=environ | variables, stdout=log, stderr=subprocess.STDOUT)
         url = f"http://127.0.0.1:{port}"
         try:
             deadline = time.monotonic() + STARTS_WITHIN_S
@@ -94,6 +102,25 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             process.wait(timeout=30)
 
 
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server."""
+    with started(tmp_path_factory.mktemp("contracts")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mobile(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Server]:
+    """Another server, whose gallery works with the pack `mobile`; for tests marked ``shared``."""
+    folder = tmp_path_factory.mktemp("mobile")
+    networks = folder / "home" / "packs" / "mobile"
+    networks.mkdir(parents=True)
+    for network in ("yunet/yunet_n_dynamic.onnx", "mobilefacenet/mobilefacenet_foamliu_128d.onnx"):
+        shutil.copy(shared / "models" / network, networks)
+    with started(folder, FACEDEX_PACK="mobile") as server:
+        yield server
+
+
 def answers(url: str) -> bool:
     """Whether the server is there."""
     try:
@@ -105,10 +132,7 @@ def answers(url: str) -> bool:
 @pytest.fixture
 def server(running: Server) -> Server:
     """The server, with nobody registered."""
-    users = running.ask("GET", "/api/users")
-    assert users.ok, users.text
-    for user in users.json():
-        assert running.ask("DELETE", f"/api/users/{user['id']}").ok
+    running.empty()
     return running
 
 

@@ -332,7 +332,7 @@ def test_a_face_that_cannot_be_judged_is_401(server: Any, ayu: list[Path], lands
     answer = sign_in(server, user, landscape)
     assert (answer.status_code, answer.json()["status"]) == (401, "error")
     assert "token" not in answer.text
-    assert sign_in(server, user, ayu[0], user_id=999999).status_code == 401
+    assert sign_in(server, user, ayu[0], user_id=999999).status_code == 403
     assert server.ask("POST", "/api/auth/login-face-verify", files={"file": landscape}).status_code == 400
 
 

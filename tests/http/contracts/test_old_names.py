@@ -91,8 +91,14 @@ def test_a_value_out_of_range_is_refused_by_name(monkeypatch: pytest.MonkeyPatch
         FaceServerSettings()
 
 
-def test_the_largest_body_is_that_of_the_contracts_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Settings().max_upload_bytes == 10 << 20
-    assert Settings(contracts=("mtcnn-facenet",)).max_upload_bytes == 64 << 20
+def test_the_largest_body_is_that_of_the_contract_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().largest_body == 10 << 20
+    assert Settings(contracts=("face-re",)).largest_body == 10 << 20
+    settings = Settings(contracts=("face-server", "mtcnn-facenet"))
+    assert settings.max_upload_bytes == 10 << 20
+    assert settings.largest_body == settings.largest_body_of("mtcnn-facenet") == 64 << 20
+    assert (settings.largest_body_of("face-server"), settings.largest_body_of(None)) == (15 << 20, 10 << 20)
+    assert Settings(contracts=("all",)).largest_body == 64 << 20
     monkeypatch.setenv("FACEDEX_MAX_UPLOAD_BYTES", "5000")
-    assert Settings(contracts=("all",)).max_upload_bytes == 5000
+    settings = Settings(contracts=("all",))
+    assert settings.largest_body == settings.largest_body_of("flask-face") == 5000

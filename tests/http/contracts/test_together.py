@@ -16,9 +16,11 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facedex._core import PackInfo
 from facedex.engine import Engine
 from facedex.errors import ArgumentError
 from facedex.http.contracts.mask import masked, read_mask
+from facedex.scales import ARCFACE_R18, ARCFACE_R50, ARCFACE_R100, DLIB, Calibration, ScaleMap
 
 PASSWORD = "correct horse battery"
 
@@ -76,6 +78,13 @@ def test_recognised_through_every_other(
     ayu_again: Path,
     budi: Path,
 ) -> None:
+    recognised_everywhere(server, enrol, ayu, ayu_again, budi)
+
+
+def recognised_everywhere(
+    server: Any, enrol: Callable[[Any, list[Path]], requests.Response], ayu: list[Path], ayu_again: Path, budi: Path
+) -> None:
+    """Enrol somebody, and recognise them and nobody else through each contract."""
     answer = enrol(server, ayu)
     assert answer.ok, answer.text
     picture, other = ({"file": path.read_bytes()} for path in (ayu_again, budi))
@@ -108,6 +117,39 @@ def test_recognised_through_every_other(
         for files in (picture, other)
     ]
     assert [one["nik_matched"] for one in said] == [True, False]
+
+
+@pytest.mark.shared
+def test_recognised_through_every_other_with_another_pack(
+    mobile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ayu: list[Path], ayu_again: Path, budi: Path
+) -> None:
+    monkeypatch.setenv("FACEDEX_HOME", str(mobile.folder / "home"))
+    engine = Engine("mobile")
+    known, seen = (engine.analyze(path, max_faces=1)[0].embedding for path in (ayu[0], ayu_again))
+    assert known is not None
+    assert seen is not None
+    cosine = float(known @ seen)
+    for enrol in ENROL:
+        mobile.empty()
+        recognised_everywhere(mobile, enrol, ayu, ayu_again, budi)
+        if enrol is by_face_re:  # which takes one picture
+            numbers_are_those_of_the_scales(mobile, engine.pack, cosine, ayu_again)
+
+
+def numbers_are_those_of_the_scales(server: Any, pack: PackInfo, cosine: float, probe: Path) -> None:
+    """Check that each contract tells a similarity on its own scale, or as a probability."""
+    files = {"file": probe.read_bytes()}
+    photo = base64.b64encode(probe.read_bytes()).decode()
+    told = {
+        ARCFACE_R50: server.ask("POST", "/api/face/predict", files=files).json()["data"]["similarity"],
+        ARCFACE_R100: server.ask("POST", "/api/face/recognition", files=files).json()["score"],
+        ARCFACE_R18: server.ask("POST", "/api/face_query", files=files).json()["similarity"],
+        DLIB: 1 - server.ask("POST", "/recognize", json={"photo": photo}).json()["confidence"],
+    }
+    for scale, number in told.items():
+        assert number == pytest.approx(ScaleMap(pack, scale).from_pack(cosine), abs=2e-3), scale.name
+    (found,) = server.ask("POST", "/recognize/", data={"nik_input": "x"}, files=files).json()["results"]
+    assert found["accuracy"] == pytest.approx(Calibration(pack).probability(cosine), abs=2e-3)
 
 
 def test_a_deletion_through_one_counts_in_every_other(server: Any, ayu: list[Path], ayu_again: Path) -> None:
@@ -151,6 +193,9 @@ PATHS = [
     ("POST", "/upload/"),
     ("POST", "/recognize/"),
 ]
+FOREIGN = ("person_id", "on_existing", "faces=", "add_photo", "photos=", "gallery", "login or")
+"""Words of facedex that no contract has."""
+
 BODIES: list[dict[str, Any]] = [
     {},
     {"data": b"\x00\xff" * 50},
@@ -182,6 +227,7 @@ def test_bad_input_is_never_a_fault_of_the_server(server: Any, method: str, path
         if answer.status_code >= 400:
             said = answer.json()
             assert said.get("message") or said.get("detail"), answer.text
+            assert not [word for word in FOREIGN if word in answer.text], answer.text
 
 
 @given(st.text(alphabet="ab{},* ", max_size=30))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import AsyncIterator
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, File, Form, Query, UploadFile
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
 from ... import _core
 from ...errors import FacedexError, UnknownPersonError
@@ -20,21 +17,24 @@ from ...scales import ARCFACE_R100
 from ..security import need
 from ..services import Services, ServicesOf
 from .faces import largest, on_scale
-from .people import by_uuid, forget, name_of, uuid_from, uuid_of
+from .listing import JsonList, listed
+from .people import by_uuid, name_of, uuid_from, uuid_of
 from .pictures import read
-from .shapes import contract_route, shape, told
+from .shapes import Words, contract_route, shape, told
 
 NAME = "face-re"
 KINDS = ("JPG", "PNG")
 
-_AT_ONCE = 50  # people read from the database at a time
+_AT_ONCE = 50  # people read from the database at a time, with their pictures
 
 SHAPE = shape(
     lambda message: {"message": message},
-    {
-        "no_face": "No face was found in the picture",
-        "several_faces": "Several faces were found in the picture; exactly one is needed",
-    },
+    Words(
+        {
+            "no_face": "No face was found in the picture",
+            "several_faces": "Several faces were found in the picture; exactly one is needed",
+        }
+    ),
 )
 SHAPES = (("/api/face/", SHAPE),)
 
@@ -42,7 +42,10 @@ SHAPES = (("/api/face/", SHAPE),)
 def router() -> APIRouter:
     """Make the routes of the contract."""
     routes = APIRouter(
-        route_class=contract_route(SHAPE), prefix="/api/face", tags=[NAME], responses=told(message="No face was found")
+        route_class=contract_route(SHAPE, NAME),
+        prefix="/api/face",
+        tags=[NAME],
+        responses=told(message="No face was found"),
     )
 
     @routes.post("/register", dependencies=[Depends(need("enrol"))])
@@ -68,7 +71,7 @@ def router() -> APIRouter:
             return JSONResponse({"message": f"{id_face[:64]!r} is no UUID of version 4"}, 400)
 
         def erase(gallery: Gallery, uuid: UUID = uuid) -> None:
-            forget(services, gallery, by_uuid(gallery, uuid))
+            gallery.delete(by_uuid(gallery, uuid).person_id)
 
         try:
             await services.work(erase)
@@ -81,10 +84,9 @@ def router() -> APIRouter:
         services: ServicesOf,
         limit: Annotated[int | None, Query(ge=1)] = None,
         offset: Annotated[int, Query(ge=0)] = 0,
-    ) -> StreamingResponse:
+    ) -> JsonList:
         """List people with a small picture of each, some read from the database at a time."""
-        first = await services.ask(lambda gallery: _listed(gallery, 0, offset, limit))
-        return StreamingResponse(_json(services, first, limit), media_type="application/json")
+        return await listed(services, _entry, at_once=_AT_ONCE, skip=offset, limit=limit)
 
     return routes
 
@@ -110,21 +112,6 @@ def _recognize(services: Services, gallery: Gallery, picture: bytes) -> dict[str
     return {"match": True, "name": name_of(person), "id_face": str(uuid_of(person)), "score": score}
 
 
-Page = tuple[list[dict[str, Any]], int]
-"""Entries, and the number of the last person among them; 0 at the end."""
-
-
-def _listed(gallery: Gallery, after: int, skip: int, limit: int | None) -> Page:
-    """Read the next page, leaving out so many people before it."""
-    while skip > 0:
-        people = gallery.people_after(after, limit=min(skip, 10 * _AT_ONCE))
-        if not people:
-            return [], 0
-        skip, after = skip - len(people), people[-1].number
-    people = gallery.people_after(after, limit=_AT_ONCE if limit is None else min(limit, _AT_ONCE))
-    return [_entry(gallery, person) for person in people], people[-1].number if people else 0
-
-
 def _entry(gallery: Gallery, person: Person) -> dict[str, Any]:
     return {"id_face": str(uuid_of(person)), "name": name_of(person), "image": _image(gallery, person)}
 
@@ -141,18 +128,3 @@ def _image(gallery: Gallery, person: Person) -> str:
     except FacedexError:
         return ""
     return base64.b64encode(content).decode()
-
-
-async def _json(services: Services, page: Page, limit: int | None) -> AsyncIterator[bytes]:
-    sent = 0
-    yield b"["
-    while page[0]:
-        for entry in page[0]:
-            yield (b", " if sent else b"") + json.dumps(entry, ensure_ascii=False).encode()
-            sent += 1
-        left = None if limit is None else limit - sent
-        if left == 0:
-            break
-        after = page[1]
-        page = await services.ask(partial(_listed, after=after, skip=0, limit=left))
-    yield b"]"

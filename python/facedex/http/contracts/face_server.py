@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, StrictInt, StrictStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,11 +22,10 @@ from ...gallery import Gallery
 from ...records import PersonId
 from ...scales import DLIB
 from ..pictures import decoded
-from ..security import need
+from ..security import need, principal_of
 from ..services import Services, ServicesOf
 from .faces import largest, on_scale, the_face
-from .people import forget
-from .shapes import contract_route, shape, told
+from .shapes import Words, contract_route, shape, told
 
 NAME = "face-server"
 LOG_FILE = "face_server.log"
@@ -36,11 +35,14 @@ _QUALITY = 100.0  # facedex tells quality in percent, the contract as a share
 
 SHAPE = shape(
     lambda message: {"success": False, "message": message},
-    {
-        "no_face": "No face detected in image",
-        "several_faces": "More than one face detected in image",
-        "not_an_image": "Photo is not base64 of an image",
-    },
+    Words(
+        {
+            "no_face": "No face detected in image",
+            "several_faces": "More than one face detected in image",
+            "not_an_image": "Photo is not base64 of an image",
+        },
+        {"person_id": "user_id"},
+    ),
 )
 
 
@@ -77,7 +79,7 @@ def router() -> APIRouter:
     settings = FaceServerSettings()
     _write_log(settings.log_level.upper())
     routes = APIRouter(
-        route_class=contract_route(SHAPE), tags=[NAME], responses=told(success=False, message="Face not found")
+        route_class=contract_route(SHAPE, NAME), tags=[NAME], responses=told(success=False, message="Face not found")
     )
 
     @routes.post("/register-face", dependencies=[Depends(need("enrol"))])
@@ -128,7 +130,7 @@ def router() -> APIRouter:
 
         def delete(gallery: Gallery) -> PersonId:
             person = gallery.person(user_id)
-            forget(services, gallery, person)
+            gallery.delete(person.person_id)
             return person.person_id
 
         try:
@@ -138,14 +140,14 @@ def router() -> APIRouter:
         return {"success": True, "message": "Face data deleted successfully", "user_id": deleted}
 
     @routes.get("/health")
-    async def health(services: ServicesOf) -> dict[str, Any]:
-        """Say that the server is there."""
+    async def health(services: ServicesOf, request: Request) -> dict[str, Any]:
+        """Say that the server is there; what it holds is told to whoever may read."""
+        online = {"status": "online", "service": "facedex", "timestamp": _now()}
+        if not (await principal_of(request)).may("read"):
+            return online
         _, faces = await services.ask(lambda gallery: gallery.counts())
-        return {
-            "status": "online",
-            "service": "facedex",
+        return online | {
             "version": __version__,
-            "timestamp": _now(),
             "registered_faces": faces,
             "face_data_dir": settings.face_data_dir,
             "recognition_tolerance": settings.recognition_tolerance,

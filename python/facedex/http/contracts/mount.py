@@ -11,6 +11,7 @@ from ..._core import PackInfo
 from ...errors import ArgumentError
 from ...scales import ARCFACE_R18, ARCFACE_R50, ARCFACE_R100, DLIB, Calibration, ScaleMap
 from ..errors import Shape, as_problem
+from ..old_names import ALL
 from ..services import Services
 
 CONTRACTS: dict[str, Callable[[PackInfo], object]] = {
@@ -21,8 +22,6 @@ CONTRACTS: dict[str, Callable[[PackInfo], object]] = {
     "mtcnn-facenet": Calibration,
 }
 """Each contract, and what it needs of a pack. Where two have a route of one path and method, the first is answered."""
-
-ALL = "all"
 
 
 def add_contracts(app: FastAPI, names: Iterable[str]) -> None:

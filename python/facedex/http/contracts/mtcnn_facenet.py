@@ -25,7 +25,7 @@ from ..services import Services, ServicesOf
 from .daily import UNKNOWN, ZONE, Attempt, DailyFile
 from .faces import calibrated, recognized
 from .pictures import read
-from .shapes import contract_route, shape, told
+from .shapes import Words, contract_route, shape, told
 
 NAME = "mtcnn-facenet"
 MOST_FILES = 100
@@ -36,7 +36,8 @@ DETECTED = "TERDETEKSI"
 NOT_RECOGNISED = "WAJAH TIDAK DIKENALI"
 
 _log = logging.getLogger("facedex.http")
-SHAPE = shape(lambda message: {"message": message})
+WORDS = Words(fields={"person_id": "nik", "name": "nama"})
+SHAPE = shape(lambda message: {"message": message}, WORDS)
 SHAPES = (("/upload/", SHAPE), ("/recognize/", SHAPE))
 
 
@@ -54,7 +55,7 @@ def router() -> APIRouter:
     settings = AttendanceSettings()
     daily = DailyFile(settings.folder, settings.zone)
     routes = APIRouter(
-        route_class=contract_route(SHAPE), tags=[NAME], responses=told(message="nama must be in UPPER CASE")
+        route_class=contract_route(SHAPE, NAME), tags=[NAME], responses=told(message="nama must be in UPPER CASE")
     )
 
     @routes.post("/upload/", dependencies=[Depends(need("enrol"))])
@@ -101,7 +102,7 @@ async def _pictures(files: list[UploadFile], names: list[str]) -> tuple[list[Nam
         try:
             pictures.append((name, await read(file)))
         except FacedexError as error:
-            failed.append({"file": name, "reason": str(error)})
+            failed.append({"file": name, "reason": WORDS.about(error)})
     return pictures, failed
 
 
@@ -126,7 +127,7 @@ def _enrol(
 
 
 def _reason(error: Exception) -> str:
-    return "no face was found" if isinstance(error, NoFaceError) else str(error)
+    return "no face was found" if isinstance(error, NoFaceError) else WORDS.about(error)
 
 
 def _recognize(services: Services, gallery: Gallery, claimed: str, picture: bytes) -> tuple[dict[str, Any], Sighted]:
@@ -175,8 +176,7 @@ def _name(face: FoundFace) -> str:
 
 async def _note(services: Services, daily: DailyFile, seen: Sighted) -> None:
     """Keep an attempt in the database, and in the file of the day; a full disk does not keep people out."""
-    if services.access is not None:
-        await services.ask_access(lambda access: access.attendance.note(seen, services.settings.gallery))
+    await services.ask_access(lambda access: access.attendance.note(seen, services.settings.gallery))
     attempt = Attempt(seen.claimed or "", seen.name, seen.probability or 0.0, seen.matched)
     at = seen.at or datetime.now(timezone.utc)
     try:

@@ -8,15 +8,15 @@ is one look-up.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import RFC_4122, UUID
 
 from ...errors import UnknownPersonError
 from ...gallery import Gallery
 from ...records import Person
-from ..idempotency import subject_of
 
 if TYPE_CHECKING:
+    from ...access import Access
     from ..services import Services
 
 _NUMBER_BITS = 60
@@ -71,12 +71,9 @@ def name_of(person: Person) -> str:
     return person.name or str(person.person_id)
 
 
-def forget(services: Services, gallery: Gallery, person: Person) -> None:
-    """Delete a person with all data, the accounts that were the person's and the kept answers; blocks."""
-    gallery.delete(person.person_id)
-    if services.access is not None:
-        services.access.replies.forget(subject_of(services.settings.gallery, person.person_id))
-        services.access.accounts.forget_person(person.person_id)
+def access_of(services: Services) -> Access:
+    """Return the accounts; an application that answers contracts always has them."""
+    return cast("Access", services.access)
 
 
 def _uuid_with(number: int) -> UUID:

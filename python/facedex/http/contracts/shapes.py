@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request, Response
@@ -15,6 +16,7 @@ from fastapi.routing import APIRoute
 
 from ...errors import ArgumentError
 from ..errors import Problem, Shape, problem_of, shaped
+from .listing import JsonList
 from .mask import masked, read_mask
 
 MASK = "X-Fields"
@@ -46,39 +48,64 @@ def told(**fields: object) -> dict[int | str, dict[str, Any]]:
 _TYPES: dict[type, str] = {str: "string", bool: "boolean"}
 
 
-def shape(content: Callable[[str], dict[str, Any]], words: Mapping[str, str] | None = None) -> Shape:
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a contract in place of facedex's own.
+
+    Attributes
+    ----------
+    said : mapping of str to str
+        The whole message by the code of the error, where facedex's would name what the contract has not.
+    fields : mapping of str to str
+        The contract's field by that of facedex. A message about a value begins with the name of its field.
+    """
+
+    said: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def tell(self, code: str, message: str) -> str:
+        """Put an error into the contract's words."""
+        name, must, rest = message.partition(" must ")
+        return self.said.get(code) or f"{self.fields.get(name, name)}{must}{rest}"
+
+    def about(self, error: Exception) -> str:
+        """Put an error into the contract's words, where it is one of several in an answer."""
+        problem = problem_of(error)
+        return self.tell(problem.code, problem.message)
+
+
+def shape(content: Callable[[str], dict[str, Any]], words: Words) -> Shape:
     """Make the shape of an old backend's errors.
 
     Parameters
     ----------
     content : callable
         From the message to the answer.
-    words : mapping of str to str, optional
-        The old backend's own message by the code of the error.
+    words : Words
     """
-    said = words or {}
 
     def answer(request: Request, problem: Problem) -> Response:
-        message = said.get(problem.code, problem.message)
+        message = words.tell(problem.code, problem.message)
         status = _STATUS.get(problem.status, problem.status)
         return JSONResponse(content(message), status, problem.headers)
 
     return answer
 
 
-def contract_route(form: Shape) -> type[APIRoute]:
-    """Make the class of routes whose errors have a shape; no answer is kept to be given again."""
+def contract_route(form: Shape, contract: str) -> type[APIRoute]:
+    """Make the class of a contract's routes, whose errors have a shape; no answer is kept to be given again."""
     route = shaped(form)
     route.once = False  # type: ignore[attr-defined]  # read where answers are kept
+    route.contract = contract  # type: ignore[attr-defined]  # read where bodies are limited
     return route
 
 
-def masked_route(form: Shape) -> type[APIRoute]:
-    """Make the class of routes whose errors have a shape and whose answers can be masked by a header.
+def masked_route(form: Shape, contract: str) -> type[APIRoute]:
+    """Make the class of a contract's routes whose errors have a shape and whose answers can be masked by a header.
 
     What is wrong with the mask is told before anything is done. An error is not masked: its message is always there.
     """
-    base = contract_route(form)
+    base = contract_route(form, contract)
 
     class MaskedRoute(base):  # type: ignore[misc, valid-type]
         """A route that answers only the fields that the header names."""
@@ -95,6 +122,9 @@ def masked_route(form: Shape) -> type[APIRoute]:
                 except ArgumentError as error:
                     return form(request, problem_of(error))
                 response = await handler(request)
+                if isinstance(response, JsonList):
+                    response.mask = mask
+                    return response
                 kind = response.headers.get("content-type", "")
                 if response.status_code >= 300 or not kind.startswith("application/json"):
                     return response

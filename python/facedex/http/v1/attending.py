@@ -14,10 +14,22 @@ from ..services import Services
 _CALIBRATIONS: dict[str, Calibration | None] = {}
 
 
-def check(services: Services) -> None:
-    """Refuse before the work what cannot be noted after it; raises ArgumentError."""
+async def check(services: Services, gallery: str | None, threshold: float | None) -> None:
+    """Refuse before the work what cannot be noted after it.
+
+    Raises
+    ------
+    ArgumentError
+        When no attendance is kept, or `threshold` would note somebody whom the gallery would not recognise.
+    """
     if services.access is None:
         raise ArgumentError("attend: no attendance is kept here")
+    if threshold is None:
+        return
+    own = services.settings.threshold
+    least = (await services.engine(gallery)).threshold if own is None else own
+    if threshold < least:
+        raise ArgumentError(f"threshold must be at least {least:.4f}, the gallery's, to attend; got {threshold}")
 
 
 async def note_found(services: Services, gallery: str | None, faces: Sequence[FoundFace]) -> None:
@@ -43,11 +55,11 @@ async def note_found(services: Services, gallery: str | None, faces: Sequence[Fo
 async def note_claim(services: Services, gallery: str | None, found: Verification) -> None:
     """Note whether a claim was confirmed."""
     (probability,) = await _probabilities(services, gallery, [found])
-    name = await services.ask(lambda opened: opened.person(found.person_id).name, gallery) if found.match else None
+    name = await services.ask(lambda opened: opened.person(found.person_id).name, gallery)  # who is still there
     seen = Sighted(
         claimed=str(found.person_id),
         person_key=str(found.person_id) if found.match else None,
-        name=name,
+        name=name if found.match else None,
         matched=found.match,
         similarity=found.similarity,
         probability=probability,

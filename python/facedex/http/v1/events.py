@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 from fastapi import Query, Response
 
-from ...access import Sighted
 from ...errors import ArgumentError
 from ..security import AdminBy, ReadBy
 from ..services import ServicesOf
@@ -74,12 +73,13 @@ async def attended(
         raise ArgumentError("start is too late") from None
     name = gallery or services.settings.gallery
     found = await services.ask_access(lambda access: list(islice(access.attendance.between(first, last, name), _MOST)))
+    attempts = [schemas.Attempt.model_validate(one) for one in found]
     if form == "csv":
-        return Response("".join(_lines(found)), media_type="text/csv; charset=utf-8")
-    return [schemas.Attempt.model_validate(one) for one in found]
+        return Response("".join(_lines(attempts)), media_type="text/csv; charset=utf-8")
+    return attempts
 
 
-def _lines(found: list[Sighted]) -> Iterator[str]:
+def _lines(found: list[schemas.Attempt]) -> Iterator[str]:
     """Write CSV; a text that a spreadsheet would take for a formula gets an apostrophe before it (OWASP)."""
     names = list(schemas.Attempt.model_fields)
     text = io.StringIO()

@@ -11,10 +11,9 @@ from ...errors import ArgumentError
 from ...gallery import Gallery
 from ...records import Registration
 from ..errors import told
-from ..idempotency import subject_of
 from ..pictures import Submission, submitted
 from ..security import EnrolBy, ReadBy
-from ..services import Services, ServicesOf
+from ..services import ServicesOf
 from . import schemas
 from .common import Cursor, GalleryName, Limit, cursor_of, part, pictures_body, place_of
 
@@ -100,9 +99,7 @@ async def delete(
     services: ServicesOf, who: EnrolBy, person_id: PersonKey, gallery: GalleryName = None
 ) -> schemas.Deletion:
     """Delete a person with all faces, photos and templates. It does not come back."""
-    receipt = await services.ask(lambda opened: opened.delete(person_id), gallery)
-    await forget(services, gallery, person_id)
-    return schemas.Deletion.model_validate(receipt)
+    return schemas.Deletion.model_validate(await services.ask(lambda opened: opened.delete(person_id), gallery))
 
 
 @faces.get("/people/{person_id}/faces")
@@ -162,15 +159,6 @@ def answer_of(found: Registration) -> schemas.Registration:
         warnings=[schemas.Duplicate.model_validate(one) for one in found.warnings],
         replaced=list(found.replaced),
     )
-
-
-async def forget(services: Services, gallery: str | None, person_id: str | int) -> None:
-    """Delete the kept answers about a person who was deleted, and the accounts that were the person's."""
-    access, name = services.access, gallery or services.settings.gallery
-    if access is not None:
-        await services.limits.ask(lambda: access.replies.forget(subject_of(name, person_id)))
-        if name == services.settings.gallery:
-            await services.limits.ask(lambda: access.accounts.forget_person(person_id))
 
 
 def _pictures(given: Submission[Any]) -> Any:

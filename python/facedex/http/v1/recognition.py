@@ -32,7 +32,7 @@ async def recognize(
     """Say who is in a picture."""
     (image,), options = given.images, given.options
     if options.attend:
-        attending.check(services)
+        await attending.check(services, gallery, options.threshold)
     found = await services.work(
         lambda opened: opened.recognize(
             image, k=options.k, threshold=options.threshold, min_face=options.min_face, **_asked(options)
@@ -51,7 +51,7 @@ async def recognize_batch(
     """Say who is in each of several pictures; one answer for each, in order."""
     options = given.options
     if options.attend:
-        attending.check(services)
+        await attending.check(services, gallery, options.threshold)
     found = await services.work(
         lambda opened: opened.recognize_many(
             given.images, k=options.k, threshold=options.threshold, min_face=options.min_face, **_asked(options)
@@ -71,7 +71,7 @@ async def verify(
     """Say whether a picture shows the person it is claimed to show."""
     (image,), options = given.images, given.options
     if options.attend:
-        attending.check(services)
+        await attending.check(services, gallery, options.threshold)
     liveness: LivenessQuestion = False if options.liveness == "off" else options.liveness
     found = await services.work(
         lambda opened: opened.verify(
@@ -124,7 +124,7 @@ async def detect(
     )
 
 
-@router.post("/embed", openapi_extra=pictures_body(schemas.Detecting))
+@router.post("/embed", openapi_extra=pictures_body(schemas.Detecting) | {"x-once": False})
 async def embed(services: ServicesOf, who: AdminBy, given: Detect, gallery: GalleryName = None) -> schemas.Embedding:
     """Give the embeddings of a picture's faces. They are personal data: off unless the server is set up so."""
     if not services.settings.embed:

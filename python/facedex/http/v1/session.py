@@ -49,7 +49,7 @@ async def sign_in(
     )
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, openapi_extra={"x-once": False})
 async def sign_out(services: ServicesOf, request: Request, response: Response) -> None:
     """Sign out: the token is of no use from now on, in every process."""
     await principal_of(request)

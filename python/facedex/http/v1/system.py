@@ -69,8 +69,6 @@ async def stats(services: ServicesOf, who: ReadBy, gallery: GalleryName = None) 
 )
 async def metrics(services: ServicesOf, who: ReadBy) -> Response:
     """Tell Prometheus."""
-    for lane, number in services.limits.inside().items():
-        services.metrics.inside(lane, number)
     with suppress(FacedexError):  # the numbers of the requests are told also when the gallery is away
         services.metrics.stands(await services.ask(lambda opened: opened.status()))
     return Response(services.metrics.text(), media_type=CONTENT_TYPE)

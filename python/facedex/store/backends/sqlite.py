@@ -46,6 +46,7 @@ class SqliteBackend(Backend):
         super().__init__(url, timeout_s)
         self._path = Path(str(url.database))
         self._watch: sqlite3.Connection | None = None
+        self._closed = False
         self._watching = threading.Lock()
         if self._path.is_dir():
             raise DatabaseUnavailableError(f"database {str(self._path)!r} is a folder; give the path of a file")
@@ -101,8 +102,16 @@ class SqliteBackend(Backend):
         """
         try:
             with self._watching:
+                if self._closed:
+                    return None
                 if self._watch is None:
-                    self._watch = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+                    self._watch = sqlite3.connect(
+                        f"{self._path.absolute().as_uri()}?mode=rw",  # which makes no file where there is none
+                        uri=True,
+                        timeout=0,
+                        isolation_level=None,
+                        check_same_thread=False,
+                    )
                 return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
         except sqlite3.Error:
             return None  # such as a file that is being recovered; whoever asks the pool learns more
@@ -110,6 +119,7 @@ class SqliteBackend(Backend):
     def close(self) -> None:
         """Close the connection that watches."""
         with self._watching:
+            self._closed = True
             if self._watch is not None:
                 self._watch.close()
                 self._watch = None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ....access import Account, SignIn
 from ....errors import MalformedRequestError, UnauthenticatedError
 from ...pictures import form_of, json_of
-from ...security import address_of, counted, need, shown_secret
+from ...security import COOKIE, address_of, clear_cookie, counted, need, shown_secret
 from ...services import Services, ServicesOf
 from .setup import signed_in
 
@@ -101,11 +101,13 @@ def add(routes: APIRouter) -> None:
         }
 
     @routes.post("/api/logout")
-    async def logout(services: ServicesOf, request: Request) -> dict[str, Any]:
-        """Make the token useless at once."""
+    async def logout(services: ServicesOf, request: Request, response: Response) -> dict[str, Any]:
+        """Make the token useless at once, also one that the page has in its cookie."""
         await _account_of(services, request)
-        secret = shown_secret(request) or ""
-        await services.ask_access(lambda access: access.tokens.revoke(secret))
+        secret = shown_secret(request) or request.cookies.get(COOKIE, "")
+        if not await services.ask_access(lambda access: access.tokens.revoke(secret)):
+            raise UnauthenticatedError("the token is unknown, expired or revoked")
+        clear_cookie(response)
         return {"success": True, "message": "Logout successful"}
 
     @routes.get("/api/profile")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from .... import __version__
 from ....errors import FacedexError
+from ...security import principal_of
 from ...services import ServicesOf
 from .setup import FaceApiSettings
 
@@ -20,7 +21,7 @@ def add(routes: APIRouter, settings: FaceApiSettings) -> None:
     @routes.get("/health/live")
     async def live() -> dict[str, Any]:
         """Say that the process answers."""
-        return {"status": "healthy", "service": "facedex", "version": __version__}
+        return {"status": "healthy", "service": "facedex"}
 
     @routes.get("/health/ready")
     async def ready(services: ServicesOf) -> Any:
@@ -32,8 +33,10 @@ def add(routes: APIRouter, settings: FaceApiSettings) -> None:
         return {"status": "healthy", "ready": True}
 
     @routes.get("/health/detailed")
-    async def detailed(services: ServicesOf) -> dict[str, Any]:
-        """Tell what the server works with."""
+    async def detailed(services: ServicesOf, request: Request) -> dict[str, Any]:
+        """Tell what the server works with, to whoever may read."""
+        if not (await principal_of(request)).may("read"):
+            return {"status": "healthy"}
         status = await services.ask(lambda gallery: gallery.status())
         return {
             "status": "healthy",

@@ -26,27 +26,24 @@ _log = logging.getLogger("facedex.http")
 def add(routes: APIRouter, settings: FaceApiSettings) -> None:
     """Add the routes."""
 
-    @routes.post("/api/face_query", dependencies=[Depends(need("recognise"))])
-    async def face_query(
-        services: ServicesOf,
+    async def asked(
         file: Annotated[UploadFile, File()],
         threshold: Annotated[float, Form(ge=-1, le=1, allow_inf_nan=False)] = 0.5,
         include_demographics: Annotated[bool, Form()] = False,
-    ) -> dict[str, Any]:
+    ) -> Query:
+        return Query(settings, await upload_of(file, settings), threshold, include_demographics)
+
+    given = Depends(asked)
+
+    @routes.post("/api/face_query", dependencies=[Depends(need("recognise"))])
+    async def face_query(services: ServicesOf, query: Query = given) -> dict[str, Any]:
         """Say who is on a picture."""
-        query = Query(settings, threshold, include_demographics)
-        return await query.answer(services, await upload_of(file, settings), top=1)
+        return await query.answer(services, top=1)
 
     @routes.post("/api/face_query_top5", dependencies=[Depends(need("recognise"))])
-    async def face_query_top5(
-        services: ServicesOf,
-        file: Annotated[UploadFile, File()],
-        threshold: Annotated[float, Form(ge=-1, le=1, allow_inf_nan=False)] = 0.5,
-        include_demographics: Annotated[bool, Form()] = False,
-    ) -> dict[str, Any]:
+    async def face_query_top5(services: ServicesOf, query: Query = given) -> dict[str, Any]:
         """Name up to five people who resemble the face on a picture."""
-        query = Query(settings, threshold, include_demographics)
-        return await query.answer(services, await upload_of(file, settings), top=TOP)
+        return await query.answer(services, top=TOP)
 
 
 class Query:
@@ -55,27 +52,29 @@ class Query:
     Parameters
     ----------
     settings : FaceApiSettings
+    picture : bytes
     threshold : float
         Cosine on the contract's scale.
     demographics : bool
         Whether age and gender are told.
     """
 
-    def __init__(self, settings: FaceApiSettings, threshold: float, demographics: bool) -> None:
+    def __init__(self, settings: FaceApiSettings, picture: bytes, threshold: float, demographics: bool) -> None:
         self._settings = settings
+        self._picture = picture
         self._threshold = threshold
         self._demographics = demographics
 
-    async def answer(self, services: Services, picture: bytes, *, top: int) -> dict[str, Any]:
+    async def answer(self, services: Services, *, top: int) -> dict[str, Any]:
         """Ask, and answer in the contract's words."""
         started = time.perf_counter()
-        said = await services.work(lambda gallery: self._said(services, gallery, picture, top))
+        said = await services.work(lambda gallery: self._said(services, gallery, top))
         return said | {"processing_time": round(time.perf_counter() - started, 4)}
 
-    def _said(self, services: Services, gallery: Gallery, picture: bytes, top: int) -> dict[str, Any]:
+    def _said(self, services: Services, gallery: Gallery, top: int) -> dict[str, Any]:
         scale = on_scale(gallery, ARCFACE_R18)
         cut = scale.to_pack(self._threshold)
-        found, said = self._found(services, gallery, picture, cut, top)
+        found, said = self._found(services, gallery, cut, top)
         faces = []
         for face in found or ():
             refused = self._spoofed(face)
@@ -95,7 +94,7 @@ class Query:
         return said | answer | {"success": True, "faces": faces}
 
     def _found(
-        self, services: Services, gallery: Gallery, picture: bytes, cut: float, top: int
+        self, services: Services, gallery: Gallery, cut: float, top: int
     ) -> tuple[Recognition | None, dict[str, Any]]:
         """Recognise, without what the packs of this server cannot tell; and say so."""
         said: dict[str, Any] = {}
@@ -104,12 +103,12 @@ class Query:
         if self._settings.enable_anti_spoofing:
             wanted["liveness"] = "required" if strict else "advisory"
         try:
-            found = recognized(services, gallery, picture, **wanted)
+            found = recognized(services, gallery, self._picture, **wanted)
         except RoleMissingError:
             if not self._demographics:
                 raise
             said["demographics"] = UNAVAILABLE
-            found = recognized(services, gallery, picture, **wanted | {"attributes": False})
+            found = recognized(services, gallery, self._picture, **wanted | {"attributes": False})
         if self._settings.enable_anti_spoofing and found and not any(_score(face) is not None for face in found):
             if strict:
                 raise LivenessError("anti-spoofing is required, and it cannot judge this picture")

@@ -15,7 +15,7 @@ def router() -> APIRouter:
     """Make the routes of the contract, with the old settings as they are now."""
     settings = FaceApiSettings()
     routes = APIRouter(
-        route_class=contract_route(SHAPE),
+        route_class=contract_route(SHAPE, NAME),
         tags=[NAME],
         responses=told(success=False, message="a bearer token is needed"),
     )

@@ -12,10 +12,19 @@ from ....access import Principal
 from ....errors import BodyTooLargeError, UnauthenticatedError
 from ...security import principal_of
 from ..pictures import read
-from ..shapes import shape
+from ..shapes import Words, shape
 
 NAME = "face-api"
-SHAPE = shape(lambda message: {"success": False, "message": message})
+WORDS = Words(
+    {
+        "unknown_person": "there is no such class_id",
+        "unknown_face": "there is no such image_id",
+        "sign_in": "wrong username or password",
+        "duplicate_account": "the username or e-mail address is taken",
+    },
+    {"person_id": "class_id", "login": "username"},
+)
+SHAPE = shape(lambda message: {"success": False, "message": message}, WORDS)
 
 
 class FaceApiSettings(BaseSettings):

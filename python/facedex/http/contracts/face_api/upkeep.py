@@ -22,9 +22,9 @@ from ....records import Person, Registration
 from ...pictures import json_of
 from ...security import need
 from ...services import Services, ServicesOf
+from ..listing import everybody
 from ..long import at_leisure
-from ..people import forget
-from .setup import FaceApiSettings, info_text, person_info, signed_in, upload_of
+from .setup import WORDS, FaceApiSettings, info_text, person_info, signed_in, upload_of
 
 ClassId = Annotated[str, Form(min_length=1, max_length=255)]
 MOST_FILES = 100
@@ -70,7 +70,7 @@ def _changes(routes: APIRouter, settings: FaceApiSettings, writes: list[Any]) ->
 
         done = await services.work(store)
         image_ids = [face.face_id for face in done.faces]
-        rejected = [{"file": one.source, "reason": str(one.error)} for one in done.rejected]
+        rejected = [{"file": one.source, "reason": WORDS.about(one.error)} for one in done.rejected]
         added = {"success": True, "image_id": image_ids[0], "image_ids": image_ids, "class_id": class_id}
         return added | ({"rejected": rejected} if rejected else {})
 
@@ -114,13 +114,10 @@ def _people(routes: APIRouter, writes: list[Any]) -> None:
         query: Annotated[str | None, Query(max_length=255)] = None,
     ) -> dict[str, Any]:
         """List people with their image counts; `query` searches names and info."""
-        everybody = await services.ask(lambda gallery: gallery.people())
         wanted = (query or "").strip().casefold()
-        found = [person for person in everybody if wanted in _searched(person)] if wanted else everybody
-        shown = found[(page - 1) * page_size : page * page_size]
-        counted = {"page": page, "page_size": page_size, "total": len(found)}
-        pages = {"total_pages": math.ceil(len(found) / page_size)}
-        return {"success": True, "nguoi": [_nguoi(person) for person in shown], **counted, **pages}
+        shown, total = await services.ask(lambda gallery: _found(gallery, wanted, (page - 1) * page_size, page_size))
+        counted = {"page": page, "page_size": page_size, "total": total}
+        return {"success": True, "nguoi": shown, **counted, "total_pages": math.ceil(total / page_size)}
 
     @routes.get("/api/get_image_ids_by_class/{class_id:path}", dependencies=[Depends(need("read"))])
     async def image_ids(services: ServicesOf, class_id: str) -> dict[str, Any]:
@@ -136,7 +133,7 @@ def _people(routes: APIRouter, writes: list[Any]) -> None:
 
         def erase(gallery: Gallery) -> Person:
             person = gallery.person(class_id)
-            forget(services, gallery, person)
+            gallery.delete(person.person_id)
             return person
 
         person = await services.work(erase)
@@ -243,6 +240,20 @@ async def _rebuilt(services: Services, message: str) -> dict[str, Any]:
     location, name = services.settings.location, services.settings.gallery
     number = await at_leisure(services, lambda _: rebuild(location, name=name))
     return {"success": True, "message": message, "vector_count": number}
+
+
+def _found(gallery: Gallery, wanted: str, start: int, most: int) -> tuple[list[dict[str, Any]], int]:
+    """Describe those of one page whose name or info holds a text, and count all."""
+    shown: list[dict[str, Any]] = []
+    total = 0
+    for person in everybody(gallery):
+        if wanted in _searched(person):
+            if start <= total < start + most:
+                shown.append(_nguoi(person))
+            total += 1
+        if not wanted and len(shown) == most:
+            return shown, max(total, gallery.counts()[0])
+    return shown, total
 
 
 def _nguoi(person: Person) -> dict[str, Any]:

@@ -17,15 +17,26 @@ from ....records import Person
 from ....scales import ARCFACE_R50
 from ...services import Services
 from ..faces import on_scale
-from ..people import name_of
-from ..shapes import shape, told
+from ..people import access_of, name_of
+from ..shapes import Words, shape, told
 
 NAME = "flask-face"
 KINDS = ("JPG", "PNG", "GIF")
 
-PLAIN = shape(lambda message: {"message": message})
-TRAINING = shape(lambda message: {"success": False, "message": message})
-STATUS = shape(lambda message: {"status": "error", "message": message}, {"no_face": "No face was found in the picture"})
+TAKEN = "the e-mail address is taken"
+WORDS = Words(
+    {
+        "no_face": "No face was found in the picture",
+        "unknown_person": "there is no such user",
+        "unknown_photo": "the user has no such photo",
+        "photo_too_large": "the photo is too large to be kept",
+        "duplicate_account": TAKEN,
+        "sign_in": "wrong e-mail address or password",
+    }
+)
+PLAIN = shape(lambda message: {"message": message}, WORDS)
+TRAINING = shape(lambda message: {"success": False, "message": message}, WORDS)
+STATUS = shape(lambda message: {"status": "error", "message": message}, WORDS)
 PLAIN_ERRORS = told(message="there is no such user")
 TRAINING_ERRORS = told(success=False, message="no photo shows a face")
 STATUS_ERRORS = told(status="error", message="No face was found in the picture")
@@ -60,10 +71,9 @@ def by_email(services: Services, gallery: Gallery, email: str) -> Person:
     ------
     UnknownPersonError
     """
-    if services.access is not None:
-        account = services.access.accounts.named(email)
-        if account is not None and account.person_key is not None:
-            return gallery.person(account.person_key)
+    account = access_of(services).accounts.named(email)
+    if account is not None and account.person_key is not None:
+        return gallery.person(account.person_key)
     found = gallery.people_with_email(email)
     if not found:
         raise UnknownPersonError("there is no user of that e-mail address", person_id=email)
@@ -72,9 +82,7 @@ def by_email(services: Services, gallery: Gallery, email: str) -> Person:
 
 def account_of(services: Services, person: Person) -> Account | None:
     """Return the account of a user; None where there is none; blocks."""
-    if services.access is None:
-        return None
-    return next(iter(services.access.accounts.of_person(person.person_id)), None)
+    return next(iter(access_of(services).accounts.of_person(person.person_id)), None)
 
 
 def now() -> str:

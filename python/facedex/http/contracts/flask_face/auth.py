@@ -1,25 +1,27 @@
 """Sign-in with password or face, tokens, sign-out.
 
 1:1 verification compares with the claimed person's own templates only, however many users there are. A face that
-cannot be judged never signs in; how live it must be is the server's setting ``FACEDEX_FACE_LOGIN_LIVENESS``.
+cannot be judged never signs in; how live it must be is the server's setting ``FACEDEX_FACE_LOGIN_LIVENESS``. A face
+that does not sign in is told neither how close it came nor whether there is such a user.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from ....access import Access, SignIn
+from ....access import SignIn, Tried
+from ....choose import one_face
 from ....engine import LivenessQuestion
 from ....errors import (
     ArgumentError,
     FaceError,
     ForbiddenError,
     RoleMissingError,
-    SignInError,
     UnauthenticatedError,
     UnknownAccountError,
     UnknownPersonError,
@@ -28,12 +30,15 @@ from ....gallery import Gallery
 from ....records import Person
 from ....results import Verification
 from ...security import address_of, counted, principal_of
-from ...services import Services, ServicesOf
+from ...services import Services, ServicesOf, services_of
 from ..faces import largest
-from ..people import name_of
+from ..people import access_of, name_of
 from ..pictures import read
 from ..shapes import masked_route
-from .answers import KINDS, NAME, STATUS, STATUS_ERRORS, account_of, by_email, scores, user_data
+from .answers import KINDS, NAME, STATUS, STATUS_ERRORS, WORDS, account_of, by_email, scores, user_data
+
+if TYPE_CHECKING:
+    from ...._core import Liveness
 
 MOST_A_MINUTE = 30
 """Sign-ins with a face that one address may try in a minute."""
@@ -68,7 +73,7 @@ def router() -> APIRouter:
     """Make the routes."""
     routes = APIRouter(
         prefix="/auth",
-        route_class=masked_route(STATUS),
+        route_class=masked_route(STATUS, NAME),
         tags=[NAME],
         responses=STATUS_ERRORS,
         dependencies=[Depends(counted)],
@@ -88,7 +93,7 @@ def _sign_in(routes: APIRouter) -> None:
         who = await services.ask(lambda gallery: _user_of(services, gallery, signed.account.id))
         return {"status": "success", "message": "Login successful", "data": who | _token(signed)}
 
-    @routes.post("/login-face-verify", openapi_extra=_SECRET)
+    @routes.post("/login-face-verify", openapi_extra=_SECRET, dependencies=[Depends(_tried)])
     async def login_face_verify(
         services: ServicesOf,
         request: Request,
@@ -100,22 +105,20 @@ def _sign_in(routes: APIRouter) -> None:
         if user_id is None and not email:
             raise ArgumentError("user_id or email is needed beside file")
         picture = await read(file, accepted=KINDS)
-        access = await _guarded(services, request)
         try:
-            data = await services.work(
-                lambda gallery: _verified(services, access, gallery, user_id, email, picture, address_of(request))
+            data = await services.sign_in(
+                lambda gallery: _verified(services, gallery, user_id, email, picture, address_of(request))
             )
         except Refused as refused:
             return JSONResponse(refused.content, refused.status)
         return {"status": "success", "message": "Face verification successful", "data": data}
 
-    @routes.post("/login-face", openapi_extra=_SECRET)
-    async def login_face(services: ServicesOf, request: Request, file: Annotated[UploadFile, File()]) -> Any:
+    @routes.post("/login-face", openapi_extra=_SECRET, dependencies=[Depends(_tried)])
+    async def login_face(services: ServicesOf, file: Annotated[UploadFile, File()]) -> Any:
         """Sign in as whoever the face is."""
         picture = await read(file, accepted=KINDS)
-        access = await _guarded(services, request)
         try:
-            data = await services.work(lambda gallery: _recognised(services, access, gallery, picture))
+            data = await services.sign_in(lambda gallery: _recognised(services, gallery, picture))
         except Refused as refused:
             return JSONResponse(refused.content, refused.status)
         return {"status": "success", "message": "Face login successful", "data": data}
@@ -171,67 +174,78 @@ def _tokens(routes: APIRouter) -> None:
         return {"status": "success", "message": "Active tokens", "data": {"user_id": user_id, "tokens": shown}}
 
 
-async def _guarded(services: Services, request: Request) -> Access:
-    """Return access, for an address that has not tried too often."""
-    address = address_of(request)
-    await services.ask_access(lambda access: access.attempts.take(f"face sign-in {address}", MOST_A_MINUTE))
-    if services.access is None:
-        raise SignInError("this server keeps no accounts")
-    return services.access
+async def _tried(request: Request) -> None:
+    """Count a sign-in with a face of an address, once and before the picture is read; raises AttemptsError."""
+    if getattr(request.state, "facedex_tried", False):
+        return
+    request.state.facedex_tried = True
+    bucket = f"face sign-in {address_of(request)}"
+    await services_of(request).ask_access(lambda access: access.attempts.take(bucket, MOST_A_MINUTE))
+
+
+_tried.before_body = _tried  # type: ignore[attr-defined]  # see facedex.http.admission
 
 
 def _verified(
     services: Services,
-    access: Access,
     gallery: Gallery,
     user_id: int | None,
     email: str | None,
     picture: bytes,
     address: str,
 ) -> dict[str, Any]:
-    claimed: int | str | None = user_id if user_id is not None else email
-    unjudged = {"match": False, "claimed_user_id": user_id, "confidence": 0.0}
+    """Compare a face with that of the user who is claimed; whether there is such a user shows only when it matches."""
+    claim: Tried = ("face", f"user {user_id}" if user_id is not None else f"address {email}")
+    access_of(services).attempts.begin(claim, address)
+    refused = {"match": False, "claimed_user_id": user_id, "confidence": 0.0}
     try:
+        person: Person | None
         person = gallery.person_numbered(user_id) if user_id is not None else by_email(services, gallery, email or "")
-        attempt = f"face of {person.number}"
-        access.attempts.begin(attempt, address)
-        result = gallery.verify(person.person_id, picture, faces="largest", liveness=_liveness(services))
-    except (UnknownPersonError, FaceError, RoleMissingError) as error:
-        message = "there is no face to compare with" if isinstance(error, UnknownPersonError) else _why(error)
-        raise Refused(401, message, unjudged) from None
-    said = scores(gallery, result.similarity)
-    if not result.match:
-        _refuse_spoof(result, unjudged | {"claimed_user_id": person.number})
-        data = {"match": False, "claimed_user_id": person.number, "confidence": said["confidence"]}
-        raise Refused(403, "the face is not that of the claimed user", data)
-    access.attempts.succeed(attempt, address)
-    method = "face_verification" if claimed is user_id else "face_verification_email"
-    return {"match": True} | _signed(services, access, person) | said | {"method": method}
+    except UnknownPersonError:
+        person = None
+    try:
+        result, judged = _compared(services, gallery, person, picture)
+    except (FaceError, RoleMissingError) as error:
+        raise Refused(401, _why(error), refused) from None
+    if _liveness(services) == "required" and judged is not None and judged.status == "attack":
+        raise Refused(401, _UNJUDGED, refused)
+    if person is None or result is None or not result.match:
+        raise Refused(403, "the face is not that of the claimed user", refused)
+    access_of(services).attempts.succeed(claim, address)
+    method = "face_verification" if user_id is not None else "face_verification_email"
+    return {"match": True} | _signed(services, person) | scores(gallery, result.similarity) | {"method": method}
 
 
-def _recognised(services: Services, access: Access, gallery: Gallery, picture: bytes) -> dict[str, Any]:
+def _compared(
+    services: Services, gallery: Gallery, person: Person | None, picture: bytes
+) -> tuple[Verification | None, Liveness | None]:
+    """Compare, and tell how live the face is; with nobody to compare with the picture is looked at all the same."""
+    liveness = _liveness(services)
+    if person is not None and person.faces:
+        with suppress(UnknownPersonError):  # deleted meanwhile
+            result = gallery.verify(person.person_id, picture, faces="largest", liveness=liveness)
+            return result, result.liveness
+    engine = services.galleries.engine(services.settings.gallery)
+    return None, one_face(engine.analyze(picture, max_faces=1, liveness=liveness), "largest", picture).liveness
+
+
+def _recognised(services: Services, gallery: Gallery, picture: bytes) -> dict[str, Any]:
     cut = services.galleries.engine(services.settings.gallery).threshold
     if services.settings.threshold is not None:
         cut = services.settings.threshold
-    required = {"required_confidence": scores(gallery, cut)["confidence"]}
+    refused = {"confidence": 0.0, "required_confidence": scores(gallery, cut)["confidence"]}
     try:
         face = largest(services, gallery, picture, liveness=_liveness(services))
     except (FaceError, RoleMissingError) as error:
-        raise Refused(401, _why(error), {"confidence": 0.0} | required) from None
-    said = {"confidence": 0.0, "similarity": 0.0} if face is None else scores(gallery, face.similarity)
+        raise Refused(401, _why(error), refused) from None
     if face is None or face.person_id is None:
-        refused = {"confidence": said["confidence"]} | required
         raise Refused(401, "the face is not that of a known user", refused)
-    return _signed(services, access, gallery.person(face.person_id)) | said | {"method": "face_recognition"}
-
-
-def _refuse_spoof(result: Verification, data: dict[str, Any]) -> None:
-    if result.liveness is not None and result.liveness.status == "attack" and result.similarity >= result.threshold:
-        raise Refused(401, _UNJUDGED, data)
+    said = scores(gallery, face.similarity)
+    return _signed(services, gallery.person(face.person_id)) | said | {"method": "face_recognition"}
 
 
 def _why(error: Exception) -> str:
-    return str(error) if isinstance(error, RoleMissingError) else f"{_UNJUDGED} ({error})"
+    return str(error) if isinstance(error, RoleMissingError) else f"{_UNJUDGED} ({WORDS.about(error)})"
 
 
 def _liveness(services: Services) -> LivenessQuestion:
@@ -239,17 +253,16 @@ def _liveness(services: Services) -> LivenessQuestion:
     return False if asked == "off" else asked
 
 
-def _signed(services: Services, access: Access, person: Person) -> dict[str, Any]:
+def _signed(services: Services, person: Person) -> dict[str, Any]:
     """Give a token; who was registered without an account gets one, without a password."""
-    account = account_of(services, person)
+    account, scopes = account_of(services, person), services.settings.account_scopes
     if account is None:
-        account = access.accounts.add(
-            login=f"person-{person.number}",
+        account = access_of(services).accounts.add(
             name=name_of(person),
             person_key=person.person_id,
-            scopes=services.settings.account_scopes,
+            scopes=scopes,
         )
-    return user_data(person) | _token(access.admit(account, "face"))
+    return user_data(person) | _token(access_of(services).admit(account, "face", within=scopes))
 
 
 def _token(signed: SignIn) -> dict[str, Any]:
@@ -258,10 +271,8 @@ def _token(signed: SignIn) -> dict[str, Any]:
 
 def _user_of(services: Services, gallery: Gallery, account_id: int) -> dict[str, Any]:
     """Describe whose an account is; an operator's is no user's."""
-    if services.access is None:
-        raise UnauthenticatedError("this server keeps no accounts")
     try:
-        account = services.access.accounts.one(account_id)
+        account = access_of(services).accounts.one(account_id)
     except UnknownAccountError:
         raise UnauthenticatedError("the token is unknown, expired or logged out") from None
     if account.person_key is not None:

@@ -23,7 +23,7 @@ CANDIDATES = 5
 
 def router() -> APIRouter:
     """Make the routes."""
-    routes = APIRouter(prefix="/face", route_class=masked_route(STATUS), tags=[NAME], responses=STATUS_ERRORS)
+    routes = APIRouter(prefix="/face", route_class=masked_route(STATUS, NAME), tags=[NAME], responses=STATUS_ERRORS)
 
     @routes.post("/predict", dependencies=[Depends(need("recognise"))])
     async def predict(services: ServicesOf, file: Annotated[UploadFile, File()]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ...security import need
 from ...services import ServicesOf
 from ..pictures import read
 from ..shapes import masked_route
-from .answers import KINDS, NAME, PLAIN, PLAIN_ERRORS
+from .answers import KINDS, NAME, PLAIN, PLAIN_ERRORS, WORDS
 
 SIDE = 224
 """Width and height of a photo as it is shown, pixels."""
@@ -29,7 +29,7 @@ MOST_FILES = 100
 
 def router() -> APIRouter:
     """Make the routes."""
-    routes = APIRouter(prefix="/photos", route_class=masked_route(PLAIN), tags=[NAME], responses=PLAIN_ERRORS)
+    routes = APIRouter(prefix="/photos", route_class=masked_route(PLAIN, NAME), tags=[NAME], responses=PLAIN_ERRORS)
 
     @routes.post("/{user_id}/upload", status_code=201, dependencies=[Depends(need("enrol"))])
     async def upload(services: ServicesOf, user_id: int, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def router() -> APIRouter:
             except UnknownPersonError:
                 raise
             except FacedexError as error:
-                refused.append({"filename": name, "message": str(error)})
+                refused.append({"filename": name, "message": WORDS.about(error)})
         if not kept:
             return JSONResponse({"message": refused[0]["message"]}, 400)
         return {"uploaded": len(kept), "files": kept} | ({"refused": refused} if refused else {})

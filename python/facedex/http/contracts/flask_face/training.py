@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
+from ....errors import RegistrationError
 from ....gallery import Gallery
 from ...building import build_everybody
 from ...security import need
 from ...services import ServicesOf
+from ..listing import everybody
 from ..long import at_leisure
 from ..shapes import masked_route
-from .answers import NAME, TRAINING, TRAINING_ERRORS, now
+from .answers import NAME, TRAINING, TRAINING_ERRORS, WORDS, now
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, (bool, float)):
+        raise ValueError("must be a whole number")
+    return value
 
 
 class OneUser(BaseModel):
     """Whose templates are to be built."""
 
-    user_id: int
+    user_id: Annotated[int, BeforeValidator(_whole)]
 
 
 def router() -> APIRouter:
     """Make the routes."""
-    routes = APIRouter(prefix="/training", route_class=masked_route(TRAINING), tags=[NAME], responses=TRAINING_ERRORS)
+    routes = APIRouter(
+        prefix="/training", route_class=masked_route(TRAINING, NAME), tags=[NAME], responses=TRAINING_ERRORS
+    )
 
     @routes.post("/incremental", dependencies=[Depends(need("enrol"))])
     async def incremental(services: ServicesOf, asked: OneUser) -> dict[str, Any]:
         """Build the templates of one user anew from all photos; nobody else is touched."""
         started = time.perf_counter()
-
-        def build(gallery: Gallery) -> int:
-            person = gallery.person_numbered(asked.user_id)
-            return len(gallery.rebuild_person(person.person_id, faces="largest").faces)
-
-        built = await services.work(build)
+        built = await services.work(lambda gallery: _build(gallery, asked.user_id))
         data = {
             "user_id": asked.user_id,
             "faces_processed": built,
@@ -77,6 +82,16 @@ def router() -> APIRouter:
     return routes
 
 
+def _build(gallery: Gallery, user_id: int) -> int:
+    person = gallery.person_numbered(user_id)
+    try:
+        return len(gallery.rebuild_person(person.person_id, faces="largest").faces)
+    except RegistrationError as error:
+        reasons = [f"{one.text}: {WORDS.about(one.error)}" for one in error.rejected[:3]]
+        why = "; ".join(reasons) or "there is none, upload one first"
+        raise RegistrationError(f"no photo of user {user_id} can be used: {why}") from error
+
+
 def _build_all(gallery: Gallery) -> dict[str, Any]:
     build_everybody(gallery, faces="largest")
     return _counted(gallery)
@@ -84,12 +99,9 @@ def _build_all(gallery: Gallery) -> dict[str, Any]:
 
 def _counted(gallery: Gallery) -> dict[str, Any]:
     samples: dict[str, int] = {}
-    after = 0
-    while people := gallery.people_after(after):
-        for person in people:
-            if person.faces:
-                samples[str(person.number)] = len(person.faces)
-        after = people[-1].number
+    for person in everybody(gallery):
+        if person.faces:
+            samples[str(person.number)] = len(person.faces)
     return {
         "num_data": gallery.photo_count(),
         "num_classes": len(samples),

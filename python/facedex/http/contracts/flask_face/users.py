@@ -14,11 +14,10 @@ from ....gallery import Gallery
 from ....records import Person
 from ...security import EnrolBy, need
 from ...services import Services, ServicesOf
-from ..people import forget
+from ..listing import JsonList, listed
+from ..people import access_of
 from ..shapes import masked_route
-from .answers import NAME, PLAIN, PLAIN_ERRORS, account_of, by_email, user
-
-TAKEN = "the e-mail address is taken"
+from .answers import NAME, PLAIN, PLAIN_ERRORS, TAKEN, account_of, by_email, user
 
 
 class _Text(BaseModel):
@@ -48,7 +47,7 @@ class ChangedUser(_Text):
 
 def router() -> APIRouter:
     """Make the routes."""
-    routes = APIRouter(prefix="/users", route_class=masked_route(PLAIN), tags=[NAME], responses=PLAIN_ERRORS)
+    routes = APIRouter(prefix="/users", route_class=masked_route(PLAIN, NAME), tags=[NAME], responses=PLAIN_ERRORS)
 
     @routes.post("", status_code=201, dependencies=[Depends(need("enrol"))])
     async def create(services: ServicesOf, asked: NewUser) -> dict[str, Any]:
@@ -56,10 +55,10 @@ def router() -> APIRouter:
         made = await services.ask(lambda gallery: _create(services, gallery, asked), password=bool(asked.password))
         return user(made)
 
-    @routes.get("", dependencies=[Depends(need("read"))])
-    async def everybody(services: ServicesOf) -> list[dict[str, Any]]:
+    @routes.get("", dependencies=[Depends(need("read"))], response_model=list[dict[str, Any]])
+    async def everybody(services: ServicesOf) -> JsonList:
         """List all users."""
-        return [user(person) for person in await services.ask(lambda gallery: gallery.people())]
+        return await listed(services, lambda _, person: user(person))
 
     @routes.get("/email/{email:path}", dependencies=[Depends(need("read"))])
     async def of_email(services: ServicesOf, email: str) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def router() -> APIRouter:
     @routes.delete("/{user_id}", dependencies=[Depends(need("enrol"))])
     async def delete(services: ServicesOf, user_id: int) -> dict[str, Any]:
         """Delete a user with photos, templates and account."""
-        await services.work(lambda gallery: forget(services, gallery, gallery.person_numbered(user_id)))
+        await services.work(lambda gallery: gallery.delete(gallery.person_numbered(user_id).person_id))
         return {"message": "User deleted"}
 
     return routes
@@ -90,12 +89,8 @@ def router() -> APIRouter:
 
 def _create(services: Services, gallery: Gallery, asked: NewUser) -> Person:
     key = str(uuid4())
-    if services.access is None:
-        if gallery.people_with_email(asked.email):
-            raise DuplicateAccountError(TAKEN)
-        return gallery.create(key, name=asked.name, email=asked.email)
     _refuse_taken(gallery, asked.email)
-    accounts = services.access.accounts
+    accounts = access_of(services).accounts
     account = accounts.add(
         email=asked.email,
         name=asked.name,
@@ -115,15 +110,14 @@ def _change(services: Services, who: Principal, gallery: Gallery, user_id: int, 
     changes = {field: value for field, value in asked.model_dump(include={"name", "email"}).items() if value}
     if asked.email is not None and asked.email != person.email:
         _refuse_taken(gallery, asked.email, person)
-    if services.access is not None and (changes or asked.password):
-        accounts = services.access.accounts
+    if changes or asked.password:
+        accounts = access_of(services).accounts
         account = account_of(services, person)
         if account is not None:
             _refuse_above(services, who, account)
             accounts.update(account.id, **changes | ({"password": asked.password} if asked.password else {}))
         elif asked.email or asked.password:
             accounts.add(
-                login=None if asked.email or person.email else f"person-{person.number}",
                 email=asked.email or person.email,
                 name=asked.name or person.name or "",
                 password=asked.password or None,

@@ -28,7 +28,7 @@ _PERSON = _AYU | {
     "retain_until": "2027-03-02T00:00:00Z",
     "faces": [_FACE],
 }
-_STORED_FACE = {"face_id": 7, "source": 0, "bbox": _BOX, "det_score": 0.998}
+_STORED_FACE = {"face_id": 7, "source": 0, "bbox": _BOX, "det_score": 0.998, "quality": 81.0}
 _REJECTION = {"source": 1, "code": "no_face", "message": "no face was found in the picture"}
 _DUPLICATE = {"source": 0, "person_id": "budi", "name": "Budi", "similarity": 0.955, "threshold": 0.93}
 _CANDIDATE = _AYU | {"similarity": 0.965, "face_id": 7}
@@ -104,7 +104,7 @@ EXAMPLES: dict[str, Any] = {
         "at": _MADE,
         "contract": "v1",
         "claimed": "ayu",
-        "person_key": "ayu",
+        "person_id": "ayu",
         "name": "Ayu",
         "matched": True,
         "similarity": 0.965,

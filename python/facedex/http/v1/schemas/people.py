@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 
 from .base import Answer, Box, Options, PersonId, Similarity
 
@@ -58,7 +58,8 @@ def _from_text(value: object) -> object:
 
 
 Info = Annotated[dict[str, Any] | None, BeforeValidator(_from_text)]
-Id = Annotated[str | int, Field(union_mode="left_to_right", examples=["ayu"])]
+Id = Annotated[StrictStr | StrictInt, Field(union_mode="left_to_right", examples=["ayu"])]
+"""A person's id as it is given: neither true nor 1.0 is somebody's number 1."""
 
 
 class Registering(Options):
@@ -99,7 +100,8 @@ class RegisteredFace(Answer):
     face_id: int
     source: int = Field(description="Place of its picture among those sent, from 0.")
     bbox: Box
-    det_score: float
+    det_score: float = Field(ge=0, le=1)
+    quality: float | None = Field(None, ge=0, le=100, description="For recognition; null where it was not measured.")
 
 
 class Rejection(Answer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from .base import Answer, Options, PersonId
 
@@ -72,7 +72,7 @@ class Attempt(Answer):
     at: datetime
     contract: str
     claimed: str | None
-    person_key: str | None
+    person_id: str | None = Field(validation_alias=AliasChoices("person_key", "person_id"), examples=["ayu"])
     name: str | None
     matched: bool
     similarity: float | None

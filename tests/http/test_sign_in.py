@@ -1,0 +1,221 @@
+"""Sign-in with a password or a face: what it lets in, what it tells, what it counts, and what the log says of it."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from argon2 import PasswordHasher, extract_parameters
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from facedex import people
+from facedex.access import Access, Passwords
+
+PASSWORD = "correct horse battery"
+AYU, PROBE = people.PICTURES["ayu"][0].read_bytes(), people.PROBES["ayu"][0].read_bytes()
+STRANGER = people.PROBES["budi"][0].read_bytes()
+
+Serve = Callable[..., TestClient]
+
+
+def served(serve: Serve, **settings: Any) -> TestClient:
+    return serve(**({"contracts": ("flask-face", "face-api"), "face_login_liveness": "off"} | settings))
+
+
+@pytest.fixture
+def client(serve: Serve) -> TestClient:
+    """A server where a face signs in."""
+    return served(serve)
+
+
+def access_of(client: TestClient) -> Access:
+    access: Access = client.app.state.facedex.access  # type: ignore[attr-defined]
+    return access
+
+
+def register(client: TestClient, person_id: str, picture: bytes | None = AYU, email: str | None = None) -> int:
+    """Register somebody; returns the number."""
+    given: dict[str, Any] = {"person_id": person_id} | ({} if email is None else {"email": email})
+    files = {} if picture is None else {"files": {"image": picture}}
+    answer = client.post("/v1/people", **({"data": given} | files if files else {"json": given}))  # type: ignore[arg-type]
+    assert answer.status_code == 201, answer.text
+    number: int = next(user["id"] for user in client.get("/api/users").json() if user["name"] == person_id)
+    return number
+
+
+def show(client: TestClient, picture: bytes, **claim: Any) -> httpx.Response:
+    """Sign in with a face: as who is claimed, or as whoever it is."""
+    path = "login-face-verify" if claim else "login-face"
+    return client.post(f"/api/auth/{path}", data=claim, files={"file": ("a.jpg", picture)})
+
+
+def faceless() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), (90, 140, 90)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("scopes", "let_in"), [("recognise", False), ("read,recognise,enrol", True)])
+def test_a_face_signs_in_no_account_that_may_more_than_clients(serve: Serve, scopes: str, let_in: bool) -> None:
+    client = served(serve, account_scopes=scopes)
+    number = register(client, "op")
+    account = access_of(client).accounts.add(login="op", scopes=["read", "recognise", "enrol"], person_key="op")
+    for claim in ({}, {"user_id": number}):
+        answer = show(client, PROBE, **claim)
+        assert answer.status_code == (200 if let_in else 403), answer.text
+        assert ("token" in answer.text) == let_in
+    assert len(access_of(client).tokens.active(account.id)) == (2 if let_in else 0)
+
+
+def test_an_account_that_may_more_outlives_a_deletion_with_an_enrol_key(
+    client: TestClient, keys: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEDEX_ACCOUNT_SCOPES", "recognise")
+    made = client.post("/v1/people", json={"person_id": "op"}, headers=keys["enrol"])
+    assert made.status_code == 201, made.text
+    accounts = access_of(client).accounts
+    operator = accounts.add(login="op", scopes=["read", "enrol"], person_key="op")
+    accounts.add(login="visitor", scopes=["recognise"], person_key="op")
+    assert client.delete("/v1/people/op", headers=keys["enrol"]).status_code == 200
+    assert [(one.id, one.person_key) for one in accounts.page()] == [(operator.id, None)]
+
+
+def test_a_stranger_does_not_learn_who_is_there(client: TestClient) -> None:
+    register(client, "ayu", email="ayu@x.org")
+    register(client, "citra", None, email="citra@x.org")
+    for picture, status in ((STRANGER, 403), (faceless(), 401)):
+        told = [show(client, picture, email=email) for email in ("ayu@x.org", "citra@x.org", "nobody@x.org", "\0")]
+        assert {answer.status_code for answer in told} == {status}
+        assert {answer.text for answer in told} == {told[0].text}
+        assert told[0].json()["data"] == {"match": False, "claimed_user_id": None, "confidence": 0.0}
+        by_number = [show(client, picture, user_id=number) for number in (1, 2, 99)]
+        assert {answer.status_code for answer in by_number} == {status}
+        assert [answer.json()["data"].pop("claimed_user_id") for answer in by_number] == [1, 2, 99]
+        assert {answer.json()["message"] for answer in by_number} == {told[0].json()["message"]}
+        assert {answer.json()["data"]["confidence"] for answer in by_number} == {0.0}
+    assert show(client, PROBE, email="ayu@x.org").json()["data"]["confidence"] > 0
+
+
+def test_without_a_judge_of_liveness_a_stranger_does_not_learn_who_is_there(serve: Serve) -> None:
+    client = served(serve, face_login_liveness="required")
+    register(client, "ayu", email="ayu@x.org")
+    told = [show(client, PROBE, email=email) for email in ("ayu@x.org", "nobody@x.org")]
+    assert told[0].status_code == told[1].status_code == 401
+    assert told[0].text == told[1].text
+
+
+def test_how_close_a_face_comes_is_not_told(client: TestClient) -> None:
+    register(client, "ayu")
+    refused = show(client, STRANGER)
+    assert refused.status_code == 401
+    data = refused.json()["data"]
+    assert data == {"confidence": 0.0, "required_confidence": data["required_confidence"]}
+    assert data["required_confidence"] > 0
+    assert show(client, PROBE).json()["data"]["confidence"] > data["required_confidence"]
+
+
+@pytest.mark.parametrize("claim", [{"user_id": 99}, {"email": "nobody@x.org"}, {"user_id": 1}])
+def test_faces_are_counted_whoever_is_claimed(serve: Serve, claim: dict[str, Any]) -> None:
+    client = served(serve, lockout_after=2)
+    register(client, "ayu")
+    assert [show(client, STRANGER, **claim).status_code for _ in range(3)] == [403, 403, 429]
+    assert show(client, PROBE, **claim).status_code == 429
+
+
+def test_a_password_and_a_face_are_counted_apart(serve: Serve) -> None:
+    client = served(serve, lockout_after=2)
+    register(client, "ayu")
+    for login in ("face of 1", "user 1"):
+        for _ in range(2):
+            assert client.post("/v1/session", json={"login": login, "password": "wrong"}).status_code == 401
+    assert show(client, PROBE, user_id=1).status_code == 200  # nobody is locked out by a name
+    assert [show(client, STRANGER, user_id=1).status_code for _ in range(2)] == [403, 403]
+    for login in ("Face of 1", "User 1"):
+        access_of(client).accounts.add(login=login, password=PASSWORD)
+        assert client.post("/v1/session", json={"login": login, "password": PASSWORD}).status_code == 200
+    assert show(client, STRANGER, user_id=1).status_code == 429  # and no name lets one in
+
+
+def test_a_first_sign_in_with_a_face_needs_no_name_that_is_free(client: TestClient) -> None:
+    number, other = register(client, "ayu"), register(client, "citra", None)
+    for taken in (number, other):
+        made = client.post("/api/register", json={"username": f"person-{taken}", "password": PASSWORD})
+        assert made.status_code == 201, made.text
+    assert show(client, PROBE).status_code == 200
+    assert client.put(f"/api/users/{other}", json={"password": PASSWORD}).status_code == 200
+    logins = [one.login for one in access_of(client).accounts.page()]
+    assert len(logins) == len(set(logins)) == 4
+
+
+def test_a_profile_cannot_take_the_login_of_another(client: TestClient) -> None:
+    accounts = access_of(client).accounts
+    accounts.add(login="mallory", password=PASSWORD, scopes=["read", "enrol"])
+    accounts.add(login="late@x.org", password=PASSWORD)
+    token = client.post("/v1/session", json={"login": "mallory", "password": PASSWORD}).json()["token"]
+    taken = client.put("/api/profile", json={"email": "late@x.org"}, headers={"Authorization": f"Bearer {token}"})
+    assert taken.status_code == 400, taken.text
+    signed = client.post("/v1/session", json={"login": "late@x.org", "password": PASSWORD}).json()
+    assert signed["name"] == "account:late@x.org"
+
+
+def test_a_key_that_would_expire_after_all_years_is_refused(client: TestClient) -> None:
+    body = {"name": "door", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59-14:00"}
+    answer = client.post("/v1/keys", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "argument")
+    assert client.get("/v1/keys").json() == []
+
+
+def test_the_first_unknown_login_takes_no_longer_than_the_next() -> None:
+    hasher = PasswordHasher(time_cost=4, memory_cost=32768, parallelism=1)
+    hasher.hash("warm")
+
+    def took(passwords: Passwords) -> float:
+        started = time.thread_time()  # of this thread alone: the machine may have other work to do
+        assert not passwords.agrees(None, "x")
+        return time.thread_time() - started
+
+    first, next_one = [], []
+    for _ in range(5):
+        passwords = Passwords(hasher)
+        first.append(took(passwords))
+        next_one.append(took(passwords))
+    assert min(first) < 1.4 * min(next_one)
+
+
+@pytest.mark.parametrize("hasher", [PasswordHasher(), PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)])
+def test_nobodys_password_is_checked_as_everybodys(hasher: PasswordHasher) -> None:
+    passwords = Passwords(hasher)
+    assert extract_parameters(passwords._nobodys) == extract_parameters(passwords.hash(PASSWORD))
+    assert not passwords.agrees(None, PASSWORD)
+    assert not passwords.agrees("", "")
+
+
+def test_the_log_tells_who_did_what_to_accounts_and_keys(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "facedex.access")
+    access = access_of(client)
+    access.accounts.add(login="boss", password=PASSWORD, scopes=["admin"])
+    token = client.post("/v1/session", json={"login": "boss", "password": PASSWORD}).json()["token"]
+    head = {"Authorization": f"Bearer {token}"}
+    key = client.post("/v1/keys", json={"name": "door", "scopes": ["recognise", "read"]}, headers=head).json()
+    client.delete(f"/v1/keys/{key['id']}", headers=head)
+    client.delete(f"/v1/keys/{key['id']}", headers=head)
+    user = client.post("/api/users", json={"name": "Ayu", "email": "ayu@x.org"}, headers=head).json()
+    client.put(f"/api/users/{user['id']}", json={"password": "stolen-pass-1"}, headers=head)
+    access.accounts.delete(2)
+    assert [record.getMessage() for record in caplog.records if record.name == "facedex.access"] == [
+        "'this machine': account 1 is made, which may admin",
+        "'this machine': account 1 signs in with its password",
+        "'account:boss': API key 1 is made, which may read recognise",
+        "'account:boss': API key 1 is revoked",
+        "'account:boss': account 2 is made, which may read recognise enrol",
+        "'account:boss': account 2 is changed: password",
+        "'this machine': account 2 is deleted",
+    ]
+    for secret in (PASSWORD, "stolen-pass-1", token, key["key"], "ayu@x.org"):
+        assert secret not in caplog.text
