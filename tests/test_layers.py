@@ -36,6 +36,7 @@ PYTHON = {
     "errors": 0,
     "config": 1,
     "inputs": 1,
+    "numbers": 1,
     "aside": 0,
     "records": 1,
     "twins": 0,

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from place import Place
 
-from facedex import Engine, Gallery, people
+from facedex import Engine, Enrolment, Gallery, compare, people
 from facedex._core import Index, decode, load, thumbnail, without_metadata
-from facedex.errors import ArgumentError
+from facedex.access import Access
+from facedex.errors import (
+    ArgumentError,
+    FacedexError,
+    UnknownAccountError,
+    UnknownFaceError,
+    UnknownKeyError,
+    UnknownPhotoError,
+)
+from facedex.numbers import shown
+from facedex.store import Database
 
 PACK = "ab" * 32
 PICTURE = np.zeros((48, 48, 3), np.uint8)
@@ -55,8 +68,11 @@ def core(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> dict[str, 
 class Forty:
     """A whole number that cannot be compared with any other."""
 
+    def __init__(self, sign: int = 1) -> None:
+        self.sign = sign
+
     def __index__(self) -> int:
-        return 40
+        return 40 * self.sign
 
 
 def out_of_range() -> st.SearchStrategy[int]:
@@ -86,6 +102,9 @@ def test_the_last_number_that_fits_is_taken_and_the_next_is_not(engine: Engine) 
     with pytest.raises(ArgumentError, match="min_face must be at least 1, got -1"):
         engine.analyze(PICTURE, min_face=np.int8(-1))  # type: ignore[arg-type]
     assert len(engine.analyze(PICTURE, min_face=Forty())) == 0  # type: ignore[arg-type]
+    for number, found in ((Forty(-1), "-40"), (np.int64(-40), "-40")):
+        with pytest.raises(ArgumentError, match=f"^min_face must be at least 1, got {found}$"):
+            engine.analyze(PICTURE, min_face=number)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="argument 'min_face'"):
         engine.analyze(PICTURE, min_face="40")  # type: ignore[arg-type]
 
@@ -96,6 +115,9 @@ def test_what_no_float_holds_is_refused(engine: Engine) -> None:
             Index(2, PACK, budget_ms=sign * 10**400)
         with pytest.raises(ArgumentError, match="promised_recall"):
             Index(2, PACK, promised_recall=sign * 10**400)
+        for beyond in (1e39, float("inf"), float("nan")):  # of 32 bits
+            with pytest.raises(ArgumentError, match=r"budget_ms must be between -3.4e38 and 3.4e38, got "):
+                Index(2, PACK, budget_ms=sign * beyond)
         with pytest.raises(ArgumentError, match="bbox"):
             engine.liveness_crops(PICTURE, (sign * 10**400, 0, 1, 1))
         with pytest.raises(ArgumentError, match="bbox"):
@@ -130,6 +152,7 @@ def test_a_gallery_refuses_what_its_columns_and_its_search_cannot_hold(gallery: 
         "photo_id": gallery.photo,
         "photo_id of bytes": gallery.photo_bytes,
         "photo_id to delete": gallery.delete_photo,
+        "face_id": gallery.delete_face,
         "after": lambda n: list(gallery.audit(after=n)),
         "k": lambda n: gallery.recognize(PICTURE, k=n),
         "threshold": lambda n: gallery.recognize(PICTURE, threshold=n),
@@ -144,3 +167,104 @@ def test_an_id_of_more_digits_than_python_writes_is_refused(gallery: Gallery) ->
     for call in (gallery.person, gallery.delete, gallery.photos):
         with pytest.raises(ArgumentError, match="person_id must have at most"):
             call(10**5000)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["7", None, 1e300, 7.0, True, np.True_, [10**5000]], ids=lambda wrong: type(wrong).__name__
+)
+def test_what_is_no_whole_number_is_refused_by_name(gallery: Gallery, wrong: Any) -> None:
+    calls: dict[str, Callable[[Any], object]] = {
+        "photo_id": gallery.photo,
+        "photo_id of bytes": gallery.photo_bytes,
+        "photo_id to delete": gallery.delete_photo,
+        "face_id": gallery.delete_face,
+        "after": lambda number: list(gallery.audit(after=number)),
+        "k": lambda number: gallery.recognize(PICTURE, k=number),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ArgumentError, match=rf"^{name.split()[0]} must be a whole number .*, got ") as refused:
+            call(wrong)
+        assert len(str(refused.value)) < 150
+    with pytest.raises(UnknownPhotoError):
+        gallery.photo(np.int64(7))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [2**70, -(2**70), 2**63, 10**5000], ids=["2**70", "-2**70", "2**63", "10**5000"])
+def test_no_number_is_taken_for_damage(place: Place, number: int) -> None:
+    """A server may compare a column with any number: then there is no such row."""
+    with contextlib.closing(Access(Database(place.location))) as access:
+        calls: dict[Call, type[FacedexError]] = {
+            access.keys.revoke: UnknownKeyError,
+            access.accounts.one: UnknownAccountError,
+        }
+        for call, unknown in calls.items():
+            taken = (ArgumentError,) if place.kind == "sqlite" else (ArgumentError, unknown)
+            with pytest.raises(taken):
+                call(number)
+        for page in (lambda n: access.accounts.page(after=n), lambda n: access.accounts.page(limit=n)):
+            with pytest.raises(ArgumentError, match=r"^(after|limit) must be a whole number "):
+                page(number)
+        assert access.accounts.page(after=2**63 - 1) == []
+
+
+def test_nor_in_a_gallery(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        store = gallery._store
+        for number in (2**63, 2**70, -(2**70), 10**5000):
+            for call in (lambda n: store.people_after(n, 1), lambda n: store.people_after(0, n), store.delete_face):
+                with pytest.raises(ArgumentError, match=r"^(number|limit|face_id) must be a whole number "):
+                    call(number)
+        assert store.people_after(2**63 - 1, 2**63 - 1) == []
+        with pytest.raises(UnknownFaceError):
+            store.delete_face(2**63 - 1)
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 10**5000, -(10**5000)], ids=["400", "-400", "5000", "-5000"])
+def test_a_number_of_any_length_is_told_in_few_words(gallery: Gallery, engine: Engine, number: int) -> None:
+    picture = people.PICTURES["ayu"][0]
+    calls: dict[str, Call] = {
+        "threshold": lambda n: gallery.recognize(PICTURE, threshold=n),
+        "threshold of a claim": lambda n: gallery.verify("ayu", PICTURE, threshold=n),
+        "threshold of two": lambda n: engine.compare(picture, picture, threshold=n),
+        "threshold of two in a call": lambda n: compare(picture, picture, threshold=n),
+        "k": lambda n: gallery.recognize(PICTURE, k=n),
+        "max_faces": lambda n: Enrolment(max_faces=n),
+        "min_quality": lambda n: Enrolment(min_quality=n),
+        "min_face_px": lambda n: Enrolment(min_face_px=n),
+    }
+    sign = "negative " if number < 0 else ""
+    for name, call in calls.items():
+        with pytest.raises(
+            ArgumentError, match=rf"^{name.split()[0]} must be a .*, got a {sign}whole number of (1329|16610) bits$"
+        ):
+            call(number)
+
+
+@pytest.mark.parametrize("threshold", ["x", 5, -1.01, float("nan"), None])
+def test_a_comparison_takes_the_thresholds_that_a_gallery_takes(engine: Engine, threshold: Any) -> None:
+    picture = people.PICTURES["ayu"][0]
+    if threshold is None:
+        assert engine.compare(picture, picture).threshold == engine.threshold
+        assert engine.compare(picture, picture, threshold=np.float32(0.5)).threshold == 0.5  # type: ignore[arg-type]
+        return
+    with pytest.raises(ArgumentError, match=r"^threshold must be a number from -1 to 1, got "):
+        engine.compare(picture, picture, threshold=threshold)
+
+
+@given(
+    st.recursive(
+        st.one_of(
+            st.integers(), st.floats(), st.text(), st.none(), st.none().map(lambda _: 10**5000), st.just("a" * 10**4)
+        ),
+        st.lists,
+    )
+)
+def test_anything_is_shown_in_few_characters(value: object) -> None:
+    assert 0 < len(shown(value)) < 450
+
+
+def test_short_values_are_shown_as_they_are() -> None:
+    for value in (7, -1.5, "seven", None, True, 2**128 - 1, [1, 2]):
+        assert shown(value) == repr(value)
+    assert shown(2**128) == "a whole number of 129 bits"
+    assert shown("a" * 41) == repr("a" * 40) + "... (41 characters)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -34,6 +35,7 @@ from facedex.errors import (
 from facedex.fsck import fsck, rebuild
 from facedex.search import Search, Wish, open_search
 from facedex.search.pgtables import need_pgvector, table_name
+from facedex.search.remote import RemoteSearch
 from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
 
 Floats = NDArray[np.float32]
@@ -244,6 +246,27 @@ def test_a_graph_keeps_the_promised_recall(backend: Backend) -> None:
         assert status.recall >= backend.wish.promised_recall
         everybody = search.search_people(probes[:1], PEOPLE)
         assert sorted(everybody.people[0].tolist()) == list(range(1, PEOPLE + 1))
+    store.feed.database.close()
+
+
+@pytest.mark.parametrize("backend", ["pgvector hnsw"], indirect=True)
+def test_a_graph_that_finds_too_few_tells_how_many(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    breadths = (1, 2)  # far too narrow for vectors that resemble nothing
+    monkeypatch.setattr("facedex.search.pgvector._BREADTHS", breadths)
+    store = backend.store(WIDE)
+    vectors = np.random.default_rng(3).standard_normal((1500, WIDE.dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store.register("crowd", [face(vector) for vector in vectors])
+    backend.wish = backend.wish._replace(promised_recall=1.0)
+    with caplog.at_level("WARNING", logger="facedex"), backend.searching(store) as search:
+        (told,) = [record.getMessage() for record in caplog.records if "of the nearest faces" in record.getMessage()]
+        assert isinstance(search, RemoteSearch)
+        assert search._breadth == breadths[-1]
+    said = re.fullmatch(r"the graph of the search pgvector finds ([0-9.]+) % of the nearest faces; .+", told)
+    assert said is not None, told
+    assert 1 < float(said[1]) < 100
     store.feed.database.close()
 
 

@@ -16,6 +16,7 @@ from . import _core
 from .config import settings
 from .errors import ArgumentError, BBox, FacedexError, NoFaceError, RoleMissingError
 from .inputs import ImageInput, replayable
+from .numbers import check_threshold
 from .packs import ReadyPack, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .runtime import runtime_library
@@ -328,7 +329,7 @@ class Engine:
         a, b : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
             Two pictures.
         threshold : float, optional
-            Least similarity of a match, inclusive; default the pack's.
+            Least similarity of a match, inclusive, −1 to 1; default the pack's.
 
         Returns
         -------
@@ -337,16 +338,19 @@ class Engine:
 
         Raises
         ------
+        ArgumentError
+            The threshold is no number from −1 to 1, or none is given and the pack has none.
         NoFaceError
             One of them shows no face.
         """
+        cut = self.threshold if threshold is None else check_threshold(threshold)
         faces = []
         for name, image in (("first", a), ("second", b)):
             found = self.analyze(image, max_faces=1)
             if not found:
                 raise NoFaceError(f"the {name} picture shows no face; a larger or sharper one may")
             faces.append(found[0])
-        return Comparison.between(*faces, threshold=self.threshold if threshold is None else threshold)
+        return Comparison.between(*faces, threshold=cut)
 
     @property
     def dimension(self) -> int:

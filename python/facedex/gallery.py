@@ -18,9 +18,10 @@ from .config import settings
 from .engine import Engine, LivenessQuestion
 from .enrol import Progress
 from .errors import ArgumentError, FacedexError
-from .identify import Identifier, Questions, check_threshold
+from .identify import Identifier, Questions
 from .inputs import ImageInput, is_one
 from .migration import Moving
+from .numbers import check_threshold
 from .policy import Enrolment
 from .portable import Portable
 from .records import PersonId

@@ -7,7 +7,6 @@ its latest state: what another process registered or deleted before the question
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .choose import FacePolicy, bbox_of, check_choice, embedding_of, one_face
-from .errors import ArgumentError, DatabaseDamagedError, EmptyGalleryError, FacedexError, UnknownPersonError
+from .errors import DatabaseDamagedError, EmptyGalleryError, FacedexError, UnknownPersonError
+from .numbers import check_threshold, check_whole
 from .records import PersonId
 from .results import Analysis, Candidate, FoundFace, Landmarks, Recognition, Verification
 from .search import Search
@@ -73,7 +73,7 @@ class Identifier:
         self._store = store
         self._search = search
         self._threshold = check_threshold(threshold)
-        self._best_of = _check_count("best_of", best_of)
+        self._best_of = check_whole("best_of", best_of, least=1)
         self._noting = noting
         self._owners: tuple[tuple[int, str], dict[int, Owner]] = ((0, ""), {})
 
@@ -170,7 +170,7 @@ class Identifier:
             )
 
     def _cut(self, threshold: float | None, k: object = 1) -> float:
-        _check_count("k", k)
+        check_whole("k", k, least=1)
         return self._threshold if threshold is None else check_threshold(threshold)
 
     def _identify(
@@ -215,22 +215,6 @@ class Identifier:
         return known
 
 
-def check_threshold(threshold: float) -> float:
-    """Refuse a threshold that no similarity can be compared with.
-
-    Raises
-    ------
-    ArgumentError
-    """
-    try:
-        value = float(threshold)
-    except (TypeError, ValueError, OverflowError):
-        value = math.nan
-    if not -1.0 <= value <= 1.0:
-        raise ArgumentError(f"threshold must be a number from -1 to 1, got {threshold!r}")
-    return value
-
-
 def _candidates(
     faces: NDArray[np.uint64], similarities: NDArray[np.float32], owners: dict[int, Owner]
 ) -> list[Candidate]:
@@ -241,14 +225,6 @@ def _candidates(
         if owner is not None:
             found.append(Candidate(owner.person_id, owner.name, similarity, face_id))
     return found
-
-
-def _check_count(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ArgumentError(f"{name} must be a whole number from 1, got {value!r}")
-    if value >= 2**63:
-        raise ArgumentError(f"{name} must be a whole number below 2**63, got one of {value.bit_length()} bits")
-    return value
 
 
 def _may_be_named(face: Face, asked: Questions) -> bool:

@@ -23,7 +23,8 @@ from .errors import (
     RoleMissingError,
     SearchError,
 )
-from .identify import Identifier, check_threshold
+from .identify import Identifier
+from .numbers import check_threshold
 from .records import PersonId
 from .reembedding import Mover, Refusal
 from .store import Lost, PackPin, Shadow, past_pack

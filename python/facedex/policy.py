@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from .choose import bbox_of, check_choice
 from .errors import ArgumentError, FaceNotLiveError, FaceQualityError, FaceScoreError, FaceTooSmallError
 from .inputs import described
+from .numbers import check_whole, shown
 from .store import Room, WhenFull
 
 if TYPE_CHECKING:
@@ -72,9 +73,8 @@ class Enrolment:
         _check_number("min_face_px", self.min_face_px, math.inf)
         _check_number("min_score", self.min_score, 1.0)
         _check_number("min_quality", self.min_quality, 100.0)
-        most: object = self.max_faces
-        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
-            raise ArgumentError(f"max_faces must be a whole number from 1, got {most!r}")
+        if self.max_faces is not None:
+            check_whole("max_faces", self.max_faces, least=1)
 
     @property
     def room(self) -> Room | None:
@@ -150,6 +150,10 @@ def _check_live(face: Face, image: object) -> None:
 
 
 def _check_number(name: str, value: object, largest: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= largest:
-        accepted = "from 0" if largest == math.inf else f"from 0 to {largest:g}"
-        raise ArgumentError(f"{name} must be a number {accepted}, got {value!r}")
+    try:
+        taken = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= float(value) <= largest
+    except OverflowError:
+        taken = False
+    if not taken:
+        accepted = "from 0 that a float holds" if largest == math.inf else f"from 0 to {largest:g}"
+        raise ArgumentError(f"{name} must be a number {accepted}, got {shown(value)}")

@@ -11,17 +11,19 @@ const SHOWN_BITS: u64 = 128;
 
 /// A whole number, `least` or more, that a `T` holds.
 pub fn whole<T: TryFrom<u64>>(value: &Bound<'_, PyAny>, name: &'static str, least: u64) -> PyResult<T> {
-    let number = fitting::<u64>(value, name)?;
+    let py = value.py();
+    let index = py.import("operator")?.call_method1("index", (value,)).map_err(|error| named(py, error, name))?;
+    let number = fitting::<u64>(&index, name)?;
     let too_small = match number {
         Some(number) => number < least,
-        None => value.lt(0)?,
+        None => index.lt(0)?,
     };
     if too_small {
-        return Err(refused(value, name, format!("at least {least}")));
+        return Err(refused(&index, name, format!("at least {least}")));
     }
     let most = u64::MAX >> (64 - 8 * size_of::<T>());
     let held = number.and_then(|number| T::try_from(number).ok());
-    held.ok_or_else(|| refused(value, name, format!("at most {most}")))
+    held.ok_or_else(|| refused(&index, name, format!("at most {most}")))
 }
 
 /// A whole number as `whole` takes it, where there is one.
@@ -33,9 +35,10 @@ pub fn optional<T: TryFrom<u64>>(
     value.map(|value| whole(value, name, least)).transpose()
 }
 
-/// A number that a double holds.
+/// A finite number that a float of 32 bits holds.
 pub fn real(value: &Bound<'_, PyAny>, name: &'static str) -> PyResult<f32> {
-    fitting(value, name)?.ok_or_else(|| refused(value, name, "between -1.8e308 and 1.8e308".to_string()))
+    let held = fitting::<f32>(value, name)?.filter(|number| number.is_finite());
+    held.ok_or_else(|| refused(value, name, "between -3.4e38 and 3.4e38".to_string()))
 }
 
 /// The number, or none where it is out of range. What is no number is a `TypeError`, as for other arguments.
@@ -44,10 +47,16 @@ pub fn fitting<'py, T: FromPyObjectOwned<'py>>(value: &Bound<'py, PyAny>, name: 
     match value.extract::<T>().map_err(Into::into) {
         Ok(number) => Ok(Some(number)),
         Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(None),
-        Err(error) if error.is_instance_of::<PyTypeError>(py) => {
-            Err(PyTypeError::new_err(format!("argument '{name}': {}", error.value(py))))
-        }
-        Err(error) => Err(error),
+        Err(error) => Err(named(py, error, name)),
+    }
+}
+
+/// The error of an argument that is no number at all, with the argument's name.
+fn named(py: Python<'_>, error: PyErr, name: &str) -> PyErr {
+    if error.is_instance_of::<PyTypeError>(py) {
+        PyTypeError::new_err(format!("argument '{name}': {}", error.value(py)))
+    } else {
+        error
     }
 }
 

@@ -13,6 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError
+from ..numbers import check_whole
 from ..store import Database
 from ..store.changes import now
 from ..store.rows import LONGEST, checked_text, info_of, json_of, text_within
@@ -152,6 +153,7 @@ class Accounts:
 
     def page(self, after: int = 0, limit: int = 100) -> list[Account]:
         """List accounts with a higher number, in order."""
+        after, limit = check_whole("after", after), check_whole("limit", limit, least=0)
         with self._database.single() as connection:
             query = sa.select(accounts).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)
             return [_account_of(row) for row in connection.execute(query)]

@@ -231,8 +231,8 @@ class RemoteSearch(ABC):
     def _choose_breadth(self, breadths: Sequence[int], otherwise: str) -> None:
         """Walk as broadly as the promised recall needs, tried from the narrowest; where none has it, say so."""
         recall = 0.0
-        for self._breadth in breadths:
-            self._walks = True
+        for breadth in breadths:
+            self._breadth, self._walks = breadth, True
             recall = self.sample_recall(_PROBES)
             if self._walks:
                 return

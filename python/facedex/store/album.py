@@ -11,13 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import DuplicatePersonError
+from ..numbers import check_whole
 from ..records import Deletion, Person, PersonId, Photo
 from .checksums import check_person, touch_person
 from .journal import Subject
 from .lookup import FACES_OF, person_of
 from .photos import Removed, keep_photo
 from .room import Room
-from .rows import NewFace, NewPhoto, Receipt, bytes_of, check_number, key_of, person_id_of
+from .rows import NewFace, NewPhoto, Receipt, bytes_of, key_of, person_id_of
 from .sql import SqlStore, details_of
 from .tables import faces, people, photos
 
@@ -82,7 +83,7 @@ class AlbumStore(SqlStore):
         ------
         UnknownPhotoError
         """
-        check_number("photo_id", photo_id)
+        photo_id = check_whole("photo_id", photo_id)
         with self.feed.write() as (connection, noted):
             row = connection.execute(self._photos(photos.c.id == photo_id, people.c.name)).one_or_none()
             if row is None:

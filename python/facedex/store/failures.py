@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from ..errors import DatabaseDamagedError, DatabaseUnavailableError, FacedexError, StoreError
+from ..errors import ArgumentError, DatabaseDamagedError, DatabaseUnavailableError, FacedexError, StoreError
 from .backends import Backend
 
 
@@ -28,6 +28,8 @@ def failures(backend: Backend, raw: type[BaseException]) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
+        if error.orig is not None and backend.is_beyond(error.orig):
+            raise _beyond() from error
         raise backend.failure(error.orig or error, lost=error.connection_invalidated) from error
     except raw as error:
         raise backend.failure(error, lost=False) from error
@@ -44,5 +46,11 @@ def failures(backend: Backend, raw: type[BaseException]) -> Iterator[None]:
             f"database {backend.place} holds a value that memory has no room for: it is damaged, or memory is short"
         ) from error
     except (TypeError, ValueError, OverflowError) as error:
+        if backend.is_beyond(error):
+            raise _beyond() from error
         # What is written was checked before, so this is a stored value that is not what its column holds.
         raise DatabaseDamagedError(f"database {backend.place} is damaged: {error}; restore it from a backup") from error
+
+
+def _beyond() -> ArgumentError:
+    return ArgumentError("a number must be one of 64 bits, got one that no column of the database holds")

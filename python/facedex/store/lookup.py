@@ -12,12 +12,13 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from ..errors import DatabaseDamagedError, UnknownPersonError
+from ..numbers import check_whole, shown
 from ..records import AuditEvent, AuditReport, Person, PersonId, StoredFace
 from .checksums import agrees, check_face, check_person, link_of, naming_of, person_damaged
 from .database import Database
 from .feed import CHUNK, Feed
 from .journal import Check, Head
-from .rows import Owner, check_number, info_of, is_storable, key_of, person_id_of, unsound
+from .rows import Owner, info_of, is_storable, key_of, person_id_of, unsound
 from .tables import faces, people, photos
 
 _log = logging.getLogger("facedex")
@@ -121,11 +122,14 @@ class Lookup:
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none() if 0 < number < 2**63 else None
             if row is None:
-                raise UnknownPersonError(f"nobody in gallery {self.feed.name!r} has number {number}", person_id=number)
+                raise UnknownPersonError(
+                    f"nobody in gallery {self.feed.name!r} has number {shown(number)}", person_id=number
+                )
             return person_of(row, connection.execute(FACES_OF, {"person": row.id}).all())
 
     def people_after(self, number: int, limit: int) -> list[Person]:
         """List people with a higher number, in the order of registration."""
+        number, limit = check_whole("number", number), check_whole("limit", limit, least=0)
         mine = people.c.gallery_id == self.feed.keys["gallery"]
         with self._database.read() as connection:
             query = sa.select(people).where(mine, people.c.id > number).order_by(people.c.id).limit(limit)
@@ -192,7 +196,7 @@ class Lookup:
 
     def audit(self, after: int) -> list[AuditEvent]:
         """Return the next lines of the audit, some at a time."""
-        check_number("after", after)
+        after = check_whole("after", after)
         with self._database.single() as connection:
             return self.feed.journal.page(connection, self.feed.book.row, after)
 

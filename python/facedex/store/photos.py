@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ..errors import PhotoIntegrityError, PhotoTooLargeError, UnknownPhotoError
+from ..numbers import check_whole
 from ..records import PersonId, Photo
 from .checksums import agrees, naming_of, person_damaged
 from .feed import CHUNK, Feed
 from .lookup import Lookup
-from .rows import NewPhoto, check_number, person_id_of
+from .rows import NewPhoto, person_id_of
 from .tables import faces, people, photos
 from .vault import Cabinet, Vault
 
@@ -83,7 +84,7 @@ class PhotoLookup(Lookup):
         ------
         UnknownPhotoError
         """
-        check_number("photo_id", photo_id)
+        photo_id = check_whole("photo_id", photo_id)
         with self._database.read() as connection:
             rows = connection.execute(self._photos(photos.c.id == photo_id)).all()
             if not rows:
@@ -99,7 +100,7 @@ class PhotoLookup(Lookup):
         PhotoIntegrityError
             When it is not what was stored.
         """
-        check_number("photo_id", photo_id)
+        photo_id = check_whole("photo_id", photo_id)
         with self._database.read() as connection:
             self.feed.check_key(connection)
             row = connection.execute(self._photos(photos.c.id == photo_id, *_CONTENT)).one_or_none()

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, BBox, DatabaseDamagedError
+from ..numbers import shown
 from ..records import PersonId
 from .vault import Cabinet, Vault
 
@@ -167,7 +168,7 @@ def key_of(person_id: object) -> tuple[str, bool]:
     if isinstance(person_id, str):
         if not person_id.strip() or len(person_id) > KEY_LENGTH:
             raise ArgumentError(
-                f"person_id must be a text of 1 to {KEY_LENGTH} characters or a whole number, got {_shown(person_id)}"
+                f"person_id must be a text of 1 to {KEY_LENGTH} characters or a whole number, got {shown(person_id)}"
             )
         return checked_text("person_id", person_id), False
     try:
@@ -196,17 +197,6 @@ def person_id_of(key: str, is_int: bool) -> PersonId:
         ) from error
 
 
-def check_number(name: str, number: int) -> None:
-    """Refuse a number that no column can hold, before a driver takes it for a damaged value.
-
-    Raises
-    ------
-    ArgumentError
-    """
-    if not -(2**63) <= number < 2**63:
-        raise ArgumentError(f"{name} must be a number of 64 bits, got one of {number.bit_length()} bits")
-
-
 def checked_text(name: str, value: object, *, longest: int | None = None) -> str:
     """Return a text that every database can keep.
 
@@ -218,9 +208,9 @@ def checked_text(name: str, value: object, *, longest: int | None = None) -> str
     if not isinstance(value, str):
         raise ArgumentError(f"{name} must be a text, got {type(value).__name__}")
     if not is_storable(value):
-        raise ArgumentError(f"{name} must be valid text without NUL, got {_shown(value)}")
+        raise ArgumentError(f"{name} must be valid text without NUL, got {shown(value)}")
     if longest is not None and not (value.strip() and len(value) <= longest):
-        raise ArgumentError(f"{name} must be a text of 1 to {longest} characters, got {_shown(value)}")
+        raise ArgumentError(f"{name} must be a text of 1 to {longest} characters, got {shown(value)}")
     return value
 
 
@@ -353,7 +343,3 @@ def _decrypted(rows: Sequence[Any], pin: PackPin, vault: Vault) -> list[bytes]:
             cabinet = opened[row.person_row] = vault.cabinet(row.data_key, row.key, row.key_is_int)
         plain.append(cabinet.opened(row.vector, row.face_id, row.person_row, pin.digest))
     return plain
-
-
-def _shown(text: str) -> str:
-    return repr(text) if len(text) <= 40 else f"{text[:40]!r}... ({len(text)} characters)"

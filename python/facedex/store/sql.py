@@ -15,6 +15,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from ..errors import ArgumentError, DuplicatePersonError, UnknownFaceError
+from ..numbers import check_whole
 from ..records import Deletion, Person, PersonId
 from .changes import Changes
 from .checksums import check_person, person_damaged, seal_face, seal_person, touch_person
@@ -201,6 +202,7 @@ class SqlStore(PhotoLookup):
         ------
         UnknownFaceError
         """
+        face_id = check_whole("face_id", face_id)
         with self.feed.write() as (connection, noted):
             row = connection.execute(OWNERS, self.feed.keys | {"faces": [face_id]}).one_or_none()
             if row is None:

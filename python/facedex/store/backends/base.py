@@ -184,6 +184,16 @@ class Backend(ABC):
         """Tell what is wrong with the files, where a client can look at them."""
         return []
 
+    def is_beyond(self, error: BaseException) -> bool:
+        """Tell whether a failure only says that a number which was to be sent is too large for every column.
+
+        Parameters
+        ----------
+        error : BaseException
+            The driver's own, or Python's where the driver lets it through.
+        """
+        return isinstance(error, ValueError) and "for integer string conversion" in str(error)  # thousands of digits
+
     @abstractmethod
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
         """Name a failure of the driver.

@@ -40,6 +40,9 @@ _BY_KIND = {
 _KINDS = {number: kind for kind, numbers in _BY_KIND.items() for number in numbers}
 """What a failure means by its number; below 2000 the server's, above the client's."""
 
+_BEYOND = (1264, 1690)
+"""What tells that a number is out of range: for a column, and in an expression."""
+
 _ESCAPED = b"\0\n\r\x1a\"'\\"
 """Bytes before which PyMySQL sends a backslash."""
 
@@ -131,6 +134,10 @@ class MysqlBackend(Backend):
         """Write the tables anew; False, because the server's logs and its backups are not a client's to empty."""
         connection.exec_driver_sql("OPTIMIZE TABLE people, faces, photos, templates, events, event_subjects").all()
         return False
+
+    def is_beyond(self, error: BaseException) -> bool:
+        """Tell by the number of the failure."""
+        return (bool(error.args) and error.args[0] in _BEYOND) or super().is_beyond(error)
 
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
         """Name a failure by its number."""

@@ -99,6 +99,10 @@ class PostgresqlBackend(Backend):
         connection.exec_driver_sql("VACUUM (FULL) people, faces, photos, templates, events, event_subjects")
         return False
 
+    def is_beyond(self, error: BaseException) -> bool:
+        """Tell by the SQLSTATE "numeric value out of range"."""
+        return getattr(error, "sqlstate", None) == "22003" or super().is_beyond(error)
+
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
         """Name a failure by its SQLSTATE; without one it was not reached, or not as the URL says."""
         from psycopg import OperationalError, ProgrammingError

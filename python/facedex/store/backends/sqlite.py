@@ -164,6 +164,10 @@ class SqliteBackend(Backend):
         found = [f"the file: {text}" for text in told if text != "ok"]
         return found + [f"row {row[1]} of {row[0]} belongs to a row of {row[2]} that is gone" for row in lost]
 
+    def is_beyond(self, error: BaseException) -> bool:
+        """Tell whether the driver, in its own words, could not send a number."""
+        return isinstance(error, OverflowError) and "to SQLite INTEGER" in str(error)
+
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
         """Name a failure by SQLite's words."""
         said = str(error)
