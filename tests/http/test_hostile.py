@@ -217,8 +217,11 @@ def test_a_log_line_is_of_bounded_length(client: TestClient, caplog: pytest.LogC
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/recognize", "/v1/people", "/v1/keys"])
-def test_a_crowd_of_values_is_refused_before_it_is_parsed(client: TestClient, path: str, body: bytes) -> None:
-    answer = client.post(path, content=body, headers={"content-type": "application/json"})
+@pytest.mark.parametrize("kind", ["application/json", "application/JSON; charset=utf-8", "application/X+JSON"])
+def test_a_crowd_of_values_is_refused_before_it_is_parsed(
+    client: TestClient, path: str, kind: str, body: bytes
+) -> None:
+    answer = client.post(path, content=body, headers={"content-type": kind})
     assert answer.status_code == 422
     assert "at most 20000 values" in answer.json()["detail"]
 

@@ -134,6 +134,20 @@ def test_a_late_answer_is_told(serve: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
 
 
+def test_a_write_that_was_late_is_not_done_twice(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facedex import Gallery
+
+    client, add = serve(request_timeout_s=0.3), Gallery.register
+    monkeypatch.setattr(Gallery, "register", lambda *given, **named: (time.sleep(0.6), add(*given, **named))[1])
+    once = {"headers": {"Idempotency-Key": "a"}, "data": {"person_id": "ayu"}, "files": {"images": AYU}}
+    assert client.post("/v1/people", **once).status_code == 504
+    time.sleep(1)
+    assert client.get("/v1/people/ayu").status_code == 200
+    again = client.post("/v1/people", **once)
+    assert (again.status_code, again.json()["code"]) == (409, "idempotency_in_progress")
+    assert "retry-after" in again.headers
+
+
 def test_a_body_that_is_too_large(serve: Any) -> None:
     client = serve(max_upload_bytes=50_000)
     told = client.post("/v1/recognize", content=b"x" * 50_001, headers={"content-type": "image/jpeg"})

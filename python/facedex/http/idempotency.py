@@ -19,7 +19,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from ..access import Reply
-from ..errors import ArgumentError, DuplicateFaceError
+from ..errors import ArgumentError, DuplicateFaceError, LateAnswerError
 from ..store.forgetting import subject_of
 from .admission import services_known
 
@@ -63,9 +63,15 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
     before = await services.limits.ask(lambda: access.replies.begin(who, digest))
     if before is not None:
         return Response(before.body, before.status, before.headers | {REPLAYED: "true"}, before.media_type)
-    kept = False
+    stands = False
     try:
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except LateAnswerError:
+            stands = (
+                True  # what is late goes on: until it must have ended, the same again is told that it is being done
+            )
+            raise
         body = getattr(response, "body", None)
         if response.status_code < 500 and isinstance(body, bytes) and len(body) <= _LARGEST:
             headers = {name: response.headers[name] for name in _KEPT if name in response.headers}
@@ -73,10 +79,10 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
             gallery = request.query_params.get("gallery") or services.settings.gallery
             subject = subject_of(gallery, _named(request, body))
             await services.limits.ask(lambda: access.replies.keep(who, reply, subject))
-            kept = True
+            stands = True
         return response
     finally:
-        if not kept:
+        if not stands:
             await services.limits.ask(lambda: access.replies.drop(who))
 
 
