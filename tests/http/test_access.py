@@ -12,8 +12,9 @@ from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.testclient import TestClient
 
-from facedex import people
+from facedex import Gallery, people
 from facedex.access import Access, Lockout, Passwords
+from facedex.engine import Engine
 from facedex.errors import ArgumentError, AttemptsError, DuplicateAccountError, SignInError, UnknownAccountError
 from facedex.http.security import COOKIE
 from facedex.http.v1 import add_to
@@ -247,7 +248,9 @@ def test_a_token_expires(place: Any) -> None:
     access.close()
 
 
-def test_accounts_in_every_database(place: Any) -> None:
+def test_accounts_in_every_database(place: Any, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        gallery.create(7)
     access = Access(Database(place.location), passwords=_cheap())
     accounts = access.accounts
     ayu = accounts.add(email="Ayu@Example.org", name="Ayu", password=PASSWORD, scopes=["enrol", "read"], person_key=7)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from argon2 import PasswordHasher
@@ -91,6 +91,39 @@ def test_what_an_address_failed_at_is_forgiven_with_time(place: Any, connect: Ca
     pass_by(23 * 3600)
     assert [attempt(number) for number in range(20, 24)] == [0, 0, 0, 0]
     assert attempt(24) > 200
+
+
+def test_a_sign_in_that_an_address_may_not_try_keeps_nothing(place: Any, connect: Callable[[], Database]) -> None:
+    access = Access(connect(), lockout=Lockout(after=1, first_s=60))
+
+    def attempt(login: str) -> str:
+        try:
+            access.attempts.begin(("login", login), "192.0.2.1")
+        except AttemptsError:
+            return "locked"
+        return "let in"
+
+    assert [attempt(f"user{number}") for number in range(4)] == ["let in"] * 4
+    kept = place.rows("SELECT count(*) FROM attempts")
+    assert kept == [(5,)]
+    assert [attempt(f"other{number}") for number in range(6)] == ["locked"] * 6
+    assert place.rows("SELECT count(*) FROM attempts") == kept
+
+
+def test_sign_ins_at_once_wait_for_nobody_who_waits_for_them(place: Any, connect: Callable[[], Database]) -> None:
+    processes = [Access(connect(), lockout=Lockout(after=10_000, longest_s=1e9)) for _ in range(2)]
+
+    def attempt(number: int) -> None:
+        who: tuple[Literal["login"], str] = ("login", f"user{number % 3}")
+        address = f"192.0.2.{number % 2}"
+        count = processes[number // 2 % 2].attempts
+        count.begin(None if number % 5 == 0 else who, address)
+        if number % 4 == 0:
+            count.succeed(who, address)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(attempt, range(96))) == [None] * 96
+    assert place.rows("SELECT max(number) FROM attempts") == [(48,)]  # of the address where nobody succeeded
 
 
 def test_a_login_is_nobody_elses_address(place: Any, connect: Callable[[], Database]) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from facedex import people
 from facedex.access import Access, Passwords
+from facedex.http.contracts.flask_face import auth
 
 PASSWORD = "correct horse battery"
 AYU, PROBE = people.PICTURES["ayu"][0].read_bytes(), people.PROBES["ayu"][0].read_bytes()
@@ -86,7 +87,8 @@ def test_an_account_that_may_more_outlives_a_deletion_with_an_enrol_key(
     assert [(one.id, one.person_key) for one in accounts.page()] == [(operator.id, None)]
 
 
-def test_a_stranger_does_not_learn_who_is_there(client: TestClient) -> None:
+def test_a_stranger_does_not_learn_who_is_there(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "MOST_A_MINUTE", 100)
     register(client, "ayu", email="ayu@x.org")
     register(client, "citra", None, email="citra@x.org")
     for picture, status in ((STRANGER, 403), (faceless(), 401)):
@@ -128,6 +130,32 @@ def test_faces_are_counted_whoever_is_claimed(serve: Serve, claim: dict[str, Any
     assert show(client, PROBE, **claim).status_code == 429
 
 
+def test_one_count_for_a_face_however_its_owner_is_called(serve: Serve) -> None:
+    client = served(serve, lockout_after=3)
+    number = register(client, "ayu", email="ayu@x.org")
+    access_of(client).accounts.add(login="desk", person_key="ayu")
+    claims: list[dict[str, Any]] = [{"user_id": number}, {"email": "AYU@x.org"}, {"email": "desk"}]
+    assert [show(client, STRANGER, **claim).status_code for claim in claims] == [403, 403, 403]
+    assert [show(client, PROBE, **claim).status_code for claim in claims] == [429, 429, 429]
+    assert show(client, PROBE).status_code == 200  # nobody is locked out where nobody is claimed
+
+
+def test_a_face_that_claims_nobody_is_counted_of_its_address(serve: Serve) -> None:
+    client = served(serve, lockout_after=1)  # an address has four
+    register(client, "ayu", email="ayu@x.org")
+    assert show(client, PROBE).status_code == 200
+    assert [show(client, STRANGER).status_code for _ in range(5)] == [401, 401, 401, 401, 429]
+    assert [show(client, PROBE, **claim).status_code for claim in ({}, {"email": "ayu@x.org"})] == [429, 429]
+    assert client.post("/v1/session", json={"login": "ayu", "password": PASSWORD}).status_code == 429
+
+
+def test_an_address_has_ten_faces_a_minute(client: TestClient) -> None:
+    assert [show(client, b"no picture", **claim).status_code for claim in [{}, {"user_id": 1}] * 6] == [
+        *[400] * 10,
+        *[429] * 2,
+    ]
+
+
 def test_a_password_and_a_face_are_counted_apart(serve: Serve) -> None:
     client = served(serve, lockout_after=2)
     register(client, "ayu")
@@ -162,6 +190,36 @@ def test_a_profile_cannot_take_the_login_of_another(client: TestClient) -> None:
     assert taken.status_code == 400, taken.text
     signed = client.post("/v1/session", json={"login": "late@x.org", "password": PASSWORD}).json()
     assert signed["name"] == "account:late@x.org"
+
+
+def test_no_account_takes_the_address_of_somebody_without_one(client: TestClient) -> None:
+    budi = register(client, "budi", None, "budi@x.org")
+    ayu = register(client, "ayu", None, "ayu@x.org")
+    accounts = access_of(client).accounts
+    accounts.add(login="mallory", password=PASSWORD, scopes=["read", "enrol"], person_key="ayu")
+    token = client.post("/v1/session", json={"login": "mallory", "password": PASSWORD}).json()["token"]
+    head = {"Authorization": f"Bearer {token}"}
+    for email in ("budi@x.org", " BUDI@X.org "):
+        taken = client.put("/api/profile", json={"email": email}, headers=head)
+        assert (taken.status_code, taken.json()["success"]) == (400, False), taken.text
+        for wanted in ({"username": "eve", "email": email}, {"username": email}):
+            made = client.post("/api/register", json={"password": PASSWORD} | wanted)
+            assert made.status_code == 400, made.text
+    assert len(accounts.page()) == 1
+    for email in ("ayu@x.org", "new@x.org"):  # the own one, and one that nobody has
+        assert client.put("/api/profile", json={"email": email}, headers=head).status_code == 200
+    assert [client.get(f"/api/users/email/{email}").json()["id"] for email in ("budi@x.org", "new@x.org")] == [
+        budi,
+        ayu,
+    ]
+
+
+def test_an_address_is_first_that_of_the_person_who_has_it(client: TestClient) -> None:
+    budi = register(client, "budi", None, "budi@x.org")
+    register(client, "ayu")
+    access_of(client).accounts.add(email="Budi@x.org", person_key="ayu")  # as an older version let it
+    assert client.get("/api/users/email/budi@x.org").json()["id"] == budi
+    assert show(client, PROBE, email="budi@x.org").status_code == 403
 
 
 def test_a_key_that_would_expire_after_all_years_is_refused(client: TestClient) -> None:
@@ -210,7 +268,7 @@ def test_the_log_tells_who_did_what_to_accounts_and_keys(client: TestClient, cap
     access.accounts.delete(2)
     assert [record.getMessage() for record in caplog.records if record.name == "facedex.access"] == [
         "'this machine': account 1 is made, which may admin",
-        "'this machine': account 1 signs in with its password",
+        "'address:testclient': account 1 signs in with its password",
         "'account:boss': API key 1 is made, which may read recognise",
         "'account:boss': API key 1 is revoked",
         "'account:boss': account 2 is made, which may read recognise enrol",
@@ -219,3 +277,44 @@ def test_the_log_tells_who_did_what_to_accounts_and_keys(client: TestClient, cap
     ]
     for secret in (PASSWORD, "stolen-pass-1", token, key["key"], "ayu@x.org"):
         assert secret not in caplog.text
+
+
+def test_the_log_tells_from_where_a_sign_in_came_and_of_those_that_fail(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = served(serve, lockout_after=3)
+    caplog.set_level(logging.INFO, "facedex.access")
+    number = register(client, "ayu", email="ayu@x.org")
+    access_of(client).accounts.add(login="boss", password=PASSWORD)
+    for login, password in (("boss", "wrong-secret"), ("who-is-it", PASSWORD), ("boss", PASSWORD)):
+        client.post("/v1/session", json={"login": login, "password": password})
+    show(client, STRANGER, user_id=number)
+    show(client, PROBE, email="ayu@x.org")
+    for claim in ({"user_id": number}, {"email": "nobody@x.org"}, {}):
+        show(client, STRANGER, **claim)
+    show(client, PROBE)
+    told = [record.getMessage() for record in caplog.records if record.name == "facedex.access"]
+    assert told.pop(0).startswith("'this machine': account 1 is made")
+    assert told == [
+        "'address:testclient': a sign-in with a password fails: account 1",
+        "'address:testclient': a sign-in with a password fails: unknown",
+        "'address:testclient': account 1 signs in with its password",
+        "'address:testclient': a sign-in with a face fails: unknown",
+        "'address:testclient': account 2 is made, which may read recognise enrol",
+        "'address:testclient': account 2 signs in with its face",
+        "'address:testclient': a sign-in with a face fails: account 2",
+        "'address:testclient': a sign-in with a face fails: unknown",
+        "'address:testclient': a sign-in with a face fails: unknown",
+        "'address:testclient': account 2 signs in with its face",
+    ]
+    for text in (PASSWORD, "wrong-secret", "who-is-it", "boss", "nobody@x.org", "ayu@x.org"):
+        assert text not in " ".join(told)
+
+
+def test_the_log_tells_of_sign_ins_that_must_wait(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "facedex.access")
+    for _ in range(7):
+        answer = client.post("/v1/session", json={"login": "nobody", "password": "wrong"})
+    assert answer.status_code == 429
+    told = [record.getMessage() for record in caplog.records if record.name == "facedex.access"]
+    assert told == ["'address:testclient': a sign-in with a password fails: unknown"] * 7

@@ -8,6 +8,7 @@ from .accounts import Account, Accounts
 from .attempts import Attempts, Lockout, Tried
 from .attendance import Attendance, Sighted
 from .keys import ApiKey, ApiKeys
+from .notes import acting_from, note_failed
 from .passwords import Passwords
 from .principals import ANYBODY, SCOPES, Principal, checked_scopes
 from .replies import Replies, Reply
@@ -33,5 +34,7 @@ __all__ = [
     "Token",
     "Tokens",
     "Tried",
+    "acting_from",
     "checked_scopes",
+    "note_failed",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from ..config import settings
-from ..errors import ForbiddenError, SignInError
+from ..errors import AttemptsError, ForbiddenError, SignInError, UnauthenticatedError, UnknownAccountError
 from ..store import Database
 from ..store.changes import now
 from .accounts import ADMINISTERED, Account, Accounts
@@ -16,7 +16,7 @@ from .attempts import Attempts, Lockout, Tried
 from .attendance import Attendance
 from .keys import USABLE, ApiKeys
 from .memory import Memory
-from .notes import noted
+from .notes import acting_from, note_failed, noted
 from .passwords import Passwords
 from .principals import ANYBODY, Principal
 from .replies import Replies
@@ -25,6 +25,7 @@ from .tokens import Token, Tokens
 
 _GUARDED = sa.select(sa.or_(USABLE, ADMINISTERED))  # made once, because it is asked with every request without a key
 _UNGUARDED = "keys are off"
+_WRONG = "wrong login or password"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +100,36 @@ class Access:
         Raises
         ------
         SignInError
-            One message, after one time, for an account that does not exist and for another password.
+            One message, after one time, for an account that does not exist and for another password, be it one that was
+            set while this one was checked.
         AttemptsError
             After too many failures.
         """
         known = self.accounts.named(login)
         who: Tried = ("login", login) if known is None else ("account", str(known.id))
-        self.attempts.begin(who, address)
-        account = self.accounts.with_password(login, password)
-        if account is None:
-            raise SignInError("wrong login or password")
+        try:
+            self.attempts.begin(who, address)
+            signed = self._signed_in(login, password, address)
+        except (AttemptsError, SignInError):
+            note_failed("password", None if known is None else known.id, address)
+            raise
         self.attempts.succeed(who, address)
-        return self.admit(account, "password")
+        return signed
 
-    def admit(self, account: Account, method: str, *, within: Iterable[str] | None = None) -> SignIn:
+    def _signed_in(self, login: str, password: str, address: str) -> SignIn:
+        found = self.accounts.verified(login, password)
+        if found is None:
+            raise SignInError(_WRONG)
+        account, hashed = found
+        try:
+            with acting_from(address):
+                return self.admit(account, "password", hashed=hashed)
+        except UnauthenticatedError:
+            raise SignInError(_WRONG) from None
+
+    def admit(
+        self, account: Account, method: str, *, within: Iterable[str] | None = None, hashed: str | None = None
+    ) -> SignIn:
         """Give a token to an account that has shown who it is.
 
         Parameters
@@ -122,9 +139,13 @@ class Access:
         within : iterable of str, optional
             What accounts of clients may do, where the environment does not say it. A face signs in no account that may
             more, and none that administers: whoever may enrol could have given the person another face.
+        hashed : str, optional
+            The hash with which the password was found to agree.
 
         Raises
         ------
+        UnauthenticatedError
+            When the account was changed or deleted since it was looked up.
         ForbiddenError
             When the account is disabled, or may more than a face allows.
         """
@@ -133,7 +154,7 @@ class Access:
         clients = settings().account_scopes if within is None else within
         if method == "face" and not account.principal.within(clients):
             raise ForbiddenError("an account that may more than accounts of clients signs in with its password")
-        token, secret = self.tokens.issue(account.id, method)
+        token, secret = self.tokens.issue(account.id, method, hashed=hashed, scopes=account.scopes)
         noted("account %d signs in with its %s", account.id, method)
         return SignIn(account, token, secret)
 
@@ -166,7 +187,13 @@ class Access:
         if secret.startswith(KEY_MARK):
             return self.keys.principal(secret)
         token = self.tokens.one(secret)
-        return None if token is None else replace(self.accounts.one(token.account_id).principal, until=token.expires_at)
+        if token is None:
+            return None
+        try:
+            account = self.accounts.one(token.account_id)
+        except UnknownAccountError:  # deleted meanwhile
+            return None
+        return replace(account.principal, until=token.expires_at)
 
     def close(self) -> None:
         """Close the connections."""

@@ -12,12 +12,12 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError
+from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError, UnknownPersonError
 from ..numbers import check_whole
 from ..store import Database
 from ..store.changes import now
 from ..store.rows import LONGEST, checked_text, info_of, json_of, text_within
-from ..store.tables import VERSION_TABLE, accounts, tokens
+from ..store.tables import VERSION_TABLE, accounts, galleries, people, tokens
 from .notes import noted
 from .passwords import Passwords
 from .principals import Principal, checked_scopes, scopes_of
@@ -100,14 +100,18 @@ class Accounts:
         password: str | None = None,
         scopes: Iterable[str] = ("read",),
         person_key: str | int | None = None,
+        expected: bool = False,
         profile: dict[str, Any] | None = None,
     ) -> Account:
         """Make an account.
 
-        Without login and e-mail address an account of a person gets a login that nobody can guess.
+        Without login and e-mail address an account of a person gets a login that nobody can guess. The person must be
+        registered, unless one is ``expected``: whoever asks registers the person next, under an id that is new.
 
         Raises
         ------
+        UnknownPersonError
+            When nobody of that id is registered, in whatever gallery. A deletion and this wait for each other.
         DuplicateAccountError
             When another has that login or e-mail address, be it as the other of the two.
         ArgumentError
@@ -122,12 +126,14 @@ class Accounts:
             **_email(email),
             "name": text_within("name", name, LONGEST["name"]),
             "password": None if password is None else self.passwords.hash(password),
-            "person_key": None if person_key is None else checked_text("person_key", str(person_key), longest=255),
+            "person_key": _person(person_key),
             "profile": json_of(profile or {}),
             "scopes": " ".join(checked_scopes(scopes)),
             "created_at": now(),
         }
         with self._database.write() as connection, _alone(connection):
+            if not expected:
+                _hold(connection, values["person_key"])
             _refuse_crossing(connection, None, values["login"], values["email_key"])
             number = inserted(connection, accounts, values)
         noted("account %d is made, which may %s", number, values["scopes"])
@@ -174,7 +180,7 @@ class Accounts:
 
         Raises
         ------
-        UnknownAccountError, DuplicateAccountError, ArgumentError
+        UnknownAccountError, UnknownPersonError, DuplicateAccountError, ArgumentError
         """
         values: dict[str, Any] = {}
         if email is not ...:
@@ -186,7 +192,7 @@ class Accounts:
         if scopes is not ...:
             values["scopes"] = " ".join(checked_scopes(scopes))
         if person_key is not ...:
-            values["person_key"] = None if person_key is None else str(person_key)
+            values["person_key"] = _person(person_key)
         if profile is not ...:
             values["profile"] = json_of(profile)
         if disabled is not ...:
@@ -195,6 +201,7 @@ class Accounts:
             with self._database.write() as connection:
                 mine = accounts.c.id == number
                 with _alone(connection):
+                    _hold(connection, values.get("person_key"))
                     _refuse_crossing(connection, number, None, values.get("email_key"))
                     changed = connection.execute(accounts.update().where(mine).values(values)).rowcount
                 if changed == 0 and connection.execute(sa.select(accounts.c.id).where(mine)).first() is None:
@@ -217,6 +224,11 @@ class Accounts:
 
     def with_password(self, login: str, password: str) -> Account | None:
         """Return the account when the password is its own; it takes as long when there is no such account."""
+        found = self.verified(login, password)
+        return None if found is None else found[0]
+
+    def verified(self, login: str, password: str) -> tuple[Account, str] | None:
+        """Return beside the account the hash of its password, by which to tell that it was not changed meanwhile."""
         row = self._named(login)
         usable = row is not None and row.disabled_at is None
         hashed: str | None = row.password if usable else None
@@ -225,8 +237,11 @@ class Accounts:
         if self.passwords.outdated(hashed):
             renewed = self.passwords.hash(password)
             with self._database.write() as connection:
-                connection.execute(accounts.update().where(accounts.c.id == row.id).values(password=renewed))
-        return _account_of(row)
+                same = sa.and_(accounts.c.id == row.id, accounts.c.password == hashed)
+                if connection.execute(accounts.update().where(same).values(password=renewed)).rowcount == 0:
+                    return None  # the password was changed while the old one was checked
+            hashed = renewed
+        return _account_of(row), hashed
 
     def _named(self, login: str) -> Any:
         key = login.strip().casefold()
@@ -254,6 +269,20 @@ def _alone(connection: sa.Connection) -> Iterator[None]:
         raise DuplicateAccountError(_TAKEN) from None
 
 
+def _hold(connection: sa.Connection, person_key: str | None) -> None:
+    """Keep a person from being deleted until the transaction ends; raises UnknownPersonError."""
+    if person_key is None:
+        return
+    every = sa.select(galleries.c.id)
+    known = sa.select(people.c.gallery_id).where(people.c.gallery_id.in_(every), people.c.key == person_key)
+    held = sorted(connection.execute(known).scalars())
+    for number in held:  # in their order, by the primary key, as the store locks them
+        connection.execute(every.where(galleries.c.id == number).with_for_update(read=True))
+    still = known.where(people.c.gallery_id.in_(held)).limit(1)
+    if connection.execute(still).first() is None:
+        raise UnknownPersonError(f"nobody is registered as {person_key!r}", person_id=person_key)
+
+
 def _refuse_crossing(connection: sa.Connection, number: int | None, login: str | None, email_key: str | None) -> None:
     """Refuse a login that is another account's e-mail address, and the other way round, where it is to be stored."""
     asked = ((accounts.c.email_key, login), (accounts.c.login, email_key))
@@ -264,6 +293,10 @@ def _refuse_crossing(connection: sa.Connection, number: int | None, login: str |
     others = sa.select(accounts.c.id).where(sa.or_(*taken))
     if any(found != number for found in connection.execute(others).scalars()):
         raise DuplicateAccountError(_TAKEN)
+
+
+def _person(person_key: str | int | None) -> str | None:
+    return None if person_key is None else checked_text("person_key", str(person_key), longest=255)
 
 
 def _key(what: str, text: str | None) -> str | None:

@@ -3,13 +3,16 @@
 A row counts what one account or one address did; instead of its name the row has a digest. An attempt is counted before
 it is judged, so that many at once are not judged as one. The failures of an account are forgotten when it signs in;
 those of an address, behind which many people may be, one by one with time.
+
+A sign-in locks the row of its address first and then that of the account, everywhere, so that no two of them wait for
+each other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -86,8 +89,8 @@ class Attempts:
         self._lockout = lockout
         self._pruned: datetime | None = None
 
-    def begin(self, who: Tried, address: str) -> None:
-        """Count a sign-in as failed, until `succeed` says otherwise.
+    def begin(self, who: Tried | None, address: str) -> None:
+        """Count a sign-in as failed, until `succeed` says otherwise; of the address alone when nobody is claimed.
 
         Raises
         ------
@@ -96,27 +99,41 @@ class Attempts:
         """
         at = now()
         self._prune(at)
-        with self._locked(_of_sign_in(who, address), at) as (connection, (own, shared)):
-            whole = timedelta(seconds=self._lockout.wait_s(own.number))
-            wait = whole - (at - own.last_at) if whole else _NO_TIME  # one counted meanwhile may be later than us
-            number, since = self._forgiven(shared, at)
-            if number >= self._lockout.most_of_address:
-                wait = max(wait, since + self._lockout.forgiven_each - at)
+        own, shared = _of_sign_in(who, address)
+        while not self._counted(own, shared, at):
+            inserted_once(self._database, attempts, _fresh(str(own), at))
+
+    def _counted(self, own: str | None, shared: str, at: datetime) -> bool:
+        """Count a sign-in; False when it is let in and the account has no row yet, which a refused one never gets."""
+        with self._locked(shared, at) as (connection, row):
+            number, since = self._forgiven(row, at)
+            full = number >= self._lockout.most_of_address
+            wait = since + self._lockout.forgiven_each - at if full else _NO_TIME
+            mine = None if own is None else connection.execute(_row_of(own)).one_or_none()
+            whole = timedelta(seconds=self._lockout.wait_s(0 if mine is None else mine.number))
+            if mine is not None and whole:
+                wait = max(wait, whole - (at - mine.last_at))  # one counted meanwhile may be later than us
             if wait > _NO_TIME:
                 wait_s = math.ceil(wait.total_seconds())
                 raise AttemptsError(f"too many failed sign-ins; try again in {wait_s} s", retry_after_s=wait_s)
-            one_more = attempts.update().where(attempts.c.bucket == sa.bindparam("row"))
-            for row, counted, start in ((own, own.number, own.since), (shared, number, since)):
-                values = {"number": counted + 1, "since": start, "last_at": at}
-                connection.execute(one_more.values(values), {"row": row.bucket})
+            if own is not None and mine is None:
+                return False
+            one_more = attempts.update().values(number=sa.bindparam("counted"), since=sa.bindparam("start"), last_at=at)
+            rows = [{"row": shared, "counted": number + 1, "start": since}]
+            if mine is not None:
+                rows.append({"row": mine.bucket, "counted": mine.number + 1, "start": mine.since})
+            for values in rows:
+                connection.execute(one_more.where(attempts.c.bucket == sa.bindparam("row")), values)
+            return True
 
-    def succeed(self, who: Tried, address: str) -> None:
+    def succeed(self, who: Tried | None, address: str) -> None:
         """Forget the failures of an account, and the attempt of the address."""
         own, shared = _of_sign_in(who, address)
         with self._database.write() as connection:
-            connection.execute(attempts.delete().where(attempts.c.bucket == own))
             mine = sa.and_(attempts.c.bucket == shared, attempts.c.number > 0)
             connection.execute(attempts.update().where(mine).values(number=attempts.c.number - 1))
+            if own is not None:
+                connection.execute(attempts.delete().where(attempts.c.bucket == own))
 
     def _forgiven(self, row: Any, at: datetime) -> tuple[int, datetime]:
         """Tell how many failures of an address still count, and since when the next of them is being forgiven."""
@@ -143,7 +160,7 @@ class Attempts:
         """
         at, bucket = now(), _bucket("rate", what)
         self._prune(at)
-        with self._locked([bucket], at) as (connection, (row,)):
+        with self._locked(bucket, at) as (connection, row):
             over = at - row.since >= timedelta(seconds=window_s)
             number, since = (1, at) if over else (row.number + 1, row.since)
             if number > limit:
@@ -153,19 +170,15 @@ class Attempts:
             connection.execute(attempts.update().where(mine).values(number=number, since=since, last_at=at))
 
     @contextmanager
-    def _locked(self, buckets: Sequence[str], at: datetime) -> Iterator[tuple[sa.Connection, list[Any]]]:
-        """Begin a transaction with the rows of some buckets, which nobody else can change meanwhile."""
-        queries = [sa.select(attempts).where(attempts.c.bucket == bucket).with_for_update() for bucket in buckets]
+    def _locked(self, bucket: str, at: datetime) -> Iterator[tuple[sa.Connection, Any]]:
+        """Begin a transaction with the row of a bucket, which nobody else can change meanwhile."""
         while True:
             with self._database.write() as connection:
-                rows = [connection.execute(query).one_or_none() for query in queries]
-                if None not in rows:
-                    yield connection, rows
+                row = connection.execute(_row_of(bucket)).one_or_none()
+                if row is not None:
+                    yield connection, row
                     return
-            for bucket, row in zip(buckets, rows, strict=True):
-                if row is None:
-                    fresh = {"bucket": bucket, "number": 0, "since": at, "last_at": at}
-                    inserted_once(self._database, attempts, fresh)
+            inserted_once(self._database, attempts, _fresh(bucket, at))
 
     def _prune(self, at: datetime) -> None:
         if self._pruned is None or at - self._pruned >= _PRUNED_EVERY:
@@ -174,9 +187,17 @@ class Attempts:
                 connection.execute(attempts.delete().where(attempts.c.last_at < at - _KEPT))
 
 
-def _of_sign_in(who: Tried, address: str) -> tuple[str, str]:
-    kind, what = who
-    return _bucket(f"sign-in of {kind}", what.strip().casefold()), _bucket("sign-in from", address)
+def _of_sign_in(who: Tried | None, address: str) -> tuple[str | None, str]:
+    own = None if who is None else _bucket(f"sign-in of {who[0]}", who[1].strip().casefold())
+    return own, _bucket("sign-in from", address)
+
+
+def _row_of(bucket: str) -> sa.Select[Any]:
+    return sa.select(attempts).where(attempts.c.bucket == bucket).with_for_update()
+
+
+def _fresh(bucket: str, at: datetime) -> dict[str, Any]:
+    return {"bucket": bucket, "number": 0, "since": at, "last_at": at}
 
 
 def _bucket(kind: str, what: str) -> str:

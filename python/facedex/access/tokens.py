@@ -8,9 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..errors import UnauthenticatedError
 from ..store import Database
 from ..store.changes import now
 from ..store.tables import accounts, tokens
+from .principals import scopes_of
 from .rows import inserted
 from .secrets import TOKEN_MARK, digest_of, new_secret
 
@@ -56,12 +58,36 @@ class Tokens:
         self._database = database
         self._ttl = timedelta(seconds=ttl_s)
 
-    def issue(self, account_id: int, method: str) -> tuple[Token, str]:
-        """Make a token; returns it and its secret, which cannot be shown again."""
+    def issue(
+        self, account_id: int, method: str, *, hashed: str | None = None, scopes: tuple[str, ...] | None = None
+    ) -> tuple[Token, str]:
+        """Make a token; returns it and its secret, which cannot be shown again.
+
+        Parameters
+        ----------
+        account_id : int
+        method : {"password", "face"}
+        hashed : str, optional
+            The hash with which the password was found to agree.
+        scopes : tuple of str, optional
+            What the account might do when that was looked at.
+
+        Raises
+        ------
+        UnauthenticatedError
+            When the account is gone or disabled, or has another password or other scopes by now. A change of it and
+            this wait for each other, so that what ends sign-ins ends also those that are under way.
+        """
         secret, at = new_secret(TOKEN_MARK), now()
         values: dict[str, Any] = {"digest": digest_of(secret), "ending": secret[-4:], "account_id": account_id}
         values |= {"method": method, "created_at": at, "expires_at": at + self._ttl}
+        mine = sa.select(accounts.c.password, accounts.c.scopes).where(
+            accounts.c.id == account_id, accounts.c.disabled_at.is_(None)
+        )
         with self._database.write() as connection:
+            row = connection.execute(mine.with_for_update()).one_or_none()
+            if row is None or hashed not in (None, row.password) or scopes not in (None, scopes_of(row.scopes)):
+                raise UnauthenticatedError("the account was changed or deleted during the sign-in")
             connection.execute(tokens.delete().where(tokens.c.expires_at < at - _KEPT))
             number = inserted(connection, tokens, values)
         return Token(number, account_id, secret[-4:], method, at, at + self._ttl, None), secret

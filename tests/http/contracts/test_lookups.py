@@ -75,10 +75,11 @@ def test_everybody_has_one_uuid_either_way(place: Place, engine: Engine) -> None
 
 def test_the_accounts_of_a_deleted_person_go_and_an_administrator_stays(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery, closing(Access(Database(place.location))) as access:
+        gallery.create(7)
+        gallery.create(8)
         one = access.accounts.add(email="ayu@example.org", person_key=7)
         admin = access.accounts.add(login="root", person_key=7, scopes=("admin",))
         other = access.accounts.add(login="budi", person_key=8)
-        gallery.create(7)
         gallery.delete(7)
         assert access.accounts.named("ayu@example.org") is None
         assert [account.id for account in access.accounts.page()] == [admin.id, other.id]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ....access import Account, SignIn
-from ....errors import MalformedRequestError, UnauthenticatedError
+from ....errors import DuplicateAccountError, MalformedRequestError, UnauthenticatedError
+from ....gallery import Gallery
 from ...pictures import form_of, json_of
 from ...security import COOKIE, address_of, clear_cookie, counted, need, shown_secret
 from ...services import Services, ServicesOf
+from ..people import access_of
 from .setup import signed_in
 
 MOST_A_MINUTE = 60
@@ -53,17 +56,19 @@ def add(routes: APIRouter) -> None:
         if not (email is None or isinstance(email, str)) or not isinstance(name, str):
             raise MalformedRequestError("email and name must be texts")
         await services.ask_access(lambda access: access.attempts.take(f"register {address_of(request)}", MOST_A_MINUTE))
-        account = await services.ask_access(
-            lambda access: access.accounts.add(
+
+        def add_account(gallery: Gallery) -> Account:
+            _refuse_taken(gallery, (asked.username, email or ""))
+            return access_of(services).accounts.add(
                 login=asked.username,
                 email=email or None,
                 name=name,
                 password=asked.password,
                 scopes=services.settings.account_scopes,
                 profile=profile,
-            ),
-            password=True,
-        )
+            )
+
+        account = await services.ask(add_account, password=True)
         return {"success": True, "message": "Account created"} | _account(account)
 
     @routes.post(
@@ -127,9 +132,13 @@ def add(routes: APIRouter) -> None:
         }
         if extra:
             changes["profile"] = account.profile | extra
-        changed = await services.ask_access(
-            lambda access: access.accounts.update(account.id, **changes), password="password" in changes
-        )
+
+        def update_account(gallery: Gallery) -> Account:
+            if asked.email is not None and asked.email != account.email:
+                _refuse_taken(gallery, (asked.email,), account.person_key)
+            return access_of(services).accounts.update(account.id, **changes)
+
+        changed = await services.ask(update_account, password="password" in changes)
         return {"success": True, "message": "Profile updated"} | _account(changed)
 
 
@@ -140,6 +149,14 @@ async def _account_of(services: Services, request: Request) -> Account:
     number = principal.id
     account: Account = await services.ask_access(lambda access: access.accounts.one(number))
     return account
+
+
+def _refuse_taken(gallery: Gallery, texts: Iterable[str], person_key: str | None = None) -> None:
+    """Refuse a login or e-mail address that is the address of somebody else in the gallery, who may have no account."""
+    for text in texts:
+        others = gallery.people_with_email(text.strip()) if "@" in text else []
+        if any(str(other.person_id) != person_key for other in others):
+            raise DuplicateAccountError("somebody else has that e-mail address")
 
 
 def _account(account: Account) -> dict[str, Any]:

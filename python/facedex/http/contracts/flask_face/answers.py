@@ -65,19 +65,19 @@ def scores(gallery: Gallery, similarity: float) -> dict[str, float]:
 
 
 def by_email(services: Services, gallery: Gallery, email: str) -> Person:
-    """Find a user by e-mail address: through the account that has it, else among the people; blocks.
+    """Find a user by e-mail address: among the people, else through the account that has it; blocks.
 
     Raises
     ------
     UnknownPersonError
     """
-    account = access_of(services).accounts.named(email)
-    if account is not None and account.person_key is not None:
-        return gallery.person(account.person_key)
     found = gallery.people_with_email(email)
-    if not found:
+    if found:
+        return found[0]
+    account = access_of(services).accounts.named(email)
+    if account is None or account.person_key is None:
         raise UnknownPersonError("there is no user of that e-mail address", person_id=email)
-    return found[0]
+    return gallery.person(account.person_key)
 
 
 def account_of(services: Services, person: Person) -> Account | None:

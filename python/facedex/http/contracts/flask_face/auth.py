@@ -7,18 +7,20 @@ that does not sign in is told neither how close it came nor whether there is suc
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from ....access import SignIn, Tried
+from ....access import SignIn, Tried, acting_from, note_failed
 from ....choose import one_face
 from ....engine import LivenessQuestion
 from ....errors import (
     ArgumentError,
+    AttemptsError,
     FaceError,
     ForbiddenError,
     RoleMissingError,
@@ -40,7 +42,7 @@ from .answers import KINDS, NAME, STATUS, STATUS_ERRORS, WORDS, account_of, by_e
 if TYPE_CHECKING:
     from ...._core import Liveness
 
-MOST_A_MINUTE = 30
+MOST_A_MINUTE = 10
 """Sign-ins with a face that one address may try in a minute."""
 
 _SECRET: dict[str, Any] = {"x-once": False}  # the answer holds a token, which is kept nowhere
@@ -114,11 +116,11 @@ def _sign_in(routes: APIRouter) -> None:
         return {"status": "success", "message": "Face verification successful", "data": data}
 
     @routes.post("/login-face", openapi_extra=_SECRET, dependencies=[Depends(_tried)])
-    async def login_face(services: ServicesOf, file: Annotated[UploadFile, File()]) -> Any:
+    async def login_face(services: ServicesOf, request: Request, file: Annotated[UploadFile, File()]) -> Any:
         """Sign in as whoever the face is."""
         picture = await read(file, accepted=KINDS)
         try:
-            data = await services.sign_in(lambda gallery: _recognised(services, gallery, picture))
+            data = await services.sign_in(lambda gallery: _recognised(services, gallery, picture, address_of(request)))
         except Refused as refused:
             return JSONResponse(refused.content, refused.status)
         return {"status": "success", "message": "Face login successful", "data": data}
@@ -195,25 +197,45 @@ def _verified(
     address: str,
 ) -> dict[str, Any]:
     """Compare a face with that of the user who is claimed; whether there is such a user shows only when it matches."""
-    claim: Tried = ("face", f"user {user_id}" if user_id is not None else f"address {email}")
-    access_of(services).attempts.begin(claim, address)
     refused = {"match": False, "claimed_user_id": user_id, "confidence": 0.0}
     try:
         person: Person | None
         person = gallery.person_numbered(user_id) if user_id is not None else by_email(services, gallery, email or "")
     except UnknownPersonError:
         person = None
+    sent = f"unknown user {user_id}" if user_id is not None else f"unknown address {email}"
+    claim: Tried = ("face", sent if person is None else f"person {person.number}")  # one count however one is called
+    with _trying(services, claim, address, person):
+        try:
+            result, judged = _compared(services, gallery, person, picture)
+        except (FaceError, RoleMissingError) as error:
+            raise Refused(401, _why(error), refused) from None
+        if _liveness(services) == "required" and judged is not None and judged.status == "attack":
+            raise Refused(401, _UNJUDGED, refused)
+        if person is None or result is None or not result.match:
+            raise Refused(403, "the face is not that of the claimed user", refused)
+        method = "face_verification" if user_id is not None else "face_verification_email"
+        told = scores(gallery, result.similarity) | {"method": method}
+        return {"match": True} | _let_in(services, claim, address, person) | told
+
+
+@contextmanager
+def _trying(services: Services, claim: Tried | None, address: str, person: Person | None) -> Iterator[None]:
+    """Count a sign-in with a face, and tell the log when it fails; `_let_in` takes it back."""
     try:
-        result, judged = _compared(services, gallery, person, picture)
-    except (FaceError, RoleMissingError) as error:
-        raise Refused(401, _why(error), refused) from None
-    if _liveness(services) == "required" and judged is not None and judged.status == "attack":
-        raise Refused(401, _UNJUDGED, refused)
-    if person is None or result is None or not result.match:
-        raise Refused(403, "the face is not that of the claimed user", refused)
+        access_of(services).attempts.begin(claim, address)
+        yield
+    except (AttemptsError, ForbiddenError, UnauthenticatedError, Refused):
+        claimed = access_of(services).accounts.of_person("" if person is None else person.person_id)
+        note_failed("face", claimed[0].id if claimed else None, address)
+        raise
+
+
+def _let_in(services: Services, claim: Tried | None, address: str, person: Person) -> dict[str, Any]:
+    with acting_from(address):
+        signed = _signed(services, person)
     access_of(services).attempts.succeed(claim, address)
-    method = "face_verification" if user_id is not None else "face_verification_email"
-    return {"match": True} | _signed(services, person) | scores(gallery, result.similarity) | {"method": method}
+    return signed
 
 
 def _compared(
@@ -229,19 +251,20 @@ def _compared(
     return None, one_face(engine.analyze(picture, max_faces=1, liveness=liveness), "largest", picture).liveness
 
 
-def _recognised(services: Services, gallery: Gallery, picture: bytes) -> dict[str, Any]:
+def _recognised(services: Services, gallery: Gallery, picture: bytes, address: str) -> dict[str, Any]:
     cut = services.galleries.engine(services.settings.gallery).threshold
     if services.settings.threshold is not None:
         cut = services.settings.threshold
     refused = {"confidence": 0.0, "required_confidence": scores(gallery, cut)["confidence"]}
-    try:
-        face = largest(services, gallery, picture, liveness=_liveness(services))
-    except (FaceError, RoleMissingError) as error:
-        raise Refused(401, _why(error), refused) from None
-    if face is None or face.person_id is None:
-        raise Refused(401, "the face is not that of a known user", refused)
-    said = scores(gallery, face.similarity)
-    return _signed(services, gallery.person(face.person_id)) | said | {"method": "face_recognition"}
+    with _trying(services, None, address, None):
+        try:
+            face = largest(services, gallery, picture, liveness=_liveness(services))
+        except (FaceError, RoleMissingError) as error:
+            raise Refused(401, _why(error), refused) from None
+        if face is None or face.person_id is None:
+            raise Refused(401, "the face is not that of a known user", refused)
+        said = scores(gallery, face.similarity) | {"method": "face_recognition"}
+        return _let_in(services, None, address, gallery.person(face.person_id)) | said
 
 
 def _why(error: Exception) -> str:
@@ -257,11 +280,10 @@ def _signed(services: Services, person: Person) -> dict[str, Any]:
     """Give a token; who was registered without an account gets one, without a password."""
     account, scopes = account_of(services, person), services.settings.account_scopes
     if account is None:
-        account = access_of(services).accounts.add(
-            name=name_of(person),
-            person_key=person.person_id,
-            scopes=scopes,
-        )
+        try:
+            account = access_of(services).accounts.add(name=name_of(person), person_key=person.person_id, scopes=scopes)
+        except UnknownPersonError:
+            raise UnauthenticatedError("the user was deleted during the sign-in") from None
     return user_data(person) | _token(access_of(services).admit(account, "face", within=scopes))
 
 

@@ -96,6 +96,7 @@ def _create(services: Services, gallery: Gallery, asked: NewUser) -> Person:
         name=asked.name,
         password=asked.password or None,
         person_key=key,
+        expected=True,
         scopes=services.settings.account_scopes,
     )
     try:
