@@ -42,7 +42,7 @@ PICTURE = people.PROBES["ayu"][0]
 OTHERS = 1_000
 LEAST_SHARE = 0.9
 MOST_GROWTH = 0.05
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.2  # each look costs the server a twentieth of an answer
 SAMPLE_EVERY_S = 5.0
 
 Report = dict[str, Any]

@@ -83,7 +83,7 @@ class Metrics:
 
     def _look(self) -> None:
         now = self._lanes()
-        if now != self._noted:
-            self._noted = now
-            for lane, number in now.items():
+        for lane, number in now.items():
+            if self._noted.get(lane) != number:
                 self._inside.labels(lane).set(number)
+        self._noted = now
