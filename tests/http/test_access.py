@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 from fastapi import APIRouter
-from fastapi.dependencies.models import Dependant
 from fastapi.testclient import TestClient
 
 from facedex import Gallery, people
 from facedex.access import Access, Lockout, Passwords
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, AttemptsError, DuplicateAccountError, SignInError, UnknownAccountError
+from facedex.http.admission import admission_of
 from facedex.http.security import COOKIE
 from facedex.http.v1 import add_to
 from facedex.store import Database
@@ -37,11 +37,6 @@ def access_of(client: TestClient) -> Access:
     return access
 
 
-def scope_of(dependant: Dependant) -> str | None:
-    own = getattr(dependant.call, "scope_needed", None)
-    return own or next((found for one in dependant.dependencies if (found := scope_of(one))), None)
-
-
 def routes(router: Any, prefix: str = "") -> list[tuple[str, str, str | None]]:
     """Method, path and scope of every route."""
     found = []
@@ -49,7 +44,8 @@ def routes(router: Any, prefix: str = "") -> list[tuple[str, str, str | None]]:
         if hasattr(route, "original_router"):
             found += routes(route.original_router, prefix + route.include_context.prefix)
         elif hasattr(route, "dependant"):
-            found += [(method, prefix + route.path, scope_of(route.dependant)) for method in sorted(route.methods)]
+            scope = admission_of(route.dependant).scope
+            found += [(method, prefix + route.path, scope) for method in sorted(route.methods)]
     return found
 
 
@@ -156,7 +152,7 @@ def test_no_account_takes_as_long_as_another_password(tmp_path: Any) -> None:
     for _ in range(5):
         for login, times in took.items():
             started = time.thread_time()  # of this thread alone: the machine may have other work to do
-            assert access.accounts.with_password(login, PASSWORD if login == "gone" else "another one") is None
+            assert access.accounts.verified(login, PASSWORD if login == "gone" else "another one") is None
             times.append(time.thread_time() - started)
     least = {login: min(times) for login, times in took.items()}
     assert max(least.values()) < 1.5 * min(least.values()), least

@@ -222,13 +222,11 @@ class Accounts:
                 raise UnknownAccountError(f"there is no account {number}")
         noted("account %d is deleted", number)
 
-    def with_password(self, login: str, password: str) -> Account | None:
-        """Return the account when the password is its own; it takes as long when there is no such account."""
-        found = self.verified(login, password)
-        return None if found is None else found[0]
-
     def verified(self, login: str, password: str) -> tuple[Account, str] | None:
-        """Return beside the account the hash of its password, by which to tell that it was not changed meanwhile."""
+        """Return the account whose own the password is, and its hash; None otherwise, which takes as long.
+
+        By the hash can be told later that the password was not changed meanwhile.
+        """
         row = self._named(login)
         usable = row is not None and row.disabled_at is None
         hashed: str | None = row.password if usable else None

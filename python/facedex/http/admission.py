@@ -1,10 +1,9 @@
 """Who may ask is decided from the headers, before a byte of the body is read.
 
-FastAPI reads the body first and asks the dependencies then. A dependency that needs no body says so with an attribute
-``before_body``: a coroutine function of the request, which raises what the dependency would. The routes' class awaits
-those first. How large the body may be is decided there too: where a contract takes more than `/v1`, its own routes do
-and no others, and of these those that need a scope. A route that needs none takes a small body only, unless it takes a
-file.
+FastAPI reads the body first and asks the dependencies then. A dependency that is a coroutine function of the request
+alone says with `before_body` that it needs no body; the routes' class awaits those first. How large the body may be is
+decided there too: where a contract takes more than `/v1`, its own routes do and no others, and of these those that need
+a scope. A route that needs none takes a small body only, unless it takes a file.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -35,6 +35,10 @@ PRINCIPAL = "facedex_principal"
 """Where it is left who asks, in the state of a request."""
 
 _Check = Callable[[Request], Awaitable[object]]
+_Dependency = TypeVar("_Dependency", bound=_Check)
+
+_before: WeakKeyDictionary[_Check, str | None] = WeakKeyDictionary()
+"""The dependencies that need no body, with the scope that each asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,19 @@ class Admission:
         return settings.largest_body_of(getattr(request.scope.get("route"), "contract", None))
 
 
+def before_body(check: _Dependency, *, scope: str | None = None) -> _Dependency:
+    """Let a dependency be awaited before the body is read, and return it.
+
+    Parameters
+    ----------
+    check : coroutine function of the request
+    scope : str, optional
+        What it wants one to be allowed to do.
+    """
+    _before[check] = scope
+    return check
+
+
 async def read_json(request: Request) -> None:
     """Read a body of JSON, which is parsed later; raises MalformedRequestError as `refuse_crowd`."""
     if BODY not in request.scope:
@@ -111,9 +128,8 @@ def services_known(request: Request) -> Any:
 
 def admission_of(dependant: Dependant) -> Admission:
     """Read from what a route depends on what is decided before its body is read."""
-    calls = list(_calls(dependant))
-    checks = tuple(check for call in calls if (check := getattr(call, "before_body", None)) is not None)
-    scope = next((call.scope_needed for call in calls if hasattr(call, "scope_needed")), None)
+    checks = tuple(call for call in _calls(dependant) if call in _before)
+    scope = next((_before[check] for check in checks if _before[check]), None)
     files = any(isinstance(field.field_info, File) for field in dependant.body_params)
     return Admission(checks, files, scope)
 

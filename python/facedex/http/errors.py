@@ -145,19 +145,22 @@ def as_problem(request: Request, problem: Problem) -> Response:
     return JSONResponse(problem.extra | content, problem.status, problem.headers, MEDIA_TYPE)
 
 
-def shaped(shape: Shape) -> type[APIRoute]:
+def shaped(shape: Shape, *, of: str | None = None) -> type[APIRoute]:
     """Make the class of routes whose errors have a shape; give it to ``APIRouter(route_class=...)``.
 
     Parameters
     ----------
     shape : callable
         From the request and the problem to the answer.
+    of : str, optional
+        The contract whose routes they are: bodies may be larger there, and no answer is kept to be given again.
     """
 
     class ShapedRoute(APIRoute):
         """A route that answers every error in its shape, whatever application it is mounted in."""
 
         error_shape = staticmethod(shape)
+        contract = of
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)

@@ -43,7 +43,7 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
     """
     given = request.headers.get(HEADER)
     extra = getattr(request.scope.get("route"), "openapi_extra", None) or {}
-    kept = extra.get("x-once") is not False and getattr(request.scope.get("route"), "once", True)
+    kept = extra.get("x-once") is not False and getattr(request.scope.get("route"), "contract", None) is None
     kept = kept and extra.get("x-scope") not in _QUESTIONS
     if given is None or request.method not in _METHODS or not kept:
         return await handler(request)

@@ -16,7 +16,7 @@ from fastapi import Depends, Request, Response
 
 from ..access import Access, Principal
 from ..errors import ForbiddenError, UnauthenticatedError
-from .admission import PRINCIPAL
+from .admission import PRINCIPAL, before_body
 from .services import Services, services_of
 from .settings import is_loopback
 
@@ -75,6 +75,7 @@ async def _whose(secret: str, access: Access, services: Services) -> Principal |
     return access.recalled(secret) or await services.limits.ask(lambda: access.principal(secret))
 
 
+@before_body
 async def counted(request: Request) -> None:
     """Count a request of its address; a dependency of routes that do not ask who it is, such as a sign-in.
 
@@ -100,9 +101,6 @@ async def _count(request: Request, services: Services) -> None:
         return
     request.state.facedex_counted = True
     await services.limits.ask(lambda: access.attempts.take(address_of(request), most))
-
-
-counted.before_body = counted  # type: ignore[attr-defined]  # see facedex.http.admission
 
 
 async def _counted_as(principal: Principal, services: Services) -> Principal:
@@ -158,9 +156,7 @@ def need(scope: str) -> Any:
         _refuse_other_scope(principal, scope)
         return principal
 
-    check.scope_needed = scope  # type: ignore[attr-defined]  # read by the routes' class, see facedex.http.admission
-    check.before_body = check  # type: ignore[attr-defined]
-    return check
+    return before_body(check, scope=scope)
 
 
 def _refuse_other_scope(principal: Principal, scope: str) -> None:

@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, cast
 from uuid import RFC_4122, UUID
 
-from ...errors import UnknownPersonError
+from ...errors import DuplicateAccountError, UnknownPersonError
 from ...gallery import Gallery
 from ...records import Person
 
@@ -79,3 +79,24 @@ def access_of(services: Services) -> Access:
 def _uuid_with(number: int) -> UUID:
     mark = int.from_bytes(hashlib.sha256(_SALT + str(number).encode()).digest()[:16], "big")
     return UUID(int=(mark >> _NUMBER_BITS << _NUMBER_BITS) | number, version=4)
+
+
+def refuse_taken(gallery: Gallery, text: str | None, person_key: str | int | None = None) -> None:
+    """Refuse a login or an e-mail address that is the address of somebody else in the gallery.
+
+    That one may have no account; of two accounts the database refuses one.
+
+    Parameters
+    ----------
+    gallery : Gallery
+    text : str or None
+    person_key : str or int, optional
+        Whose it may be.
+
+    Raises
+    ------
+    DuplicateAccountError
+    """
+    others = gallery.people_with_email(text.strip()) if text is not None and "@" in text else []
+    if any(person_key is None or str(other.person_id) != str(person_key) for other in others):
+        raise DuplicateAccountError("somebody else has that e-mail address")

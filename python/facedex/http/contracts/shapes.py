@@ -94,10 +94,7 @@ def shape(content: Callable[[str], dict[str, Any]], words: Words) -> Shape:
 
 def contract_route(form: Shape, contract: str) -> type[APIRoute]:
     """Make the class of a contract's routes, whose errors have a shape; no answer is kept to be given again."""
-    route = shaped(form)
-    route.once = False  # type: ignore[attr-defined]  # read where answers are kept
-    route.contract = contract  # type: ignore[attr-defined]  # read where bodies are limited
-    return route
+    return shaped(form, of=contract)
 
 
 def masked_route(form: Shape, contract: str) -> type[APIRoute]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ....access import Account, SignIn
-from ....errors import DuplicateAccountError, MalformedRequestError, UnauthenticatedError
+from ....errors import MalformedRequestError, UnauthenticatedError
 from ....gallery import Gallery
 from ...pictures import form_of, json_of
 from ...security import COOKIE, address_of, clear_cookie, counted, need, shown_secret
 from ...services import Services, ServicesOf
-from ..people import access_of
+from ..people import access_of, refuse_taken
 from .setup import signed_in
 
 MOST_A_MINUTE = 60
@@ -58,7 +57,8 @@ def add(routes: APIRouter) -> None:
         await services.ask_access(lambda access: access.attempts.take(f"register {address_of(request)}", MOST_A_MINUTE))
 
         def add_account(gallery: Gallery) -> Account:
-            _refuse_taken(gallery, (asked.username, email or ""))
+            for text in (asked.username, email):
+                refuse_taken(gallery, text)
             return access_of(services).accounts.add(
                 login=asked.username,
                 email=email or None,
@@ -135,7 +135,7 @@ def add(routes: APIRouter) -> None:
 
         def update_account(gallery: Gallery) -> Account:
             if asked.email is not None and asked.email != account.email:
-                _refuse_taken(gallery, (asked.email,), account.person_key)
+                refuse_taken(gallery, asked.email, account.person_key)
             return access_of(services).accounts.update(account.id, **changes)
 
         changed = await services.ask(update_account, password="password" in changes)
@@ -149,14 +149,6 @@ async def _account_of(services: Services, request: Request) -> Account:
     number = principal.id
     account: Account = await services.ask_access(lambda access: access.accounts.one(number))
     return account
-
-
-def _refuse_taken(gallery: Gallery, texts: Iterable[str], person_key: str | None = None) -> None:
-    """Refuse a login or e-mail address that is the address of somebody else in the gallery, who may have no account."""
-    for text in texts:
-        others = gallery.people_with_email(text.strip()) if "@" in text else []
-        if any(str(other.person_id) != person_key for other in others):
-            raise DuplicateAccountError("somebody else has that e-mail address")
 
 
 def _account(account: Account) -> dict[str, Any]:

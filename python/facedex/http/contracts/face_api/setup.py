@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ....access import Principal
 from ....errors import BodyTooLargeError, UnauthenticatedError
+from ...admission import before_body
 from ...security import principal_of
 from ..pictures import read
 from ..shapes import Words, shape
@@ -50,6 +51,7 @@ async def upload_of(file: UploadFile, settings: FaceApiSettings) -> bytes:
     return data
 
 
+@before_body
 async def signed_in(request: Request) -> Principal:
     """Return who asks, who must have shown a token or a key, however open the server is.
 
@@ -61,9 +63,6 @@ async def signed_in(request: Request) -> Principal:
     if principal.kind == "anybody" or (principal.kind == "operator" and principal.name == "operator"):
         raise UnauthenticatedError("a bearer token is needed; sign in at /api/login")
     return principal
-
-
-signed_in.before_body = signed_in  # type: ignore[attr-defined]  # see facedex.http.admission
 
 
 def info_text(info: dict[str, Any]) -> str | None:

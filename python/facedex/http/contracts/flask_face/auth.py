@@ -31,6 +31,7 @@ from ....errors import (
 from ....gallery import Gallery
 from ....records import Person
 from ....results import Verification
+from ...admission import before_body
 from ...security import address_of, counted, principal_of
 from ...services import Services, ServicesOf, services_of
 from ..faces import largest
@@ -176,6 +177,7 @@ def _tokens(routes: APIRouter) -> None:
         return {"status": "success", "message": "Active tokens", "data": {"user_id": user_id, "tokens": shown}}
 
 
+@before_body
 async def _tried(request: Request) -> None:
     """Count a sign-in with a face of an address, once and before the picture is read; raises AttemptsError."""
     if getattr(request.state, "facedex_tried", False):
@@ -183,9 +185,6 @@ async def _tried(request: Request) -> None:
     request.state.facedex_tried = True
     bucket = f"face sign-in {address_of(request)}"
     await services_of(request).ask_access(lambda access: access.attempts.take(bucket, MOST_A_MINUTE))
-
-
-_tried.before_body = _tried  # type: ignore[attr-defined]  # see facedex.http.admission
 
 
 def _verified(

@@ -9,15 +9,15 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field, field_validator
 
 from ....access import Account, Principal
-from ....errors import DuplicateAccountError, ForbiddenError, UnknownPersonError
+from ....errors import ForbiddenError
 from ....gallery import Gallery
 from ....records import Person
 from ...security import EnrolBy, need
 from ...services import Services, ServicesOf
 from ..listing import JsonList, listed
-from ..people import access_of
+from ..people import access_of, refuse_taken
 from ..shapes import masked_route
-from .answers import NAME, PLAIN, PLAIN_ERRORS, TAKEN, account_of, by_email, user
+from .answers import NAME, PLAIN, PLAIN_ERRORS, account_of, by_email, user
 
 
 class _Text(BaseModel):
@@ -89,7 +89,7 @@ def router() -> APIRouter:
 
 def _create(services: Services, gallery: Gallery, asked: NewUser) -> Person:
     key = str(uuid4())
-    _refuse_taken(gallery, asked.email)
+    refuse_taken(gallery, asked.email)
     accounts = access_of(services).accounts
     account = accounts.add(
         email=asked.email,
@@ -110,7 +110,7 @@ def _change(services: Services, who: Principal, gallery: Gallery, user_id: int, 
     person = gallery.person_numbered(user_id)
     changes = {field: value for field, value in asked.model_dump(include={"name", "email"}).items() if value}
     if asked.email is not None and asked.email != person.email:
-        _refuse_taken(gallery, asked.email, person)
+        refuse_taken(gallery, asked.email, person.person_id)
     if changes or asked.password:
         accounts = access_of(services).accounts
         account = account_of(services, person)
@@ -133,13 +133,3 @@ def _refuse_above(services: Services, who: Principal, account: Account) -> None:
     beyond = [one for one in account.scopes if one not in services.settings.account_scopes and not who.may(one)]
     if beyond:
         raise ForbiddenError(f"{who.name} may not change an account that may {', '.join(beyond)}")
-
-
-def _refuse_taken(gallery: Gallery, email: str, person: Person | None = None) -> None:
-    """Refuse the e-mail address of somebody who has no account yet; of two accounts the database refuses one."""
-    try:
-        others = gallery.people_with_email(email)
-    except UnknownPersonError:
-        return
-    if any(person is None or other.number != person.number for other in others):
-        raise DuplicateAccountError(TAKEN)
