@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-rust test-python lint format bench bench-search bench-backends bench-server faults accuracy wheel notebooks all clean
+.PHONY: help setup build demo test test-rust test-python lint format bench bench-search bench-backends bench-server bench-detection faults accuracy wheel notebooks all clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ bench-backends: $(VENV)/.built ## Measure a search in this process, in pgvector 
 
 bench-server: $(VENV)/.test ## Measure the server beside the engine alone with wrk; SOAK=10 watches its memory for ten minutes
 	$(BIN)/python benches/server.py $(if $(SOAK),--soak $(SOAK))
+
+bench-detection: build ## Measure what detectors find in ../shared; DETECTION="--pack base --people 40 --check" for less
+	$(BIN)/python benches/detection.py $(DETECTION)
 
 faults: $(VENV)/.test ## Try faults at length: kills, power cuts, flipped bits, a crowd; FAULTS="--kills 200 --minutes 1" for less
 	$(BIN)/python tests/faults/run.py $(FAULTS)
