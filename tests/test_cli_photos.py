@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def test_photos_are_added_built_upon_and_deleted(db: Path) -> None:
     receipt = answer("photos", "delete", added["photo_id"], "--db", db)
     assert (receipt["photos"], receipt["faces"]) == (1, [rebuilt["faces"][2]["face_id"]])
     assert answer("delete", "ayu", "--db", db)["photos"] == 3
+
+
+def test_a_photo_of_a_foreign_type_is_saved_by_what_its_bytes_are(db: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(db) as connection:  # as older versions imported it
+        connection.execute("UPDATE photos SET media_type = 'text/html'")
+    connection.close()
+    written = answer("photos", "save", "ayu", "--out", tmp_path / "out", "--db", db)["written"]
+    assert [Path(path).suffix for path in written] == [".jpg", ".jpg"]
 
 
 def test_what_cannot_be_done_is_told(db: Path) -> None:

@@ -14,6 +14,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from place import Place
 
-from facedex import people, transfer
+from facedex import _core, people, transfer
 from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
@@ -38,6 +39,7 @@ from facedex.errors import (
     GalleryFileError,
     GalleryFileVersionError,
     GalleryPackError,
+    ImageError,
     KeyMissingError,
     KeyUnusedError,
     PlainExportError,
@@ -259,6 +261,8 @@ def rewritten(path: Path, held: list[dict[str, Any]], to: Path) -> Path:
     return to
 
 
+PAGE = base64.b64encode(b"<!doctype html><script>alert(1)</script>").decode()
+
 Change = Callable[[list[dict[str, Any]]], object]
 CHANGES: dict[str, Change] = {
     "no id": lambda held: held[1].pop("id"),
@@ -288,6 +292,14 @@ CHANGES: dict[str, Change] = {
     "a photo of no known kind": lambda held: held[2].update(rendition="x"),
     "a photo without width": lambda held: held[2].update(width=0),
     "a long media type": lambda held: held[2].update(media_type="x" * 33),
+    "a page for a photo": lambda held: held[2].update(media_type="text/html", content=PAGE),
+    "a type that a browser runs": lambda held: held[2].update(media_type="image/svg+xml"),
+    "a type with a header in it": lambda held: held[2].update(media_type="image/jpeg\r\nX-Injected: 1"),
+    "a page that is called a photo": lambda held: held[2].update(content=PAGE),
+    "a type that is not that of the bytes": lambda held: held[2].update(media_type="image/png"),
+    "a pack that is a path": lambda held: held[0].update(pack="../other.toml"),
+    "a pack that is a manifest": lambda held: held[0].update(pack="other.toml"),
+    "a digest that is none": lambda held: held[0].update(pack_digest="\x1b[2J"),
     "a dimension of none": lambda held: held[0].update(dimension=0),
     "no pack": lambda held: held[0].pop("pack_digest"),
     "format 0": lambda held: held[0].update(format=0),
@@ -303,6 +315,46 @@ def test_content_that_is_never_written_is_refused(change: str, written: Path, em
     CHANGES[change](held)
     with pytest.raises(GalleryFileError):
         transfer.import_from(empty, rewritten(written, held, tmp_path / "x.fdx"))
+
+
+def test_imported_photos_are_decoded_and_written_anew(written: Path, engine: Engine, tmp_path: Path) -> None:
+    picture = people.PICTURES["ayu"][0].read_bytes()
+    page = b"<!doctype html><script>alert(1)</script>"
+    commented = picture[:2] + b"\xff\xfe" + (len(page) + 2).to_bytes(2, "big") + page + picture[2:] + page
+    held = lines_of(written)
+    held[2].update(
+        content=base64.b64encode(commented).decode(), width=7, height=7, filename="../<b>\r\nX: 1/\u202ea\x1b.jpg"
+    )
+    with Gallery.open(tmp_path / "x.db", engine=engine) as gallery:
+        report = transfer.import_from(gallery, rewritten(written, held, tmp_path / "x.fdx"))
+        assert (report.people, report.rejected) == (4, ())
+        photo, other = gallery.photos("ayu")
+        content = gallery.photo_bytes(photo.photo_id)
+        assert page not in content
+        image = _core.decode(picture)
+        assert np.array_equal(_core.decode(content), image)
+        assert (photo.media_type, photo.width, photo.height) == ("image/jpeg", image.shape[1], image.shape[0])
+        assert photo.filename == "a.jpg"
+        assert other.filename == people.PICTURES["ayu"][2].name
+
+
+def test_a_photo_that_cannot_be_decoded_keeps_its_person_out_alone(
+    written: Path, engine: Engine, tmp_path: Path
+) -> None:
+    held = lines_of(written)
+    held[2]["content"] = base64.b64encode(b"\xff\xd8\xff\xe0 <script>alert(1)</script>").decode()
+    with Gallery.open(tmp_path / "x.db", engine=engine) as gallery:
+        report = transfer.import_from(gallery, rewritten(written, held, tmp_path / "x.fdx"))
+        (rejection,) = report.rejected
+        assert isinstance(rejection.error, ImageError)
+        assert rejection.text == "'ayu' in people.fdx".replace("people", "x")
+        assert (report.people, [person.person_id for person in gallery.people()]) == (3, [7, "citra", "faceless"])
+        carried = next(person for person in gallery.export_people() if person.person_id == 7)
+        script = NewPhoto("original", "text/html", 1, 1, None, b"<script>")
+        hostile = replace(carried, person_id=8, photos=(replace(carried.photos[0], photo=script),))
+        answers = gallery.import_people([hostile, replace(carried, person_id=9)])
+        assert isinstance(answers[0], ImageError)
+        assert [person.person_id for person in gallery.people()] == [7, "citra", "faceless", 9]
 
 
 def test_the_way_to_rewrite_a_file_is_sound(written: Path, engine: Engine, tmp_path: Path) -> None:
@@ -395,10 +447,14 @@ def test_memory_does_not_grow_with_the_gallery(
     place: Place, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at, number, size = datetime.now(timezone.utc), 160, 256 << 10
+    noise = np.random.default_rng(1)
     monkeypatch.setattr(archive, "_BATCH_BYTES", 1 << 20)
 
+    def png() -> bytes:  # noise, which does not compress
+        return _core.encode_png(noise.integers(0, 256, (300, 300, 3), np.uint8))
+
     def carried(person: int) -> CarriedPerson:
-        photo = CarriedPhoto(NewPhoto("original", "image/jpeg", 1, 1, None, os.urandom(size)), at)
+        photo = CarriedPhoto(NewPhoto("original", "image/png", 1, 1, None, png()), at)
         vector = np.eye(128, dtype=np.float32)[person % 128]
         return CarriedPerson(
             person, None, None, {}, at, at, None, (CarriedFace((0, 0, 1, 1), 1, vector, at, 0),), (photo,)
@@ -433,7 +489,7 @@ with Gallery.open(sys.argv[1]) as gallery:
 @pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
 def test_an_import_that_is_killed_leaves_whole_people_and_is_gone_on_with(engine: Engine, tmp_path: Path) -> None:
     at, rng, vectors = datetime.now(timezone.utc), random.Random(1), np.eye(128, dtype=np.float32)
-    photo = CarriedPhoto(NewPhoto("original", "image/jpeg", 1, 1, "x.jpg", b"x" * 1000), at)
+    photo = CarriedPhoto(NewPhoto("original", "image/jpeg", 1, 1, "x.jpg", people.PICTURES["ayu"][0].read_bytes()), at)
     everybody = [
         CarriedPerson(
             f"p{person}", None, None, {}, at, at, None,

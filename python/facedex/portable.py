@@ -17,9 +17,11 @@ from .choose import check_choice
 from .enrol import Enrolee, Registrar, Rules
 from .errors import (
     ArgumentError,
-    DuplicatePersonError,
     EmbeddingError,
+    FacedexError,
+    ImageError,
     PackMismatchError,
+    PhotoTooLargeError,
     UnknownFaceError,
     UnknownPersonError,
 )
@@ -181,8 +183,10 @@ class Portable(Album):
         *,
         on_existing: Literal["error", "add", "replace"] = "error",
         pack: str | None = None,
-    ) -> list[Receipt | DuplicatePersonError]:
+    ) -> list[Receipt | FacedexError]:
         """Store people that `export_people` of a gallery of the same pack gave, in one transaction.
+
+        Photos are decoded and written anew: their type is found from their bytes, and metadata is left out.
 
         Parameters
         ----------
@@ -194,8 +198,8 @@ class Portable(Album):
 
         Returns
         -------
-        list of Receipt or DuplicatePersonError
-            One for each person, in order.
+        list of Receipt or FacedexError
+            One for each person, in order. A person with a photo that is no picture is refused.
 
         Raises
         ------
@@ -210,7 +214,16 @@ class Portable(Album):
             for person in batch:
                 if person.faces:
                     _checked(np.stack([face.embedding for face in person.faces]), self._feed.pin.dimension)
-            return CarryStore(self._feed).carry(batch, on_existing, self._search.forget)
+            cleaned = [self._cleaned(person) for person in batch]
+            accepted = [person for person in cleaned if isinstance(person, CarriedPerson)]
+            stored = iter(CarryStore(self._feed).carry(accepted, on_existing, self._search.forget))
+            return [next(stored) if isinstance(person, CarriedPerson) else person for person in cleaned]
+
+    def _cleaned(self, person: CarriedPerson) -> CarriedPerson | FacedexError:
+        try:
+            return self._renditions.rewritten(person)
+        except (ImageError, PhotoTooLargeError) as error:
+            return error
 
     def _check_pack(self, digest: str | None) -> None:
         if digest is not None and digest != self._feed.pin.digest:

@@ -7,6 +7,7 @@ kept shows what was analysed, even when the file is replaced meanwhile. Refused:
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Literal
 
@@ -14,13 +15,11 @@ from . import _core
 from .choose import check_choice
 from .errors import ArgumentError, BBox, ImageError
 from .inputs import ImageInput
-from .store import NewPhoto, check_size, checked_text
+from .numbers import shown
+from .store import LONGEST_NAME, CarriedPerson, NewPhoto, check_size, plain_name
 
 Rendition = Literal["none", "thumbnail", "original"]
 """What is kept of a picture: nothing, the square round the face at most 224 pixels wide, or its pixels as given."""
-
-LONGEST_NAME = 255
-"""Longest file name of a photo, characters."""
 
 
 class Renditions:
@@ -87,8 +86,25 @@ class Renditions:
                 "rendition must be 'thumbnail' or 'original', got 'none'; this gallery keeps no photos unless it is "
                 "opened with photos=... or told so here"
             )
-        name = filename_of(picture) if filename is None else checked_text("filename", filename, longest=LONGEST_NAME)
+        name = filename_of(picture) if filename is None else _named(filename)
         return self._made(picture, kept, None, name)
+
+    def rewritten(self, person: CarriedPerson) -> CarriedPerson:
+        """Decode the photos of a person from elsewhere and write them anew; what they say of themselves is not kept.
+
+        Raises
+        ------
+        ImageError
+            When one is no picture.
+        PhotoTooLargeError
+        """
+        return replace(person, photos=tuple(replace(held, photo=self._anew(held.photo)) for held in person.photos))
+
+    def _anew(self, photo: NewPhoto) -> NewPhoto:
+        check_choice("rendition", photo.rendition, Literal["original", "thumbnail"])
+        content, media_type, (width, height) = _core.without_metadata(photo.content, max_pixels=self._max_pixels)
+        check_size(len(content))
+        return NewPhoto(photo.rendition, media_type, width, height, plain_name(photo.filename), content)
 
     def _made(self, picture: ImageInput, kept: str, bbox: BBox | None, filename: str | None) -> NewPhoto:
         if kept == "thumbnail":
@@ -101,7 +117,7 @@ class Renditions:
 
 
 def filename_of(picture: object) -> str | None:
-    """Tell the last part of a picture's path; None when it is no path, or a name that no database can keep.
+    """Tell the last part of a picture's path; None when it is no path, or no plain name.
 
     Examples
     --------
@@ -111,7 +127,14 @@ def filename_of(picture: object) -> str | None:
     if not isinstance(picture, (str, os.PathLike)):
         return None
     name = PurePath(os.fsdecode(picture)).name
-    try:
-        return checked_text("filename", name, longest=LONGEST_NAME)
-    except ArgumentError:
-        return None
+    return name if plain_name(name) == name else None
+
+
+def _named(filename: object) -> str:
+    """Refuse a file name with folders or control characters, or one that is too long."""
+    if not isinstance(filename, str) or plain_name(filename) != filename:
+        raise ArgumentError(
+            f"filename must be a text of 1 to {LONGEST_NAME} characters without folders and control characters, got "
+            f"{shown(filename)}"
+        )
+    return filename

@@ -30,7 +30,7 @@ photos = typer.Typer(help="List, save, add and delete the photos that a gallery 
 
 NumberArgument = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="The photo; see 'facedex photos list'.")]
 
-_ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+_ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "application/octet-stream": "bin"}
 
 
 @photos.command("list")
@@ -65,13 +65,15 @@ def save(
 ) -> None:
     """Write the photos of a person as files; each is named by its number."""
     with answering(as_json):
+        from ..store import media_type_of
+
         written = []
         with writing_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with gallery_at(db, within, pack=pack) as gallery:
             for photo in gallery.photos(person_id):
-                target = folder / f"{photo.photo_id}.{_ENDINGS[photo.media_type]}"
                 data = gallery.photo_bytes(photo.photo_id)
+                target = folder / f"{photo.photo_id}.{_ENDINGS[media_type_of(data)]}"
                 with writing_to(folder):
                     target.write_bytes(data)
                 written.append(str(target))

@@ -1,7 +1,7 @@
 """The one door for pictures: a multipart file, the raw body, or base64 or a data URL in JSON.
 
 In: a request. Out: the bytes of its pictures, and its options, checked. A name that a client gives a file is never
-a path here: it is a text of at most 255 characters without any folder.
+a path here: it is a text of at most 255 characters without any folder, see `facedex.store.plain_name`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from ..errors import BodyTooLargeError, FacedexError, MalformedRequestError, NotAnImageError
+from ..store import plain_name
 from .admission import refuse_crowd
 from .errors import said
 from .guard import limited
@@ -135,19 +136,6 @@ def decoded(text: object) -> Picture:
     if not data:
         raise NotAnImageError("the picture is empty")
     return Picture(data)
-
-
-def plain_name(name: str | None) -> str | None:
-    r"""Take the folders off a client's name of a file.
-
-    Examples
-    --------
-    >>> plain_name("../../etc/passwd"), plain_name("C:\\photos\\ayu.jpg"), plain_name("..")
-    ('passwd', 'ayu.jpg', None)
-    """
-    last = re.split(r"[/\\]", name or "")[-1]
-    shown = "".join(char for char in last if char.isprintable()).strip()[:255]
-    return shown if shown.strip(". ") else None
 
 
 async def form_of(request: Request, most_files: int) -> FormData:

@@ -6,15 +6,29 @@ from .check import Faults, check, mend
 from .database import Database
 from .feed import Feed
 from .journal import AuditLevel, Head, Journal, Sighting, acting_as, who_acts
-from .photos import check_size
+from .photos import UNKNOWN_TYPE, check_size, media_type_of
 from .rekey import rekey
 from .room import Room, WhenFull
-from .rows import Delta, NewFace, NewPhoto, Owner, PackPin, Receipt, checked_text, is_sound, unsound
+from .rows import (
+    LONGEST_NAME,
+    Delta,
+    NewFace,
+    NewPhoto,
+    Owner,
+    PackPin,
+    Receipt,
+    checked_text,
+    is_sound,
+    plain_name,
+    unsound,
+)
 from .shadow import Bare, Lost, Shadow, packs_of, past_pack
 from .sql import OnExisting, SqlStore
 from .vault import KeyInput, Vault, key_of
 
 __all__ = [
+    "LONGEST_NAME",
+    "UNKNOWN_TYPE",
     "AlbumStore",
     "AuditLevel",
     "Bare",
@@ -49,9 +63,11 @@ __all__ = [
     "checked_text",
     "is_sound",
     "key_of",
+    "media_type_of",
     "mend",
     "packs_of",
     "past_pack",
+    "plain_name",
     "rekey",
     "unsound",
     "who_acts",

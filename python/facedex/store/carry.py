@@ -16,14 +16,14 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from ..errors import BBox, DatabaseDamagedError, DuplicatePersonError
+from ..errors import ArgumentError, BBox, DatabaseDamagedError, DuplicatePersonError, PhotoIntegrityError
 from ..records import PersonId
 from .changes import Changes
 from .checksums import check_face, check_person, seal_person, touch_person
 from .journal import Subject
 from .lookup import file_under, person_details
-from .photos import check_size, keep_photo
-from .rows import NewFace, NewPhoto, Receipt, bytes_of, checked_text, key_of, person_id_of
+from .photos import UNKNOWN_TYPE, check_size, check_type, keep_photo, media_type_of
+from .rows import NewFace, NewPhoto, Receipt, bytes_of, key_of, person_id_of, plain_name
 from .sql import SqlStore, details_of
 from .tables import faces, galleries, people, photos
 
@@ -187,13 +187,19 @@ class CarryStore(SqlStore):
     def _kept(self, connection: sa.Connection, person_row: int) -> dict[int, CarriedPhoto]:
         """Read the photos of a person, by number."""
         query = self._photos(photos.c.person_row == person_row, photos.c.content, photos.c.checksum, people.c.data_key)
-        return {
-            row.id: CarriedPhoto(
-                NewPhoto(row.rendition, row.media_type, row.width, row.height, row.filename, self.content(row)),
-                row.created_at,
+        return {row.id: self._carried_photo(row) for row in connection.execute(query).all()}
+
+    def _carried_photo(self, row: Any) -> CarriedPhoto:
+        content = self.content(row)
+        media_type = media_type_of(content)
+        if media_type == UNKNOWN_TYPE:
+            raise PhotoIntegrityError(
+                f"photo {row.id} is no JPEG, PNG or WebP, and no gallery would import it; delete it with "
+                f"'facedex photos delete {row.id}'",
+                photo_id=row.id,
             )
-            for row in connection.execute(query).all()
-        }
+        name = plain_name(row.filename)
+        return CarriedPhoto(NewPhoto(row.rendition, media_type, row.width, row.height, name, content), row.created_at)
 
     def _carry(
         self,
@@ -254,9 +260,10 @@ def check_carried(person: CarriedPerson) -> None:
     details_of(_details(person), clear=False)
     for held in person.photos:
         check_size(len(held.photo.content))
-        checked_text("media_type", held.photo.media_type, longest=32)
-        if held.photo.filename is not None:
-            checked_text("filename", held.photo.filename)
+        check_type(held.photo.media_type)
+        found = media_type_of(held.photo.content)
+        if found != held.photo.media_type:
+            raise ArgumentError(f"a photo is called {held.photo.media_type} and is {found}")
 
 
 def _details(person: CarriedPerson) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The photos of a gallery: stored beside the faces that were found in them, read, and checked.
 
-A photo is the file of a picture, under its person's key where the gallery is encrypted. Its checksum is over what is
-stored, so that it can be looked at without the key. Refused on the way out: a photo that is not what was stored.
+A photo is a JPEG, PNG or WebP file, under its person's key where the gallery is encrypted. Its checksum is over what is
+stored, so that it can be looked at without the key. Refused on the way in: another type. Refused on the way out: one
+that is not what was stored. A database may come from elsewhere, so its word about a photo's type is not believed.
 """
 
 from __future__ import annotations
@@ -13,18 +14,24 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from ..errors import PhotoIntegrityError, PhotoTooLargeError, UnknownPhotoError
+from ..errors import ArgumentError, PhotoIntegrityError, PhotoTooLargeError, UnknownPhotoError
 from ..numbers import check_whole
 from ..records import PersonId, Photo
 from .checksums import agrees, naming_of, person_damaged
 from .feed import CHUNK, Feed
 from .lookup import Lookup
-from .rows import NewPhoto, person_id_of
+from .rows import NewPhoto, person_id_of, plain_name
 from .tables import faces, people, photos
 from .vault import Cabinet, Vault
 
 LARGEST = 32 << 20
 """Largest photo that is stored, bytes."""
+
+MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
+"""The types of photos that are stored."""
+
+UNKNOWN_TYPE = "application/octet-stream"
+"""The type of a photo that is stored and is none of these, as imports once stored them."""
 
 _ABOUT = (
     photos.c.id,
@@ -176,10 +183,10 @@ class PhotoLookup(Lookup):
                 photo_id=row.id,
                 person_id=person_id_of(row.key, row.key_is_int),
                 rendition=row.rendition,
-                media_type=row.media_type,
+                media_type=row.media_type if row.media_type in MEDIA_TYPES else UNKNOWN_TYPE,
                 width=row.width,
                 height=row.height,
-                filename=row.filename,
+                filename=plain_name(row.filename),
                 faces=tuple(shown[row.id]),
                 created_at=row.created_at,
             )
@@ -212,8 +219,11 @@ def keep_photo(
 
     Raises
     ------
+    ArgumentError
+        When it is of a type that is not stored.
     PhotoTooLargeError
     """
+    check_type(photo.media_type)
     check_size(len(photo.content))
     values: dict[str, Any] = {"person_row": person_row, "rendition": photo.rendition, "media_type": photo.media_type}
     values |= {"width": photo.width, "height": photo.height, "filename": photo.filename, "created_at": at}
@@ -281,6 +291,37 @@ def check_size(number: int) -> None:
             measured=number,
             limit=LARGEST,
         )
+
+
+def media_type_of(content: bytes) -> str:
+    r"""Find the type of a photo from its first bytes.
+
+    Returns
+    -------
+    str
+        One of `MEDIA_TYPES`, or `UNKNOWN_TYPE`.
+
+    Examples
+    --------
+    >>> media_type_of(b"\xff\xd8\xff\xe0"), media_type_of(b"<html>")
+    ('image/jpeg', 'application/octet-stream')
+    """
+    if content.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    return "image/webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else UNKNOWN_TYPE
+
+
+def check_type(media_type: str) -> None:
+    """Refuse a type of photo that is not stored.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if media_type not in MEDIA_TYPES:
+        raise ArgumentError(f"the media type of a photo must be one of {', '.join(MEDIA_TYPES)}, got {media_type!r}")
 
 
 def check_photo(photo_id: int, person_row: int, stored: bytes, checksum: int) -> None:

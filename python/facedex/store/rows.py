@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import operator
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ KEY_LENGTH = 255
 
 LONGEST = {"name": 1000, "email": 255}
 """Longest texts about a person, characters. They and the free data come with every recognition and in every list."""
+
+LONGEST_NAME = 255
+"""Longest file name of a photo, characters."""
 
 LARGEST_INFO = 64 * 1024
 """Largest free data, bytes of JSON in UTF-8."""
@@ -212,6 +216,19 @@ def checked_text(name: str, value: object, *, longest: int | None = None) -> str
     if longest is not None and not (value.strip() and len(value) <= longest):
         raise ArgumentError(f"{name} must be a text of 1 to {longest} characters, got {shown(value)}")
     return value
+
+
+def plain_name(name: str | None) -> str | None:
+    r"""Reduce a file name to one that is safe in a page, a header and a path: no folder, no control character.
+
+    Examples
+    --------
+    >>> plain_name("../../etc/passwd"), plain_name("C:\\photos\\ayu.jpg"), plain_name("..")
+    ('passwd', 'ayu.jpg', None)
+    """
+    last = re.split(r"[/\\]", name or "")[-1]
+    kept = "".join(char for char in last if char.isprintable()).strip()[:LONGEST_NAME]
+    return kept if kept.strip(". ") else None
 
 
 def text_within(name: str, value: object, longest: int) -> str:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, BBox, GalleryFileError, GalleryFileVersionError, PhotoTooLargeError
+from ..numbers import shown
 from ..portable import UNIT
 from ..store import CarriedFace, CarriedPerson, CarriedPhoto, NewPhoto, check_carried
 
@@ -50,6 +52,8 @@ OWNER = "gallery file"
 _MAX_DIMENSION = 1 << 16
 _RENDITIONS = ("original", "thumbnail")
 _FAR = 1e9  # pixels
+_PACK_NAME = re.compile(r"(?!.*\.toml$)[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,99}")  # a path would open any manifest
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _Value = TypeVar("_Value")
 
 
@@ -173,6 +177,8 @@ class Reading:
         head = Head(**fields)
         if version != FORMAT or not 1 <= head.dimension <= _MAX_DIMENSION:
             raise self.wrong(f"format {version}, dimension {head.dimension}")
+        if not _PACK_NAME.fullmatch(head.pack) or not _DIGEST.fullmatch(head.pack_digest):
+            raise self.wrong(f"pack {shown(head.pack)} of digest {shown(head.pack_digest)}")
         self.dimension = head.dimension
         return head
 
@@ -251,9 +257,8 @@ class Reading:
             raise self.wrong(f"a photo is {rendition!r}, {width} x {height}")
         filename, media_type = self._get(held, "filename", str, None), self._get(held, "media_type", str)
         content = self._bytes(held, "content")
-        return CarriedPhoto(
-            NewPhoto(rendition, media_type, width, height, filename, content), self._time(held, "created_at")
-        )
+        photo = NewPhoto(rendition, media_type, width, height, filename, content)
+        return CarriedPhoto(photo, self._time(held, "created_at"))
 
     def _bbox(self, value: Any) -> BBox:
         if not isinstance(value, list) or len(value) != 4:

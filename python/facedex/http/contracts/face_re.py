@@ -14,6 +14,7 @@ from ...errors import FacedexError, UnknownPersonError
 from ...gallery import Gallery
 from ...records import Person
 from ...scales import ARCFACE_R100
+from ...store import media_type_of
 from ..security import need
 from ..services import Services, ServicesOf
 from .faces import largest, on_scale
@@ -123,7 +124,7 @@ def _image(gallery: Gallery, person: Person) -> str:
         if not photos:
             return ""
         content = gallery.photo_bytes(photos[0].photo_id)
-        if photos[0].media_type != "image/jpeg" or photos[0].rendition != "thumbnail":
+        if media_type_of(content) != "image/jpeg" or photos[0].rendition != "thumbnail":
             content, _ = _core.thumbnail(content)
     except FacedexError:
         return ""

@@ -19,7 +19,7 @@ from ...access import Sighted
 from ...errors import ArgumentError, FacedexError, NoFaceError, RegistrationError
 from ...gallery import Gallery
 from ...results import FoundFace
-from ..pictures import plain_name
+from ...store import plain_name
 from ..security import need
 from ..services import Services, ServicesOf
 from .daily import UNKNOWN, ZONE, Attempt, DailyFile

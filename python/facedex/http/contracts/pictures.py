@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import UploadFile
 
 from ...errors import ArgumentError, UnsupportedImageError
-from ..pictures import plain_name
+from ...store import plain_name
 
 _SIGNATURES = {b"\xff\xd8\xff": "JPG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF"}
 

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Response
 
+from ...errors import UnsupportedImageError
 from ...gallery import Gallery
+from ...store import UNKNOWN_TYPE, media_type_of
 from ..pictures import Submission, submitted
 from ..security import EnrolBy, ReadBy
 from ..services import ServicesOf
@@ -15,6 +17,12 @@ from .common import GalleryName, part, pictures_body
 from .people import PersonKey, answer_of
 
 router = part("photos")
+
+_HARMLESS = {
+    "Content-Disposition": "inline",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
 
 PhotoId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 NewPhoto = Annotated[Submission[schemas.PhotoOptions], Depends(submitted(schemas.PhotoOptions))]
@@ -63,11 +71,18 @@ async def photo(services: ServicesOf, who: ReadBy, photo_id: PhotoId, gallery: G
     responses={200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 async def image(services: ServicesOf, who: ReadBy, photo_id: PhotoId, gallery: GalleryName = None) -> Response:
-    """Give the picture of a photo."""
-    data, kind = await services.ask(
-        lambda opened: (opened.photo_bytes(photo_id), opened.photo(photo_id).media_type), gallery
-    )
-    return Response(data, media_type=kind, headers={"Content-Disposition": "inline"})
+    """Give the picture of a photo.
+
+    Its type is found from its bytes and is one of three that no browser runs, whatever the database says; the headers
+    take from a browser what it might run all the same.
+    """
+    data = await services.ask(lambda opened: opened.photo_bytes(photo_id), gallery)
+    media_type = media_type_of(data)
+    if media_type == UNKNOWN_TYPE:
+        raise UnsupportedImageError(
+            f"photo {photo_id} is no JPEG, PNG or WebP and is not shown; save it by 'facedex photos save' or delete it"
+        )
+    return Response(data, media_type=media_type, headers=_HARMLESS)
 
 
 @router.delete("/photos/{photo_id}")

@@ -14,7 +14,7 @@ from .... import _core
 from ....errors import ArgumentError, FacedexError, UnknownPersonError, UnknownPhotoError
 from ....gallery import Gallery
 from ....records import Person, Photo
-from ...pictures import plain_name
+from ....store import plain_name
 from ...security import need
 from ...services import ServicesOf
 from ..pictures import read
