@@ -527,7 +527,7 @@ def test_add_and_forget_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_every_command_tells_its_options() -> None:
-    for command in ("list", "info", "get", "verify", "remove", "add", "path"):
+    for command in ("list", "info", "get", "verify", "remove", "add", "path", "wheel"):
         result = run(command, "--help")
         assert result.exit_code == 0
         assert "--json" in result.stdout

@@ -154,3 +154,23 @@ def path(pack: PackArgument, as_json: JsonOption = False) -> None:
             document({"path": str(folder)})
             return
         say(str(folder))
+
+
+@packs.command("wheel")
+def wheel(
+    pack: PackArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the wheel.")] = Path(),
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="VERSION", help="Of the wheel. Without it that of facedex.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a wheel of a pack that is ready here: pip installs it on machines that may fetch nothing else."""
+    with answering(as_json):
+        from .. import packs as shelf
+
+        made = shelf.wheel(pack, out, version=version)
+        if as_json:
+            document({"wheel": str(made), "bytes": made.stat().st_size})
+            return
+        say(f"{made} ({made.stat().st_size / 1e6:.1f} MB); install it with: pip install --no-index {made}")

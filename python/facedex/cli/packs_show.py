@@ -31,6 +31,7 @@ def pack_document(pack: PackState) -> dict[str, Any]:
         "ready": pack.ready,
         "manifest": str(pack.location.manifest),
         "folders": [str(folder) for folder in pack.location.folders],
+        "package": None if pack.location.package is None else pack.location.package.distribution,
         "download_bytes": pack.download_size,
         "files": [
             {
@@ -105,6 +106,8 @@ def show_pack(pack: PackState) -> None:
         say(f"to accept before use: {licence}")
     say(f"ready: {'yes' if pack.ready else 'no'}")
     say(f"folder: {pack.location.folder}")
+    if pack.location.package is not None:
+        say(f"installed by pip: {pack.location.package.distribution}")
     show_files(pack)
     for state in pack.files:
         say(f"{state.file.name}: {state.file.source}; licence: {state.file.licence_source}")

@@ -1,4 +1,4 @@
-"""Packs: networks that belong together, by name. List them, fetch one, check it, add one's own.
+"""Packs: networks that belong together, by name. List them, fetch one, check it, add one's own, make a wheel of one.
 
 Nothing is ever fetched on its own: a pack that is not there is an error that names the command.
 
@@ -17,6 +17,7 @@ from .get import Progress, get
 from .shelf import Removal, add, path, remove
 from .shelf import list_packs as list  # noqa: A004 - `packs.list()`, as on the command line
 from .state import Condition, FileState, PackState, ReadyPack, require_ready, state, verify
+from .wheel import wheel
 
 info = state
 """Describe a pack; see `state`."""
@@ -41,4 +42,5 @@ __all__ = [
     "require_ready",
     "state",
     "verify",
+    "wheel",
 ]

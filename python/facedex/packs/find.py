@@ -1,25 +1,26 @@
 """A pack's name or path → its manifest and the folders in which its files lie.
 
-The manifests of the packs that facedex knows come with the package; their files are fetched into the folder for packs,
-but for those of ``classic``, which come with the package too. A manifest of one's own has its files beside it. What the
-files contain is checked when they are loaded, not here.
+The manifests of the packs that facedex knows come with the package; their files are fetched into the folder for packs
+or installed by pip, but for those of `BUNDLED`, which come with the package too. A manifest of one's own has its files
+beside it. What the files contain is checked when they are loaded, not here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import PackFolderError, PackNotFoundError
 from .home import folder_of, home, read_json
+from .installed import InstalledPack, installed
 
 _DATA = Path(__file__).parent / "data"
-BUILT_IN = "classic"
-"""The pack whose files come with the package."""
+BUNDLED = ("classic",)
+"""The packs whose files come with the package."""
 
-_FIRST = (BUILT_IN, "mobile", "open")
+_FIRST = (*BUNDLED, "mobile", "open")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,14 @@ class PackLocation:
         Where its files are looked for, in order.
     key : str
         Names its folder and its lock among the packs of this machine.
+    package : InstalledPack or None
+        The package that brings its files, where pip installed them.
     """
 
     manifest: Path
     folders: tuple[Path, ...]
     key: str
+    package: InstalledPack | None = None
 
     @property
     def folder(self) -> Path:
@@ -46,14 +50,26 @@ class PackLocation:
         return self.folders[0]
 
     def folders_of(self, pack: str | None) -> tuple[Path, ...]:
-        """Where a file is looked for: among the built-in files only where the manifest says that it is one of them."""
-        bundled = _DATA / BUILT_IN
-        return tuple(folder for folder in self.folders if folder != bundled or BUILT_IN in (pack, self.key))
+        """Where a file is looked for: among those of a bundled pack only where the manifest says that it is of it."""
+        others = {folder for name, folder in _bundled().items() if name not in (pack, self.key)}
+        return tuple(folder for folder in self.folders if folder not in others)
 
     @property
     def cache(self) -> Path:
         """Where files of it are fetched to; nobody but facedex writes there."""
         return folder_of(self.key)
+
+    @property
+    def bundled(self) -> bool:
+        """Whether its files come with facedex."""
+        return self.key in BUNDLED
+
+    def with_package(self) -> PackLocation:
+        """Look for the files of a pack of facedex also where pip installed them."""
+        package = None if self.bundled or self.package is not None else installed().get(self.key)
+        if package is None:
+            return self
+        return replace(self, folders=(*self.folders, package.folder), package=package)
 
 
 def built_in() -> tuple[str, ...]:
@@ -103,8 +119,9 @@ def find(pack: str | os.PathLike[str]) -> PackLocation:
     if text.endswith(".toml"):
         return _own(Path(text), f"there is no manifest at {text!r}")
     if text in built_in():
-        bundled = _DATA / BUILT_IN
-        folders = (bundled,) if text == BUILT_IN else (folder_of(text), bundled)
+        bundled = _bundled()
+        first = bundled.get(text, folder_of(text))
+        folders = (first, *(folder for folder in bundled.values() if folder != first))
         return PackLocation(_DATA / "manifests" / f"{text}.toml", folders, text)
     others = added()
     if text in others:
@@ -112,14 +129,21 @@ def find(pack: str | os.PathLike[str]) -> PackLocation:
         return _own(
             others[text], f"pack {text!r} was added from {str(others[text])!r}, which is gone; restore it, {remedy}"
         )
-    known = ", ".join([*built_in(), *others]) or "none: the package was built without its data"
+    packages = installed()
+    if text in packages:
+        return _own(packages[text].manifest, "", packages[text])
+    known = ", ".join([*built_in(), *others, *packages]) or "none: the package was built without its data"
     raise PackNotFoundError(f"no pack is called {text!r}; known are {known}; or give the path of a .toml manifest")
 
 
-def _own(manifest: Path, absent: str) -> PackLocation:
+def _bundled() -> dict[str, Path]:
+    return {name: _DATA / name for name in BUNDLED}
+
+
+def _own(manifest: Path, absent: str, package: InstalledPack | None = None) -> PackLocation:
     if not manifest.is_file():
         raise PackNotFoundError(absent)
     place = manifest.resolve()
     # Its name is its own affair, and may be that of another pack: the path tells it apart.
     key = f"own-{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}"
-    return PackLocation(manifest, (place.parent, folder_of(key), _DATA / BUILT_IN), key)
+    return PackLocation(manifest, (place.parent, folder_of(key), *_bundled().values()), key, package)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, PackError, PackNameError, PackNotFoundError
-from .find import BUILT_IN, added, added_file, built_in, find
+from .find import BUNDLED, added, added_file, built_in, find
 from .get import unfinished
 from .home import locked, write_json, writing
+from .installed import installed
 from .record import RECORD, digest_of, read_record
 from .state import PackState, state
 
@@ -41,15 +42,16 @@ class Removal:
 
 
 def list_packs() -> tuple[PackState, ...]:
-    """Describe the packs that are known by name: those that come with facedex, then those that were added.
+    """Describe the packs that are known by name: those of facedex, then those that were added or installed by pip.
 
     Returns
     -------
     tuple of PackState
-        An added pack whose manifest is gone or broken is left out; the logger ``facedex`` tells why.
+        An added or installed pack whose manifest is gone or broken is left out; the logger ``facedex`` tells why.
     """
-    found = [state(name) for name in built_in()]
-    for name in sorted(added()):
+    known = built_in()
+    found = [state(name) for name in known]
+    for name in sorted({*added(), *installed()} - set(known)):
         try:
             found.append(state(name))
         except PackError as error:
@@ -101,6 +103,12 @@ def add(manifest: str | os.PathLike[str]) -> PackState:
                 f"pack name {found.name!r} is taken by {str(taken)!r}; choose another in {str(place)!r}, or forget "
                 f"that one: facedex packs remove {found.name}"
             )
+        package = installed().get(found.name)
+        if package is not None:
+            raise PackNameError(
+                f"pack name {found.name!r} is taken by the package {package.distribution!r}; choose another in "
+                f"{str(place)!r}, or remove that one: pip uninstall {package.distribution}"
+            )
         content = {name: str(other) for name, other in others.items()}
         write_json(added_file(), {**content, found.name: str(place.resolve())})
     return found
@@ -124,12 +132,12 @@ def remove(pack: str | os.PathLike[str]) -> Removal:
     PackNotFoundError
         There is no such pack.
     ArgumentError
-        It is the built-in pack, which stays.
+        It comes with facedex and stays, or pip installed it and has to remove it.
     PackFolderError
         A file cannot be deleted.
     """
     name = os.fspath(pack)
-    if name == BUILT_IN:
+    if name in BUNDLED:
         raise ArgumentError(f"pack {name!r} comes with facedex and stays")
     try:
         location = find(pack)
@@ -139,7 +147,11 @@ def remove(pack: str | os.PathLike[str]) -> Removal:
         return Removal((), (), _forget(name))  # its manifest is gone, and with it the way to its files
     with locked(location.key):
         removed, kept = _delete(location)
-    return Removal(removed, kept, _forget(name) if name in added() else None)
+    forgotten = _forget(name) if name in added() else None
+    package = location.with_package().package
+    if package is not None and not removed and forgotten is None:
+        raise ArgumentError(f"pack {name!r} was installed by pip: pip uninstall {package.distribution}")
+    return Removal(removed, kept, forgotten)
 
 
 def _forget(name: str) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import WeightsMissingError, WeightsUnverifiedError
 from . import licence
-from .find import BUILT_IN, PackLocation, find
+from .find import PackLocation, find
 from .record import Record, digest_of, read_record, write_record
 
 if TYPE_CHECKING:
@@ -124,12 +124,26 @@ def state(pack: str | os.PathLike[str]) -> PackState:
 
 
 def state_of(location: PackLocation, record: Record, *, read: bool = False) -> PackState:
-    """Describe a pack at a place; with `read`, its files are read and compared with their digests."""
+    """Describe a pack at a place; with `read`, its files are read and compared with their digests.
+
+    A package that pip installed is looked for only where a file is missing.
+    """
     from .._core import read_manifest
 
-    info = read_manifest(location.manifest, pins=record.pins)
+    info = read_manifest(location.manifest, pins=pins_of(location, record))
     files = tuple(_file_state(file, location, read=read) for file in info.files)
+    if any(file.condition == "missing" for file in files):
+        wider = location.with_package()
+        if wider != location:
+            return state_of(wider, record, read=read)
     return PackState(info, location, files, licence.unaccepted(info))
+
+
+def pins_of(location: PackLocation, record: Record) -> dict[str, str]:
+    """Tell the digests of unverified files that were accepted: here, or by who made the package that pip installed."""
+    if location.package is None:
+        return record.pins
+    return {**read_record(location.package.folder).pins, **record.pins}
 
 
 def verify(pack: str | os.PathLike[str], *, accept_unverified: bool = False) -> PackState:
@@ -193,13 +207,13 @@ def require_ready(pack: str | os.PathLike[str], *, accept_license: str | None = 
             f"pack {found.name!r}: nobody published a SHA-256 of file {name!r}, so it cannot be told from another; "
             f"accept the one that is there: facedex packs verify {os.fspath(pack)} --accept-unverified"
         )
-    return ReadyPack(location, record.pins)
+    return ReadyPack(found.location, pins_of(found.location, record))
 
 
 def _missing_message(found: PackState, pack: str) -> str:
     names = ", ".join(repr(file.name) for file in found.missing)
     folder = str(found.location.folder)
-    if found.name == BUILT_IN:
+    if found.location.bundled:
         return f"pack {found.name!r} comes with facedex, and {names} is not in {folder!r}; install facedex again"
     size = "" if found.download_size is None else f" ({found.download_size / 1e6:.1f} MB)"
     accept = f" --accept-license {','.join(found.unaccepted)}" if found.unaccepted else ""
