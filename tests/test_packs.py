@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -74,11 +75,13 @@ def test_every_promised_pack_is_there() -> None:
         "antelopev2",
         "arcface_r100",
         "arcface_r18",
+        "auraface",
         "buffalo_l",
         "buffalo_s",
         "buffalo_sc",
         "facenet",
         "liveness",
+        "reid-0095",
     }
     assert promised < set(packs.built_in())
     assert [path.stem for path in SHIPPED] == sorted(packs.built_in())
@@ -92,7 +95,8 @@ def test_a_shipped_manifest_is_read(manifest: Path) -> None:
     for file in info.files:
         assert file.sha256 is not None or file.size is None
         assert file.pack in (None, "classic")
-        assert bool(file.urls) + bool(file.archive) + bool(file.pack) == (info.name != "classic")
+        places = bool(file.urls) + bool(file.archive) + bool(file.pack)
+        assert places == 1 or (places == 0 and (info.name == "classic" or file.sha256 is None))
         assert file.commercial == (file.terms is None)
         assert file.licence_source.startswith("https://")
         assert file.trained_on
@@ -372,15 +376,23 @@ def test_damaged_records_are_told(tmp_path: Path, home: Path) -> None:
         packs.state(manifest)
 
 
-def test_what_training_data_may_mean_is_told() -> None:
+def test_what_training_data_allow_is_told() -> None:
     for pack, words in (
         ("mobile", "withdrawn by its publisher"),
         ("antelopev2", "Celeb-500K"),
         ("buffalo_l", "WebFace"),
+        ("classic", "FaceScrub"),
+        ("classic", "The VGG collection"),
+        ("classic", "CelebA is offered for non-commercial research only"),
+        ("open", "WIDER FACE is under CC BY-NC-ND 4.0"),
+        ("facenet", "VGGFace2 was gathered from the web"),
+        ("auraface", "not disclosed"),
+        ("reid-0095", "not stated"),
     ):
         told = [caution for file in packs.state(pack).files for caution in packs.cautions(file.file.trained_on)]
         assert any(words in caution for caution in told), pack
-    assert not any(packs.cautions(file.file.trained_on) for file in packs.state("classic").files)
+        assert "whoever sells a product with them decides" in told[-1]
+    assert not any(packs.cautions(file.file.trained_on) for file in packs.state("liveness").files)
 
 
 # Packs of one's own.
@@ -563,6 +575,52 @@ def test_mobile_is_fetched_checked_opened_and_recognises(tmp_path: Path, shared:
             assert [face.person_id for face in gallery.recognize(stranger)] == [None]
         assert len(gallery.recognize(people.GROUP)) == 5
     assert sorted(path.name for path in packs.remove("mobile").removed) == sorted(_MOBILE)
+
+
+@pytest.mark.shared
+def test_a_network_as_intel_publishes_it_is_made_ready_as_the_guide_says(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small network with the input and output of the converted one: the mean of each channel, in 256 values."""
+    onnx = pytest.importorskip("onnx", reason="onnx, which the guide's program needs, is not installed")
+    tensors = onnx.helper.make_tensor_value_info
+    mix = np.zeros((256, 3, 1, 1), np.float32)
+    mix[:3, :, 0, 0] = np.eye(3)
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("GlobalAveragePool", ["data"], ["mean"]),
+            onnx.helper.make_node("Conv", ["mean", "mix"], ["658"]),
+        ],
+        "zoo",
+        [tensors("data", onnx.TensorProto.FLOAT, [1, 3, 128, 128])],
+        [tensors("658", onnx.TensorProto.FLOAT, [1, 256, 1, 1])],
+        [onnx.numpy_helper.from_array(mix, "mix")],
+    )
+    opset = onnx.helper.make_opsetid("", 19)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "zoo.onnx")
+    monkeypatch.chdir(tmp_path)
+    guide = (ROOT / "models" / "README.md").read_text("utf-8")
+    (program,) = re.findall(r"```python\n(import onnx\n.*?)```", guide, re.DOTALL)
+    exec(compile(program, "flatten.py", "exec"), {})  # ours
+    folder = packs.path("reid-0095")
+    folder.mkdir(parents=True)
+    (tmp_path / "face-reidentification-retail-0095.onnx").rename(folder / "face-reidentification-retail-0095.onnx")
+    mirror = tmp_path / "mirror" / "reid-0095"
+    mirror.mkdir(parents=True)
+    shutil.copy(shared / "models" / _MOBILE["yunet_n_dynamic.onnx"], mirror)
+    with pytest.raises(WeightsUnverifiedError):
+        packs.get("reid-0095", mirror=(tmp_path / "mirror").as_uri())
+    assert packs.get("reid-0095", mirror=(tmp_path / "mirror").as_uri(), accept_unverified=True).ready
+    engine = Engine("reid-0095")
+    face = engine.analyze(people.GROUP, max_faces=1)[0]
+    assert face.embedding is not None
+    crop = engine.crop(people.GROUP, face.landmarks)
+    assert crop.shape == (128, 128, 3)
+    red, green, blue = crop.reshape(-1, 3).mean(0, dtype=np.float64)
+    expected = np.array([blue, green, red]) / np.linalg.norm([blue, green, red])
+    assert abs(red - blue) > 1  # or the order of the channels would not show
+    np.testing.assert_allclose(face.embedding[:3], expected, atol=1e-5)
+    assert not face.embedding[3:].any()
 
 
 @pytest.mark.shared

@@ -99,7 +99,7 @@ def show_pack(pack: PackState) -> None:
         if value is not None:
             say(f"{label}: {value}")
     say(f"licences: {', '.join(info.licences)}")
-    say(f"commercial use: {'yes' if info.commercial else 'no'}")
+    say(f"commercial use: {'the licences allow it' if info.commercial else 'a licence forbids it'}")
     for terms in dict.fromkeys(file.terms for file in info.files if file.terms is not None):
         say(f"terms: {terms}")
     for licence in pack.unaccepted:
@@ -120,7 +120,7 @@ def show_pack(pack: PackState) -> None:
         for url in archive.urls:
             say(f"{archive.name} ({archive.size:,} bytes, SHA-256 {archive.sha256}) is at: {url}")
     found = [caution for state in pack.files for caution in cautions(state.file.trained_on)]
-    for caution in dict.fromkeys(found):
+    for caution in reversed(dict.fromkeys(reversed(found))):  # whose decision it is comes last
         say(f"note: {caution}")
 
 
