@@ -35,6 +35,7 @@ from facedex.errors import (
     WeightsMissingError,
     WeightsUnverifiedError,
 )
+from facedex.packs.find import BUNDLED
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "models").glob("*.toml"))
@@ -448,6 +449,24 @@ def test_the_built_in_pack_stays() -> None:
     with pytest.raises(ArgumentError, match="comes with facedex and stays"):
         packs.remove("classic")
     assert packs.verify("classic").ready
+
+
+def test_the_default_is_the_first_pack_that_is_here(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (packs.default(), packs.fallback()) == (BUNDLED[0], None)
+    assert Engine().pack.name == BUNDLED[0]
+    assert f"pack '{BUNDLED[0]}' is used where no pack is named" in run("list").stdout
+    assert answer("list")["default"] == BUNDLED[0]
+    assert caplog.text == ""
+    for module in ("find", "state"):
+        monkeypatch.setattr(sys.modules[f"facedex.packs.{module}"], "BUNDLED", ("mobile", "classic"))
+    for _ in range(2):
+        assert Engine().pack.name == "classic"
+    assert caplog.text.count("pack 'mobile' is not in this build, so 'classic' is used where no pack is named") == 1
+    assert "pack 'mobile' is not in this build" in " ".join(run("list").stdout.split())
+    listed = answer("list")
+    assert (listed["default"], listed["note"]) == ("classic", packs.fallback())
 
 
 def test_packs_is_a_public_name() -> None:

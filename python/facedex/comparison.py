@@ -8,11 +8,11 @@ from .engine import Engine
 from .inputs import ImageInput
 from .results import Comparison
 
-_engines: dict[tuple[int, str], Engine] = {}
+_engines: dict[tuple[int, str | None], Engine] = {}
 
 
 def compare(
-    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] = "classic", threshold: float | None = None
+    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] | None = None, threshold: float | None = None
 ) -> Comparison:
     """Compare the largest faces of two pictures; see `Engine.compare`.
 
@@ -22,7 +22,7 @@ def compare(
 
 
 async def acompare(
-    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] = "classic", threshold: float | None = None
+    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] | None = None, threshold: float | None = None
 ) -> Comparison:
     """Run `compare` in a thread, so that the event loop goes on; parameters, result and errors are its."""
     import asyncio  # here, because importing facedex must stay cheap
@@ -30,9 +30,9 @@ async def acompare(
     return await asyncio.to_thread(compare, a, b, pack=pack, threshold=threshold)
 
 
-def _shared_engine(pack: str | os.PathLike[str]) -> Engine:
+def _shared_engine(pack: str | os.PathLike[str] | None) -> Engine:
     # One a process: after a fork the child makes its own. Two threads may make one each; the later stays.
-    key = (os.getpid(), os.fspath(pack))
+    key = (os.getpid(), None if pack is None else os.fspath(pack))
     if key not in _engines:
         _engines[key] = Engine(pack)
     return _engines[key]

@@ -90,15 +90,16 @@ class Report:
         return tuple(decision for decision in self.decisions if not decision.right)
 
 
-def run(out: str | os.PathLike[str], *, pack: str | os.PathLike[str] = "classic") -> Report:
+def run(out: str | os.PathLike[str], *, pack: str | os.PathLike[str] | None = None) -> Report:
     """Register, recognise, verify and delete the bundled people.
 
     Parameters
     ----------
     out : str or PathLike
         Folder for the pictures with boxes and names; made when it is not there.
-    pack : str or PathLike
-        The pack to use. The people were chosen with "classic"; with another, decisions may be wrong.
+    pack : str or PathLike, optional
+        The pack to use; default that of `Engine`. The people were chosen with the packs that come with facedex; with
+        another, decisions may be wrong.
 
     Returns
     -------

@@ -17,7 +17,7 @@ from .config import settings
 from .errors import ArgumentError, BBox, FacedexError, NoFaceError, RoleMissingError
 from .inputs import ImageInput, replayable
 from .numbers import check_threshold
-from .packs import ReadyPack, require_ready
+from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .runtime import runtime_library
 from .twins import twin
@@ -34,8 +34,8 @@ class Engine:
 
     Parameters
     ----------
-    pack : str or path, default "classic"
-        Name of a pack, or path of a manifest.
+    pack : str or path, optional
+        Name of a pack, or path of a manifest; default `packs.default`, the pack that comes with facedex.
     threads : int, optional
         Threads that run networks; default ``FACEDEX_THREADS``, else as many as this process may use (affinity and
         control groups counted). Each holds its own copy of a network while several run at once.
@@ -69,7 +69,7 @@ class Engine:
     --------
     >>> import facedex
     >>> from facedex import people
-    >>> engine = facedex.Engine(pack="classic")
+    >>> engine = facedex.Engine()
     >>> faces = engine.analyze(people.GROUP)
     >>> len(faces)
     5
@@ -77,7 +77,7 @@ class Engine:
 
     def __init__(
         self,
-        pack: str | os.PathLike[str] = "classic",
+        pack: str | os.PathLike[str] | None = None,
         *,
         threads: int | None = None,
         providers: Sequence[str] | None = None,
@@ -88,7 +88,7 @@ class Engine:
     ) -> None:
         environment = settings()
         self.max_pixels = max_pixels if max_pixels is not None else environment.max_pixels
-        ready = require_ready(pack, accept_license=accept_license)
+        ready = require_ready(default() if pack is None else pack, accept_license=accept_license)
         if isinstance(add, str | os.PathLike):
             raise ArgumentError(f"add must be a sequence of packs, got {add!r}; write [{add!r}]")
         added = [require_ready(name, accept_license=accept_license) for name in add]

@@ -88,7 +88,7 @@ class Gallery(Moving, Portable):
         cls,
         location: str | os.PathLike[str] = "facedex.db",
         *,
-        pack: str | os.PathLike[str] | None = "classic",
+        pack: str | os.PathLike[str] | None = None,
         engine: Engine | None = None,
         name: str = "default",
         threshold: float | None = None,
@@ -109,8 +109,9 @@ class Gallery(Moving, Portable):
         ----------
         location : str or PathLike
             Path of an SQLite file, or a URL ``sqlite:///path?timeout=5`` with the seconds to wait for another writer.
-        pack : str, PathLike or None
-            The pack that makes the embeddings; None is the one that made the gallery.
+        pack : str or PathLike, optional
+            The pack that makes the embeddings; without it the one that made the gallery, for a new gallery that of
+            `Engine`.
         engine : Engine, optional
             An engine to share; its pack is used, and `pack` is not read.
         name : str
@@ -177,7 +178,7 @@ class Gallery(Moving, Portable):
         try:
             if engine is None:
                 stored = Feed(database, name).stored_pack if pack is None else None
-                engine = Engine(pack=pack if pack is not None else stored.name if stored is not None else "classic")
+                engine = Engine(stored.name if stored is not None else pack)
             return cls(
                 database,
                 engine,
@@ -199,7 +200,7 @@ class Gallery(Moving, Portable):
         cls,
         location: str | os.PathLike[str] = "facedex.db",
         *,
-        pack: str | os.PathLike[str] | None = "classic",
+        pack: str | os.PathLike[str] | None = None,
         engine: Engine | None = None,
         name: str = "default",
         threshold: float | None = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .opening import writing_to
-from .options import DEFAULT_PACK, JsonOption
+from .options import JsonOption
 from .output import NO, answering, counted, document, say, table
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ def demo(
         Path, typer.Option("--out", "-o", metavar="DIR", help="Where to write the pictures with boxes and names.")
     ] = Path("demo-output"),
     pack: Annotated[
-        str | None, typer.Option("--pack", metavar="NAME|PATH", help="The networks to use. Without it classic.")
+        str | None,
+        typer.Option("--pack", metavar="NAME|PATH", help="The networks to use. Without it the built-in ones."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -30,7 +31,7 @@ def demo(
 
         with writing_to(out):
             out.mkdir(parents=True, exist_ok=True)
-            report = run(out, pack=pack or DEFAULT_PACK)
+            report = run(out, pack=pack)
         if as_json:
             document(_described(report, out, NOTE))
         else:

@@ -14,7 +14,7 @@ import typer
 
 from ..config import settings
 from ..errors import DatabaseUnavailableError
-from .options import DEFAULT_DATABASE, DEFAULT_PACK
+from .options import DEFAULT_DATABASE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,7 +83,7 @@ def engine_of(pack: str | None) -> Engine:
     """Make the engine that the options name."""
     from ..engine import Engine
 
-    return Engine(pack or DEFAULT_PACK)
+    return Engine(pack)
 
 
 class OutFolder:

@@ -35,7 +35,7 @@ PackOption = Annotated[
     typer.Option(
         "--pack",
         metavar="NAME|PATH",
-        help="The networks to use; see 'facedex packs'. Without it those that made the gallery, else classic.",
+        help="The networks to use; see 'facedex packs'. Without it those that made the gallery, else built-in ones.",
     ),
 ]
 ThresholdOption = Annotated[
@@ -56,7 +56,6 @@ OutOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
-DEFAULT_PACK = "classic"
 DEFAULT_DATABASE = "people.db"
 
 

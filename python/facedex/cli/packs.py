@@ -43,11 +43,13 @@ def list_packs(as_json: JsonOption = False) -> None:
     with answering(as_json):
         from .. import packs as shelf
 
-        found = shelf.list()
+        found, lacking = shelf.list(), shelf.fallback()
         if as_json:
-            document({"packs": [pack_document(pack) for pack in found]})
+            listed = [pack_document(pack) for pack in found]
+            document({"packs": listed, "default": shelf.default(), "note": lacking})
             return
         show_list(found)
+        say(lacking or f"pack {shelf.default()!r} is used where no pack is named")
 
 
 @packs.command("info")

@@ -13,6 +13,7 @@ from rich.progress import Progress, TaskID
 
 from ..engine import Engine
 from ..errors import ArgumentError, FacedexError
+from ..packs import default
 from . import rates, report
 from .measure import Measurement, enrolled, measure
 from .protocol import Protocol, read_lfw, read_subset
@@ -45,24 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--lfw", type=Path, metavar="DIR", help="LFW: pairs.txt and the pictures, standard protocol")
     source.add_argument("--subset", type=Path, metavar="DIR", help=f"folder with pairs.csv (default: {SUBSET})")
-    parser.add_argument("--pack", default="classic", help="name of a pack or path of a manifest (default: classic)")
+    parser.add_argument("--pack", help="name of a pack or path of a manifest (default: the built-in one)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="print a JSON document")
     what.add_argument("--scores", action="store_true", help="print the section [scores] of the pack's manifest")
     options = parser.parse_args(arguments)
     try:
+        pack = options.pack or default()
         protocol = read(options.lfw, options.subset)
         if options.scores:
-            sys.stdout.write(scores(options.pack, protocol).toml() + "\n")
+            sys.stdout.write(scores(pack, protocol).toml() + "\n")
             return 0
-        measured = run(options.pack, protocol)
+        measured = run(pack, protocol)
     except FacedexError as error:
         sys.stderr.write(f"error [{error.code}]: {error}\n")
         return FAILED
     if options.json:
-        sys.stdout.write(json.dumps(report.document(protocol, measured, options.pack), indent=2) + "\n")
+        sys.stdout.write(json.dumps(report.document(protocol, measured, pack), indent=2) + "\n")
     else:
-        report.show(report.console(), protocol, measured, options.pack)
+        report.show(report.console(), protocol, measured, pack)
     return 0
 
 

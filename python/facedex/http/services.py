@@ -21,6 +21,7 @@ from ..access import Access
 from ..engine import Engine
 from ..errors import GalleryPackError, UnknownGalleryError
 from ..gallery import Gallery
+from ..packs import default
 from ..policy import Enrolment
 from ..store import Database, Feed
 from ..store.tables import galleries as galleries_table
@@ -135,7 +136,7 @@ class Galleries:
         stored = Feed(self._database, name).stored_pack
         if stored is None and not create:
             raise UnknownGalleryError(f"there is no gallery {name!r}")
-        pack = stored.name if stored is not None else self._settings.pack or "classic"
+        pack = stored.name if stored is not None else self._settings.pack or default()
         settings = self._settings
         return Gallery.open(
             settings.location,

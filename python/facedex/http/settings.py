@@ -27,7 +27,7 @@ class Settings(BaseSettings):
 
     db: SecretStr = Field(default=SecretStr("people.db"), description="The gallery's database: a path or a URL.")
     pack: str | None = Field(
-        default=None, description="The networks; by default those that made the gallery, else classic."
+        default=None, description="The networks; by default those that made the gallery, else the built-in ones."
     )
     add_packs: Names = Field(default=(), description="Packs that bring liveness and attributes.")
     gallery: str = Field(default="default", description="The gallery that is meant where a request names none.")

@@ -16,7 +16,7 @@ from .find import PackLocation, built_in, find
 from .get import Progress, get
 from .shelf import Removal, add, path, remove
 from .shelf import list_packs as list  # noqa: A004 - `packs.list()`, as on the command line
-from .state import Condition, FileState, PackState, ReadyPack, require_ready, state, verify
+from .state import Condition, FileState, PackState, ReadyPack, default, fallback, require_ready, state, verify
 from .wheel import wheel
 
 info = state
@@ -33,6 +33,8 @@ __all__ = [
     "add",
     "built_in",
     "cautions",
+    "default",
+    "fallback",
     "find",
     "get",
     "info",

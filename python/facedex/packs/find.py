@@ -18,7 +18,7 @@ from .installed import InstalledPack, installed
 
 _DATA = Path(__file__).parent / "data"
 BUNDLED = ("classic",)
-"""The packs whose files come with the package."""
+"""The packs whose files come with the package; the first of them that is here is the default, see `default`."""
 
 _FIRST = (*BUNDLED, "mobile", "open")
 

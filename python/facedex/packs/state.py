@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import WeightsMissingError, WeightsUnverifiedError
 from . import licence
-from .find import PackLocation, find
+from .find import BUNDLED, PackLocation, find
 from .record import Record, digest_of, read_record, write_record
 
 if TYPE_CHECKING:
     from .._core import PackFile, PackInfo
+
+_log = logging.getLogger("facedex")
 
 Condition = Literal["missing", "present", "good", "wrong", "unverified"]
 """Of a file: not there; there, unread; read and right; read and another than declared; read, and no digest is known."""
@@ -104,6 +108,39 @@ class ReadyPack:
 
     location: PackLocation
     pins: dict[str, str]
+
+
+def default() -> str:
+    """Tell the pack that is used where none is named: the first of those that come with facedex whose files are here.
+
+    A build that could not fetch the weights of one goes on without it; the logger ``facedex`` then says so, once.
+    """
+    name = _first_here()
+    reason = fallback()
+    if reason is not None:
+        _warn(reason)
+    return name
+
+
+def fallback() -> str | None:
+    """Say why the default is not the first of the packs that come with facedex; None where it is."""
+    name = _first_here()
+    if name == BUNDLED[0]:
+        return None
+    return (
+        f"pack {BUNDLED[0]!r} is not in this build, so {name!r} is used where no pack is named; build facedex where "
+        "its weights can be fetched to have it"
+    )
+
+
+def _first_here() -> str:
+    return next((name for name in BUNDLED if not state(name).missing), BUNDLED[-1])
+
+
+@lru_cache
+def _warn(message: str) -> None:
+    """Log a warning, once a process."""
+    _log.warning("%s", message)
 
 
 def state(pack: str | os.PathLike[str]) -> PackState:
