@@ -35,7 +35,7 @@ from facedex.errors import (
     WeightsMissingError,
     WeightsUnverifiedError,
 )
-from facedex.packs.find import BUNDLED
+from facedex.packs.find import PREFERRED
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "models").glob("*.toml"))
@@ -454,13 +454,12 @@ def test_the_built_in_pack_stays() -> None:
 def test_the_default_is_the_first_pack_that_is_here(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert (packs.default(), packs.fallback()) == (BUNDLED[0], None)
-    assert Engine().pack.name == BUNDLED[0]
-    assert f"pack '{BUNDLED[0]}' is used where no pack is named" in run("list").stdout
-    assert answer("list")["default"] == BUNDLED[0]
+    assert (packs.default(), packs.fallback()) == (PREFERRED[0], None)
+    assert Engine().pack.name == PREFERRED[0]
+    assert f"pack '{PREFERRED[0]}' is used where no pack is named" in run("list").stdout
+    assert answer("list")["default"] == PREFERRED[0]
     assert caplog.text == ""
-    for module in ("find", "state"):
-        monkeypatch.setattr(sys.modules[f"facedex.packs.{module}"], "BUNDLED", ("mobile", "classic"))
+    monkeypatch.setattr(sys.modules["facedex.packs.state"], "PREFERRED", ("mobile", "classic"))
     for _ in range(2):
         assert Engine().pack.name == "classic"
     assert caplog.text.count("pack 'mobile' is not in this build, so 'classic' is used where no pack is named") == 1

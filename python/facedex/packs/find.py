@@ -18,7 +18,10 @@ from .installed import InstalledPack, installed
 
 _DATA = Path(__file__).parent / "data"
 BUNDLED = ("classic",)
-"""The packs whose files come with the package; the first of them that is here is the default, see `default`."""
+"""The packs whose files come with the package."""
+
+PREFERRED = ("classic",)
+"""The packs of which the first that is here is used where none is named; see `default`."""
 
 _FIRST = (*BUNDLED, "mobile", "open")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import WeightsMissingError, WeightsUnverifiedError
 from . import licence
-from .find import BUNDLED, PackLocation, find
+from .find import PREFERRED, PackLocation, find
 from .record import Record, digest_of, read_record, write_record
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class ReadyPack:
 
 
 def default() -> str:
-    """Tell the pack that is used where none is named: the first of those that come with facedex whose files are here.
+    """Tell the pack that is used where none is named: the first of `PREFERRED` whose files are here.
 
     A build that could not fetch the weights of one goes on without it; the logger ``facedex`` then says so, once.
     """
@@ -123,18 +123,18 @@ def default() -> str:
 
 
 def fallback() -> str | None:
-    """Say why the default is not the first of the packs that come with facedex; None where it is."""
+    """Say why the default is not the first of `PREFERRED`; None where it is."""
     name = _first_here()
-    if name == BUNDLED[0]:
+    if name == PREFERRED[0]:
         return None
     return (
-        f"pack {BUNDLED[0]!r} is not in this build, so {name!r} is used where no pack is named; build facedex where "
+        f"pack {PREFERRED[0]!r} is not in this build, so {name!r} is used where no pack is named; build facedex where "
         "its weights can be fetched to have it"
     )
 
 
 def _first_here() -> str:
-    return next((name for name in BUNDLED if not state(name).missing), BUNDLED[-1])
+    return next((name for name in PREFERRED if not state(name).missing), PREFERRED[-1])
 
 
 @lru_cache
