@@ -172,7 +172,7 @@ def test_sign_ins_hold_up_no_other_question(
                 if app.state.facedex.limits.inside()["hash"] == 20:
                     break
                 await asyncio.sleep(0.02)
-            assert app.state.facedex.limits.inside() == {"work": 0, "ask": 0, "hash": 20, "face": 0}
+            assert app.state.facedex.limits.inside() == {"work": 0, "ask": 0, "look": 0, "hash": 20, "face": 0}
             for asked in ("/v1/health/ready", "/v1/people"):
                 answer = await asyncio.wait_for(client.get(asked), 5)
                 assert answer.status_code == 200

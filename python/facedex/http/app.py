@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +23,7 @@ from ..errors import GalleryPackError
 from ..gallery import Gallery
 from ..store import Database
 from . import v1
+from .connections import CROWD, Crowd
 from .docs import add_docs, describe
 from .errors import problem_of, shape_for
 from .guard import Guard
@@ -60,8 +62,8 @@ def create_app(
     services = _services(chosen, engine, passwords)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        yield {CROWD: _crowd(chosen, services.metrics)}
         services.close()
 
     app = FastAPI(
@@ -85,7 +87,7 @@ def create_app(
             allow_headers=["Authorization", "X-API-Key", "Idempotency-Key", "Content-Type", "X-Fields"],
             expose_headers=["Location", "Retry-After"],
         )
-    app.add_middleware(Guard, settings=chosen, metrics=services.metrics)
+    app.add_middleware(Guard, settings=chosen, metrics=services.metrics, unread=services.limits.unread)
     v1.add_to(app)
     if chosen.contracts:
         from .contracts import add_contracts
@@ -164,6 +166,11 @@ def _check_pack(gallery: Gallery, wanted: str | None) -> None:
             stored=gallery.pack.name,
             opened=wanted,
         )
+
+
+def _crowd(settings: Settings, metrics: Metrics) -> Crowd:
+    most = settings.connections_per_address
+    return Crowd(most_of_one=most, trusted=settings.trusted_proxies, drop=metrics.dropped)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -1,14 +1,20 @@
-"""A connection that says nothing, or whose headers do not end, is closed; uvicorn itself waits for ever.
+"""Connections that cost the server something and give nothing: silent, slow to ask, slow to read, or too many.
 
-In: what uvicorn's own protocol takes. Refused: headers that take longer than `HEAD_S` or are larger than `HEAD_BYTES`.
-Bodies are the business of `facedex.http.guard`, and an idle connection after an answer that of uvicorn.
+uvicorn bounds the number of connections and the idle time between requests, nothing else. Closed here are a connection
+whose headers take longer than `HEAD_S` or are larger than `HEAD_BYTES`, and one whose client reads its answer slower
+than `LEAST_RATE` for `WRITE_S`. An address has a bounded number of connections, and so has the process; one more is
+answered 503, except for a health check, which is answered always. Bodies are the business of `facedex.http.guard`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 HEAD_S = 20.0
@@ -17,19 +23,138 @@ HEAD_S = 20.0
 HEAD_BYTES = 64 * 1024
 """Largest headers; nginx takes 32 KiB unless told otherwise, h11 as much as here."""
 
+WRITE_S = 15.0
+"""How long a client may read its answer slower than `LEAST_RATE`, seconds."""
+
+LEAST_RATE = 4096
+"""Slowest that a client may read, bytes a second; a modem of 56k reads 7,000."""
+
+MOST = 1024
+"""Most connections of one process."""
+
+MOST_OF_ONE = 128
+"""Most connections of one address; a browser opens six."""
+
+MOST_EXTRA = 64
+"""Most connections beyond these limits, which are answered 503; the oldest makes room for the next."""
+
+EXTRA_S = 5.0
+"""How long such a connection may take to say what it wants, seconds."""
+
+CROWD = "facedex.connections"
+"""Where an application leaves its `Crowd`, in the state of its lifespan."""
+
+HEALTH = frozenset({"/v1/health/live", "/v1/health/ready", "/health", "/health/live", "/health/ready"})
+"""Paths of health checks, which are answered whatever else happens."""
+
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_CROWDED = b'{"status": 503, "code": "overloaded", "detail": "too many connections are open; try again later"}'
+_CLOSE = (b"connection", b"close")
+
+
+def network_of(host: str) -> str:
+    """Name whoever has an address: an IPv6 address counts as its /64, which one customer has.
+
+    Examples
+    --------
+    >>> network_of("192.0.2.7"), network_of("2001:db8::1:2:3:4")
+    ('192.0.2.7', '2001:db8::/64')
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return str(address)
+    mapped = address.ipv4_mapped
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if mapped is None else str(mapped)
+
+
+class Crowd:
+    """The connections of one process.
+
+    Parameters
+    ----------
+    most_of_one : int
+        Most of one address.
+    trusted : sequence of str
+        Networks of proxies, whose connections are those of many.
+    drop : callable, optional
+        Told why a connection was closed or refused: "slow_headers", "slow_reader", "crowded".
+    """
+
+    def __init__(
+        self,
+        *,
+        most_of_one: int = MOST_OF_ONE,
+        trusted: tuple[str, ...] = (),
+        drop: Callable[[str], object] | None = None,
+    ) -> None:
+        self._most_of_one = most_of_one
+        self._trusted = tuple(ipaddress.ip_network(network) for network in trusted)
+        self._drop = drop
+        self._of_one: Counter[str] = Counter()
+        self._extra: dict[Connection, None] = {}
+
+    def enter(self, connection: Connection, host: str) -> bool:
+        """Count a connection and tell whether there was room; without room, the oldest such connection is closed."""
+        network = network_of(host)
+        if self._of_one.total() < MOST and (self._of_one[network] < self._most_of_one or self._is_proxy(host)):
+            self._of_one[network] += 1
+            return True
+        self.dropped("crowded")
+        self._extra[connection] = None
+        if len(self._extra) > MOST_EXTRA:
+            next(iter(self._extra)).abort()
+        return False
+
+    def leave(self, connection: Connection, host: str) -> None:
+        """Count a connection no more."""
+        if connection in self._extra:
+            del self._extra[connection]
+            return
+        network = network_of(host)
+        self._of_one[network] -= 1
+        if self._of_one[network] <= 0:
+            del self._of_one[network]
+
+    def dropped(self, reason: str) -> None:
+        """Note why a connection was closed or refused."""
+        if self._drop is not None:
+            self._drop(reason)
+
+    def _is_proxy(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return not host  # a socket of this machine, which has no address
+        mapped = address.ipv4_mapped if address.version == 6 else None
+        return any((mapped or address) in network for network in self._trusted)
 
 
 class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever of uvicorn's protocols there is
     """One connection of a client."""
 
+    app: ASGIApp
     _heading: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
     _received = 0
+    _read = -1  # by the client at the last look; -1 when it was not waited for
+    _slow_s = 0.0
+    _host = ""
+    _extra = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first headers."""
-        super().connection_made(transport)
+        self._sent = _Sent(cast(asyncio.Transport, transport))
+        super().connection_made(self._sent)
+        self._crowd: Crowd = self.app_state.setdefault(CROWD, Crowd())
+        self._host = self.client[0] if self.client else ""
+        self._extra = not self._crowd.enter(self, self._host)
+        if self._extra:
+            self.app = _Crowded(self.app)
         self._begin()
+        self._look()
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of a request."""
@@ -46,11 +171,20 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._end()
+        if self._reading is not None:
+            self._reading.cancel()
+        self._crowd.leave(self, self._host)
         super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """Close at once; what was not sent is lost."""
+        self._end()
+        self._sent.abort()
 
     def _begin(self) -> None:
         if self._heading is None and not self.transport.is_closing():
-            self._heading = asyncio.get_running_loop().call_later(HEAD_S, self._close)
+            wait_s = min(EXTRA_S, HEAD_S) if self._extra else HEAD_S
+            self._heading = asyncio.get_running_loop().call_later(wait_s, self._late)
 
     def _end(self) -> None:
         self._received = 0
@@ -58,6 +192,70 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
             self._heading.cancel()
             self._heading = None
 
+    def _late(self) -> None:
+        self._crowd.dropped("slow_headers")
+        self._close()
+
     def _close(self) -> None:
         self._end()
         cast(Any, self.transport).close()
+
+    def _look(self) -> None:
+        """Look from time to time how much of the answer the client has read."""
+        every_s = WRITE_S / 3
+        if self._sent.waiting():
+            read = self._sent.taken()
+            slow = self._read >= 0 and read - self._read < LEAST_RATE * every_s
+            self._slow_s, self._read = (self._slow_s + every_s if slow else 0.0), read
+            if self._slow_s >= WRITE_S - every_s / 2:
+                self._crowd.dropped("slow_reader")
+                self.abort()
+                return
+        else:
+            self._slow_s, self._read = 0.0, -1
+        self._reading = asyncio.get_running_loop().call_later(every_s, self._look)
+
+
+class _Sent:
+    """A transport that counts what is written to it, and so knows how much the client has read."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._written = 0
+        self.write_bytes = transport.write
+
+    def write(self, data: bytes) -> None:
+        self._written += len(data)
+        self.write_bytes(data)
+
+    def waiting(self) -> int:
+        """Tell how many bytes wait to be read; those that the system holds do not count."""
+        return self._transport.get_write_buffer_size()
+
+    def taken(self) -> int:
+        """Tell how many bytes were read, or taken over by the system."""
+        return self._written - self.waiting()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _Crowded:
+    """An application for connections beyond the limits: it answers health checks, everything else with 503."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_last(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
+            await send(message)
+
+        if scope["type"] == "http" and scope["path"] in HEALTH:
+            await self._app(scope, receive, send_last)
+            return
+        head = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(_CROWDED))]
+        head += [(b"retry-after", b"5"), (b"x-content-type-options", b"nosniff")]
+        await send_last({"type": "http.response.start", "status": 503, "headers": head})
+        await send_last({"type": "http.response.body", "body": _CROWDED})

@@ -1,4 +1,4 @@
-"""What stands before every route: the body's size and time, headers that protect, the metrics, the access log.
+"""What stands before every route: what a client has not read, the body's size and time, headers, metrics, access log.
 
 A body that is larger than allowed is refused before it is read where its length is told, and while it is read where it
 is not. One that comes too slowly is given up. The log has method, path, status, time and address of a request: no
@@ -19,7 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import BodyTooLargeError, FacedexError, SlowBodyError
 from .admission import BODY
-from .errors import problem_of, shape_for
+from .connections import HEALTH, network_of
+from .errors import MEDIA_TYPE, problem_of, shape_for
+from .limits import ASKER, Unread
 from .metrics import Metrics
 from .settings import Settings
 
@@ -44,6 +46,7 @@ _NOT_KEPT = (b"cache-control", b"no-store")
 _ENCRYPTED_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _LAST = (b"connection", b"close")
 
+_PIECE = 64 << 10  # of an answer, bytes: uvicorn waits for the client between two
 _SHOWN = 1024  # of a path, characters: a log is no place to fill
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -56,12 +59,14 @@ class Guard:
     app : ASGI application
     settings : Settings
     metrics : Metrics
+    unread : Unread
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, unread: Unread) -> None:
         self._app = app
         self._settings = settings
         self._metrics = metrics
+        self._unread = unread
         self._largest = settings.largest_body  # a route may take less: see facedex.http.admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,10 +78,15 @@ class Guard:
         if method == "HEAD":  # is answered as GET is; the server beneath leaves the body away
             scope = {**scope, "method": "GET"}
         body = Body(receive, self._largest, self._settings.body_timeout_s)
-        started, answer = time.perf_counter(), _Answer(send, body, secure=scope.get("scheme") == "https")
+        who = network_of(scope["client"][0]) if scope.get("client") else ""
+        started = time.perf_counter()
+        answer = _Answer(send, body, self._unread, who, secure=scope.get("scheme") == "https")
         scope[BODY] = body
         try:
             body.check(scope)
+            ASKER.set(who)
+            if scope["path"] not in HEALTH:
+                self._unread.check()
             await self._app(scope, body.receive, answer.send)
         except FacedexError as error:
             if answer.status:
@@ -85,6 +95,7 @@ class Guard:
             request = Request(scope)
             await shape_for(request)(request, problem)(scope, receive, answer.send)
         finally:
+            answer.release()
             self._note(scope, method, answer.status or 499, time.perf_counter() - started)
 
     def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
@@ -117,26 +128,69 @@ def _template(scope: Scope) -> str:
 
 
 class _Answer:
-    def __init__(self, send: Send, body: Body, *, secure: bool) -> None:
+    """Sends an answer with the headers that protect, a piece at a time, so that it ends when its client has read it."""
+
+    def __init__(self, send: Send, body: Body, unread: Unread, who: str, *, secure: bool) -> None:
+        self.status = 0
         self._send = send
         self._body = body
+        self._unread = unread
+        self._who = who
         self._secure = secure
-        self.status = 0
+        self._held = 0
+        self._refused = False
 
     async def send(self, message: Message) -> None:
+        if self._refused:
+            return
         if message["type"] == "http.response.start":
-            self.status = message["status"]
             headers = list(message.get("headers", ()))
-            there = {name.lower() for name, _ in headers}
-            headers += [header for header in _HEADERS.items() if header[0] not in there]
-            if self._secure and _ENCRYPTED_ONLY[0] not in there:
-                headers.append(_ENCRYPTED_ONLY)
-            if not {b"etag", b"cache-control"} & there:
-                headers.append(_NOT_KEPT)  # the page's own files may be kept, what is about people may not
-            if self._body.left:
-                headers.append(_LAST)  # what is left of the body is not read
-            message = {**message, "headers": headers}
-        await self._send(message)
+            length = next((int(value) for name, value in headers if name.lower() == b"content-length"), 0)
+            if length > _PIECE and not self._hold(length):
+                await self._refuse()
+                return
+            self.status = message["status"]
+            await self._send({**message, "headers": self._protected(headers)})
+        elif message["type"] == "http.response.body" and len(message.get("body", b"")) > _PIECE:
+            await self._send_pieces(message["body"], message.get("more_body", False))
+        else:
+            await self._send(message)
+
+    def release(self) -> None:
+        """Count the answer no more."""
+        if self._held:
+            self._unread.release(self._who, self._held)
+        self._held = 0
+
+    def _hold(self, length: int) -> bool:
+        self._held = length if self._unread.hold(self._who, length) else 0
+        return self._held > 0
+
+    async def _refuse(self) -> None:
+        """Answer 503 in place of an answer that is too large for a client that does not read the others."""
+        problem = problem_of(self._unread.refusal())
+        body = json.dumps({"status": problem.status, "code": problem.code, "detail": problem.message}).encode()
+        head = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body)), (b"retry-after", b"5")]
+        self.status, self._refused = problem.status, True
+        await self._send({"type": "http.response.start", "status": self.status, "headers": self._protected(head)})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _send_pieces(self, body: bytes, more: bool) -> None:
+        for start in range(0, len(body), _PIECE):
+            last = start + _PIECE >= len(body)
+            piece = body[start : start + _PIECE]
+            await self._send({"type": "http.response.body", "body": piece, "more_body": more or not last})
+
+    def _protected(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        there = {name.lower() for name, _ in headers}
+        headers += [header for header in _HEADERS.items() if header[0] not in there]
+        if self._secure and _ENCRYPTED_ONLY[0] not in there:
+            headers.append(_ENCRYPTED_ONLY)
+        if not {b"etag", b"cache-control"} & there:
+            headers.append(_NOT_KEPT)  # the page's own files may be kept, what is about people may not
+        if self._body.left:
+            headers.append(_LAST)  # what is left of the body is not read
+        return headers
 
 
 def limited(request: Request, settings: Settings) -> Request:

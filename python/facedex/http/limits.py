@@ -1,8 +1,8 @@
 """How much a server takes on: so many pieces of work at once, so many waiting, and nobody for ever.
 
-Four lanes, each with threads of its own: `Limits.work` for pictures, which keep a core busy; `Limits.ask` for questions
-to the database, so that a health check does not wait behind pictures; `Limits.hash` for passwords, whose hashing is
-slow on purpose, and `Limits.sign_in` for faces in their place, so that a flood of sign-ins holds up sign-ins alone.
+Five lanes, each with threads of its own: `Limits.work` for pictures, which keep a core busy; `Limits.ask` for questions
+to the database; `Limits.look` for health checks, which wait behind neither; `Limits.hash` for passwords, whose hashing
+is slow on purpose, and `Limits.sign_in` for faces in their place, so that a flood of sign-ins holds up sign-ins alone.
 What has no room is refused at once with `OverloadedError`. Work that is late is answered `LateAnswerError`; its thread
 goes on to its end and keeps its place until then, so that late work cannot pile up.
 """
@@ -14,8 +14,10 @@ import contextvars
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import TypeVar
 
 from ..errors import LateAnswerError, OverloadedError
@@ -34,11 +36,69 @@ HASHING = 2
 HASHING_WAITING = 64
 """Passwords that may wait."""
 
+MOST_UNREAD = 32 << 20
+"""Bytes of answers that one address has not read."""
+
+LOOKING = 1
+"""Health checks that ask the database, side by side."""
+
+LOOKING_WAITING = 32
+"""Health checks that may wait."""
+
 SIGNING_IN = 1
 """Sign-ins with a face side by side: strangers may try them, and the other cores are left to those who have a key."""
 
 SIGNING_IN_WAITING = 16
 """Sign-ins with a face that may wait."""
+
+
+ASKER: ContextVar[str] = ContextVar("facedex_asker", default="")
+"""The address that asks, in the context of its request."""
+
+
+class Unread:
+    """The answers that are being sent: how much of them each address has not read yet.
+
+    Parameters
+    ----------
+    most : int
+        Bytes of one address; a single answer may be larger.
+    """
+
+    def __init__(self, most: int = MOST_UNREAD) -> None:
+        self._most = most
+        self._of_one: Counter[str] = Counter()
+
+    def check(self) -> None:
+        """Refuse whoever asks, before anything is done, when half of what is allowed is unread.
+
+        The other half is for what is being done already.
+
+        Raises
+        ------
+        OverloadedError
+        """
+        if self._of_one[ASKER.get()] >= self._most // 2:
+            raise self.refusal()
+
+    def hold(self, who: str, size: int) -> bool:
+        """Count an answer that is about to be sent, in bytes; False when the address has too many unread."""
+        if self._of_one[who] and self._of_one[who] + size > self._most:
+            return False
+        self._of_one[who] += size
+        return True
+
+    def release(self, who: str, size: int) -> None:
+        """Count an answer no more: it was read, or its client left."""
+        self._of_one[who] -= size
+        if self._of_one[who] <= 0:
+            del self._of_one[who]
+
+    def refusal(self) -> OverloadedError:
+        """Make the error of an address that reads too little."""
+        return OverloadedError(
+            f"this address has not read {self._most >> 20} MiB of answers; read them, then ask again", retry_after_s=5
+        )
 
 
 class Lane:
@@ -53,9 +113,12 @@ class Lane:
         How many more may wait.
     timeout_s : float
         How long one may take, with its waiting, seconds.
+    unread : Unread, optional
+        Looked at before a piece of work begins.
     """
 
-    def __init__(self, name: str, threads: int, waiting: int, timeout_s: float) -> None:
+    def __init__(self, name: str, threads: int, waiting: int, timeout_s: float, unread: Unread | None = None) -> None:
+        self._unread = unread
         self.name = name
         self.threads = threads
         self._room = threads + waiting
@@ -115,6 +178,8 @@ class Lane:
     def _timed(self, verb: Callable[[], _Answer]) -> _Answer:
         started = time.perf_counter()
         try:
+            if self._unread is not None:
+                self._unread.check()
             return verb()
         finally:
             self._usual_s += 0.1 * (time.perf_counter() - started - self._usual_s)
@@ -138,11 +203,13 @@ class Limits:
     """
 
     def __init__(self, concurrency: int = 0, waiting: int = 64, timeout_s: float = 30.0) -> None:
-        self.pictures = Lane("work", concurrency or cores(), waiting, timeout_s)
-        self.questions = Lane("ask", ASKING, ASKING_WAITING, timeout_s)
+        self.unread = Unread()
+        self.pictures = Lane("work", concurrency or cores(), waiting, timeout_s, self.unread)
+        self.questions = Lane("ask", ASKING, ASKING_WAITING, timeout_s, self.unread)
+        self.checks = Lane("look", LOOKING, LOOKING_WAITING, timeout_s)
         self.passwords = Lane("hash", HASHING, HASHING_WAITING, timeout_s)
         self.faces = Lane("face", SIGNING_IN, SIGNING_IN_WAITING, timeout_s)
-        self._lanes = (self.pictures, self.questions, self.passwords, self.faces)
+        self._lanes = (self.pictures, self.questions, self.checks, self.passwords, self.faces)
 
     async def work(self, verb: Callable[[], _Answer]) -> _Answer:
         """Run what works on pictures; see `Lane.run`."""
@@ -151,6 +218,10 @@ class Limits:
     async def ask(self, verb: Callable[[], _Answer]) -> _Answer:
         """Run what asks the database; see `Lane.run`."""
         return await self.questions.run(verb)
+
+    async def look(self, verb: Callable[[], _Answer]) -> _Answer:
+        """Run what looks whether the database answers; see `Lane.run`."""
+        return await self.checks.run(verb)
 
     async def hash(self, verb: Callable[[], _Answer]) -> _Answer:
         """Run what makes or checks a password; see `Lane.run`."""

@@ -43,6 +43,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._dropped = Counter(
+            "facedex_connections_dropped_total",
+            "Connections closed or refused because of what their client did.",
+            ["reason"],
+            registry=registry,
+        )
         self._stands = {
             name: Gauge(f"facedex_{name}", words, ["gallery"], registry=registry, multiprocess_mode="mostrecent")
             for name, words in (
@@ -57,6 +63,10 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
         self._look()
+
+    def dropped(self, reason: str) -> None:
+        """Count a connection that was closed or refused, see `facedex.http.connections`."""
+        self._dropped.labels(reason).inc()
 
     def watch(self, lanes: Callable[[], dict[str, int]]) -> None:
         """Note from now on how many requests are in each lane, as the function tells."""

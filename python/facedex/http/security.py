@@ -8,7 +8,6 @@ another origin.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from fastapi import Depends, Request, Response
 from ..access import Access, Principal
 from ..errors import ForbiddenError, UnauthenticatedError
 from .admission import PRINCIPAL, before_body
+from .connections import network_of
 from .services import Services, services_of
 from .settings import is_loopback
 
@@ -176,14 +176,7 @@ AdminBy = Annotated[Principal, Depends(need("admin"))]
 
 def address_of(request: Request) -> str:
     """Tell the address a request comes from; an IPv6 address counts as its /64, which one customer has."""
-    host = request.client.host if request.client is not None else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 6 and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network(f"{address}/64", strict=False))
-    return str(address)
+    return network_of(request.client.host if request.client is not None else "")
 
 
 def set_cookie(request: Request, response: Response, secret: str, max_age_s: int) -> None:

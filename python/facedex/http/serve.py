@@ -24,7 +24,7 @@ from .limits import cores
 from .settings import Settings
 
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
-_CONNECTIONS = 1024  # of one process; one more is answered 503
+_FILES = 4096  # that a process may have open: connections, database, models
 _GRACE_S = 30
 _SILENCE_S = 10  # a worker that answers the supervisor no longer is replaced; one that starts may be slow to answer
 
@@ -46,6 +46,7 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
         When the database cannot be opened.
     """
     check(settings)
+    _allow_files()
     if begun is not None:
         begun(address_of(settings))
     with _written(settings), _metrics_of(settings.workers):
@@ -64,10 +65,21 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
             log_level="info",
             http=f"{__package__}.connections:Connection",
             ws="none",
-            limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_S,
             timeout_worker_healthcheck=_SILENCE_S,
         )
+
+
+def _allow_files() -> None:
+    """Raise how many files this process and its workers may have open, where the system lets them."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def check(settings: Settings) -> None:

@@ -217,6 +217,10 @@ class Services:
         lane = self.limits.hash if password else self.limits.ask
         return await lane(partial(self.galleries.use, name, verb))
 
+    async def look(self, verb: Callable[[Gallery], _Answer]) -> _Answer:
+        """Run a health check, in the lane of these."""
+        return await self.limits.look(partial(self.galleries.use, self.settings.gallery, verb))
+
     async def ask_access(self, verb: Callable[[Access], _Answer], *, password: bool = False) -> _Answer:
         """Run something with accounts, keys or tokens, in a thread of the lane for questions or for passwords."""
         access = self.access

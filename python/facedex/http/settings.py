@@ -63,6 +63,12 @@ class Settings(BaseSettings):
         default="required", description="Whether a face must be judged live where it takes the place of a password."
     )
 
+    connections_per_address: int = Field(
+        default=128,
+        ge=1,
+        le=1024,
+        description="Connections that a worker keeps with one address; a proxy has any number.",
+    )
     max_upload_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="Largest body of a request.")
     max_pictures: int = Field(default=100, ge=1, le=1000, description="Most pictures in one request.")
     concurrency: int = Field(

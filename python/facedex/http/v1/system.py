@@ -32,7 +32,7 @@ async def live() -> schemas.Health:
 @router.get("/health/ready")
 async def ready(services: ServicesOf) -> schemas.Health:
     """Tell that the gallery can be asked; 503 when it cannot."""
-    await services.ask(lambda opened: opened.people_after(limit=1))
+    await services.look(lambda opened: opened.people_after(limit=1))
     return schemas.Health()
 
 

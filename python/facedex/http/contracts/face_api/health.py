@@ -27,7 +27,7 @@ def add(routes: APIRouter, settings: FaceApiSettings) -> None:
     async def ready(services: ServicesOf) -> Any:
         """Say whether the gallery can be asked."""
         try:
-            await services.ask(lambda gallery: gallery.counts())
+            await services.look(lambda gallery: gallery.counts())
         except FacedexError:
             return JSONResponse({"status": "unavailable", "ready": False}, 503)
         return {"status": "healthy", "ready": True}
