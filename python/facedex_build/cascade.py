@@ -10,8 +10,8 @@ one AVX-512 thread: with ONNX Runtime 1.31 P-Net takes 5.3 instead of 11.4 ms at
 with 1.20 all three 83 to 90 %. Where ONNX Runtime has no blocked layout of convolutions, 1.20 needs a fifth to a half
 more than for the plain form, 1.31 still less.
 
-- PRelu has no kernel for the blocked layout, so ``prelu(x) = x + (1 - slope) * relu(-x)`` is composed
-  of operators that have one; for it, channels are filled up with zeros to a multiple of 16.
+- PRelu is composed of operators that have a kernel for the blocked layout (`operators.prelu`); for it, channels are
+  filled up with zeros to a multiple of 16.
 - P-Net pools before the activation, on a quarter of the values. A slope of 0 or more keeps the order of values, so the
   maximum may be taken first; for a negative slope ``prelu(x) = max(x, slope * x)``, and both sides are pooled.
 - The softmax of two values is ``1 / (1 + exp(d))`` with their difference. It is spelled out, since ONNX Runtime's
@@ -28,12 +28,10 @@ from collections.abc import Sequence
 
 import joblib
 import numpy as np
-from numpy.typing import NDArray
 
 from facedex_build.errors import BuildError
 from facedex_build.onnx_file import Attribute, Network
-
-Float64 = NDArray[np.float64]
+from facedex_build.operators import Float64, add_scaled, constants, convolve, float32, prelu
 
 _BLOCK = 16  # channels a block in ONNX Runtime's blocked layout: 16 with AVX-512, 8 without
 _POOLS = {"rnet": ((3, 1), (3, 0)), "onet": ((3, 1), (3, 0), (2, 0))}  # window, padding at the end ("same")
@@ -90,8 +88,7 @@ def _convert_grid(arrays: Sequence[Float64]) -> bytes:
     box, box_biases, classes, class_biases = arrays[9:]
     filters = np.concatenate([box, _against(classes)], axis=-1)
     biases = np.concatenate([box_biases, _against(class_biases)])
-    inputs = [value, *_constants(network, "heads", filters.transpose(3, 2, 0, 1), biases)]
-    heads = network.node("Conv", inputs, "heads", kernel_shape=[1, 1])
+    heads = convolve(network, value, "heads", filters.transpose(3, 2, 0, 1), biases)
     _slice(network, heads, "bbox_reg", 0, 4)
     _probability(network, _slice(network, heads, "against", 4, 6))
     network.output("bbox_reg", ["images", 4, "rows", "columns"])
@@ -115,8 +112,8 @@ def _first_of_grid(network: Network, value: str, filters: Float64, biases: Float
     for row, channel in enumerate(falling.tolist(), start=len(slopes)):
         mix[channel, row] = 1  # max(x, slope * x) = x + relu(slope * x - x)
         scales[channel] = 1
-    mixed = network.node("Conv", [pooled, *_constants(network, "mix1", mix)], "mix1", kernel_shape=[1, 1])
-    return _add_scaled(network, pooled, network.node("Relu", [mixed], "mix1_relu"), scales, "prelu1"), channels
+    mixed = convolve(network, pooled, "mix1", mix)
+    return add_scaled(network, pooled, network.node("Relu", [mixed], "mix1_relu"), scales, "prelu1"), channels
 
 
 def _convert_crops(name: str, arrays: Sequence[Float64]) -> bytes:
@@ -139,7 +136,7 @@ def _convert_crops(name: str, arrays: Sequence[Float64]) -> bytes:
     rows = dense.reshape(cells, cells, channels, -1).transpose(2, 1, 0, 3)  # from (x, y, channel) to ONNX's order
     value = network.node("Flatten", [value], "flat", axis=1)
     value = _multiply(network, value, "dense", rows.reshape(len(dense), -1), biases)
-    value = network.node("PRelu", [value, network.tensor("dense_slopes", _float32(slopes))], "dense_prelu")
+    value = network.node("PRelu", [value, network.tensor("dense_slopes", float32(slopes))], "dense_prelu")
     for number, (output, size) in enumerate(_HEADS[name].items()):
         _multiply(network, value, output, *heads[2 * number : 2 * number + 2])
         network.output(output, ["images", size])
@@ -157,29 +154,17 @@ def _convolve(
     filled, filled_biases = np.zeros((channels, inputs, rows, columns)), np.zeros(channels)
     filled[:outputs, :given] = filters.transpose(3, 2, 0, 1)
     filled_biases[:outputs] = biases
-    constants = _constants(network, name, filled, filled_biases)
-    return network.node("Conv", [value, *constants], name, kernel_shape=[rows, columns]), channels
+    return convolve(network, value, name, filled, filled_biases), channels
 
 
 def _prelu(network: Network, value: str, slopes: Float64, channels: int) -> str:
-    scales = np.zeros(channels)
-    scales[: len(slopes)] = 1 - slopes
-    minus = np.full((channels, 1, 1, 1), -1.0)
-    inputs = [value, *_constants(network, f"{value}_minus", minus)]
-    negated = network.node("Conv", inputs, f"{value}_minus", group=channels, kernel_shape=[1, 1])
-    below = network.node("Relu", [negated], f"{value}_below")
-    return _add_scaled(network, value, below, scales, f"{value}_prelu")
-
-
-def _add_scaled(network: Network, value: str, other: str, scales: Float64, name: str) -> str:
-    """Append ``value + scales * other``; the product is a convolution by channel, which takes the sum in."""
-    inputs = [other, *_constants(network, f"{name}_scaled", scales[:, None, None, None])]
-    scaled = network.node("Conv", inputs, f"{name}_scaled", group=len(scales), kernel_shape=[1, 1])
-    return network.node("Add", [scaled, value], name)
+    filled = np.ones(channels)
+    filled[: len(slopes)] = slopes
+    return prelu(network, value, filled)
 
 
 def _multiply(network: Network, value: str, name: str, weights: Float64, biases: Float64) -> str:
-    return network.node("Gemm", [value, *_constants(network, name, weights, biases)], name)
+    return network.node("Gemm", [value, *constants(network, name, weights, biases)], name)
 
 
 def _slice(network: Network, value: str, name: str, start: int, end: int) -> str:
@@ -198,12 +183,3 @@ def _probability(network: Network, against: str) -> str:
     odds = network.node("Exp", [against], "odds")
     whole = network.node("Add", [odds, network.tensor("one", np.ones(1, np.float32))], "whole")
     return network.node("Reciprocal", [whole], "prob")
-
-
-def _constants(network: Network, name: str, weights: Float64, biases: Float64 | None = None) -> list[str]:
-    names = [network.tensor(f"{name}_weights", _float32(weights))]
-    return names if biases is None else [*names, network.tensor(f"{name}_biases", _float32(biases))]
-
-
-def _float32(values: Float64) -> NDArray[np.float32]:
-    return np.ascontiguousarray(values, np.float32)

@@ -23,59 +23,91 @@ PRODUCER = "facedex"
 
 Attribute = int | float | str | Sequence[int]
 Shape = Sequence[int | str]
+Tensor = NDArray[np.float32] | NDArray[np.int64]
 
 _FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+_CODES = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}
 _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_STRING, _ATTRIBUTE_INTS = 1, 2, 3, 7  # AttributeProto.AttributeType
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A node of a graph: its kind, what it takes, the one value it gives, which also names it."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: Mapping[str, Attribute]
 
 
 @dataclass
 class Network:
-    """A graph under construction: nodes in the order in which they run, tensors and declared inputs and outputs.
+    """A graph under construction.
 
     Parameters
     ----------
     name
         Name of the graph, shown by viewers.
+
+    Attributes
+    ----------
+    operators
+        Its nodes in the order in which they run.
+    tensors
+        Constant values by name.
+    inputs, outputs
+        Shapes of the declared values by name.
     """
 
     name: str
-    _nodes: list[bytes] = field(default_factory=list)
-    _tensors: list[bytes] = field(default_factory=list)
-    _inputs: list[bytes] = field(default_factory=list)
-    _outputs: list[bytes] = field(default_factory=list)
+    operators: list[Operator] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    inputs: dict[str, Shape] = field(default_factory=dict)
+    outputs: dict[str, Shape] = field(default_factory=dict)
 
     def input(self, name: str, shape: Shape) -> str:
         """Declare a float32 input; a word in `shape` is a free dimension. Returns `name`."""
-        self._inputs.append(_value_info(name, shape))
+        self.inputs[name] = shape
         return name
 
     def output(self, name: str, shape: Shape) -> None:
         """Declare the value `name` as a float32 output."""
-        self._outputs.append(_value_info(name, shape))
+        self.outputs[name] = shape
 
-    def tensor(self, name: str, values: NDArray[np.float32] | NDArray[np.int64]) -> str:
+    def tensor(self, name: str, values: Tensor) -> str:
         """Store constant values. Returns `name`."""
-        codes = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}
-        if values.dtype not in codes:
+        if values.dtype not in _CODES:
             raise TypeError(f"tensor {name} must be float32 or int64, got {values.dtype}")
-        raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-        dims = b"".join(_varint(1, size) for size in values.shape)
-        self._tensors.append(dims + _varint(2, codes[values.dtype]) + _text(8, name) + _bytes(9, raw))
+        if name in self.tensors:
+            raise ValueError(f"there are two tensors {name}")
+        self.tensors[name] = values
         return name
 
     def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Attribute) -> str:
         """Append an operator with one output, which also names the node. Returns `output`."""
-        body = b"".join(_text(1, name) for name in inputs) + _text(2, output) + _text(3, output) + _text(4, kind)
-        self._nodes.append(body + b"".join(_bytes(5, part) for part in _attributes(attributes)))
+        self.operators.append(Operator(kind, tuple(inputs), output, attributes))
         return output
 
     def to_bytes(self) -> bytes:
         """Return the ONNX file: producer and versions are fixed, and nothing else but the graph goes in."""
-        parts = ((1, self._nodes), (5, self._tensors), (11, self._inputs), (12, self._outputs))
-        graph = b"".join(_bytes(number, item) for number, items in parts[:1] for item in items) + _text(2, self.name)
-        graph += b"".join(_bytes(number, item) for number, items in parts[1:] for item in items)
+        graph = b"".join(_bytes(1, _node(operator)) for operator in self.operators) + _text(2, self.name)
+        graph += b"".join(_bytes(5, _tensor(name, values)) for name, values in self.tensors.items())
+        for number, values in ((11, self.inputs), (12, self.outputs)):
+            graph += b"".join(_bytes(number, _value_info(name, shape)) for name, shape in values.items())
         opset = _text(1, "") + _varint(2, OPSET)
         return _varint(1, IR_VERSION) + _text(2, PRODUCER) + _bytes(7, graph) + _bytes(8, opset)
+
+
+def _node(operator: Operator) -> bytes:
+    body = b"".join(_text(1, name) for name in operator.inputs)
+    body += _text(2, operator.output) + _text(3, operator.output) + _text(4, operator.kind)
+    return body + b"".join(_bytes(5, part) for part in _attributes(operator.attributes))
+
+
+def _tensor(name: str, values: Tensor) -> bytes:
+    raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    dims = b"".join(_varint(1, size) for size in values.shape)
+    return dims + _varint(2, _CODES[values.dtype]) + _text(8, name) + _bytes(9, raw)
 
 
 def _attributes(attributes: Mapping[str, Attribute]) -> list[bytes]:
