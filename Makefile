@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= test
 BIN := $(VENV)/bin
+WEIGHTS := PYTHONPATH=python $(BIN)/python -m facedex_build
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
@@ -20,16 +21,20 @@ $(VENV)/.tools: pyproject.toml
 	@command -v cargo >/dev/null || { echo "cargo not found: install Rust 1.89 or newer from https://rustup.rs" >&2; exit 1; }
 	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || { echo "no C++ compiler found: install g++ (Debian: apt install g++) or clang" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -c 'import tomllib' 2>/dev/null || $(BIN)/python -m pip install --quiet tomli
 	@touch $@
 
 build: $(VENV)/.built ## Build the release extension and install the package, editable
 
 $(VENV)/.built: $(VENV)/.tools $(SOURCES)
+	@$(WEIGHTS) fetch
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
+	@$(WEIGHTS) left-out
 
 demo: build ## Register, recognise, verify and delete the bundled people
 	$(BIN)/facedex demo
+	@$(WEIGHTS) left-out
 
 $(VENV)/.test: $(VENV)/.built
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
@@ -83,6 +88,7 @@ accuracy: build ## Measure error rates of every pack that is here, on the pairs 
 
 wheel: $(VENV)/.tools ## Build the wheel into dist/ and print its size
 	rm -rf dist
+	@$(WEIGHTS) fetch
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls -l dist/*.whl | awk '{ printf "%s %.1f MB\n", $$NF, $$5 / 1e6 }'
 

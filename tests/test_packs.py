@@ -71,7 +71,7 @@ def own(folder: Path, *, name: str = "mine", change: tuple[str, str] = ("", ""))
 
 
 def test_every_promised_pack_is_there() -> None:
-    assert packs.built_in()[:3] == ("classic", "mobile", "open")
+    assert packs.built_in()[:4] == ("base", "classic", "mobile", "open")
     promised = {
         "antelopev2",
         "arcface_r100",
@@ -97,7 +97,7 @@ def test_a_shipped_manifest_is_read(manifest: Path) -> None:
         assert file.sha256 is not None or file.size is None
         assert file.pack in (None, "classic")
         places = bool(file.urls) + bool(file.archive) + bool(file.pack)
-        assert places == 1 or (places == 0 and (info.name == "classic" or file.sha256 is None))
+        assert places == 1 or (places == 0 and (packs.find(info.name).bundled or file.sha256 is None))
         assert file.commercial == (file.terms is None)
         assert file.licence_source.startswith("https://")
         assert file.trained_on
@@ -267,7 +267,7 @@ def test_the_message_names_the_licence_and_the_flag() -> None:
 
 
 def test_a_name_that_nobody_knows() -> None:
-    with pytest.raises(PackNotFoundError, match=r"no pack is called 'moblie'; known are classic, mobile, open"):
+    with pytest.raises(PackNotFoundError, match=r"no pack is called 'moblie'; known are base, classic, mobile, open"):
         Engine("moblie")
     with pytest.raises(PackNotFoundError, match="there is no manifest at"):
         packs.state("nowhere.toml")

@@ -346,7 +346,7 @@ def test_names_that_are_taken(tmp_path: Path, site: Path) -> None:
         packs.add(manifest)
     with pytest.raises(ArgumentError, match="was installed by pip: pip uninstall facedex-pack-mine"):
         packs.remove("mine")
-    with pytest.raises(PackNotFoundError, match=r"known are classic, .*, mine"):
+    with pytest.raises(PackNotFoundError, match=r"known are base, classic, .*, mine"):
         packs.find("yours")
     assert packs.state("mine").ready
 

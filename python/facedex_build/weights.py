@@ -1,81 +1,158 @@
-"""A source tree in; the package data of the built-in pack written into it: networks, their licence, the manifests.
+"""A source tree in; the package data of the built-in packs written into it: networks, their licences, the manifests.
 
-What a converted network must be is told by models/classic.toml (``[[file]]`` tables: name, sha256, size): a file that
-is there with that digest is kept, any other is made anew, and one that comes out differently is refused. Files are
-written beside their place and renamed, so that an interrupted build leaves no half of one.
+What a converted network must be is told by its pack's manifest in ``models/`` (``[[file]]`` tables: name, sha256): a
+file that is there with that digest is kept, any other is made anew, and one that comes out differently is refused.
+Files are written beside their place and renamed, so that an interrupted build leaves no half of one.
+
+A pack is whole or not there. One whose sources cannot be fetched can be left out where that is allowed: its folder is
+then removed, and `left_out` names it.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facedex_build import sources
-from facedex_build.errors import BuildError
+from facedex_build import npm, sources
+from facedex_build.errors import BuildError, FetchError
+from facedex_build.npm import NpmFile
 from facedex_build.sources import SourceFile
+
+if TYPE_CHECKING:
+    from facedex_build.onnx_file import Network  # wants numpy, which only a wheel needs
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-PACK = "classic"
-MANIFEST = Path("models", f"{PACK}.toml")
+MODELS = Path("models")
 DATA = Path("python", "facedex", "packs", "data")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a file of the pack is made: from which file, by which function of that file's checked bytes."""
+    """How a file of a pack is made: from which files, by which function of their checked bytes."""
 
-    source: SourceFile
-    convert: Callable[[bytes], bytes]
+    sources: tuple[SourceFile | NpmFile, ...]
+    convert: Callable[..., bytes]
 
 
-def make(root: Path) -> list[Path]:
-    """Write the pack's files and the manifests below `root` where they are missing or differ; return their paths.
+@dataclass(frozen=True)
+class Pack:
+    """What is made for a built-in pack.
+
+    Parameters
+    ----------
+    recipes
+        Its networks by name, but for those that its manifest takes from another pack.
+    licences
+        Licences and notices by name: a file of a source, or one of this project by its path.
+    """
+
+    recipes: Mapping[str, Recipe]
+    licences: Mapping[str, SourceFile | NpmFile | Path]
+
+    def fetched(self, names: Collection[str]) -> list[NpmFile]:
+        """Return the files of the npm registry of which its files `names` are made."""
+        used = [source for name, recipe in self.recipes.items() if name in names for source in recipe.sources]
+        used += [source for name, source in self.licences.items() if name in names and isinstance(source, NpmFile)]
+        return [source for source in used if isinstance(source, NpmFile)]
+
+
+def make(root: Path, *, optional: Collection[str] = ()) -> list[Path]:
+    """Write the packs' files and the manifests below `root` where they are missing or differ; return their paths.
+
+    Parameters
+    ----------
+    root
+        The source tree.
+    optional
+        Packs that are left out where their sources cannot be fetched.
 
     Raises
     ------
+    FetchError
+        The sources of a pack cannot be fetched, and it is not optional.
     BuildError
-        A pinned package is missing or altered, or a result is not what the manifest says.
+        A source is missing or altered, or a result is not what the manifest says.
     """
-    wanted = _digests(root / MANIFEST)
-    folder = root / DATA / PACK
-    paths = []
-    for name, recipe in RECIPES.items():
-        if name not in wanted:
-            raise BuildError(f"{MANIFEST} lists no file {name}; restore it: git checkout {MANIFEST}")
-        paths.append(folder / name)
-        _make_file(folder / name, recipe, wanted[name])
-    licence = folder / "LICENSE.mtcnn"
-    if not licence.is_file():
-        _write(licence, sources.MTCNN_LICENCE.read())
-    return [*paths, licence, *_copy_manifests(root)]
+    paths: list[Path] = []
+    for name, pack in PACKS.items():
+        try:
+            paths += _make_pack(root, name, pack)
+        except FetchError as error:
+            if name not in optional:
+                raise FetchError(f"the pack {name} cannot be made: {error}") from error
+            shutil.rmtree(root / DATA / name, ignore_errors=True)
+            sys.stderr.write(f"facedex: {error}\n")
+    return [*paths, *_copy_manifests(root)]
 
 
-def _make_file(path: Path, recipe: Recipe, wanted: str) -> None:
-    if path.is_file() and sha256(path.read_bytes()).hexdigest() == wanted:
-        return
-    data = recipe.convert(recipe.source.read())
+def left_out(root: Path) -> list[str]:
+    """Return the names of the packs of which a file is missing below `root`, or another than its manifest says."""
+    return [name for name in PACKS if _missing(root, name)]
+
+
+def to_fetch(root: Path) -> list[NpmFile]:
+    """Return the files of the npm registry that `make` will read."""
+    return [file for name, pack in PACKS.items() for file in pack.fetched(_missing(root, name))]
+
+
+def _make_pack(root: Path, name: str, pack: Pack) -> list[Path]:
+    folder, missing = root / DATA / name, _missing(root, name)
+    npm.fetch(pack.fetched(missing))
+    for file in missing:
+        if file in pack.recipes:
+            _make_file(root, folder / file, pack.recipes[file])
+        else:
+            _write(folder / file, _licence(root, pack.licences[file]))
+    return [folder / file for file in (*pack.recipes, *pack.licences)]
+
+
+def _missing(root: Path, name: str) -> list[str]:
+    """Return the names of the files of a pack that have to be made."""
+    pack, folder = PACKS[name], root / DATA / name
+    wanted = _digests(root, name)
+    unknown = set(pack.recipes) - set(wanted)
+    if unknown:
+        manifest = _manifest(name)
+        raise BuildError(f"{manifest} lists no file {min(unknown)}; restore it: git checkout {manifest}")
+    made = [file for file in pack.recipes if _digest(folder / file) != wanted[file]]
+    return made + [file for file, source in pack.licences.items() if not _same_licence(root, folder / file, source)]
+
+
+def _make_file(root: Path, path: Path, recipe: Recipe) -> None:
+    manifest, wanted = _manifest(path.parent.name), _digests(root, path.parent.name)[path.name]
+    data = recipe.convert(*(source.read() for source in recipe.sources))
     found = sha256(data).hexdigest()
     if found != wanted:
         raise BuildError(
-            f"{path.name} came out with sha256 {found} ({len(data)} bytes), but {MANIFEST} says {wanted}; "
+            f"{path.name} came out with sha256 {found} ({len(data)} bytes), but {manifest} says {wanted}; "
             "restore the converter, or record the new digest there if the change is meant"
         )
     _write(path, data)
 
 
+def _same_licence(root: Path, path: Path, source: SourceFile | NpmFile | Path) -> bool:
+    """Whether a licence is there; one of this project may have been changed."""
+    return path.is_file() and not (isinstance(source, Path) and path.read_bytes() != (root / source).read_bytes())
+
+
+def _licence(root: Path, source: SourceFile | NpmFile | Path) -> bytes:
+    return (root / source).read_bytes() if isinstance(source, Path) else source.read()
+
+
 def _copy_manifests(root: Path) -> list[Path]:
     folder = root / DATA / "manifests"
-    originals = sorted((root / MANIFEST).parent.glob("*.toml"))
+    originals = sorted((root / MODELS).glob("*.toml"))
     for stale in set(folder.glob("*.toml")) - {folder / original.name for original in originals}:
         stale.unlink()
     for original in originals:
@@ -86,13 +163,22 @@ def _copy_manifests(root: Path) -> list[Path]:
     return [folder / original.name for original in originals]
 
 
-def _digests(manifest: Path) -> Mapping[str, str]:
+def _manifest(name: str) -> Path:
+    return MODELS / f"{name}.toml"
+
+
+def _digests(root: Path, name: str) -> Mapping[str, str]:
+    manifest = _manifest(name)
     try:
-        with manifest.open("rb") as file:
+        with (root / manifest).open("rb") as file:
             content: dict[str, Any] = tomllib.load(file)
         return {table["name"]: table["sha256"] for table in content["file"]}
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise BuildError(f"{MANIFEST} cannot be read ({error!r}); restore it: git checkout {MANIFEST}") from error
+        raise BuildError(f"{manifest} cannot be read ({error!r}); restore it: git checkout {manifest}") from error
+
+
+def _digest(path: Path) -> str | None:
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -123,9 +209,45 @@ def _convert_resnet(data: bytes) -> bytes:
     return resnet.convert(dlib_dat.read(data))
 
 
-RECIPES: Mapping[str, Recipe] = {
-    "pnet.onnx": Recipe(sources.PNET, _convert_cascade("pnet")),
-    "rnet.onnx": Recipe(sources.RNET, _convert_cascade("rnet")),
-    "onet.onnx": Recipe(sources.ONET, _convert_cascade("onet")),
-    "dlib_resnet.onnx": Recipe(sources.DLIB_RESNET, _convert_resnet),
+def _convert_mobilefacenet(topology: bytes, weights: bytes) -> bytes:
+    from facedex_build import mobilefacenet, tfjs
+
+    return _checked("mobilefacenet_sirius.onnx", mobilefacenet.convert(tfjs.read(topology, weights)))
+
+
+def _convert_blazeface(topology: bytes, weights: bytes) -> bytes:
+    from facedex_build import blazeface, tfjs
+
+    return _checked("blazeface_back.onnx", blazeface.convert(tfjs.read(topology, weights)))
+
+
+def _checked(name: str, network: Network) -> bytes:
+    from facedex_build import recorded
+
+    recorded.check(name, network)
+    return network.to_bytes()
+
+
+PACKS: Mapping[str, Pack] = {
+    "classic": Pack(
+        {
+            "pnet.onnx": Recipe((sources.PNET,), _convert_cascade("pnet")),
+            "rnet.onnx": Recipe((sources.RNET,), _convert_cascade("rnet")),
+            "onet.onnx": Recipe((sources.ONET,), _convert_cascade("onet")),
+            "dlib_resnet.onnx": Recipe((sources.DLIB_RESNET,), _convert_resnet),
+        },
+        {"LICENSE.mtcnn": sources.MTCNN_LICENCE},
+    ),
+    "base": Pack(
+        {
+            "blazeface_back.onnx": Recipe(sources.BLAZEFACE, _convert_blazeface),
+            "mobilefacenet_sirius.onnx": Recipe(sources.MOBILEFACENET, _convert_mobilefacenet),
+        },
+        {
+            "LICENSE.human-models": sources.HUMAN_MODELS_LICENCE,
+            "LICENSE.apache-2.0": Path("python", "facedex", "packs", "texts", "Apache-2.0.txt"),
+            "NOTICE": MODELS / "base.NOTICE",
+        },
+    ),
 }
+"""The built-in packs, in the order in which they are made."""

@@ -11,10 +11,11 @@ from pathlib import Path
 import joblib
 import pytest
 
-from facedex_build import cascade, sources, weights
-from facedex_build.errors import BuildError
+from facedex_build import cascade, weights
+from facedex_build.errors import BuildError, FetchError
+from facedex_build.npm import NpmFile, NpmPackage
 from facedex_build.sources import SourceFile
-from facedex_build.weights import Recipe
+from facedex_build.weights import Pack, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,6 +41,10 @@ def digest(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
+SOURCE = SourceFile("sample", "1.0", "sample/weights.bin", digest(CONTENT))
+FETCHED = NpmFile(NpmPackage("@some/sample", "1.0.0", "", 7), "package/two.bin", digest(b"FETCHED"), 7)
+
+
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installed package `sample` 1.0 with one file; return the file's path."""
@@ -56,19 +61,31 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tree(tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A source tree whose pack has one file, made of the sample's."""
-    source = SourceFile("sample", "1.0", "sample/weights.bin", digest(CONTENT))
-    monkeypatch.setattr(weights, "RECIPES", {"one.onnx": Recipe(source, bytes.upper)})
     licence = SourceFile("sample", "1.0", "sample-1.0.dist-info/LICENSE", digest(LICENCE))
-    monkeypatch.setattr(sources, "MTCNN_LICENCE", licence)
+    pack = Pack({"one.onnx": Recipe((SOURCE,), bytes.upper)}, {"LICENSE.sample": licence})
+    monkeypatch.setattr(weights, "PACKS", {"classic": pack})
     root = tmp_path / "tree"
     declare(root, {"one.onnx": digest(CONTENT.upper())})
     return root
 
 
-def declare(root: Path, files: Mapping[str, str]) -> None:
+@pytest.fixture
+def with_base(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with a second pack, of a file of an npm package that is in no cache; there is no npm."""
+    monkeypatch.setenv("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    notice = Path("models", "base.NOTICE")
+    pack = Pack({"two.onnx": Recipe((FETCHED,), bytes.lower)}, {"NOTICE": notice})
+    monkeypatch.setattr(weights, "PACKS", {**weights.PACKS, "base": pack})
+    declare(tree, {"two.onnx": digest(b"fetched"), "one.onnx": digest(CONTENT.upper())}, "base")
+    (tree / notice).write_text("notice")
+    return tree
+
+
+def declare(root: Path, files: Mapping[str, str], pack: str = "classic") -> None:
     (root / "models").mkdir(parents=True, exist_ok=True)
     tables = [f'[[file]]\nname = "{name}"\nsha256 = "{value}"\n' for name, value in files.items()]
-    (root / "models" / "classic.toml").write_text("\n".join(["format = 1", *tables]))
+    (root / "models" / f"{pack}.toml").write_text("\n".join(["format = 1", *tables]))
 
 
 def data_files(root: Path) -> dict[str, bytes]:
@@ -79,7 +96,7 @@ def data_files(root: Path) -> dict[str, bytes]:
 def test_makes_the_package_data(tree: Path) -> None:
     paths = weights.make(tree)
     manifest = (tree / "models" / "classic.toml").read_bytes()
-    expected = {"classic/one.onnx": b"WEIGHTS", "classic/LICENSE.mtcnn": LICENCE, "manifests/classic.toml": manifest}
+    expected = {"classic/one.onnx": b"WEIGHTS", "classic/LICENSE.sample": LICENCE, "manifests/classic.toml": manifest}
     assert data_files(tree) == expected
     assert {path.relative_to(tree / weights.DATA).as_posix() for path in paths} == set(expected)
 
@@ -103,6 +120,40 @@ def test_manifests_follow_their_originals(tree: Path) -> None:
     (tree / "models" / "other.toml").unlink()
     weights.make(tree)
     assert "manifests/other.toml" not in data_files(tree)
+
+
+def test_a_pack_that_cannot_be_fetched_ends_the_build(with_base: Path) -> None:
+    with pytest.raises(FetchError, match="the pack base cannot be made: npm is not on the PATH") as caught:
+        weights.make(with_base)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pack_that_cannot_be_fetched_may_be_left_out(with_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (with_base / weights.DATA / "base").mkdir(parents=True)
+    (with_base / weights.DATA / "base" / "two.onnx").write_bytes(b"of another version")
+    weights.make(with_base, optional=("base",))
+    assert set(data_files(with_base)) == {
+        "classic/one.onnx",
+        "classic/LICENSE.sample",
+        "manifests/classic.toml",
+        "manifests/base.toml",
+    }
+    assert weights.left_out(with_base) == ["base"]
+    assert capsys.readouterr().err.startswith("facedex: npm is not on the PATH")
+
+
+def test_what_is_in_the_cache_is_not_fetched(with_base: Path) -> None:
+    assert weights.to_fetch(with_base) == [FETCHED]
+    FETCHED.keep(b"FETCHED")
+    weights.make(with_base)
+    made = data_files(with_base)
+    assert (made["base/two.onnx"], made["base/NOTICE"]) == (b"fetched", b"notice")
+    assert "base/one.onnx" not in made  # the manifest takes it from the other pack
+    assert (weights.left_out(with_base), weights.to_fetch(with_base)) == ([], [])
+    (FETCHED.package.folder / "two.bin").unlink()
+    (with_base / "models" / "base.NOTICE").write_text("another notice")
+    weights.make(with_base)  # wants no more than the notice
+    assert data_files(with_base)["base/NOTICE"] == b"another notice"
 
 
 def test_another_result_is_refused_and_not_written(tree: Path) -> None:
@@ -148,7 +199,7 @@ def test_an_altered_pickle_is_refused_before_it_is_opened(
 ) -> None:
     trace = tmp_path / "trace"
     joblib.dump([Poison(trace)], package, compress=("lz4", 3))
-    monkeypatch.setattr(weights, "RECIPES", {"one.onnx": Recipe(weights.RECIPES["one.onnx"].source, open_pickle)})
+    monkeypatch.setattr(weights, "PACKS", {"classic": Pack({"one.onnx": Recipe((SOURCE,), open_pickle)}, {})})
     with pytest.raises(BuildError, match="not the recorded"):
         weights.make(tree)
     assert not trace.exists()
@@ -161,34 +212,47 @@ def open_pickle(data: bytes) -> bytes:
     return cascade.convert("pnet", cascade.unpickle(data, "pnet"))
 
 
-def test_recorded_digests_are_those_of_the_manifest() -> None:
-    manifest = tomllib.loads((ROOT / "models" / "classic.toml").read_text("utf-8"))
-    wanted = {table["name"]: (table["sha256"], table["size"]) for table in manifest["file"]}
-    made = {}
-    for name, recipe in weights.RECIPES.items():
-        if name != "dlib_resnet.onnx":
-            data = recipe.convert(recipe.source.read())
-            made[name] = (digest(data), len(data))
-    assert made == {name: value for name, value in wanted.items() if name in made}
-    assert set(wanted) == set(weights.RECIPES)
+def declared(pack: str) -> dict[str, tuple[str, int]]:
+    """Digest and size of the files of a pack that are its own."""
+    manifest = tomllib.loads((ROOT / "models" / f"{pack}.toml").read_text("utf-8"))
+    return {table["name"]: (table["sha256"], table["size"]) for table in manifest["file"] if "pack" not in table}
 
 
-def test_dlib_digest_is_that_of_the_manifest() -> None:
-    recipe = weights.RECIPES["dlib_resnet.onnx"]
+@pytest.mark.parametrize("pack", weights.PACKS)
+def test_a_manifest_lists_what_is_made(pack: str) -> None:
+    assert set(declared(pack)) == set(weights.PACKS[pack].recipes)
+
+
+@pytest.mark.parametrize(
+    ("pack", "name"), [(pack, name) for pack in weights.PACKS for name in weights.PACKS[pack].recipes]
+)
+def test_recorded_digests_are_those_of_the_manifest(pack: str, name: str) -> None:
+    recipe = weights.PACKS[pack].recipes[name]
+    data = recipe.convert(*(source.read() for source in at_hand(recipe)))
+    assert (digest(data), len(data)) == declared(pack)[name]
+
+
+def at_hand(recipe: Recipe) -> tuple[SourceFile | NpmFile, ...]:
+    for source in recipe.sources:
+        if isinstance(source, NpmFile):
+            if not source.there:
+                pytest.skip(f"{source.package.name} is not in the cache; make build fetches it")
+        elif not there(source.package):
+            pytest.skip(f"{source.package} (100 MB, extra `build`) is not installed")
+    return recipe.sources
+
+
+def there(package: str) -> bool:
     try:
-        metadata.distribution(recipe.source.package)
+        metadata.distribution(package)
     except metadata.PackageNotFoundError:
-        pytest.skip(f"{recipe.source.package} (100 MB, extra `build`) is not installed")
-    manifest = tomllib.loads((ROOT / "models" / "classic.toml").read_text("utf-8"))
-    data = recipe.convert(recipe.source.read())
-    found = {"name": "dlib_resnet.onnx", "sha256": digest(data), "size": len(data)}
-    assert [{key: table[key] for key in found} for table in manifest["file"] if table["name"] == found["name"]] == [
-        found
-    ]
+        return False
+    return True
 
 
 def test_the_landmark_model_that_may_not_be_sold_is_never_named_as_a_source() -> None:
-    files = [recipe.source.path for recipe in weights.RECIPES.values()]
+    recipes = [recipe for pack in weights.PACKS.values() for recipe in pack.recipes.values()]
+    files = [source.path for recipe in recipes for source in recipe.sources]
     assert files
     assert not [path for path in files if "shape_predictor" in path]
 
@@ -196,12 +260,11 @@ def test_the_landmark_model_that_may_not_be_sold_is_never_named_as_a_source() ->
 def test_conversion_repeats_in_another_process() -> None:
     program = (
         "from hashlib import sha256; from facedex_build import weights; "
-        "recipe = weights.RECIPES['rnet.onnx']; "
-        "print(sha256(recipe.convert(recipe.source.read())).hexdigest())"
+        "recipe = weights.PACKS['classic'].recipes['rnet.onnx']; "
+        "print(sha256(recipe.convert(*(source.read() for source in recipe.sources))).hexdigest())"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python"), "PYTHONHASHSEED": "7", "LC_ALL": "C"}
     told = subprocess.run(
         [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
     ).stdout
-    recipe = weights.RECIPES["rnet.onnx"]
-    assert told.strip() == digest(recipe.convert(recipe.source.read()))
+    assert told.strip() == declared("classic")["rnet.onnx"][0]

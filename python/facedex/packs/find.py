@@ -17,7 +17,7 @@ from .home import folder_of, home, read_json
 from .installed import InstalledPack, installed
 
 _DATA = Path(__file__).parent / "data"
-BUNDLED = ("classic",)
+BUNDLED = ("base", "classic")
 """The packs whose files come with the package."""
 
 PREFERRED = ("classic",)
