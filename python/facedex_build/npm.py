@@ -176,7 +176,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def _pack(package: NpmPackage, folder: str) -> Path:
     """Let npm put the tarball into `folder`; return its path."""
     command = _npm()
-    _tell(f"fetching {package.name} {package.version} with npm: {package.size / 1e6:.0f} MB, once")
+    _tell(f"fetching {package.name} {package.version} with npm: {package.size // 10**6} MB, once")
     command += ["pack", f"{package.name}@{package.version}", "--pack-destination", folder, "--cache", f"{folder}/npm"]
     command += ["--ignore-scripts", "--loglevel=error", "--no-update-notifier", "--fetch-retries=1"]
     command += [f"--fetch-timeout={1000 * _TIMEOUT_S}"]
@@ -219,7 +219,7 @@ def _report(folder: Path, size: int, done: threading.Event) -> None:
                 come += path.stat().st_size
             except OSError:  # renamed or removed meanwhile
                 continue
-        _tell(f"{min(come, size) / 1e6:.0f} of {size / 1e6:.0f} MB")
+        _tell(f"{min(come, size) // 10**6} of {size // 10**6} MB")
 
 
 def _check_integrity(package: NpmPackage, tarball: Path) -> None:

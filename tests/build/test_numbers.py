@@ -14,7 +14,6 @@ from facedex_build.dlib_dat import AddPrevious, Affine, Convolution, Dense, Laye
 from facedex_build.errors import BuildError
 
 Array = NDArray[np.float64]
-SHARED = Path(__file__).parents[3] / "shared" / "assets" / "models" / "mtcnn"
 CASCADE = {"pnet": (37, 52), "rnet": (24, 24), "onet": (48, 48)}
 
 
@@ -111,13 +110,11 @@ def test_cascade_with_its_own_weights(name: str) -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", CASCADE)
-def test_cascade_against_the_reference_conversion(name: str) -> None:
-    if not SHARED.is_dir():
-        pytest.skip("the reference networks of ../shared are not here")
+def test_cascade_against_the_reference_conversion(name: str, shared: Path) -> None:
     source = {"pnet": sources.PNET, "rnet": sources.RNET, "onet": sources.ONET}[name]
     converted = cascade.convert(name, cascade.unpickle(source.read(), name))
     images = np.random.default_rng(5).uniform(-1, 1, (2, 3, *CASCADE[name]))
-    expected = run((SHARED / f"{name}.onnx").read_bytes(), names(name), images)
+    expected = run((shared / "models" / "mtcnn" / f"{name}.onnx").read_bytes(), names(name), images)
     for one, other in zip(run(converted, names(name), images), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=2e-6)
 

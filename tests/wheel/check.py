@@ -16,7 +16,19 @@ import zipfile
 from pathlib import Path
 
 LIMIT_MB = 40
-NEEDED = ("facedex/http/web/index.html", "facedex/http/web/app.js", "facedex/http/web/style.css")
+NEEDED = (
+    "facedex/http/web/index.html",
+    "facedex/http/web/app.js",
+    "facedex/http/web/style.css",
+    "facedex/packs/data/base/blazeface_back.onnx",
+    "facedex/packs/data/base/mobilefacenet_sirius.onnx",
+    "facedex/packs/data/base/LICENSE.apache-2.0",
+    "facedex/packs/data/base/LICENSE.human-models",
+    "facedex/packs/data/base/NOTICE",
+    "facedex/packs/data/classic/dlib_resnet.onnx",
+    "facedex/packs/data/classic/onet.onnx",
+    "facedex/packs/data/classic/LICENSE.mtcnn",
+)
 FORBIDDEN = ("shape_predictor", ".dat", ".lz4", ".pkl")
 
 
@@ -32,7 +44,7 @@ def main() -> None:
         raise SystemExit(f"the wheel holds what it must not: {unwanted}")
     missing = [name for name in NEEDED if name not in names]
     if missing:
-        raise SystemExit(f"the wheel lacks files of the page: {missing}")
+        raise SystemExit(f"the wheel lacks {missing}")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         venv.create(home / "env", with_pip=True)

@@ -251,7 +251,10 @@ def _missing_message(found: PackState, pack: str) -> str:
     names = ", ".join(repr(file.name) for file in found.missing)
     folder = str(found.location.folder)
     if found.location.bundled:
-        return f"pack {found.name!r} comes with facedex, and {names} is not in {folder!r}; install facedex again"
+        return (
+            f"pack {found.name!r} comes with facedex, and {names} is not in {folder!r}; install facedex again, or in a "
+            "source tree: make weights"
+        )
     size = "" if found.download_size is None else f" ({found.download_size / 1e6:.1f} MB)"
     accept = f" --accept-license {','.join(found.unaccepted)}" if found.unaccepted else ""
     accept += " --accept-unverified" if found.unpinned else ""
