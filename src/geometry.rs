@@ -129,7 +129,7 @@ impl BBox {
 }
 
 /// Right eye, left eye, nose, right and left corner of the mouth of the subject; in an upright face the first has the
-/// smaller x.
+/// smaller x, in a face upside down the greater.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Landmarks(pub [Point; 5]);
 
@@ -137,6 +137,13 @@ impl Landmarks {
     /// Distance between the eyes, pixels.
     pub fn inter_eye_distance(self) -> f32 {
         self.0[0].distance(self.0[1])
+    }
+
+    /// The angle of the line from the right to the left eye, radians, −π to π: 0 in an upright face, positive where the
+    /// head is turned clockwise.
+    pub fn roll(self) -> f32 {
+        let [right_eye, left_eye, ..] = self.0;
+        (left_eye.y - right_eye.y).atan2(left_eye.x - right_eye.x)
     }
 
     /// The points times a factor, for going between resized pictures.
@@ -201,6 +208,13 @@ impl Similarity {
     /// The image of a point in double precision.
     pub fn apply_f64(self, x: f64, y: f64) -> (f64, f64) {
         (self.a * x - self.b * y + self.tx, self.b * x + self.a * y + self.ty)
+    }
+
+    /// First `inner`, then this one.
+    #[must_use]
+    pub fn after(self, inner: Self) -> Self {
+        let (tx, ty) = self.apply_f64(inner.tx, inner.ty);
+        Self { a: self.a * inner.a - self.b * inner.b, b: self.a * inner.b + self.b * inner.a, tx, ty }
     }
 
     /// The way back.

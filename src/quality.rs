@@ -145,7 +145,7 @@ fn pose(landmarks: &Landmarks) -> (f32, f32, f32) {
     let [right_eye, left_eye, nose, right_mouth, left_mouth] = landmarks.0;
     let between = |a: Point, b: Point| Point::new(f32::midpoint(a.x, b.x), f32::midpoint(a.y, b.y));
     let (eyes, mouth) = (between(right_eye, left_eye), between(right_mouth, left_mouth));
-    let roll = (left_eye.y - right_eye.y).atan2(left_eye.x - right_eye.x);
+    let roll = landmarks.roll();
     let (sin, cos) = roll.sin_cos();
     // Seen upright, from the middle of the eyes.
     let upright = |p: Point| {

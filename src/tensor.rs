@@ -7,11 +7,13 @@
 mod area;
 mod boxes;
 mod crops;
+mod frame;
 mod letterbox;
 
 pub use area::area_resized;
 pub use boxes::boxes;
 pub use crops::crops;
+pub use frame::{Frame, framed};
 pub use letterbox::letterboxed;
 
 use crate::geometry::Size;

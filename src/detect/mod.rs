@@ -1,5 +1,6 @@
 //! Image → faces: a file for each family of networks.
 
+mod blazeface;
 mod finder;
 mod input;
 mod mtcnn;
@@ -46,6 +47,11 @@ pub trait Detector: Send + Sync {
     /// The faces of a picture, in no particular order; none is no error.
     fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>>;
 
+    /// The faces of a small picture, seen once at its own size: a cut-out round a face, turned.
+    fn look_once(&self, image: &Image) -> Result<Vec<Face>> {
+        self.detect(image, &DetectOptions::default())
+    }
+
     /// Whether its faces have five points.
     fn gives_landmarks(&self) -> bool;
 
@@ -61,6 +67,7 @@ pub fn open(files: &PackFiles, options: &SessionOptions) -> Result<Box<dyn Detec
         Some(DetectorSpec::Yunet(spec)) => Box::new(yunet::open(files, spec, options)?),
         Some(DetectorSpec::Retinaface(spec)) => Box::new(retinaface::open(files, spec, options)?),
         Some(DetectorSpec::Ultraface(spec)) => Box::new(ultraface::open(files, spec, options)?),
+        Some(DetectorSpec::Blazeface(spec)) => Box::new(blazeface::BlazeFace::open(files, spec, options)?),
         None => {
             return Err(Error::RoleMissing {
                 pack: files.pack.name.clone(),

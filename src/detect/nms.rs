@@ -12,7 +12,8 @@ pub enum Overlap {
 }
 
 impl Overlap {
-    fn of(self, a: BBox, b: BBox) -> f32 {
+    /// The share of two boxes that they have in common, 0 to 1.
+    pub fn of(self, a: BBox, b: BBox) -> f32 {
         let shared = a.intersection(b);
         let whole = match self {
             Self::Union => a.area() + b.area() - shared,

@@ -20,8 +20,10 @@ mod strip;
 mod tests;
 mod thumbnail;
 mod tiff;
+mod warp;
 mod webp;
 
 pub use decode::{DecodeOptions, decode, load, read};
 pub use picture::Image;
 pub use strip::{Bare, without_metadata};
+pub use warp::warped;

@@ -1,6 +1,7 @@
 //! The families of detectors and landmark networks, and what a manifest says about each.
 
 use super::Refusal;
+use super::blazeface::BlazefaceSpec;
 use super::network::{NetworkSpec, in_range};
 use super::single_shot::{RetinafaceSpec, ScrfdSpec, UltrafaceSpec, YunetSpec};
 use serde::Deserialize;
@@ -19,6 +20,8 @@ pub enum DetectorSpec {
     Retinaface(RetinafaceSpec),
     /// Linzaer's ultra-light detector: boxes only.
     Ultraface(UltrafaceSpec),
+    /// Bazarevsky et al. (2019), the network for the back camera.
+    Blazeface(BlazefaceSpec),
 }
 
 /// The three networks of MTCNN and their cut-offs.
@@ -58,6 +61,39 @@ pub struct OnetSpec {
     pub network: NetworkSpec,
     /// A box that it gives a lower probability is no face; absent where the detector has the last word.
     pub min_score: Option<f32>,
+    /// How faces that are not upright are shown to it; absent where squares are never turned.
+    pub turned: Option<TurnedSpec>,
+}
+
+/// How O-Net, which was trained on upright faces, sees faces at any angle.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TurnedSpec {
+    /// From this angle of the detector's eye line on, degrees, the square is turned by it; points of upright faces are
+    /// better where it is not.
+    pub from_degrees: f32,
+    /// Side of the square as a multiple of the box's longer side.
+    pub scale: f32,
+    /// With a lower probability the detector looks again at the face in four quarter turns.
+    pub sure_score: f32,
+    /// Side of the square for that look as a multiple of the box's longer side, and in pixels of the detector's input.
+    pub look: LookSpec,
+    /// Least probability of a face in a turned square.
+    pub min_score: f32,
+    /// A face with a detector's score below this, exclusive, needs `doubtful_min_score`.
+    pub doubtful_det_score: f32,
+    /// Least probability of such a face.
+    pub doubtful_min_score: f32,
+}
+
+/// A square round a face.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookSpec {
+    /// Side as a multiple of the box's longer side.
+    pub scale: f32,
+    /// Side in the detector's input, pixels.
+    pub side: u32,
 }
 
 impl DetectorSpec {
@@ -69,6 +105,7 @@ impl DetectorSpec {
             Self::Yunet(spec) => vec![&spec.network],
             Self::Retinaface(spec) => vec![&spec.network],
             Self::Ultraface(spec) => vec![&spec.network],
+            Self::Blazeface(spec) => vec![&spec.network],
         }
     }
 
@@ -79,6 +116,7 @@ impl DetectorSpec {
             Self::Yunet(spec) => spec.check(),
             Self::Retinaface(spec) => spec.check(),
             Self::Ultraface(spec) => spec.check(),
+            Self::Blazeface(spec) => spec.check(),
         }
     }
 }
@@ -100,6 +138,27 @@ impl MtcnnSpec {
     }
 }
 
+impl TurnedSpec {
+    fn check(self) -> Refusal {
+        in_range("from_degrees", self.from_degrees.into(), 0.0, 180.0)?;
+        in_range("scale", self.scale.into(), 0.5, 4.0)?;
+        in_range("look.scale", self.look.scale.into(), 1.0, 8.0)?;
+        in_range("look.side", self.look.side.into(), 32.0, 512.0)?;
+        if !self.look.side.is_multiple_of(32) {
+            return Err(format!("look.side must be a multiple of 32, got {}", self.look.side));
+        }
+        for (name, score) in [
+            ("sure_score", self.sure_score),
+            ("turned.min_score", self.min_score),
+            ("doubtful_det_score", self.doubtful_det_score),
+            ("doubtful_min_score", self.doubtful_min_score),
+        ] {
+            in_range(name, score.into(), 0.0, 1.0)?;
+        }
+        Ok(())
+    }
+}
+
 impl LandmarksSpec {
     /// The network of this role.
     pub fn network(&self) -> &NetworkSpec {
@@ -110,6 +169,7 @@ impl LandmarksSpec {
     pub(super) fn check(&self) -> Refusal {
         let Self::Onet(spec) = self;
         spec.network.check_pictures(3)?;
-        spec.min_score.map_or(Ok(()), |score| in_range("min_score", score.into(), 0.0, 1.0))
+        spec.min_score.map_or(Ok(()), |score| in_range("min_score", score.into(), 0.0, 1.0))?;
+        spec.turned.map_or(Ok(()), TurnedSpec::check)
     }
 }

@@ -4,6 +4,7 @@
 //! field, a file that a role names and the manifest does not declare, numbers outside their range; each with its place.
 
 mod attributes;
+mod blazeface;
 mod detector;
 mod embedder;
 mod file;
@@ -14,7 +15,8 @@ mod scores;
 mod single_shot;
 
 pub use attributes::AttributesSpec;
-pub use detector::{DetectorSpec, LandmarksSpec, MtcnnSpec, OnetSpec};
+pub use blazeface::BlazefaceSpec;
+pub use detector::{DetectorSpec, LandmarksSpec, LookSpec, MtcnnSpec, OnetSpec, TurnedSpec};
 pub use embedder::{EmbedderSpec, OperatingPoint, RecognitionSpec};
 pub use file::{ArchiveSpec, FileSpec, PackFiles, UNVERIFIED};
 pub use liveness::{JudgeSpec, LivenessSpec, SurroundingCrop};

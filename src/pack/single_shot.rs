@@ -296,7 +296,7 @@ mod tests {
             ("name = \"i\"", "name = \"i\", width = 640, height = 640", "size has no meaning"),
             ("name = \"i\"", "name = \"i\", layout = \"nhwc\"", "layout nchw"),
             ("name = \"i\"", "name = \"i\", standardise = true", "no standardise"),
-            ("\"scrfd\"", "\"blazeface\"", "blazeface"),
+            ("\"scrfd\"", "\"centerface\"", "centerface"),
         ] {
             refused(&scrfd(), from, to, words);
         }

@@ -82,6 +82,13 @@ impl Face {
         self.face.face.landmarks.as_ref().map(|landmarks| array::landmarks_to_py(py, landmarks)).transpose()
     }
 
+    /// float or None: the angle of the eye line, degrees, −180 to 180: 0 in an upright face, positive where the head is
+    /// turned clockwise; None where no network of the pack finds the eyes.
+    #[getter]
+    fn roll(&self) -> Option<f32> {
+        self.face.face.landmarks.map(|landmarks| landmarks.roll().to_degrees())
+    }
+
     /// float: the detector's certainty, 0 to 1, higher is more certain.
     #[getter]
     fn det_score(&self) -> f32 {

@@ -1,6 +1,6 @@
 //! The whole picture averaged by area: the levels of MTCNN's pyramid.
 
-use super::{Scaling, Tensor};
+use super::{Frame, Scaling, Tensor};
 use crate::geometry::Size;
 use crate::image::Image;
 use crate::pack::InputSpec;
@@ -11,9 +11,14 @@ use crate::pack::InputSpec;
 /// length of its overlap, on both axes. Sums over rectangles are differences in a summed-area table (Crow 1984), of
 /// which two rows are kept: a rectangle of a hundred pixels costs as much as one of four, and all sizes share the table.
 pub fn area_resized(image: &Image, sizes: &[Size], spec: &InputSpec) -> Vec<Tensor> {
+    area_framed(image, &sizes.iter().copied().map(Frame::filled).collect::<Vec<_>>(), spec)
+}
+
+/// The same, each picture in a frame that is black elsewhere → 1 × 3 × height × width of the canvas each.
+pub(super) fn area_framed(image: &Image, frames: &[Frame], spec: &InputSpec) -> Vec<Tensor> {
     let width = image.width() as usize;
     let mut averages: Vec<_> =
-        sizes.iter().map(|&size| AreaAverage::new(image.size(), size, Scaling::of(spec))).collect();
+        frames.iter().map(|&frame| AreaAverage::new(image.size(), frame, Scaling::of(spec))).collect();
     let mut values = vec![0; width * 3 + 1];
     let (mut above, mut below) = (vec![[0; 4]; width + 2], vec![[0; 4]; width + 2]);
     for (y, row) in image.data().chunks_exact(width * 3).enumerate() {
@@ -56,7 +61,7 @@ struct AreaAverage {
     /// The sums of the next output row; the fourth lane means nothing.
     sums: Vec<[f32; 4]>,
     next_row: usize,
-    size: Size,
+    frame: Frame,
     /// From sums over output pixels.
     scaling: Scaling,
     output: Tensor,
@@ -74,7 +79,8 @@ struct Crossed {
 }
 
 impl AreaAverage {
-    fn new(input: Size, size: Size, scaling: Scaling) -> Self {
+    fn new(input: Size, frame: Frame, scaling: Scaling) -> Self {
+        let size = frame.picture;
         let ratio = f64::from(input.width) / f64::from(size.width);
         let ends = (1..=size.width).map(|k| {
             let at = (f64::from(k) * ratio).min(f64::from(input.width));
@@ -88,23 +94,24 @@ impl AreaAverage {
             crossed: vec![Crossed::default(); size.width as usize],
             sums: vec![[0.0; 4]; size.width as usize],
             next_row: 0,
-            size,
+            frame,
             scaling: Scaling { factor: scaling.factor.map(|factor| factor * share), ..scaling },
-            output: Tensor::zeros(1, size),
+            output: frame.black(scaling),
         }
     }
 
     /// Finish the output rows that end in input row y, which lies between two rows of the table.
     fn advance(&mut self, y: usize, above: &[[i32; 4]], below: &[[i32; 4]]) {
-        let width = self.size.width as usize;
-        while self.next_row < self.size.height as usize {
+        let (left, top) = (self.frame.left as usize, self.frame.top as usize);
+        let (width, stride) = (self.frame.picture.width as usize, self.frame.canvas.width as usize);
+        while self.next_row < self.frame.picture.height as usize {
             let end = (self.next_row + 1) as f64 * self.row_ratio;
             if end > (y + 1) as f64 && y + 1 < self.input_height {
                 return;
             }
             self.cross(above, below, (end - y as f64).min(1.0) as f32);
-            let start = self.next_row * width;
-            for planes in self.output.pictures(self.size) {
+            let start = (top + self.next_row) * stride + left;
+            for planes in self.output.pictures(self.frame.canvas) {
                 self.scaling.spread(&self.sums, planes.map(|plane| &mut plane[start..start + width]));
             }
             self.next_row += 1;

@@ -1,6 +1,6 @@
 //! The whole picture, resized, in the upper left of a detector's input.
 
-use super::{Scaling, Tensor};
+use super::{Frame, Scaling, Tensor};
 use crate::geometry::Size;
 use crate::image::Image;
 use crate::pack::InputSpec;
@@ -14,17 +14,20 @@ const WHOLE: i32 = 1 << 11;
 /// `INTER_LINEAR` does it to bytes, with which these detectors are used: of several candidates for a face with nearly
 /// equal scores the same one wins. Like OpenCV's, shrinking skips pixels. Black is the pixel 0, not the value 0.
 pub fn letterboxed(image: &Image, size: Size, canvas: Size, spec: &InputSpec) -> Tensor {
+    interpolated(image, Frame { picture: size, canvas, left: 0, top: 0 }, spec)
+}
+
+/// The same in a frame.
+pub(super) fn interpolated(image: &Image, frame: Frame, spec: &InputSpec) -> Tensor {
     let scaling = Scaling::of(spec);
-    let mut output = Tensor::zeros(1, canvas);
-    let (width, stride) = (size.width as usize, canvas.width as usize);
-    let columns = samples(image.width(), size.width);
-    let rows = samples(image.height(), size.height);
+    let mut output = frame.black(scaling);
+    let (width, stride) = (frame.picture.width as usize, frame.canvas.width as usize);
+    let columns = samples(image.width(), frame.picture.width);
+    let rows = samples(image.height(), frame.picture.height);
     let source = |row: usize| &image.data()[row * image.width() as usize * 3..][..image.width() as usize * 3];
     let (mut upper, mut lower) = (Row::new(width), Row::new(width));
-    for planes in output.pictures(canvas) {
-        for channel in 0..3 {
-            planes[scaling.plane[channel]].fill(scaling.offset[channel]);
-        }
+    let start = frame.top as usize * stride + frame.left as usize;
+    for planes in output.pictures(frame.canvas) {
         for (y, row) in rows.iter().enumerate() {
             if lower.number == Some(row.low) {
                 std::mem::swap(&mut upper, &mut lower);
@@ -33,7 +36,7 @@ pub fn letterboxed(image: &Image, size: Size, canvas: Size, spec: &InputSpec) ->
             lower.resize(row.high, source(row.high), &columns);
             for channel in 0..3 {
                 let (factor, offset) = (scaling.factor[channel], scaling.offset[channel]);
-                let values = &mut planes[scaling.plane[channel]][y * stride..][..width];
+                let values = &mut planes[scaling.plane[channel]][start + y * stride..][..width];
                 let (upper, lower) = (&upper.channels[channel], &lower.channels[channel]);
                 for ((value, &upper), &lower) in values.iter_mut().zip(upper).zip(lower) {
                     // OpenCV's rounding: four bits go before, sixteen after the product, the last two with a half.

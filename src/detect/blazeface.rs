@@ -1,0 +1,276 @@
+//! `BlazeFace`: two grids of anchors, a box and six points for each.
+//!
+//! Method: Bazarevsky et al., "`BlazeFace`: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019), the network for
+//! the back camera. Of boxes that overlap the mean by score is taken, as the paper blends them. It sees a picture whole;
+//! small with a margin round it, because it misses faces that fill the frame; and larger where small faces are likely.
+//! Its points are the two eyes, the nose, the middle of the mouth and the ears; the corners of the mouth are laid where
+//! they are in the usual face, so that a landmarks network should follow.
+
+use super::nms::{self, Overlap};
+use super::{DetectOptions, Detector, Face};
+use crate::error::{Error, Result};
+use crate::geometry::{BBox, Landmarks, Point, Size};
+use crate::image::Image;
+use crate::pack::{BlazefaceSpec, PackFiles};
+use crate::session::{Network, SessionOptions};
+use crate::tensor::{self, Frame, Tensor};
+use ndarray::ArrayViewD;
+
+/// Values of an anchor: centre, size, six points.
+const VALUES: usize = 16;
+/// A box that comes nearer to the picture's edge than this fraction of the long side may be cut off by it.
+const EDGE: f32 = 0.02;
+/// Half the width of a mouth as a fraction of the distance between the eyes.
+const HALF_MOUTH: f32 = 0.44;
+
+/// The network, and how it is shown pictures.
+pub struct BlazeFace {
+    spec: BlazefaceSpec,
+    network: Network,
+}
+
+impl BlazeFace {
+    /// Open and verify the network.
+    pub fn open(files: &PackFiles, spec: &BlazefaceSpec, options: &SessionOptions) -> Result<Self> {
+        let network = Network::open(files, &spec.network, options)?;
+        network.batch(1)?;
+        Ok(Self { spec: spec.clone(), network })
+    }
+
+    /// The faces in an input, in its pixels.
+    fn run(&self, input: &Tensor) -> Result<Vec<Face>> {
+        let [_, _, height, width] = input.shape();
+        let faces = self.network.run(input.shape(), input.values(), |outputs| {
+            let mut faces = Vec::new();
+            for ((output, &stride), &anchors) in outputs.iter().zip(&self.spec.strides).zip(&self.spec.anchors) {
+                let grid = Size::new(width as u32 / stride, height as u32 / stride);
+                self.read(output, grid, stride, anchors as usize, &mut faces)?;
+            }
+            Ok(faces)
+        })?;
+        Ok(blended(&faces, self.spec.nms_threshold))
+    }
+
+    /// Add the faces of one grid to `faces`.
+    fn read(
+        &self,
+        output: &ArrayViewD<'_, f32>,
+        grid: Size,
+        stride: u32,
+        anchors: usize,
+        faces: &mut Vec<Face>,
+    ) -> Result<()> {
+        let (columns, rows) = (grid.width as usize, grid.height as usize);
+        let shape = [1, anchors * (1 + VALUES), rows, columns];
+        let values = if output.shape() == shape { output.as_slice() } else { None };
+        let values =
+            values.ok_or_else(|| self.network.shape_error("output shape", &format!("{shape:?}"), output.shape()))?;
+        let plane = columns * rows;
+        let least = logit(self.spec.score_threshold);
+        for anchor in 0..anchors {
+            let scores = &values[anchor * plane..][..plane];
+            for (cell, _) in scores.iter().enumerate().filter(|&(_, &score)| score >= least) {
+                let value = |k: usize| values[(anchors + anchor * VALUES + k) * plane + cell];
+                let centre = |at: usize| (at as f32 + 0.5) * stride as f32;
+                let (x, y) = (centre(cell % columns), centre(cell / columns));
+                let face = face(scores[cell], x, y, value);
+                if !face.bbox.area().is_finite() {
+                    let reason = "a box is not finite".to_string();
+                    return Err(Error::NetworkRun { file: self.network.spec().file.clone(), reason });
+                }
+                faces.push(face);
+            }
+        }
+        Ok(())
+    }
+
+    /// The faces that the picture in a frame shows, in the picture's pixels.
+    fn look(&self, image: Size, frame: Frame, input: &Tensor) -> Result<Vec<Face>> {
+        let mut faces = self.run(input)?;
+        for face in &mut faces {
+            face.bbox = frame.original_box(image, face.bbox);
+            face.landmarks = face.landmarks.map(|landmarks| frame.original_landmarks(image, landmarks));
+        }
+        Ok(faces)
+    }
+
+    /// The long side of the look for small faces; none where the first look, whose `first` faces became `faces`, shows
+    /// all that are wanted.
+    fn closer_side(&self, image: Size, min_face: Option<u32>, first: &[Face], faces: &[Face]) -> Option<u32> {
+        let closer = self.spec.closer;
+        let longest = image.width.max(image.height);
+        if let Some(min_face) = min_face {
+            let needed = u64::from(longest) * u64::from(closer.smallest_face) / u64::from(min_face.max(1));
+            let needed = u32::try_from(needed).unwrap_or(u32::MAX).min(closer.max_long_side);
+            return (needed > self.spec.long_side).then_some(needed);
+        }
+        let smallest = closer.smallest_face as f32 * longest as f32 / self.spec.long_side as f32;
+        let small = first.iter().any(|face| side(face.bbox) < smallest);
+        let sure = faces.iter().any(|face| face.det_score >= closer.doubtful_score);
+        let doubtful = |face: &&Face| face.det_score < closer.doubtful_score && side(face.bbox) < 2.0 * smallest;
+        let wanted = !sure || small || first.iter().filter(doubtful).count() > 1;
+        wanted.then_some(closer.long_side)
+    }
+}
+
+impl Detector for BlazeFace {
+    fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>> {
+        let (size, multiple) = (image.size(), self.spec.multiple());
+        let close_up = self.spec.close_up;
+        let frames = [
+            Frame::around(size, self.spec.long_side, 0.0, multiple),
+            Frame::around(size, close_up.long_side, close_up.margin, multiple),
+        ];
+        let inputs = tensor::framed(image, &frames, &self.network.spec().input);
+        let [first, with_margin] = [0, 1].map(|i| self.look(size, frames[i], &inputs[i]));
+        let (first, with_margin) = (first?, with_margin?);
+
+        let longest = size.width.max(size.height) as f32;
+        let inside = |bbox: BBox| {
+            let edge = EDGE * longest;
+            bbox.x1 >= edge
+                && bbox.y1 >= edge
+                && bbox.x2 <= size.width as f32 - edge
+                && bbox.y2 <= size.height as f32 - edge
+        };
+        let fills = |bbox: BBox| side(bbox) > close_up.from_fraction * size.short_side() as f32 || !inside(bbox);
+        let mut faces: Vec<Face> = first.iter().copied().filter(|face| !fills(face.bbox)).collect();
+        let added = |face: &Face| {
+            fills(face.bbox) || faces.iter().all(|other| other.bbox.iou(face.bbox) <= self.spec.nms_threshold)
+        };
+        let more: Vec<Face> = with_margin.into_iter().filter(added).collect();
+        faces.extend(more);
+
+        if let Some(long_side) = self.closer_side(size, options.min_face, &first, &faces) {
+            let frame = Frame::around(size, long_side, 0.0, multiple);
+            let input = tensor::framed(image, &[frame], &self.network.spec().input);
+            let smallest = self.spec.closer.smallest_face as f32 * longest / self.spec.long_side as f32;
+            let found = input.iter().map(|input| self.look(size, frame, input)).collect::<Result<Vec<_>>>()?;
+            faces.retain(|face| side(face.bbox) >= 2.0 * smallest);
+            faces.extend(found.into_iter().flatten().filter(|face| side(face.bbox) <= 8.0 * smallest));
+        }
+        let least = options.min_face.unwrap_or(0) as f32;
+        faces.retain(|face| side(face.bbox) >= least);
+        let (boxes, scores): (Vec<_>, Vec<_>) = faces.iter().map(|face| (face.bbox, face.det_score)).unzip();
+        let kept = nms::greedy(&boxes, &nms::best_first(&scores), 0.0, self.spec.nms_threshold);
+        Ok(kept.into_iter().map(|i| faces[i]).collect())
+    }
+
+    fn look_once(&self, image: &Image) -> Result<Vec<Face>> {
+        let frame = Frame::around(image.size(), image.width().max(image.height()), 0.0, self.spec.multiple());
+        let input = tensor::framed(image, &[frame], &self.network.spec().input);
+        let found = input.iter().map(|input| self.look(image.size(), frame, input)).collect::<Result<Vec<_>>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn gives_landmarks(&self) -> bool {
+        true
+    }
+
+    fn networks(&self) -> Vec<&Network> {
+        vec![&self.network]
+    }
+}
+
+/// The longer side of a box, pixels.
+fn side(bbox: BBox) -> f32 {
+    bbox.width().max(bbox.height())
+}
+
+/// The score before the logistic function that makes a probability.
+fn logit(probability: f32) -> f32 {
+    let probability = probability.clamp(1e-6, 1.0 - 1e-6);
+    (probability / (1.0 - probability)).ln()
+}
+
+/// The face of an anchor whose centre is (x, y), all in pixels of the input.
+fn face(score: f32, x: f32, y: f32, value: impl Fn(usize) -> f32) -> Face {
+    let (centre_x, centre_y) = (x + value(0), y + value(1));
+    let (half_width, half_height) = (value(2) / 2.0, value(3) / 2.0);
+    let point = |k: usize| Point::new(x + value(4 + 2 * k), y + value(5 + 2 * k));
+    let [right_eye, left_eye, nose, mouth] = [0, 1, 2, 3].map(point);
+    let (across, down) = (HALF_MOUTH * (left_eye.x - right_eye.x), HALF_MOUTH * (left_eye.y - right_eye.y));
+    let corner = |sign: f32| Point::new(mouth.x + sign * across, mouth.y + sign * down);
+    Face {
+        bbox: BBox::new(centre_x - half_width, centre_y - half_height, centre_x + half_width, centre_y + half_height),
+        landmarks: Some(Landmarks([right_eye, left_eye, nose, corner(-1.0), corner(1.0)])),
+        det_score: 1.0 / (1.0 + (-score).exp()),
+    }
+}
+
+/// The faces, best first, each the mean by score of all that overlap it by more than `threshold`.
+fn blended(faces: &[Face], threshold: f32) -> Vec<Face> {
+    let scores: Vec<f32> = faces.iter().map(|face| face.det_score).collect();
+    let mut left = nms::best_first(&scores);
+    let mut merged = Vec::new();
+    while let Some(&best) = left.first() {
+        let (same, others): (Vec<usize>, Vec<usize>) = left
+            .into_iter()
+            .partition(|&i| i == best || Overlap::Union.of(faces[i].bbox, faces[best].bbox) > threshold);
+        merged.push(mean(faces, &same, scores[best]));
+        left = others;
+    }
+    merged
+}
+
+/// The mean of some faces by score.
+fn mean(faces: &[Face], which: &[usize], det_score: f32) -> Face {
+    let total: f32 = which.iter().map(|&i| faces[i].det_score).sum();
+    let weighted = |value: &dyn Fn(&Face) -> f32| {
+        which.iter().map(|&i| faces[i].det_score / total * value(&faces[i])).sum::<f32>()
+    };
+    let point = |k: usize, axis: fn(Point) -> f32| {
+        weighted(&|face| face.landmarks.map_or(0.0, |landmarks| axis(landmarks.0[k])))
+    };
+    Face {
+        bbox: BBox::new(
+            weighted(&|face| face.bbox.x1),
+            weighted(&|face| face.bbox.y1),
+            weighted(&|face| face.bbox.x2),
+            weighted(&|face| face.bbox.y2),
+        ),
+        landmarks: Some(Landmarks(std::array::from_fn(|k| Point::new(point(k, |p| p.x), point(k, |p| p.y))))),
+        det_score,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_anchor_becomes_a_face_in_pixels_of_the_input() {
+        let values: [f32; 16] = [2.0, -4.0, 20.0, 30.0, -5.0, -6.0, 5.0, -6.0, 0.0, 1.0, 0.5, 7.0, -9.0, 0.0, 9.0, 0.0];
+        let found = face(0.0, 40.0, 24.0, |k| values[k]);
+        assert_eq!(found.bbox, BBox::new(32.0, 5.0, 52.0, 35.0));
+        assert!((found.det_score - 0.5).abs() < 1e-6);
+        let Some(Landmarks(points)) = found.landmarks else { panic!("no points") };
+        assert_eq!(
+            [points[0], points[1], points[2]],
+            [(35.0, 18.0), (45.0, 18.0), (40.0, 25.0)].map(|(x, y)| Point::new(x, y))
+        );
+        assert!(points[3].distance(Point::new(36.1, 31.0)) < 1e-3 && points[4].distance(Point::new(44.9, 31.0)) < 1e-3);
+    }
+
+    #[test]
+    fn faces_that_overlap_are_blended_by_score() {
+        let at = |x: f32, det_score: f32| Face {
+            bbox: BBox::new(x, 0.0, x + 10.0, 10.0),
+            landmarks: Some(Landmarks([Point::new(x, x); 5])),
+            det_score,
+        };
+        let found = blended(&[at(1.0, 0.25), at(0.0, 0.75), at(50.0, 0.5)], 0.3);
+        assert_eq!(found.len(), 2);
+        assert!((found[0].bbox.x1 - 0.25).abs() < 1e-6 && (found[0].det_score - 0.75).abs() < 1e-6);
+        assert!(found[0].landmarks.is_some_and(|landmarks| (landmarks.0[4].y - 0.25).abs() < 1e-6));
+        assert_eq!(found[1], at(50.0, 0.5));
+        assert!(blended(&[], 0.3).is_empty());
+    }
+
+    #[test]
+    fn the_threshold_is_one_of_probabilities() {
+        for probability in [0.1f32, 0.3, 0.5, 0.9] {
+            assert!((1.0 / (1.0 + (-logit(probability)).exp()) - probability).abs() < 1e-6);
+        }
+    }
+}

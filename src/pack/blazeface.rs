@@ -1,0 +1,170 @@
+//! What a manifest says about `BlazeFace`: its grids, and how large it is shown a picture.
+
+use super::Refusal;
+use super::network::{NetworkSpec, in_range};
+use serde::Deserialize;
+
+/// Longest side of an input, pixels: activations grow with its square.
+const MOST_LONG_SIDE: u32 = 4096;
+
+/// `BlazeFace`: for each anchor of a grid a score, a box and six points.
+///
+/// The network sees a picture up to three times: whole; small, with a margin round it, for faces that fill the frame;
+/// and larger, where `min_face` or small faces of the first look ask for it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlazefaceSpec {
+    /// Outputs: one a grid, channels first: the scores of a cell's anchors, then 16 values for each of them.
+    pub network: NetworkSpec,
+    /// Pixels from one cell to the next, for each grid.
+    pub strides: Vec<u32>,
+    /// Anchors of a cell, for each grid.
+    pub anchors: Vec<u32>,
+    /// Least score, inclusive.
+    pub score_threshold: f32,
+    /// Boxes that overlap a better one by more are merged with it.
+    pub nms_threshold: f32,
+    /// Long side of the picture in the first look, pixels.
+    pub long_side: u32,
+    /// The look for faces that fill the frame.
+    pub close_up: CloseUpSpec,
+    /// The look for small faces.
+    pub closer: CloserSpec,
+}
+
+/// The picture with a margin round it.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloseUpSpec {
+    /// Long side of the input, pixels.
+    pub long_side: u32,
+    /// Margin on each side, as a fraction of the picture's sides.
+    pub margin: f64,
+    /// Faces larger than this fraction of the picture's short side are taken from this look.
+    pub from_fraction: f32,
+}
+
+/// The picture in a larger input.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloserSpec {
+    /// Long side of the picture in the input, pixels.
+    pub long_side: u32,
+    /// To this a caller's small minimum face may raise it, pixels.
+    pub max_long_side: u32,
+    /// A face that is smaller in the first look calls for this one, pixels of the first input. A minimum face given by
+    /// the caller decides by the same size.
+    pub smallest_face: u32,
+    /// Two faces in the first look with scores below this call for it too, where they are less than twice that size.
+    pub doubtful_score: f32,
+}
+
+impl BlazefaceSpec {
+    pub(super) fn check(&self) -> Refusal {
+        self.network.check_pictures(self.strides.len())?;
+        let file = &self.network.file;
+        if self.network.input.size().is_some() {
+            return Err(format!("the input of {file:?} must take any size: leave width and height out"));
+        }
+        if self.strides.is_empty() || self.strides.len() != self.anchors.len() {
+            return Err(format!(
+                "strides and anchors need a number for each grid, got {} and {}",
+                self.strides.len(),
+                self.anchors.len()
+            ));
+        }
+        self.strides.iter().try_for_each(|&stride| in_range("strides", stride.into(), 2.0, 256.0))?;
+        let multiple = self.multiple();
+        if let Some(stride) = self.strides.iter().find(|&&stride| !multiple.is_multiple_of(stride)) {
+            return Err(format!("strides must divide the largest, {multiple}; {stride} does not"));
+        }
+        self.anchors.iter().try_for_each(|&anchors| in_range("anchors", anchors.into(), 1.0, 16.0))?;
+        in_range("score_threshold", self.score_threshold.into(), 0.0, 1.0)?;
+        in_range("nms_threshold", self.nms_threshold.into(), 0.0, 1.0)?;
+        in_range("long_side", self.long_side.into(), 32.0, MOST_LONG_SIDE.into())?;
+        in_range("close_up.long_side", self.close_up.long_side.into(), 32.0, MOST_LONG_SIDE.into())?;
+        in_range("close_up.margin", self.close_up.margin, 0.0, 4.0)?;
+        in_range("close_up.from_fraction", self.close_up.from_fraction.into(), 0.0, 1.0)?;
+        let closer = self.closer;
+        in_range("closer.max_long_side", closer.max_long_side.into(), 32.0, MOST_LONG_SIDE.into())?;
+        in_range("closer.long_side", closer.long_side.into(), self.long_side.into(), closer.max_long_side.into())?;
+        in_range("closer.smallest_face", closer.smallest_face.into(), 1.0, self.long_side.into())?;
+        in_range("closer.doubtful_score", closer.doubtful_score.into(), 0.0, 1.0)
+    }
+
+    /// The sides of an input are multiples of this, pixels.
+    pub fn multiple(&self) -> u32 {
+        self.strides.iter().copied().max().unwrap_or(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::pack::{DetectorSpec, Pack};
+    use std::path::Path;
+
+    const DETECTOR: &str = "\
+[detector]
+family = \"blazeface\"
+strides = [16, 32]
+anchors = [2, 6]
+score_threshold = 0.3
+nms_threshold = 0.3
+long_side = 256
+close_up = { long_side = 128, margin = 0.6, from_fraction = 0.5 }
+closer = { long_side = 640, max_long_side = 1280, smallest_face = 12, doubtful_score = 0.5 }
+[detector.network]
+file = \"a.onnx\"
+outputs = [\"fine\", \"coarse\"]
+input = { name = \"i\", colour = \"rgb\", mean = [127.5, 127.5, 127.5], std = [127.5, 127.5, 127.5] }
+[landmarks]
+family = \"onet\"
+turned = { from_degrees = 20, scale = 1.1, sure_score = 0.99, look = { scale = 2.2, side = 96 }, min_score = 0.9, \
+doubtful_det_score = 0.5, doubtful_min_score = 0.95 }
+[landmarks.network]
+file = \"a.onnx\"
+outputs = [\"bbox_reg\", \"landmarks\", \"prob\"]
+input = { name = \"i\", width = 48, height = 48, colour = \"rgb\", mean = [0, 0, 0], std = [1, 1, 1] }
+";
+
+    fn parse(roles: &str) -> Result<Pack, String> {
+        let text = format!(
+            "format = 1\nname = \"p\"\nsummary = \"s\"\n{roles}\n[[file]]\nname = \"a.onnx\"\nsize = 1\n\
+             sha256 = \"{}\"\nlicence = \"MIT\"\ncommercial = true\nlicence_source = \"x\"\nsource = \"x\"\n\
+             trained_on = \"x\"\n",
+            "0".repeat(64)
+        );
+        Pack::parse(&text, Path::new("p.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_declaration_is_read() {
+        let pack = parse(DETECTOR).unwrap();
+        let Some(DetectorSpec::Blazeface(spec)) = pack.detector else { panic!("another family") };
+        assert_eq!((spec.multiple(), spec.anchors, spec.closer.smallest_face), (32, vec![2, 6], 12));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        for (from, to, words) in [
+            ("anchors = [2, 6]", "anchors = [2]", "a number for each grid, got 2 and 1"),
+            ("anchors = [2, 6]", "anchors = [2, 0]", "anchors must be 1 to 16, got 0"),
+            ("strides = [16, 32]", "strides = [12, 32]", "12 does not"),
+            ("strides = [16, 32]", "strides = [16]", "needs 1 outputs, got 2"),
+            ("long_side = 256", "long_side = 16", "long_side must be 32 to 4096, got 16"),
+            ("margin = 0.6", "margin = -1", "close_up.margin must be 0 to 4, got -1"),
+            ("long_side = 640", "long_side = 128", "closer.long_side must be 256 to 1280, got 128"),
+            ("smallest_face = 12", "smallest_face = 0", "closer.smallest_face must be 1 to 256, got 0"),
+            ("closer = {", "closest = {", "closest"),
+            ("name = \"i\", colour", "name = \"i\", width = 256, height = 256, colour", "must take any size"),
+            ("sure_score = 0.99", "sure_score = 2", "sure_score must be 0 to 1, got 2"),
+            ("side = 96", "side = 100", "look.side must be a multiple of 32, got 100"),
+            ("scale = 1.1", "scale = 0.1", "scale must be 0.5 to 4, got 0.1"),
+            (", min_score = 0.9", "", "min_score"),
+        ] {
+            assert!(DETECTOR.contains(from), "{from}");
+            let message = parse(&DETECTOR.replacen(from, to, 1)).expect_err(to);
+            assert!(message.contains(words), "{to:?}: {message}");
+        }
+    }
+}
