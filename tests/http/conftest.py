@@ -103,13 +103,13 @@ def server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start ``facedex serve`` with options and variables."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(*options: str, **variables: str) -> Server:
+    def start(*options: str, port: int = 0, **variables: str) -> Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+            port = port or free.getsockname()[1]
         log = tmp_path / f"server-{port}.log"
         command = [sys.executable, "-m", "facedex", "serve", "--db", str(tmp_path / "served.db"), "--port", str(port)]
-        with log.open("w") as file:
+        with log.open("a") as file:
             process = subprocess.Popen(
                 [*command, *options], stdout=file, stderr=file, text=True, env=os.environ | variables, cwd=tmp_path
             )

@@ -6,6 +6,9 @@ import contextlib
 import os
 import random
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from prometheus_client.mmap_dict import MmapedDict
 
@@ -152,6 +156,102 @@ def _wait_for_two(at: Any, victims: set[int]) -> None:
             pass
         time.sleep(0.1)
     pytest.fail(f"a worker was not replaced\n{at.log.read_text()}")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
+def test_workers_end_with_their_master_and_a_restart_works(server: Callable[..., Any], tmp_path: Path) -> None:
+    at = server("--workers", "2", TMPDIR=str(tmp_path))
+    workers = at.workers()
+    (folder,) = tmp_path.glob("facedex-metrics-*")
+    os.kill(at.process.pid, signal.SIGKILL)
+    at.process.wait(10)
+    again = server("--workers", "2", port=at.port, TMPDIR=str(tmp_path))
+    assert again.get("/v1/health/ready").status_code == 200
+    gone, alive = psutil.wait_procs(workers, timeout=20)
+    assert alive == []
+    assert len(gone) == 2
+    assert "Traceback" not in at.log.read_text()
+    assert not folder.exists(), "the folder of a server that was killed is removed"
+    assert len(list(tmp_path.glob("facedex-metrics-*"))) == 1
+
+
+def test_a_port_that_another_program_has_is_told(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        command = [sys.executable, "-m", "facedex", "serve", "--db", str(tmp_path / "people.db"), "--port", port]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 3
+    assert f"port {port} cannot be listened at" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_a_server_that_ends_refuses_new_connections_at_once(server: Callable[..., Any], workers: str) -> None:
+    at = server("--workers", workers)
+    with socket.create_connection(("127.0.0.1", at.port), timeout=20) as held:  # a request in progress
+        held.sendall(b"POST /v1/recognize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n")
+        held.sendall(b"Content-Length: %d\r\n\r\n" % len(PROBE) + PROBE[:100])
+        time.sleep(0.3)
+        at.process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", at.port), timeout=1).close()
+            except ConnectionRefusedError:
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("new connections are accepted")
+        assert at.process.poll() is None
+        held.sendall(PROBE[100:])
+        assert b"HTTP/1.1 " in held.recv(4096), "what was begun is answered"
+    at.process.wait(30)
+    assert "Traceback" not in at.log.read_text()
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "application/json", "multipart/form-data; boundary=x"])
+def test_a_client_that_leaves_in_its_body_is_no_fault(server: Callable[..., Any], kind: str) -> None:
+    at = server()
+    for path in ("/v1/recognize", "/v1/people", "/v1/people/ayu/photos", "/v1/keys", "/v1/index/import"):
+        with socket.create_connection(("127.0.0.1", at.port), timeout=20) as leaving:
+            head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n\r\n"
+            part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\nabc'
+            leaving.sendall(head.encode() + (part if "boundary" in kind else b'{"person_id"'))
+            time.sleep(0.1)
+    _expect_left(at, 5)
+    metrics = at.get("/metrics").text
+    assert 'status="500"' not in metrics
+    assert metrics.count('status="499"') >= 5
+    log = at.log.read_text()
+    assert "Traceback" not in log
+    assert "fault" not in log
+    assert len([line for line in log.splitlines() if " 499 " in line]) == 5
+
+
+def test_a_client_that_leaves_in_its_answer_is_no_fault(server: Callable[..., Any]) -> None:
+    at = server()
+    for number in range(100):
+        assert at.post("/v1/people", json={"person_id": number, "info": {"note": "x" * 60_000}}).status_code == 201
+    for _ in range(3):
+        with socket.socket() as leaving:
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            leaving.connect(("127.0.0.1", at.port))
+            leaving.sendall(b"GET /v1/people?limit=1000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert leaving.recv(100).startswith(b"HTTP/1.1 200 ")
+    _expect_left(at, 3)
+    assert 'status="500"' not in at.get("/metrics").text
+    assert "Traceback" not in at.log.read_text()
+
+
+def _expect_left(at: Any, number: int) -> None:
+    for _ in range(100):
+        if f"facedex_clients_left_total {number}.0" in at.get("/metrics").text:
+            return
+        time.sleep(0.1)
+    pytest.fail(at.get("/metrics").text + at.log.read_text())
 
 
 def test_a_worker_that_was_killed_counts_no_more_in_the_metrics(server: Callable[..., Any]) -> None:

@@ -25,7 +25,7 @@ from ..store import Database
 from . import v1
 from .connections import CROWD, Crowd
 from .docs import add_docs, describe
-from .errors import problem_of, shape_for
+from .errors import LEFT, has_left, problem_of, shape_for
 from .guard import Guard
 from .jobs import Jobs
 from .limits import Limits
@@ -170,7 +170,7 @@ def _check_pack(gallery: Gallery, wanted: str | None) -> None:
 
 def _crowd(settings: Settings, metrics: Metrics) -> Crowd:
     most = settings.connections_per_address
-    return Crowd(most_of_one=most, trusted=settings.trusted_proxies, drop=metrics.dropped)
+    return Crowd(most_of_one=most, trusted=settings.trusted_proxies, drop=metrics.dropped, leave=metrics.left)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -179,4 +179,4 @@ def _limits(settings: Settings) -> Limits:
 
 async def _told(request: Request, error: Exception) -> Response:
     """Answer what no route answered: an unknown path, another method, a fault of a middleware."""
-    return shape_for(request)(request, problem_of(error))
+    return LEFT if has_left(error) else shape_for(request)(request, problem_of(error))

@@ -81,6 +81,8 @@ class Crowd:
         Networks of proxies, whose connections are those of many.
     drop : callable, optional
         Told why a connection was closed or refused: "slow_headers", "slow_reader", "crowded".
+    leave : callable, optional
+        Called when a client leaves before its request is answered.
     """
 
     def __init__(
@@ -89,10 +91,12 @@ class Crowd:
         most_of_one: int = MOST_OF_ONE,
         trusted: tuple[str, ...] = (),
         drop: Callable[[str], object] | None = None,
+        leave: Callable[[], object] | None = None,
     ) -> None:
         self._most_of_one = most_of_one
         self._trusted = tuple(ipaddress.ip_network(network) for network in trusted)
         self._drop = drop
+        self._leave = leave
         self._of_one: Counter[str] = Counter()
         self._extra: dict[Connection, None] = {}
 
@@ -123,6 +127,11 @@ class Crowd:
         if self._drop is not None:
             self._drop(reason)
 
+    def left(self) -> None:
+        """Note a client that left before its request was answered."""
+        if self._leave is not None:
+            self._leave()
+
     def _is_proxy(self, host: str) -> bool:
         try:
             address = ipaddress.ip_address(host)
@@ -143,6 +152,7 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
     _slow_s = 0.0
     _host = ""
     _extra = False
+    _aborted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first headers."""
@@ -173,11 +183,15 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
         self._end()
         if self._reading is not None:
             self._reading.cancel()
+        unanswered = self.cycle is not None and not self.cycle.response_complete
+        if (unanswered or self._sent.lost) and not self._aborted:
+            self._crowd.left()
         self._crowd.leave(self, self._host)
         super().connection_lost(exc)
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
+        self._aborted = True
         self._end()
         self._sent.abort()
 
@@ -222,10 +236,12 @@ class _Sent:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._written = 0
+        self.lost = False  # whether something was written after the client had left
         self.write_bytes = transport.write
 
     def write(self, data: bytes) -> None:
         self._written += len(data)
+        self.lost |= self._transport.is_closing()
         self.write_bytes(data)
 
     def waiting(self) -> int:

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from .. import errors as e
 from ..errors import FacedexError
@@ -108,8 +109,16 @@ class Problem:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+LEFT = Response(status_code=499)
+"""What is noted of a request whose client left; nobody reads it. The number is nginx's."""
+
 Shape = Callable[[Request, Problem], Response]
 """Gives a problem the form in which a part of the server tells it."""
+
+
+def has_left(error: BaseException) -> bool:
+    """Tell whether an error says that the client left before its request was whole, which is no fault of anybody."""
+    return isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect)
 
 
 def problem_of(error: Exception) -> Problem:
@@ -179,7 +188,7 @@ def shaped(shape: Shape, *, of: str | None = None) -> type[APIRoute]:
                     with acting(request):
                         return await idempotency.answered(request, handler)
                 except Exception as error:  # noqa: BLE001 - problem_of logs what is a fault
-                    return shape(request, problem_of(error))
+                    return LEFT if has_left(error) else shape(request, problem_of(error))
 
             return handle
 

@@ -49,6 +49,9 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self._left = Counter(
+            "facedex_clients_left_total", "Clients that left before their requests were answered.", registry=registry
+        )
         self._stands = {
             name: Gauge(f"facedex_{name}", words, ["gallery"], registry=registry, multiprocess_mode="mostrecent")
             for name, words in (
@@ -67,6 +70,10 @@ class Metrics:
     def dropped(self, reason: str) -> None:
         """Count a connection that was closed or refused, see `facedex.http.connections`."""
         self._dropped.labels(reason).inc()
+
+    def left(self) -> None:
+        """Count a client that left before its request was answered."""
+        self._left.inc()
 
     def watch(self, lanes: Callable[[], dict[str, int]]) -> None:
         """Note from now on how many requests are in each lane, as the function tells."""

@@ -9,24 +9,32 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
+import stat
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+import psutil
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
+from uvicorn.config import STARTUP_FAILURE
 
 from ..access import Access
 from ..errors import ServeError
 from ..store import Database
 from .limits import cores
 from .settings import Settings
+from .workers import GRACE_S, Workers
 
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _FILES = 4096  # that a process may have open: connections, database, models
-_GRACE_S = 30
-_SILENCE_S = 10  # a worker that answers the supervisor no longer is replaced; one that starts may be slow to answer
+_FREED_S = 5.0  # in which the port is let go of by the workers of a server that was killed
+_FOLDER = "facedex-metrics-"
 
 
 def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> None:
@@ -41,16 +49,17 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
     Raises
     ------
     ServeError
-        When other machines could reach a server that asks for no keys.
+        When other machines could reach a server that asks for no keys, or the port is taken.
     StoreError
         When the database cannot be opened.
     """
     check(settings)
     _allow_files()
+    _wait_for_port(settings)
     if begun is not None:
         begun(address_of(settings))
     with _written(settings), _metrics_of(settings.workers):
-        uvicorn.run(
+        config = uvicorn.Config(
             f"{__name__}:app",
             factory=True,
             host=settings.host,
@@ -65,9 +74,16 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
             log_level="info",
             http=f"{__package__}.connections:Connection",
             ws="none",
-            timeout_graceful_shutdown=_GRACE_S,
-            timeout_worker_healthcheck=_SILENCE_S,
+            timeout_graceful_shutdown=int(GRACE_S),
         )
+        if settings.workers > 1:
+            Workers(config, config.bind_socket(), settings.workers).run()
+            return
+        server = uvicorn.Server(config)
+        with suppress(KeyboardInterrupt):
+            server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
 
 
 def _allow_files() -> None:
@@ -80,6 +96,33 @@ def _allow_files() -> None:
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _wait_for_port(settings: Settings) -> None:
+    """Wait until a server that was killed has let go of the port; raises ServeError when it stays taken."""
+    if settings.port == 0:
+        return
+    until = time.monotonic() + _FREED_S
+    while (reason := _taken(settings.host, settings.port)) is not None:
+        if time.monotonic() > until:
+            raise ServeError(
+                f"{settings.host} port {settings.port} cannot be listened at: {reason}; end the program that has it, "
+                "or choose another with --port"
+            )
+        time.sleep(0.1)
+
+
+def _taken(host: str, port: int) -> str | None:
+    """Tell why an address cannot be listened at; None when it can."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as tried:
+            if os.name == "posix":
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def check(settings: Settings) -> None:
@@ -165,9 +208,26 @@ def _metrics_of(workers: int) -> Iterator[None]:
     if workers == 1 or _METRICS in os.environ:
         yield
         return
-    folder = os.environ[_METRICS] = tempfile.mkdtemp(prefix="facedex-metrics-")
+    _remove_left()
+    folder = os.environ[_METRICS] = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-")
     try:
         yield
     finally:
         del os.environ[_METRICS]
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left() -> None:
+    """Remove the folders of servers that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        master = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        if master.isdigit() and not psutil.pid_exists(int(master)) and _is_ours(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
