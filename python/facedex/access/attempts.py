@@ -2,7 +2,8 @@
 
 A row counts what one account or one address did; instead of its name the row has a digest. An attempt is counted before
 it is judged, so that many at once are not judged as one. The failures of an account are forgotten when it signs in;
-those of an address, behind which many people may be, one by one with time.
+those of an address, behind which many people may be, one by one with time. A time in the future was written before the
+clock was set back: such a count begins anew at the present time, so that no wait is longer than it is said to be.
 
 A sign-in locks the row of its address first and then that of the account, everywhere, so that no two of them wait for
 each other.
@@ -22,7 +23,7 @@ import sqlalchemy as sa
 
 from ..errors import AttemptsError
 from ..store import Database
-from ..store.changes import now
+from ..store.changes import now, passed
 from ..store.tables import attempts
 from .rows import inserted_once
 
@@ -100,6 +101,7 @@ class Attempts:
         at = now()
         self._prune(at)
         own, shared = _of_sign_in(who, address)
+        self._rebase([bucket for bucket in (own, shared) if bucket is not None], at)
         while not self._counted(own, shared, at):
             inserted_once(self._database, attempts, _fresh(str(own), at))
 
@@ -108,11 +110,11 @@ class Attempts:
         with self._locked(shared, at) as (connection, row):
             number, since = self._forgiven(row, at)
             full = number >= self._lockout.most_of_address
-            wait = since + self._lockout.forgiven_each - at if full else _NO_TIME
+            wait = self._lockout.forgiven_each - _elapsed(since, at) if full else _NO_TIME
             mine = None if own is None else connection.execute(_row_of(own)).one_or_none()
             whole = timedelta(seconds=self._lockout.wait_s(0 if mine is None else mine.number))
             if mine is not None and whole:
-                wait = max(wait, whole - (at - mine.last_at))  # one counted meanwhile may be later than us
+                wait = max(wait, whole - _elapsed(mine.last_at, at))
             if wait > _NO_TIME:
                 wait_s = math.ceil(wait.total_seconds())
                 raise AttemptsError(f"too many failed sign-ins; try again in {wait_s} s", retry_after_s=wait_s)
@@ -135,11 +137,22 @@ class Attempts:
             if own is not None:
                 connection.execute(attempts.delete().where(attempts.c.bucket == own))
 
+    def _rebase(self, buckets: list[str], at: datetime) -> None:
+        """Let counts of the future begin at the present time."""
+        mine = attempts.c.bucket.in_(buckets)
+        with self._database.single() as connection:
+            rows = connection.execute(sa.select(attempts).where(mine)).all()
+        ahead = [row.bucket for row in rows if passed(row.since, at) is None or passed(row.last_at, at) is None]
+        if ahead:
+            with self._database.write() as connection:
+                future = sa.and_(attempts.c.bucket.in_(ahead), sa.or_(attempts.c.since > at, attempts.c.last_at > at))
+                connection.execute(attempts.update().where(future).values(since=at, last_at=at))
+
     def _forgiven(self, row: Any, at: datetime) -> tuple[int, datetime]:
         """Tell how many failures of an address still count, and since when the next of them is being forgiven."""
         each = self._lockout.forgiven_each
-        passed = max(0, (at - row.since) // each)
-        return (0, at) if passed >= row.number else (row.number - passed, row.since + passed * each)
+        forgiven = _elapsed(row.since, at) // each
+        return (0, at) if forgiven >= row.number else (row.number - forgiven, row.since + forgiven * each)
 
     def take(self, what: str, limit: int, window_s: float = 60.0) -> None:
         """Count one request of somebody.
@@ -161,10 +174,11 @@ class Attempts:
         at, bucket = now(), _bucket("rate", what)
         self._prune(at)
         with self._locked(bucket, at) as (connection, row):
-            over = at - row.since >= timedelta(seconds=window_s)
+            done = passed(row.since, at)
+            over = done is None or done >= timedelta(seconds=window_s)
             number, since = (1, at) if over else (row.number + 1, row.since)
             if number > limit:
-                wait = math.ceil(window_s - (at - since).total_seconds())
+                wait = math.ceil(window_s - _elapsed(since, at).total_seconds())
                 raise AttemptsError(f"more than {limit} requests in {window_s:g} s", retry_after_s=max(1, wait))
             mine = attempts.c.bucket == bucket
             connection.execute(attempts.update().where(mine).values(number=number, since=since, last_at=at))
@@ -181,10 +195,16 @@ class Attempts:
             inserted_once(self._database, attempts, _fresh(bucket, at))
 
     def _prune(self, at: datetime) -> None:
-        if self._pruned is None or at - self._pruned >= _PRUNED_EVERY:
+        since = None if self._pruned is None else passed(self._pruned, at)
+        if since is None or since >= _PRUNED_EVERY:
             self._pruned = at
             with self._database.write() as connection:
                 connection.execute(attempts.delete().where(attempts.c.last_at < at - _KEPT))
+
+
+def _elapsed(since: datetime, at: datetime) -> timedelta:
+    """Tell how much time passed since a stored time, never less than none."""
+    return passed(since, at) or _NO_TIME
 
 
 def _of_sign_in(who: Tried | None, address: str) -> tuple[str | None, str]:

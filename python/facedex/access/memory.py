@@ -6,13 +6,13 @@ every process. Where the database cannot tell at once whether somebody has commi
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import time
 
 from ..store import Database
 from ..store.changes import now
 from .principals import Principal
 
-_LONGEST = timedelta(minutes=1)  # after which the time of a key's last use is due
+_LONGEST_S = 60.0  # after which the time of a key's last use is due
 _MOST = 1024
 
 
@@ -26,7 +26,7 @@ class Memory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, tuple[int, Principal, datetime]] = {}
+        self._known: dict[str, tuple[int, Principal, float]] = {}
 
     def stamp(self) -> int | None:
         """Take this before the question is put to the database, and give it to `keep`."""
@@ -44,12 +44,12 @@ class Memory:
         """
         if stamp is None:
             return
-        until = now() + _LONGEST
+        holds_s = _LONGEST_S
         if answer.until is not None:
-            until = min(until, answer.until)
+            holds_s = min(holds_s, (answer.until - now()).total_seconds())
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[question] = stamp, answer, until
+        self._known[question] = stamp, answer, time.monotonic() + holds_s
 
     def recall(self, question: str) -> Principal | None:
         """Return an answer that still holds; waits for nothing."""
@@ -57,4 +57,4 @@ class Memory:
         if found is None:
             return None
         stamp, answer, until = found
-        return answer if stamp == self._database.stamp() and now() < until else None
+        return answer if stamp == self._database.stamp() and time.monotonic() < until else None

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from ..errors import RepeatedKeyError, RepeatedNowError
 from ..store import Database
-from ..store.changes import now
+from ..store.changes import now, passed
 from ..store.tables import idempotency
 from .rows import inserted_once
 
@@ -85,7 +85,9 @@ class Replies:
                 return None
             with self._database.write() as connection:
                 row = connection.execute(query).one_or_none()
-                if row is not None and at - row.created_at >= (KEPT if row.status is not None else _CUT_OFF):
+                kept = KEPT if row is not None and row.status is not None else _CUT_OFF
+                age = None if row is None else passed(row.created_at, at)
+                if row is not None and (age is None or age >= kept):
                     connection.execute(idempotency.update().where(idempotency.c.digest == digest).values(fresh))
                     return None
         if row.request != request:
@@ -121,7 +123,8 @@ class Replies:
             connection.execute(idempotency.delete().where(idempotency.c.digest == digest_of(key)))
 
     def _prune(self, at: datetime) -> None:
-        if self._pruned is None or at - self._pruned >= _PRUNED_EVERY:
+        since = None if self._pruned is None else passed(self._pruned, at)
+        if since is None or since >= _PRUNED_EVERY:
             self._pruned = at
             with self._database.write() as connection:
                 connection.execute(idempotency.delete().where(idempotency.c.created_at < at - KEPT))

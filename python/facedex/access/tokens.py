@@ -16,6 +16,7 @@ from .principals import scopes_of
 from .rows import inserted
 from .secrets import TOKEN_MARK, digest_of, new_secret
 
+_SKEW = timedelta(minutes=5)  # between the clocks of machines that share a database
 _KEPT = timedelta(days=7)  # rows of tokens that have expired
 
 
@@ -100,7 +101,7 @@ class Tokens:
         query = (
             sa.select(tokens)
             .join(accounts, tokens.c.account_id == accounts.c.id)
-            .where(tokens.c.digest == digest, tokens.c.revoked_at.is_(None), tokens.c.expires_at > now())
+            .where(tokens.c.digest == digest, _of_use())
             .where(accounts.c.disabled_at.is_(None))
         )
         with self._database.single() as connection:
@@ -110,22 +111,28 @@ class Tokens:
     def revoke(self, secret: str) -> bool:
         """Make a token useless at once, in every process; returns whether it was of use."""
         digest = digest_of(secret)
-        mine = sa.and_(tokens.c.digest == digest, tokens.c.revoked_at.is_(None), tokens.c.expires_at > now())
+        mine = sa.and_(tokens.c.digest == digest, _of_use())
         with self._database.write() as connection:
             return connection.execute(tokens.update().where(mine).values(revoked_at=now())).rowcount > 0
 
     def revoke_all(self, account_id: int) -> int:
         """Make all tokens of an account useless; returns how many were of use."""
-        mine = sa.and_(tokens.c.account_id == account_id, tokens.c.revoked_at.is_(None), tokens.c.expires_at > now())
+        mine = sa.and_(tokens.c.account_id == account_id, _of_use())
         with self._database.write() as connection:
             return int(connection.execute(tokens.update().where(mine).values(revoked_at=now())).rowcount)
 
     def active(self, account_id: int) -> list[Token]:
         """List the tokens of an account that are of use."""
-        mine = sa.and_(tokens.c.account_id == account_id, tokens.c.revoked_at.is_(None), tokens.c.expires_at > now())
+        mine = sa.and_(tokens.c.account_id == account_id, _of_use())
         with self._database.single() as connection:
             rows = connection.execute(sa.select(tokens).where(mine).order_by(tokens.c.id)).all()
         return [_token_of(row) for row in rows]
+
+
+def _of_use() -> sa.ColumnElement[bool]:
+    """Select tokens that hold. One from the future does not: the clock was set back, and it would hold too long."""
+    at = now()
+    return sa.and_(tokens.c.revoked_at.is_(None), tokens.c.expires_at > at, tokens.c.created_at <= at + _SKEW)
 
 
 def _token_of(row: Any) -> Token:

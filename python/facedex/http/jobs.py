@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +21,7 @@ import sqlalchemy as sa
 
 from ..errors import FacedexError, UnknownJobError
 from ..store import Database, acting_as
-from ..store.changes import now
+from ..store.changes import now, passed
 from ..store.rows import is_storable
 from ..store.tables import jobs
 from .errors import told
@@ -35,7 +37,7 @@ ENDED = frozenset({"done", "failed", "cancelled", "lost"})
 
 _BEAT_S = 5.0
 _LOST = timedelta(seconds=4 * _BEAT_S)
-_NOTED_EVERY = timedelta(seconds=0.5)
+_NOTED_EVERY_S = 0.5
 _KEPT = timedelta(days=7)
 
 
@@ -150,13 +152,13 @@ class Jobs:
         self._lane.close()
 
     def _run(self, number: str, work: Callable[[Progress], dict[str, Any]], actor: str) -> None:
-        noted = [now() - _NOTED_EVERY]
+        noted = [-math.inf]
 
         def progress(done: int, total: int) -> None:
-            at, whole = now(), done >= total > 0
+            at, whole = time.monotonic(), done >= total > 0
             if self._closing.is_set() and not whole:
                 raise CancelledJob
-            if at - noted[0] < _NOTED_EVERY and done != total:
+            if at - noted[0] < _NOTED_EVERY_S and done != total:
                 return
             noted[0] = at
             mine = jobs.c.id == number
@@ -202,7 +204,8 @@ class Jobs:
 
 
 def _job_of(row: Any) -> Job:
-    lost = row.finished_at is None and now() - row.alive_at > _LOST
+    silent = passed(row.alive_at, now())
+    lost = row.finished_at is None and (silent is None or silent > _LOST)
     return Job(
         id=row.id,
         kind=row.kind,

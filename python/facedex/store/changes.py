@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .journal import Event, Subject
+
+_SKEW = timedelta(seconds=30)  # between the clocks of machines that share a database
 
 
 class Changes:
@@ -53,3 +55,21 @@ class Changes:
 def now() -> datetime:
     """Tell the time, UTC."""
     return datetime.now(timezone.utc)
+
+
+def passed(since: datetime, at: datetime) -> timedelta | None:
+    """Tell how much time passed since a stored time; None when that time lies in the future.
+
+    Then the clock was set back, and nobody knows how much: whoever waits, counts or keeps begins anew. A little, as the
+    clocks of two machines differ, counts as no time.
+
+    Examples
+    --------
+    >>> noon = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+    >>> passed(noon, noon + timedelta(seconds=5)), passed(noon, noon - timedelta(seconds=5))
+    (datetime.timedelta(seconds=5), datetime.timedelta(0))
+    >>> passed(noon, noon - timedelta(days=1)) is None
+    True
+    """
+    found = at - since
+    return None if found < -_SKEW else max(found, timedelta(0))
