@@ -8,7 +8,7 @@ WEIGHTS := PYTHONPATH=python $(BIN)/python -m facedex_build
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights demo test test-rust test-python lint format bench bench-search bench-backends bench-server bench-detection faults accuracy wheel notebooks all clean
+.PHONY: help setup build weights demo test test-rust test-python lint format bench bench-search bench-backends bench-server bench-detection faults soak accuracy wheel notebooks all clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -83,6 +83,9 @@ bench-detection: build ## Measure what detectors find in ../shared; DETECTION="-
 
 faults: $(VENV)/.test ## Try faults at length: kills, power cuts, flipped bits, a crowd; FAULTS="--kills 200 --minutes 1" for less
 	$(BIN)/python tests/faults/run.py $(FAULTS)
+
+soak: $(VENV)/.test ## Hold a server under attack and under faults for five minutes; SOAK=20 for twenty
+	$(BIN)/python tests/soak/run.py --minutes $(or $(SOAK),5)
 
 accuracy: build ## Measure error rates of every pack that is here, on the pairs of ../shared or on LFW: make accuracy LFW=DIR
 	@for pack in $$($(BIN)/python -c 'from facedex import packs; print(*(pack.name for pack in packs.list() if pack.ready and pack.info.dimension))'); do \

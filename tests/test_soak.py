@@ -1,0 +1,22 @@
+"""The short form of ``make soak``: a server of two workers under attack and under faults, two seconds of each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parent / "soak" / "run.py"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(sys.platform != "linux", reason="needs kill -9, and several addresses of this machine")
+def test_a_server_bears_what_is_done_to_it() -> None:
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    told = subprocess.run([sys.executable, str(PROGRAM), "--short"], capture_output=True, text=True, env=environment)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "all was borne" in told.stdout
