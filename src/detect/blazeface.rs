@@ -2,7 +2,8 @@
 //!
 //! Method: Bazarevsky et al., "`BlazeFace`: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019), the network for
 //! the back camera. Of boxes that overlap the mean by score is taken, as the paper blends them. It sees a picture whole;
-//! small with a margin round it, because it misses faces that fill the frame; and larger where small faces are likely.
+//! small with a margin round it where a face may fill the frame, because it misses those; and larger where small faces
+//! are likely.
 //! Its points are the two eyes, the nose, the middle of the mouth and the ears; the corners of the mouth are laid where
 //! they are in the usual face, so that a landmarks network should follow.
 
@@ -94,6 +95,11 @@ impl BlazeFace {
         Ok(faces)
     }
 
+    /// Whether one of the faces is certain enough that another look is not needed to find any.
+    fn any_sure(&self, faces: &[Face]) -> bool {
+        faces.iter().any(|face| face.det_score >= self.spec.closer.doubtful_score)
+    }
+
     /// The long side of the look for small faces; none where the first look, whose `first` faces became `faces`, shows
     /// all that are wanted.
     fn closer_side(&self, image: Size, min_face: Option<u32>, first: &[Face], faces: &[Face]) -> Option<u32> {
@@ -106,9 +112,8 @@ impl BlazeFace {
         }
         let smallest = closer.smallest_face as f32 * longest as f32 / self.spec.long_side as f32;
         let small = first.iter().any(|face| side(face.bbox) < smallest);
-        let sure = faces.iter().any(|face| face.det_score >= closer.doubtful_score);
         let doubtful = |face: &&Face| face.det_score < closer.doubtful_score && side(face.bbox) < 2.0 * smallest;
-        let wanted = !sure || small || first.iter().filter(doubtful).count() > 1;
+        let wanted = !self.any_sure(faces) || small || first.iter().filter(doubtful).count() > 1;
         wanted.then_some(closer.long_side)
     }
 }
@@ -122,24 +127,23 @@ impl Detector for BlazeFace {
             Frame::around(size, close_up.long_side, close_up.margin, multiple),
         ];
         let inputs = tensor::framed(image, &frames, &self.network.spec().input);
-        let [first, with_margin] = [0, 1].map(|i| self.look(size, frames[i], &inputs[i]));
-        let (first, with_margin) = (first?, with_margin?);
-
+        let first = self.look(size, frames[0], &inputs[0])?;
         let longest = size.width.max(size.height) as f32;
-        let inside = |bbox: BBox| {
+        let fills = |bbox: BBox| {
             let edge = EDGE * longest;
-            bbox.x1 >= edge
-                && bbox.y1 >= edge
-                && bbox.x2 <= size.width as f32 - edge
-                && bbox.y2 <= size.height as f32 - edge
+            let (right, low) = (size.width as f32 - edge, size.height as f32 - edge);
+            let inside = bbox.x1 >= edge && bbox.y1 >= edge && bbox.x2 <= right && bbox.y2 <= low;
+            side(bbox) > close_up.from_fraction * size.short_side() as f32 || !inside
         };
-        let fills = |bbox: BBox| side(bbox) > close_up.from_fraction * size.short_side() as f32 || !inside(bbox);
         let mut faces: Vec<Face> = first.iter().copied().filter(|face| !fills(face.bbox)).collect();
-        let added = |face: &Face| {
-            fills(face.bbox) || faces.iter().all(|other| other.bbox.iou(face.bbox) <= self.spec.nms_threshold)
-        };
-        let more: Vec<Face> = with_margin.into_iter().filter(added).collect();
-        faces.extend(more);
+        if faces.len() < first.len() || !self.any_sure(&faces) {
+            let mut more = self.look(size, frames[1], &inputs[1])?;
+            more.retain(|face| {
+                let known = |other: &Face| other.bbox.iou(face.bbox) > self.spec.nms_threshold;
+                fills(face.bbox) || !faces.iter().any(known)
+            });
+            faces.extend(more);
+        }
 
         if let Some(long_side) = self.closer_side(size, options.min_face, &first, &faces) {
             let frame = Frame::around(size, long_side, 0.0, multiple);

@@ -56,6 +56,13 @@ struct Seen {
     angle: f32,
 }
 
+impl Seen {
+    /// The detector's score times O-Net's.
+    fn product(&self) -> f32 {
+        self.face.det_score * self.score
+    }
+}
+
 impl Points {
     /// The faces with O-Net's points; boxes and scores stay the detector's.
     fn refine(&self, detector: &dyn Detector, image: &Image, faces: &[Face]) -> Result<Vec<Face>> {
@@ -68,10 +75,10 @@ impl Points {
         let mut found = Vec::with_capacity(faces.len());
         for (seen, face) in self.look(image, faces, turned)?.into_iter().zip(faces) {
             let mut best = seen;
-            if seen.score < turned.sure_score {
+            if seen.score < turned.sure_score && seen.product() < turned.sure_product {
                 for other in self.look_again(detector, image, face.bbox, turned)? {
                     // Scores of both networks: O-Net alone takes some faces upside down for upright ones.
-                    if other.face.det_score * other.score > best.face.det_score * best.score {
+                    if other.product() > best.product() {
                         best = other;
                     }
                 }

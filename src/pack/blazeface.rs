@@ -9,8 +9,8 @@ const MOST_LONG_SIDE: u32 = 4096;
 
 /// `BlazeFace`: for each anchor of a grid a score, a box and six points.
 ///
-/// The network sees a picture up to three times: whole; small, with a margin round it, for faces that fill the frame;
-/// and larger, where `min_face` or small faces of the first look ask for it.
+/// The network sees a picture up to three times: whole; small, with a margin round it, where a face fills the frame or
+/// none is certain; and larger, where `min_face` or small faces of the first look ask for it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlazefaceSpec {
@@ -119,7 +119,7 @@ outputs = [\"fine\", \"coarse\"]
 input = { name = \"i\", colour = \"rgb\", mean = [127.5, 127.5, 127.5], std = [127.5, 127.5, 127.5] }
 [landmarks]
 family = \"onet\"
-turned = { from_degrees = 20, scale = 1.1, sure_score = 0.99, look = { scale = 2.2, side = 96 }, min_score = 0.9, \
+turned = { from_degrees = 20, scale = 1.1, sure_score = 0.99, sure_product = 0.8, look = { scale = 2.2, side = 96 }, min_score = 0.9, \
 doubtful_det_score = 0.5, doubtful_min_score = 0.95 }
 [landmarks.network]
 file = \"a.onnx\"
@@ -158,6 +158,7 @@ input = { name = \"i\", width = 48, height = 48, colour = \"rgb\", mean = [0, 0,
             ("closer = {", "closest = {", "closest"),
             ("name = \"i\", colour", "name = \"i\", width = 256, height = 256, colour", "must take any size"),
             ("sure_score = 0.99", "sure_score = 2", "sure_score must be 0 to 1, got 2"),
+            ("sure_product = 0.8", "sure_product = -1", "sure_product must be 0 to 1, got -1"),
             ("side = 96", "side = 100", "look.side must be a multiple of 32, got 100"),
             ("scale = 1.1", "scale = 0.1", "scale must be 0.5 to 4, got 0.1"),
             (", min_score = 0.9", "", "min_score"),

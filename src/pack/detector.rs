@@ -74,8 +74,10 @@ pub struct TurnedSpec {
     pub from_degrees: f32,
     /// Side of the square as a multiple of the box's longer side.
     pub scale: f32,
-    /// With a lower probability the detector looks again at the face in four quarter turns.
+    /// With a lower probability the detector looks again at the face in four quarter turns,
     pub sure_score: f32,
+    /// unless the product of O-Net's probability and the detector's score reaches this.
+    pub sure_product: f32,
     /// Side of the square for that look as a multiple of the box's longer side, and in pixels of the detector's input.
     pub look: LookSpec,
     /// Least probability of a face in a turned square.
@@ -149,6 +151,7 @@ impl TurnedSpec {
         }
         for (name, score) in [
             ("sure_score", self.sure_score),
+            ("sure_product", self.sure_product),
             ("turned.min_score", self.min_score),
             ("doubtful_det_score", self.doubtful_det_score),
             ("doubtful_min_score", self.doubtful_min_score),
