@@ -83,7 +83,7 @@ def mirrored(manifest: Path) -> Engine:
 @pytest.fixture(scope="session")
 def strict(manifest: Path) -> Engine:
     """A pack that takes only faces of which it is very sure."""
-    changes = ("mirror = false", "mirror = true"), ("[0.6, 0.7, 0.92]", "[0.6, 0.7, 0.9999]")
+    changes = ("mirror = false", "mirror = true"), ("[0.6, 0.7, 0.6]", "[0.6, 0.7, 0.9999]")
     return Engine(variant(manifest.parent, "strict", *changes))
 
 

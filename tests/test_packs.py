@@ -157,6 +157,7 @@ def test_the_guide_teaches_a_manifest_that_can_be_read(tmp_path: Path) -> None:
         (('trained_on = "WIDER', 'trained_in = "WIDER'), ("unknown field `trained_in`", "line {trained_in}")),
         (('licence = "MIT"', ""), ("missing field `licence`", "line 5")),
         (("scale_factor = 0.709", "scale_factor = 7.09"), ("scale_factor must be 0.1 to 0.95, got 7.09",)),
+        (("sure_score = 0.97", "sure_score = 97"), ("sure_score must be 0 to 1, got 97",)),
         (('family = "mtcnn"', 'family = "guess"'), ("unknown variant `guess`",)),
         (('file = "pnet.onnx"', 'file = "qnet.onnx"'), ('a role names file "qnet.onnx"',)),
         (('outputs = ["bbox_reg", "prob"]', 'outputs = ["prob"]'), ("needs 2 outputs, got 1",)),

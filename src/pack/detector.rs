@@ -36,6 +36,8 @@ pub struct MtcnnSpec {
     pub onet: NetworkSpec,
     /// Least probability after each network, exclusive.
     pub score_thresholds: [f32; 3],
+    /// How a face of middling probability is looked at again; absent where the last threshold alone decides.
+    pub second_look: Option<SecondLookSpec>,
     /// Ratio of one pyramid level to the one before, 0 to 1.
     pub scale_factor: f64,
     /// Default minimum face size as a fraction of the picture's short side.
@@ -43,6 +45,16 @@ pub struct MtcnnSpec {
     /// Least and greatest default minimum face size, pixels: smaller than the first the cascade was not trained for,
     /// and a face as large as the second is found in a picture of any size.
     pub min_face_limits: [u32; 2],
+}
+
+/// The mean probability of several squares round a face, where that of one square is in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecondLookSpec {
+    /// A face with a higher probability than this is kept as it is.
+    pub sure_score: f32,
+    /// Any other is kept where the mean of the squares is higher than this.
+    pub score_threshold: f32,
 }
 
 /// A network that finds five points in a box.
@@ -135,6 +147,10 @@ impl MtcnnSpec {
             return Err(format!(
                 "min_face_limits must be two sizes from 1, the smaller first, got {least} and {greatest}"
             ));
+        }
+        if let Some(look) = self.second_look {
+            in_range("sure_score", f64::from(look.sure_score), 0.0, 1.0)?;
+            in_range("score_threshold", f64::from(look.score_threshold), 0.0, 1.0)?;
         }
         self.score_thresholds.iter().try_for_each(|&t| in_range("score_thresholds", f64::from(t), 0.0, 1.0))
     }

@@ -16,7 +16,7 @@ mod single_shot;
 
 pub use attributes::AttributesSpec;
 pub use blazeface::BlazefaceSpec;
-pub use detector::{DetectorSpec, LandmarksSpec, LookSpec, MtcnnSpec, OnetSpec, TurnedSpec};
+pub use detector::{DetectorSpec, LandmarksSpec, LookSpec, MtcnnSpec, OnetSpec, SecondLookSpec, TurnedSpec};
 pub use embedder::{EmbedderSpec, OperatingPoint, RecognitionSpec};
 pub use file::{ArchiveSpec, FileSpec, PackFiles, UNVERIFIED};
 pub use liveness::{JudgeSpec, LivenessSpec, SurroundingCrop};

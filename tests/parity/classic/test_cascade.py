@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from facedex import Engine, Face, people
 
@@ -94,6 +95,40 @@ def test_every_bundled_file_gives_the_same_faces_close_by(
     assert np.median(boxes) < 0.005
     assert max(points) < 0.10
     assert np.median(points) < 0.01
+
+
+@pytest.fixture(scope="module")
+def classic() -> Engine:
+    return Engine("classic")
+
+
+@pytest.mark.parametrize(
+    ("picture", "scale"),
+    [("people/farah/1.jpg", 1.0), ("people/ayu/2.jpg", 0.5), ("people/hadi/2.jpg", 2.0), ("probes/hadi-2.jpg", 0.8)],
+)
+def test_a_plain_face_that_one_square_doubts_holds_a_second_look(classic: Engine, picture: str, scale: float) -> None:
+    face = only(classic.analyze(resized(picture, scale), min_face=MIN_FACE, embed=False))
+    assert 0.6 < face.det_score < 0.92
+
+
+def test_hair_that_one_square_takes_for_a_face_holds_no_second_look(
+    classic: Engine, classic_with: Callable[..., Engine]
+) -> None:
+    picture = resized("probes/gita-2.jpg", 0.6)
+    sure, hair = sorted(classic_with("[0.6, 0.7, 0.6]").analyze(picture, embed=False), key=lambda face: -face.det_score)
+    assert hair.det_score > 0.8
+    assert only(classic.analyze(picture, embed=False)).bbox.tolist() == sure.bbox.tolist()
+
+
+def resized(picture: str, scale: float) -> Pixels:
+    with Image.open(people.FOLDER / picture) as image:
+        size = round(image.width * scale), round(image.height * scale)
+        return np.array(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))
+
+
+def only(faces: Sequence[Face]) -> Face:
+    [face] = faces
+    return face
 
 
 @pytest.mark.parametrize("case", CASES)
