@@ -26,7 +26,7 @@ import numpy as np
 from galleries import Floats, enter, in_turns, median_ratio, milliseconds, opened, unit_vectors
 
 from facedex.errors import SearchUnavailableError
-from facedex.search import Wish, open_search
+from facedex.search import SearchOptions, open_search
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "databases"))
 from servers import MissingError, Postgresql
@@ -42,13 +42,13 @@ NEAREST = 8
 class Configuration:
     """One gallery, opened with one search."""
 
-    def __init__(self, location: str, wish: Wish, probes: Floats) -> None:
+    def __init__(self, location: str, options: SearchOptions, probes: Floats) -> None:
         self.store = opened(location, probes.shape[1])
         self.probes = probes
-        self.open_s = milliseconds(lambda: self._open(wish)) / 1e3
+        self.open_s = milliseconds(lambda: self._open(options)) / 1e3
 
-    def _open(self, wish: Wish) -> None:
-        self.search = open_search(self.store.feed, wish, fresh=True)
+    def _open(self, options: SearchOptions) -> None:
+        self.search = open_search(self.store.feed, options, fresh=True)
 
     def find(self, number: int) -> None:
         self.search.search(self.probes[number % len(self.probes)][None], NEAREST)
@@ -66,27 +66,27 @@ class Configuration:
         self.store.feed.database.close()
 
 
-def on_sqlite(folder: Path, vectors: Floats) -> dict[str, tuple[str, Wish]]:
-    """Places and wishes of the configurations whose gallery is a file."""
-    wishes = {PLAIN: Wish("exact")}
+def on_sqlite(folder: Path, vectors: Floats) -> dict[str, tuple[str, SearchOptions]]:
+    """Locations and options of the configurations whose gallery is a file."""
+    configurations = {PLAIN: SearchOptions("exact")}
     if find_spec("pymilvus") and find_spec("milvus_lite"):
-        wishes["Milvus Lite exact"] = Wish("exact", where=f"milvus:{folder / 'exact.db'}")
-        wishes["Milvus Lite hnsw"] = Wish("hnsw", where=f"milvus:{folder / 'hnsw.db'}")
+        configurations["Milvus Lite exact"] = SearchOptions("exact", where=f"milvus:{folder / 'exact.db'}")
+        configurations["Milvus Lite hnsw"] = SearchOptions("hnsw", where=f"milvus:{folder / 'hnsw.db'}")
     else:
         print("without Milvus Lite: pip install pymilvus milvus-lite", file=sys.stderr)
     fill(str(folder / "filled.db"), vectors)
-    places = {name: folder / f"{number}.sqlite" for number, name in enumerate(wishes)}
+    places = {name: folder / f"{number}.sqlite" for number, name in enumerate(configurations)}
     for path in places.values():
         shutil.copyfile(folder / "filled.db", path)
-    return {name: (str(places[name]), wish) for name, wish in wishes.items()}
+    return {name: (str(places[name]), options) for name, options in configurations.items()}
 
 
-def on_postgresql(stack: ExitStack, vectors: Floats) -> dict[str, tuple[str, Wish]]:
-    """Places and wishes of the configurations whose gallery is in PostgreSQL."""
-    wishes = {
-        "local exact, shared database": Wish("exact"),
-        "pgvector exact": Wish("exact", where="pgvector"),
-        "pgvector hnsw": Wish("hnsw", where="pgvector"),
+def on_postgresql(stack: ExitStack, vectors: Floats) -> dict[str, tuple[str, SearchOptions]]:
+    """Locations and options of the configurations whose gallery is in PostgreSQL."""
+    configurations = {
+        "local exact, shared database": SearchOptions("exact"),
+        "pgvector exact": SearchOptions("exact", where="pgvector"),
+        "pgvector hnsw": SearchOptions("hnsw", where="pgvector"),
     }
     try:
         server = Postgresql()
@@ -96,9 +96,11 @@ def on_postgresql(stack: ExitStack, vectors: Floats) -> dict[str, tuple[str, Wis
     stack.callback(server.close)
     filled = server.new_database(tables=False)
     fill(server.url(filled), vectors)
-    for number in range(len(wishes)):
+    for number in range(len(configurations)):
         server.copy_tables(filled, f"copy{number}")
-    return {name: (server.url(f"copy{number}"), wish) for number, (name, wish) in enumerate(wishes.items())}
+    return {
+        name: (server.url(f"copy{number}"), options) for number, (name, options) in enumerate(configurations.items())
+    }
 
 
 def fill(location: str, vectors: Floats) -> None:
@@ -125,9 +127,9 @@ def bench(arguments: argparse.Namespace) -> Report:
     nearest = -np.sort(-probes @ vectors.T, axis=1)[:, :NEAREST]
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         running: dict[str, Configuration] = {}
-        for title, (location, wish) in (on_sqlite(Path(name), vectors) | on_postgresql(stack, vectors)).items():
+        for title, (location, options) in (on_sqlite(Path(name), vectors) | on_postgresql(stack, vectors)).items():
             try:
-                running[title] = Configuration(location, wish, probes)
+                running[title] = Configuration(location, options, probes)
             except SearchUnavailableError as error:
                 print(f"without {title}: {error}", file=sys.stderr)
                 continue
@@ -154,7 +156,7 @@ def bench(arguments: argparse.Namespace) -> Report:
 
 
 def table(report: Report) -> str:
-    heads = ["search", "against local", "ms", "recall", "up to date? ms", "after a change ms", "opened in s"]
+    heads = ["search", "relative to local", "ms", "recall", "sync ms", "sync after a change ms", "opening s"]
     lines = [heads, ["---"] * len(heads)]
     for title, row in report["searches"].items():
         name = title if row["method"] in title else f"{title} (answered {row['method']})"

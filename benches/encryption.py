@@ -20,12 +20,12 @@ from typing import Any
 
 from galleries import Floats, enter, in_turns, median_ratio, opened, unit_vectors
 
-from facedex.search import Wish, open_search
+from facedex.search import SearchOptions, open_search
 
 Report = dict[str, Any]
 
 NEAREST = 8
-WISH = Wish("exact")
+OPTIONS = SearchOptions("exact")
 
 
 class Kept:
@@ -37,7 +37,7 @@ class Kept:
         self.newcomers = unit_vectors(1000, vectors.shape[1], 9)
         self.store = opened(str(folder / "people.db"), vectors.shape[1], key)
         enter(self.store, vectors)
-        self.search = open_search(self.store.feed, WISH)
+        self.search = open_search(self.store.feed, OPTIONS)
 
     def find(self, number: int) -> None:
         self.search.sync()
@@ -47,10 +47,10 @@ class Kept:
         enter(self.store, self.newcomers[number][None], first=10**6 + number)
 
     def open_from_database(self, _: int) -> None:
-        open_search(self.store.feed, WISH, fresh=True).close()
+        open_search(self.store.feed, OPTIONS, fresh=True).close()
 
     def open_from_snapshot(self, _: int) -> None:
-        open_search(self.store.feed, WISH).close()
+        open_search(self.store.feed, OPTIONS).close()
 
     def save(self) -> None:
         self.search.save()

@@ -113,7 +113,7 @@ def test_the_approximate_search_finds_people_and_is_measured() -> None:
     index = filled(vectors, people, "ivf")
     index.maintain()
     status = index.status()
-    assert (status["lists"], status["outside"], status["note"], status["method"]) == (128, 0, None, "ivf")
+    assert (status["n_lists"], status["unindexed"], status["note"], status["method"]) == (128, 0, None, "ivf")
     recall = index.sample_recall(300)
     assert recall >= status["promised_recall"]
     assert index.method == "ivf"
@@ -241,7 +241,7 @@ def test_refusals_name_what_is_wrong() -> None:
         (lambda: Index(64, PACK, budget_ms=-1.0), "budget_ms must be 0 or more milliseconds, got -1"),
         (lambda: index.add(new, vectors.astype(np.float64)), "vectors must be float32"),
         (lambda: index.add(new.astype(np.int64), vectors), "keys must be uint64"),
-        (lambda: index.add(new, vectors, people=new[:3]), "people must be one a vector, 4, got 3"),
+        (lambda: index.add(new, vectors, people=new[:3]), "people must be one per vector, 4, got 3"),
         (lambda: index.add(new, vectors, people=new.astype(np.int64)), "people must be uint64"),
         (lambda: index.add(new, 2 * vectors), "must have length 1 within 0.001, row 0 has length 2"),
         (lambda: index.search(np.full((1, 64), np.nan, np.float32), 1), "must be finite, row 0 is not"),

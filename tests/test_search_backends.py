@@ -33,7 +33,7 @@ from facedex.errors import (
     SearchUnavailableError,
 )
 from facedex.fsck import fsck, rebuild
-from facedex.search import Search, Wish, open_search
+from facedex.search import Search, SearchOptions, open_search
 from facedex.search.pgtables import need_pgvector, table_name
 from facedex.search.remote import RemoteSearch
 from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
@@ -76,12 +76,12 @@ class Backend:
     """A place for a gallery, and where and how it is searched."""
 
     place: Place
-    wish: Wish
+    options: SearchOptions
     folder: Path
 
     @property
     def where(self) -> str:
-        return self.wish.where
+        return self.options.where
 
     def store(self, pin: PackPin = PIN) -> SqlStore:
         feed = Feed(Database(self.place.location), "default")
@@ -90,7 +90,7 @@ class Backend:
 
     @contextlib.contextmanager
     def searching(self, store: SqlStore, *, fresh: bool = False) -> Iterator[Search]:
-        search = open_search(store.feed, self.wish, fresh=fresh)
+        search = open_search(store.feed, self.options, fresh=fresh)
         try:
             yield search
         finally:
@@ -133,7 +133,7 @@ def backend(
                     lacking(str(error))
                 finally:
                     database.close()
-            yield Backend(place, Wish(method, where=where), tmp_path)  # type: ignore[arg-type]
+            yield Backend(place, SearchOptions(method, where=where), tmp_path)  # type: ignore[arg-type]
     except MissingError as missing:
         lacking(str(missing))
 
@@ -232,18 +232,18 @@ def test_a_graph_keeps_the_promised_recall(backend: Backend) -> None:
     store, stored, probes = many(backend)
     with backend.searching(store) as search:
         assert search.method == "hnsw"
-        assert search.sample_recall(200) >= backend.wish.promised_recall
+        assert search.sample_recall(200) >= backend.options.promised_recall
         truth = probes @ stored.T
         keys, similarities = search.search(probes, 1)
         right = keys[:, 0] - 1 == truth.argmax(axis=1)
-        assert right.mean() >= backend.wish.promised_recall
+        assert right.mean() >= backend.options.promised_recall
         np.testing.assert_allclose(similarities[right, 0], truth.max(axis=1)[right], atol=1e-6)
         itself, _ = search.search(stored, 1)
         assert np.mean(itself[:, 0] - 1 == np.arange(len(stored))) >= 0.999
         status = search.status()
         assert (status.method, status.why) == ("hnsw", "asked for")
         assert status.recall is not None
-        assert status.recall >= backend.wish.promised_recall
+        assert status.recall >= backend.options.promised_recall
         everybody = search.search_people(probes[:1], PEOPLE)
         assert sorted(everybody.people[0].tolist()) == list(range(1, PEOPLE + 1))
     store.feed.database.close()
@@ -259,7 +259,7 @@ def test_a_graph_that_finds_too_few_tells_how_many(
     vectors = np.random.default_rng(3).standard_normal((1500, WIDE.dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     store.register("crowd", [face(vector) for vector in vectors])
-    backend.wish = backend.wish._replace(promised_recall=1.0)
+    backend.options = backend.options._replace(promised_recall=1.0)
     with caplog.at_level("WARNING", logger="facedex"), backend.searching(store) as search:
         (told,) = [record.getMessage() for record in caplog.records if "of the nearest faces" in record.getMessage()]
         assert isinstance(search, RemoteSearch)
@@ -302,7 +302,7 @@ def test_an_encrypted_gallery_is_searched_in_this_process_only(backend: Backend)
     feed = Feed(Database(backend.place.location), "default")
     feed.bind(PIN, b"k" * 32)
     with pytest.raises(PlainSearchError, match="search='local'"):
-        open_search(feed, backend.wish)
+        open_search(feed, backend.options)
     feed.database.close()
 
 
@@ -319,10 +319,10 @@ def test_a_search_that_there_is_not_is_refused(tmp_path: Path) -> None:
         ("pgvector", "needs a gallery in PostgreSQL"),
     ]:
         with pytest.raises(ArgumentError, match=words) as raised:
-            open_search(feed, Wish(where=where))
+            open_search(feed, SearchOptions(where=where))
         assert "secret" not in str(raised.value)
     with pytest.raises(ArgumentError, match="auto, exact, hnsw, got 'ivf'"):
-        open_search(feed, Wish("ivf", where=f"milvus:{tmp_path / 'lite.db'}"))
+        open_search(feed, SearchOptions("ivf", where=f"milvus:{tmp_path / 'lite.db'}"))
     database.close()
 
 
@@ -332,7 +332,7 @@ def test_a_milvus_that_does_not_answer_is_told_without_the_password(tmp_path: Pa
     feed = Feed(database, "default")
     feed.bind(PIN)
     with pytest.raises(SearchUnavailableError, match=r"milvus\+http://127\.0\.0\.1:1 cannot be opened") as raised:
-        open_search(feed, Wish(where="milvus+http://user:secret@127.0.0.1:1"))
+        open_search(feed, SearchOptions(where="milvus+http://user:secret@127.0.0.1:1"))
     assert "secret" not in str(raised.value)
     database.close()
 
@@ -414,7 +414,7 @@ def held_by_another(location: str, where: str) -> None:
     feed = Feed(Database(location), "default")
     feed.bind(PIN)
     with pytest.raises(SearchUnavailableError) as raised:
-        open_search(feed, Wish(where=where))
+        open_search(feed, SearchOptions(where=where))
     sys.stdout.write(str(raised.value))
 
 
@@ -474,7 +474,7 @@ def test_fsck_compares_a_search_elsewhere_and_mends_it(backend: Backend, store: 
     with backend.searching(store):
         pass
     assert fsck(backend.place.location, search=backend.where).ok
-    changed = open_search(store.feed, Wish(where=backend.where))
+    changed = open_search(store.feed, SearchOptions(where=backend.where))
     if backend.where == "pgvector":
         table = table_name(store.feed)
         backend.place.execute(
@@ -632,7 +632,7 @@ def test_what_milvus_refuses_is_a_search_error(store: SqlStore, search: Search) 
 
 @SHARED
 def test_a_gallery_is_searched_there(backend: Backend, engine: Engine) -> None:
-    index = backend.wish.method
+    index = backend.options.method
     with Gallery.open(backend.place.location, engine=engine, index=index, search=backend.where) as gallery:
         for person_id in ("ayu", "budi"):
             gallery.register(person_id, people.PICTURES[person_id])

@@ -19,7 +19,7 @@ from .inputs import ImageInput
 from .policy import Enrolment
 from .records import Deletion, Person, PersonId, Photo, Registration
 from .renditions import Rendition, Renditions
-from .search import Wish
+from .search import SearchOptions
 from .store import Database, Journal, OnExisting
 from .twins import twin
 
@@ -38,7 +38,7 @@ class Album(Custody):
         *,
         name: str,
         threshold: float,
-        index: Wish,
+        index: SearchOptions,
         key: bytes | None,
         journal: Journal,
         enrolment: Enrolment,

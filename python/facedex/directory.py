@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ArgumentError, GalleryClosedError, RoleMissingError
 from .lifetime import Lifetime
 from .records import Person, PersonId, Status
-from .search import Search, Wish, open_search
+from .search import Search, SearchOptions, open_search
 from .store import AlbumStore, Database, Feed, Journal, PackPin, packs_of
 from .twins import twin
 
@@ -31,7 +31,7 @@ class Directory:
         The pack that makes the embeddings.
     name : str
         The gallery's name.
-    index : Wish
+    index : SearchOptions
         How and where faces are searched.
     key : bytes, optional
         The gallery's key.
@@ -54,7 +54,7 @@ class Directory:
         pack: PackInfo,
         *,
         name: str,
-        index: Wish,
+        index: SearchOptions,
         key: bytes | None = None,
         journal: Journal | None = None,
     ) -> None:

@@ -22,8 +22,8 @@ from .search import (
     Difference,
     RemoteSearch,
     Search,
+    SearchOptions,
     Snapshots,
-    Wish,
     compare_snapshots,
     open_search,
     snapshots_beside,
@@ -180,8 +180,8 @@ def rebuild(
     """
     with _feed(location, name, key) as feed:
         told = _of(SqlStore(feed).counts()[1], progress)
-        wish = Wish(where=settings().search if search is None else search)
-        built = open_search(feed, wish, fresh=True, progress=told)
+        options = SearchOptions(where=settings().search if search is None else search)
+        built = open_search(feed, options, fresh=True, progress=told)
         built.save()
         built.close()
         return len(built)
@@ -203,7 +203,7 @@ def _feed(location: str | os.PathLike[str], name: str, key: KeyInput | None) -> 
 
 
 def _local(feed: Feed, *, fresh: bool = False) -> Search:
-    return open_search(feed, Wish(where=LOCAL), fresh=fresh)
+    return open_search(feed, SearchOptions(where=LOCAL), fresh=fresh)
 
 
 def _snapshots(feed: Feed) -> Snapshots:
@@ -223,7 +223,7 @@ def _compared(feed: Feed, snapshots: Snapshots) -> list[Difference]:
 
 def _elsewhere(feed: Feed, where: str, repair: bool) -> list[Finding]:
     """Compare a search that is not in this process."""
-    search = open_search(feed, Wish(where=where))
+    search = open_search(feed, SearchOptions(where=where))
     try:
         reason = None
         for _ in range(_TRIES):
@@ -236,7 +236,7 @@ def _elsewhere(feed: Feed, where: str, repair: bool) -> list[Finding]:
     if reason is None:
         return []
     if repair:
-        open_search(feed, Wish(where=where), fresh=True).close()
+        open_search(feed, SearchOptions(where=where), fresh=True).close()
     return [Finding("search", f"the search {search.place}: {reason}", repair)]
 
 

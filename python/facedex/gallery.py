@@ -27,7 +27,7 @@ from .portable import Portable
 from .records import PersonId
 from .renditions import Rendition
 from .results import Recognition, Verification
-from .search import PROMISED_RECALL, Method, Wish
+from .search import PROMISED_RECALL, Method, SearchOptions
 from .store import AuditLevel, Database, Feed, Journal, KeyInput, key_of
 from .twins import twin
 
@@ -60,7 +60,7 @@ class Gallery(Moving, Portable):
         *,
         name: str,
         threshold: float | None,
-        index: Wish,
+        index: SearchOptions,
         best_of: int,
         key: bytes | None,
         journal: Journal,
@@ -184,7 +184,7 @@ class Gallery(Moving, Portable):
                 engine,
                 name=name,
                 threshold=threshold,
-                index=Wish(index, budget_ms, promised_recall, settings().search if search is None else search),
+                index=SearchOptions(index, budget_ms, promised_recall, settings().search if search is None else search),
                 best_of=best_of,
                 key=secret,
                 journal=journal,

@@ -1,38 +1,39 @@
-//! A block of rows: what is copied when one of its rows changes, so that whoever reads the old copy is not disturbed.
+//! A block of rows: the unit of copy-on-write, so that a change never disturbs the readers of the old copy.
 //!
-//! The codes of a full block fill one huge page, which is copied in a fraction of a millisecond; its vectors are shared by
-//! copies in smaller chunks. A copy that was replaced overwrites its rows with zeros before its memory is given back.
+//! The codes of a full block fill one huge page, which is copied in a fraction of a millisecond; copies share their
+//! vectors in smaller chunks. A replaced copy overwrites its rows with zeros before its memory is freed.
 
-use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::codes::{Codes, mean_of};
+use super::codes::{Codes, compute_mean};
 use super::pages::HUGE_PAGE;
-use super::vectors::{Filed, Vectors};
+use super::vectors::{DiskRow, Vectors};
+use crate::error::{Error, Result};
 
-/// Rows a block holds at most, whatever their dimension.
-pub(super) const ROWS_LIMIT: usize = 1 << 14;
+/// Largest number of rows in a block of any dimension.
+pub(super) const MAX_ROWS: usize = 1 << 14;
 
-/// Rows a block of this dimension holds at most.
-pub(super) fn block_rows(dimension: usize) -> usize {
-    (HUGE_PAGE / dimension).clamp(64, ROWS_LIMIT)
+/// Largest number of rows in a block of this dimension.
+pub(super) fn max_rows(dimension: usize) -> usize {
+    (HUGE_PAGE / dimension).clamp(64, MAX_ROWS)
 }
 
-/// Room that a copy of a block has beyond its rows.
+/// Spare capacity of a copied block, rows.
 const SPARE_ROWS: usize = 64;
 
-/// Where a row is searched.
+/// Which search finds a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowState {
-    /// Removed: zeroed, never returned.
-    Dead,
-    /// By the scan only; the graph may take it.
-    Outside,
-    /// By the scan only, for good: the graph could not find it again.
+    /// None: the row is deleted and zeroed.
+    Deleted,
+    /// The scan only; the row can be added to the graph.
+    NotInGraph,
+    /// The scan only, permanently: the graph did not find the row again after it was added.
     Unreachable,
-    /// By the graph, and by the scan where that is the method.
-    Graphed,
+    /// The graph, and an exact scan.
+    InGraph,
 }
 
 /// Rows of one dimension: key, person, state, vector and codes.
@@ -42,23 +43,23 @@ pub(super) struct Block {
     states: Vec<RowState>,
     vectors: Vectors,
     codes: Codes,
-    /// The list of the approximate search that these rows belong to; none for rows that came after the lists were made.
+    /// The inverted list of these rows; `None` for rows that were added after the lists were built.
     list: Option<u32>,
-    dead: usize,
-    graphed: usize,
+    deleted: usize,
+    in_graph: usize,
     replaced: AtomicBool,
 }
 
 impl Clone for Block {
-    /// With room for some more rows where there can be more, so that one addition does not copy twice.
+    /// Reserves capacity for some more rows where the block can grow, so that one addition does not copy twice.
     fn clone(&self) -> Self {
-        let spare = self.room().min(SPARE_ROWS);
+        let spare = self.free_rows().min(SPARE_ROWS);
         Self {
             keys: self.keys.clone(),
             people: self.people.clone(),
             states: self.states.clone(),
             vectors: self.vectors.share(),
-            codes: self.codes.copy(spare),
+            codes: self.codes.copy_with_capacity(spare),
             replaced: AtomicBool::new(false),
             ..*self
         }
@@ -77,41 +78,42 @@ impl Block {
     pub(super) fn new(mean: Arc<[f32]>, list: Option<u32>, vectors: Vectors) -> Self {
         let codes = Codes::new(mean, 0);
         let (keys, people, states) = (Vec::new(), Vec::new(), Vec::new());
-        Self { keys, people, states, vectors, codes, list, dead: 0, graphed: 0, replaced: AtomicBool::new(false) }
+        Self { keys, people, states, vectors, codes, list, deleted: 0, in_graph: 0, replaced: AtomicBool::new(false) }
     }
 
-    /// The block to change: this one if nobody else reads it, a copy in its place otherwise.
-    pub(super) fn to_change(this: &mut Arc<Self>) -> &mut Self {
+    /// Mutable access to the block; a shared one is replaced by a copy first.
+    pub(super) fn make_mut(this: &mut Arc<Self>) -> &mut Self {
         if Arc::get_mut(this).is_none() {
             this.replaced.store(true, Ordering::Relaxed);
         }
         Arc::make_mut(this)
     }
 
-    /// Says that this copy is in use no more, except by those who read it now.
+    /// Marks this copy as replaced: it is overwritten when the last reader is done.
     pub(super) fn retire(&self) {
         self.vectors.retire();
         self.replaced.store(true, Ordering::Relaxed);
     }
 
-    /// Rows, dead ones included.
+    /// Number of rows, including deleted ones.
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Rows that can still be added.
-    pub(super) fn room(&self) -> usize {
+    /// Number of rows that can still be added.
+    pub(super) fn free_rows(&self) -> usize {
         let open = self.list.is_none() && self.vectors.is_resident();
-        if open { block_rows(self.codes.mean().len()).saturating_sub(self.keys.len()) } else { 0 }
+        if open { max_rows(self.codes.mean().len()).saturating_sub(self.keys.len()) } else { 0 }
     }
 
-    pub(super) fn live(&self) -> usize {
-        self.keys.len() - self.dead
+    /// Number of live rows.
+    pub(super) fn live_len(&self) -> usize {
+        self.keys.len() - self.deleted
     }
 
-    /// Live rows that no graph holds.
-    pub(super) fn outside(&self) -> usize {
-        self.live() - self.graphed
+    /// Number of live rows that are not in the graph.
+    pub(super) fn len_not_in_graph(&self) -> usize {
+        self.live_len() - self.in_graph
     }
 
     pub(super) fn list(&self) -> Option<u32> {
@@ -144,15 +146,22 @@ impl Block {
 
     /// Numbers of the live rows, in order.
     pub(super) fn live_rows(&self) -> impl Iterator<Item = usize> + Clone {
-        (0..self.len()).filter(|row| self.states[*row] != RowState::Dead)
+        (0..self.len()).filter(|row| self.states[*row] != RowState::Deleted)
     }
 
-    /// The vector of a row; `room` holds it where it had to be read.
-    pub(super) fn vector<'a>(&'a self, row: usize, room: &'a mut Vec<f32>) -> io::Result<&'a [f32]> {
-        self.vectors.get(row, self.codes.mean().len(), room)
+    /// The vector of a row; one on disk is read into `buffer`.
+    pub(super) fn vector<'a>(&'a self, row: usize, buffer: &'a mut Vec<f32>) -> Result<&'a [f32]> {
+        let vector = self.vectors.get(row, self.codes.mean().len(), buffer);
+        vector.map_err(|error| self.unreadable_vector(&error.to_string()))
     }
 
-    /// Makes room for `rows` more rows.
+    /// The error of a vector that cannot be read from its snapshot file.
+    pub(super) fn unreadable_vector(&self, reason: &str) -> Error {
+        let path = self.vectors.path().map(Path::to_path_buf).unwrap_or_default();
+        Error::IndexFile { path, reason: format!("cannot read a vector for a search: {reason}") }
+    }
+
+    /// Reserves capacity for `rows` more rows.
     pub(super) fn reserve(&mut self, rows: usize) {
         self.keys.reserve(rows);
         self.people.reserve(rows);
@@ -160,82 +169,82 @@ impl Block {
         self.codes.reserve(rows);
     }
 
-    /// Appends a row, outside the graph. The caller has made sure that there is room.
+    /// Appends a row that is not in the graph. The caller checks that there is a free row.
     pub(super) fn push(&mut self, key: u64, person: u64, vector: &[f32]) {
         self.vectors.push(vector);
         self.codes.push(vector);
-        self.push_names(key, person);
+        self.push_ids(key, person);
     }
 
-    /// Appends a row whose vector is in the file that this block reads from.
-    pub(super) fn push_filed(&mut self, key: u64, person: u64, vector: &[f32], at: Filed) {
-        self.vectors.push_filed(at);
+    /// Appends a row whose vector is in the file of this block.
+    pub(super) fn push_on_disk(&mut self, key: u64, person: u64, vector: &[f32], row: DiskRow) {
+        self.vectors.push_on_disk(row);
         self.codes.push(vector);
-        self.push_names(key, person);
+        self.push_ids(key, person);
     }
 
-    /// Appends a live row of another block with the same mean and the same place of vectors.
-    pub(super) fn push_row_of(&mut self, other: &Self, row: usize) {
-        if self.vectors.push_row_of(&other.vectors, row, self.codes.mean().len()) {
-            self.codes.push_row_of(&other.codes, row);
-            self.push_names(other.keys[row], other.people[row]);
+    /// Appends a live row of another block with the same mean and the same kind of storage.
+    pub(super) fn push_from(&mut self, other: &Self, row: usize) {
+        if self.vectors.push_from(&other.vectors, row, self.codes.mean().len()) {
+            self.codes.push_from(&other.codes, row);
+            self.push_ids(other.keys[row], other.people[row]);
         }
     }
 
-    fn push_names(&mut self, key: u64, person: u64) {
+    fn push_ids(&mut self, key: u64, person: u64) {
         self.keys.push(key);
         self.people.push(person);
-        self.states.push(RowState::Outside);
+        self.states.push(RowState::NotInGraph);
     }
 
-    /// Takes the mean of these rows and codes them anew; only where the vectors are in memory.
+    /// Recomputes the mean from these rows and encodes them again; does nothing unless the vectors are in memory.
     pub(super) fn refit(&mut self) {
-        let mut room = Vec::new();
+        let mut buffer = Vec::new();
         let mut values = Vec::new();
         for row in 0..self.len() {
-            match self.vector(row, &mut room) {
+            match self.vector(row, &mut buffer) {
                 Ok(vector) if self.vectors.is_resident() => values.extend_from_slice(vector),
                 _ => return,
             }
         }
         let dimension = self.codes.mean().len();
-        let mut codes = Codes::new(mean_of(values.chunks_exact(dimension), dimension), self.len());
+        let mut codes = Codes::new(compute_mean(values.chunks_exact(dimension), dimension), self.len());
         values.chunks_exact(dimension).for_each(|vector| codes.push(vector));
-        self.dead_rows().for_each(|row| codes.erase(row));
+        self.deleted_rows().for_each(|row| codes.erase(row));
         self.codes.wipe();
         self.codes = codes;
     }
 
-    fn dead_rows(&self) -> impl Iterator<Item = usize> {
-        (0..self.len()).filter(|row| self.states[*row] == RowState::Dead)
+    fn deleted_rows(&self) -> impl Iterator<Item = usize> {
+        (0..self.len()).filter(|row| self.states[*row] == RowState::Deleted)
     }
 
-    /// Says whether the graph holds a live row, or cannot.
+    /// Sets which search finds a live row.
     pub(super) fn set_state(&mut self, row: usize, state: RowState) {
-        let counts = |state: RowState| usize::from(state == RowState::Graphed);
-        self.graphed = self.graphed + counts(state) - counts(self.states[row]);
+        let in_graph = |state: RowState| usize::from(state == RowState::InGraph);
+        self.in_graph = self.in_graph + in_graph(state) - in_graph(self.states[row]);
         self.states[row] = state;
     }
 
-    /// Removes a live row: its vector and codes are zero from here on.
+    /// Deletes a live row: its vector and codes are overwritten with zeros.
     pub(super) fn erase(&mut self, row: usize) {
-        self.set_state(row, RowState::Dead);
+        self.set_state(row, RowState::Deleted);
         self.vectors.erase(row, self.codes.mean().len());
         self.codes.erase(row);
-        self.dead += 1;
+        self.deleted += 1;
     }
 
-    /// Whether more than a quarter of the rows is dead.
+    /// Whether more than a quarter of the rows is deleted.
     pub(super) fn is_sparse(&self) -> bool {
-        self.dead * 4 > self.len()
+        self.deleted * 4 > self.len()
     }
 
-    /// A block of the live rows alone, in their order.
-    pub(super) fn compacted(&self) -> Self {
-        let mut compacted = Self::new(Arc::clone(self.codes.mean()), self.list, self.vectors.none_beside());
-        compacted.reserve(self.live());
+    /// Copies the live rows, in order, into a new block.
+    pub(super) fn compact(&self) -> Self {
+        let mut compacted = Self::new(Arc::clone(self.codes.mean()), self.list, self.vectors.empty_like());
+        compacted.reserve(self.live_len());
         for row in self.live_rows() {
-            compacted.push_row_of(self, row);
+            compacted.push_from(self, row);
             compacted.set_state(compacted.len() - 1, self.states[row]);
         }
         compacted

@@ -1,18 +1,34 @@
-//! Inner products: of `f32` vectors in one fixed order of additions, and of 8-bit codes.
+//! Inner products of `f32` vectors and of 8-bit codes.
 //!
-//! The `f32` product has sixteen independent sums and no fused operation, so that every processor and every number of
-//! threads gives the same bits; it only scores the few candidates of a scan, so the baseline instruction set is fast
-//! enough. The product of codes is the scan itself: numkong picks the kernel for the processor at run time, and integer
-//! sums are the same whatever the kernel.
+//! The `f32` product keeps sixteen partial sums and uses no fused multiply-add, so every processor and every number of
+//! threads returns the same bits. It scores only the few candidates of a scan, so the baseline instruction set is fast
+//! enough. The product of codes is the inner loop of the scan: numkong selects the kernel for the processor at run
+//! time, and integer sums are the same in every kernel.
+//!
+//! [`DotProducts`] multiplies many rows of codes with one or many probes. A single probe is multiplied row by row at
+//! the speed of memory. Several probes are packed once, then each tile of rows is multiplied with all of them in a
+//! register-blocked kernel, so that a row is read once for all probes.
 
-use numkong::Dot;
+use numkong::{Dot, PackedMatrix, Tensor};
 
+#[cfg(target_arch = "x86_64")]
+use super::simd::SimdProducts;
 use crate::error::{Error, Result};
 
+/// Partial sums of the `f32` product.
 const LANES: usize = 16;
 
-/// How far the length of a vector may be from 1.
+/// Largest accepted difference between the length of a vector and 1.
 const UNIT_TOLERANCE: f64 = 1e-3;
+
+/// Codes in a tile: small enough for the L2 cache together with the products.
+const TILE_CODES: usize = 64 * 1024;
+
+/// Below this number of probes packing does not pay, and the probes are multiplied one by one.
+const MIN_PACKED: usize = 4;
+
+/// Probes that are packed together, so that the products of a tile fit the cache too.
+pub(super) const BATCH_SIZE: usize = 128;
 
 /// Inner product of two vectors of one length.
 pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
@@ -35,12 +51,12 @@ pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
     sums[0] + rest
 }
 
-/// Cosine of two unit vectors, in [-1, 1]; rounding beyond the ends is cut off and a negative zero is zero.
+/// Cosine of two unit vectors, clamped to [-1, 1]; a negative zero becomes zero.
 pub(super) fn similarity(left: &[f32], right: &[f32]) -> f32 {
     dot(left, right).clamp(-1.0, 1.0) + 0.0
 }
 
-/// Refuses a vector that is not finite or not of unit length; `row` names it.
+/// Rejects a vector that is not finite or not of unit length; `row` is named in the error.
 pub(super) fn check_unit(row: usize, vector: &[f32]) -> Result<()> {
     let (blocks, rest) = vector.as_chunks::<8>();
     let mut sums = [0.0_f64; 8];
@@ -61,15 +77,16 @@ pub(super) fn check_unit(row: usize, vector: &[f32]) -> Result<()> {
     Ok(())
 }
 
-/// How far `dot` and the arithmetic on top of it may be from the true value for vectors of this length, about unit long.
+/// Bound on the rounding error of `dot`, and of the arithmetic on top of it, for unit vectors of this dimension.
 ///
-/// A sum of n products has a relative error of at most n half-units in the last place; this allows more than twice that.
-pub(super) fn rounding(dimension: usize) -> f32 {
+/// A sum of n products has a relative error of at most n half-units in the last place; this allows more than twice
+/// that.
+pub(super) fn rounding_error(dimension: usize) -> f32 {
     (dimension as f32 + 64.0) * f32::EPSILON
 }
 
-/// Inner product of two rows of codes of one length, exact; at least one code, because numkong 7.8.7 answers -1048576 for
-/// none where the processor has AVX-512 VNNI.
+/// Exact inner product of two rows of codes of equal length. They must not be empty: numkong 7.8.7 returns -1048576 for
+/// empty rows on processors with AVX-512 VNNI.
 pub(super) fn code_dot(left: &[i8], right: &[i8]) -> i32 {
     i8::dot(left, right).unwrap_or_else(|| portable_code_dot(left, right))
 }
@@ -78,9 +95,97 @@ fn portable_code_dot(left: &[i8], right: &[i8]) -> i32 {
     left.iter().zip(right).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }
 
+/// The codes of up to `BATCH_SIZE` probes, with a buffer for their products with one tile of rows.
+pub(super) struct DotProducts {
+    dimension: usize,
+    count: usize,
+    codes: Vec<i8>,
+    #[cfg(target_arch = "x86_64")]
+    simd: Option<SimdProducts>,
+    packed: Option<PackedProbes>,
+    out: Vec<i32>,
+}
+
+/// Probes packed for numkong's matrix kernel.
+struct PackedProbes {
+    probes: PackedMatrix<i8>,
+    tile: Tensor<i8>,
+    out: Tensor<i32>,
+}
+
+impl DotProducts {
+    /// `codes` holds the codes of all probes, one after the other.
+    pub(super) fn new(codes: Vec<i8>, dimension: usize) -> Self {
+        let count = codes.len() / dimension;
+        #[cfg(target_arch = "x86_64")]
+        if let simd @ Some(_) = SimdProducts::new(&codes, dimension) {
+            return Self { dimension, count, codes, simd, packed: None, out: Vec::new() };
+        }
+        let packed = if count < MIN_PACKED { None } else { PackedProbes::new(&codes, count, dimension) };
+        Self {
+            dimension,
+            count,
+            codes,
+            #[cfg(target_arch = "x86_64")]
+            simd: None,
+            packed,
+            out: Vec::new(),
+        }
+    }
+
+    /// Largest number of rows that `multiply` accepts.
+    pub(super) fn tile_rows(dimension: usize) -> usize {
+        (TILE_CODES / dimension).clamp(1, 512)
+    }
+
+    /// Multiplies a tile of rows with all probes: products (row, probe).
+    pub(super) fn multiply(&mut self, tile: &[i8]) -> &[i32] {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = &mut self.simd {
+            simd.multiply(tile, &mut self.out);
+            return &self.out;
+        }
+        let rows = tile.len() / self.dimension;
+        if let Some(packed) = &mut self.packed
+            && packed.multiply(tile)
+        {
+            return &packed.out.as_slice()[..rows * self.count];
+        }
+        self.out.clear();
+        let rows = tile.chunks_exact(self.dimension);
+        if self.count == 1 {
+            self.out.extend(rows.map(|row| code_dot(row, &self.codes)));
+        } else {
+            let probes = || self.codes.chunks_exact(self.dimension);
+            self.out.extend(rows.flat_map(|row| probes().map(move |probe| code_dot(row, probe))));
+        }
+        &self.out
+    }
+}
+
+impl PackedProbes {
+    /// `None` when there is not enough memory; rows are then multiplied one by one.
+    fn new(codes: &[i8], count: usize, dimension: usize) -> Option<Self> {
+        let rows = DotProducts::tile_rows(dimension);
+        let probes: Tensor<i8> = Tensor::try_from_slice(codes, &[count, dimension]).ok()?;
+        let probes = PackedMatrix::try_pack(&probes).ok()?;
+        let (tile, out) = (Tensor::try_full(&[rows, dimension], 0).ok()?, Tensor::try_full(&[rows, count], 0).ok()?);
+        Some(Self { probes, tile, out })
+    }
+
+    /// Fills `out`; false on failure. A short tile leaves rows of an earlier tile behind it, whose products are not
+    /// read.
+    fn multiply(&mut self, tile: &[i8]) -> bool {
+        let Some(target) = self.tile.as_mut_slice().get_mut(..tile.len()) else { return false };
+        target.copy_from_slice(tile);
+        self.tile.try_dots_packed_into(&self.probes, &mut self.out).is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::synthetic::random;
     use proptest::prelude::*;
 
     proptest! {
@@ -91,7 +196,7 @@ mod tests {
         }
 
         #[test]
-        fn products_stay_within_the_stated_rounding(values in prop::collection::vec((-1.0_f32..1.0, -1.0_f32..1.0), 1..700)) {
+        fn products_stay_within_the_stated_rounding_error(values in prop::collection::vec((-1.0_f32..1.0, -1.0_f32..1.0), 1..700)) {
             let unit = |values: Vec<f32>| -> Vec<f32> {
                 let length = values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-3);
                 values.iter().map(|x| (f64::from(*x) / length) as f32).collect()
@@ -99,7 +204,7 @@ mod tests {
             let (left, right): (Vec<f32>, Vec<f32>) = values.into_iter().unzip();
             let (left, right) = (unit(left), unit(right));
             let truth: f64 = left.iter().zip(&right).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-            prop_assert!((f64::from(dot(&left, &right)) - truth).abs() <= f64::from(rounding(left.len())) / 2.0);
+            prop_assert!((f64::from(dot(&left, &right)) - truth).abs() <= f64::from(rounding_error(left.len())) / 2.0);
         }
     }
 
@@ -114,8 +219,45 @@ mod tests {
     }
 
     #[test]
-    fn similarity_is_cut_to_its_range() {
+    fn similarity_is_clamped() {
         assert!((similarity(&[1.0005], &[1.0005]) - 1.0).abs() < f32::EPSILON);
         assert!(similarity(&[0.0], &[-1.0]).is_sign_positive());
+    }
+
+    #[test]
+    fn packed_products_are_those_of_the_plain_loop() {
+        let mut state = 1;
+        for dimension in [1, 3, 17, 64, 65, 127, 128, 512, 700] {
+            for count in [1, 2, 3, 4, 5, 8, 15, 16, 17, 33, BATCH_SIZE] {
+                let mut codes = |rows: usize| -> Vec<i8> {
+                    (0..rows * dimension).map(|_| (random(&mut state) * 255.0) as i16 - 127).map(|x| x as i8).collect()
+                };
+                let probes = codes(count);
+                let mut products = DotProducts::new(probes.clone(), dimension);
+                for rows in [DotProducts::tile_rows(dimension), 5, 1, 2] {
+                    let tile = codes(rows.min(DotProducts::tile_rows(dimension)));
+                    let plain: Vec<i32> = tile
+                        .chunks_exact(dimension)
+                        .flat_map(|row| {
+                            probes.chunks_exact(dimension).map(move |probe| {
+                                row.iter().zip(probe).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum::<i32>()
+                            })
+                        })
+                        .collect();
+                    assert_eq!(products.multiply(&tile), plain, "{dimension} {count} {rows}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_codes_do_not_saturate_in_a_batch() {
+        for dimension in [64, 512, 4096] {
+            let mut products =
+                DotProducts::new([vec![127_i8; dimension * 2], vec![-127_i8; dimension * 2]].concat(), dimension);
+            let product = 127 * 127 * i32::try_from(dimension).unwrap();
+            let expected = [-product, -product, product, product];
+            assert_eq!(products.multiply(&vec![-127_i8; dimension]), expected);
+        }
     }
 }

@@ -1,102 +1,101 @@
-//! The scan: the same answer as scoring every vector in `f32`, at a quarter of the bytes.
+//! The exact scan: the same result as scoring every vector in `f32`, while reading a quarter of the bytes.
 //!
-//! Every row's codes give bounds of its similarity. A row stays on the probe's shortlist while its upper bound reaches the
-//! k-th best lower bound seen; what is left at the end is scored in `f32`, most promising first, until no upper bound
-//! reaches the k-th best score. No row in scope is dropped on an estimate, so over all rows recall is 1 by construction.
-//! A search uses the thread that asks and no other.
+//! The codes of a row give bounds of its similarity. A row stays on the shortlist of a probe while its upper bound
+//! reaches the k-th best lower bound seen. At the end the shortlist is scored in `f32`, best upper bound first, until
+//! no upper bound reaches the k-th best score. No row in scope is dropped on an estimate, so a scan of all rows has
+//! recall 1 by construction. A search runs on the calling thread only.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::block::{Block, RowState};
-use super::codes::{Bounds, Lens, Probe};
-use super::dot::similarity;
-use super::products::{BATCH, Products};
-use super::ranking::{Best, Hit};
-use super::view::{View, unreadable, vector_of};
+use super::codes::{BoundTerms, Bounds, EncodedProbe};
+use super::dot::{BATCH_SIZE, DotProducts, similarity};
+use super::ranking::{Hit, TopK};
+use super::rows::View;
 use crate::error::Result;
 
-/// A shortlist is thinned out when it has grown to this length, or to twice what the last thinning left.
-const THIN_AT: usize = 4096;
+/// A shortlist is pruned at this length, or at twice the length that the last pruning left.
+const MIN_PRUNE_LENGTH: usize = 4096;
 
-/// Rows that are compared with the floor at once.
+/// Rows compared with the floor at once.
 const STRIDE: usize = 32;
 
-/// Which rows are scanned.
+/// The rows to scan.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scope<'a> {
     /// Every live row.
     All,
-    /// Live rows that no graph holds.
-    Outside,
-    /// Live rows of each probe's lists, and those of no list.
+    /// Live rows that are not in the graph.
+    NotInGraph,
+    /// For each probe the live rows of these lists, and those without a list.
     Lists(&'a [Vec<u32>]),
 }
 
 impl Scope<'_> {
-    fn holds(self, state: RowState) -> bool {
+    fn includes(self, state: RowState) -> bool {
         match self {
-            Self::Outside => matches!(state, RowState::Outside | RowState::Unreachable),
-            Self::All | Self::Lists(_) => state != RowState::Dead,
+            Self::NotInGraph => matches!(state, RowState::NotInGraph | RowState::Unreachable),
+            Self::All | Self::Lists(_) => state != RowState::Deleted,
         }
     }
 }
 
 /// The `k` best hits in `scope` for each probe, best first.
 pub(super) fn scan(view: &View, probes: &[&[f32]], k: usize, scope: Scope) -> Result<Vec<Vec<Hit>>> {
-    let mut answers = Vec::with_capacity(probes.len());
-    for (number, batch) in probes.chunks(BATCH).enumerate() {
+    let mut results = Vec::with_capacity(probes.len());
+    for (number, batch) in probes.chunks(BATCH_SIZE).enumerate() {
         let scope = match scope {
-            Scope::Lists(lists) => Scope::Lists(&lists[number * BATCH..][..batch.len()]),
+            Scope::Lists(lists) => Scope::Lists(&lists[number * BATCH_SIZE..][..batch.len()]),
             other => other,
         };
-        let coded: Vec<Probe> = batch.iter().map(|vector| Probe::new(vector)).collect();
+        let encoded: Vec<EncodedProbe> = batch.iter().map(|vector| EncodedProbe::new(vector)).collect();
         let mut shortlists: Vec<Shortlist> = batch.iter().map(|_| Shortlist::new(k)).collect();
-        scan_blocks(view, &coded, &mut shortlists, scope);
-        for (shortlist, probe) in shortlists.into_iter().zip(&coded) {
-            answers.push(shortlist.score(view, probe)?);
+        scan_blocks(view, &encoded, &mut shortlists, scope);
+        for (shortlist, probe) in shortlists.into_iter().zip(&encoded) {
+            results.push(shortlist.score(view, probe)?);
         }
     }
-    Ok(answers)
+    Ok(results)
 }
 
-fn scan_blocks(view: &View, probes: &[Probe], shortlists: &mut [Shortlist], scope: Scope) {
-    let everyone: Vec<usize> = (0..probes.len()).collect();
-    let askers = Askers::new(scope, view);
-    let mut last: Option<(Vec<usize>, Products)> = None;
+fn scan_blocks(view: &View, probes: &[EncodedProbe], shortlists: &mut [Shortlist], scope: Scope) {
+    let all: Vec<usize> = (0..probes.len()).collect();
+    let probes_by_list = ProbesByList::new(scope, view);
+    let mut last: Option<(Vec<usize>, DotProducts)> = None;
     for (number, block) in view.blocks().iter().enumerate() {
-        let asking = askers.of(block.list()).unwrap_or(&everyone);
-        if asking.is_empty() || (matches!(scope, Scope::Outside) && block.outside() == 0) {
+        let active = probes_by_list.probes_of(block.list()).unwrap_or(&all);
+        if active.is_empty() || (matches!(scope, Scope::NotInGraph) && block.len_not_in_graph() == 0) {
             continue;
         }
-        let same = last.as_ref().is_some_and(|(before, _)| before == asking);
+        let same = last.as_ref().is_some_and(|(before, _)| before == active);
         if !same {
-            let codes = asking.iter().flat_map(|probe| &probes[*probe].codes).copied().collect();
-            last = Some((asking.clone(), Products::new(codes, view.mean().len())));
+            let codes = active.iter().flat_map(|probe| &probes[*probe].codes).copied().collect();
+            last = Some((active.clone(), DotProducts::new(codes, view.mean().len())));
         }
         if let Some((_, products)) = &mut last {
-            scan_block(number, block, asking, probes, products, shortlists, scope);
+            scan_block(number, block, active, probes, products, shortlists, scope);
         }
     }
 }
 
-/// Which probes ask for which list.
-struct Askers(Option<Vec<Vec<usize>>>);
+/// The numbers of the probes that search each list; `None` if every probe searches every row.
+struct ProbesByList(Option<Vec<Vec<usize>>>);
 
-impl Askers {
+impl ProbesByList {
     fn new(scope: Scope, view: &View) -> Self {
-        let (Scope::Lists(wanted), Some(lists)) = (scope, view.lists()) else { return Self(None) };
-        let mut askers = vec![Vec::new(); lists.len()];
-        for (probe, lists) in wanted.iter().enumerate() {
+        let (Scope::Lists(lists_of_probes), Some(lists)) = (scope, view.lists()) else { return Self(None) };
+        let mut probes = vec![Vec::new(); lists.len()];
+        for (probe, lists) in lists_of_probes.iter().enumerate() {
             for list in lists {
-                askers[*list as usize].push(probe);
+                probes[*list as usize].push(probe);
             }
         }
-        Self(Some(askers))
+        Self(Some(probes))
     }
 
-    /// None where everyone asks.
-    fn of(&self, list: Option<u32>) -> Option<&Vec<usize>> {
+    /// The probes that search a list; `None` for all probes.
+    fn probes_of(&self, list: Option<u32>) -> Option<&Vec<usize>> {
         self.0.as_ref()?.get(list? as usize)
     }
 }
@@ -104,56 +103,57 @@ impl Askers {
 fn scan_block(
     number: usize,
     block: &Block,
-    asking: &[usize],
-    probes: &[Probe],
-    products: &mut Products,
+    active: &[usize],
+    probes: &[EncodedProbe],
+    products: &mut DotProducts,
     shortlists: &mut [Shortlist],
     scope: Scope,
 ) {
     let codes = block.codes();
     let dimension = codes.mean().len();
-    let lenses: Vec<Lens> = asking.iter().map(|probe| codes.lens(&probes[*probe])).collect();
-    let greatest = codes.greatest();
-    let least_of = |shortlist: &Shortlist| lenses[0].least_product(greatest, shortlist.floor);
-    let mut least = least_of(&shortlists[asking[0]]);
-    let mut gates = Gates::new(&lenses, asking.iter().map(|probe| shortlists[*probe].floor));
-    let tile = Products::tile_rows(dimension);
-    let marks = codes.scales().chunks(tile).zip(codes.errors().chunks(tile));
-    for (at, (rows, (scales, errors))) in codes.rows().chunks(tile * dimension).zip(marks).enumerate() {
-        let found = products.of(rows);
-        let mut consider = |row: usize, asker: usize, product: i32, gates: &mut Gates| {
-            let shortlist = &mut shortlists[asking[asker]];
-            let bounds = lenses[asker].bounds(scales[row], errors[row], product);
-            let row = at * tile + row;
-            if bounds.upper >= shortlist.floor && scope.holds(block.state(row)) {
+    let terms: Vec<BoundTerms> = active.iter().map(|probe| codes.bound_terms(&probes[*probe])).collect();
+    let maxima = codes.maxima();
+    let min_product_for = |shortlist: &Shortlist| terms[0].min_product(maxima, shortlist.floor);
+    let mut min_product = min_product_for(&shortlists[active[0]]);
+    let mut filter = FloorFilter::new(&terms, active.iter().map(|probe| shortlists[*probe].floor));
+    let tile = DotProducts::tile_rows(dimension);
+    let parameters = codes.scales().chunks(tile).zip(codes.errors().chunks(tile));
+    for (tile_number, (rows, (scales, errors))) in codes.rows().chunks(tile * dimension).zip(parameters).enumerate() {
+        let tile_products = products.multiply(rows);
+        let mut consider = |row: usize, probe: usize, product: i32, filter: &mut FloorFilter| {
+            let shortlist = &mut shortlists[active[probe]];
+            let bounds = terms[probe].bounds(scales[row], errors[row], product);
+            let row = tile_number * tile + row;
+            if bounds.upper >= shortlist.floor && scope.includes(block.state(row)) {
                 let before = shortlist.floor;
                 shortlist.push(number, row, bounds);
                 if shortlist.floor > before {
-                    gates.set_floor(asker, shortlist.floor);
-                    return Some(least_of(shortlist));
+                    filter.set_floor(probe, shortlist.floor);
+                    return Some(min_product_for(shortlist));
                 }
             }
             None
         };
-        if asking.len() == 1 {
-            let marks = scales.chunks(STRIDE).zip(errors.chunks(STRIDE));
-            for (start, (products, (scales, errors))) in found.chunks(STRIDE).zip(marks).enumerate() {
-                if any_of_rows(products, least) && gates.any_row(products, scales, errors) {
+        if active.len() == 1 {
+            let parameters = scales.chunks(STRIDE).zip(errors.chunks(STRIDE));
+            for (start, (products, (scales, errors))) in tile_products.chunks(STRIDE).zip(parameters).enumerate() {
+                if any_at_least(products, min_product) && filter.any_row_passes(products, scales, errors) {
                     for (row, product) in products.iter().enumerate() {
-                        if gates.lets(0, *product, scales[row], errors[row]) {
-                            least = consider(start * STRIDE + row, 0, *product, &mut gates).unwrap_or(least);
+                        if filter.passes(0, *product, scales[row], errors[row]) {
+                            let raised = consider(start * STRIDE + row, 0, *product, &mut filter);
+                            min_product = raised.unwrap_or(min_product);
                         }
                     }
                 }
             }
         } else {
             for (row, (products, (scale, error))) in
-                found.chunks(asking.len()).zip(scales.iter().zip(errors)).enumerate()
+                tile_products.chunks(active.len()).zip(scales.iter().zip(errors)).enumerate()
             {
-                if gates.any_probe(products, *scale, *error) {
-                    for (asker, product) in products.iter().enumerate() {
-                        if gates.lets(asker, *product, *scale, *error) {
-                            consider(row, asker, *product, &mut gates);
+                if filter.any_probe_passes(products, *scale, *error) {
+                    for (probe, product) in products.iter().enumerate() {
+                        if filter.passes(probe, *product, *scale, *error) {
+                            consider(row, probe, *product, &mut filter);
                         }
                     }
                 }
@@ -162,61 +162,62 @@ fn scan_block(
     }
 }
 
-/// Whether any row's product is at least so much. Without a branch for each, so that several are compared at once.
+/// Whether any product is at least `min`. Has no branch per product, so that it is vectorized.
 #[inline]
-fn any_of_rows(products: &[i32], least: i32) -> bool {
-    products.iter().map(|product| i32::from(*product >= least)).sum::<i32>() > 0
+fn any_at_least(products: &[i32], min: i32) -> bool {
+    products.iter().map(|product| i32::from(*product >= min)).sum::<i32>() > 0
 }
 
-/// What decides whether a row can reach the floor of a probe, in columns, so that several probes are compared at once.
-struct Gates {
+/// Tests whether a row can reach the floor of a probe. Stored in columns, so that tests of several probes are
+/// vectorized.
+struct FloorFilter {
     bases: Vec<f32>,
     steps: Vec<f32>,
-    lengths: Vec<f32>,
+    norms: Vec<f32>,
     floors: Vec<f32>,
 }
 
-impl Gates {
-    fn new(lenses: &[Lens], floors: impl Iterator<Item = f32>) -> Self {
-        let column = |part: fn(&Lens) -> f32| lenses.iter().map(part).collect();
-        let (bases, steps, lengths) = (column(Lens::base), column(Lens::step), column(Lens::length));
+impl FloorFilter {
+    fn new(terms: &[BoundTerms], floors: impl Iterator<Item = f32>) -> Self {
+        let column = |part: fn(&BoundTerms) -> f32| terms.iter().map(part).collect();
+        let (bases, steps, norms) = (column(BoundTerms::base), column(BoundTerms::step), column(BoundTerms::norm));
         let floors: Vec<f32> = floors.collect();
-        let mut gates = Self { bases, steps, lengths, floors: vec![0.0; floors.len()] };
-        floors.into_iter().enumerate().for_each(|(probe, floor)| gates.set_floor(probe, floor));
-        gates
+        let mut filter = Self { bases, steps, norms, floors: vec![0.0; floors.len()] };
+        floors.into_iter().enumerate().for_each(|(probe, floor)| filter.set_floor(probe, floor));
+        filter
     }
 
-    /// Bounds are cut to the range of similarities and these here are not, so a floor at its end lets every row in.
+    /// Bounds are clamped to the range of similarities, but the sums here are not. A floor at -1 therefore passes every
+    /// row.
     fn set_floor(&mut self, probe: usize, floor: f32) {
         self.floors[probe] = if floor > -1.0 { floor } else { f32::MIN };
     }
 
-    /// Whether the upper bound of a row reaches the floor, in the arithmetic of `Lens::upper`.
+    /// Whether the upper bound of a row reaches the floor; the arithmetic is that of `BoundTerms::upper`.
     #[inline]
-    fn lets(&self, probe: usize, product: i32, scale: f32, error: f32) -> bool {
-        self.bases[probe] + scale * self.steps[probe] * product as f32 + error * self.lengths[probe]
-            >= self.floors[probe]
+    fn passes(&self, probe: usize, product: i32, scale: f32, error: f32) -> bool {
+        self.bases[probe] + scale * self.steps[probe] * product as f32 + error * self.norms[probe] >= self.floors[probe]
     }
 
-    /// Whether any of some rows can reach the floor of the first probe.
+    /// Whether any of these rows can reach the floor of the first probe.
     #[inline]
-    fn any_row(&self, products: &[i32], scales: &[f32], errors: &[f32]) -> bool {
-        let (base, step, length, floor) = (self.bases[0], self.steps[0], self.lengths[0], self.floors[0]);
-        let marks = scales.iter().zip(errors);
+    fn any_row_passes(&self, products: &[i32], scales: &[f32], errors: &[f32]) -> bool {
+        let (base, step, norm, floor) = (self.bases[0], self.steps[0], self.norms[0], self.floors[0]);
+        let parameters = scales.iter().zip(errors);
         let reach = |(product, (scale, error)): (&i32, (&f32, &f32))| {
-            i32::from(base + scale * step * *product as f32 + error * length >= floor)
+            i32::from(base + scale * step * *product as f32 + error * norm >= floor)
         };
-        products.iter().zip(marks).map(reach).sum::<i32>() > 0
+        products.iter().zip(parameters).map(reach).sum::<i32>() > 0
     }
 
     /// Whether a row can reach the floor of any probe.
     #[inline]
-    fn any_probe(&self, products: &[i32], scale: f32, error: f32) -> bool {
+    fn any_probe_passes(&self, products: &[i32], scale: f32, error: f32) -> bool {
         let count = products.len();
         let (bases, steps) = (&self.bases[..count], &self.steps[..count]);
-        let (lengths, floors) = (&self.lengths[..count], &self.floors[..count]);
+        let (norms, floors) = (&self.norms[..count], &self.floors[..count]);
         let reach = |at: usize| {
-            i32::from(bases[at] + scale * steps[at] * products[at] as f32 + error * lengths[at] >= floors[at])
+            i32::from(bases[at] + scale * steps[at] * products[at] as f32 + error * norms[at] >= floors[at])
         };
         (0..count).map(reach).sum::<i32>() > 0
     }
@@ -229,20 +230,26 @@ struct Candidate {
     row: u32,
 }
 
-/// The rows that may still be among one probe's `k` best.
+/// The rows that may still be among the `k` best of one probe.
 struct Shortlist {
     k: usize,
-    /// The k best lower bounds, the least on top, as integers of the same order.
+    /// The k best lower bounds as ordinals, the smallest on top.
     lowers: BinaryHeap<Reverse<i32>>,
-    /// The k-th best lower bound; below every similarity while there are fewer.
+    /// The k-th best lower bound; -2, below every similarity, while there are fewer than k.
     floor: f32,
     candidates: Vec<Candidate>,
-    thin_at: usize,
+    prune_at: usize,
 }
 
 impl Shortlist {
     fn new(k: usize) -> Self {
-        Self { k, lowers: BinaryHeap::new(), floor: -2.0, candidates: Vec::new(), thin_at: THIN_AT.max(4 * k) }
+        Self {
+            k,
+            lowers: BinaryHeap::new(),
+            floor: -2.0,
+            candidates: Vec::new(),
+            prune_at: MIN_PRUNE_LENGTH.max(4 * k),
+        }
     }
 
     fn push(&mut self, block: usize, row: usize, bounds: Bounds) {
@@ -252,32 +259,32 @@ impl Shortlist {
             if self.lowers.len() > self.k {
                 self.lowers.pop();
             }
-            if let (true, Some(Reverse(least))) = (self.lowers.len() == self.k, self.lowers.peek()) {
-                self.floor = from_ordinal(*least);
+            if let (true, Some(Reverse(smallest))) = (self.lowers.len() == self.k, self.lowers.peek()) {
+                self.floor = from_ordinal(*smallest);
             }
         }
-        if self.candidates.len() >= self.thin_at {
+        if self.candidates.len() >= self.prune_at {
             let floor = self.floor;
             self.candidates.retain(|candidate| candidate.bounds.upper >= floor);
-            self.thin_at = THIN_AT.max(4 * self.k).max(2 * self.candidates.len());
+            self.prune_at = MIN_PRUNE_LENGTH.max(4 * self.k).max(2 * self.candidates.len());
         }
     }
 
-    /// Scores what is left and keeps the best.
-    fn score(mut self, view: &View, probe: &Probe) -> Result<Vec<Hit>> {
+    /// Scores the remaining candidates and returns the best.
+    fn score(mut self, view: &View, probe: &EncodedProbe) -> Result<Vec<Hit>> {
         let floor = self.floor;
         self.candidates.retain(|candidate| candidate.bounds.upper >= floor);
         self.candidates.sort_unstable_by(|a, b| b.bounds.upper.total_cmp(&a.bounds.upper));
-        let mut best = Best::new(self.k);
-        let mut room = Vec::new();
+        let mut best = TopK::new(self.k);
+        let mut buffer = Vec::new();
         for Candidate { bounds, block, row } in self.candidates {
             if best.floor().is_some_and(|worst| bounds.upper < worst) {
                 break;
             }
             let (block, row) = (&view.blocks()[block as usize], row as usize);
-            let similarity = similarity(vector_of(block, row, &mut room)?, probe.vector);
+            let similarity = similarity(block.vector(row, &mut buffer)?, probe.vector);
             if !(bounds.lower..=bounds.upper).contains(&similarity) {
-                return Err(unreadable(block, "it is not the one that its codes were made of"));
+                return Err(block.unreadable_vector("it differs from the vector that was encoded"));
             }
             best.push(Hit { key: block.key(row), person: block.person(row), similarity });
         }
@@ -285,7 +292,7 @@ impl Shortlist {
     }
 }
 
-/// An integer that orders as the finite number does.
+/// Maps a finite number to an integer of the same order.
 fn ordinal(value: f32) -> i32 {
     flip(value.to_bits().cast_signed())
 }
@@ -294,7 +301,7 @@ fn from_ordinal(ordinal: i32) -> f32 {
     f32::from_bits(flip(ordinal).cast_unsigned())
 }
 
-/// Turns sign and magnitude into two's complement, and back.
+/// Converts sign and magnitude to two's complement, and back.
 fn flip(bits: i32) -> i32 {
     bits ^ ((bits >> 31).cast_unsigned() >> 1).cast_signed()
 }

@@ -1,9 +1,9 @@
-//! The graph: usearch's HNSW over half-precision copies of the vectors, which names candidates and nothing more.
+//! The HNSW graph of usearch over half-precision copies of the vectors. It only proposes candidates.
 //!
-//! Its answers are keys only; whoever asks scores them from the stored `f32` vectors and ignores keys that are gone. A
-//! vector that the graph cannot find again right after it was added is taken out and reported, so that the exact scan
-//! keeps it. The only file naming `usearch`. usearch must not be reserved beside a search or an addition: every change
-//! takes `&mut self`, so the lock above keeps them apart.
+//! A graph search returns keys; the caller scores them from the stored `f32` vectors and ignores deleted keys. A vector
+//! that the graph cannot find right after its addition is removed from the graph and reported, so that the exact scan
+//! covers it. This is the only file that names `usearch`. usearch must not reserve memory during a search or an
+//! addition: every change takes `&mut self`, so the caller's lock keeps them apart.
 
 use std::fmt::Display;
 use std::num::NonZero;
@@ -13,17 +13,17 @@ use usearch::{IndexOptions, MetricKind, ScalarKind};
 
 use crate::error::{Error, Result};
 
-/// Neighbours a node keeps. At 16 about one row in two hundred cannot be found again, at 32 none of 100,000 was.
+/// Neighbors per node (M). At 16 about one row in two hundred is unreachable, at 32 none of 100,000 was.
 const CONNECTIVITY: usize = 32;
 
-/// Nodes kept in view while adding and while searching.
+/// Candidates kept during an addition (`ef_construction`) and during a search (`ef_search`).
 const EXPANSION: usize = 256;
 
-/// A vector counts as found when it is among this many nearest to itself.
-const SELF_TEST: usize = 8;
+/// A vector is reachable if it is among this many nearest neighbors of itself.
+const SELF_TEST_K: usize = 8;
 
-/// From this many rows on, an addition is spread over the processors.
-const PARALLEL_ROWS: usize = 512;
+/// An addition of at least this many rows uses all processors.
+const MIN_PARALLEL_ROWS: usize = 512;
 
 /// usearch marks removed nodes with this key.
 pub(super) const RESERVED_KEY: u64 = u64::MAX;
@@ -32,8 +32,8 @@ pub(super) const RESERVED_KEY: u64 = u64::MAX;
 pub(super) struct Graph {
     inner: usearch::Index,
     threads: usize,
-    /// Whether a node was ever removed: additions then reuse its place, which usearch does not do side by side.
-    reused: bool,
+    /// Whether a node was ever removed. Additions then reuse its slot, which usearch cannot do in parallel.
+    has_free_slots: bool,
 }
 
 impl Graph {
@@ -47,10 +47,10 @@ impl Graph {
             expansion_search: EXPANSION,
             multi: false,
         };
-        let inner = usearch::Index::new(&options).map_err(|error| failed(&error))?;
+        let inner = usearch::Index::new(&options).map_err(|error| index_error(&error))?;
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        let graph = Self { inner, threads: (4 * processors).clamp(16, 128), reused: false };
-        graph.inner.reserve_capacity_and_threads(1024, graph.threads).map_err(|error| failed(&error))?;
+        let graph = Self { inner, threads: (4 * processors).clamp(16, 128), has_free_slots: false };
+        graph.inner.reserve_capacity_and_threads(1024, graph.threads).map_err(|error| index_error(&error))?;
         Ok(graph)
     }
 
@@ -58,27 +58,27 @@ impl Graph {
         self.inner.size()
     }
 
-    /// Adds rows whose keys it does not hold; returns the keys that it cannot find again and therefore does not hold.
+    /// Adds rows with new keys. Returns the keys that are unreachable and were therefore not kept.
     pub(super) fn add(&mut self, rows: &[(u64, &[f32])]) -> Result<Vec<u64>> {
         let wanted = self.inner.size() + rows.len();
         if wanted > self.inner.capacity() {
             let capacity = wanted.max(self.inner.capacity() * 3 / 2);
-            self.inner.reserve_capacity_and_threads(capacity, self.threads).map_err(|error| failed(&error))?;
+            self.inner.reserve_capacity_and_threads(capacity, self.threads).map_err(|error| index_error(&error))?;
         }
         let processors = thread::available_parallelism().map_or(1, NonZero::get).min(self.threads);
-        let workers = if rows.len() < PARALLEL_ROWS || self.reused { 1 } else { processors };
+        let workers = if rows.len() < MIN_PARALLEL_ROWS || self.has_free_slots { 1 } else { processors };
         if workers == 1 {
             self.insert(rows);
         } else {
-            self.insert_side_by_side(rows, workers)?;
+            self.insert_in_parallel(rows, workers)?;
         }
-        // Twice, because a node may become unreachable by those added after it, and often is not once it is added again.
-        let lost: Vec<(u64, &[f32])> = rows.iter().filter(|row| !self.finds(row.0, row.1)).copied().collect();
+        // A node may become unreachable through later additions; adding it a second time often helps.
+        let lost: Vec<(u64, &[f32])> = rows.iter().filter(|row| !self.can_find(row.0, row.1)).copied().collect();
         let mut unreachable = Vec::new();
         for (key, vector) in lost {
             self.remove(key);
             self.insert(&[(key, vector)]);
-            if !self.finds(key, vector) {
+            if !self.can_find(key, vector) {
                 self.remove(key);
                 unreachable.push(key);
             }
@@ -86,43 +86,44 @@ impl Graph {
         Ok(unreachable)
     }
 
-    fn insert_side_by_side(&self, rows: &[(u64, &[f32])], workers: usize) -> Result<()> {
+    fn insert_in_parallel(&self, rows: &[(u64, &[f32])], workers: usize) -> Result<()> {
         thread::scope(|scope| {
             let parts = rows.chunks(rows.len().div_ceil(workers).max(1));
             let spawn = |part| thread::Builder::new().spawn_scoped(scope, move || self.insert(part));
             let started: Vec<_> = parts.map(spawn).collect();
             for worker in started {
-                let ended = worker.map_err(|error| failed(&error))?.join();
-                ended.map_err(|_| failed(&"an addition to the graph panicked"))?;
+                let ended = worker.map_err(|error| index_error(&error))?.join();
+                ended.map_err(|_| index_error(&"a thread that added to the graph panicked"))?;
             }
             Ok(())
         })
     }
 
-    /// A row that is refused here is not found afterwards, which is what its caller asks.
+    /// Errors are ignored: the caller checks afterwards which rows can be found.
     fn insert(&self, rows: &[(u64, &[f32])]) {
         for (key, vector) in rows {
-            let _refused = self.inner.add(*key, vector);
+            let _ = self.inner.add(*key, vector);
         }
     }
 
-    fn finds(&self, key: u64, vector: &[f32]) -> bool {
-        self.inner.contains(key) && self.candidates(vector, SELF_TEST).is_some_and(|keys| keys.contains(&key))
+    fn can_find(&self, key: u64, vector: &[f32]) -> bool {
+        self.inner.contains(key) && self.candidates(vector, SELF_TEST_K).is_some_and(|keys| keys.contains(&key))
     }
 
-    /// Takes a key out. Its caller knows which keys are alive, so a refusal costs a little recall and nothing else.
+    /// Removes a key. The caller knows which keys are live, so an error costs a little recall and nothing else.
     pub(super) fn remove(&mut self, key: u64) {
-        self.reused = true;
-        let _refused = self.inner.remove(key);
+        self.has_free_slots = true;
+        let _ = self.inner.remove(key);
     }
 
-    /// Keys of about `count` nearest; none where the graph cannot answer now, as when every search context is in use.
+    /// Keys of the approximately `count` nearest; `None` if the graph cannot search now because all contexts are in
+    /// use.
     pub(super) fn candidates(&self, probe: &[f32], count: usize) -> Option<Vec<u64>> {
         self.inner.search(probe, count).ok().map(|matches| matches.keys)
     }
 }
 
-fn failed(reason: &dyn Display) -> Error {
+fn index_error(reason: &dyn Display) -> Error {
     Error::Index { reason: reason.to_string() }
 }
 
@@ -132,7 +133,7 @@ mod tests {
     use crate::index::synthetic::Faces;
 
     #[test]
-    fn what_was_added_is_found_and_what_was_removed_is_not() {
+    fn added_rows_are_found_and_removed_rows_are_not() {
         let faces = Faces::new(128, 1).samples(600);
         let rows: Vec<(u64, &[f32])> =
             faces.iter().enumerate().map(|(key, face)| (key as u64, face.as_slice())).collect();
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_equal_vectors_are_reported_and_not_lost() {
+    fn thousands_of_equal_vectors_are_kept_or_reported() {
         let face = Faces::new(16, 2).samples(1).remove(0);
         let rows: Vec<(u64, &[f32])> = (0..2000).map(|key| (key, face.as_slice())).collect();
         let mut graph = Graph::new(16).unwrap();
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn more_searches_than_contexts_are_refused_and_do_no_harm() {
+    fn more_searches_than_contexts_fail_without_harm() {
         let faces = Faces::new(32, 3).samples(200);
         let rows: Vec<(u64, &[f32])> =
             faces.iter().enumerate().map(|(key, face)| (key as u64, face.as_slice())).collect();

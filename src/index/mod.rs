@@ -1,45 +1,49 @@
-//! Keys ↔ nearest embeddings: unit vectors go in under a key, a probe's nearest keys come out with their similarity.
+//! Keys ↔ nearest embeddings: unit vectors are stored under keys, and a search returns the nearest keys of a probe with
+//! their similarity.
 //!
-//! `concurrent` is the index that callers hold, `inner` its writer and readers that wait for nobody. `rows` is what the writer
-//! changes, block by `block`, and `view` what a reader sees; `vectors` are in memory or in the opened snapshot, `codes` are
-//! their 8-bit shadows on huge `pages`, multiplied in `products` and `wide`. `exact` scans them with recall 1, `lists` and `hnsw` are the approximate
-//! ways, `sample` measures what these find, `choice` and `search` take the way; `people` groups rows by person, `file` and
-//! `open` write and read snapshots. Nothing here knows names; the database above is the truth and an index is a cache of it.
+//! From the lowest level up, a file uses only files that are listed before it:
 //!
-//! Equal vectors under several keys are several rows: each belongs to a person of its own and goes with that person, and what
-//! sharing would save is the rows of photographs that were registered twice.
+//! - `simd`, `dot`: inner products. `pages`, `codes`: 8-bit codes with error bounds. `vectors`: `f32` vectors in memory
+//!   or in a snapshot file. `ranking`: the best hits.
+//! - `block`, `lists`, `rows`: the table of rows in copy-on-write blocks, its inverted lists, and the views that
+//!   readers see.
+//! - `exact`: the scan with recall 1. `hnsw`: the graph. `people`: hits grouped by person.
+//! - `clustering`: building lists. `recall`: measuring an approximate search. `planner`: choosing the method.
+//! - `save`, `load`: snapshots. `shared`: the writer and the current view. `reader`: one search. `concurrent`: the
+//!   public index.
+//!
+//! Nothing here knows names. The database is the truth, and an index is a cache of it. Equal vectors under several keys
+//! stay several rows: each belongs to its own person and is deleted with that person.
 
 mod block;
-mod choice;
+mod clustering;
 mod codes;
 mod concurrent;
 mod dot;
 mod exact;
-mod file;
 mod hnsw;
-mod inner;
 mod lists;
-mod open;
+mod load;
 mod pages;
 mod people;
-mod products;
+mod planner;
 mod ranking;
+mod reader;
+mod recall;
 mod rows;
-mod sample;
-mod search;
-mod status;
+mod save;
+mod shared;
+#[cfg(target_arch = "x86_64")]
+mod simd;
 #[cfg(test)]
 mod synthetic;
 #[cfg(test)]
 mod tests;
 mod vectors;
-mod view;
-#[cfg(target_arch = "x86_64")]
-mod wide;
 
-pub use choice::{DEFAULT_BUDGET_MS, PROMISED_RECALL, Wish};
-pub use concurrent::{Index, Method};
-pub use open::RESIDENT_LIMIT;
+pub use concurrent::Index;
+pub use load::RESIDENT_LIMIT;
 pub use people::People;
+pub use planner::{DEFAULT_BUDGET_MS, Method, PROMISED_RECALL, SearchOptions};
 pub use ranking::Hit;
-pub use status::Status;
+pub use reader::Status;

@@ -1,40 +1,40 @@
-//! Memory for the codes of a block: on huge pages where they fill one and the system has them.
+//! Memory for the codes of a block, on huge pages where the codes fill one and the system provides them.
 //!
-//! A scan runs at the speed of memory, and with pages of 4 KiB a tenth to a quarter of that goes into address translation.
-//! Linux gives huge pages only to mappings that ask for them.
+//! A scan runs at the speed of memory; with pages of 4 KiB a tenth to a quarter of it is lost to address translation.
+//! Linux gives huge pages only to mappings that request them.
 
 use memmap2::MmapMut;
 
-/// A huge page of 64-bit x86 and of most ARM systems.
+/// Size of a huge page on 64-bit x86 and on most ARM systems, bytes.
 pub(super) const HUGE_PAGE: usize = 2 << 20;
 
-/// Fewer bytes than this would waste too much of a huge page.
-const HUGE_FROM: usize = HUGE_PAGE / 4 * 3;
+/// A smaller allocation would waste too much of a huge page.
+const MIN_HUGE: usize = HUGE_PAGE / 4 * 3;
 
-/// Bytes that grow at the end, up to a capacity.
-pub(super) struct Pages(Store);
+/// A growable array of codes.
+pub(super) struct Pages(Allocation);
 
-enum Store {
+enum Allocation {
     Small(Vec<i8>),
     Huge { map: MmapMut, start: usize, length: usize, capacity: usize },
 }
 
 impl Pages {
     pub(super) fn with_capacity(bytes: usize) -> Self {
-        Self(huge(bytes).unwrap_or_else(|| Store::Small(Vec::with_capacity(bytes))))
+        Self(allocate_huge(bytes).unwrap_or_else(|| Allocation::Small(Vec::with_capacity(bytes))))
     }
 
     pub(super) fn as_slice(&self) -> &[i8] {
         match &self.0 {
-            Store::Small(bytes) => bytes,
-            Store::Huge { map, start, length, .. } => bytemuck::cast_slice(&map[*start..start + length]),
+            Allocation::Small(bytes) => bytes,
+            Allocation::Huge { map, start, length, .. } => bytemuck::cast_slice(&map[*start..start + length]),
         }
     }
 
     pub(super) fn as_mut_slice(&mut self) -> &mut [i8] {
         match &mut self.0 {
-            Store::Small(bytes) => bytes,
-            Store::Huge { map, start, length, .. } => bytemuck::cast_slice_mut(&mut map[*start..*start + *length]),
+            Allocation::Small(bytes) => bytes,
+            Allocation::Huge { map, start, length, .. } => bytemuck::cast_slice_mut(&mut map[*start..*start + *length]),
         }
     }
 
@@ -44,8 +44,8 @@ impl Pages {
 
     fn capacity(&self) -> usize {
         match &self.0 {
-            Store::Small(bytes) => bytes.capacity(),
-            Store::Huge { capacity, .. } => *capacity,
+            Allocation::Small(bytes) => bytes.capacity(),
+            Allocation::Huge { capacity, .. } => *capacity,
         }
     }
 
@@ -54,8 +54,8 @@ impl Pages {
             self.reserve(self.len().max(bytes.len()));
         }
         match &mut self.0 {
-            Store::Small(old) => old.extend_from_slice(bytes),
-            Store::Huge { map, start, length, .. } => {
+            Allocation::Small(old) => old.extend_from_slice(bytes),
+            Allocation::Huge { map, start, length, .. } => {
                 let end = *start + *length;
                 map[end..end + bytes.len()].copy_from_slice(bytemuck::cast_slice(bytes));
                 *length += bytes.len();
@@ -63,7 +63,7 @@ impl Pages {
         }
     }
 
-    /// Room for so many bytes more; what moves leaves no copy behind.
+    /// Reserves capacity for `bytes` more bytes. A reallocation overwrites the old memory with zeros.
     pub(super) fn reserve(&mut self, bytes: usize) {
         if self.capacity() - self.len() < bytes {
             let mut new = Self::with_capacity(self.len() + bytes);
@@ -73,7 +73,7 @@ impl Pages {
         }
     }
 
-    /// Overwrites everything with zeros.
+    /// Overwrites all codes with zeros.
     pub(super) fn wipe(&mut self) {
         let bytes = self.as_mut_slice();
         bytes.fill(0);
@@ -81,22 +81,22 @@ impl Pages {
     }
 }
 
-/// None where a huge page would be mostly empty, or where the system has none.
+/// `None` when a huge page would be mostly empty or the system provides none.
 #[cfg(target_os = "linux")]
-fn huge(bytes: usize) -> Option<Store> {
-    if bytes < HUGE_FROM {
+fn allocate_huge(bytes: usize) -> Option<Allocation> {
+    if bytes < MIN_HUGE {
         return None;
     }
     let capacity = bytes.next_multiple_of(HUGE_PAGE);
-    // The part before the first boundary is never touched, so it takes addresses and no memory.
+    // The part before the first boundary is never touched, so it takes address space but no memory.
     let map = memmap2::MmapOptions::new().len(capacity + HUGE_PAGE).map_anon().ok()?;
     map.advise(memmap2::Advice::HugePage).ok()?;
     let start = map.as_ptr().align_offset(HUGE_PAGE);
-    (start <= HUGE_PAGE).then_some(Store::Huge { map, start, length: 0, capacity })
+    (start <= HUGE_PAGE).then_some(Allocation::Huge { map, start, length: 0, capacity })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn huge(_bytes: usize) -> Option<Store> {
+fn allocate_huge(_bytes: usize) -> Option<Allocation> {
     None
 }
 
@@ -105,8 +105,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_pushed_is_there_on_pages_of_either_kind() {
-        for capacity in [0, 100, HUGE_FROM, 3 * HUGE_PAGE] {
+    fn pushed_bytes_are_kept_on_small_and_huge_pages() {
+        for capacity in [0, 100, MIN_HUGE, 3 * HUGE_PAGE] {
             let mut pages = Pages::with_capacity(capacity);
             let mut expected = Vec::new();
             for step in 0..300_usize {

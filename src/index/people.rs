@@ -1,49 +1,51 @@
-//! Rows grouped by person: the best people for a probe, and by how much the first is ahead of the second.
+//! Hits grouped by person: the best people for a probe, and the margin between the first and the second.
 //!
-//! A person's similarity is that of their best face, or the mean of their best few. Rows are asked for until no person that
-//! was not seen yet can come among the best: nobody's mean is above their best face.
+//! The similarity of a person is that of their best face, or the mean of their best few faces. More and more rows are
+//! fetched until no person who was not seen yet can rank among the best: a mean is never above the best face.
 
 use std::collections::HashMap;
 
 use super::dot::similarity;
 use super::ranking::Hit;
-use super::view::{View, vector_of};
+use super::rows::View;
 use crate::error::Result;
 
-/// What the first round asks for, besides a row for each person wanted.
-const FIRST_ROWS: usize = 32;
+/// Rows fetched in the first round, in addition to `k`.
+const EXTRA_ROWS: usize = 32;
 
 /// The best people for one probe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct People {
-    /// Best first, at most as many as were asked for: `key` is the person's best face, `similarity` the person's.
+    /// At most `k` people, best first: `key` is the person's best face, `similarity` the similarity of the person.
     pub hits: Vec<Hit>,
-    /// Similarity of the first less that of the second; infinite where there is no second.
+    /// Similarity of the first minus that of the second; infinite if there is no second.
     pub margin: f32,
 }
 
-/// The `k` best people of each probe. `nearest` finds rows for some probes; one that finds fewer than asked has no more.
-pub(super) fn group(
+/// Finds the `k` best people for each probe. `nearest` returns rows for some probes; fewer than requested means that
+/// there are no more.
+pub(super) fn nearest_people(
     view: &View,
     probes: &[&[f32]],
     k: usize,
     faces: usize,
     nearest: impl Fn(&[&[f32]], usize) -> Result<Vec<Vec<Hit>>>,
 ) -> Result<Vec<People>> {
-    let mut answers: Vec<Option<People>> = vec![None; probes.len()];
-    let mut width = k.saturating_add(FIRST_ROWS);
-    while answers.iter().any(Option::is_none) {
-        let open: Vec<usize> = (0..probes.len()).filter(|probe| answers[*probe].is_none()).collect();
-        let asked: Vec<&[f32]> = open.iter().map(|probe| probes[*probe]).collect();
-        let found = nearest(&asked, width)?;
-        let rows = if faces > 1 { rows_of_people(view, &found) } else { HashMap::new() };
-        for ((number, probe), hits) in open.iter().zip(&asked).zip(found) {
+    let mut results: Vec<Option<People>> = vec![None; probes.len()];
+    let mut width = k.saturating_add(EXTRA_ROWS);
+    while results.iter().any(Option::is_none) {
+        let pending: Vec<usize> = (0..probes.len()).filter(|probe| results[*probe].is_none()).collect();
+        let pending_probes: Vec<&[f32]> = pending.iter().map(|probe| probes[*probe]).collect();
+        let found = nearest(&pending_probes, width)?;
+        let rows = if faces > 1 { rows_by_person(view, &found) } else { HashMap::new() };
+        for ((number, probe), hits) in pending.iter().zip(&pending_probes).zip(found) {
             let complete = hits.len() < width || width >= view.len();
             let last = hits.last().map_or(f32::MIN, |hit| hit.similarity);
-            let mut people = first_of_each(hits);
+            let mut people = best_face_per_person(hits);
             if faces > 1 {
                 for hit in &mut people {
-                    hit.similarity = mean_of_best(view, probe, rows.get(&hit.person), faces)?.unwrap_or(hit.similarity);
+                    hit.similarity =
+                        mean_of_best_faces(view, probe, rows.get(&hit.person), faces)?.unwrap_or(hit.similarity);
                 }
                 people.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.key.cmp(&b.key)));
             }
@@ -54,40 +56,45 @@ pub(super) fn group(
                     _ => f32::INFINITY,
                 };
                 people.truncate(k);
-                answers[*number] = Some(People { hits: people, margin });
+                results[*number] = Some(People { hits: people, margin });
             }
         }
         width = width.saturating_mul(4);
     }
-    Ok(answers.into_iter().flatten().collect())
+    Ok(results.into_iter().flatten().collect())
 }
 
-/// Each person's best face, in order.
-fn first_of_each(hits: Vec<Hit>) -> Vec<Hit> {
+/// The best face of each person, in order.
+fn best_face_per_person(hits: Vec<Hit>) -> Vec<Hit> {
     let mut seen = std::collections::HashSet::new();
     hits.into_iter().filter(|hit| seen.insert(hit.person)).collect()
 }
 
-/// Block and row of every face of the people found: one pass over all rows' people.
-fn rows_of_people(view: &View, found: &[Vec<Hit>]) -> HashMap<u64, Vec<(usize, usize)>> {
+/// Block and row of every face of the people found, in one pass over all rows.
+fn rows_by_person(view: &View, found: &[Vec<Hit>]) -> HashMap<u64, Vec<(usize, usize)>> {
     let mut rows: HashMap<u64, Vec<(usize, usize)>> =
         found.iter().flatten().map(|hit| (hit.person, Vec::new())).collect();
     for (number, block) in view.blocks().iter().enumerate() {
         for row in block.live_rows() {
-            if let Some(places) = rows.get_mut(&block.people()[row]) {
-                places.push((number, row));
+            if let Some(positions) = rows.get_mut(&block.people()[row]) {
+                positions.push((number, row));
             }
         }
     }
     rows
 }
 
-/// Mean similarity of a person's best faces, of all where there are fewer.
-fn mean_of_best(view: &View, probe: &[f32], rows: Option<&Vec<(usize, usize)>>, faces: usize) -> Result<Option<f32>> {
-    let mut room = Vec::new();
+/// Mean similarity of the best `faces` faces of a person, or of all if there are fewer.
+fn mean_of_best_faces(
+    view: &View,
+    probe: &[f32],
+    rows: Option<&Vec<(usize, usize)>>,
+    faces: usize,
+) -> Result<Option<f32>> {
+    let mut buffer = Vec::new();
     let mut scores = Vec::new();
     for (block, row) in rows.into_iter().flatten() {
-        scores.push(similarity(vector_of(&view.blocks()[*block], *row, &mut room)?, probe));
+        scores.push(similarity(view.blocks()[*block].vector(*row, &mut buffer)?, probe));
     }
     scores.sort_unstable_by(|a, b| b.total_cmp(a));
     scores.truncate(faces);

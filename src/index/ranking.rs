@@ -1,21 +1,21 @@
-//! What a search returns and how answers are ordered: by similarity, then by key, so that equal answers have one order.
+//! Hits of a search and their order: by similarity, then by key, so that ties have a defined order.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-/// One answer to a probe.
+/// One result of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
     /// The key under which the vector was added.
     pub key: u64,
-    /// The person whose vector it is; the key itself where none was given.
+    /// The person whose vector it is; the key itself if none was given.
     pub person: u64,
-    /// Cosine of probe and vector, in [-1, 1]; higher is closer. It is their inner product as it stands: lengths, which
-    /// may be off by a thousandth, are not divided out.
+    /// Cosine of probe and vector, in [-1, 1]; higher is closer. It is their plain inner product: both have length 1
+    /// within 0.001, and that rest is not divided out.
     pub similarity: f32,
 }
 
-/// A hit ordered from best to worst: the greatest is the worst.
+/// A hit in ranking order: the largest is the worst.
 struct Ranked(Hit);
 
 impl Ord for Ranked {
@@ -39,12 +39,12 @@ impl PartialEq for Ranked {
 impl Eq for Ranked {}
 
 /// The best hits seen so far, at most `limit` of them.
-pub(super) struct Best {
+pub(super) struct TopK {
     limit: usize,
     hits: BinaryHeap<Ranked>,
 }
 
-impl Best {
+impl TopK {
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, hits: BinaryHeap::with_capacity(limit.saturating_add(1).min(1024)) }
     }
@@ -60,12 +60,12 @@ impl Best {
         }
     }
 
-    /// The similarity below which nothing can enter any more; none while there is room.
+    /// The similarity below which no further hit is kept; `None` while there are fewer than `limit` hits.
     pub(super) fn floor(&self) -> Option<f32> {
         if self.hits.len() < self.limit { None } else { self.hits.peek().map(|worst| worst.0.similarity) }
     }
 
-    /// Best first.
+    /// The hits, best first.
     pub(super) fn into_hits(self) -> Vec<Hit> {
         self.hits.into_sorted_vec().into_iter().map(|ranked| ranked.0).collect()
     }
@@ -76,8 +76,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ties_are_ordered_by_key_and_the_worst_leaves() {
-        let mut best = Best::new(3);
+    fn ties_are_ordered_by_key_and_the_worst_is_dropped() {
+        let mut best = TopK::new(3);
         for (key, similarity) in [(9, 0.5), (2, 0.5), (7, 0.9), (4, 0.5), (1, 0.1)] {
             best.push(Hit { key, person: key, similarity });
         }

@@ -1,41 +1,91 @@
-//! What the one writer changes: all blocks of an index, and where each key is.
+//! The rows of an index: [`Rows`] is the table that the writer changes, [`View`] the immutable state that readers see.
 //!
-//! `view` hands the blocks to readers; from then on a block that changes is copied first. A change costs the copy of the
-//! blocks that it touches, however large the gallery is.
+//! A view shares the blocks of the table; a shared block is copied before it changes. A change therefore costs the copy
+//! of the blocks that it touches, however large the index is, and a reader needs no lock.
 
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use super::block::{Block, ROWS_LIMIT, RowState};
+use super::block::{Block, MAX_ROWS, RowState};
 use super::lists::Lists;
 use super::vectors::Vectors;
-use super::view::View;
 
-/// The mean behind the codes is taken at this many rows, and again whenever they have doubled, up to the last fit.
+/// The mean behind the codes is computed at this many rows, and again each time they have doubled, up to the second
+/// number.
 const FIRST_FIT: usize = 64;
 const LAST_FIT: usize = 4096;
 
-/// Blocks that a place can name.
-const BLOCK_LIMIT: usize = u32::MAX as usize / ROWS_LIMIT;
+/// Largest number of blocks that a slot can name.
+const MAX_BLOCKS: usize = u32::MAX as usize / MAX_ROWS;
 
-/// Keys and their rows. A place is a block's number times `ROWS_LIMIT` plus the row's.
-pub(super) struct Rows {
+/// The rows of an index at one moment.
+pub(super) struct View {
     blocks: Vec<Arc<Block>>,
-    places: HashTable<u32>,
     lists: Option<Arc<Lists>>,
     mean: Arc<[f32]>,
+    live: usize,
+}
+
+impl View {
+    /// Number of live rows.
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
+    pub(super) fn blocks(&self) -> &[Arc<Block>] {
+        &self.blocks
+    }
+
+    pub(super) fn lists(&self) -> Option<&Arc<Lists>> {
+        self.lists.as_ref()
+    }
+
+    /// The mean that new codes subtract.
+    pub(super) fn mean(&self) -> &Arc<[f32]> {
+        &self.mean
+    }
+
+    /// The live rows in order, with their blocks.
+    pub(super) fn live_rows(&self) -> impl Iterator<Item = (&Block, usize)> {
+        self.blocks.iter().flat_map(|block| block.live_rows().map(move |row| (block.as_ref(), row)))
+    }
+
+    /// Number of live rows that were added after the lists were built.
+    pub(super) fn len_without_list(&self) -> usize {
+        self.blocks.iter().filter(|block| block.list().is_none()).map(|block| block.live_len()).sum()
+    }
+
+    /// Bytes of the codes, which an exact scan reads.
+    pub(super) fn code_bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.codes().bytes()).sum()
+    }
+
+    /// Bytes of the vectors in memory.
+    pub(super) fn vector_bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.vectors().resident_bytes()).sum()
+    }
+}
+
+/// A table of rows with unique keys. A slot is the number of a block times `MAX_ROWS` plus the number of the row.
+pub(super) struct Rows {
+    blocks: Vec<Arc<Block>>,
+    slots: HashTable<u32>,
+    lists: Option<Arc<Lists>>,
+    mean: Arc<[f32]>,
+    /// Number of rows when the mean was computed.
     fitted: usize,
+    /// Number of the block that takes new rows.
     head: usize,
 }
 
 impl Rows {
     pub(super) fn new(dimension: usize) -> Self {
         let mean = vec![0.0; dimension].into();
-        Self { blocks: Vec::new(), places: HashTable::new(), lists: None, mean, fitted: 0, head: usize::MAX }
+        Self { blocks: Vec::new(), slots: HashTable::new(), lists: None, mean, fitted: 0, head: usize::MAX }
     }
 
-    /// Rows that are there already, as blocks of one mean; the second value is a key that two rows have.
+    /// A table of blocks with one common mean. The error is a key that two rows have.
     pub(super) fn from_blocks(
         blocks: Vec<Block>,
         lists: Option<Arc<Lists>>,
@@ -44,33 +94,28 @@ impl Rows {
         let blocks: Vec<Arc<Block>> = blocks.into_iter().map(Arc::new).collect();
         let count = blocks.iter().map(|block| block.len()).sum();
         let fitted = if count < FIRST_FIT { 0 } else { LAST_FIT };
-        let mut rows = Self { blocks, places: HashTable::new(), lists, mean, fitted, head: usize::MAX };
-        let Self { places, blocks, .. } = &mut rows;
-        places.reserve(count, |place| hash(key_at(blocks, *place)));
+        let mut rows = Self { blocks, slots: HashTable::new(), lists, mean, fitted, head: usize::MAX };
+        let Self { slots, blocks, .. } = &mut rows;
+        slots.reserve(count, |slot| hash(key_at(blocks, *slot)));
         for (number, block) in blocks.iter().enumerate() {
             for row in 0..block.len() {
                 let key = block.key(row);
-                if places.find(hash(key), |place| key_at(blocks, *place) == key).is_some() {
+                if slots.find(hash(key), |slot| key_at(blocks, *slot) == key).is_some() {
                     return Err(key);
                 }
-                places.insert_unique(hash(key), place(number, row), |place| hash(key_at(blocks, *place)));
+                slots.insert_unique(hash(key), slot_of(number, row), |slot| hash(key_at(blocks, *slot)));
             }
         }
         Ok(rows)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.slots.len()
     }
 
     #[cfg(test)]
     pub(super) fn blocks(&self) -> &[Arc<Block>] {
         &self.blocks
-    }
-
-    /// Whether asking the lists is faster than scanning everything.
-    pub(super) fn are_worth_listing(&self) -> bool {
-        self.lists.as_ref().is_some_and(|lists| lists.are_worth_asking())
     }
 
     pub(super) fn set_lists(&mut self, lists: Lists) {
@@ -81,9 +126,10 @@ impl Rows {
         &self.mean
     }
 
-    /// The rows as they are now, for readers.
+    /// The current state of the table, for readers.
     pub(super) fn view(&self) -> View {
-        View::new(self.blocks.clone(), self.lists.clone(), Arc::clone(&self.mean), self.len())
+        let (blocks, lists, mean) = (self.blocks.clone(), self.lists.clone(), Arc::clone(&self.mean));
+        View { blocks, lists, mean, live: self.len() }
     }
 
     pub(super) fn contains(&self, key: u64) -> bool {
@@ -92,18 +138,18 @@ impl Rows {
 
     /// Block and row of a key.
     pub(super) fn find(&self, key: u64) -> Option<(&Block, usize)> {
-        let place = *self.places.find(hash(key), |place| key_at(&self.blocks, *place) == key)? as usize;
-        Some((self.blocks[place / ROWS_LIMIT].as_ref(), place % ROWS_LIMIT))
+        let slot = *self.slots.find(hash(key), |slot| key_at(&self.blocks, *slot) == key)? as usize;
+        Some((self.blocks[slot / MAX_ROWS].as_ref(), slot % MAX_ROWS))
     }
 
-    /// Appends a row whose key is new; false where there can be no more.
+    /// Appends a row with a new key; false if the table is full.
     pub(super) fn push(&mut self, key: u64, person: u64, vector: &[f32]) -> bool {
-        if self.blocks.get(self.head).is_none_or(|block| block.room() == 0) {
-            // Blocks that were compacted have room again.
-            let open = self.blocks.iter().position(|block| block.room() > 0);
+        if self.blocks.get(self.head).is_none_or(|block| block.free_rows() == 0) {
+            // Compacted blocks have free rows again.
+            let open = self.blocks.iter().position(|block| block.free_rows() > 0);
             self.head = open.unwrap_or(self.blocks.len());
             if open.is_none() {
-                if self.blocks.len() == BLOCK_LIMIT {
+                if self.blocks.len() == MAX_BLOCKS {
                     return false;
                 }
                 let vectors = Vectors::resident();
@@ -111,7 +157,7 @@ impl Rows {
             }
         }
         let only = self.blocks.len() == 1;
-        let block = Block::to_change(&mut self.blocks[self.head]);
+        let block = Block::make_mut(&mut self.blocks[self.head]);
         block.push(key, person, vector);
         let (length, row) = (block.len(), block.len() - 1);
         if self.fitted < LAST_FIT && only && length >= FIRST_FIT.max(2 * self.fitted) {
@@ -119,40 +165,40 @@ impl Rows {
             self.mean = Arc::clone(block.codes().mean());
             self.fitted = length;
         }
-        let Self { places, blocks, head, .. } = self;
-        places.insert_unique(hash(key), place(*head, row), |place| hash(key_at(blocks, *place)));
+        let Self { slots, blocks, head, .. } = self;
+        slots.insert_unique(hash(key), slot_of(*head, row), |slot| hash(key_at(blocks, *slot)));
         true
     }
 
-    /// Removes a key's row; false where the key is unknown.
+    /// Deletes the row of a key; false if the key is unknown.
     pub(super) fn remove(&mut self, key: u64) -> bool {
-        let Self { places, blocks, .. } = self;
-        let Ok(entry) = places.find_entry(hash(key), |place| key_at(blocks, *place) == key) else { return false };
-        let (place, _) = entry.remove();
-        Block::to_change(&mut blocks[place as usize / ROWS_LIMIT]).erase(place as usize % ROWS_LIMIT);
+        let Self { slots, blocks, .. } = self;
+        let Ok(entry) = slots.find_entry(hash(key), |slot| key_at(blocks, *slot) == key) else { return false };
+        let (slot, _) = entry.remove();
+        Block::make_mut(&mut blocks[slot as usize / MAX_ROWS]).erase(slot as usize % MAX_ROWS);
         true
     }
 
     pub(super) fn set_state(&mut self, key: u64, state: RowState) {
-        let found = self.places.find(hash(key), |place| key_at(&self.blocks, *place) == key);
-        if let Some(place) = found.map(|place| *place as usize) {
-            Block::to_change(&mut self.blocks[place / ROWS_LIMIT]).set_state(place % ROWS_LIMIT, state);
+        let found = self.slots.find(hash(key), |slot| key_at(&self.blocks, *slot) == key);
+        if let Some(slot) = found.map(|slot| *slot as usize) {
+            Block::make_mut(&mut self.blocks[slot / MAX_ROWS]).set_state(slot % MAX_ROWS, state);
         }
     }
 
-    /// Compacts the blocks of which more than a quarter is dead.
+    /// Compacts each block of which more than a quarter is deleted.
     pub(super) fn compact(&mut self) {
         for number in 0..self.blocks.len() {
             if !self.blocks[number].is_sparse() {
                 continue;
             }
-            let compacted = self.blocks[number].compacted();
-            let Self { places, blocks, .. } = self;
+            let compacted = self.blocks[number].compact();
+            let Self { slots, blocks, .. } = self;
             for (new, old) in blocks[number].live_rows().enumerate() {
                 let key = blocks[number].key(old);
-                let wanted = place(number, old);
-                if let Some(found) = places.find_mut(hash(key), |place| *place == wanted) {
-                    *found = place(number, new);
+                let old_slot = slot_of(number, old);
+                if let Some(slot) = slots.find_mut(hash(key), |slot| *slot == old_slot) {
+                    *slot = slot_of(number, new);
                 }
             }
             blocks[number].retire();
@@ -163,24 +209,24 @@ impl Rows {
         }
     }
 
-    /// Up to `limit` keys that no graph has tried to take yet.
-    pub(super) fn outside(&self, limit: usize) -> Vec<u64> {
-        let open = self.blocks.iter().filter(|block| block.outside() > 0);
-        let rows = open.flat_map(|block| (0..block.len()).map(move |row| (block, row)));
-        let waiting = rows.filter(|(block, row)| block.state(*row) == RowState::Outside);
-        waiting.map(|(block, row)| block.key(row)).take(limit).collect()
+    /// Keys of the rows that were never added to the graph.
+    pub(super) fn keys_not_in_graph(&self) -> Vec<u64> {
+        let blocks = self.blocks.iter().filter(|block| block.len_not_in_graph() > 0);
+        let rows = blocks.flat_map(|block| (0..block.len()).map(move |row| (block, row)));
+        let missing = rows.filter(|(block, row)| block.state(*row) == RowState::NotInGraph);
+        missing.map(|(block, row)| block.key(row)).collect()
     }
 }
 
-fn place(block: usize, row: usize) -> u32 {
-    (block * ROWS_LIMIT + row) as u32
+fn slot_of(block: usize, row: usize) -> u32 {
+    (block * MAX_ROWS + row) as u32
 }
 
-fn key_at(blocks: &[Arc<Block>], place: u32) -> u64 {
-    blocks[place as usize / ROWS_LIMIT].key(place as usize % ROWS_LIMIT)
+fn key_at(blocks: &[Arc<Block>], slot: u32) -> u64 {
+    blocks[slot as usize / MAX_ROWS].key(slot as usize % MAX_ROWS)
 }
 
-/// Spreads keys, which are often consecutive numbers: the finishing steps of splitmix64.
+/// Hashes a key with the finalizer of splitmix64, because keys are often consecutive numbers.
 fn hash(key: u64) -> u64 {
     let mixed = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -197,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_row_is_zero_at_once_and_compaction_keeps_the_others() {
+    fn a_removed_row_is_zeroed_at_once_and_compaction_keeps_the_others() {
         let faces = Faces::new(8, 1).samples(40);
         let mut rows = Rows::new(8);
         for (key, face) in faces.iter().enumerate() {
@@ -226,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_spill_into_blocks_and_freed_room_is_used_again() {
-        let (half, full) = (ROWS_LIMIT / 2, ROWS_LIMIT as u64);
+    fn full_blocks_are_followed_by_new_ones_and_freed_rows_are_used_again() {
+        let (half, full) = (MAX_ROWS / 2, MAX_ROWS as u64);
         let mut rows = Rows::new(1);
         for key in 0..2 * full {
             rows.push(key, key, &[1.0]);
@@ -237,9 +283,9 @@ mod tests {
             rows.remove(key);
         }
         rows.compact();
-        assert_eq!(rows.blocks()[0].room(), half);
+        assert_eq!(rows.blocks()[0].free_rows(), half);
         rows.push(u64::MAX - 1, 1, &[-1.0]);
-        assert_eq!((rows.blocks().len(), rows.blocks()[0].room()), (2, half - 1));
+        assert_eq!((rows.blocks().len(), rows.blocks()[0].free_rows()), (2, half - 1));
         assert_eq!(vector_of(&rows, u64::MAX - 1), Some(vec![-1.0]));
         for key in full / 2..2 * full {
             rows.remove(key);
@@ -249,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_stays_as_it_was_and_what_it_alone_held_is_overwritten() {
+    fn a_view_does_not_change_when_its_rows_are_removed() {
         let faces = Faces::new(16, 2).samples(100);
         let mut rows = Rows::new(16);
         for (key, face) in faces.iter().enumerate() {
@@ -263,6 +309,6 @@ mod tests {
         assert_eq!((rows.len(), view.len()), (0, 100));
         let block = &view.blocks()[0];
         assert_eq!(block.vector(5, &mut Vec::new()).unwrap(), faces[5]);
-        assert_eq!(block.live(), 100);
+        assert_eq!(block.live_len(), 100);
     }
 }

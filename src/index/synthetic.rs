@@ -1,15 +1,16 @@
-//! Unit vectors shaped like faces, for tests: identities with a decaying spectrum and shared directions, and samples round
-//! them whose cosines spread as those of photographs do; optionally in a cone, as one network's embeddings lie.
+//! Synthetic face embeddings for tests: identities with a decaying spectrum and shared directions, and samples around
+//! them whose cosines are distributed like those of photographs; optionally in a cone, like the embeddings of one
+//! network.
 
 use super::dot::similarity;
 use super::ranking::Hit;
-use super::sample::normal;
-pub(super) use super::sample::random;
-use super::view::View;
+use super::recall::normal;
+pub(super) use super::recall::random;
+use super::rows::View;
 
 const SHARED_DIRECTIONS: usize = 24;
 
-/// A source of face-like vectors, the same for the same seed.
+/// A generator of face-like vectors; the same seed gives the same vectors.
 pub(super) struct Faces {
     dimension: usize,
     seed: u64,
@@ -21,13 +22,13 @@ impl Faces {
         Self { dimension, seed, cone: 0.0 }
     }
 
-    /// Gives any two strangers about this cosine.
+    /// Any two different people have about this cosine.
     pub(super) fn in_a_cone(mut self, cosine: f32) -> Self {
         self.cone = cosine;
         self
     }
 
-    /// One to five samples of each identity, one identity after the other.
+    /// `count` samples: one to five per identity, one identity after the other.
     pub(super) fn samples(&self, count: usize) -> Vec<Vec<f32>> {
         let mut state = self.seed;
         let mut gauss = |scale: f32| (0..self.dimension).map(|_| scale * normal(&mut state)).collect::<Vec<f32>>();
@@ -57,14 +58,12 @@ impl Faces {
     }
 }
 
-/// What a search must return: every row scored, all of it sorted.
+/// The reference for every search: score all rows and sort them.
 pub(super) fn plain_scan(view: &View, probe: &[f32], k: usize) -> Vec<Hit> {
     let mut hits = Vec::new();
-    for block in view.blocks() {
-        for row in block.live_rows() {
-            let similarity = similarity(block.vector(row, &mut Vec::new()).unwrap(), probe);
-            hits.push(Hit { key: block.key(row), person: block.person(row), similarity });
-        }
+    for (block, row) in view.live_rows() {
+        let similarity = similarity(block.vector(row, &mut Vec::new()).unwrap(), probe);
+        hits.push(Hit { key: block.key(row), person: block.person(row), similarity });
     }
     hits.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.key.cmp(&b.key)));
     hits.truncate(k);

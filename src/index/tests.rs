@@ -1,4 +1,4 @@
-//! Tests of the index as its callers see it.
+//! Tests of the public index.
 
 mod approximate;
 mod changes;
@@ -27,8 +27,8 @@ fn filled(method: Method, vectors: &[Vec<f32>]) -> Index {
     index
 }
 
-/// Faces that fall into families, so that lists pay for few of them already.
-fn families(seed: u64, count: usize) -> Vec<Vec<f32>> {
+/// Faces in clusters, so that lists pay off for few of them.
+fn clustered_faces(seed: u64, count: usize) -> Vec<Vec<f32>> {
     let centres = Faces::new(512, 99).samples(200);
     let own = Faces::new(512, seed).samples(count);
     let mixed = own.iter().enumerate().map(|(row, own)| {
@@ -40,29 +40,29 @@ fn families(seed: u64, count: usize) -> Vec<Vec<f32>> {
     mixed.collect()
 }
 
-/// What a search must return, from the rows that are there.
+/// The reference result of a search.
 fn expected(index: &Index, probe: &[f32], k: usize) -> Vec<Hit> {
     plain_scan(&index.view(), probe, k)
 }
 
 #[test]
-fn every_refusal_names_the_value_and_the_limit_and_changes_nothing() {
+fn every_rejection_names_the_value_and_the_limit_and_changes_nothing() {
     let vectors = Faces::new(8, 1).samples(3);
     let index = filled(Method::Exact, &vectors);
     let good = Faces::new(8, 2).samples(2);
-    let spoiled = |at: usize, value: f32| {
-        let mut spoiled = good.clone();
-        spoiled[1][at] = value;
-        matrix(&spoiled)
+    let corrupt = |at: usize, value: f32| {
+        let mut corrupted = good.clone();
+        corrupted[1][at] = value;
+        matrix(&corrupted)
     };
     let keys: &[u64] = &[10, 11];
     for (keys, vectors, message) in [
         (keys, matrix(&Faces::new(9, 1).samples(2)), "embedding must have 8 values, got 9"),
-        (keys, spoiled(3, f32::NAN), "embedding must be finite, row 1 is not"),
-        (keys, spoiled(3, f32::INFINITY), "embedding must be finite, row 1 is not"),
-        (keys, spoiled(3, 3e38), "embedding must have length 1 within 0.001, row 1 has length"),
+        (keys, corrupt(3, f32::NAN), "embedding must be finite, row 1 is not"),
+        (keys, corrupt(3, f32::INFINITY), "embedding must be finite, row 1 is not"),
+        (keys, corrupt(3, 3e38), "embedding must have length 1 within 0.001, row 1 has length"),
         (keys, matrix(&[good[0].clone(), vec![0.0; 8]]), "row 1 has length 0.000000"),
-        (&[10], matrix(&good), "keys must be one a vector, 2, got 1"),
+        (&[10], matrix(&good), "keys must be one per vector, 2, got 1"),
         (&[10, 2], matrix(&good), "key must be one that is not in the index, got 2"),
         (&[10, 10], matrix(&good), "key must be one that is not in the index, got 10"),
         (&[10, u64::MAX], matrix(&good), "key must be below 18446744073709551615, got 18446744073709551615"),
@@ -73,7 +73,7 @@ fn every_refusal_names_the_value_and_the_limit_and_changes_nothing() {
     }
     let error = |probes: Array2<f32>, k| index.search(probes.view(), k).unwrap_err().to_string();
     assert_eq!(error(matrix(&good), 0), "k must be at least 1, got 0");
-    assert!(error(spoiled(0, f32::NAN), 1).contains("finite"));
+    assert!(error(corrupt(0, f32::NAN), 1).contains("finite"));
     assert!(error(matrix(&[vec![1.0; 8]]), 1).contains("length 2.828427"));
     assert!(error(matrix(&[vec![1.0; 7]]), 1).contains("8 values, got 7"));
     assert!(Index::new(0, PACK, Method::Exact).is_err() && Index::new(20_000, PACK, Method::Exact).is_err());
@@ -81,7 +81,7 @@ fn every_refusal_names_the_value_and_the_limit_and_changes_nothing() {
 }
 
 #[test]
-fn small_cases_have_their_answers() {
+fn small_cases_return_the_expected_hits() {
     for method in [Method::Exact, Method::Hnsw, Method::Auto] {
         let vectors = Faces::new(16, 3).samples(6);
         let index = Index::new(16, PACK, method).unwrap();
@@ -104,17 +104,17 @@ fn small_cases_have_their_answers() {
 }
 
 #[test]
-fn columns_first_arrays_are_the_same_vectors() {
+fn column_major_arrays_are_the_same_vectors() {
     let vectors = Faces::new(16, 3).samples(20);
-    let across = Array2::from_shape_fn((16, 20), |(value, row)| vectors[row][value]);
+    let column_major = Array2::from_shape_fn((16, 20), |(value, row)| vectors[row][value]);
     let index = Index::new(16, PACK, Method::Exact).unwrap();
-    index.add(&(0..20).collect::<Vec<u64>>(), None, across.t()).unwrap();
-    let straight = filled(Method::Exact, &vectors);
-    assert_eq!(index.search(across.t(), 3).unwrap(), straight.search(matrix(&vectors).view(), 3).unwrap());
+    index.add(&(0..20).collect::<Vec<u64>>(), None, column_major.t()).unwrap();
+    let row_major = filled(Method::Exact, &vectors);
+    assert_eq!(index.search(column_major.t(), 3).unwrap(), row_major.search(matrix(&vectors).view(), 3).unwrap());
 }
 
 #[test]
-fn people_are_their_best_faces_or_the_mean_of_their_best() {
+fn people_are_ranked_by_their_best_face_or_the_mean_of_their_best_faces() {
     let vectors = Faces::new(32, 22).samples(1300);
     let people: Vec<u64> = (0..1260).map(|row| row / 3 % 400).collect();
     let index = Index::new(32, PACK, Method::Exact).unwrap();

@@ -1,6 +1,6 @@
-//! The one door for pictures: whatever Python gives → a [`Source`].
+//! The one entry for images from Python: any accepted value → a [`Source`].
 //!
-//! Accepted are a path, bytes, a binary file object, a PIL image, and a uint8 array (height, width, 3) in RGB.
+//! Accepted are a path, bytes, a binary file object, a PIL image, and an RGB uint8 array (height, width, 3).
 
 use super::array;
 use crate::analyze::Source;
@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 use std::path::PathBuf;
 
-/// A picture from Python.
+/// Converts an image argument.
 pub fn source(value: &Bound<'_, PyAny>) -> PyResult<Source> {
     if value.is_instance_of::<PyString>() || value.hasattr("__fspath__")? {
         return Ok(Source::Path(value.extract::<PathBuf>()?));
@@ -21,8 +21,8 @@ pub fn source(value: &Bound<'_, PyAny>) -> PyResult<Source> {
     if value.cast::<PyUntypedArray>().is_ok() {
         return Ok(Source::Image(array::image(value)?));
     }
-    if is_pil(value)? {
-        return pil(value);
+    if is_pil_image(value)? {
+        return pil_image(value);
     }
     if value.is_instance_of::<PyByteArray>() || value.is_instance_of::<PyMemoryView>() {
         let bytes = value.py().get_type::<PyBytes>().call1((value,))?;
@@ -33,18 +33,18 @@ pub fn source(value: &Bound<'_, PyAny>) -> PyResult<Source> {
         if let Ok(bytes) = data.cast::<PyBytes>() {
             return Ok(Source::Bytes(bytes.as_bytes().to_vec()));
         }
-        return Err(refused(&format!("a file object whose read gives {}", array::describe(&data))));
+        return Err(rejection(&format!("a file object whose read() returns {}", array::describe(&data))));
     }
-    Err(refused(&array::describe(value)))
+    Err(rejection(&array::describe(value)))
 }
 
-fn refused(found: &str) -> PyErr {
+fn rejection(found: &str) -> PyErr {
     let accepted = "a path, bytes, a binary file object, a PIL image or a uint8 array of shape (height, width, 3)";
     Error::Argument { name: "image", accepted: accepted.to_string(), found: found.to_string() }.into()
 }
 
-/// Whether a value is an image of Pillow. Pillow is not imported for that: where it is not loaded, nothing can be.
-fn is_pil(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// Whether a value is a Pillow image. Does not import Pillow: if it is not loaded, the value cannot be one.
+fn is_pil_image(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let modules = value.py().import("sys")?.getattr("modules")?;
     match modules.call_method1("get", ("PIL.Image",))? {
         module if module.is_none() => Ok(false),
@@ -52,12 +52,14 @@ fn is_pil(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
 }
 
-/// Upright RGB pixels of a PIL image; transparency is laid over white, as for files.
-fn pil(value: &Bound<'_, PyAny>) -> PyResult<Source> {
+/// Converts a Pillow image to upright RGB pixels; transparent pixels are blended with white, as for files.
+fn pil_image(value: &Bound<'_, PyAny>) -> PyResult<Source> {
     let py = value.py();
     let mode: String = value.getattr("mode")?.extract()?;
     if mode.starts_with('I') || mode == "F" {
-        return Err(refused(&format!("a PIL image of mode {mode:?}, whose range is not known; convert it to \"RGB\"")));
+        return Err(rejection(&format!(
+            "a PIL image of mode {mode:?}, whose value range is unknown; convert it to \"RGB\""
+        )));
     }
     let upright = py.import("PIL.ImageOps")?.call_method1("exif_transpose", (value,))?;
     let transparent = ["RGBA", "LA", "PA", "La", "RGBa"].contains(&mode.as_str())

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from facedex.search import LOCAL, Wish, open_search
+from facedex.search import LOCAL, SearchOptions, open_search
 from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
 
 PIN = PackPin("synthetic", "ab" * 32, 32)
@@ -31,7 +31,7 @@ def main(location: str, where: str = LOCAL) -> None:
     feed = Feed(database, "default")
     feed.bind(PIN)
     store = SqlStore(feed)
-    search = open_search(feed, Wish("exact", where=where))
+    search = open_search(feed, SearchOptions("exact", where=where))
 
     def find(number: int) -> str:
         search.sync()

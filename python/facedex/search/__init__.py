@@ -1,6 +1,6 @@
 """Where templates are searched: caches of the store, which is the truth."""
 
-from .base import LOCAL, PROMISED_RECALL, FoundPeople, Method, Search, SearchStatus, Wish
+from .base import LOCAL, PROMISED_RECALL, FoundPeople, Method, Search, SearchOptions, SearchStatus
 from .choose import drop_shared, open_search
 from .compare import Difference, compare_snapshots
 from .following import Feed
@@ -19,9 +19,9 @@ __all__ = [
     "Method",
     "RemoteSearch",
     "Search",
+    "SearchOptions",
     "SearchStatus",
     "Snapshots",
-    "Wish",
     "compare_snapshots",
     "drop_shared",
     "open_search",

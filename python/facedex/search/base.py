@@ -20,16 +20,16 @@ LOCAL = "local"
 Method = Literal["auto", "exact", "ivf", "hnsw"]
 
 
-class Wish(NamedTuple):
-    """How a gallery is to be searched.
+class SearchOptions(NamedTuple):
+    """How to search a gallery.
 
     Attributes
     ----------
     method : {"auto", "exact", "ivf", "hnsw"}
     budget_ms : float or None
-        Milliseconds that a search of one probe may take before "auto" becomes approximate; None is the usual budget.
+        Time limit for a search of one probe, milliseconds; above it "auto" becomes approximate. None is the default.
     promised_recall : float
-        Below this measured recall, [0, 1], an approximate search is not used.
+        An approximate search is used only if its measured recall, [0, 1], is at least this.
     where : str
         "local" in this process, "pgvector" inside the gallery's PostgreSQL, or the address of a Milvus.
     """
@@ -39,8 +39,8 @@ class Wish(NamedTuple):
     promised_recall: float = PROMISED_RECALL
     where: str = LOCAL
 
-    def of_index(self) -> dict[str, Any]:
-        """Tell what the native index takes of it."""
+    def index_arguments(self) -> dict[str, Any]:
+        """Return the options as keyword arguments of the native index."""
         return {"method": self.method, "budget_ms": self.budget_ms, "promised_recall": self.promised_recall}
 
 

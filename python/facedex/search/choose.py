@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..errors import ArgumentError
 from ..store import Feed
-from .base import LOCAL, Search, Wish
+from .base import LOCAL, Search, SearchOptions
 from .local import LocalSearch
 from .pgtables import drop_tables
 from .place import snapshots_beside
@@ -14,7 +14,7 @@ from .place import snapshots_beside
 
 def open_search(
     feed: Feed,
-    wish: Wish,
+    options: SearchOptions,
     *,
     fresh: bool = False,
     progress: Callable[[int], object] | None = None,
@@ -25,7 +25,7 @@ def open_search(
     ----------
     feed : Feed
         The gallery, bound to its pack.
-    wish : Wish
+    options : SearchOptions
         By which method, and where: "local", "pgvector", or the address of a Milvus, ``milvus+http://host:19530``, or
         ``milvus:path`` for a file of Milvus Lite.
     fresh : bool
@@ -42,7 +42,7 @@ def open_search(
     PlainSearchError
         When the gallery is encrypted and the search is elsewhere.
     """
-    where = wish.where
+    where = options.where
     if where == LOCAL:
         return LocalSearch(
             feed,
@@ -50,18 +50,18 @@ def open_search(
             pack=feed.pin.digest,
             database=snapshots_beside(feed.database.path, feed.uuid),
             gallery=feed.name,
-            method=wish,
+            method=options,
             fresh=fresh,
             progress=progress,
         )
     if where == "pgvector":
         from .pgvector import PgvectorSearch
 
-        return PgvectorSearch(feed, wish=wish, fresh=fresh, progress=progress)
+        return PgvectorSearch(feed, options=options, fresh=fresh, progress=progress)
     if where.partition(":")[0].partition("+")[0] == "milvus":
         from .milvus import MilvusSearch
 
-        return MilvusSearch(feed, address=where, wish=wish, fresh=fresh, progress=progress)
+        return MilvusSearch(feed, address=where, options=options, fresh=fresh, progress=progress)
     shown = where.partition(":")[0]
     raise ArgumentError(f"search must be local, pgvector, milvus+http://host:port or milvus:path, got {shown!r}")
 

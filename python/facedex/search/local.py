@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from .._core import Index
 from ..errors import ArgumentError, GalleryKeyError, GalleryPackError, IndexFileError, SearchError, StoreError
-from .base import FoundPeople, Method, SearchStatus, Wish
+from .base import FoundPeople, Method, SearchOptions, SearchStatus
 from .following import Feed, Keys, State, Vectors
 from .snapshots import Snapshots
 
@@ -41,8 +41,8 @@ class LocalSearch:
         The database's file, beside which the snapshot stands.
     gallery : str
         The gallery's name.
-    method : str or Wish
-        "auto", "exact", "ivf" or "hnsw", or what is wished besides.
+    method : str or SearchOptions
+        "auto", "exact", "ivf" or "hnsw", or all options.
     fresh : bool
         Start over from the database, whatever snapshots there are; they are removed.
     progress : callable, optional
@@ -62,7 +62,7 @@ class LocalSearch:
         pack: str,
         database: Path,
         gallery: str,
-        method: Method | Wish = "auto",
+        method: Method | SearchOptions = "auto",
         fresh: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> None:
@@ -70,9 +70,9 @@ class LocalSearch:
         self._feed = feed
         self._dimension = dimension
         self._pack = pack
-        self._wish = method if isinstance(method, Wish) else Wish(method)
+        self._options = method if isinstance(method, SearchOptions) else SearchOptions(method)
         self._progress = progress
-        self._snapshots = Snapshots(feed, pack=pack, database=database, gallery=gallery, wish=self._wish)
+        self._snapshots = Snapshots(feed, pack=pack, database=database, gallery=gallery, options=self._options)
         self._lock = threading.Lock()
         self._at: State = (0, "")
         self._saved_at: State = (0, "")
@@ -152,9 +152,9 @@ class LocalSearch:
         """Tell how searches are answered; the recall is measured when that was not done for this state."""
         if self._measured_at != self._at:
             self.sample_recall()
-        told = self._index.status()
-        recall = told["recall"] if told["lists"] or told["method"] == "hnsw" else 1.0
-        return SearchStatus(told["in_use"], _why(told), recall)
+        status = self._index.status()
+        recall = status["recall"] if status["n_lists"] or status["method"] == "hnsw" else 1.0
+        return SearchStatus(status["in_use"], _why(status), recall)
 
     def forget(self) -> None:
         """Remove every snapshot of this gallery from the disk, and what broken-off writes of one left.
@@ -185,7 +185,7 @@ class LocalSearch:
                 _log.warning("the search index was not saved and will be rebuilt: %s", error)
 
     def _new(self) -> Index:
-        return Index(self._dimension, self._pack, **self._wish.of_index())
+        return Index(self._dimension, self._pack, **self._options.index_arguments())
 
     def _answer(self, question: Callable[[Index], _Answer]) -> _Answer:
         """Ask the index; one whose vectors cannot be read from its snapshot any more is rebuilt first."""
@@ -269,20 +269,20 @@ class LocalSearch:
         _log.warning("the search index is rebuilt from the database: %s", reason)
 
 
-def _why(told: dict[str, Any]) -> str:
-    """Tell from the status of an index why it searches as it does."""
-    wanted, used = told["method"], told["in_use"]
+def _why(status: dict[str, Any]) -> str:
+    """Explain from the status of an index why it searches with the method in use."""
+    wanted, used = status["method"], status["in_use"]
     if wanted == "exact":
         return "asked for"
-    if used == "exact" and told["recall"] is not None and told["recall"] < told["promised_recall"]:
-        return f"the approximate search finds {told['recall']:.1%}, and {told['promised_recall']:.1%} are promised"
-    if used == "exact" and told["note"] is not None:
-        return str(told["note"])
+    if used == "exact" and status["recall"] is not None and status["recall"] < status["promised_recall"]:
+        return f"the approximate search finds {status['recall']:.1%}, and {status['promised_recall']:.1%} are promised"
+    if used == "exact" and status["note"] is not None:
+        return str(status["note"])
     if used == "exact" and wanted == "auto":
-        return f"an exact search takes {_rounded(told['exact_ms'])}"
+        return f"an exact search takes {_rounded(status['exact_ms'])}"
     if used == "exact":
         return "there are too few faces for another way"
-    return "asked for" if used == wanted else f"an exact search would take {_rounded(told['exact_ms'])}"
+    return "asked for" if used == wanted else f"an exact search would take {_rounded(status['exact_ms'])}"
 
 
 def _rounded(time_ms: float) -> str:

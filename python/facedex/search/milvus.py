@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import ArgumentError, SearchError, SearchUnavailableError
 from ..store import Feed
-from .base import Wish
+from .base import SearchOptions
 from .following import Keys, State, Vectors
 from .remote import RemoteSearch, table_of
 
@@ -47,7 +47,7 @@ class MilvusSearch(RemoteSearch):
         The gallery, bound to its pack.
     address : str
         ``milvus+http://host:19530``, ``milvus+https://user:password@host:port/database`` or ``milvus:path``.
-    wish : Wish
+    options : SearchOptions
         "exact" is Milvus's FLAT index, "hnsw" its HNSW, "auto" chooses by the number when the collection is made.
     fresh : bool
         Start over from the database.
@@ -69,12 +69,12 @@ class MilvusSearch(RemoteSearch):
         feed: Feed,
         *,
         address: str,
-        wish: Wish,
+        options: SearchOptions,
         fresh: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> None:
         given, place = _parts(address)
-        super().__init__(feed, wish=wish, place=place, progress=progress)
+        super().__init__(feed, options=options, place=place, progress=progress)
         if find_spec("pymilvus") is None:
             raise SearchUnavailableError("a search in Milvus needs pymilvus: pip install 'facedex[milvus]'")
         if "://" not in given["uri"] and find_spec("milvus_lite") is None:
@@ -191,7 +191,7 @@ class MilvusSearch(RemoteSearch):
         schema.add_field("face", DataType.INT64, is_primary=True)
         schema.add_field("person", DataType.INT64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self._feed.pin.dimension)
-        kind = "HNSW" if self._wish.method == "hnsw" else "FLAT"
+        kind = "HNSW" if self._options.method == "hnsw" else "FLAT"
         self._create(self._name, schema, kind)
         self._index_type = kind
 
@@ -217,10 +217,10 @@ class MilvusSearch(RemoteSearch):
         return params
 
     def _fit_index(self) -> None:
-        """Give the collection the index that is wished for, where it has another; "auto" makes it only larger."""
+        """Give the collection the index of the options if it has another; "auto" only replaces a scan by a graph."""
         self._index_type = str(self._client.describe_index(self._name, "vector")["index_type"])
-        wanted = {"hnsw": "HNSW", "exact": "FLAT"}.get(self._wish.method, self._index_type)
-        if self._wish.method == "auto" and self._count() > AUTO_FACES:
+        wanted = {"hnsw": "HNSW", "exact": "FLAT"}.get(self._options.method, self._index_type)
+        if self._options.method == "auto" and self._count() > AUTO_FACES:
             wanted = "HNSW"
         if wanted != self._index_type:
             self._client.release_collection(self._name)
@@ -299,7 +299,7 @@ class MilvusSearch(RemoteSearch):
         return np.array([row["vector"] for row in rows], np.float32).reshape(len(rows), self._feed.pin.dimension)
 
     def _why(self, recall: float) -> str:
-        if self._graph and self._wish.method == "auto" and recall >= self._wish.promised_recall:
+        if self._graph and self._options.method == "auto" and recall >= self._options.promised_recall:
             return "the collection has a graph"
         return super()._why(recall)
 

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from ..errors import ArgumentError, SearchError, SearchUnavailableError, StoreError
 from ..store import Feed
 from ..store.failures import CommitUnansweredError
-from .base import Wish
+from .base import SearchOptions
 from .following import Keys, Vectors
 from .pgtables import GRAPH_DIMENSION, copy_rows, make_table, need_pgvector, note_state, table_name
 from .remote import RemoteSearch, table_of
@@ -69,7 +69,7 @@ class PgvectorSearch(RemoteSearch):
     ----------
     feed : Feed
         The gallery, bound to its pack, in PostgreSQL.
-    wish : Wish
+    options : SearchOptions
         "exact" compares every face, "hnsw" walks pgvector's graph, "auto" chooses when the gallery is opened, by the
         budget or else the number of faces.
     fresh : bool
@@ -91,7 +91,7 @@ class PgvectorSearch(RemoteSearch):
         self,
         feed: Feed,
         *,
-        wish: Wish,
+        options: SearchOptions,
         fresh: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> None:
@@ -99,14 +99,14 @@ class PgvectorSearch(RemoteSearch):
             raise ArgumentError(
                 f"search='pgvector' needs a gallery in PostgreSQL, this one is in {feed.database.place}; use 'local'"
             )
-        super().__init__(feed, wish=wish, place="pgvector", progress=progress)
+        super().__init__(feed, options=options, place="pgvector", progress=progress)
         dimension = feed.pin.dimension
-        if wish.method == "hnsw" and dimension > GRAPH_DIMENSION:
+        if options.method == "hnsw" and dimension > GRAPH_DIMENSION:
             raise SearchUnavailableError(
                 f"pgvector's graphs take vectors of up to {GRAPH_DIMENSION} values, those of pack {feed.pin.name!r} "
                 f"have {dimension}; use index='exact'"
             )
-        need_pgvector(feed.database, graph=wish.method == "hnsw")
+        need_pgvector(feed.database, graph=options.method == "hnsw")
         self._table = table_name(feed)
         self._keys = {"gallery": feed.book.row, "uuid": feed.uuid}
         self._state = sa.text(_STATE.format(table=self._table))
@@ -116,7 +116,7 @@ class PgvectorSearch(RemoteSearch):
         self._breadth = _BREADTHS[0]
         with self._lock:
             self._advance(fresh=fresh)
-        if wish.method == "hnsw" or (wish.method == "auto" and dimension <= GRAPH_DIMENSION and self._is_slow()):
+        if options.method == "hnsw" or (options.method == "auto" and dimension <= GRAPH_DIMENSION and self._is_slow()):
             self._make_graph()
             self._choose_breadth(_BREADTHS, "every face is compared")
 
@@ -273,7 +273,7 @@ class PgvectorSearch(RemoteSearch):
 
     def _is_slow(self) -> bool:
         """Whether comparing every face takes longer than it may."""
-        budget_ms = self._wish.budget_ms
+        budget_ms = self._options.budget_ms
         if budget_ms is None:
             return self._faces > AUTO_FACES
         probes = self._sample(1)

@@ -16,7 +16,7 @@ import numpy as np
 from .._core import Index
 from ..errors import ArgumentError, PlainSearchError
 from ..store import Feed
-from .base import FoundPeople, Method, SearchStatus, Wish
+from .base import FoundPeople, Method, SearchOptions, SearchStatus
 from .following import Keys, State, Vectors
 from .widening import people_by_widening
 
@@ -37,7 +37,7 @@ class RemoteSearch(ABC):
     ----------
     feed : Feed
         The gallery, bound to its pack.
-    wish : Wish
+    options : SearchOptions
         Its method is "auto", "exact" or "hnsw".
     place : str
         Where it searches, without secrets.
@@ -55,10 +55,12 @@ class RemoteSearch(ABC):
     _breadth: int
     """Of a walk through the graph."""
 
-    def __init__(self, feed: Feed, *, wish: Wish, place: str, progress: Callable[[int], object] | None) -> None:
-        if wish.method not in _METHODS:
+    def __init__(
+        self, feed: Feed, *, options: SearchOptions, place: str, progress: Callable[[int], object] | None
+    ) -> None:
+        if options.method not in _METHODS:
             known = ", ".join(_METHODS)
-            raise ArgumentError(f"index of the search {place} must be one of {known}, got {wish.method!r}")
+            raise ArgumentError(f"index of the search {place} must be one of {known}, got {options.method!r}")
         if feed.vault is not None:
             raise PlainSearchError(
                 f"gallery {feed.name!r} is encrypted, and the search {place} would hold its templates in the clear; "
@@ -67,7 +69,7 @@ class RemoteSearch(ABC):
         self.rebuilt: str | None = None
         self._feed = feed
         self._database = feed.database
-        self._wish = wish
+        self._options = options
         self._place = place
         self._progress = progress
         self._lock = threading.Lock()
@@ -146,14 +148,14 @@ class RemoteSearch(ABC):
         _, similarities, _ = self._nearest(probes, 1)
         recall = float(np.mean(similarities[:, 0] >= own - _LOSS)) if similarities.shape[1] else 0.0
         self._recall, self._measured_at = recall, self._at
-        self._walks = recall >= self._wish.promised_recall
+        self._walks = recall >= self._options.promised_recall
         return recall
 
     def status(self) -> SearchStatus:
         """Tell how searches are answered; the recall is measured when that was not done for this state."""
         if self.method == "hnsw" and self._measured_at != self._at:
             self.sample_recall()
-        recall = self._recall if self._recall is not None and self._wish.method != "exact" else 1.0
+        recall = self._recall if self._recall is not None and self._options.method != "exact" else 1.0
         return SearchStatus(self.method, self._why(recall), recall)
 
     def forget(self) -> None:  # noqa: B027
@@ -240,13 +242,13 @@ class RemoteSearch(ABC):
         _log.warning("the graph of the search %s finds %.1f %% of the nearest faces; %s", self.place, found, otherwise)
 
     def _why(self, recall: float) -> str:
-        if self._wish.method == "exact":
+        if self._options.method == "exact":
             return "asked for"
-        if recall < self._wish.promised_recall:
-            return f"the approximate search finds {recall:.1%}, and {self._wish.promised_recall:.1%} are promised"
+        if recall < self._options.promised_recall:
+            return f"the approximate search finds {recall:.1%}, and {self._options.promised_recall:.1%} are promised"
         if self.method == "hnsw":
-            return "asked for" if self._wish.method == "hnsw" else "an exact search would take too long"
-        return "an exact search is quick enough" if self._wish.method == "auto" else "the graph is not built yet"
+            return "asked for" if self._options.method == "hnsw" else "an exact search would take too long"
+        return "an exact search is quick enough" if self._options.method == "auto" else "the graph is not built yet"
 
     def _tell(self, reason: str) -> None:
         self.rebuilt = reason

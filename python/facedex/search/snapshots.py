@@ -17,7 +17,7 @@ from .._core import Index
 from ..aside import sync_folder
 from ..errors import GalleryKeyError, GalleryPackError, IndexFileError, SearchError
 from . import sealed
-from .base import Wish
+from .base import SearchOptions
 from .following import Feed, State
 
 RESIDENT_BYTES = 256 << 20
@@ -37,14 +37,16 @@ class Snapshots:
         The database's file, beside which they stand; see `snapshots_beside`.
     gallery : str
         The gallery's name.
-    wish : Wish, optional
-        How an index that is read is to be searched.
+    options : SearchOptions, optional
+        How to search an index that is loaded.
     """
 
-    def __init__(self, feed: Feed, *, pack: str, database: Path, gallery: str, wish: Wish | None = None) -> None:
+    def __init__(
+        self, feed: Feed, *, pack: str, database: Path, gallery: str, options: SearchOptions | None = None
+    ) -> None:
         self._feed = feed
         self._pack = pack
-        self._wish = (Wish() if wish is None else wish).of_index()
+        self._options = (SearchOptions() if options is None else options).index_arguments()
         self._folder = database.absolute().parent
         self._stem = f"{database.name}.{quote(gallery, safe='').replace('.', '%2E')}"
 
@@ -68,10 +70,10 @@ class Snapshots:
         """
         owner, vault = self._owner(state), self._feed.vault
         if vault is None:
-            index, position = Index.load(str(path), self._pack, owner, resident_bytes=RESIDENT_BYTES, **self._wish)
+            index, position = Index.load(str(path), self._pack, owner, resident_bytes=RESIDENT_BYTES, **self._options)
         else:
             content = np.frombuffer(vault.opened_file(memoryview(sealed.read(path)), owner, path.name), np.uint8)
-            index, position = Index.from_bytes(content, path, self._pack, owner, **self._wish)
+            index, position = Index.from_bytes(content, path, self._pack, owner, **self._options)
         if position != state[0]:
             raise IndexFileError(f"{path.name} is at position {position}")
         return index

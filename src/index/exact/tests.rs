@@ -1,7 +1,7 @@
-//! The scan beside scoring every row.
+//! The scan compared with scoring every row.
 
 use super::*;
-use crate::index::block::block_rows;
+use crate::index::block::max_rows;
 use crate::index::rows::Rows;
 use crate::index::synthetic::{Faces, plain_scan, random};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn rows_of(vectors: &[Vec<f32>]) -> Rows {
 }
 
 #[test]
-fn ordinals_order_as_the_numbers_do() {
+fn ordinals_keep_the_order_of_the_numbers() {
     let values = [-2.0, -1.0, -1e-30, 0.0, 1e-30, 0.5, 1.0];
     assert!(values.windows(2).all(|pair| ordinal(pair[0]) < ordinal(pair[1])));
     assert!(values.iter().all(|value| from_ordinal(ordinal(*value)).to_bits() == value.to_bits()));
@@ -52,8 +52,8 @@ fn similarities_are_those_of_double_precision() {
 }
 
 #[test]
-fn several_blocks_are_one_answer() {
-    let full = block_rows(256);
+fn hits_of_several_blocks_are_merged() {
+    let full = max_rows(256);
     let faces = Faces::new(256, 9);
     let vectors = faces.samples(full + 300);
     let mut rows = rows_of(&vectors);
@@ -72,8 +72,8 @@ fn several_blocks_are_one_answer() {
 }
 
 #[test]
-fn similarities_cut_to_the_range_tie_as_others_do() {
-    // Codes of such vectors are all but exact, so their bounds end where the range does.
+fn clamped_similarities_tie_by_key_too() {
+    // The codes of these vectors are nearly exact, so their bounds are clamped.
     for sign in [1.0, -1.0] {
         let mut rows = Rows::new(3);
         for (key, length) in [(3, 1.0009), (1, 1.0009), (0, 1.0003), (2, 1.0006)] {
@@ -86,8 +86,9 @@ fn similarities_cut_to_the_range_tie_as_others_do() {
 }
 
 #[test]
-fn a_long_shortlist_is_thinned_without_loss() {
-    // Ever better rows, so that each one enters; and thousands that are equal, so that none can be told apart.
+fn a_long_shortlist_is_pruned_without_loss() {
+    // Each row is better than the one before, so that each enters; then thousands of equal rows, none of which can be
+    // pruned.
     let mut state = 3;
     let mut vectors: Vec<Vec<f32>> = (0..9000)
         .map(|n| {

@@ -1,17 +1,17 @@
-//! The graph and the lists: what share they find, when they are used, and changes while they are made.
+//! The graph and the lists: their recall, when they are used, and changes while they are built.
 
 use std::sync::Arc;
 use std::thread;
 
-use super::{PACK, expected, families, filled, matrix};
+use super::{PACK, clustered_faces, expected, filled, matrix};
+use crate::index::clustering::{group_rows, train};
 use crate::index::dot::similarity;
-use crate::index::file::{self, Header};
-use crate::index::lists::{self, Lists};
 use crate::index::ranking::Hit;
+use crate::index::reader::Reader;
 use crate::index::rows::Rows;
-use crate::index::search::Reader;
+use crate::index::save::{self, Header};
 use crate::index::synthetic::Faces;
-use crate::index::{Index, Method, PROMISED_RECALL, Wish};
+use crate::index::{Index, Method, PROMISED_RECALL, SearchOptions};
 
 #[test]
 fn a_graph_finds_nearly_all_and_scores_exactly() {
@@ -35,11 +35,11 @@ fn a_graph_finds_nearly_all_and_scores_exactly() {
 }
 
 #[test]
-fn the_automatic_index_makes_lists_when_the_budget_is_spent_and_answers_throughout() {
-    let vectors = families(5, 2400);
+fn the_automatic_index_builds_lists_above_its_budget_and_searches_throughout() {
+    let vectors = clustered_faces(5, 2400);
     let empty = || Index::new(512, PACK, Method::Auto).unwrap();
-    let wish = Wish { budget_ms: 0.0, ..Wish::from(Method::Auto) };
-    let (slow, fast) = (Index::new(512, PACK, wish).unwrap(), empty());
+    let options = SearchOptions { budget_ms: 0.0, ..SearchOptions::from(Method::Auto) };
+    let (slow, fast) = (Index::new(512, PACK, options).unwrap(), empty());
     for (batch, part) in vectors.chunks(400).enumerate() {
         let keys: Vec<u64> = (0..400).map(|n| batch as u64 * 400 + n).collect();
         for index in [&slow, &fast] {
@@ -50,17 +50,17 @@ fn the_automatic_index_makes_lists_when_the_budget_is_spent_and_answers_througho
         }
     }
     let status = slow.status();
-    assert_eq!((status.lists, status.faces, status.outside, status.note), (32, 2400, 400, None));
-    assert_eq!((status.in_use, status.lists_probed * 4 <= status.lists), (Method::Ivf, true));
-    assert_eq!((fast.status().lists, fast.method_in_use()), (0, Method::Exact));
+    assert_eq!((status.n_lists, status.faces, status.unindexed, status.note), (32, 2400, 400, None));
+    assert_eq!((status.in_use, status.n_probe * 4 <= status.n_lists), (Method::Ivf, true));
+    assert_eq!((fast.status().n_lists, fast.method_in_use()), (0, Method::Exact));
 }
 
 #[test]
 fn lists_find_nearly_all_and_score_exactly() {
-    let vectors = families(4, 2200);
+    let vectors = clustered_faces(4, 2200);
     let (stored, probes) = vectors.split_at(2100);
     let index = filled(Method::Ivf, stored);
-    assert_eq!(index.status().lists, 0);
+    assert_eq!(index.status().n_lists, 0);
     index.maintain().unwrap();
     let lists = index.view().lists().cloned().unwrap();
     assert_eq!(lists.len(), 64);
@@ -79,12 +79,12 @@ fn lists_find_nearly_all_and_score_exactly() {
 }
 
 #[test]
-fn changes_during_an_arrangement_are_in_it() {
-    let vectors = families(21, 2600);
+fn changes_while_lists_are_built_are_kept() {
+    let vectors = clustered_faces(21, 2600);
     let index = filled(Method::Ivf, &vectors[..2000]);
     thread::scope(|scope| {
-        let arranging = scope.spawn(|| index.maintain().unwrap());
-        // Some come, some go, and some change their vector, while the rows are put into lists.
+        let rebuilding = scope.spawn(|| index.maintain().unwrap());
+        // While lists are built, some rows are added, some removed, and some replaced.
         for (at, part) in vectors[2000..].chunks(10).enumerate() {
             let keys: Vec<u64> = (0..10).map(|n| 2000 + 10 * at as u64 + n).collect();
             index.add(&keys, None, matrix(part).view()).unwrap();
@@ -92,23 +92,23 @@ fn changes_during_an_arrangement_are_in_it() {
             assert_eq!(index.remove(&gone), 10);
             index.add(&gone[..5], None, matrix(&part[..5]).view()).unwrap();
         }
-        arranging.join().unwrap();
+        rebuilding.join().unwrap();
     });
     index.maintain().unwrap();
-    assert_eq!((index.len(), index.status().lists), (2000 + 600 - 5 * 60, 32));
+    assert_eq!((index.len(), index.status().n_lists), (2000 + 600 - 5 * 60, 32));
     for key in [0, 4, 5, 9, 10, 14, 15, 599, 600, 1999, 2000, 2599_u64] {
         let gone = key < 600 && key % 10 >= 5;
         assert_eq!(index.contains(key), !gone, "{key}");
     }
-    let replaced = Reader::new(&index.inner).exact(&[&vectors[2013]], 2).unwrap().remove(0);
+    let replaced = Reader::new(&index.shared).exact(&[&vectors[2013]], 2).unwrap().remove(0);
     assert_eq!(replaced.iter().map(|hit| hit.key).collect::<Vec<_>>(), [13, 2013]);
 }
 
 #[test]
-fn an_approximate_search_below_the_promise_is_not_used() {
+fn an_approximate_search_below_the_promised_recall_is_not_used() {
     let index = filled(Method::Hnsw, &Faces::new(64, 4).samples(3000));
     assert_eq!(index.method_in_use(), Method::Hnsw);
-    index.inner.choice.judge(0.5);
+    index.shared.planner.record_recall(0.5);
     assert_eq!((index.method_in_use(), index.status().recall), (Method::Exact, Some(0.5)));
     let recall = index.sample_recall(100).unwrap();
     assert_eq!(index.method_in_use() == Method::Hnsw, recall >= PROMISED_RECALL);
@@ -116,21 +116,21 @@ fn an_approximate_search_below_the_promise_is_not_used() {
 }
 
 #[test]
-fn lists_that_find_too_few_are_measured_when_they_are_opened_and_left_alone() {
+fn loaded_lists_are_measured_and_not_used_if_their_recall_is_too_low() {
     let vectors = Faces::new(64, 26).samples(4000);
     let mut rows = Rows::new(64);
     for (key, vector) in vectors.iter().enumerate() {
         rows.push(key as u64, key as u64, vector);
     }
     let view = rows.view();
-    let lists = Lists::train(&view).asking(1); // one of 64, where photographs are far from each other
-    let blocks = lists::arrange(&view, &lists).unwrap();
+    let lists = train(&view).with_n_probe(1); // 1 of 64, with photographs far from each other
+    let blocks = group_rows(&view, &lists).unwrap();
     let rows = Rows::from_blocks(blocks, Some(Arc::new(lists)), Arc::clone(view.mean())).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces.index");
     let listed = rows.view();
     let names = ("door".to_owned(), PACK.to_owned());
-    file::write(&path, &Header { gallery: names.0, pack: names.1, ..Header::of(&listed) }, &listed).unwrap();
+    save::write(&path, &Header { gallery: names.0, pack: names.1, ..Header::for_view(&listed) }, &listed).unwrap();
     let (index, _) = Index::load(&path, PACK, "door", Method::Ivf).unwrap();
     let waited = std::time::Instant::now();
     while index.status().recall.is_none() && waited.elapsed().as_secs() < 60 {
@@ -138,12 +138,12 @@ fn lists_that_find_too_few_are_measured_when_they_are_opened_and_left_alone() {
     }
     let status = index.status();
     assert!(status.recall.is_some_and(|recall| recall < status.promised_recall), "{:?}", status.recall);
-    assert_eq!((status.in_use, status.lists_probed), (Method::Exact, 1));
+    assert_eq!((status.in_use, status.n_probe), (Method::Exact, 1));
     for probe in vectors.iter().step_by(400) {
         assert_eq!(index.search(matrix(std::slice::from_ref(probe)).view(), 5).unwrap()[0], expected(&index, probe, 5));
     }
-    let wish = Wish { promised_recall: 0.0, ..Wish::from(Method::Ivf) };
-    let (trusting, _) = Index::load(&path, PACK, "door", wish).unwrap();
+    let options = SearchOptions { promised_recall: 0.0, ..SearchOptions::from(Method::Ivf) };
+    let (trusting, _) = Index::load(&path, PACK, "door", options).unwrap();
     assert!(trusting.sample_recall(300).unwrap() < 0.99);
     assert_eq!(trusting.method_in_use(), Method::Ivf);
 }

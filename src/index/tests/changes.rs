@@ -1,4 +1,4 @@
-//! Any sequence of changes, and readers beside a writer.
+//! Any sequence of changes, and readers concurrent with a writer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,8 @@ use crate::index::synthetic::Faces;
 use crate::index::{Index, Method};
 
 #[test]
-fn readers_beside_a_writer_see_whole_changes() {
-    // Keys come and go in pairs with one vector: a reader must see both of a pair or none.
+fn concurrent_readers_see_whole_changes() {
+    // Keys are added and removed in pairs that share a vector: a reader must see both of a pair or neither.
     for method in [Method::Exact, Method::Hnsw] {
         let vectors = Faces::new(32, 8).samples(400);
         let index = filled(method, &vectors[..200]);
@@ -30,7 +30,7 @@ fn readers_beside_a_writer_see_whole_changes() {
                             let own =
                                 &vectors[if hit.key < 1000 { hit.key } else { 200 + (hit.key - 1000) / 2 } as usize];
                             let expected = Hit { similarity: similarity(own, vector), ..*hit };
-                            assert_eq!(*hit, expected, "not a zeroed or another's vector");
+                            assert_eq!(*hit, expected, "neither zeroed nor the vector of another key");
                         }
                         if at >= 200 {
                             let pair = 1000 + 2 * (at as u64 - 200);
@@ -98,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_sequence_of_changes_answers_as_a_plain_map(
+    fn any_sequence_of_changes_gives_the_results_of_a_plain_map(
         changes in prop::collection::vec(change(), 1..25),
         method in prop_oneof![Just(Method::Exact), Just(Method::Hnsw), Just(Method::Ivf)],
         seed in 0_u64..1000,
@@ -111,10 +111,10 @@ proptest! {
         for change in changes {
             match change {
                 Change::Add(mut keys) => {
-                    let asked = keys.len();
+                    let count = keys.len();
                     keys.sort_unstable();
                     keys.dedup();
-                    let clash = keys.len() < asked || keys.iter().any(|key| model.contains_key(key));
+                    let clash = keys.len() < count || keys.iter().any(|key| model.contains_key(key));
                     keys.retain(|key| clash || !model.contains_key(key));
                     let vectors: Vec<Vec<f32>> = keys.iter().map(|key| faces[*key as usize].clone()).collect();
                     if keys.is_empty() {
@@ -135,7 +135,7 @@ proptest! {
                 Change::Reopen => {
                     index.save(&path, "model", 3).unwrap();
                     index = Index::load(&path, PACK, "model", method).unwrap().0;
-                            }
+                }
             }
             prop_assert_eq!(index.len(), model.len());
             for probe in [&faces[0], &faces[60], &faces[119]] {
@@ -144,7 +144,7 @@ proptest! {
                 truth.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.key.cmp(&b.key)));
                 truth.truncate(7);
                 let hits = index.search(matrix(std::slice::from_ref(probe)).view(), 7).unwrap().remove(0);
-                // So small a graph is walked whole, so its answers are the scan's too.
+                // A graph this small is searched completely, so its results equal those of the scan.
                 prop_assert_eq!(hits, truth);
             }
             for key in 0..120 {

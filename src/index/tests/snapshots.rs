@@ -1,11 +1,10 @@
-//! An index saved and opened again: it answers the same, and nothing removed is left in its file.
+//! An index that is saved and loaded returns the same results, and its file holds nothing that was removed.
 
-use super::{PACK, expected, families, filled, matrix};
+use super::{PACK, clustered_faces, expected, filled, matrix};
 use crate::error::Error;
-use crate::index::file::{self, Header};
-use crate::index::open;
 use crate::index::ranking::Hit;
 use crate::index::rows::Rows;
+use crate::index::save::{self, Header};
 use crate::index::synthetic::Faces;
 use crate::index::{Index, Method};
 
@@ -22,8 +21,8 @@ fn save_and_load_are_identity() {
         let (again, position) = Index::load(&path, PACK, "door", method).unwrap();
         assert_eq!((position, again.len(), again.dimension(), again.pack()), (41, index.len(), 32, PACK));
         assert_eq!(again.method_in_use(), index.method_in_use());
-        let answer = |index: &Index| index.search(probes.view(), 5).unwrap();
-        assert_eq!(answer(&again), answer(&index));
+        let search = |index: &Index| index.search(probes.view(), 5).unwrap();
+        assert_eq!(search(&again), search(&index));
         again.save(&path, "door", 41).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         index.save(&path, "door", 41).unwrap();
@@ -46,12 +45,12 @@ fn a_removed_vector_is_in_no_snapshot() {
 }
 
 #[test]
-fn a_whole_file_with_wrong_content_is_refused() {
+fn an_intact_file_with_invalid_content_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces.index");
     let (one, long) = ([1.0_f32, 0.0], [1.0_f32, 1.0]);
     for (content, message) in [
-        ([(1, one), (1, one)], "it has key 1 twice"),
+        ([(1, one), (1, one)], "key 1 occurs twice"),
         ([(1, one), (2, long)], "row 1 has length 1.414214"),
         ([(1, one), (u64::MAX, one)], "key must be below"),
     ] {
@@ -60,62 +59,62 @@ fn a_whole_file_with_wrong_content_is_refused() {
             assert!(rows.push(key, key, &vector));
         }
         let view = rows.view();
-        let header = Header { pack: PACK.to_owned(), gallery: "door".to_owned(), ..Header::of(&view) };
-        file::write(&path, &header, &view).unwrap();
+        let header = Header { pack: PACK.to_owned(), gallery: "door".to_owned(), ..Header::for_view(&view) };
+        save::write(&path, &header, &view).unwrap();
         let error = Index::load(&path, PACK, "door", Method::Auto).err().unwrap();
         assert!(matches!(&error, Error::IndexFile { reason, .. } if reason.contains(message)), "{error}");
     }
 }
 
 #[test]
-fn vectors_that_stay_in_the_file_answer_as_those_in_memory() {
+fn vectors_on_disk_give_the_results_of_those_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces.index");
-    let vectors = families(23, 2600);
+    let vectors = clustered_faces(23, 2600);
     let (stored, probes) = vectors.split_at(2500);
     let resident = filled(Method::Ivf, stored);
     resident.maintain().unwrap();
     resident.remove(&(0..2500).step_by(5).collect::<Vec<u64>>());
     resident.save(&path, "door", 4).unwrap();
-    let filed = |method| Index::opened(open::read(&path, PACK, "door", 0).unwrap(), PACK, method).unwrap().0;
-    let (lists, exact) = (filed(Method::Ivf), filed(Method::Exact));
-    assert_eq!(lists.status().lists, 64);
+    let on_disk = |method| Index::load_within(&path, PACK, "door", method, 0).unwrap().0;
+    let (lists, exact) = (on_disk(Method::Ivf), on_disk(Method::Exact));
+    assert_eq!(lists.status().n_lists, 64);
     std::fs::remove_file(&path).unwrap();
     assert!(exact.status().vector_bytes < 2500 * 8);
-    let answer = |index: &Index| index.search(matrix(probes).view(), 7).unwrap();
+    let search = |index: &Index| index.search(matrix(probes).view(), 7).unwrap();
     let truth: Vec<Vec<Hit>> = probes.iter().map(|probe| expected(&resident, probe, 7)).collect();
-    assert_eq!(answer(&exact), truth);
-    assert_eq!(answer(&lists), answer(&resident));
-    // It goes on changing, in lists and beside them, and can be written again.
+    assert_eq!(search(&exact), truth);
+    assert_eq!(search(&lists), search(&resident));
+    // It can be changed, with and without lists, and saved again.
     for index in [&lists, &exact, &resident] {
         assert_eq!(index.remove(&(0..2500).step_by(6).collect::<Vec<u64>>()), 333);
         index.add(&(50_000..50_100).collect::<Vec<u64>>(), None, matrix(probes).view()).unwrap();
     }
-    assert_eq!(answer(&lists), answer(&resident));
+    assert_eq!(search(&lists), search(&resident));
     assert_eq!(exact.search(matrix(probes).view(), 1).unwrap()[3][0].key, 50_003);
     let again = folder.path().join("again.index");
     lists.save(&again, "door", 5).unwrap();
     let (reopened, position) = Index::load(&again, PACK, "door", Method::Exact).unwrap();
     assert_eq!((position, reopened.len()), (5, lists.len()));
-    assert_eq!(answer(&reopened), answer(&exact));
+    assert_eq!(search(&reopened), search(&exact));
 }
 
 #[test]
-fn a_vector_that_changed_in_its_file_is_an_error_and_not_an_answer() {
+fn a_vector_that_changed_in_its_file_is_an_error() {
     use std::os::unix::fs::FileExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces.index");
     let vectors = Faces::new(32, 24).samples(50);
     filled(Method::Exact, &vectors).save(&path, "door", 4).unwrap();
-    let index = Index::opened(open::read(&path, PACK, "door", 0).unwrap(), PACK, Method::Exact).unwrap().0;
+    let index = Index::load_within(&path, PACK, "door", Method::Exact, 0).unwrap().0;
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     let end = std::fs::metadata(&path).unwrap().len();
     file.write_all_at(&[0; 50 * 128], end - 32 - 50 * 128).unwrap();
     let error = index.search(matrix(&vectors[..1]).view(), 1).unwrap_err();
     assert!(matches!(&error, Error::IndexFile { path: named, .. } if *named == path), "{error}");
-    // One bit at the end of a value, far below what the codes could tell.
+    // The lowest bit of a value, far below the resolution of the codes.
     filled(Method::Exact, &vectors).save(&path, "door", 4).unwrap();
-    let index = Index::opened(open::read(&path, PACK, "door", 0).unwrap(), PACK, Method::Exact).unwrap().0;
+    let index = Index::load_within(&path, PACK, "door", Method::Exact, 0).unwrap().0;
     let mut bytes = std::fs::read(&path).unwrap();
     let at = bytes.len() - 32 - 50 * 128 + 7 * 128;
     bytes[at] ^= 1;
@@ -129,16 +128,16 @@ fn a_vector_that_changed_in_its_file_is_an_error_and_not_an_answer() {
 }
 
 #[test]
-fn removed_rows_are_overwritten_in_a_snapshot_without_a_name() {
+fn removed_rows_are_overwritten_in_an_unlinked_snapshot() {
     use std::os::unix::fs::FileExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces.index");
     let vectors = Faces::new(32, 25).samples(50);
     filled(Method::Exact, &vectors).save(&path, "door", 4).unwrap();
     let whole = std::fs::read(&path).unwrap();
-    let index = Index::opened(open::read(&path, PACK, "door", 0).unwrap(), PACK, Method::Exact).unwrap().0;
+    let index = Index::load_within(&path, PACK, "door", Method::Exact, 0).unwrap().0;
     index.remove(&[3]);
-    assert_eq!(std::fs::read(&path).unwrap(), whole, "a file with a name is not changed");
+    assert_eq!(std::fs::read(&path).unwrap(), whole, "a linked file is not changed");
     let held = std::fs::File::open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     index.remove(&[4]);

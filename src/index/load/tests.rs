@@ -1,4 +1,4 @@
-//! Snapshots read back whole, damaged, crafted and of others; what a failed save leaves.
+//! Snapshots that are intact, damaged, crafted or of another gallery; what a failed save leaves behind.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
-use crate::index::file::{to_bytes, write};
+use crate::index::rows::View;
+use crate::index::save::{to_bytes, write};
 use crate::index::synthetic::{Faces, random};
-use crate::index::view::View;
 
 const ROWS: usize = 5;
 const DIMENSION: usize = 12;
 
-/// Five rows in two lists and beside them.
+/// Five rows: four in two lists, one without a list.
 fn view() -> View {
     let mean: Arc<[f32]> = vec![0.01; DIMENSION].into();
     let vectors = Faces::new(DIMENSION, 1).samples(ROWS);
@@ -29,10 +29,10 @@ fn view() -> View {
 
 fn header() -> Header {
     let (pack, gallery) = ("ab12".repeat(16), "office 3".to_owned());
-    Header { pack, gallery, method: 2, position: 77, ..Header::of(&view()) }
+    Header { pack, gallery, method: 2, position: 77, ..Header::for_view(&view()) }
 }
 
-/// A folder with one snapshot, and the snapshot's bytes.
+/// A folder with one snapshot, and its bytes.
 fn saved() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery.index");
@@ -41,17 +41,17 @@ fn saved() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     (folder, path, bytes)
 }
 
-fn read(path: &Path, pack: &str, gallery: &str) -> Result<Opened> {
-    super::read(path, pack, gallery, 0)
+fn read(path: &Path, pack: &str, gallery: &str) -> Result<Snapshot> {
+    super::from_file(path, pack, gallery, 0)
 }
 
-fn contents(opened: &Opened) -> Vec<(u64, u64, Option<u32>, Vec<f32>)> {
-    let mut room = Vec::new();
-    let blocks = opened.rows.blocks().iter();
+fn contents(snapshot: &Snapshot) -> Vec<(u64, u64, Option<u32>, Vec<f32>)> {
+    let mut buffer = Vec::new();
+    let blocks = snapshot.rows.blocks().iter();
     blocks
         .flat_map(|block| block.live_rows().map(move |row| (block, row)))
         .map(|(block, row)| {
-            (block.key(row), block.person(row), block.list(), block.vector(row, &mut room).unwrap().to_vec())
+            (block.key(row), block.person(row), block.list(), block.vector(row, &mut buffer).unwrap().to_vec())
         })
         .collect()
 }
@@ -60,7 +60,7 @@ fn reason(path: &Path, pack: &str, gallery: &str) -> String {
     match read(path, pack, gallery) {
         Err(Error::IndexFile { path: named, reason }) if named == path => reason,
         Err(other) => panic!("another error: {other}"),
-        Ok(_) => panic!("it was read"),
+        Ok(_) => panic!("it was loaded"),
     }
 }
 
@@ -69,21 +69,21 @@ fn reason_of(path: &Path, bytes: &[u8]) -> String {
     reason(path, &header().pack, &header().gallery)
 }
 
-/// The bytes with a right length and frame checksum again.
-fn sealed(mut bytes: Vec<u8>, header: &Header) -> Vec<u8> {
+/// The bytes with a valid length and metadata checksum.
+fn with_valid_checksum(mut bytes: Vec<u8>, header: &Header) -> Vec<u8> {
     bytes.truncate(bytes.len() - CHECKSUM);
     let length = bytes.len() + CHECKSUM;
     bytes[HEADER - 8..HEADER].copy_from_slice(&(length as u64).to_le_bytes());
     let tail = CHECKSUM * header.blocks;
     let vectors = 4 * header.dimension * header.count;
     let start = length - CHECKSUM - tail - vectors;
-    let frame = [&bytes[..start], &bytes[length - CHECKSUM - tail..]].concat();
-    bytes.extend(xxh3_128(&frame).to_le_bytes());
+    let metadata = [&bytes[..start], &bytes[length - CHECKSUM - tail..]].concat();
+    bytes.extend(xxh3_128(&metadata).to_le_bytes());
     bytes
 }
 
 #[test]
-fn a_snapshot_is_read_as_it_was_written() {
+fn a_loaded_snapshot_equals_the_saved_one() {
     let (_folder, path, bytes) = saved();
     assert_eq!(bytes.len(), header().length());
     let vectors = Faces::new(DIMENSION, 1).samples(ROWS);
@@ -92,22 +92,22 @@ fn a_snapshot_is_read_as_it_was_written() {
         .enumerate()
         .map(|(row, list)| (row as u64 * 3, row as u64 / 2, list, vectors[row].clone()))
         .collect();
-    let (filed, resident) = (
+    let (on_disk, resident) = (
         read(&path, &header().pack, "office 3").unwrap(),
         from_bytes(&bytes, &path, &header().pack, "office 3").unwrap(),
     );
-    assert_eq!((contents(&filed), contents(&resident)), (expected.clone(), expected));
-    assert_eq!((&filed.header, &resident.header), (&header(), &header()));
-    assert!(!filed.rows.blocks()[0].vectors().is_resident() && resident.rows.blocks()[0].vectors().is_resident());
-    assert_eq!(filed.rows.view().lists().unwrap().centres(), vectors[..2].concat());
+    assert_eq!((contents(&on_disk), contents(&resident)), (expected.clone(), expected));
+    assert_eq!((&on_disk.header, &resident.header), (&header(), &header()));
+    assert!(!on_disk.rows.blocks()[0].vectors().is_resident() && resident.rows.blocks()[0].vectors().is_resident());
+    assert_eq!(on_disk.rows.view().lists().unwrap().centroids(), vectors[..2].concat());
     let none = Rows::new(DIMENSION).view();
-    let empty = Header { pack: "a".to_owned(), gallery: "b".to_owned(), ..Header::of(&none) };
+    let empty = Header { pack: "a".to_owned(), gallery: "b".to_owned(), ..Header::for_view(&none) };
     write(&path, &empty, &none).unwrap();
     assert_eq!(read(&path, "a", "b").unwrap().header, empty);
 }
 
 #[test]
-fn every_flipped_bit_is_noticed() {
+fn every_flipped_bit_is_detected() {
     let (_folder, path, bytes) = saved();
     let mut state = 5;
     // Every byte of header, names and checksum, and a random bit of every byte between.
@@ -123,7 +123,7 @@ fn every_flipped_bit_is_noticed() {
 }
 
 #[test]
-fn a_snapshot_in_memory_is_that_of_the_file_and_checked_as_well() {
+fn a_snapshot_in_memory_equals_the_file_and_is_validated_too() {
     let (_folder, path, bytes) = saved();
     assert_eq!(to_bytes(&header(), &view()).unwrap(), bytes);
     let load = |bytes: &[u8]| from_bytes(bytes, &path, &header().pack, &header().gallery);
@@ -141,7 +141,7 @@ fn a_snapshot_in_memory_is_that_of_the_file_and_checked_as_well() {
 }
 
 #[test]
-fn every_truncation_and_every_extension_is_noticed() {
+fn every_truncation_and_every_extension_is_detected() {
     let (_folder, path, bytes) = saved();
     for length in 0..bytes.len() {
         reason_of(&path, &bytes[..length]);
@@ -154,10 +154,12 @@ fn every_truncation_and_every_extension_is_noticed() {
 }
 
 #[test]
-fn swapped_blocks_and_zeroed_pages_are_noticed() {
+fn swapped_and_zeroed_bytes_are_detected() {
     let (_folder, path, bytes) = saved();
     let vectors = bytes.len() - CHECKSUM * 4 - 4 * DIMENSION * ROWS;
-    for (at, message) in [(HEADER + 80, "its checksum is wrong"), (vectors, "a checksum of its vectors is wrong")] {
+    for (at, message) in
+        [(HEADER + 80, "its checksum is wrong"), (vectors, "the checksum of a block of vectors is wrong")]
+    {
         let mut zeroed = bytes.clone();
         zeroed[at..at + 64].fill(0);
         let mut swapped = bytes.clone();
@@ -169,7 +171,7 @@ fn swapped_blocks_and_zeroed_pages_are_noticed() {
 }
 
 #[test]
-fn each_refusal_says_why() {
+fn each_rejection_gives_its_reason() {
     let (folder, path, bytes) = saved();
     assert!(reason(&path, &"0".repeat(64), "office 3").contains("this index is for pack 0000"));
     assert!(reason(&path, &header().pack, "home").contains("gallery \"office 3\", not to \"home\""));
@@ -182,9 +184,9 @@ fn each_refusal_says_why() {
 }
 
 #[test]
-fn a_sealed_file_with_impossible_numbers_is_refused() {
+fn a_file_with_valid_checksums_and_impossible_numbers_is_rejected() {
     let (_folder, path, bytes) = saved();
-    // Dimension, lists, lists asked, blocks, names, rows.
+    // Dimension, lists, n_probe, blocks, names, rows.
     for at in [16, 19, 20, 23, 24, 28, 31, 32, 36, 40, 46, 47] {
         for value in [0, 7, 0x7f, 0xff] {
             let mut crafted = bytes.clone();
@@ -192,7 +194,7 @@ fn a_sealed_file_with_impossible_numbers_is_refused() {
                 continue;
             }
             crafted[at] = value;
-            let reason = reason_of(&path, &sealed(crafted, &header()));
+            let reason = reason_of(&path, &with_valid_checksum(crafted, &header()));
             assert!(
                 ["contradicts", "checksum", "pack", "gallery"].iter().any(|word| reason.contains(word)),
                 "{at} {value}: {reason}"
@@ -204,15 +206,18 @@ fn a_sealed_file_with_impossible_numbers_is_refused() {
         (blocks, 3, "contradicts"),
         (blocks, 0, "contradicts"),
         (blocks + 4, 2, "contradicts"),
-        (HEADER + 72 + 3, 0x7f, "its mean or a centre"),
+        (HEADER + 72 + 3, 0x7f, "its mean or a centroid"),
     ] {
         let mut crafted = bytes.clone();
         crafted[at] = value;
-        assert!(reason_of(&path, &sealed(crafted, &header())).contains(message), "{at}");
+        assert!(reason_of(&path, &with_valid_checksum(crafted, &header())).contains(message), "{at}");
     }
     let mut nameless = bytes;
     nameless[HEADER] = 0xff;
-    assert!(reason_of(&path, &sealed(nameless, &header())).contains("contradicts"), "a pack that is not text");
+    assert!(
+        reason_of(&path, &with_valid_checksum(nameless, &header())).contains("contradicts"),
+        "a pack that is not text"
+    );
 }
 
 #[test]
@@ -229,7 +234,7 @@ fn a_failed_save_leaves_the_old_snapshot_and_nothing_else() {
 }
 
 #[test]
-fn leftovers_of_this_file_go_when_they_are_old() {
+fn old_temporary_files_of_this_snapshot_are_removed() {
     let (folder, path, _) = saved();
     let name = |name: &str| folder.path().join(name);
     let old = SystemTime::now() - 2 * Duration::from_secs(600);
@@ -253,7 +258,7 @@ fn leftovers_of_this_file_go_when_they_are_old() {
 
 #[cfg(unix)]
 #[test]
-fn a_snapshot_is_for_its_owner_only() {
+fn a_snapshot_is_readable_by_its_owner_only() {
     let (_folder, path, _) = saved();
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
