@@ -194,8 +194,10 @@ def _pack(package: NpmPackage, folder: str) -> Path:
     found = list(Path(folder).glob("*.tgz"))
     if ended.returncode != 0 or len(found) != 1:
         lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
+        said = " / ".join(lines[:3])[:300] or "it gave no file"
         raise FetchError(
-            f"npm cannot fetch {package.name} {package.version}: {' / '.join(lines[:3])[:300] or 'no file'}"
+            f"npm cannot fetch {package.name} {package.version} ({said}); see that this machine has a network and that "
+            "npm reaches its registry: npm ping"
         )
     return found[0]
 

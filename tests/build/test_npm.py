@@ -124,7 +124,7 @@ def test_a_tarball_with_another_content_is_refused(place: Path, data: bytes, mes
 
 def test_what_npm_says_is_told(place: Path) -> None:
     install(place, tarball(), status=1, says="npm error code ENOTFOUND")
-    with pytest.raises(FetchError, match=r"npm cannot fetch @some/models 1.2.3: npm error code ENOTFOUND$"):
+    with pytest.raises(FetchError, match=r"npm cannot fetch @some/models 1.2.3 \(npm error code ENOTFOUND\); see that"):
         npm.fetch([wanted(package(tarball()))])
 
 
