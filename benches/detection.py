@@ -31,7 +31,7 @@ import numpy as np
 from galleries import in_turns, median_ratio
 from numpy.typing import NDArray
 from PIL import Image
-from treatments import EMBEDDED_ANGLES, FaceArea, Photo, Treatment, portrait, scaled, treatments
+from treatments import EMBEDDED_ANGLES, UPRIGHT, FaceArea, Photo, Treatment, portrait, scaled, treatments
 
 from facedex import Analysis, Engine, Face, packs, people
 
@@ -131,6 +131,7 @@ class Tally:
     images: float = 0
     seconds: float = 0
     similarities: list[float] = field(default_factory=list)
+    roll_errors: list[float] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         self.subjects += other.subjects
@@ -161,7 +162,7 @@ class Pack:
         self.engine = Engine(name, threads=threads)
         self.name = self.engine.pack.name
         self.tallies: dict[tuple[str, str], Tally] = {}
-        self.upright: list[NDArray[np.float32] | None] = []
+        self.upright: list[Face | None] = []
         self.embeds = self.engine.pack.dimension is not None
         self.same_person = SIMILARITY if self.name == "base" else self.engine.pack.threshold or SIMILARITY
 
@@ -191,11 +192,13 @@ class Pack:
         for (_, treatment), tally in self.tallies.items():
             if tally.similarities:
                 values = np.array(tally.similarities)
-                figures = {
+                figures: dict[str, float] = {
                     "subjects": len(values),
                     "median": float(np.median(values)),
                     "same %": 100 * float(np.mean(values >= self.same_person)),
                 }
+                if tally.roll_errors:
+                    figures["roll error"] = float(np.median(tally.roll_errors))
                 yield Row(f"similarity at {treatment}", self.name, figures)
 
 
@@ -248,6 +251,18 @@ def batches(photos: Sequence[Photo]) -> Iterator[Sequence[Photo]]:
         yield photos[start : start + BATCH]
 
 
+def compare(tally: Tally, treatment: Treatment, upright: Face, face: Face | None) -> None:
+    """Compare the face of a turned photo with that of the upright one; where it was not found, nothing is similar."""
+    if face is None or face.embedding is None or upright.embedding is None:
+        tally.similarities.append(-1.0)
+        return
+    tally.similarities.append(float(upright.embedding @ face.embedding))
+    if upright.roll is not None and face.roll is not None:
+        # A positive roll is clockwise; photos are turned counterclockwise.
+        error = upright.roll - treatment.degrees - face.roll
+        tally.roll_errors.append(abs((error + 180) % 360 - 180))
+
+
 class Bench:
     """The packs, and the pictures that are shown to all of them."""
 
@@ -259,7 +274,7 @@ class Bench:
         """Show every photo, treated in every way, to every pack."""
         wanted = list(wanted)
         if any(treatment.embedded for treatment in wanted):
-            self._show(photos, Treatment("upright", "", lambda photo: photo, embedded=True))
+            self._show(photos, UPRIGHT)
         for treatment in wanted:
             self._show(photos, treatment)
 
@@ -282,17 +297,10 @@ class Bench:
             face, second, elsewhere = face_at(photo.face, answer)
             tally.add(Tally(subjects=1, found=int(face is not None), second=second, elsewhere=elsewhere))
             if treatment.embedded and pack.embeds:
-                self._compare(pack, tally, treatment, number, None if face is None else face.embedding)
-
-    def _compare(
-        self, pack: Pack, tally: Tally, treatment: Treatment, number: int, embedding: NDArray[np.float32] | None
-    ) -> None:
-        if treatment.row == "upright":
-            pack.upright.append(embedding)
-            return
-        upright = pack.upright[number]
-        if upright is not None:
-            tally.similarities.append(-1.0 if embedding is None else float(upright @ embedding))
+                if treatment.row == UPRIGHT.row:
+                    pack.upright.append(face)
+                elif (upright := pack.upright[number]) is not None:
+                    compare(tally, treatment, upright, face)
 
     def show_files(self, row: str, files: Sequence[Path], count: Callable[[Path, Boxes], Tally]) -> None:
         """Show files as they are; `count` tells what a file's boxes are worth."""
@@ -408,6 +416,8 @@ def _line(row: Row) -> str:
     notes = [f"weakest {row.weakest}"] if row.weakest else []
     if "median" in figures:
         notes.append(f"median {figures['median']:.3f}, same person {figures['same %']:.1f} %")
+    if "roll error" in figures:
+        notes.append(f"roll off by {figures['roll error']:.1f}° in the median")
     if f"time / {REFERENCE}" in figures:
         notes.append(f"{figures[f'time / {REFERENCE}']:.2f} × {REFERENCE}")
     counts = [f"{figures[name]:,}" if name in figures else "" for name in ("subjects", "found")]

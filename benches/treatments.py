@@ -82,12 +82,20 @@ class Photo:
 
 @dataclass(frozen=True)
 class Treatment:
-    """What is done to a photo, the row of the table to which it counts, and whether embeddings are compared."""
+    """What is done to a photo and the row of the table to which it counts.
+
+    Where `embedded`, the face is compared with that of the upright photo; `degrees` is how far it is turned.
+    """
 
     row: str
     name: str
     apply: Transform
     embedded: bool = False
+    degrees: float = 0
+
+
+UPRIGHT = Treatment("upright", "", lambda photo: photo, embedded=True)
+"""The photo as it is, with which turned ones are compared."""
 
 
 def resized(photo: Photo, width: int, height: int) -> Photo:
@@ -190,7 +198,8 @@ def treatments(scale_count: int) -> tuple[Treatment, ...]:
         for height in FRAMES
     ]
     angles = [
-        Treatment("turned", f"{angle}°", partial(turned, degrees=angle), angle in EMBEDDED_ANGLES) for angle in ANGLES
+        Treatment("turned", f"{angle}°", partial(turned, degrees=angle), angle in EMBEDDED_ANGLES, angle)
+        for angle in ANGLES
     ]
     quarters = [
         Treatment("quarter turns", f"{angle}°", partial(quarter_turned, degrees=angle)) for angle in (90, 180, 270)
