@@ -13,7 +13,7 @@ PROGRAM = Path(__file__).parent / "soak" / "run.py"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="needs kill -9, and several addresses of this machine")
 def test_a_server_bears_what_is_done_to_it() -> None:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}

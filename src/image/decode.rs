@@ -9,7 +9,7 @@ use std::panic::UnwindSafe;
 use std::path::Path;
 
 use super::format::{Format, foreign};
-use super::{Image, jpeg, png, raster, tiff, webp};
+use super::{Image, jpeg, markers, png, raster, tiff, webp};
 use crate::geometry::Size;
 use crate::{Error, Result};
 
@@ -65,6 +65,21 @@ impl DecodeOptions {
 pub fn decode(data: &[u8], options: &DecodeOptions) -> Result<Image> {
     let format = recognised(data)?;
     guarded(format, || decode_as(format, data, *options))
+}
+
+/// The size that a picture's header announces, before it is turned upright; nothing is decoded.
+///
+/// What is refused here is refused by [`decode`] too; a size that is told here is no proof that the rest is whole.
+pub fn probe(data: &[u8], options: &DecodeOptions) -> Result<Size> {
+    let format = recognised(data)?;
+    guarded(format, || match format {
+        Format::Jpeg => markers::size(data, *options),
+        Format::Png => png::size(data, *options),
+        Format::WebP => webp::size(data, *options),
+        Format::Bmp => raster::size_of_bmp(data, *options),
+        Format::Gif => raster::size_of_gif(data, *options),
+        Format::Tiff => tiff::size(data, *options),
+    })
 }
 
 /// Runs what hands bytes to the libraries.

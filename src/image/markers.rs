@@ -63,20 +63,24 @@ pub(super) struct Markers<'a> {
     pub(super) stream: Vec<u8>,
 }
 
+/// The size in the frame header; nothing behind it is looked at.
+pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
+    let mut walk = Walk::over(data, Target::File);
+    loop {
+        match walk.marker()? {
+            SOI | 0x01 | 0xd0..=0xd7 => {}
+            EOI | SOS => return Err(damaged("it has no frame header")),
+            code => walk.segment(code, options)?,
+        }
+        if let Some(frame) = &walk.frame {
+            return Ok(frame.size);
+        }
+    }
+}
+
 /// Walks over all segments up to the end of the picture; the stream is for the decoder, or a file for anybody.
 pub(super) fn walk(data: &[u8], options: DecodeOptions, target: Target) -> Result<Markers<'_>> {
-    let mut walk = Walk {
-        data,
-        target,
-        position: 2,
-        stream: Vec::new(),
-        frame: None,
-        scans: 0,
-        exif: None,
-        jfif: false,
-        adobe: None,
-        has_huffman_tables: false,
-    };
+    let mut walk = Walk::over(data, target);
     loop {
         match walk.marker()? {
             EOI => break,
@@ -114,7 +118,22 @@ struct Walk<'a> {
     has_huffman_tables: bool,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn over(data: &'a [u8], target: Target) -> Self {
+        Self {
+            data,
+            target,
+            position: 2,
+            stream: Vec::new(),
+            frame: None,
+            scans: 0,
+            exif: None,
+            jfif: false,
+            adobe: None,
+            has_huffman_tables: false,
+        }
+    }
+
     /// The code of the next marker; stray and fill bytes before it are passed over, as libjpeg does.
     fn marker(&mut self) -> Result<u8> {
         loop {

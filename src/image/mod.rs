@@ -23,7 +23,7 @@ mod tiff;
 mod warp;
 mod webp;
 
-pub use decode::{DecodeOptions, decode, load, read};
+pub use decode::{DecodeOptions, decode, load, probe, read};
 pub use picture::Image;
 pub use strip::{Bare, without_metadata};
 pub use warp::warped;

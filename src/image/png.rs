@@ -18,6 +18,15 @@ const SIGNATURE_BYTES: usize = 8;
 /// What the decoder may take besides the picture: a few rows and an EXIF block.
 const WORKING_BYTES: usize = 64 << 20;
 
+/// The size in the header chunk.
+pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
+    let mut decoder = Decoder::new_with_limits(Cursor::new(data), Limits { bytes: WORKING_BYTES });
+    let header = decoder.read_header_info().map_err(refused)?;
+    let size = Size::new(header.width, header.height);
+    options.check_size(size)?;
+    Ok(size)
+}
+
 /// Decodes a PNG file.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(data), Limits { bytes: WORKING_BYTES });

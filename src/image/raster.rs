@@ -19,8 +19,8 @@ use crate::{Error, Result};
 /// What a decoder may take besides the picture and a copy of it, bytes.
 const WORKING_BYTES: u64 = 64 << 20;
 
-/// Decodes a BMP file.
-pub(super) fn decode_bmp(data: &[u8], options: DecodeOptions) -> Result<Image> {
+/// The size in the header of a BMP file.
+pub(super) fn size_of_bmp(data: &[u8], options: DecodeOptions) -> Result<Size> {
     const FORMAT: &str = "BMP";
     let long = |offset: usize| data.get(offset..offset + 4).and_then(little_endian);
     let short = |offset: usize| long(offset).map(|value| value & 0xffff);
@@ -36,16 +36,31 @@ pub(super) fn decode_bmp(data: &[u8], options: DecodeOptions) -> Result<Image> {
         return Err(Error::ImageDamaged { format: FORMAT, reason });
     }
     options.check(width, height)?;
+    Ok(Size::new(width as u32, height as u32))
+}
+
+/// Decodes a BMP file.
+pub(super) fn decode_bmp(data: &[u8], options: DecodeOptions) -> Result<Image> {
+    const FORMAT: &str = "BMP";
+    size_of_bmp(data, options)?;
     let decoder = BmpDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
     pixels(decoder, FORMAT, options)
+}
+
+/// The size of a GIF file's screen.
+pub(super) fn size_of_gif(data: &[u8], options: DecodeOptions) -> Result<Size> {
+    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, "GIF"))?;
+    let (width, height) = decoder.dimensions();
+    let size = Size::new(width, height);
+    options.check_size(size)?;
+    Ok(size)
 }
 
 /// Decodes the first frame of a GIF file, on its screen.
 pub(super) fn decode_gif(data: &[u8], options: DecodeOptions) -> Result<Image> {
     const FORMAT: &str = "GIF";
+    size_of_gif(data, options)?;
     let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
-    let (width, height) = decoder.dimensions();
-    options.check_size(Size::new(width, height))?;
     if first_gif_frame_end(data).is_none() {
         return Err(Error::ImageTruncated { format: FORMAT, reason: "it ends before its first frame does".into() });
     }

@@ -12,7 +12,7 @@ use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, RgbImage};
 use proptest::prelude::*;
 
-use super::{DecodeOptions, Image, decode, read};
+use super::{DecodeOptions, Image, decode, probe, read};
 use crate::geometry::Size;
 use crate::{Error, Result};
 
@@ -141,6 +141,22 @@ fn each_format_gives_back_its_pixels() {
         let greatest = greatest_difference(&image, &picture);
         assert!(greatest <= limit, "{format:?}: {greatest}");
     }
+}
+
+#[test]
+fn a_header_tells_the_size_without_the_rest() {
+    for format in FORMATS {
+        let file = encoded(&picture(24, 17), format);
+        assert_eq!(probe(&file, &DecodeOptions::default()).unwrap(), Size::new(24, 17), "{format:?}");
+        assert!(probe(&file, &DecodeOptions { max_pixels: 400 }).is_err(), "{format:?}");
+        if format == ImageFormat::Jpeg || format == ImageFormat::Png {
+            let cut = &file[..file.len() / 2];
+            assert!(opened(cut).is_err());
+            assert_eq!(probe(cut, &DecodeOptions::default()).unwrap(), Size::new(24, 17), "{format:?}");
+        }
+    }
+    assert!(probe(b"", &DecodeOptions::default()).is_err());
+    assert!(probe(&[0xff, 0xd8, 0xff, 0xd9], &DecodeOptions::default()).is_err());
 }
 
 #[test]
@@ -361,6 +377,19 @@ proptest! {
         ];
         let outcome = opened(&[starts[start], &rest].concat());
         prop_assert!(outcome.is_ok() || outcome.as_ref().is_err_and(is_of_images), "{outcome:?}");
+    }
+
+    #[test]
+    fn no_picture_has_more_pixels_than_its_header_told(
+        format in 0_usize..6,
+        changes in proptest::collection::vec((0.0..1.0, any::<u8>(), 0_usize..3), 0..6),
+    ) {
+        let changes: Vec<Change> = changes;
+        let options = DecodeOptions { max_pixels: 1_000_000 };
+        let file = changed(encoded(&picture(24, 17), FORMATS[format]), &changes);
+        if let Ok(image) = decode(&file, &options) {
+            prop_assert!(probe(&file, &options).unwrap().pixels() >= image.size().pixels());
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ const SHORT: u16 = 3;
 
 /// Decodes the first page of a TIFF file.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
-    let link = link_of_first_page(data, options)?;
+    let (link, _) = link_of_first_page(data, options)?;
     let mut page = data.to_vec();
     if let Some(link) = page.get_mut(link..link.saturating_add(4)) {
         link.fill(0);
@@ -29,8 +29,13 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     pixels(decoder, FORMAT, options)
 }
 
-/// Checks the first directory and tells where the link to the second one is.
-fn link_of_first_page(data: &[u8], options: DecodeOptions) -> Result<usize> {
+/// The size of the first page.
+pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
+    link_of_first_page(data, options).map(|(_, size)| size)
+}
+
+/// Checks the first directory; where the link to the second one is, and the size of the page.
+fn link_of_first_page(data: &[u8], options: DecodeOptions) -> Result<(usize, Size)> {
     let little = data.starts_with(b"II");
     let truncated = |reason: String| Error::ImageTruncated { format: FORMAT, reason };
     let short = |offset: usize| {
@@ -59,8 +64,9 @@ fn link_of_first_page(data: &[u8], options: DecodeOptions) -> Result<usize> {
             _ => {}
         }
     }
-    options.check_size(Size::new(width, height))?;
-    Ok(link)
+    let size = Size::new(width, height);
+    options.check_size(size)?;
+    Ok((link, size))
 }
 
 fn bytes_a_value(kind: u16) -> u64 {

@@ -10,26 +10,48 @@ use ::image::codecs::webp::WebPDecoder;
 
 use super::raster::{little_endian, pixels, refused};
 use super::{DecodeOptions, Image, exif};
+use crate::geometry::Size;
 use crate::{Error, Result};
 
 const FORMAT: &str = "WebP";
 
+/// The largest size that a chunk announces: a canvas may be larger than its bit streams, and the other way round.
+pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
+    let mut largest = Size::new(0, 0);
+    let mut look = |chunk: &Chunk| -> Result<()> {
+        if let Some((width, height)) = chunk.size() {
+            options.check(width, height)?;
+            let size = Size::new(width as u32, height as u32);
+            if size.pixels() > largest.pixels() {
+                largest = size;
+            }
+        }
+        Ok(())
+    };
+    let mut rest = chunks(data)?;
+    while let Some(chunk) = Chunk::first(rest)? {
+        look(&chunk)?;
+        if chunk.name == b"ANMF" {
+            // 16 bytes of frame header, then the frame's own chunks.
+            let mut frame = chunk.content.get(16..).unwrap_or_default();
+            while let Some(inner) = Chunk::first(frame)? {
+                look(&inner)?;
+                frame = inner.rest;
+            }
+        }
+        rest = chunk.rest;
+    }
+    Ok(largest)
+}
+
 /// Decodes a WebP file; of an animation the first frame.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
+    size(data, options)?;
     let mut orientation = exif::UPRIGHT;
     let mut rest = chunks(data)?;
     while let Some(chunk) = Chunk::first(rest)? {
-        match chunk.name {
-            b"EXIF" => orientation = exif::orientation(chunk.content),
-            b"ANMF" => {
-                // 16 bytes of frame header, then the frame's own chunks.
-                let mut frame = chunk.content.get(16..).unwrap_or_default();
-                while let Some(inner) = Chunk::first(frame)? {
-                    inner.check_size(options)?;
-                    frame = inner.rest;
-                }
-            }
-            _ => chunk.check_size(options)?,
+        if chunk.name == b"EXIF" {
+            orientation = exif::orientation(chunk.content);
         }
         rest = chunk.rest;
     }
@@ -102,22 +124,22 @@ impl<'a> Chunk<'a> {
         chunk.map(Some).ok_or_else(|| truncated(format!("it ends in chunk {}", name.escape_ascii())))
     }
 
-    /// Refuses a bit stream whose own header is over the limit (RFC 6386, 9.1; RFC 9649, 3.4 and 2.7).
-    fn check_size(&self, options: DecodeOptions) -> Result<()> {
+    /// Width and height that a bit stream or a canvas announces (RFC 6386, 9.1; RFC 9649, 3.4 and 2.7).
+    fn size(&self) -> Option<(u64, u64)> {
         match (self.name, self.content) {
             (b"VP8 ", [_, _, _, 0x9d, 0x01, 0x2a, x0, x1, y0, y1, ..]) => {
                 let side = |low, high| u64::from(u16::from_le_bytes([low, high]) & 0x3fff);
-                options.check(side(*x0, *x1), side(*y0, *y1))
+                Some((side(*x0, *x1), side(*y0, *y1)))
             }
             (b"VP8L", [0x2f, sizes @ ..]) => {
                 let bits = sizes.get(..4).and_then(little_endian).unwrap_or_default();
-                options.check((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)
+                Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1))
             }
             (b"VP8X", [_, _, _, _, x0, x1, x2, y0, y1, y2, ..]) => {
                 let side = |bytes: [u8; 3]| u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0])) + 1;
-                options.check(side([*x0, *x1, *x2]), side([*y0, *y1, *y2]))
+                Some((side([*x0, *x1, *x2]), side([*y0, *y1, *y2])))
             }
-            _ => Ok(()),
+            _ => None,
         }
     }
 }

@@ -48,6 +48,31 @@ fn decode_source(source: Source, options: DecodeOptions) -> crate::Result<Image>
     }
 }
 
+/// Read the size that a picture's file announces, without decoding it.
+///
+/// Parameters
+/// ----------
+/// data : bytes
+///     The file.
+/// max_pixels : int, optional
+///     Larger pictures are refused. Default 50 million.
+///
+/// Returns
+/// -------
+/// tuple of int
+///     Width and height, pixels, before the EXIF orientation is applied.
+///
+/// Raises
+/// ------
+/// ImageError
+///     Not a picture, too large, or damaged in its header.
+#[pyfunction]
+#[pyo3(signature = (data, *, max_pixels = None))]
+pub fn probe(data: &[u8], max_pixels: Option<&Bound<'_, PyAny>>) -> PyResult<(u32, u32)> {
+    let size = image::probe(data, &options(max_pixels)?)?;
+    Ok((size.width, size.height))
+}
+
 /// Encode RGB pixels as PNG.
 ///
 /// Parameters

@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use super::attributes::Attributes;
     #[pymodule_export]
-    use super::image::{decode, encode_png, load, thumbnail, without_metadata};
+    use super::image::{decode, encode_png, load, probe, thumbnail, without_metadata};
     #[pymodule_export]
     use super::index::Index;
     #[pymodule_export]

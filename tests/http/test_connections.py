@@ -19,7 +19,7 @@ import uvicorn
 from facedex.http import Settings, connections
 from facedex.http.connections import CROWD, Connection, Crowd, network_of
 from facedex.http.guard import Guard
-from facedex.http.limits import Unread
+from facedex.http.limits import Limits, Unread
 from facedex.http.metrics import Metrics
 
 LARGE = 16 << 20  # bytes: more than the system holds for a connection
@@ -213,7 +213,9 @@ async def _answered(unread: Unread, size: int) -> list[Any]:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("a", 1), "query_string": b""}
-    await Guard(app, Settings(), Metrics(), unread)(scope, receive, send)
+    limits = Limits()
+    limits.unread = unread
+    await Guard(app, Settings(), Metrics(), limits)(scope, receive, send)
     return sent
 
 

@@ -20,9 +20,10 @@ from PIL import Image
 
 from facedex import people
 from facedex.engine import Engine
-from facedex.errors import LateAnswerError, OverloadedError
+from facedex.errors import BodyTooLargeError, LateAnswerError, OverloadedError
 from facedex.http import Settings, create_app
 from facedex.http.limits import Lane, Limits
+from facedex.http.pixels import Claim, Pixels, turns
 
 AYU = people.PROBES["ayu"][0].read_bytes()
 
@@ -184,6 +185,86 @@ def bomb(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = zlib.compress(b"\0" * 1_000_000, 9)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def lossless(width: int, height: int) -> bytes:
+    """A WebP of one colour: a few bytes, whatever size it announces."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height)).save(file, "WEBP", lossless=True)
+    return file.getvalue()
+
+
+def test_a_batch_is_refused_by_the_sum_of_its_headers(serve: Any) -> None:
+    client = serve(max_request_pixels=10_000_000, contracts="flask-face,mtcnn-facenet", public_scopes="")
+    small, large = lossless(100, 100), lossless(3000, 1100)
+    assert len(large) < 3000
+    services = client.app.state.facedex
+    services.galleries.engine("default")
+    before = services.galleries.engine("default").stats()["images"]
+    files = [("images", large)] * 4
+    answer = client.post("/v1/recognize/batch", files=files)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert "13 megapixels" in answer.json()["detail"]
+    encoded = [base64.b64encode(picture).decode() for picture in [large] * 4]
+    assert client.post("/v1/recognize/batch", json={"images": encoded}).status_code == 413
+    files = [("images", large)] * 4
+    assert client.post("/v1/people", data={"person_id": "ayu"}, files=files).status_code == 413
+    upload = client.post("/upload/", data={"nik": "1", "nama": "AYU"}, files=[("files", large)] * 4)
+    assert "13 megapixels" in upload.text
+    assert services.galleries.engine("default").stats()["images"] - before <= 3
+    files = [("images", large)] * 3 + [("images", small)]
+    found = client.post("/v1/recognize/batch", files=[*files, ("images", b"none"), ("images", bomb(100_000, 100_000))])
+    assert found.status_code in (200, 409), "nobody is registered" if found.status_code == 409 else found.text
+    assert services.limits.pixels._of_one == {}, "what was answered counts no more"
+
+
+def test_a_batch_lets_others_have_their_turn(serve: Any) -> None:
+    client = serve(concurrency=1)
+    services = client.app.state.facedex
+    client.post("/v1/people", data={"person_id": "ayu"}, files={"images": people.PICTURES["ayu"][0].read_bytes()})
+    large = lossless(4000, 2500)
+    ended: list[str] = []
+
+    def batch() -> None:
+        answer = client.post("/v1/recognize/batch", files=[("images", large)] * 12)
+        assert len(answer.json()["items"]) == 12, answer.text
+        ended.append("batch")
+
+    thread = threading.Thread(target=batch)
+    thread.start()
+    while services.limits.inside()["work"] == 0 and not ended:
+        time.sleep(0.005)
+    assert client.post("/v1/recognize", files={"image": AYU}).status_code == 200
+    ended.append("one")
+    thread.join()
+    assert ended == ["one", "batch"]
+
+
+def test_the_pixels_of_a_client_are_bounded_as_long_as_they_are_worked_on() -> None:
+    pixels = Pixels(most=2_000_000)
+    picture = lossless(1000, 1000)
+    first, second, other = (Claim(pixels, who) for who in ("key 1", "192.0.2.1", "key 2"))
+    second.charge("key 1")
+    first.add(picture)
+    first.add(picture)
+    with pytest.raises(BodyTooLargeError, match="3 megapixels"):
+        first.add(picture)
+    with pytest.raises(OverloadedError, match="2 megapixels of this client"):
+        second.add(picture)
+    other.add(picture)
+    first.add(b"no picture")
+    first.release()
+    second.add(picture)
+    for claim in (second, other, first):
+        claim.release()
+    assert pixels._of_one == {}
+
+
+def test_pictures_are_divided_into_turns() -> None:
+    small, large = lossless(10, 10), lossless(3000, 3000)
+    assert [len(part) for part in turns([small] * 20, Pixels())] == [8, 8, 4]
+    assert [len(part) for part in turns([large, large, small, small, large], Pixels())] == [1, 1, 2, 1]
+    assert list(turns([], Pixels())) == []
 
 
 def polyglots() -> dict[str, bytes]:

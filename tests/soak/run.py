@@ -40,6 +40,9 @@ PEOPLE, NOTE = 40, 60_000  # a list of all of them has 2.4 MB
 WELL_S = 60.0
 """In which a server must answer everything again after a phase."""
 
+START_S = 300.0
+"""In which a server must have started, on a machine that has other work."""
+
 GROWTH = 300 << 20
 """Bytes that the processes may have more at the end than after the first phase."""
 
@@ -66,7 +69,7 @@ class Served:
         environment = os.environ | {"FACEDEX_SOAK_CLOCK": str(self.folder / "clock"), "TMPDIR": str(self.folder)}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        self.wait_until_well()
+        self.wait_until_well(START_S)
 
     def wait_until_well(self, within_s: float = WELL_S) -> float:
         """Wait until the server is ready and recognises; returns the seconds."""
@@ -246,8 +249,8 @@ def say(text: str = "") -> None:
 def attacked(soak: Soak, folder: Path) -> None:
     """Two workers on SQLite."""
     served = Served(folder, str(folder / "people.db"), workers=2)
-    served.start()
     try:
+        served.start()
         served.fill()
         soak.hold("at rest", served, lambda port, ended: None)
         before = served.memory()
@@ -303,8 +306,8 @@ def on_a_small_disk(soak: Soak, folder: Path) -> None:
         return
     try:
         served = Served(folder, str(disk / "people.db"), workers=1)
-        served.start()
         try:
+            served.start()
             served.fill()
             soak.hold("a full disk", served, lambda port, ended: _fill_disk(disk, ended), faults=True)
         finally:
@@ -332,8 +335,8 @@ def without_its_server(soak: Soak, folder: Path) -> None:
         return
     try:
         served = Served(folder, database.url(database.new_database(tables=True)), workers=1)
-        served.start()
         try:
+            served.start()
             served.fill()
             soak.hold("PostgreSQL away for 15 s", served, lambda port, ended: _away(database, ended), faults=True)
         finally:

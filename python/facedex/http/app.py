@@ -87,7 +87,7 @@ def create_app(
             allow_headers=["Authorization", "X-API-Key", "Idempotency-Key", "Content-Type", "X-Fields"],
             expose_headers=["Location", "Retry-After"],
         )
-    app.add_middleware(Guard, settings=chosen, metrics=services.metrics, unread=services.limits.unread)
+    app.add_middleware(Guard, settings=chosen, metrics=services.metrics, limits=services.limits)
     v1.add_to(app)
     if chosen.contracts:
         from .contracts import add_contracts
@@ -174,7 +174,12 @@ def _crowd(settings: Settings, metrics: Metrics) -> Crowd:
 
 
 def _limits(settings: Settings) -> Limits:
-    return Limits(settings.concurrency, settings.waiting, settings.request_timeout_s)
+    return Limits(
+        settings.concurrency,
+        settings.waiting,
+        settings.request_timeout_s,
+        most_pixels=settings.max_request_pixels,
+    )
 
 
 async def _told(request: Request, error: Exception) -> Response:

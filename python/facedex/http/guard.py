@@ -21,8 +21,9 @@ from ..errors import BodyTooLargeError, FacedexError, SlowBodyError
 from .admission import BODY
 from .connections import HEALTH, network_of
 from .errors import MEDIA_TYPE, problem_of, shape_for
-from .limits import ASKER, Unread
+from .limits import ASKER, Limits, Unread
 from .metrics import Metrics
+from .pixels import CLAIM, Claim
 from .settings import Settings
 
 _log = logging.getLogger("facedex.http.access")
@@ -59,14 +60,15 @@ class Guard:
     app : ASGI application
     settings : Settings
     metrics : Metrics
-    unread : Unread
+    limits : Limits
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, unread: Unread) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, limits: Limits) -> None:
         self._app = app
         self._settings = settings
         self._metrics = metrics
-        self._unread = unread
+        self._unread = limits.unread
+        self._pixels = limits.pixels
         self._largest = settings.largest_body  # a route may take less: see facedex.http.admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,10 +83,12 @@ class Guard:
         who = network_of(scope["client"][0]) if scope.get("client") else ""
         started = time.perf_counter()
         answer = _Answer(send, body, self._unread, who, secure=scope.get("scheme") == "https")
+        claim = Claim(self._pixels, who)
         scope[BODY] = body
         try:
             body.check(scope)
             ASKER.set(who)
+            CLAIM.set(claim)
             if scope["path"] not in HEALTH:
                 self._unread.check()
             await self._app(scope, body.receive, answer.send)
@@ -96,6 +100,7 @@ class Guard:
             await shape_for(request)(request, problem)(scope, receive, answer.send)
         finally:
             answer.release()
+            claim.release()
             self._note(scope, method, answer.status or 499, time.perf_counter() - started)
 
     def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:

@@ -15,12 +15,13 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TypeVar
 
 from ..errors import LateAnswerError, OverloadedError
+from .pixels import MOST, Pixels
 
 _Answer = TypeVar("_Answer")
 
@@ -133,8 +134,14 @@ class Lane:
         """How many are being worked on or wait."""
         return self._inside
 
-    async def run(self, verb: Callable[[], _Answer]) -> _Answer:
+    async def run(self, verb: Callable[[], _Answer], *, within_s: float | None = None) -> _Answer:
         """Run something that may block in a thread, with the context of the caller.
+
+        Parameters
+        ----------
+        verb : callable
+        within_s : float, optional
+            How long it may take, seconds, when that is less than the lane allows.
 
         Raises
         ------
@@ -146,7 +153,7 @@ class Lane:
         future = self.submit(verb)
         waiting = asyncio.wrap_future(future)
         try:
-            return await asyncio.wait_for(waiting, self._timeout_s)
+            return await asyncio.wait_for(waiting, self._timeout_s if within_s is None else within_s)
         except asyncio.TimeoutError:
             if future.done() and not future.cancelled():
                 return future.result()  # an error of the work itself that is a TimeoutError
@@ -200,10 +207,16 @@ class Limits:
         How many more may wait.
     timeout_s : float
         How long an answer may take, seconds.
+    most_pixels : int
+        Pixels of one request, and of one client at a time.
     """
 
-    def __init__(self, concurrency: int = 0, waiting: int = 64, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, concurrency: int = 0, waiting: int = 64, timeout_s: float = 30.0, *, most_pixels: int = MOST
+    ) -> None:
         self.unread = Unread()
+        self.pixels = Pixels(most_pixels)
+        self.timeout_s = timeout_s
         self.pictures = Lane("work", concurrency or cores(), waiting, timeout_s, self.unread)
         self.questions = Lane("ask", ASKING, ASKING_WAITING, timeout_s, self.unread)
         self.checks = Lane("look", LOOKING, LOOKING_WAITING, timeout_s)
@@ -214,6 +227,28 @@ class Limits:
     async def work(self, verb: Callable[[], _Answer]) -> _Answer:
         """Run what works on pictures; see `Lane.run`."""
         return await self.pictures.run(verb)
+
+    async def work_in_turns(self, verbs: Sequence[Callable[[], _Answer]]) -> list[_Answer]:
+        """Run parts of one request one after the other; between two of them others have their turn.
+
+        Raises
+        ------
+        OverloadedError
+            When there is no room for the first.
+        LateAnswerError
+            When all of them together take too long.
+        """
+        answers: list[_Answer] = []
+        until = time.monotonic() + self.timeout_s
+        while len(answers) < len(verbs):
+            try:
+                left_s = max(until - time.monotonic(), 0.0)
+                answers.append(await self.pictures.run(verbs[len(answers)], within_s=left_s))
+            except OverloadedError:
+                if not answers or time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.05)  # what was begun waits for room, and does not lose what is done
+        return answers
 
     async def ask(self, verb: Callable[[], _Answer]) -> _Answer:
         """Run what asks the database; see `Lane.run`."""

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from ..errors import BodyTooLargeError, FacedexError, MalformedRequestError, NotAnImageError
 from ..store import plain_name
+from . import pixels
 from .admission import refuse_crowd
 from .errors import said
 from .guard import limited
@@ -135,6 +136,7 @@ def decoded(text: object) -> Picture:
         raise NotAnImageError("a picture in JSON must be base64, or a data URL 'data:image/...;base64,...'") from None
     if not data:
         raise NotAnImageError("the picture is empty")
+    pixels.add(data)
     return Picture(data)
 
 
@@ -185,6 +187,7 @@ async def _taken(request: Request, most: int) -> tuple[list[Picture], dict[str, 
     if not data:
         return [], {}
     if kind.startswith("image/") or kind in ("application/octet-stream", ""):
+        pixels.add(data)
         return [Picture(data)], {}
     raise MalformedRequestError(f"the body must be multipart/form-data, application/json or image/..., got {kind!r}")
 
@@ -202,6 +205,7 @@ async def _from_form(form: FormData, most: int) -> tuple[list[Picture], dict[str
                 raise BodyTooLargeError(f"more than {most} pictures in one request", limit=most)
             else:
                 pictures.append(Picture(await value.read(), plain_name(value.filename)))
+                pixels.add(pictures[-1].data)
     finally:
         await form.close()
     return pictures, given

@@ -17,6 +17,7 @@ from ..access import Access, Principal
 from ..errors import ForbiddenError, UnauthenticatedError
 from .admission import PRINCIPAL, before_body
 from .connections import network_of
+from .pixels import CLAIM
 from .services import Services, services_of
 from .settings import is_loopback
 
@@ -43,6 +44,9 @@ async def principal_of(request: Request) -> Principal:
     known: Principal | None = getattr(request.state, PRINCIPAL, None)
     if known is None:
         known = await _principal(request, services_of(request))
+        claim = CLAIM.get()
+        if claim is not None and known.kind in ("key", "account"):
+            claim.charge(f"{known.kind} {known.id}")
         setattr(request.state, PRINCIPAL, known)
     return known
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -201,6 +201,13 @@ class Services:
         """
         name = gallery or self.settings.gallery
         return await self.limits.work(partial(self.galleries.use, name, verb))
+
+    async def work_in_turns(
+        self, verbs: Sequence[Callable[[Gallery], _Answer]], gallery: str | None = None
+    ) -> list[_Answer]:
+        """Run the parts of a request that works on many pictures; see `Limits.work_in_turns`."""
+        name = gallery or self.settings.gallery
+        return await self.limits.work_in_turns([partial(self.galleries.use, name, verb) for verb in verbs])
 
     async def sign_in(self, verb: Callable[[Gallery], _Answer]) -> _Answer:
         """Run a sign-in with a face, in the lane of these."""

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from ..access import SCOPES
 from ..config import ACCOUNT_SCOPES
 from .old_names import ALL, LARGEST_BODY, OldNames
+from .pixels import MOST
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """Several words; in the environment they are separated by commas."""
@@ -70,6 +71,9 @@ class Settings(BaseSettings):
         description="Connections that a worker keeps with one address; a proxy has any number.",
     )
     max_upload_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="Largest body of a request.")
+    max_request_pixels: int = Field(
+        default=MOST, ge=1_000_000, description="Most pixels in one request, and of one key or address at a time."
+    )
     max_pictures: int = Field(default=100, ge=1, le=1000, description="Most pictures in one request.")
     concurrency: int = Field(
         default=0, ge=0, description="Requests that a worker works on side by side; 0 is one a core."

@@ -6,6 +6,7 @@ from fastapi import UploadFile
 
 from ...errors import ArgumentError, UnsupportedImageError
 from ...store import plain_name
+from .. import pixels
 
 _SIGNATURES = {b"\xff\xd8\xff": "JPG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF"}
 
@@ -25,6 +26,8 @@ async def read(upload: UploadFile, *, accepted: tuple[str, ...] = ()) -> bytes:
         When it is empty.
     UnsupportedImageError
         When it is of another kind.
+    BodyTooLargeError, OverloadedError
+        When it announces too many pixels.
     """
     data = await upload.read()
     name = plain_name(upload.filename) or "the file"
@@ -32,6 +35,7 @@ async def read(upload: UploadFile, *, accepted: tuple[str, ...] = ()) -> bytes:
         raise ArgumentError(f"{name} is empty; send a picture")
     if accepted and kind_of(data) not in accepted:
         raise UnsupportedImageError(f"{name} is of a type that is not supported; accepted are {', '.join(accepted)}")
+    pixels.add(data)
     return data
 
 

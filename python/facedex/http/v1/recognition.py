@@ -9,8 +9,11 @@ from fastapi import Depends
 
 from ...engine import LivenessQuestion
 from ...errors import FacedexError, ForbiddenError
+from ...gallery import Gallery
+from ...results import Recognition
 from ..errors import told
 from ..pictures import Submission, submitted
+from ..pixels import turns
 from ..security import AdminBy, RecogniseBy
 from ..services import ServicesOf
 from . import attending, schemas
@@ -52,12 +55,11 @@ async def recognize_batch(
     options = given.options
     if options.attend:
         await attending.check(services, gallery, options.threshold)
-    found = await services.work(
-        lambda opened: opened.recognize_many(
-            given.images, k=options.k, threshold=options.threshold, min_face=options.min_face, **_asked(options)
-        ),
-        gallery,
-    )
+    asked = {"k": options.k, "threshold": options.threshold, "min_face": options.min_face, **_asked(options)}
+    verbs = [
+        partial(_recognize_some, images=images, asked=asked) for images in turns(given.images, services.limits.pixels)
+    ]
+    found = [one for some in await services.work_in_turns(verbs, gallery) for one in some]
     if options.attend:
         faces = [face for one in found if not isinstance(one, FacedexError) for face in one]
         await attending.note_found(services, gallery, faces)
@@ -143,6 +145,10 @@ async def embed(services: ServicesOf, who: AdminBy, given: Detect, gallery: Gall
             for face in found
         ],
     )
+
+
+def _recognize_some(opened: Gallery, *, images: list[bytes], asked: dict[str, Any]) -> list[Recognition | FacedexError]:
+    return opened.recognize_many(images, **asked)
 
 
 def _asked(options: schemas.Asking) -> dict[str, Any]:
