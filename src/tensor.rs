@@ -13,8 +13,8 @@ mod letterbox;
 pub use area::area_resized;
 pub use boxes::boxes;
 pub use crops::crops;
-pub use frame::{Frame, framed};
-pub use letterbox::letterboxed;
+pub use frame::Frame;
+pub use letterbox::{framed, letterboxed};
 
 use crate::geometry::Size;
 use crate::pack::{Colour, InputSpec};

@@ -91,7 +91,6 @@ ONLY_IN = {
 KNOWN_RUST_CIRCLES = [
     {"image/decode", "image/jpeg", "image/markers", "image/png", "image/raster", "image/tiff", "image/webp"},
     {"pack/file", "pack/manifest"},
-    {"tensor/area", "tensor/frame", "tensor/letterbox"},
 ]
 KNOWN_PYTHON_CIRCLES = [
     {"http/errors.py", "http/idempotency.py", "http/jobs.py", "http/security.py", "http/services.py"},

@@ -1,11 +1,7 @@
-//! The whole picture, resized, somewhere in a larger input.
+//! Where a resized picture lies in a larger input, and the way back.
 
-use super::area::area_framed;
-use super::letterbox::interpolated;
 use super::{Scaling, Tensor};
 use crate::geometry::{BBox, Landmarks, Point, Size};
-use crate::image::Image;
-use crate::pack::InputSpec;
 
 /// Where a resized picture lies in an input; the picture must fit into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,56 +75,10 @@ impl Frame {
     }
 }
 
-/// The picture in each frame, black elsewhere → 1 × 3 × height × width of its canvas.
-///
-/// Shrunk by area, so that no pixel goes unseen, and enlarged by bilinear interpolation; all frames into which it is
-/// shrunk share one pass over the picture.
-pub fn framed(image: &Image, frames: &[Frame], spec: &InputSpec) -> Vec<Tensor> {
-    let shrinks = |frame: &Frame| frame.picture.width <= image.width() && frame.picture.height <= image.height();
-    let smaller: Vec<Frame> = frames.iter().copied().filter(shrinks).collect();
-    let mut averaged = if smaller.is_empty() { Vec::new() } else { area_framed(image, &smaller, spec) }.into_iter();
-    let tensor = |frame: &Frame| {
-        let averaged = if shrinks(frame) { averaged.next() } else { None };
-        averaged.unwrap_or_else(|| interpolated(image, *frame, spec))
-    };
-    frames.iter().map(tensor).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{picture, spec};
     use super::*;
-    use crate::pack::Colour;
     use proptest::prelude::*;
-
-    #[test]
-    fn the_picture_lies_in_its_frame_and_black_round_it() {
-        let image = picture(8, 6);
-        let frame = Frame { picture: Size::new(4, 3), canvas: Size::new(9, 7), left: 2, top: 3 };
-        let larger = Frame { picture: Size::new(16, 12), canvas: Size::new(32, 32), left: 5, top: 1 };
-        let framed = framed(&image, &[frame, larger, frame], &spec(Colour::Rgb));
-        assert_eq!(framed[0], framed[2]);
-        let black = -127.5 / 128.0;
-        for (tensor, frame) in framed.iter().zip([frame, larger]) {
-            let plain = if frame == larger {
-                interpolated(&image, Frame::filled(frame.picture), &spec(Colour::Rgb))
-            } else {
-                area_framed(&image, &[Frame::filled(frame.picture)], &spec(Colour::Rgb)).remove(0)
-            };
-            for y in 0..frame.canvas.height {
-                for x in 0..frame.canvas.width {
-                    let (inside_x, inside_y) = (x.wrapping_sub(frame.left), y.wrapping_sub(frame.top));
-                    let inside = inside_x < frame.picture.width && inside_y < frame.picture.height;
-                    for channel in 0..3 {
-                        let value = tensor[[0, channel, y as usize, x as usize]];
-                        let expected =
-                            if inside { plain[[0, channel, inside_y as usize, inside_x as usize]] } else { black };
-                        assert!((value - expected).abs() < 1e-6, "{x}, {y}");
-                    }
-                }
-            }
-        }
-    }
 
     proptest! {
         #[test]

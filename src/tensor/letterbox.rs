@@ -1,5 +1,6 @@
-//! The whole picture, resized, in the upper left of a detector's input.
+//! The whole picture, resized, in a detector's input: in its upper left, or in a frame.
 
+use super::area::area_framed;
 use super::{Frame, Scaling, Tensor};
 use crate::geometry::Size;
 use crate::image::Image;
@@ -47,6 +48,21 @@ pub(super) fn interpolated(image: &Image, frame: Frame, spec: &InputSpec) -> Ten
         }
     }
     output
+}
+
+/// The picture in each frame, black elsewhere → 1 × 3 × height × width of its canvas.
+///
+/// Shrunk by area, so that no pixel goes unseen, and enlarged by bilinear interpolation; all frames into which it is
+/// shrunk share one pass over the picture.
+pub fn framed(image: &Image, frames: &[Frame], spec: &InputSpec) -> Vec<Tensor> {
+    let shrinks = |frame: &Frame| frame.picture.width <= image.width() && frame.picture.height <= image.height();
+    let smaller: Vec<Frame> = frames.iter().copied().filter(shrinks).collect();
+    let mut averaged = if smaller.is_empty() { Vec::new() } else { area_framed(image, &smaller, spec) }.into_iter();
+    let tensor = |frame: &Frame| {
+        let averaged = if shrinks(frame) { averaged.next() } else { None };
+        averaged.unwrap_or_else(|| interpolated(image, *frame, spec))
+    };
+    frames.iter().map(tensor).collect()
 }
 
 /// A row of the picture resized across, its channels apart, times `WHOLE`.
@@ -101,6 +117,7 @@ fn samples(length: u32, count: u32) -> Vec<Sample> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests;
     use super::*;
     use crate::pack::{Colour, Layout};
     use proptest::prelude::*;
@@ -131,6 +148,35 @@ mod tests {
             .collect();
         let differences = tensor.values().iter().zip(&expected).map(|(a, b)| (a - b).abs());
         assert!(differences.fold(0.0, f32::max) < 1e-4, "{:?}", tensor.values());
+    }
+
+    #[test]
+    fn the_picture_lies_in_its_frame_and_black_round_it() {
+        let image = tests::picture(8, 6);
+        let frame = Frame { picture: Size::new(4, 3), canvas: Size::new(9, 7), left: 2, top: 3 };
+        let larger = Frame { picture: Size::new(16, 12), canvas: Size::new(32, 32), left: 5, top: 1 };
+        let framed = framed(&image, &[frame, larger, frame], &tests::spec(Colour::Rgb));
+        assert_eq!(framed[0], framed[2]);
+        let black = -127.5 / 128.0;
+        for (tensor, frame) in framed.iter().zip([frame, larger]) {
+            let plain = if frame == larger {
+                interpolated(&image, Frame::filled(frame.picture), &tests::spec(Colour::Rgb))
+            } else {
+                area_framed(&image, &[Frame::filled(frame.picture)], &tests::spec(Colour::Rgb)).remove(0)
+            };
+            for y in 0..frame.canvas.height {
+                for x in 0..frame.canvas.width {
+                    let (inside_x, inside_y) = (x.wrapping_sub(frame.left), y.wrapping_sub(frame.top));
+                    let inside = inside_x < frame.picture.width && inside_y < frame.picture.height;
+                    for channel in 0..3 {
+                        let value = tensor[[0, channel, y as usize, x as usize]];
+                        let expected =
+                            if inside { plain[[0, channel, inside_y as usize, inside_x as usize]] } else { black };
+                        assert!((value - expected).abs() < 1e-6, "{x}, {y}");
+                    }
+                }
+            }
+        }
     }
 
     proptest! {
