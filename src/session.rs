@@ -1,8 +1,10 @@
 //! ONNX Runtime: load its library, verify a network against its declaration, run it from any thread.
 //!
 //! Goes in: a file whose digest the manifest states, tensors of float32. Comes out: the declared outputs, in order.
-//! Refused: a missing or too old runtime, a provider that is not there, a file with another digest, graph inputs or
-//! outputs other than declared. The only file naming `ort`.
+//! Refused: a missing or too old runtime, a provider that is not there, a file with another digest or with weights
+//! outside of it, graph inputs or outputs other than declared. The only file naming `ort`.
+
+mod onnx;
 
 use crate::error::{Error, Result};
 use crate::pack::{Layout, NetworkSpec, PackFiles, UNVERIFIED, hex};
@@ -181,6 +183,7 @@ impl Network {
         if found != expected {
             return Err(Error::WeightsDigest { file: file.clone(), expected, found });
         }
+        onnx::check_whole(&bytes).map_err(unreadable)?;
         let environment = ENVIRONMENT.get().ok_or_else(|| Error::Runtime {
             reason: "it is not loaded".to_string(),
             remedy: "call load_runtime first".to_string(),

@@ -7,10 +7,12 @@ import io
 import os
 import pickle
 import shutil
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from PIL import Image
 
 import facedex
 from facedex import Engine, errors, people
+from facedex._core import decode
 from facedex.packs import find
 
 PORTRAIT = people.PICTURES["ayu"][0]
@@ -407,3 +410,35 @@ def test_every_face_of_the_small_groups_and_none_in_cats(engine: Engine, shared:
 def test_large_pictures_and_close_ups(engine: Engine, shared: Path) -> None:
     for path in sorted((shared / "faces" / "large").glob("*.jpg")):
         assert len(engine.analyze(path, embed=False)) >= 1, path.name
+
+
+# A decoder that breaks off says nothing on the terminal.
+
+
+def palette_png(depth: int, palette: int) -> bytes:
+    """A PNG of eight pixels whose palette has so many bytes; png 0.18.1 panicked where these are no whole colours."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">2I5B", 8, 1, depth, 3, 0, 0, 0)
+    parts = (b"IHDR", header), (b"PLTE", bytes(palette)), (b"IDAT", zlib.compress(bytes(1 + depth))), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize("palette", [4, 5, 7])
+def test_a_palette_of_half_a_colour_is_refused_without_a_trace(tmp_path: Path, palette: int) -> None:
+    file = tmp_path / "palette.png"
+    file.write_bytes(palette_png(1, palette))
+    program = (
+        "import sys; from facedex._core import decode, without_metadata, thumbnail\n"
+        "from facedex.errors import DamagedImageError\n"
+        "for door in (decode, without_metadata, thumbnail):\n"
+        "    try: door(sys.argv[1])\n"
+        "    except DamagedImageError as error: assert 'palette has' in str(error), error\n"
+        "    else: raise SystemExit('it was taken')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    file.write_bytes(palette_png(1, 6))
+    assert decode(file).shape == (1, 8, 3)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facedex import Engine
 from facedex.errors import FacedexError, NetworkError
-from facedex_build.onnx_file import Network
+from facedex_build.onnx_file import Network, _bytes, _text, _varint
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
@@ -173,3 +173,32 @@ def test_a_damaged_detector_works_or_is_refused(data: st.DataObject, tmp_path: P
     with contextlib.suppress(FacedexError):
         faces = engine_of(tmp_path, bytes(whole), YUNET).analyze(PICTURE, embed=False)
         assert all(np.isfinite(face.bbox).all() for face in faces)
+
+
+# Weights beside the file, which its digest does not cover.
+
+
+def with_weights_outside(folder: Path, location: str) -> bytes:
+    """The same network, whose boxes stand in a file of this name."""
+    boxes = np.full((1, 3, 4), 0.5, np.float32)
+    network = Network("constant")
+    network.input("input", [1, 3, 32, 32])
+    network.node("Identity", [network.tensor("s", np.full((1, 3, 2), 0.5, np.float32))], "scores")
+    (folder / "weights.bin").write_bytes(boxes.tobytes())
+    dims = b"".join(_varint(1, size) for size in boxes.shape)
+    places = [("location", location), ("offset", "0"), ("length", str(boxes.nbytes))]
+    outside = b"".join(_bytes(13, _text(1, key) + _text(2, value)) for key, value in places)
+    tensor = dims + _varint(2, 1) + _text(8, "b") + outside + _varint(14, 1)
+    network.node("Identity", ["b"], "boxes")
+    network.output("scores", ["n", "anchors", "classes"])
+    network.output("boxes", ["n", "anchors", "corners"])
+    return network.to_bytes() + _bytes(7, _bytes(5, tensor))  # a graph that comes twice is one with the parts of both
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "*/_ORT_MEM_ADDR_/*"])
+def test_a_network_with_weights_outside_its_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where ONNX Runtime looks for what lies beside bytes in memory
+    with pytest.raises(NetworkError, match="weights outside of it, which no digest covers"):
+        engine_of(tmp_path, with_weights_outside(tmp_path, location), ULTRAFACE)

@@ -163,7 +163,11 @@ def test_the_guide_teaches_a_manifest_that_can_be_read(tmp_path: Path) -> None:
         (('outputs = ["bbox_reg", "prob"]', 'outputs = ["prob"]'), ("needs 2 outputs, got 1",)),
         (("std = [128.0, 128.0, 128.0]", "std = [128.0, 0.0, 128.0]"), ("must be finite and not 0",)),
         (('name = "rnet.onnx"', 'name = "pnet.onnx"'), ("is declared twice",)),
-        (('name = "mine"', 'name = "../mine"'), ("may have letters",)),
+        (('name = "mine"', 'name = "../mine"'), ("pack name", "without a folder")),
+        (('name = "mine"', 'name = ".."'), ("pack name", "'.' at an end")),
+        (('name = "mine"', 'name = "mine."'), ("pack name", "'.' at an end")),
+        (('name = "mine"', 'name = ".mine"'), ("pack name", "'.' at an end")),
+        (('name = "mine"', 'name = ""'), ("pack name", "1 to 200")),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else None,
 )

@@ -3,10 +3,12 @@
 //! Recognises the format and hands the bytes to the file that owns it. Refuses formats that are not decoded, by name
 //! where it is known, and files that are larger than any picture within the limit could be.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::panic::UnwindSafe;
 use std::path::Path;
+use std::sync::Once;
 
 use super::format::{Format, foreign};
 use super::{Image, jpeg, markers, png, raster, tiff, webp};
@@ -85,9 +87,41 @@ pub fn probe(data: &[u8], options: &DecodeOptions) -> Result<Size> {
 /// Runs what hands bytes to the libraries.
 pub(super) fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T> + UnwindSafe) -> Result<T> {
     // The libraries below index slices with numbers from the file: zune-jpeg 0.5 panicked on sampling factors that are
-    // refused in `markers` now. No other way to a panic is known; one must not end the process of a server.
+    // refused in `markers` now, png 0.18 on palettes that are refused in `png`. No other way to a panic is known; one
+    // must not end the process of a server.
     let broken = |_| Err(Error::ImageDamaged { format: format.name(), reason: "the decoder broke off".into() });
+    let _quiet = Quiet::begin();
     std::panic::catch_unwind(work).unwrap_or_else(broken)
+}
+
+thread_local! {
+    static QUIET: Cell<usize> = const { Cell::new(0) };
+}
+
+/// While it lives, a panic of this thread writes nothing: the message would name paths of the machine that built it, and
+/// anybody who sends pictures could fill a log with it.
+struct Quiet;
+
+impl Quiet {
+    fn begin() -> Self {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                if QUIET.get() == 0 {
+                    before(panic);
+                }
+            }));
+        });
+        QUIET.set(QUIET.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        QUIET.set(QUIET.get() - 1);
+    }
 }
 
 fn decode_as(format: Format, data: &[u8], options: DecodeOptions) -> Result<Image> {
@@ -138,4 +172,22 @@ pub fn load(path: &Path, options: &DecodeOptions) -> Result<Vec<u8>> {
         return Err(refused(format!("the file has more than the {limit} bytes that {pixels} pixels can need")));
     }
     Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_decoder_is_an_error_and_writes_nothing() {
+        for _ in 0..2 {
+            let outcome = guarded(Format::Png, || {
+                assert_eq!(QUIET.get(), 1);
+                panic!("a decoder's own words")
+            });
+            let outcome: Result<()> = outcome;
+            assert!(matches!(outcome, Err(Error::ImageDamaged { format: "PNG", .. })));
+            assert_eq!(QUIET.get(), 0);
+        }
+    }
 }

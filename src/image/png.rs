@@ -15,6 +15,12 @@ use crate::{Error, Result};
 
 const SIGNATURE_BYTES: usize = 8;
 
+/// Colour type of a picture whose samples are places in its palette; the specification, 11.2.1.
+const INDEXED: u8 = 3;
+
+/// Most colours of a palette; the specification, 11.2.2.
+const COLOURS: usize = 256;
+
 /// What the decoder may take besides the picture: a few rows and an EXIF block.
 const WORKING_BYTES: usize = 64 << 20;
 
@@ -103,6 +109,7 @@ impl Chunks<'_> {
 fn walk(data: &[u8]) -> Result<Chunks<'_>> {
     let mut position = SIGNATURE_BYTES;
     let mut chunks = Chunks { exif: None, needed: Vec::new() };
+    let mut indexed = false;
     loop {
         let header = data.get(position..position + 8).and_then(|header| header.split_first_chunk::<4>());
         let Some((length, name)) = header else {
@@ -118,6 +125,11 @@ fn walk(data: &[u8]) -> Result<Chunks<'_>> {
         let whole = &data[position..start + length + 4];
         position = start + length + 4;
         match name {
+            b"IHDR" => indexed = content.get(9) == Some(&INDEXED),
+            b"PLTE" if indexed => check_palette(length)?,
+            _ => {}
+        }
+        match name {
             b"eXIf" => chunks.exif = chunks.exif.or(Some(content)),
             b"IHDR" | b"PLTE" | b"tRNS" | b"IDAT" => chunks.needed.push((name, whole)),
             b"IEND" => {
@@ -127,6 +139,15 @@ fn walk(data: &[u8]) -> Result<Chunks<'_>> {
             _ => {}
         }
     }
+}
+
+/// Refuses a palette that is no whole number of colours, or of none or too many: png 0.18.1 panics on it where a sample
+/// has less than 8 bits, because it copies three bytes of what is left.
+fn check_palette(bytes: usize) -> Result<()> {
+    if bytes.is_multiple_of(3) && (1..=COLOURS).contains(&(bytes / 3)) {
+        return Ok(());
+    }
+    Err(damaged(&format!("its palette has {bytes} bytes, which are not 1 to {COLOURS} colours of three")))
 }
 
 fn refused(error: DecodingError) -> Error {
@@ -144,4 +165,58 @@ fn damaged(reason: &str) -> Error {
 
 fn truncated(reason: &str) -> Error {
     Error::ImageTruncated { format: "PNG", reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+        let named = [name.as_slice(), content].concat();
+        [&(content.len() as u32).to_be_bytes()[..], &named, &check_sum(&named).to_be_bytes()].concat()
+    }
+
+    /// A row of eight samples of this depth and colour type, with a palette of so many bytes.
+    fn file(depth: u8, color: u8, palette: usize) -> Vec<u8> {
+        let header = [0, 0, 0, 8, 0, 0, 0, 1, depth, color, 0, 0, 0];
+        let samples = if color == INDEXED { usize::from(depth) } else { 24 };
+        let row = vec![0; 1 + samples];
+        let mut adler = (1_u32, 0_u32);
+        row.iter().for_each(|byte| adler = (adler.0 + u32::from(*byte), adler.1 + adler.0 + u32::from(*byte)));
+        let length = row.len() as u16;
+        let sum = ((adler.1 % 65_521) << 16) | (adler.0 % 65_521);
+        let data = [&[0x78, 1, 1], &length.to_le_bytes()[..], &(!length).to_le_bytes(), &row, &sum.to_be_bytes()];
+        [
+            b"\x89PNG\r\n\x1a\n".to_vec(),
+            chunk(b"IHDR", &header),
+            chunk(b"PLTE", &vec![9; palette]),
+            chunk(b"IDAT", &data.concat()),
+            chunk(b"IEND", b""),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_palette_that_is_no_whole_number_of_colours_is_refused_before_it_is_used() {
+        for depth in [1, 2, 4, 8] {
+            for bytes in (0..12).chain(760..780) {
+                let whole = bytes % 3 == 0 && (3..=768).contains(&bytes);
+                let outcome = decode(&file(depth, INDEXED, bytes), DecodeOptions::default());
+                match outcome {
+                    Ok(image) => assert!(whole && image.size() == Size::new(8, 1)),
+                    Err(Error::ImageDamaged { reason, .. }) => {
+                        assert!(!whole && reason.contains("palette"), "{reason}")
+                    }
+                    Err(other) => panic!("{depth} bits, {bytes} bytes: {other}"),
+                }
+                assert_eq!(bare(&file(depth, INDEXED, bytes)).is_ok(), whole);
+            }
+        }
+    }
+
+    #[test]
+    fn a_palette_that_is_only_a_proposal_is_passed_over() {
+        assert!(decode(&file(8, 2, 6), DecodeOptions::default()).is_ok());
+        assert!(decode(&file(8, 2, 7), DecodeOptions::default()).is_ok());
+    }
 }

@@ -16,7 +16,7 @@ use ndarray::ArrayView2;
 
 use super::dot::check_unit;
 use super::hnsw::RESERVED_KEY;
-use super::load::{self, MAX_DIMENSION, RESIDENT_LIMIT, Snapshot};
+use super::load::{self, Expected, MAX_DIMENSION, RESIDENT_LIMIT, Snapshot};
 use super::people::{self, People};
 use super::planner::{IndexPlanner, Method, SearchOptions};
 use super::ranking::Hit;
@@ -151,7 +151,8 @@ impl Index {
 
     /// Writes a snapshot that belongs to this gallery at this position of its change feed. Searches and changes go on
     /// meanwhile.
-    pub fn save(&self, path: &Path, gallery: &str, position: u64) -> Result<()> {
+    /// Returns the SHA-256 that identifies the snapshot, hexadecimal.
+    pub fn save(&self, path: &Path, gallery: &str, position: u64) -> Result<String> {
         check_name("gallery", gallery)?;
         let view = self.shared.view();
         save::write(path, &self.header(&view, gallery, position), &view)
@@ -173,18 +174,17 @@ impl Index {
     /// built again. The vectors of a large snapshot stay in the file. The file must not be changed in place, but may be
     /// unlinked where the operating system allows it.
     pub fn load(path: &Path, pack: &str, gallery: &str, options: impl Into<SearchOptions>) -> Result<(Self, u64)> {
-        Self::load_within(path, pack, gallery, options, RESIDENT_LIMIT)
+        Self::load_within(path, Expected { pack, gallery, digests: None }, options, RESIDENT_LIMIT)
     }
 
-    /// Like `load`; vectors of more than `resident_bytes` bytes stay in the file.
+    /// Like `load`, for a snapshot that is known by its digest; vectors of more than `resident_bytes` bytes stay in the file.
     pub fn load_within(
         path: &Path,
-        pack: &str,
-        gallery: &str,
+        expected: Expected<'_>,
         options: impl Into<SearchOptions>,
         resident_bytes: usize,
     ) -> Result<(Self, u64)> {
-        Self::from_snapshot(load::from_file(path, pack, gallery, resident_bytes)?, pack, options.into())
+        Self::from_snapshot(load::from_file(path, expected, resident_bytes)?, expected.pack, options.into())
     }
 
     /// Loads a snapshot from memory; `name` is its path in errors.
@@ -195,7 +195,8 @@ impl Index {
         gallery: &str,
         options: impl Into<SearchOptions>,
     ) -> Result<(Self, u64)> {
-        Self::from_snapshot(load::from_bytes(bytes, name, pack, gallery)?, pack, options.into())
+        let expected = Expected { pack, gallery, digests: None };
+        Self::from_snapshot(load::from_bytes(bytes, name, expected)?, pack, options.into())
     }
 
     fn from_snapshot(snapshot: Snapshot, pack: &str, options: SearchOptions) -> Result<(Self, u64)> {

@@ -1,7 +1,7 @@
 //! Loading a snapshot that `save` wrote, after everything in it was validated.
 //!
-//! A file of another format, pack or gallery is rejected, and so is one with a wrong length or checksum or with
-//! inconsistent content. The vectors of a large gallery stay in the file; codes are computed while the file is read and
+//! A file of another format, pack or gallery is rejected, and so is one with a wrong length or checksum, with a digest
+//! that the caller does not know, or with inconsistent content. The vectors of a large gallery stay in the file; codes are computed while the file is read and
 //! verified.
 
 use std::num::NonZero;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use xxhash_rust::xxh3::Xxh3;
+use sha2::{Digest, Sha256};
 
 use super::block::{Block, max_rows};
 use super::dot::check_unit;
@@ -20,6 +20,7 @@ use super::rows::Rows;
 use super::save::{CHECKSUM, HEADER, Header, MAGIC, NO_LIST, VERSION};
 use super::vectors::{DiskRow, VectorFile, Vectors};
 use crate::error::{Error, Result};
+use crate::pack::hex;
 
 /// Default limit of vectors in memory, bytes; a snapshot with more keeps its vectors in the file.
 pub const RESIDENT_LIMIT: usize = 256 << 20;
@@ -49,22 +50,32 @@ enum Source<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Loads the snapshot of this pack and gallery from a file. Vectors of more than `resident_limit` bytes stay in the
-/// file.
-pub(super) fn from_file(path: &Path, pack: &str, gallery: &str, resident_limit: usize) -> Result<Snapshot> {
+/// Which snapshot is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// Digest of the pack that made the embeddings.
+    pub pack: &'a str,
+    /// Name of the gallery, as when the snapshot was saved.
+    pub gallery: &'a str,
+    /// What `save` returned for the snapshots that are accepted; none accepts any.
+    pub digests: Option<&'a [String]>,
+}
+
+/// Loads a snapshot from a file. Vectors of more than `resident_limit` bytes stay in the file.
+pub(super) fn from_file(path: &Path, expected: Expected<'_>, resident_limit: usize) -> Result<Snapshot> {
     let reject = |reason: String| Error::IndexFile { path: path.to_path_buf(), reason };
     let open = || -> Checked<Source> {
         let file = VectorFile::open(path, 0).map_err(|error| error.to_string())?;
         let length = file.length().map_err(|error| error.to_string())?;
         Ok(Source::File(Arc::new(file), length))
     };
-    open().and_then(|source| load(&source, path, (pack, gallery), resident_limit)).map_err(reject)
+    open().and_then(|source| load(&source, path, expected, resident_limit)).map_err(reject)
 }
 
-/// Loads the snapshot of this pack and gallery from memory; `name` is its path in errors.
-pub(super) fn from_bytes(bytes: &[u8], name: &Path, pack: &str, gallery: &str) -> Result<Snapshot> {
+/// Loads a snapshot from memory; `name` is its path in errors.
+pub(super) fn from_bytes(bytes: &[u8], name: &Path, expected: Expected<'_>) -> Result<Snapshot> {
     let reject = |reason: String| Error::IndexFile { path: name.to_path_buf(), reason };
-    load(&Source::Bytes(bytes), name, (pack, gallery), usize::MAX).map_err(reject)
+    load(&Source::Bytes(bytes), name, expected, usize::MAX).map_err(reject)
 }
 
 impl Source<'_> {
@@ -95,8 +106,9 @@ impl Source<'_> {
     }
 }
 
-fn load(source: &Source, path: &Path, (pack, gallery): (&str, &str), resident_limit: usize) -> Checked<Snapshot> {
-    let (header, metadata, checksums) = read_metadata(source)?;
+fn load(source: &Source, path: &Path, expected: Expected<'_>, resident_limit: usize) -> Checked<Snapshot> {
+    let Expected { pack, gallery, digests } = expected;
+    let (header, metadata, checksums) = read_metadata(source, digests)?;
     if header.pack != pack {
         return Err(format!("it holds embeddings of pack {}, this index is for pack {pack}", header.pack));
     }
@@ -152,8 +164,9 @@ fn load(source: &Source, path: &Path, (pack, gallery): (&str, &str), resident_li
     Ok(Snapshot { header, rows })
 }
 
-/// Reads the header, all bytes before the vectors, and the checksums after them; verifies length and checksum.
-fn read_metadata(source: &Source) -> Checked<(Header, Vec<u8>, Vec<u8>)> {
+/// Reads the header, all bytes before the vectors, and the checksums after them; verifies length,
+/// checksum and digest.
+fn read_metadata(source: &Source, digests: Option<&[String]>) -> Checked<(Header, Vec<u8>, Vec<u8>)> {
     let actual = source.length();
     if actual < (HEADER + CHECKSUM) as u64 {
         return Err(format!("it has {actual} bytes, too few for an index file"));
@@ -178,11 +191,12 @@ fn read_metadata(source: &Source) -> Checked<(Header, Vec<u8>, Vec<u8>)> {
     let mut checksums = Vec::new();
     source.read(actual - tail as u64, tail, &mut checksums)?;
     let checksum = checksums.split_off(tail - CHECKSUM);
-    let mut hash = Xxh3::new();
-    hash.update(&metadata);
-    hash.update(&checksums);
-    if hash.digest128().to_le_bytes() != *checksum {
+    let digest = Sha256::new().chain_update(&metadata).chain_update(&checksums).finalize();
+    if digest[..CHECKSUM] != *checksum {
         return Err("it is damaged: its checksum is wrong".to_owned());
+    }
+    if digests.is_some_and(|known| !known.contains(&hex(&digest))) {
+        return Err("it was altered, or written by somebody else: it is not the snapshot that was noted".to_owned());
     }
     let name = |from: usize, length: usize| String::from_utf8(metadata[from..from + length].to_vec()).ok();
     let names = (name(HEADER, raw.pack_length), name(HEADER + raw.pack_length, raw.gallery_length));
@@ -310,7 +324,7 @@ impl Layout {
         let vectors = file.map_or_else(Vectors::resident, |file| Vectors::OnDisk(Arc::clone(file), Vec::new()));
         let mut block = Block::new(Arc::clone(&self.mean), entry.list, vectors);
         block.reserve(entry.rows);
-        let (mut hash, mut invalid) = (Xxh3::new(), None);
+        let (mut hash, mut invalid) = (Sha256::new(), None);
         let (mut bytes, mut vector) = (Vec::new(), Vec::with_capacity(dimension));
         let rows_per_chunk = (CHUNK / width).max(1);
         for first in (entry.first..entry.first + entry.rows).step_by(rows_per_chunk) {
@@ -332,7 +346,7 @@ impl Layout {
                 }
             }
         }
-        if hash.digest128().to_le_bytes() != *checksum {
+        if hash.finalize()[..CHECKSUM] != *checksum {
             return Err("it is damaged: the checksum of a block of vectors is wrong".to_owned());
         }
         invalid.map_or(Ok(block), Err)

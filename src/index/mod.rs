@@ -42,7 +42,7 @@ mod tests;
 mod vectors;
 
 pub use concurrent::Index;
-pub use load::RESIDENT_LIMIT;
+pub use load::{Expected, RESIDENT_LIMIT};
 pub use people::People;
 pub use planner::{DEFAULT_BUDGET_MS, Method, PROMISED_RECALL, SearchOptions};
 pub use ranking::Hit;

@@ -3,13 +3,13 @@
 //! Format, little-endian: header (magic, version, method, dimension, number of lists, `n_probe`, number of blocks,
 //! lengths of the two names, number of rows, number of rows when the lists were trained, position, file length), pack
 //! digest and gallery name, zeros up to a multiple of eight, mean, centroids of the lists, blocks (number of rows,
-//! list), keys (u64), people (u64), vectors (f32, row by row), XXH3 (128 bits) of the vectors of each block, XXH3 of
-//! everything except the vectors.
+//! list), keys (u64), people (u64), vectors (f32, row by row), the first half of the SHA-256 of the vectors of each
+//! block, the first half of the SHA-256 of everything except the vectors.
 //!
-//! Nothing is used before length and checksums are verified. The checksum is XXH3 and not SHA-256, because it has to
-//! detect damage, at memory speed; no unkeyed digest stops someone who can write the file. Codes are not stored but
-//! computed again from the vectors, and a graph is built again: its bytes would keep deleted vectors, and usearch does
-//! not validate them.
+//! Nothing is used before length and checksums are verified. The last SHA-256 covers the checksums of the blocks and so
+//! identifies the snapshot: a caller that keeps it can tell this file from every other. Codes are not stored but computed
+//! again from the vectors, and a graph is built again: its bytes would keep deleted vectors, and usearch does not
+//! validate them.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -18,13 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use sha2::{Digest, Sha256};
 
 use super::rows::View;
 use crate::error::{Error, Result};
+use crate::pack::hex;
 
 pub(super) const MAGIC: [u8; 8] = *b"fdxindex";
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 pub(super) const HEADER: usize = 72;
 pub(super) const CHECKSUM: usize = 16;
 
@@ -49,23 +50,25 @@ pub(super) struct Header {
     pub(super) position: u64,
 }
 
-/// Writes a snapshot to a temporary file next to `path`, syncs it and renames it to `path`.
-pub(super) fn write(path: &Path, header: &Header, view: &View) -> Result<()> {
+/// Writes a snapshot to a temporary file next to `path`, syncs it and renames it to `path`. Returns its SHA-256,
+/// hexadecimal.
+pub(super) fn write(path: &Path, header: &Header, view: &View) -> Result<String> {
     let failed = |error: io::Error| Error::Index { reason: format!("cannot write {}: {error}", path.display()) };
     let (folder, name) = folder_and_name(path).map_err(failed)?;
     remove_stale(&folder, &name);
     let temporary = folder.join(temporary_name(&name));
     let result = write_file(&temporary, header, view)
-        .and_then(|()| fs::rename(&temporary, path).map_err(|error| io_error(&error)));
-    if let Err(error) = result {
+        .and_then(|digest| fs::rename(&temporary, path).map(|()| digest).map_err(|error| io_error(&error)));
+    let digest = result.map_err(|error| {
         // The first error is the one to report; a file that is left behind is removed by a later save.
         let _ = fs::remove_file(&temporary);
-        return Err(match error {
+        match error {
             Error::Index { reason } => Error::Index { reason: format!("cannot write {}: {reason}", path.display()) },
             other => other,
-        });
-    }
-    sync_folder(&folder).map_err(failed)
+        }
+    })?;
+    sync_folder(&folder).map_err(failed)?;
+    Ok(digest)
 }
 
 /// Writes a snapshot to memory, for a caller that encrypts it.
@@ -73,25 +76,28 @@ pub(super) fn to_bytes(header: &Header, view: &View) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let reserved = bytes.try_reserve_exact(header.length());
     reserved.map_err(|error| Error::Index { reason: format!("not enough memory for a snapshot: {error}") })?;
-    write_content(bytes, header, view)
+    write_content(bytes, header, view).map(|(bytes, _)| bytes)
 }
 
-fn write_file(path: &Path, header: &Header, view: &View) -> Result<()> {
+fn write_file(path: &Path, header: &Header, view: &View) -> Result<String> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600); // biometric templates are readable by their owner only
     let out = BufWriter::with_capacity(1 << 20, options.open(path).map_err(|error| io_error(&error))?);
-    let file = write_content(out, header, view)?.into_inner().map_err(|error| io_error(&error.into_error()))?;
-    file.sync_all().map_err(|error| io_error(&error))
+    let (out, digest) = write_content(out, header, view)?;
+    let file = out.into_inner().map_err(|error| io_error(&error.into_error()))?;
+    file.sync_all().map_err(|error| io_error(&error))?;
+    Ok(digest)
 }
 
 fn io_error(error: &io::Error) -> Error {
     Error::Index { reason: error.to_string() }
 }
 
-fn write_content<W: Write>(mut out: W, header: &Header, view: &View) -> Result<W> {
-    let mut sum = Xxh3::new();
+/// Returns the writer and the SHA-256 that identifies the snapshot.
+fn write_content<W: Write>(mut out: W, header: &Header, view: &View) -> Result<(W, String)> {
+    let mut sum = Sha256::new();
     let mut write = |out: &mut W, bytes: &[u8]| {
         sum.update(bytes);
         out.write_all(bytes).map_err(|error| io_error(&error))
@@ -124,11 +130,12 @@ fn write_content<W: Write>(mut out: W, header: &Header, view: &View) -> Result<W
             bytes.extend(floats(block.vector(row, &mut buffer)?));
         }
         out.write_all(&bytes).map_err(|error| io_error(&error))?;
-        checksums.extend(xxh3_128(&bytes).to_le_bytes());
+        checksums.extend(&Sha256::digest(&bytes)[..CHECKSUM]);
     }
     write(&mut out, &checksums)?;
-    out.write_all(&sum.digest128().to_le_bytes()).map_err(|error| io_error(&error))?;
-    Ok(out)
+    let digest = sum.finalize();
+    out.write_all(&digest[..CHECKSUM]).map_err(|error| io_error(&error))?;
+    Ok((out, hex(&digest)))
 }
 
 fn floats(values: &[f32]) -> Vec<u8> {

@@ -7,12 +7,13 @@
 //! unlinked, removed rows are overwritten in it, for processes that still have it open.
 
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The vectors of an open snapshot file, which may have been unlinked since.
 pub(super) struct VectorFile {
@@ -255,7 +256,9 @@ impl Vectors {
 
 /// The low half of XXH3-64: a damaged row passes with probability 2^-32.
 fn checksum(bytes: &[u8]) -> u32 {
-    xxh3_64(bytes) as u32
+    // The seed is a secret of this process: who writes into the file cannot make a row that passes.
+    static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+    xxh3_64_with_seed(bytes, *SEED) as u32
 }
 
 fn wipe(values: &mut [f32]) {

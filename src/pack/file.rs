@@ -63,7 +63,7 @@ impl FileSpec {
 
     pub(super) fn check(&self, archives: &[ArchiveSpec]) -> Refusal {
         let name = &self.name;
-        check_name(name)?;
+        check_name("file name", name)?;
         check_urls(name, &self.urls)?;
         if !self.unverified() {
             check_digest(name, &self.sha256)?;
@@ -83,7 +83,7 @@ impl FileSpec {
             _ => return Err(format!("file {name:?} needs both archive and member, or neither")),
         }
         if let Some(pack) = &self.pack {
-            check_name(pack)?;
+            check_name("pack name", pack)?;
             if self.archive.is_some() || !self.urls.is_empty() {
                 return Err(format!("file {name:?} comes with pack {pack:?} and needs no urls and no archive"));
             }
@@ -94,19 +94,32 @@ impl FileSpec {
 
 impl ArchiveSpec {
     pub(super) fn check(&self) -> Refusal {
-        check_name(&self.name)?;
+        check_name("file name", &self.name)?;
         check_urls(&self.name, &self.urls)?;
         check_digest(&self.name, &self.sha256)
     }
 }
 
-/// A name that stays in its folder on every system, and is not hidden: our own records and unfinished downloads are.
-fn check_name(name: &str) -> Refusal {
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
-    if plain && !name.starts_with('.') && !name.ends_with('.') {
+/// Longest name of a pack or of a file of one, bytes.
+const NAME_LIMIT: usize = 200;
+
+/// Whether a text is a name of a pack or of a file of one: it stays in its folder on every system, and is not hidden, as our
+/// own records and unfinished downloads are.
+pub fn is_plain_name(name: &str) -> bool {
+    let plain = (1..=NAME_LIMIT).contains(&name.len());
+    let plain = plain && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
+    plain && !name.starts_with('.') && !name.ends_with('.')
+}
+
+/// Refuses a name that is not plain; `what` is named.
+pub(super) fn check_name(what: &str, name: &str) -> Refusal {
+    if is_plain_name(name) {
         return Ok(());
     }
-    Err(format!("file name {name:?} must be letters, digits, '_', '-', '+' and '.', without a folder or leading '.'"))
+    Err(format!(
+        "{what} {name:?} must be 1 to {NAME_LIMIT} letters, digits, '_', '-', '+' and '.', without a folder and without \
+         '.' at an end"
+    ))
 }
 
 fn check_digest(name: &str, sha256: &str) -> Refusal {
@@ -189,7 +202,7 @@ mod tests {
         let digest = format!("sha256 = \"{}\"", "a".repeat(64));
         for (file, words) in [
             (format!("name = \"../a\"\nsize = 1\ncommercial = true\n{digest}"), "without a folder"),
-            (format!("name = \".a\"\nsize = 1\ncommercial = true\n{digest}"), "leading '.'"),
+            (format!("name = \".a\"\nsize = 1\ncommercial = true\n{digest}"), "'.' at an end"),
             (format!("name = \"a\"\ncommercial = true\n{digest}"), "needs its size"),
             (format!("name = \"a\"\nsize = 1\ncommercial = false\n{digest}"), "needs terms"),
             (format!("name = \"a\"\nsize = 1\ncommercial = true\n{digest}\nurls = [\"http://x\"]"), "https://"),

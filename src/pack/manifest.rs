@@ -1,5 +1,6 @@
 //! A whole manifest: [`Pack`], read and checked, and the digest of what its embeddings are.
 
+use super::file::check_name;
 use super::{ArchiveSpec, AttributesSpec, DetectorSpec, EmbedderSpec, FileSpec, LandmarksSpec, LivenessSpec};
 use super::{NetworkSpec, RecognitionSpec, Refusal, ScoresSpec};
 use crate::error::{Error, Result};
@@ -142,9 +143,7 @@ impl Pack {
         if self.format != FORMAT {
             return Err(format!("format is {}, this version reads {FORMAT}", self.format));
         }
-        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
-            return Err(format!("name {:?} may have letters, digits, '_', '-' and '.' only", self.name));
-        }
+        check_name("pack name", &self.name)?;
         self.archives.iter().try_for_each(ArchiveSpec::check)?;
         for (i, file) in self.files.iter().enumerate() {
             file.check(&self.archives)?;

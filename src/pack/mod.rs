@@ -18,7 +18,7 @@ pub use attributes::AttributesSpec;
 pub use blazeface::BlazefaceSpec;
 pub use detector::{DetectorSpec, LandmarksSpec, LookSpec, MtcnnSpec, OnetSpec, SecondLookSpec, TurnedSpec};
 pub use embedder::{EmbedderSpec, OperatingPoint, RecognitionSpec};
-pub use file::{ArchiveSpec, FileSpec, PackFiles, UNVERIFIED};
+pub use file::{ArchiveSpec, FileSpec, PackFiles, UNVERIFIED, is_plain_name};
 pub use liveness::{JudgeSpec, LivenessSpec, SurroundingCrop};
 pub use manifest::{Pack, hex};
 pub use network::{Colour, InputSpec, Layout, NetworkSpec};

@@ -151,23 +151,25 @@ impl Index {
         Ok(dict)
     }
 
-    /// Write a snapshot that belongs to this gallery at this position of its change feed, atomically and durably.
-    fn save(&self, py: Python<'_>, path: PathBuf, gallery: &str, position: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Write a snapshot that belongs to this gallery at this position of its change feed, atomically and durably; returns
+    /// its digest, by which `load` tells it from a file that somebody else wrote.
+    fn save(&self, py: Python<'_>, path: PathBuf, gallery: &str, position: &Bound<'_, PyAny>) -> PyResult<String> {
         let position = number::integer(position, "position", 0)?;
         Ok(py.detach(|| self.index.save(&path, gallery, position))?)
     }
 
     /// Load a snapshot; returns the index and the position at which it was saved. Raises IndexFileError if the file is
     /// damaged or belongs to another pack or gallery. Vectors of more than `resident_bytes`, by default 256 MiB, stay
-    /// in it.
+    /// in it. With `digests`, only a snapshot for which `save` returned one of them is loaded.
     #[staticmethod]
-    #[pyo3(signature = (path, pack, gallery, *, method = "auto", budget_ms = None, promised_recall = None, resident_bytes = None))]
+    #[pyo3(signature = (path, pack, gallery, *, digests = None, method = "auto", budget_ms = None, promised_recall = None, resident_bytes = None))]
     #[allow(clippy::too_many_arguments)] // all but three are keywords
     fn load(
         py: Python<'_>,
         path: PathBuf,
         pack: &str,
         gallery: &str,
+        digests: Option<Vec<String>>,
         method: &str,
         budget_ms: Option<&Bound<'_, PyAny>>,
         promised_recall: Option<&Bound<'_, PyAny>>,
@@ -175,7 +177,8 @@ impl Index {
     ) -> PyResult<(Self, u64)> {
         let options = search_options(method, budget_ms, promised_recall)?;
         let resident = number::optional(resident_bytes, "resident_bytes", 0)?.unwrap_or(index::RESIDENT_LIMIT);
-        let (index, position) = py.detach(|| index::Index::load_within(&path, pack, gallery, options, resident))?;
+        let expected = index::Expected { pack, gallery, digests: digests.as_deref() };
+        let (index, position) = py.detach(|| index::Index::load_within(&path, expected, options, resident))?;
         Ok((Self { index }, position))
     }
 

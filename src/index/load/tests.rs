@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
 use crate::index::rows::View;
@@ -42,7 +41,11 @@ fn saved() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
 }
 
 fn read(path: &Path, pack: &str, gallery: &str) -> Result<Snapshot> {
-    super::from_file(path, pack, gallery, 0)
+    super::from_file(path, Expected { pack, gallery, digests: None }, 0)
+}
+
+fn from_bytes(bytes: &[u8], name: &Path, pack: &str, gallery: &str) -> Result<Snapshot> {
+    super::from_bytes(bytes, name, Expected { pack, gallery, digests: None })
 }
 
 fn contents(snapshot: &Snapshot) -> Vec<(u64, u64, Option<u32>, Vec<f32>)> {
@@ -78,7 +81,7 @@ fn with_valid_checksum(mut bytes: Vec<u8>, header: &Header) -> Vec<u8> {
     let vectors = 4 * header.dimension * header.count;
     let start = length - CHECKSUM - tail - vectors;
     let metadata = [&bytes[..start], &bytes[length - CHECKSUM - tail..]].concat();
-    bytes.extend(xxh3_128(&metadata).to_le_bytes());
+    bytes.extend(&Sha256::digest(&metadata)[..CHECKSUM]);
     bytes
 }
 
@@ -141,6 +144,33 @@ fn a_snapshot_in_memory_equals_the_file_and_is_validated_too() {
 }
 
 #[test]
+fn a_sound_snapshot_of_somebody_else_is_not_one_that_is_known_by_its_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery.index");
+    let digest = write(&path, &header(), &view()).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let known = ["0".repeat(64), digest];
+    let Header { pack, gallery, .. } = header();
+    let load = |digests| super::from_file(&path, Expected { pack: &pack, gallery: &gallery, digests }, 0);
+    assert_eq!(contents(&load(Some(&known)).unwrap()).len(), ROWS);
+    // Every checksum is right, but a face has another's number, or its vector.
+    let start = bytes.len() - CHECKSUM * 4 - 4 * DIMENSION * ROWS;
+    let mut renamed = bytes.clone();
+    renamed[start - 16 * ROWS] ^= 1;
+    let mut moved = bytes;
+    moved.copy_within(start + 8 * DIMENSION..start + 12 * DIMENSION, start);
+    let sum = Sha256::digest(&moved[start..start + 8 * DIMENSION]);
+    let place = moved.len() - 4 * CHECKSUM;
+    moved[place..place + CHECKSUM].copy_from_slice(&sum[..CHECKSUM]);
+    for forged in [renamed, moved] {
+        fs::write(&path, with_valid_checksum(forged, &header())).unwrap();
+        assert_eq!(contents(&load(None).unwrap()).len(), ROWS);
+        let error = load(Some(&known)).err().unwrap().to_string();
+        assert!(error.contains("not the snapshot that was noted"), "{error}");
+    }
+}
+
+#[test]
 fn every_truncation_and_every_extension_is_detected() {
     let (_folder, path, bytes) = saved();
     for length in 0..bytes.len() {
@@ -180,7 +210,7 @@ fn each_rejection_gives_its_reason() {
     assert!(reason_of(&path, &[b'S'; 500]).contains("not an index file"));
     let mut newer = bytes.clone();
     newer[8] = 9;
-    assert_eq!(reason_of(&path, &newer), "it has format version 9, this program reads version 2");
+    assert_eq!(reason_of(&path, &newer), "it has format version 9, this program reads version 3");
 }
 
 #[test]

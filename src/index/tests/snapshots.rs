@@ -6,7 +6,9 @@ use crate::index::ranking::Hit;
 use crate::index::rows::Rows;
 use crate::index::save::{self, Header};
 use crate::index::synthetic::Faces;
-use crate::index::{Index, Method};
+use crate::index::{Expected, Index, Method};
+
+const DOOR: Expected = Expected { pack: PACK, gallery: "door", digests: None };
 
 #[test]
 fn save_and_load_are_identity() {
@@ -76,7 +78,7 @@ fn vectors_on_disk_give_the_results_of_those_in_memory() {
     resident.maintain().unwrap();
     resident.remove(&(0..2500).step_by(5).collect::<Vec<u64>>());
     resident.save(&path, "door", 4).unwrap();
-    let on_disk = |method| Index::load_within(&path, PACK, "door", method, 0).unwrap().0;
+    let on_disk = |method| Index::load_within(&path, DOOR, method, 0).unwrap().0;
     let (lists, exact) = (on_disk(Method::Ivf), on_disk(Method::Exact));
     assert_eq!(lists.status().n_lists, 64);
     std::fs::remove_file(&path).unwrap();
@@ -106,7 +108,7 @@ fn a_vector_that_changed_in_its_file_is_an_error() {
     let path = folder.path().join("faces.index");
     let vectors = Faces::new(32, 24).samples(50);
     filled(Method::Exact, &vectors).save(&path, "door", 4).unwrap();
-    let index = Index::load_within(&path, PACK, "door", Method::Exact, 0).unwrap().0;
+    let index = Index::load_within(&path, DOOR, Method::Exact, 0).unwrap().0;
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     let end = std::fs::metadata(&path).unwrap().len();
     file.write_all_at(&[0; 50 * 128], end - 32 - 50 * 128).unwrap();
@@ -114,7 +116,7 @@ fn a_vector_that_changed_in_its_file_is_an_error() {
     assert!(matches!(&error, Error::IndexFile { path: named, .. } if *named == path), "{error}");
     // The lowest bit of a value, far below the resolution of the codes.
     filled(Method::Exact, &vectors).save(&path, "door", 4).unwrap();
-    let index = Index::load_within(&path, PACK, "door", Method::Exact, 0).unwrap().0;
+    let index = Index::load_within(&path, DOOR, Method::Exact, 0).unwrap().0;
     let mut bytes = std::fs::read(&path).unwrap();
     let at = bytes.len() - 32 - 50 * 128 + 7 * 128;
     bytes[at] ^= 1;
@@ -135,7 +137,7 @@ fn removed_rows_are_overwritten_in_an_unlinked_snapshot() {
     let vectors = Faces::new(32, 25).samples(50);
     filled(Method::Exact, &vectors).save(&path, "door", 4).unwrap();
     let whole = std::fs::read(&path).unwrap();
-    let index = Index::load_within(&path, PACK, "door", Method::Exact, 0).unwrap().0;
+    let index = Index::load_within(&path, DOOR, Method::Exact, 0).unwrap().0;
     index.remove(&[3]);
     assert_eq!(std::fs::read(&path).unwrap(), whole, "a linked file is not changed");
     let held = std::fs::File::open(&path).unwrap();

@@ -1,0 +1,175 @@
+//! The bytes of an ONNX file → whether all of its weights are in it.
+//!
+//! A tensor may lie in a file beside the network, or, for ONNX Runtime, at an address of this process's memory: the digest
+//! of the pack would not cover it. Such files are refused, and so is what is no ONNX file. Nothing is decoded but the way to
+//! the tensors. Field numbers: `onnx/onnx.proto` of the ONNX project; wire format: the protobuf encoding guide, which also
+//! says that a tag and an enumeration have 32 bits, whatever stands above them.
+
+/// Deepest nesting of messages; protobuf's own limit.
+const DEEPEST: usize = 100;
+
+/// Why a file is refused.
+type Refusal = Result<(), String>;
+
+/// The messages that lead to tensors.
+#[derive(Clone, Copy)]
+enum Message {
+    Model,
+    Training,
+    Function,
+    Graph,
+    Node,
+    Attribute,
+    Sparse,
+    Tensor,
+}
+
+/// Refuses a file whose weights are not all in it.
+pub(super) fn check_whole(file: &[u8]) -> Refusal {
+    walk(Message::Model, file, 0)
+}
+
+fn walk(message: Message, bytes: &[u8], depth: usize) -> Refusal {
+    if depth > DEEPEST {
+        return Err(format!("its parts are nested deeper than {DEEPEST} levels"));
+    }
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let tag = varint(&mut rest)? as u32;
+        let (field, wire) = (tag >> 3, tag & 7);
+        match wire {
+            0 => {
+                let value = varint(&mut rest)? as u32;
+                if matches!((message, field), (Message::Tensor, 14)) && value != 0 {
+                    return Err(outside());
+                }
+            }
+            1 => _ = take(&mut rest, 8)?,
+            2 => {
+                let length = varint(&mut rest)?;
+                let content = take(&mut rest, usize::try_from(length).map_err(|_| malformed())?)?;
+                if matches!((message, field), (Message::Tensor, 13)) {
+                    return Err(outside());
+                }
+                if let Some(inner) = message.inner(field) {
+                    walk(inner, content, depth + 1)?;
+                }
+            }
+            5 => _ = take(&mut rest, 4)?,
+            _ => return Err(malformed()), // groups, which ONNX does not have
+        }
+    }
+    Ok(())
+}
+
+impl Message {
+    /// The message in a field, where it leads to tensors.
+    fn inner(self, field: u32) -> Option<Self> {
+        match (self, field) {
+            (Self::Model, 7) | (Self::Training, 1 | 2) | (Self::Attribute, 6 | 11) => Some(Self::Graph),
+            (Self::Model, 20) => Some(Self::Training),
+            (Self::Model, 25) => Some(Self::Function),
+            (Self::Graph, 1) | (Self::Function, 7) => Some(Self::Node),
+            (Self::Node, 5) | (Self::Function, 11) => Some(Self::Attribute),
+            (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Some(Self::Sparse),
+            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::Sparse, 1 | 2) => Some(Self::Tensor),
+            _ => None,
+        }
+    }
+}
+
+fn varint(rest: &mut &[u8]) -> Result<u64, String> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, after) = rest.split_first().ok_or_else(malformed)?;
+        *rest = after;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(malformed())
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
+    let (taken, after) = rest.split_at_checked(length).ok_or_else(malformed)?;
+    *rest = after;
+    Ok(taken)
+}
+
+fn malformed() -> String {
+    "it is no file of the ONNX format".to_owned()
+}
+
+fn outside() -> String {
+    "it has weights outside of it, which no digest covers; save it as one file, without external data".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(number: u32, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut put = |mut value: usize| {
+            while value > 0x7f {
+                bytes.push(value as u8 | 0x80);
+                value >>= 7;
+            }
+            bytes.push(value as u8);
+        };
+        put(number as usize * 8 + 2);
+        put(content.len());
+        bytes.extend_from_slice(content);
+        bytes
+    }
+
+    /// The content within these fields, the outermost first.
+    fn within(path: &[u32], content: &[u8]) -> Vec<u8> {
+        path.iter().rev().fold(content.to_vec(), |inner, number| field(*number, &inner))
+    }
+
+    /// Every way from the file to a tensor: weights, sparse ones, attributes of a node, graphs within attributes, functions
+    /// and training.
+    const PATHS: [&[u32]; 10] = [
+        &[7, 5],
+        &[7, 15, 1],
+        &[7, 15, 2],
+        &[7, 1, 5, 5],
+        &[7, 1, 5, 10],
+        &[7, 1, 5, 22, 1],
+        &[7, 1, 5, 6, 5],
+        &[7, 1, 5, 11, 1, 5, 5],
+        &[25, 7, 5, 5],
+        &[20, 1, 5],
+    ];
+
+    #[test]
+    fn weights_outside_are_found_wherever_a_tensor_can_be() {
+        let place = field(13, b"\x0a\x08location\x12\x01w");
+        let wide = [0x70, 0x81, 0x80, 0x80, 0x80, 0x10]; // EXTERNAL with a bit above the 32 of an enumeration
+        for path in PATHS {
+            check_whole(&within(path, &[0x70, 0])).unwrap();
+            check_whole(&within(path, &field(9, &[1; 300]))).unwrap();
+            for tensor in [&[0x70, 1][..], &place, &wide, &[&field(8, b"name")[..], &place].concat()] {
+                let reason = check_whole(&within(path, tensor)).unwrap_err();
+                assert!(reason.contains("weights outside"), "{path:?}: {reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_numbers_elsewhere_mean_something_else() {
+        check_whole(&[field(13, b"x"), vec![0x70, 1], field(14, b"x")].concat()).unwrap();
+        check_whole(&within(&[7, 1], &field(13, b"x"))).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_protobuf_is_refused() {
+        let deep = within(&[[7, 1, 5, 6].as_slice(), &[1, 5, 6].repeat(60)].concat(), &[]);
+        for file in [&b"\x08"[..], b"\x3a\x05abc", b"\x0b\x0c", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", &deep]
+        {
+            assert!(check_whole(file).is_err(), "{file:?}");
+        }
+    }
+}
