@@ -8,7 +8,7 @@ WEIGHTS := PYTHONPATH=python $(BIN)/python -m facedex_build
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights demo test test-rust test-python lint format bench bench-search bench-backends bench-server bench-detection faults soak accuracy wheel notebooks all clean
+.PHONY: help setup build weights demo test test-rust test-python lint format bench bench-search bench-backends bench-server bench-detection faults fuzz soak accuracy wheel notebooks all clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,8 @@ faults: $(VENV)/.test ## Try faults at length: kills, power cuts, flipped bits, 
 
 soak: $(VENV)/.test ## Hold a server under attack and under faults for five minutes; SOAK=20 for twenty
 	$(BIN)/python tests/soak/run.py --minutes $(or $(SOAK),5)
+fuzz: $(VENV)/.test ## Feed mutated pictures, snapshots and gallery files for ten minutes; FUZZ="--seconds 3600" for longer
+	$(BIN)/python tests/faults/fuzz.py $(or $(FUZZ),--seconds 600)
 
 accuracy: build ## Measure error rates of every pack that is here, on the pairs of ../shared or on LFW: make accuracy LFW=DIR
 	@for pack in $$($(BIN)/python -c 'from facedex import packs; print(*(pack.name for pack in packs.list() if pack.ready and pack.info.dimension))'); do \

@@ -1,0 +1,25 @@
+"""Mutated pictures, snapshots and gallery files: a minute altogether in CI, some seconds elsewhere."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from fuzz import KINDS, mutated, run_apart
+
+SECONDS = float(os.environ.get("FACEDEX_FUZZ_S", "60" if os.environ.get("CI") else "9"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_but_its_kind_of_error_comes_of_a_mutated_file(kind: str) -> None:
+    came, wrong = run_apart(kind, SECONDS / len(KINDS), seed=random.randrange(1 << 32))
+    assert wrong is None, wrong
+    assert came["refused"] > 0
+
+
+def test_the_same_seed_makes_the_same_files() -> None:
+    seeds = [bytes(range(200)), b"x" * 300]
+    made = [[bytes(mutated(seeds, chance)) for _ in range(50)] for chance in (random.Random(5), random.Random(5))]
+    assert made[0] == made[1]
+    assert len(set(made[0])) > 40
