@@ -86,6 +86,7 @@ faults: $(VENV)/.test ## Try faults at length: kills, power cuts, flipped bits, 
 
 soak: $(VENV)/.test ## Hold a server under attack and under faults for five minutes; SOAK=20 for twenty
 	$(BIN)/python tests/soak/run.py --minutes $(or $(SOAK),5)
+
 fuzz: $(VENV)/.test ## Feed mutated pictures, snapshots and gallery files for ten minutes; FUZZ="--seconds 3600" for longer
 	$(BIN)/python tests/faults/fuzz.py $(or $(FUZZ),--seconds 600)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,24 @@ from place import Place
 
 from facedex import people
 from facedex.engine import Engine
-from facedex.errors import ArgumentError, DatabaseDamagedError
+from facedex.errors import ArgumentError, DatabaseDamagedError, ExportError
 from facedex.gallery import Gallery
 from facedex.records import AuditEvent
-from facedex.store import AuditLevel, Database, Feed, Head, Journal, NewFace, PackPin, Sighting, SqlStore, acting_as
+from facedex.store import (
+    AuditLevel,
+    Database,
+    Feed,
+    Head,
+    Journal,
+    NewFace,
+    PackPin,
+    Sighting,
+    SqlStore,
+    acting_as,
+    audit_keys,
+    check_exported,
+    rekey,
+)
 
 PIN = PackPin("classic", "ab" * 32, 8)
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
@@ -417,3 +433,186 @@ def test_by_default_who_was_recognised_is_not_written(place: Place, engine: Engi
         assert [event.kind for event in gallery.audit()] == ["register"]
     with pytest.raises(ArgumentError, match="audit must be one of"):
         Gallery.open(place.location, engine=engine, audit="some")  # type: ignore[arg-type]
+
+
+# A head under a key.
+
+AUDIT_KEY = base64.b64encode(bytes(range(32))).decode()
+OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()
+
+
+@pytest.fixture
+def keyed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]:
+    """A store whose audit is sealed from its first line on."""
+    monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
+    store = opened(place)
+    fill(store)
+    yield store
+    store.feed.database.close()
+
+
+def test_a_sealed_audit_is_whole_and_one_written_anew_is_not(
+    keyed: SqlStore, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = keyed.check_audit(keyed=True)
+    assert (report.whole, report.sealed, report.lines) == (True, True, 8)
+    rewritten(place, keyed, 4, {"actor": "nobody"})
+    assert keyed.check_audit().whole  # nothing but the key tells
+    report = keyed.check_audit(keyed=True)
+    assert (report.first_bad, report.sealed) == (1, False)
+    assert report.reason is not None
+    assert "written anew without the key" in report.reason
+    # Nor does the next honest change make it a sealed one.
+    keyed.register("eka", [face(70)])
+    assert keyed.check_audit(keyed=True).first_bad == 1
+    monkeypatch.delenv("FACEDEX_AUDIT_KEY")
+    assert keyed.check_audit().sealed is None
+    with pytest.raises(ArgumentError, match="FACEDEX_AUDIT_KEY"):
+        keyed.check_audit(keyed=True)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE galleries SET audit_seal = NULL",
+        "UPDATE galleries SET audit_seal = '8:00'",
+        "UPDATE galleries SET audit_seal = '-1:x'",
+        "UPDATE galleries SET audit_seal = '99999999999999999999999:x'",
+        "UPDATE galleries SET audit_seal = NULL, audit_seq = 0, audit_head = ''",
+    ],
+)
+def test_a_seal_that_was_taken_off_is_not_made_again_by_a_change(keyed: SqlStore, place: Place, statement: str) -> None:
+    place.execute(statement)
+    if "audit_seq" in statement:
+        place.execute("DELETE FROM event_subjects")
+        place.execute("DELETE FROM events")
+    keyed.register("eka", [face(70)])
+    assert keyed.check_audit().whole
+    report = keyed.check_audit(keyed=True)
+    assert (report.whole, report.first_bad, report.sealed) == (False, 1, False)
+
+
+def test_what_was_written_without_the_key_is_told_until_it_is_sealed(
+    keyed: SqlStore, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FACEDEX_AUDIT_KEY")
+    keyed.register("eka", [face(70)])
+    monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
+    keyed.register("fajar", [face(71)])
+    report = keyed.check_audit(keyed=True)
+    assert (report.first_bad, report.reason) == (9, "line 9 and those after it were written without the key")
+    sealed = keyed.seal_audit()
+    assert (sealed.whole, sealed.sealed, sealed.lines) == (True, True, 10)
+    keyed.register("gita", [face(72)])
+    assert keyed.check_audit(keyed=True).whole
+    monkeypatch.setenv("FACEDEX_AUDIT_KEY", OTHER_KEY)
+    assert keyed.check_audit(keyed=True).first_bad == 1
+    # A broken chain is never sealed.
+    place.execute("UPDATE event_subjects SET salt = '00' WHERE seq = 9")
+    assert keyed.seal_audit().first_bad == 9
+    monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
+    assert keyed.check_audit(keyed=True).first_bad == 9
+
+
+def test_an_audit_that_was_begun_without_a_key_is_sealed_only_when_that_is_asked(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    with pytest.raises(ArgumentError, match="only with a key"):
+        store.seal_audit()
+    monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
+    store.register("eka", [face(70)])
+    assert store.check_audit(keyed=True).first_bad == 1
+    assert store.check_audit().sealed is False
+    assert store.seal_audit().sealed
+
+
+def test_an_encrypted_gallery_seals_with_its_key_and_goes_on_with_another(place: Place) -> None:
+    feed = Feed(Database(place.location), "secret", Journal())
+    feed.bind(PIN, bytes(range(32)))
+    store = SqlStore(feed)
+    store.register("ayu", [face(1)])
+    assert store.check_audit(keyed=True).sealed
+    for key in (bytes(range(1, 33)), bytes(range(2, 34))):
+        rekey(feed, key)
+        store.register(str(key[0]), [face(key[0])])
+        assert store.check_audit(keyed=True).sealed
+    rekey(feed, None)
+    assert store.check_audit().sealed is None
+    feed.database.close()
+
+
+def test_galleries_of_one_key_have_seals_of_their_own(keyed: SqlStore, place: Place) -> None:
+    other = opened(place, name="other")
+    other.register("ayu", [face(1)])
+    place.execute(
+        "UPDATE galleries SET audit_seal = (SELECT s FROM (SELECT audit_seal AS s FROM galleries "
+        "WHERE name = 'default') AS x) WHERE name = 'other'"
+    )
+    assert other.check_audit(keyed=True).first_bad == 1
+    other.feed.database.close()
+
+
+# The audit as a file.
+
+
+def exported_to(store: SqlStore, path: Path) -> list[dict[str, Any]]:
+    path.write_bytes(b"".join(store.export_audit()))
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def checked(path: Path, noted: Head | None = None) -> tuple[bool, bool | None, str | None]:
+    report = check_exported(path, lambda gallery: audit_keys(gallery, None), noted)
+    return report.whole, report.sealed, report.reason
+
+
+def test_an_exported_audit_is_checked_without_the_database(
+    keyed: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "audit.jsonl"
+    contents = exported_to(keyed, file)
+    whole = file.read_bytes()
+    assert (contents[0]["gallery"], contents[-1]["lines"], len(contents)) == (keyed.feed.uuid, 8, 10)
+    assert checked(file) == (True, True, None)
+    assert checked(file, Head(8, contents[-1]["head"])) == (True, True, None)
+    monkeypatch.setenv("FACEDEX_AUDIT_KEY", OTHER_KEY)
+    assert checked(file) == (True, False, None)
+    monkeypatch.delenv("FACEDEX_AUDIT_KEY")
+    assert checked(file) == (True, None, None)
+    monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
+    lines_of = whole.splitlines(keepends=True)
+    file.write_bytes(b"".join(lines_of[:4] + lines_of[5:]))
+    assert checked(file)[0::2] == (False, "line 4 is missing: line 5 follows line 3")
+    file.write_bytes(b"".join(lines_of[:-1]))
+    assert checked(file)[2] == "the file ends after line 8, without its end"
+    file.write_bytes(whole.replace(b'"exported_at":"2', b'"exported_at":"1'))
+    assert checked(file) == (True, False, None)  # the chain is whole, the signature is over every byte
+    for broken in (
+        b"",
+        b"{}",
+        b"[1]\n" + whole,
+        b"x" * 100,
+        whole + whole,
+        b'{"facedex_audit":1,"gallery":"' + b"z" * 32 + b'"}',
+    ):
+        file.write_bytes(broken)
+        with pytest.raises(ArgumentError, match="no audit that"):
+            checked(file)
+    with pytest.raises(ArgumentError, match="cannot be read"):
+        checked(tmp_path / "none")
+
+
+def test_an_exported_audit_names_nobody_who_was_deleted_and_is_for_its_owner_only(
+    tmp_path: Path, engine: Engine
+) -> None:
+    with Gallery.open(tmp_path / "people.db", engine=engine) as gallery:
+        gallery.register("key-of-ayu", people.PICTURES["ayu"][0])
+        gallery.create("key-of-budi")
+        gallery.delete("key-of-ayu")
+        file = tmp_path / "audit.jsonl"
+        assert gallery.export_audit(file) == file.stat().st_size
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert "key-of-budi" in file.read_text()
+        assert "key-of-ayu" not in file.read_text()
+        with pytest.raises(ExportError, match="cannot be written"):
+            gallery.export_audit(tmp_path / "none" / "audit.jsonl")

@@ -111,3 +111,23 @@ def test_a_duplicate_is_warned_of_and_refused_when_strict(db: Path) -> None:
     told = run("register", "eko", AYU, "--db", db)
     assert "resembles 'ayu', who is registered (similarity 1.000" in told.stdout
     assert answer("register", "fay", AYU, "--db", db)["warnings"][0]["person_id"] in ("ayu", "eko")
+
+
+def test_the_audit_is_sealed_exported_and_checked_with_a_key(db: Path, tmp_path: Path) -> None:
+    key = {"FACEDEX_AUDIT_KEY": run("gallery", "new-key").stdout.strip()}
+    answer("register", "ayu", AYU, "--db", db)
+    assert run("audit", "verify", "--key", "--db", db).exit_code == 3
+    assert answer("audit", "verify", "--key", "--db", db, code=1, **key)["sealed"] is False
+    assert "NOT sealed" in run("audit", "verify", "--db", db, **key).stdout
+    assert "sealed with the key" in run("audit", "seal", "--db", db, **key).stdout
+    answer("register", "budi", BUDI, "--db", db, **key)
+    report = answer("audit", "verify", "--key", "--db", db, **key)
+    assert (report["whole"], report["sealed"], report["lines"]) == (True, True, 2)
+    file = tmp_path / "audit.jsonl"
+    assert answer("audit", "export", file, "--db", db, **key)["signed"]
+    assert answer("audit", "verify", "--export", file, "--key", **key)["head"] == report["head"]
+    assert "signed: there is no key" in run("audit", "export", tmp_path / "plain.jsonl", "--db", db).stdout
+    told = answer("audit", "verify", "--export", tmp_path / "plain.jsonl", "--key", code=1, **key)
+    assert "not signed with this key" in told["reason"]
+    file.write_text(file.read_text().replace("budi", "dewi"))
+    assert "NOT WHOLE" in run("audit", "verify", "--export", file, **key).stdout

@@ -255,7 +255,7 @@ def test_what_one_of_four_processes_changes_the_others_see_at_their_next_search(
 
 AT_0001 = [
     "INSERT INTO galleries (id, name, uuid, pack_name, pack_digest, dimension, position, token, faces, created_at)"
-    " VALUES (3, 'default', 'cd', 'synthetic', '{digest}', 32, 3, '0123456789abcdef', 2, 1600000000000001)",
+    " VALUES (3, 'default', '{uuid}', 'synthetic', '{digest}', 32, 3, '0123456789abcdef', 2, 1600000000000001)",
     "INSERT INTO people (id, gallery_id, {key}, key_is_int, name, email, info, created_at, updated_at)"
     " VALUES (5, 3, '7', {true}, 'Ayü', NULL, '{{\"a\": 1}}', 1600000000000002, 1600000000000003)",
     "INSERT INTO faces (id, person_row, x1, y1, x2, y2, det_score, created_at)"
@@ -269,7 +269,7 @@ AT_0001 = [
 def fill_as_0001(place: Place) -> None:
     from facedex.store.rows import checksum_of
 
-    words = {"digest": PIN.digest, "key": "`key`" if place.kind == "mysql" else '"key"'}
+    words = {"uuid": "cd" * 16, "digest": PIN.digest, "key": "`key`" if place.kind == "mysql" else '"key"'}
     words["true"] = "1" if place.kind == "sqlite" else "true"
     for statement in AT_0001:
         place.execute(sa.text(statement.format(**words).replace(":", r"\:")))
@@ -306,7 +306,7 @@ def test_a_database_of_an_older_version_is_brought_up_to_date_without_losing_a_r
     ]
     assert [one.quality for one in person.faces] == [None, None]
     np.testing.assert_array_equal(store.templates_of(7)[2], [unit(11), unit(12)])
-    assert store.feed.uuid == "cd"
+    assert store.feed.uuid == "cd" * 16
     assert store.feed.head() == (3, "0123456789abcdef")
     assert len(empty_place.rows("SELECT * FROM changes")) == 3
     assert store.delete(7).faces == (11, 12)

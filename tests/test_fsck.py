@@ -159,14 +159,16 @@ def test_an_open_gallery_follows_a_repair(filled: Place) -> None:
 # Snapshots.
 
 
-def forged(place: Place, keys: list[int], numbers: list[int]) -> None:
-    """Put in place of the snapshot a valid one that holds other vectors."""
+def forged(place: Place, keys: list[int], numbers: list[int], *, noted: bool = True) -> None:
+    """Put in place of the snapshot a valid one that holds other vectors, and let the database know it."""
     (path,) = place.snapshots()
     position, token = path.name.split(".")[-2].split("-")
     (uuid,) = place.rows("SELECT uuid FROM galleries")[0]
     index = Index(32, PIN.digest)
     index.add(np.array(keys, dtype=np.uint64), np.stack([unit(number) for number in numbers]))
-    index.save(str(path), f"{uuid}:{token}", int(position))
+    digest = index.save(str(path), f"{uuid}:{token}", int(position))
+    if noted:
+        place.execute(f"UPDATE snapshots SET digest = '{digest}' WHERE position = {position}")
 
 
 @pytest.mark.parametrize(
@@ -188,6 +190,50 @@ def test_a_snapshot_with_a_right_checksum_and_wrong_vectors_is_told(
     assert wheres(fsck(filled.location, repair=True)) == [("snapshot", True)]
     assert fsck(filled.location).findings == ()
     check_all_found(filled, {number: number for number in range(1, 5)})
+
+
+def test_a_snapshot_that_somebody_else_wrote_is_told_and_never_used(
+    filled: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    forged(filled, [1, 2, 3, 4], [1, 3, 2, 4], noted=False)  # person 2 would be recognised as person 3
+    (finding,) = fsck(filled.location).findings
+    assert (finding.where, finding.mended) == ("snapshot", False)
+    assert "not the snapshot that was noted" in finding.text
+    opened = Opened(filled)
+    assert opened.search.rebuilt is not None
+    assert "not the snapshot that was noted" in opened.search.rebuilt
+    assert "rebuilt from the database" in caplog.text
+    assert [opened.finds(number) for number in range(1, 5)] == [1, 2, 3, 4]
+    opened.close()
+    assert fsck(filled.location).findings == ()
+    check_all_found(filled, {number: number for number in range(1, 5)})
+
+
+def test_a_snapshot_whose_digest_cannot_be_stored_does_not_stay(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = Opened(place)
+    opened.store.register(1, [face(1)])
+
+    def refuse(*args: object) -> None:
+        raise DatabaseUnavailableError("gone")
+
+    monkeypatch.setattr(opened.feed, "note_snapshot", refuse)
+    opened.close()
+    assert place.snapshots() == []
+    assert "was not saved" in caplog.text
+
+
+def test_the_digests_of_many_machines_are_kept_and_not_without_end(place: Place) -> None:
+    opened = Opened(place)
+    opened.store.register(1, [face(1)])
+    position, token = opened.feed.head()
+    for number in range(70):
+        opened.feed.note_snapshot(position, token, f"{number:064x}")
+    kept = opened.feed.snapshot_digests(position, token)
+    assert len(kept) == 64
+    assert {f"{number:064x}" for number in range(6, 70)} == set(kept)
+    opened.close()
 
 
 def test_damaged_foreign_and_left_over_snapshots_are_told(filled: Place) -> None:

@@ -748,7 +748,7 @@ def pieces(vector: NDArray[np.float32]) -> list[bytes]:
 
 
 def on_disk(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+    return b"".join(file.read_bytes().rstrip(b"\0") for file in sorted(folder.rglob("*")) if file.is_file())
 
 
 @SQLITE

@@ -13,6 +13,7 @@ a caller gives always wins over a variable. A value outside its range is an `Arg
 ``FACEDEX_DB``           database that the command line uses, a path or a URL, instead of ``people.db``
 ``FACEDEX_GALLERY``      gallery of that database that the command line uses, instead of ``default``
 ``FACEDEX_KEY``          key of encrypted galleries, 32 bytes in base64
+``FACEDEX_AUDIT_KEY``    key that seals the audit, 32 bytes in base64, instead of the gallery's own
 ``FACEDEX_ACTOR``        who acts, for the audit
 ``FACEDEX_SEARCH``       where galleries are searched: local, pgvector, or the address of a Milvus
 ``FACEDEX_ONNXRUNTIME``  path of the ONNX Runtime library to load instead of that of the package ``onnxruntime``
@@ -67,6 +68,8 @@ class Settings:
         Gallery of that database that the command line uses.
     key : bytes or None
         Key of encrypted galleries; never shown.
+    audit_key : bytes or None
+        Key that seals the audit, instead of the gallery's own; never shown.
     actor : str or None
         Who acts, for the audit.
     search : str
@@ -87,6 +90,7 @@ class Settings:
     db: str | None = field(default=None, repr=False)  # a URL may hold a password
     gallery: str = "default"
     key: bytes | None = field(default=None, repr=False)
+    audit_key: bytes | None = field(default=None, repr=False)
     actor: str | None = None
     search: str = field(default="local", repr=False)  # an address may hold a password
     onnxruntime: Path | None = None
@@ -156,6 +160,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         db=text("FACEDEX_DB"),
         gallery=text("FACEDEX_GALLERY") or "default",
         key=secret("FACEDEX_KEY"),
+        audit_key=secret("FACEDEX_AUDIT_KEY"),
         actor=text("FACEDEX_ACTOR"),
         search=text("FACEDEX_SEARCH") or "local",
         onnxruntime=path("FACEDEX_ONNXRUNTIME"),

@@ -8,13 +8,16 @@ overwritten on the disk.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 
+from .aside import write_aside
 from .directory import Directory
-from .errors import ArgumentError, PlainSearchError, SearchError, StoreError
+from .errors import ArgumentError, ExportError, PlainSearchError, SearchError, StoreError
 from .records import AuditEvent, AuditReport, Deletion, PersonId
 from .search import LOCAL, drop_shared
 from .store import Head, KeyInput, acting_as, key_of, rekey
@@ -143,21 +146,78 @@ class Custody(Directory):
                 yield event
             after = page[-1].seq
 
-    def check_audit(self, *, noted: str | None = None) -> AuditReport:
+    def check_audit(self, *, noted: str | None = None, keyed: bool = False) -> AuditReport:
         """Check that no line of the audit was altered, taken out, moved or added.
 
         Parameters
         ----------
         noted : str, optional
-            A head that was noted elsewhere before, as ``"NUMBER:DIGEST"``. Only with it can a chain be told from
-            another that somebody wrote in its place.
+            A head that was noted elsewhere before, as ``"NUMBER:DIGEST"``. It tells also a database that was put back
+            to an earlier state.
+        keyed : bool
+            Whether the last line must be sealed with ``FACEDEX_AUDIT_KEY`` or the gallery's own key, which tells a
+            chain from another that somebody without the key wrote in its place.
 
         Returns
         -------
         AuditReport
+
+        Raises
+        ------
+        ArgumentError
+            When it must be sealed and no key is at hand.
         """
         with self._life.call():
-            return self._store.check_audit(None if noted is None else _head_of(noted))
+            return self._store.check_audit(None if noted is None else head_of(noted), keyed=keyed)
+
+    def seal_audit(self, *, noted: str | None = None) -> AuditReport:
+        """Seal the audit with the key, as it stands: needed where it was begun or continued without.
+
+        Compare the head with one that was noted elsewhere first: what is sealed is believed from then on.
+
+        Parameters
+        ----------
+        noted : str, optional
+            As in `check_audit`.
+
+        Returns
+        -------
+        AuditReport
+            Where it is not whole, it was not sealed.
+
+        Raises
+        ------
+        ArgumentError
+            When no key is at hand.
+        """
+        with self._life.call():
+            return self._store.seal_audit(None if noted is None else head_of(noted))
+
+    def export_audit(self, path: str | os.PathLike[str]) -> int:
+        """Write the audit to a file that can be checked without the database, signed where there is a key.
+
+        It names people, as the audit does: those who were deleted it does not, but a file outlives later deletions.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            Of a file that only its owner will be able to read.
+
+        Returns
+        -------
+        int
+            Bytes that were written.
+
+        Raises
+        ------
+        ExportError
+            When it cannot be written.
+        """
+        with self._life.call():
+            try:
+                return write_aside(Path(path), self._store.export_audit())
+            except OSError as error:
+                raise ExportError(f"the audit cannot be written to {str(path)!r}: {error.strerror}") from error
 
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
         """Name who does what is done in a ``with`` block, in this thread or task, for the audit.
@@ -208,6 +268,8 @@ class Custody(Directory):
     apurge = twin(purge)
     avacuum = twin(vacuum)
     acheck_audit = twin(check_audit)
+    aseal_audit = twin(seal_audit)
+    aexport_audit = twin(export_audit)
     arekey = twin(rekey)
 
     def _page(self, after: int) -> list[AuditEvent]:
@@ -225,7 +287,8 @@ class Custody(Directory):
             return False
 
 
-def _head_of(noted: str) -> Head:
+def head_of(noted: str) -> Head:
+    """Read a head as it was noted, or raise `ArgumentError`."""
     number, _, digest = noted.partition(":")
     if not (number.isascii() and number.isdigit()) or len(digest) != 64:
         raise ArgumentError(f"noted must be NUMBER:DIGEST, as 'facedex audit verify' prints it, got {noted!r}")

@@ -5,6 +5,7 @@ What a verb returned is committed. Deleting is in `facedex.custody`, registering
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timezone
 from types import EllipsisType
@@ -14,11 +15,15 @@ from .errors import ArgumentError, GalleryClosedError, RoleMissingError
 from .lifetime import Lifetime
 from .records import Person, PersonId, Status
 from .search import Search, SearchOptions, open_search
-from .store import AlbumStore, Database, Feed, Journal, PackPin, packs_of
+from .store import AlbumStore, Database, Feed, Journal, PackPin, Storage, packs_of
 from .twins import twin
 
 if TYPE_CHECKING:
     from ._core import PackInfo
+
+
+_HEAVY = ("_store", "_search", "_registrar", "_identifier")
+"""What a closed gallery lets go of: the index, and the engine with its networks and threads, unless others share it."""
 
 
 class Directory:
@@ -65,7 +70,14 @@ class Directory:
         feed = Feed(database, name, journal)
         feed.bind(PackPin(pack.name, pack.digest, pack.dimension), key)
         self._feed, self._store, self._search = self._on(feed)
-        self._life = Lifetime(f"gallery {name!r} in {database.place}", GalleryClosedError, self._release)
+        self._pack = pack
+        # Weakly, or the gallery would hold itself: who lets go of it gets the memory of its networks back at once.
+        release = weakref.WeakMethod(self._release)
+        self._life = Lifetime(
+            f"gallery {name!r} in {database.place}",
+            GalleryClosedError,
+            lambda: (method := release()) is not None and method(),
+        )
 
     def people(self) -> list[Person]:
         """List everybody who is registered, in the order of registration."""
@@ -154,6 +166,22 @@ class Directory:
                 beside=beside,
             )
 
+    def storage(self) -> Storage:
+        """Tell whether changes can be stored now, without storing any; asked of the database once a second at most.
+
+        Returns
+        -------
+        {"ok", "locked", "full", "read_only"}
+            Questions are answered all the same, and people can be deleted on a full disk.
+
+        Raises
+        ------
+        StoreError
+            When the database cannot even be read.
+        """
+        with self._life.call():
+            return self._database.storage()
+
     apeople = twin(people)
     aperson = twin(person)
     aperson_numbered = twin(person_numbered)
@@ -161,6 +189,7 @@ class Directory:
     apeople_with_email = twin(people_with_email)
     aupdate = twin(update)
     astatus = twin(status)
+    astorage = twin(storage)
 
     def __repr__(self) -> str:
         return f"Gallery({self._feed.name!r} in {self._database.place}, pack {self._feed.pin.name!r})"
@@ -185,3 +214,5 @@ class Directory:
             self._search.close()
         finally:
             self._database.close()
+            for name in _HEAVY:
+                vars(self).pop(name, None)

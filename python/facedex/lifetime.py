@@ -28,7 +28,7 @@ class Lifetime:
         Frees what is held; called once.
     """
 
-    def __init__(self, what: str, closed: type[FacedexError], release: Callable[[], None]) -> None:
+    def __init__(self, what: str, closed: type[FacedexError], release: Callable[[], object]) -> None:
         self._what = what
         self._error = closed
         self._release = release

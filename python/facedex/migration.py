@@ -276,7 +276,7 @@ class Moving(Album):
         self._search.close()
         self._registrar.take(engine, store, search, cut)
         self._identifier.take(engine, store, search, cut)
-        self._feed, self._store, self._search = feed, store, search
+        self._feed, self._store, self._search, self._pack = feed, store, search, engine.pack
 
     def _unless_closing(self) -> None:
         """End the work when somebody has closed the gallery, who waits for it."""

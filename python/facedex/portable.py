@@ -44,7 +44,7 @@ class Portable(Album):
     @property
     def pack(self) -> PackInfo:
         """The pack that makes the embeddings."""
-        return self._registrar.engine.pack
+        return self._pack
 
     @property
     def name(self) -> str:

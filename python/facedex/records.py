@@ -328,12 +328,16 @@ class AuditReport:
         Number of the first line that is altered, missing, moved or added; None when the chain is whole.
     reason : str or None
         What is wrong with it.
+    sealed : bool or None
+        Whether the last line is sealed with the audit's key, so that nobody without it wrote the chain anew; None where
+        no key is at hand.
     """
 
     lines: int
     head: str
     first_bad: int | None
     reason: str | None
+    sealed: bool | None = None
 
     @property
     def whole(self) -> bool:

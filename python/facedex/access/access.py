@@ -196,7 +196,8 @@ class Access:
         return replace(account.principal, until=token.expires_at)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Store what is noted in memory, and close the connections."""
+        self.keys.close()
         self.database.close()
 
 

@@ -198,7 +198,8 @@ class Accounts:
         if disabled is not ...:
             values["disabled_at"] = now() if disabled else None
         if values:
-            with self._database.write() as connection:
+            ends = disabled is True  # which must be possible on a full disk too
+            with self._database.remove() if ends else self._database.write() as connection:
                 mine = accounts.c.id == number
                 with _alone(connection):
                     _hold(connection, values.get("person_key"))
@@ -212,14 +213,16 @@ class Accounts:
                         .where(tokens.c.account_id == number, tokens.c.revoked_at.is_(None))
                         .values(revoked_at=now())
                     )
+            self._database.wipe_log_soon()
             noted("account %d is changed: %s", number, ", ".join(sorted(values.keys() - {"email_key"})))
         return self.one(number)
 
     def delete(self, number: int) -> None:
         """Delete an account with its tokens; raises UnknownAccountError."""
-        with self._database.write() as connection:
+        with self._database.remove() as connection:
             if connection.execute(accounts.delete().where(accounts.c.id == number)).rowcount == 0:
                 raise UnknownAccountError(f"there is no account {number}")
+        self._database.wipe_log_soon()
         noted("account %d is deleted", number)
 
     def verified(self, login: str, password: str) -> tuple[Account, str] | None:

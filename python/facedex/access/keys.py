@@ -1,7 +1,9 @@
-"""API keys: for programs, with scopes, shown once."""
+"""API keys: for programs, with scopes, shown once. Their last use is noted in memory and stored later."""
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import ArgumentError, UnknownKeyError
+from ..errors import ArgumentError, StoreError, UnknownKeyError
 from ..store import Database
 from ..store.changes import now
 from ..store.rows import checked_text
@@ -20,7 +22,11 @@ from .principals import Principal, checked_scopes, scopes_of
 from .rows import inserted
 from .secrets import KEY_MARK, digest_of, new_secret
 
+_log = logging.getLogger("facedex")
+
 _NOTED_EVERY = timedelta(minutes=1)  # how exactly the time of last use is kept
+_STORED_AFTER_S = 1.0  # the uses of so long are stored together
+_TRIED_AGAIN_S = 15.0  # where the database could not be written
 
 USABLE = sa.exists().where(
     api_keys.c.revoked_at.is_(None),
@@ -62,6 +68,7 @@ class ApiKeys:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._uses = LastUses(database)
 
     def add(self, name: str, scopes: Iterable[str], *, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
         """Make a key; returns it and its secret, which cannot be shown again.
@@ -83,16 +90,17 @@ class ApiKeys:
             number = inserted(connection, api_keys, values)
             row = connection.execute(sa.select(api_keys).where(api_keys.c.id == number)).one()
         noted("API key %d is made, which may %s", number, row.scopes)
-        return _key_of(row), secret
+        return _key_of(row, None), secret
 
     def listed(self) -> list[ApiKey]:
         """List all keys, also those that are of no use any more."""
         with self._database.single() as connection:
-            return [_key_of(row) for row in connection.execute(sa.select(api_keys).order_by(api_keys.c.id))]
+            rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.id)).all()
+        return [_key_of(row, self._uses.later(row.id, row.used_at)) for row in rows]
 
     def revoke(self, number: int) -> ApiKey:
         """Make a key useless at once, in every process; raises UnknownKeyError."""
-        with self._database.write() as connection:
+        with self._database.remove() as connection:  # also on a full disk
             mine = api_keys.c.id == number
             living = api_keys.update().where(mine, api_keys.c.revoked_at.is_(None))
             revoked = connection.execute(living.values(revoked_at=now())).rowcount
@@ -101,7 +109,7 @@ class ApiKeys:
             raise UnknownKeyError(f"there is no API key {number}")
         if revoked:
             noted("API key %d is revoked", number)
-        return _key_of(row)
+        return _key_of(row, self._uses.later(row.id, row.used_at))
 
     def principal(self, secret: str) -> Principal | None:
         """Tell whose key this is; None when it is of no use."""
@@ -113,10 +121,82 @@ class ApiKeys:
         at = now()
         if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= at):
             return None
-        if row.used_at is None or at - row.used_at >= _NOTED_EVERY:
-            with self._database.write() as connection:
-                connection.execute(api_keys.update().where(api_keys.c.id == row.id).values(used_at=at))
+        self._uses.note(row.id, row.used_at, at)
         return Principal("key", f"key:{row.name}"[:255], frozenset(scopes_of(row.scopes)), row.id, until=row.expires_at)
+
+    def close(self) -> None:
+        """Store the last uses that are not stored yet, where that can be done."""
+        self._uses.close()
+
+
+class LastUses:
+    """When keys were last used: in memory at once, in the database a little later, written by a thread of its own.
+
+    So a question with a key waits for no writer, and is answered on a full disk too. What cannot be stored is tried
+    again, and given up with the process.
+
+    Parameters
+    ----------
+    database : Database
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._noted: dict[int, datetime] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._writer: threading.Thread | None = None
+
+    def note(self, number: int, stored: datetime | None, at: datetime) -> None:
+        """Note that a key is used, unless a use of the same minute is known."""
+        with self._lock:
+            last = self._noted.get(number, stored)
+            if last is not None and abs(at - last) < _NOTED_EVERY:
+                return
+            self._noted[number] = at
+            if self._writer is None and not self._closing.is_set():
+                self._writer = threading.Thread(target=self._write, name="facedex-key-uses", daemon=True)
+                self._writer.start()
+
+    def later(self, number: int, stored: datetime | None) -> datetime | None:
+        """Return the last use that is known of a key, of which one is stored."""
+        with self._lock:
+            return self._noted.get(number, stored)
+
+    def store(self) -> bool:
+        """Store what was noted; False where that cannot be done now."""
+        with self._lock:
+            noted = dict(self._noted)
+        if not noted:
+            return True
+        try:
+            with self._database.write() as connection:
+                for number, at in noted.items():
+                    connection.execute(api_keys.update().where(api_keys.c.id == number).values(used_at=at))
+        except StoreError as error:
+            _log.warning("the last use of %d API keys is not stored yet: %s", len(noted), error)
+            return False
+        with self._lock:
+            for number, at in noted.items():
+                if self._noted.get(number) == at:
+                    del self._noted[number]
+        return True
+
+    def close(self) -> None:
+        """End the thread, and store what is left if that can be done."""
+        self._closing.set()
+        if self._writer is not None:
+            self._writer.join()
+        self.store()
+
+    def _write(self) -> None:
+        wait_s = _STORED_AFTER_S
+        while not self._closing.wait(wait_s):
+            wait_s = _STORED_AFTER_S if self.store() else _TRIED_AGAIN_S
+            with self._lock:
+                if not self._noted:
+                    self._writer = None
+                    return
 
 
 def _to_come(at: datetime) -> datetime:
@@ -126,7 +206,7 @@ def _to_come(at: datetime) -> datetime:
     raise ArgumentError(f"expires_at must be a time to come, with a time zone, until the year 9999 in UTC, got {at!r}")
 
 
-def _key_of(row: Any) -> ApiKey:
+def _key_of(row: Any, used_at: datetime | None) -> ApiKey:
     return ApiKey(
         id=row.id,
         name=row.name,
@@ -135,5 +215,5 @@ def _key_of(row: Any) -> ApiKey:
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
-        used_at=row.used_at,
+        used_at=used_at,
     )

@@ -112,13 +112,13 @@ class Tokens:
         """Make a token useless at once, in every process; returns whether it was of use."""
         digest = digest_of(secret)
         mine = sa.and_(tokens.c.digest == digest, _of_use())
-        with self._database.write() as connection:
+        with self._database.remove() as connection:
             return connection.execute(tokens.update().where(mine).values(revoked_at=now())).rowcount > 0
 
     def revoke_all(self, account_id: int) -> int:
         """Make all tokens of an account useless; returns how many were of use."""
         mine = sa.and_(tokens.c.account_id == account_id, _of_use())
-        with self._database.write() as connection:
+        with self._database.remove() as connection:
             return int(connection.execute(tokens.update().where(mine).values(revoked_at=now())).rowcount)
 
     def active(self, account_id: int) -> list[Token]:

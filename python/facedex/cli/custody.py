@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from .options import DatabaseOption, GalleryOption, JsonOption, PackOption
 from .output import NO, answering, counted, document, say, table
 
 if TYPE_CHECKING:
-    from ..records import AuditEvent
+    from ..records import AuditEvent, AuditReport
 
 audit = typer.Typer(help="Show who did what to whom and when, and check that nothing of it was altered.")
 keys = typer.Typer(help="Change the key of a gallery, or its pack.")
@@ -75,15 +76,25 @@ def audit_list(
         say(counted(len(lines), "line"))
 
 
+_NOTED = typer.Option(
+    "--noted",
+    metavar="NUMBER:DIGEST",
+    help="A head that was printed before and kept elsewhere: shows whether the audit was written anew since.",
+)
+
+
 @audit.command("verify")
 def audit_verify(
-    noted: Annotated[
-        str | None,
+    noted: Annotated[str | None, _NOTED] = None,
+    keyed: Annotated[
+        bool,
         typer.Option(
-            "--noted",
-            metavar="NUMBER:DIGEST",
-            help="A head that was printed before and kept elsewhere: shows whether the audit was written anew since.",
+            "--key", help="Its end must be sealed with FACEDEX_AUDIT_KEY, or FACEDEX_KEY of an encrypted gallery."
         ),
+    ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="Check a file that 'audit export' wrote, and no database."),
     ] = None,
     db: DatabaseOption = None,
     within: GalleryOption = None,
@@ -92,18 +103,80 @@ def audit_verify(
 ) -> None:
     """Check the chain of the audit. Exit code 1: it names the first line that is altered, missing, moved or added."""
     with answering(as_json):
-        with gallery_at(db, within, pack=pack) as gallery:
-            report = gallery.check_audit(noted=noted)
-        head = f"{report.lines}:{report.head}" if report.lines else None
-        if as_json:
-            found = {"whole": report.whole, "lines": report.lines, "head": head}
-            document(found | {"first_bad": report.first_bad, "reason": report.reason})
-        elif report.whole:
-            say(f"whole: {counted(report.lines, 'line')}" + (f", head {head}" if head else ""))
+        if export is None:
+            with gallery_at(db, within, pack=pack) as gallery:
+                report = gallery.check_audit(noted=noted, keyed=keyed)
         else:
-            say(f"NOT WHOLE: {report.reason}")
-        if not report.whole:
-            raise typer.Exit(NO)
+            report = _exported(export, noted, keyed)
+        _tell(report, as_json)
+
+
+@audit.command("seal")
+def audit_seal(
+    noted: Annotated[str | None, _NOTED] = None,
+    db: DatabaseOption = None,
+    within: GalleryOption = None,
+    pack: PackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Seal an audit that was begun, or continued, without the key. Compare its head with one that you noted first."""
+    with answering(as_json):
+        with gallery_at(db, within, pack=pack) as gallery:
+            report = gallery.seal_audit(noted=noted)
+        _tell(report, as_json)
+
+
+@audit.command("export")
+def audit_export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; only its owner can read it.")],
+    db: DatabaseOption = None,
+    within: GalleryOption = None,
+    pack: PackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the audit to a file that 'audit verify --export' checks, signed where there is a key."""
+    with answering(as_json):
+        with gallery_at(db, within, pack=pack) as gallery:
+            size = gallery.export_audit(file)
+            signed = gallery.check_audit().sealed is not None
+        if as_json:
+            document({"file": str(file), "bytes": size, "signed": signed})
+        else:
+            say(f"wrote {size} bytes to {file}, " + ("signed" if signed else "NOT signed: there is no key"))
+
+
+def _exported(path: Path, noted: str | None, keyed: bool) -> AuditReport:
+    from ..config import settings
+    from ..custody import head_of
+    from ..errors import ArgumentError
+    from ..store import Vault, audit_keys, check_exported
+
+    key = settings().key
+    report = check_exported(
+        path,
+        lambda gallery: audit_keys(gallery, None if key is None else Vault(key, gallery)),
+        None if noted is None else head_of(noted),
+    )
+    if keyed and report.sealed is None and report.whole:
+        raise ArgumentError("the signature can be checked only with the key; set FACEDEX_AUDIT_KEY")
+    if keyed and report.whole and not report.sealed:
+        return replace(report, first_bad=1, reason="it is not signed with this key, or was written anew without it")
+    return report
+
+
+def _tell(report: AuditReport, as_json: bool) -> None:
+    """Show what was found of an audit, and end with code 1 where it is not whole."""
+    head = f"{report.lines}:{report.head}" if report.lines else None
+    if as_json:
+        found = {"whole": report.whole, "lines": report.lines, "head": head, "sealed": report.sealed}
+        document(found | {"first_bad": report.first_bad, "reason": report.reason})
+    elif report.whole:
+        sealed = {True: ", sealed with the key", False: ", NOT sealed with the key", None: ""}[report.sealed]
+        say(f"whole: {counted(report.lines, 'line')}" + (f", head {head}" if head else "") + sealed)
+    else:
+        say(f"NOT WHOLE: {report.reason}")
+    if not report.whole:
+        raise typer.Exit(NO)
 
 
 @keys.command("new-key")

@@ -96,6 +96,7 @@ classes too.
     │   └── ExportError               a gallery file cannot be written
     └── StoreError
         ├── DatabaseDamagedError      the file is damaged, or no database at all
+        │   ├── DatabaseSchemaError       triggers, views or tables that are not ours: ``found``
         │   ├── TemplateIntegrityError    an encrypted template was altered or is another's: ``face_id``
         │   └── PhotoIntegrityError       a stored photo was altered or is another's: ``photo_id``
         ├── DatabaseLockedError       another program holds the database
@@ -194,6 +195,7 @@ from .store import (
     DatabaseDamagedError,
     DatabaseLockedError,
     DatabaseReadOnlyError,
+    DatabaseSchemaError,
     DatabaseUnavailableError,
     DatabaseVersionError,
     PhotoIntegrityError,
@@ -223,6 +225,7 @@ __all__ = [
     "DatabaseDamagedError",
     "DatabaseLockedError",
     "DatabaseReadOnlyError",
+    "DatabaseSchemaError",
     "DatabaseUnavailableError",
     "DatabaseVersionError",
     "DownloadError",

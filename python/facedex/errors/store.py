@@ -17,6 +17,22 @@ class DatabaseDamagedError(StoreError):
     code = "database_damaged"
 
 
+class DatabaseSchemaError(DatabaseDamagedError):
+    """The database holds triggers, views or tables that facedex did not make.
+
+    Attributes
+    ----------
+    found : tuple of str
+        Each of them, as "trigger 'name' on 'table'".
+    """
+
+    code = "database_schema"
+
+    def __init__(self, message: str, *, found: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 class TemplateIntegrityError(DatabaseDamagedError):
     """An encrypted template, or the key of a person, was altered or stands where another belongs.
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import sqlalchemy as sa
@@ -157,7 +158,7 @@ class Galleries:
     def _place_of(self, pack: str) -> str:
         """Tell where a pack is: one that was given as a path is found there."""
         given = self._settings.pack
-        return given if given is not None and given.endswith(f"{pack}.toml") else pack
+        return given if given is not None and Path(given).name == f"{pack}.toml" else pack
 
 
 @dataclass(frozen=True)

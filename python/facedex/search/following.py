@@ -47,6 +47,12 @@ class Feed(Protocol):
     def holds(self, position: int, token: str) -> bool:
         """Tell whether the change of that number has that token."""
 
+    def snapshot_digests(self, position: int, token: str) -> list[str]:
+        """List the digests of the snapshots that were written of a state."""
+
+    def note_snapshot(self, position: int, token: str, digest: str) -> None:
+        """Keep the digest of a snapshot that was written of a state."""
+
     def since(self, position: int, token: str) -> _Delta | None:
         """Return what changed after a position; None when this history has no such position."""
 

@@ -1,8 +1,9 @@
 """The snapshot files of one gallery's search: found, read, written, removed.
 
 A snapshot is called ``people.db.<gallery>.<position>-<token>.index``. Position and token name one state of one history,
-and the file says inside whose it is, so that one which is damaged or foreign is never taken for the gallery's. That of
-an encrypted gallery is encrypted; it is never written plain.
+and the file says inside whose it is, so that one which is damaged or foreign is never taken for the gallery's. The
+database keeps the digest of each that was written, so that one which somebody else wrote or altered is not taken for it
+either. That of an encrypted gallery is encrypted, which says as much; it is never written plain.
 """
 
 from __future__ import annotations
@@ -66,11 +67,14 @@ class Snapshots:
         Raises
         ------
         IndexFileError
-            When it is damaged, or not of that state of this gallery.
+            When it is damaged, not of that state of this gallery, or not one that was written for it.
         """
         owner, vault = self._owner(state), self._feed.vault
         if vault is None:
-            index, position = Index.load(str(path), self._pack, owner, resident_bytes=RESIDENT_BYTES, **self._options)
+            digests = self._feed.snapshot_digests(*state)
+            index, position = Index.load(
+                str(path), self._pack, owner, digests=digests, resident_bytes=RESIDENT_BYTES, **self._options
+            )
         else:
             content = np.frombuffer(vault.opened_file(memoryview(sealed.read(path)), owner, path.name), np.uint8)
             index, position = Index.from_bytes(content, path, self._pack, owner, **self._options)
@@ -90,11 +94,18 @@ class Snapshots:
         ------
         SearchError
             When it cannot be written.
+        StoreError
+            When its digest cannot be stored; then it does not stay.
         """
         path = self._folder / f"{self._stem}.{state[0]}-{state[1]}.index"
         owner, vault = self._owner(state), self._feed.vault
         if vault is None:
-            index.save(str(path), owner, state[0])
+            digest = index.save(str(path), owner, state[0])
+            try:
+                self._feed.note_snapshot(*state, digest)
+            except BaseException:
+                self.remove(path)  # nobody would believe it
+                raise
         else:
             sealed.write(path, vault.file(index.to_bytes(owner, state[0]).data, owner))
         # Somebody may have been deleted while it was written, by a process that could not see the file yet.

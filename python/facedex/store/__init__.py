@@ -1,6 +1,9 @@
 """Who is who: the database that is the truth of a gallery."""
 
 from .album import AlbumStore
+from .audit_file import check_exported
+from .audit_seal import AuditKeys, audit_keys
+from .backends import Storage
 from .carry import CarriedFace, CarriedPerson, CarriedPhoto, CarryStore, check_carried
 from .check import Faults, check, mend
 from .database import Database
@@ -30,6 +33,7 @@ __all__ = [
     "LONGEST_NAME",
     "UNKNOWN_TYPE",
     "AlbumStore",
+    "AuditKeys",
     "AuditLevel",
     "Bare",
     "CarriedFace",
@@ -54,11 +58,14 @@ __all__ = [
     "Shadow",
     "Sighting",
     "SqlStore",
+    "Storage",
     "Vault",
     "WhenFull",
     "acting_as",
+    "audit_keys",
     "check",
     "check_carried",
+    "check_exported",
     "check_size",
     "checked_text",
     "is_sound",

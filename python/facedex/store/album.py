@@ -84,7 +84,8 @@ class AlbumStore(SqlStore):
         UnknownPhotoError
         """
         photo_id = check_whole("photo_id", photo_id)
-        with self.feed.write() as (connection, noted):
+        with self.feed.write(removing=True) as (connection, noted):
+            noted.overwrites = True
             row = connection.execute(self._photos(photos.c.id == photo_id, people.c.name)).one_or_none()
             if row is None:
                 raise self._unknown(photo_id)

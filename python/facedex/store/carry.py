@@ -229,6 +229,7 @@ class CarryStore(SqlStore):
             number, is_int, cabinet = row.id, row.key_is_int, self._cabinet(row)
             connection.execute(people.update().where(people.c.id == number).values(details | {"updated_at": noted.at}))
             seal_person(connection, number)
+            noted.overwrites = noted.overwrites or bool(details)
             if on_existing == "replace":
                 gone = [face.id for face in self._faces_of(connection, number)]
                 if gone:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from .audit_seal import AuditKeys
 from .journal import Event, Subject
 
 _SKEW = timedelta(seconds=30)  # between the clocks of machines that share a database
@@ -24,6 +25,10 @@ class Changes:
         Faces added less faces removed, of those that have a template of the gallery's pack.
     events : list of Event
         What the audit will say.
+    audit_keys : AuditKeys or None
+        What seals the audit from this transaction on, where it changes the gallery's key.
+    overwrites : bool
+        Whether it removes or replaces something about a person, so that the old values must not stay in the log.
     """
 
     def __init__(self, at: datetime) -> None:
@@ -31,6 +36,8 @@ class Changes:
         self.rows: list[tuple[str, int | None]] = []
         self.growth = 0
         self.events: list[Event] = []
+        self.audit_keys: AuditKeys | None = None
+        self.overwrites = False
 
     def event(self, kind: str, subject: Subject | None = None, person: int | None = None, **facts: Any) -> None:
         """Note something for the audit, about a person who stays, or one who is known by number only."""
@@ -45,6 +52,7 @@ class Changes:
         """Note faces that were removed, of which so many had a template of the gallery's pack."""
         self.rows += [("remove", face_id) for face_id in face_ids]
         self.growth -= counted
+        self.overwrites = self.overwrites or len(face_ids) > 0
 
     def moved(self, growth: int) -> None:
         """Note that the gallery is bound to another pack, of which it has so many more templates."""

@@ -121,6 +121,7 @@ def mend(feed: Feed, known: Faults) -> None:
         spoilt = faults.photos.keys() & known.photos.keys()
         mend_photos(connection, spoilt, faults.links.keys() & known.links.keys())
         _start_feed_anew(connection, feed)
+        noted.overwrites = True
         noted.event("repair", faces=len(gone), photos=len(spoilt))
 
 

@@ -1,27 +1,36 @@
 """One database: opened safely, read in one view, written in one transaction.
 
 Which program it is, is chosen by its address; what differs between them is in facedex.store.backends. Refused: an
-address of another kind, another program's tables, and a database of a newer facedex.
+address of another kind, another program's tables, triggers or views, and a database of a newer facedex.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DatabaseUnavailableError, StorageFullError, StoreError
 from . import migrate
-from .backends import backend_at
+from .backends import Backend, Storage, backend_at
 from .failures import CommitUnansweredError, failures
+from .schema import check_schema
 
 _log = logging.getLogger("facedex")
 
 _BEGIN = "facedex_begin"
+
+_WIPE_WAIT_S = 0.25
+"""How long a change that overwrote something waits for readers, seconds; the next such change tries again."""
+
+_LOOKED_S = 1.0
+"""How long an answer about the storage holds, seconds."""
 
 
 class Database:
@@ -47,10 +56,12 @@ class Database:
         self.path = self._backend.path
         self.location = self._backend.location
         self.place = self._backend.place
+        self._looking = threading.Lock()
+        self._looked: tuple[float, Storage | None] = (0.0, None)
         self._engine = self._backend.engine()
         driver: Any = self._engine.dialect.loaded_dbapi
         self._raw: type[BaseException] = driver.Error
-        sa.event.listen(self._engine, "connect", self._on_connect)
+        sa.event.listen(self._engine, "connect", _preparing(self._backend))
         sa.event.listen(self._engine, "begin", _on_begin)
         self._single = self._engine.execution_options(**{_BEGIN: ()})
         self._reader = self._engine.execution_options(**{_BEGIN: self._backend.reading})
@@ -102,6 +113,42 @@ class Database:
                 raise
 
     @contextmanager
+    def remove(self) -> Iterator[sa.Connection]:
+        """Run a transaction as `write` does that only removes: on a full disk it has the space that is kept for that.
+
+        Raises
+        ------
+        StorageFullError
+            When that was too little; it says what to do.
+        """
+        try:
+            with self.write() as connection:
+                self._backend.spend_reserve()
+                yield connection
+        except StorageFullError as error:
+            raise StorageFullError(f"{error}; {self._backend.full_advice}") from error
+        finally:
+            if self._backend.is_scarce():
+                self.wipe_log_soon()  # what the log took is free again
+            self._backend.keep_reserve()
+
+    def storage(self) -> Storage:
+        """Tell whether changes can be stored now; asked at most once a second, however many ask.
+
+        Raises
+        ------
+        StoreError
+            When it cannot even be read.
+        """
+        with self._looking:
+            at, found = self._looked
+            if found is None or time.monotonic() - at >= _LOOKED_S:
+                with self._failures(), self._single.connect() as connection:
+                    found = self._backend.storage(connection)
+                self._looked = time.monotonic(), found
+            return found
+
+    @contextmanager
     def locked(self, name: str, wait_s: float) -> Iterator[None]:
         """Keep every other process of this database that asks for the same name out.
 
@@ -130,6 +177,14 @@ class Database:
         """
         with self._failures(), self._single.connect() as connection:
             return self._backend.wipe_log(connection)
+
+    def wipe_log_soon(self) -> None:
+        """Empty the log as `wipe_log` does, but wait only a moment for readers; a failure is only told."""
+        try:
+            with self._failures(), self._single.connect() as connection:
+                self._backend.wipe_log(connection, wait_s=_WIPE_WAIT_S)
+        except StoreError as error:
+            _log.warning("the log could not be emptied of what was replaced or removed: %s", error)
 
     def vacuum(self) -> bool:
         """Write the tables anew without what was deleted, which takes a while and keeps writers out.
@@ -172,13 +227,31 @@ class Database:
         return failures(self._backend, self._raw)
 
     def _prepare(self) -> None:
+        try:
+            self._connect()
+        except (StorageFullError, DatabaseUnavailableError):
+            # SQLite makes the index of its log when the first opens it, for which a full disk may have no room.
+            if not self._backend.spend_reserve():
+                raise
+            try:
+                self._connect()
+            finally:
+                self._backend.keep_reserve()
+        self._make_current()
+        self._backend.keep_reserve()
+
+    def _connect(self) -> None:
         with self._failures():
             try:
-                self._single.connect().close()
+                with self._single.connect() as connection:
+                    self._backend.look(connection)
             except TypeError as error:
                 raise ArgumentError(f"location has an option that its driver does not take: {error}") from error
+
+    def _make_current(self) -> None:
         with self.read() as connection:
             current = migrate.is_current(connection, self.place)
+            check_schema(connection, self._backend)
             danger = self._backend.check(connection)
         with self.single() as connection:
             danger = danger or self._backend.check_log(connection)
@@ -193,12 +266,18 @@ class Database:
             if not migrate.is_current(connection, self.place):
                 migrate.upgrade(connection)
 
-    def _on_connect(self, connection: Any, record: Any) -> None:
+
+def _preparing(backend: Backend) -> Callable[[Any, Any], None]:
+    """Make what prepares each new connection; it knows the backend only, or the pool would hold the database."""
+
+    def prepare(connection: Any, record: Any) -> None:
         try:
-            self._backend.connected(connection)
+            backend.connected(connection)
         except BaseException:
             connection.close()  # the pool does not know it yet
             raise
+
+    return prepare
 
 
 def _on_begin(connection: sa.Connection) -> None:

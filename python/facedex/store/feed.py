@@ -6,6 +6,7 @@ came after, and is told to start over when the database has another history (a b
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -27,13 +28,14 @@ from ..errors import (
     KeyUnusedError,
     WrongKeyError,
 )
+from .audit_seal import AuditKeys, audit_keys
 from .changes import Changes, now
 from .database import Database
 from .failures import CommitUnansweredError
 from .journal import Book, Head, Journal
 from .refusals import lacking, moved_to, other_pack, rekeyed, replaced
-from .rows import Delta, PackPin, checked_text, people_of, vectors_of
-from .tables import changes, faces, galleries, people, templates
+from .rows import Delta, PackPin, checked_text, people_of, pin_of, vectors_of
+from .tables import changes, faces, galleries, people, snapshots, templates
 from .vault import Vault
 
 NAME_LENGTH = 64
@@ -46,6 +48,12 @@ _BATCH = 4096  # templates in memory at once while an index is rebuilt
 
 _PATIENCE_S = 10.0
 """How long a server that went away during a commit is waited for, seconds: about what a restart takes."""
+
+_UUID = re.compile("[0-9a-f]{32}")
+_TOKEN_TEXT = re.compile("[0-9a-f]{16}")
+
+_SNAPSHOTS = 64
+"""Digests of snapshots that are kept of a gallery: each machine that searches it has one, and the others are past."""
 
 _BOUND = (galleries.c.pack_digest, galleries.c.pack_name)
 _HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces, *_BOUND).where(
@@ -179,7 +187,9 @@ class Feed:
         if self._pin is None:
             with self.database.write() as connection:
                 row: dict[str, Any] = {"name": self.name, "uuid": uuid.uuid4().hex, "created_at": now()}
-                row["seal"] = None if key is None else Vault(key, row["uuid"]).seal
+                vault = None if key is None else Vault(key, row["uuid"])
+                row["seal"] = None if vault is None else vault.seal
+                row["audit_seal"] = audit_keys(row["uuid"], vault).seal(Head(0, ""))
                 row |= {"position": 0, "token": "", "faces": 0}
                 row |= {"pack_name": pin.name, "pack_digest": pin.digest, "dimension": pin.dimension}
                 with suppress(sa.exc.IntegrityError), connection.begin_nested():
@@ -238,6 +248,30 @@ class Feed:
         with self.database.single() as connection:
             return self._holds(connection, position, token)
 
+    def snapshot_digests(self, position: int, token: str) -> list[str]:
+        """List the digests of the search snapshots that were written of a state; no other file is one."""
+        mine = snapshots.c.gallery_id == self._id
+        query = sa.select(snapshots.c.digest).where(mine, snapshots.c.position == position, snapshots.c.token == token)
+        with self.database.single() as connection:
+            return list(connection.execute(query).scalars())
+
+    def note_snapshot(self, position: int, token: str, digest: str) -> None:
+        """Keep the digest of a search snapshot that was written of a state.
+
+        Raises
+        ------
+        StoreError
+        """
+        mine = snapshots.c.gallery_id == self._id
+        row = {"gallery_id": self._id, "digest": digest, "position": position, "token": token, "created_at": now()}
+        with self.database.write() as connection:
+            connection.execute(snapshots.delete().where(mine, snapshots.c.digest == digest))
+            connection.execute(snapshots.insert().values(row))
+            newest = sa.select(snapshots.c.digest).where(mine).order_by(snapshots.c.created_at.desc())
+            past = connection.execute(newest.offset(_SNAPSHOTS)).scalars().all()
+            if past:
+                connection.execute(snapshots.delete().where(mine, snapshots.c.digest.in_(past)))
+
     def since(self, position: int, token: str) -> Delta | None:
         """Return what changed after a position.
 
@@ -295,17 +329,22 @@ class Feed:
             raise lacking(self.database.place)
 
     @contextmanager
-    def write(self) -> Iterator[tuple[sa.Connection, Changes]]:
+    def write(self, *, removing: bool = False) -> Iterator[tuple[sa.Connection, Changes]]:
         """Run a transaction that holds the gallery, and lend the list in which it notes what it changes.
+
+        What it overwrites is afterwards wiped from the log too. One that is only `removing` may use the space that is
+        kept for it on a full disk.
 
         One writer at a time: the numbers of the feed have no gaps and are committed in their order. When the connection
         was lost during the commit, the server is asked what became of it as soon as it answers again.
         """
         seq, token = 0, secrets.token_hex(8)
+        noted = Changes(now())
+        lend = self.database.remove if removing else self.database.write
         try:
-            with self._turn, self.database.write() as connection:
+            with self._turn, lend() as connection:
                 row = self._locked(connection)
-                noted = Changes(now())
+                noted.at = now()  # after the wait for others
                 yield connection, noted
                 rows = noted.rows or [("person", None)]
                 common = {"gallery_id": self._id, "token": token, "created_at": noted.at}
@@ -321,6 +360,8 @@ class Feed:
                 raise DatabaseUnavailableError(
                     f"database {self.database.place} was lost while it was committing; nothing was stored"
                 ) from error
+        if noted.overwrites and not removing:  # a removal does so by itself
+            self.database.wipe_log_soon()
 
     @contextmanager
     def witness(self) -> Iterator[tuple[sa.Connection, Changes]]:
@@ -330,16 +371,38 @@ class Feed:
             noted = Changes(now())
             yield connection, noted
             connection.execute(galleries.update().where(self._mine()).values(self._chained(connection, row, noted)))
+        if noted.overwrites:
+            self.database.wipe_log_soon()
 
     def audit_head(self, connection: sa.Connection) -> Head:
         """Tell number and digest of the last line of the audit."""
         row = connection.execute(sa.select(galleries.c.audit_seq, galleries.c.audit_head).where(self._mine())).one()
         return Head(row.audit_seq, row.audit_head)
 
+    @property
+    def audit_keys(self) -> AuditKeys:
+        """What seals the audit."""
+        return audit_keys(self.uuid, self.vault)
+
+    def audit_seal(self, connection: sa.Connection) -> str | None:
+        """Return the seal of the audit's head."""
+        found: str | None = connection.execute(sa.select(galleries.c.audit_seal).where(self._mine())).scalar_one()
+        return found
+
+    def seal_audit(self, connection: sa.Connection) -> None:
+        """Seal the head of the audit as it stands, inside the caller's transaction."""
+        seal = self.audit_keys.seal(self.audit_head(connection))
+        connection.execute(galleries.update().where(self._mine()).values(audit_seal=seal))
+
     def _chained(self, connection: sa.Connection, row: Any, noted: Changes) -> dict[str, Any]:
         before = Head(row.audit_seq, row.audit_head)
         head = self.journal.append(connection, self.book, before, noted.at, noted.events)
-        return {"audit_seq": head.seq, "audit_head": head.digest}
+        values: dict[str, Any] = {"audit_seq": head.seq, "audit_head": head.digest}
+        keys = self.audit_keys
+        # A head that is not sealed is not continued as if it were: whoever has no key may have written it.
+        if head != before and keys.opens(row.audit_seal, before):
+            values["audit_seal"] = (noted.audit_keys or keys).seal(head)
+        return values
 
     def _check_seal(self, seal: bytes | None) -> None:
         if seal != self._seal:
@@ -352,6 +415,11 @@ class Feed:
     def _head(self, connection: sa.Connection) -> Any:
         row = connection.execute(_HEAD, {"gallery": self._id}).one()
         self._check_pack(row)
+        if row.token and not _TOKEN_TEXT.fullmatch(row.token):  # it names files
+            raise DatabaseDamagedError(
+                f"the feed of gallery {self.name!r} in {self.database.place} is damaged; restore the database from a "
+                "backup"
+            )
         return row
 
     def _mine(self) -> sa.ColumnElement[bool]:
@@ -365,7 +433,7 @@ class Feed:
     def _lock(self, connection: sa.Connection) -> Any:
         """Lock the gallery's row, and return what it says."""
         columns = (galleries.c.position, galleries.c.faces, galleries.c.audit_seq, galleries.c.audit_head, *_BOUND)
-        query = sa.select(*columns, galleries.c.seal).where(self._mine()).with_for_update()
+        query = sa.select(*columns, galleries.c.audit_seal, galleries.c.seal).where(self._mine()).with_for_update()
         row = connection.execute(query).one_or_none()
         if row is None:
             raise replaced(self.name, self.database.place)
@@ -385,8 +453,13 @@ class Feed:
     def _look(self, connection: sa.Connection) -> None:
         row = connection.execute(sa.select(galleries).where(galleries.c.name == self.name)).one_or_none()
         if row is not None:
+            if not _UUID.fullmatch(row.uuid):  # it names files and tables
+                raise DatabaseDamagedError(
+                    f"the number of gallery {self.name!r} in {self.database.place} is damaged; restore the database "
+                    "from a backup"
+                )
             self._id, self.uuid, self._seal = row.id, row.uuid, row.seal
-            self._pin = PackPin(row.pack_name, row.pack_digest, row.dimension)
+            self._pin = pin_of(row)
 
     def _holds(self, connection: sa.Connection, position: int, token: str) -> bool:
         if position == 0:

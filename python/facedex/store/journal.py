@@ -2,8 +2,9 @@
 
 A line is a JSON text without picture or vector. Its digest is the SHA-256 of the digest before and the text, letter
 for letter; the gallery's row keeps the number and digest of the last line. So a line that was altered, taken out, moved
-or added shows, and so does a chain that was cut short. Whoever may write the database may write a whole new chain: note
-its head elsewhere from time to time and give that to the check.
+or added shows, and so does a chain that was cut short. Whoever may write the database may write a whole new chain,
+unless its head is sealed with a key that they do not have (facedex.store.audit_seal). Note the head elsewhere from time
+to time all the same, and give that to the check: it tells a database that was put back to an earlier state.
 
 Whom a line is about stands beside the chain, with a random salt; the line holds the SHA-256 of both, and the number of
 the person's row, which is never used again. Deleting a person erases what stands beside, in the same commit: the chain
@@ -176,7 +177,7 @@ class Journal:
     @staticmethod
     def page(connection: sa.Connection, gallery: int, after: int) -> list[AuditEvent]:
         """Read lines after a number, at most `PAGE`."""
-        return [_event_of(row) for row in _rows(connection, gallery, after)]
+        return [_event_of(row) for row in rows_after(connection, gallery, after)]
 
 
 class Check:
@@ -188,23 +189,36 @@ class Check:
         The gallery's uuid.
     noted : Head or None
         Number and digest of a line, as they were noted elsewhere.
+
+    Attributes
+    ----------
+    at : Head
+        The last line that was in order.
+    marked : str or None
+        Digest of the line whose number is `mark`, once it was followed; empty for line 0.
     """
 
-    def __init__(self, gallery: str, noted: Head | None) -> None:
+    def __init__(self, gallery: str, noted: Head | None, mark: int | None = None) -> None:
         self.at = Head(0, _origin(gallery))
+        self.marked = "" if mark == 0 else None
+        self._mark = mark
         self._noted = noted
         self._missing: dict[int, int] = {}
 
-    def run(self, connection: sa.Connection, gallery: int, head: Head) -> AuditReport:
-        """Read the whole chain up to the head that the gallery's row tells."""
+    def run(self, connection: sa.Connection, gallery: int, head: Head) -> tuple[int, str] | None:
+        """Read the whole chain up to the head that the gallery's row tells; returns the first line that is wrong."""
         fault = None
-        while fault is None and (rows := _rows(connection, gallery, self.at.seq)):
-            fault = next((said for row in rows if (said := self._follow(row)) is not None), None)
-        fault = fault or self._end(head)
-        line, reason = (None, None) if fault is None else fault
-        return AuditReport(self.at.seq, self.at.digest if self.at.seq else "", line, reason)
+        while fault is None and (rows := rows_after(connection, gallery, self.at.seq)):
+            fault = next((said for row in rows if (said := self.follow(row)) is not None), None)
+        return fault or self.end(head)
 
-    def _follow(self, row: Any) -> tuple[int, str] | None:
+    def report(self, fault: tuple[int, str] | None, sealed: bool | None) -> AuditReport:
+        """Tell what was found."""
+        line, reason = (None, None) if fault is None else fault
+        return AuditReport(self.at.seq, self.at.digest if self.at.seq else "", line, reason, sealed)
+
+    def follow(self, row: Any) -> tuple[int, str] | None:
+        """Take the next line; returns what is wrong with it."""
         seq = self.at.seq + 1
         if row.seq != seq:
             return seq, f"line {seq} is missing: line {row.seq} follows line {self.at.seq}"
@@ -221,6 +235,8 @@ class Check:
         if self._noted is not None and self._noted.seq == seq and self._noted.digest != digest:
             return seq, f"line {seq} or one before it was replaced: its digest is not the one that was noted"
         self.at = Head(seq, digest)
+        if seq == self._mark:
+            self.marked = digest
         return self._follow_subject(row, *said[1:])
 
     def _follow_subject(self, row: Any, kind: str, person: int | None, subject: str | None) -> tuple[int, str] | None:
@@ -233,7 +249,8 @@ class Check:
             self._missing.pop(person, None)
         return None
 
-    def _end(self, head: Head) -> tuple[int, str] | None:
+    def end(self, head: Head) -> tuple[int, str] | None:
+        """Compare with the head that is told of the chain; returns what is wrong."""
         seq, digest = self.at.seq, self.at.digest if self.at.seq else ""
         if seq < head.seq:
             return seq + 1, f"line {seq + 1} is missing: the gallery says that there are {head.seq}"
@@ -249,7 +266,8 @@ class Check:
         return None
 
 
-def _rows(connection: sa.Connection, gallery: int, after: int) -> Sequence[Any]:
+def rows_after(connection: sa.Connection, gallery: int, after: int) -> Sequence[Any]:
+    """Read the next lines after a number with what stands beside them, at most `PAGE`."""
     beside = sa.and_(event_subjects.c.gallery_id == events.c.gallery_id, event_subjects.c.seq == events.c.seq)
     query = (
         sa.select(events.c.seq, events.c.content, events.c.digest, event_subjects.c.person_row, event_subjects.c.salt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from ..errors import DatabaseDamagedError, UnknownPersonError
+from ..errors import ArgumentError, DatabaseDamagedError, UnknownPersonError
 from ..numbers import check_whole, shown
 from ..records import AuditEvent, AuditReport, Person, PersonId, StoredFace
+from .audit_file import exported
+from .audit_seal import number_of
 from .checksums import agrees, check_face, check_person, link_of, naming_of, person_damaged
 from .database import Database
 from .feed import CHUNK, Feed
@@ -200,11 +202,37 @@ class Lookup:
         with self._database.single() as connection:
             return self.feed.journal.page(connection, self.feed.book.row, after)
 
-    def check_audit(self, noted: Head | None = None) -> AuditReport:
-        """Follow the whole chain of the audit."""
+    def check_audit(self, noted: Head | None = None, *, keyed: bool = False) -> AuditReport:
+        """Follow the whole chain of the audit, and with `keyed` find a fault in one that no key seals to its end."""
+        with self._database.read() as connection:
+            return self._audit_report(connection, noted, keyed)
+
+    def export_audit(self) -> Iterator[bytes]:
+        """Yield the audit as a file, signed where there is a key; the database is read in one view meanwhile."""
         with self._database.read() as connection:
             head = self.feed.audit_head(connection)
-            return Check(self.feed.uuid, noted).run(connection, self.feed.book.row, head)
+            yield from exported(connection, self.feed.book.row, self.feed.name, self.feed.audit_keys, head)
+
+    def _audit_report(self, connection: sa.Connection, noted: Head | None, keyed: bool) -> AuditReport:
+        keys = self.feed.audit_keys
+        if keyed and not keys.keys:
+            raise ArgumentError(
+                "the audit can be checked with a key only where there is one; set FACEDEX_AUDIT_KEY, or FACEDEX_KEY of "
+                "an encrypted gallery"
+            )
+        head, seal = self.feed.audit_head(connection), self.feed.audit_seal(connection)
+        mark = number_of(seal)
+        check = Check(self.feed.uuid, noted, mark)
+        fault = check.run(connection, self.feed.book.row, head)
+        believed = mark is not None and check.marked is not None and keys.opens(seal, Head(mark, check.marked))
+        if keyed and fault is None and not believed:
+            fault = (
+                1,
+                "nothing of the audit is sealed with this key: it was never sealed, or written anew without the key",
+            )
+        elif keyed and fault is None and mark is not None and mark < head.seq:
+            fault = mark + 1, f"line {mark + 1} and those after it were written without the key"
+        return check.report(fault, believed and mark == head.seq if keys.keys else None)
 
     def _find(self, connection: sa.Connection, key: str) -> Any:
         row = connection.execute(_PERSON, {"gallery": self.feed.keys["gallery"], "key": key}).one_or_none()

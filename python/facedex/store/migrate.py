@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ..errors import DatabaseDamagedError, DatabaseVersionError
 from .tables import VERSION_TABLE
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision in ``migrations/versions``."""
 
 _FOLDER = Path(__file__).parent / "migrations"

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from ..config import KEY_BYTES
 from ..errors import DatabaseDamagedError
+from .audit_seal import audit_keys
 from .feed import Feed
 from .photos import check_photo, write_photo
 from .rows import PackPin, checksum_of
@@ -52,6 +53,7 @@ def rekey(feed: Feed, key: bytes | None) -> int:
             _templates(connection, feed, cabinets, lock=old is None)
             _photos(connection, feed, cabinets, lock=old is None)
         connection.execute(galleries.update().where(galleries.c.id == feed.book.row).values(seal=seal))
+        noted.audit_keys = audit_keys(feed.uuid, new)
         noted.event("rekey", encrypted=new is not None)
     feed.take_key(seal, key)
     return len(cabinets)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core import is_plain_name
 from ..errors import ArgumentError, BBox, DatabaseDamagedError
 from ..numbers import shown
 from ..records import PersonId
@@ -33,6 +34,7 @@ LONGEST_NAME = 255
 LARGEST_INFO = 64 * 1024
 """Largest free data, bytes of JSON in UTF-8."""
 
+_DIGEST = re.compile("[0-9a-f]{64}")
 _FLOAT = np.dtype("<f4")  # the same bytes on every machine
 _DEEPEST = 32  # levels of free data; what reads them may stop far above, as pydantic does below 255
 
@@ -53,6 +55,23 @@ class PackPin:
     name: str
     digest: str
     dimension: int
+
+
+def pin_of(row: Any) -> PackPin:
+    """Read a pack from a row with pack_name, pack_digest and dimension.
+
+    Raises
+    ------
+    DatabaseDamagedError
+        When the name is none by the rule of manifests, a path for example, or the digest is none: both reach file
+        names, and the name decides which networks are loaded.
+    """
+    if not is_plain_name(row.pack_name) or not _DIGEST.fullmatch(row.pack_digest):
+        raise DatabaseDamagedError(
+            f"the database says that its templates are of pack {shown(row.pack_name)}, which is no name of a pack, or "
+            "of one without a digest; restore the database from a backup, and do not trust it"
+        )
+    return PackPin(row.pack_name, row.pack_digest, row.dimension)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ from ..errors import BBox, DatabaseDamagedError, MigrationError
 from ..records import PersonId
 from .checksums import check_face
 from .feed import CHUNK, Feed
-from .rows import PackPin, bytes_of, checksum_of, person_id_of, vectors_of
+from .rows import PackPin, bytes_of, checksum_of, person_id_of, pin_of, vectors_of
 from .tables import faces, galleries, gallery_packs, people, photos, templates
 
 LATE = 64
@@ -82,7 +82,8 @@ class Shadow:
         with self.feed.database.read() as connection:
             gone = self.damaged(connection)
         for start in range(0, len(gone), CHUNK):
-            with self.feed.witness() as (connection, _):
+            with self.feed.witness() as (connection, noted):
+                noted.overwrites = True
                 mine = templates.c.face_id.in_(gone[start : start + CHUNK])
                 connection.execute(templates.delete().where(mine, templates.c.pack_digest == self.pin.digest))
         return len(gone)
@@ -250,14 +251,14 @@ def past_pack(feed: Feed) -> PackPin | None:
     query = sa.select(gallery_packs).where(gallery_packs.c.gallery_id == feed.book.row, gallery_packs.c.state == "past")
     with feed.database.single() as connection:
         row = connection.execute(query.order_by(gallery_packs.c.created_at.desc())).first()
-    return None if row is None else PackPin(row.pack_name, row.pack_digest, row.dimension)
+    return None if row is None else pin_of(row)
 
 
 def packs_beside(connection: sa.Connection, feed: Feed) -> list[PackPin]:
     """List the packs, other than its own, of which a gallery keeps templates."""
     query = sa.select(gallery_packs).where(gallery_packs.c.gallery_id == feed.book.row)
     rows = connection.execute(query.order_by(gallery_packs.c.created_at)).all()
-    return [PackPin(row.pack_name, row.pack_digest, row.dimension) for row in rows]
+    return [pin_of(row) for row in rows]
 
 
 def packs_of(feed: Feed) -> tuple[int, tuple[str, ...]]:

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 
 from ..errors import ArgumentError, DuplicatePersonError, UnknownFaceError
 from ..numbers import check_whole
-from ..records import Deletion, Person, PersonId
+from ..records import AuditReport, Deletion, Person, PersonId
 from .changes import Changes
 from .checksums import check_person, person_damaged, seal_face, seal_person, touch_person
 from .feed import CHUNK
 from .forgetting import forget_person
-from .journal import Journal, Sighting, Subject
+from .journal import Head, Journal, Sighting, Subject
 from .lookup import FACES_OF, OWNERS, owner_of, person_of
 from .photos import PhotoLookup, Removed, keep_photo, photos_of, remove_faceless
 from .room import Room
@@ -128,6 +128,7 @@ class SqlStore(PhotoLookup):
                     people.update().where(people.c.id == number).values(details | {"updated_at": noted.at})
                 )
                 seal_person(connection, number)
+                noted.overwrites = bool(details)
                 stored = self._faces_of(connection, number)
             replaced = on_existing == "replace"
             gone, kept = [face.id for face in stored] if replaced else [], [True] * len(new)
@@ -172,6 +173,7 @@ class SqlStore(PhotoLookup):
             check_person(row)
             connection.execute(people.update().where(people.c.id == row.id).values(details | {"updated_at": noted.at}))
             seal_person(connection, row.id)
+            noted.overwrites = True
             changed = self._person(connection, person_id)
             noted.event("update", Subject(row.id, row.key, row.key_is_int), fields=sorted(details))
             return person_of(changed, connection.execute(FACES_OF, {"person": row.id}).all())
@@ -183,12 +185,12 @@ class SqlStore(PhotoLookup):
         ------
         UnknownPersonError
         """
-        with self.feed.write() as (connection, noted):
+        with self.feed.write(removing=True) as (connection, noted):
             return self._delete(connection, noted, self._person(connection, person_id), "asked")
 
     def purge(self, person_id: PersonId, at: datetime) -> Deletion | None:
         """Remove a person who may be kept no longer at that time; None when that has changed meanwhile."""
-        with self.feed.write() as (connection, noted):
+        with self.feed.write(removing=True) as (connection, noted):
             row = self._find(connection, key_of(person_id)[0])
             if row is None or row.retain_until is None or row.retain_until > at:
                 return None
@@ -203,7 +205,7 @@ class SqlStore(PhotoLookup):
         UnknownFaceError
         """
         face_id = check_whole("face_id", face_id)
-        with self.feed.write() as (connection, noted):
+        with self.feed.write(removing=True) as (connection, noted):
             row = connection.execute(OWNERS, self.feed.keys | {"faces": [face_id]}).one_or_none()
             if row is None:
                 raise UnknownFaceError(f"no face {face_id!r} is stored in gallery {self.feed.name!r}", face_id=face_id)
@@ -216,12 +218,30 @@ class SqlStore(PhotoLookup):
 
     def finish(self) -> tuple[Removed, list[int]]:
         """Remove the templates of every pack but the gallery's, and the faces that have none of that; tells these."""
-        with self.feed.write() as (connection, noted):
+        with self.feed.write(removing=True) as (connection, noted):
             number, asleep = drop_others(connection, self.feed)
             removed = self._remove(connection, asleep, noted)
+            noted.overwrites = bool(number or asleep)
             if number or asleep:
                 noted.event("finish", templates=number, faces=asleep)
         return Removed(number, removed.photos), asleep
+
+    def seal_audit(self, noted: Head | None = None) -> AuditReport:
+        """Seal the audit as it stands, unless its chain is not whole; tells what was found.
+
+        Raises
+        ------
+        ArgumentError
+            When there is no key.
+        """
+        with self.feed.witness() as (connection, _):
+            report = self._audit_report(connection, noted, keyed=False)
+            if report.sealed is None:
+                raise ArgumentError("the audit can be sealed only with a key; set FACEDEX_AUDIT_KEY")
+            if not report.whole:
+                return report
+            self.feed.seal_audit(connection)
+            return self._audit_report(connection, noted, keyed=True)
 
     def witness(self, kind: str, seen: Sequence[Sighting]) -> None:
         """Note in the audit who was recognised or verified."""
@@ -284,6 +304,7 @@ class SqlStore(PhotoLookup):
         gone = [face.id for face in self._faces_of(connection, row.id)]
         removed = self._remove(connection, gone, noted)
         others = connection.execute(photos.delete().where(photos.c.person_row == row.id)).rowcount
+        noted.overwrites = True
         erased = Journal.erase(connection, self.feed.keys["gallery"], row.id)
         forget_person(connection, self.feed.name, row)
         connection.execute(people.delete().where(people.c.id == row.id))

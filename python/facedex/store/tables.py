@@ -13,9 +13,12 @@ were found in it. ``gallery_packs`` names the packs, other than the one the gall
 templates: the one it is being migrated to, and the one it was migrated from. People and faces carry a checksum over
 what names them, so that a flipped bit never gives a face another name.
 
+``snapshots`` holds the digests of the files in which searches keep their index: no other file is believed to be one.
+
 ``events`` is the audit: a chain of lines, of which ``galleries`` holds the last number and digest. Whom a line is about
 stands beside it in ``event_subjects``, so that it can be erased with the person and leave the chain whole; see
-facedex.store.journal. ``seal`` and ``data_key`` are there when the templates are encrypted; see facedex.store.vault.
+facedex.store.journal. ``audit_seal`` is a keyed digest of the chain's head, where there is a key; see
+facedex.store.audit_seal. ``seal`` and ``data_key`` are there when the templates are encrypted; see facedex.store.vault.
 
 ``accounts``, ``api_keys``, ``tokens``, ``attempts`` and ``idempotency`` are the server's (facedex.access), as are
 ``attendance`` and ``jobs``. Of a password there is an Argon2id hash, of a key or token its SHA-256.
@@ -55,6 +58,7 @@ galleries = sa.Table(
     sa.Column("audit_seq", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("audit_head", Text(64), nullable=False, server_default=""),
     sa.Column("seal", Bytes),
+    sa.Column("audit_seal", Text(128)),
     sqlite_autoincrement=True,
 )
 
@@ -138,6 +142,16 @@ changes = sa.Table(
     sa.Column("token", Text(32), nullable=False),
     sa.Column("kind", Text(8), nullable=False),
     sa.Column("face_id", Number),
+    sa.Column("created_at", Instant, nullable=False),
+)
+
+snapshots = sa.Table(
+    "snapshots",
+    METADATA,
+    sa.Column("gallery_id", Number, sa.ForeignKey("galleries.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("digest", Text(64), primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("token", Text(32), nullable=False),
     sa.Column("created_at", Instant, nullable=False),
 )
 

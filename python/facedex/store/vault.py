@@ -83,6 +83,11 @@ class Vault:
     gallery : str
         The gallery's uuid, in hexadecimal.
 
+    Attributes
+    ----------
+    audit_key : bytes
+        Seals the audit.
+
     Raises
     ------
     EncryptionUnavailableError
@@ -91,9 +96,10 @@ class Vault:
 
     def __init__(self, key: bytes, gallery: str) -> None:
         self._gallery = gallery
-        self._people = _cipher(_derived(key, bytes.fromhex(gallery), b"facedex data keys"))
-        self._seals = _cipher(_derived(key, bytes.fromhex(gallery), b"facedex seal"))
-        self._files = _derived(key, bytes.fromhex(gallery), b"facedex files")
+        self._people = _cipher(derived(key, bytes.fromhex(gallery), b"facedex data keys"))
+        self._seals = _cipher(derived(key, bytes.fromhex(gallery), b"facedex seal"))
+        self._files = derived(key, bytes.fromhex(gallery), b"facedex files")
+        self.audit_key = derived(key, bytes.fromhex(gallery), b"facedex audit")
 
     @cached_property
     def seal(self) -> bytes:
@@ -153,7 +159,7 @@ class Vault:
         whole = content.cast("B")
         salt = os.urandom(_SALT)
         yield _FILE + salt
-        cipher = _cipher(_derived(self._files, salt, b"file"))
+        cipher = _cipher(derived(self._files, salt, b"file"))
         count = max(1, -(-len(whole) // _CHUNK))
         for number in range(count):
             piece = whole[number * _CHUNK : (number + 1) * _CHUNK]
@@ -171,7 +177,7 @@ class Vault:
         head = len(_FILE) + _SALT
         if bytes(whole[: len(_FILE)]) != _FILE or len(whole) < head:
             raise IndexFileError(f"{name} is not an encrypted file, and the gallery is encrypted")
-        cipher = _cipher(_derived(self._files, bytes(whole[len(_FILE) : head]), b"file"))
+        cipher = _cipher(derived(self._files, bytes(whole[len(_FILE) : head]), b"file"))
         body, piece = whole[head:], _CHUNK + 16
         content = bytearray()
         count = max(1, -(-len(body) // piece))
@@ -187,7 +193,7 @@ class Vault:
         """Encrypt a file that is never in memory as a whole; it is opened as one of `file`, or by `opened_stream`."""
         salt = os.urandom(_SALT)
         yield _FILE + salt
-        cipher = _cipher(_derived(self._files, salt, b"file"))
+        cipher = _cipher(derived(self._files, salt, b"file"))
         held, number = bytearray(), 0
         for piece in content:
             held += piece
@@ -208,7 +214,7 @@ class Vault:
         head = file.read(len(_FILE) + _SALT)
         if head[: len(_FILE)] != _FILE or len(head) < len(_FILE) + _SALT:
             raise IndexFileError(f"{name} is not an encrypted file")
-        cipher = _cipher(_derived(self._files, head[len(_FILE) :], b"file"))
+        cipher = _cipher(derived(self._files, head[len(_FILE) :], b"file"))
         number, part = 0, file.read(_CHUNK + 16)
         while True:
             after = file.read(_CHUNK + 16)
@@ -304,8 +310,8 @@ def _refusals() -> tuple[type[Exception], ...]:
     return InvalidTag, ValueError
 
 
-def _derived(key: bytes, salt: bytes, purpose: bytes) -> bytes:
-    """HKDF (RFC 5869) with SHA-256, one block: extract, then expand; both are one HMAC."""
+def derived(key: bytes, salt: bytes, purpose: bytes) -> bytes:
+    """Derive a key for a purpose: HKDF (RFC 5869) with SHA-256, one block. Extract, then expand; both are one HMAC."""
     extracted = hmac.digest(salt, key, "sha256")
     return hmac.digest(extracted, purpose + b"\x01", "sha256")
 

@@ -42,11 +42,12 @@ async def audit(
     services: ServicesOf,
     who: AdminBy,
     noted: Annotated[str | None, Query(max_length=100, description="A head noted before, NUMBER:DIGEST.")] = None,
+    keyed: Annotated[bool, Query(description="Its end must be sealed with the audit's key.")] = False,
     gallery: GalleryName = None,
 ) -> schemas.AuditReport:
     """Check that no line of the audit was altered, taken out, moved or added."""
     return schemas.AuditReport.model_validate(
-        await services.ask(lambda opened: opened.check_audit(noted=noted), gallery)
+        await services.ask(lambda opened: opened.check_audit(noted=noted, keyed=keyed), gallery)
     )
 
 

@@ -30,10 +30,19 @@ async def live() -> schemas.Health:
 
 
 @router.get("/health/ready")
-async def ready(services: ServicesOf) -> schemas.Health:
-    """Tell that the gallery can be asked; 503 when it cannot."""
-    await services.look(lambda opened: opened.people_after(limit=1))
-    return schemas.Health()
+async def ready(services: ServicesOf) -> schemas.Ready:
+    """Tell that the gallery can be asked; 503 when it cannot.
+
+    It is "degraded" when it can be asked and changes cannot be stored now: another program holds the database, its disk
+    is full, or it may not be written. Recognition goes on, so this is no reason to send requests elsewhere.
+    """
+
+    def look(opened: Gallery) -> schemas.Ready:
+        opened.people_after(limit=1)
+        storage = opened.storage()
+        return schemas.Ready(status="ok" if storage == "ok" else "degraded", storage=storage)
+
+    return await services.look(look)
 
 
 @router.get("/stats")

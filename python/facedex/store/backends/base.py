@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -38,6 +38,10 @@ POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 30, "pool_pre_ping":
 default. One that the server has closed meanwhile is replaced before it is used."""
 
 _SHOWN = ("host", "port", "unix_socket", "service")  # parts of a URL's query that are an address and no secret
+
+
+Storage = Literal["ok", "locked", "full", "read_only"]
+"""Whether changes can be stored: another program holds the database, its disk is full, or it may not be written."""
 
 
 class Kind(Enum):
@@ -136,6 +140,17 @@ class Backend(ABC):
     def close(self) -> None:  # noqa: B027 - most hold nothing
         """Close what is held beside the pool."""
 
+    @abstractmethod
+    def strangers(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
+        """List the triggers, views and the like that the database has, and the tables but `ours`.
+
+        Parameters
+        ----------
+        connection : Connection
+        ours : frozenset of str
+            Names of the tables of facedex.
+        """
+
     def check(self, connection: sa.Connection) -> str | None:
         """Tell what to warn of: a setting under which a committed change may be lost."""
         return None
@@ -168,9 +183,40 @@ class Backend(ABC):
             When another had it all the time.
         """
 
-    def wipe_log(self, connection: sa.Connection) -> bool:
-        """Empty the files in which deleted rows would still stand; False where a client cannot do so, or not now."""
+    def wipe_log(self, connection: sa.Connection, *, wait_s: float | None = None) -> bool:
+        """Empty the files in which deleted rows would still stand; False where a client cannot do so, or not now.
+
+        Parameters
+        ----------
+        connection : Connection
+        wait_s : float, optional
+            How long to wait for readers, seconds; by default as long as for a writer.
+        """
         return False
+
+    @property
+    def full_advice(self) -> str:
+        """Tell what to do when the disk is too full even for a deletion."""
+        return "have its administrator make room on the server's disk, then delete again"
+
+    def look(self, connection: sa.Connection) -> None:  # noqa: B027 - with most it does
+        """Read something, where a connection alone does not show whether the database can be opened."""
+
+    def spend_reserve(self) -> bool:
+        """Give back the space that is kept on the disk for deletions; False where there is none."""
+        return False
+
+    def is_scarce(self) -> bool:
+        """Tell whether the disk has hardly room for that space."""
+        return False
+
+    def keep_reserve(self) -> None:  # noqa: B027 - a server's disk is its own
+        """Keep that space again, as far as there is room."""
+
+    def storage(self, connection: sa.Connection) -> Storage:
+        """Tell whether changes can be stored now, without storing any."""
+        connection.exec_driver_sql("SELECT 1").all()
+        return "ok"
 
     def vacuum(self, connection: sa.Connection) -> bool:
         """Write the tables anew without what was deleted; returns whether it now stands in no file."""

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...errors import DatabaseLockedError, DatabaseUnavailableError, StoreError
-from .base import CONNECT_TIMEOUT_S, MIGRATION_TIMEOUT_S, POOL, Backend, Kind
+from .base import CONNECT_TIMEOUT_S, MIGRATION_TIMEOUT_S, POOL, Backend, Kind, Storage
 
 _MARIADB = (10, 3)
 _MYSQL = (8, 0, 17)
@@ -87,6 +87,28 @@ class MysqlBackend(Backend):
                 f"use {name} {needed} or newer"
             )
 
+    def strangers(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
+        """Ask the server's own tables; of events and triggers those that this user may see."""
+        queries = {
+            "trigger": "SELECT trigger_name, event_object_table FROM information_schema.triggers "
+            "WHERE trigger_schema = DATABASE() ORDER BY 1",
+            "event": "SELECT event_name, '' FROM information_schema.events WHERE event_schema = DATABASE() ORDER BY 1",
+        }
+        found = [
+            f"{kind} {name!r}" + (f" on {table!r}" if table else "")
+            for kind, query in queries.items()
+            for name, table in connection.exec_driver_sql(query)
+        ]
+        tables = connection.exec_driver_sql(
+            "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1"
+        )
+        for name, kind in tables:
+            if kind != "BASE TABLE":
+                found.append(f"{str(kind).lower()} {name!r}")
+            elif name not in ours:
+                found.append(f"table {name!r}")
+        return found
+
     def check(self, connection: sa.Connection) -> str | None:
         """Warn of a server that does not wait for its disk."""
         if connection.exec_driver_sql("SELECT @@innodb_flush_log_at_trx_commit").scalar() == 1:
@@ -129,6 +151,10 @@ class MysqlBackend(Backend):
         limit = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 2
         sent = len(value) + sum(value.count(byte) for byte in _ESCAPED) + _STATEMENT
         return limit if sent > limit else None
+
+    def storage(self, connection: sa.Connection) -> Storage:
+        """Ask whether it takes changes: a replica does not."""
+        return "read_only" if connection.exec_driver_sql("SELECT @@read_only").scalar() else "ok"
 
     def vacuum(self, connection: sa.Connection) -> bool:
         """Write the tables anew; False, because the server's logs and its backups are not a client's to empty."""

@@ -8,6 +8,7 @@ What a failure means is read from its SQLSTATE (PostgreSQL's manual, appendix A)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...errors import DatabaseUnavailableError, StoreError
-from .base import CONNECT_TIMEOUT_S, MIGRATION_TIMEOUT_S, POOL, Backend, Kind
+from .base import CONNECT_TIMEOUT_S, MIGRATION_TIMEOUT_S, POOL, Backend, Kind, Storage
 
 _MIGRATION_LOCK = 0x66616365646578  # "facedex": the advisory lock of its migrations
 
@@ -36,6 +37,34 @@ _KINDS = {
     "XX002": Kind.damaged,
 }
 """What a failure means by its SQLSTATE, or by the longest beginning of it that is listed."""
+
+
+_SEARCH_TABLE = re.compile(r"search_tables|search_[0-9a-f]{32}_[0-9a-f]{12}")
+"""The tables of the search inside PostgreSQL (facedex.search.pgtables)."""
+
+_SEARCH_TRIGGER = (
+    r"\s*BEGIN\s+DELETE FROM {table} WHERE face_id IN "
+    r"\(SELECT face_id FROM gone WHERE pack_digest = '[0-9a-f]{{64}}'\);\s+RETURN NULL;\s+END\s*"
+)
+"""What the trigger of such a table runs, and nothing else."""
+
+_RELATIONS = """
+SELECT c.relname, c.relkind::text FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1"""
+"""Tables and views of the schema, but those that an extension has brought."""
+
+_TRIGGERS = """
+SELECT t.tgname, c.relname, p.prosrc FROM pg_trigger t
+JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace ORDER BY 1"""
+
+_RULES = """
+SELECT 'rule', rulename, tablename FROM pg_rules WHERE schemaname = current_schema()
+UNION ALL SELECT 'policy', policyname, tablename FROM pg_policies WHERE schemaname = current_schema() ORDER BY 1, 2"""
+
+_RELATION_KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
 
 
 class PostgresqlBackend(Backend):
@@ -75,6 +104,21 @@ class PostgresqlBackend(Backend):
                 "create it with ENCODING 'UTF8'"
             )
 
+    def strangers(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
+        """Ask the catalogue of the schema; the tables of the search and their triggers are ours too."""
+        found = []
+        for name, table, source in connection.exec_driver_sql(_TRIGGERS):
+            searching = table == "templates" and _SEARCH_TABLE.fullmatch(name)
+            if not (searching and re.fullmatch(_SEARCH_TRIGGER.format(table=name), source)):
+                found.append(f"trigger {name!r} on {table!r}")
+        found += [f"{kind} {name!r} on {table!r}" for kind, name, table in connection.exec_driver_sql(_RULES)]
+        for name, kind in connection.exec_driver_sql(_RELATIONS):
+            if kind in _RELATION_KINDS:
+                found.append(f"{_RELATION_KINDS[kind]} {name!r}")
+            elif name not in ours and not _SEARCH_TABLE.fullmatch(name):
+                found.append(f"table {name!r}")
+        return found
+
     def check(self, connection: sa.Connection) -> str | None:
         """Warn of a server that does not wait for its disk."""
         if connection.exec_driver_sql("SHOW fsync").scalar() == "on":
@@ -93,6 +137,11 @@ class PostgresqlBackend(Backend):
         finally:
             if not connection.invalidated:
                 connection.exec_driver_sql("ROLLBACK")
+
+    def storage(self, connection: sa.Connection) -> Storage:
+        """Ask whether it takes changes: a standby does not."""
+        said = connection.exec_driver_sql("SHOW transaction_read_only").scalar()
+        return "read_only" if said == "on" else "ok"
 
     def vacuum(self, connection: sa.Connection) -> bool:
         """Write the tables anew; False, because the server's log and its backups are not a client's to empty."""

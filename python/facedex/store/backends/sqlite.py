@@ -9,11 +9,12 @@ their source is ``sqlite3ErrStr`` in SQLite's main.c.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from ...errors import DatabaseDamagedError, DatabaseUnavailableError, StoreError
 from . import wal
-from .base import Backend, Kind
+from .base import Backend, Kind, Storage
 
 _PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF", "cell_size_check=ON")
 
@@ -36,6 +37,16 @@ _KINDS = (
 """What a failure means by words in its message, in the order in which they are looked for."""
 
 
+RESERVE_BYTES = 4 << 20
+"""Space that is kept on the disk beside a database, so that people can be deleted on a full one: a deletion writes each
+page that it changes to the log first. It is enough for some dozen faces and thumbnails, or one large photo."""
+
+_ZEROS = bytes(1 << 16)
+
+_LOCK_WAIT_S = 1.0
+"""How long another writer may have the database before it counts as locked, seconds."""
+
+
 class SqliteBackend(Backend):
     """An SQLite file."""
 
@@ -45,6 +56,7 @@ class SqliteBackend(Backend):
     def __init__(self, url: sa.URL, timeout_s: float) -> None:
         super().__init__(url, timeout_s)
         self._path = Path(str(url.database))
+        self._reserve = self._path.with_name(f"{self._path.name}.reserve")
         self._watch: sqlite3.Connection | None = None
         self._closed = False
         self._watching = threading.Lock()
@@ -95,6 +107,17 @@ class SqliteBackend(Backend):
             else:
                 return
 
+    def strangers(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
+        """Read the schema; the tables whose name begins with sqlite_ are SQLite's own, and nobody else can make one."""
+        query = "SELECT type, name, tbl_name FROM sqlite_master WHERE type <> 'index' ORDER BY type, name"
+        found = []
+        for kind, name, table in connection.exec_driver_sql(query):
+            if kind == "trigger":
+                found.append(f"trigger {name!r} on {table!r}")
+            elif kind != "table" or not (name in ours or str(name).startswith("sqlite_")):
+                found.append(f"{kind} {name!r}")
+        return found
+
     def stamp(self) -> int | None:
         """Ask a connection that never writes whether another one has committed: it looks into shared memory.
 
@@ -144,13 +167,79 @@ class SqliteBackend(Backend):
             return None  # one is what a power cut tears, before it was acknowledged
         return f"its log is damaged: about {lost} commits in it cannot be read and are gone; compare with a backup"
 
-    def wipe_log(self, connection: sa.Connection) -> bool:
+    def wipe_log(self, connection: sa.Connection, *, wait_s: float | None = None) -> bool:
         """Empty the write-ahead log.
 
         A reader in another process may hold it; then it is emptied by a later call or by the last to close.
         """
-        busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
-        return not busy
+        if wait_s is not None:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={round(1000 * wait_s)}").all()
+        try:
+            return not connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        finally:
+            if wait_s is not None:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={round(1000 * self.timeout_s)}").all()
+
+    @property
+    def full_advice(self) -> str:
+        """Tell what to do when the disk is too full even for a deletion."""
+        return (
+            f"make room on the disk of {str(self._path.absolute().parent)!r}, as much as the photos and faces to be "
+            "deleted take and 4 MiB more, then delete again"
+        )
+
+    def look(self, connection: sa.Connection) -> None:
+        """Read the file: SQLite opens it, and its log, only then."""
+        connection.exec_driver_sql("PRAGMA schema_version").all()
+
+    def spend_reserve(self) -> bool:
+        """Remove the file that keeps space on the disk."""
+        try:
+            self._reserve.unlink()
+        except OSError:  # there is none
+            return False
+        return True
+
+    def is_scarce(self) -> bool:
+        """Look at the space of the disk."""
+        return shutil.disk_usage(self._path.absolute().parent).free < 4 * RESERVE_BYTES
+
+    def keep_reserve(self) -> None:
+        """Make the file that keeps space on the disk, smaller where there is too little room; without any it goes."""
+        reserve = self._reserve
+        if reserve.exists() or not os.access(self._path, os.W_OK):
+            return
+        for share in (1, 2, 4, 8):
+            with (
+                suppress(OSError),
+                os.fdopen(os.open(reserve, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb", buffering=0) as file,
+            ):
+                try:
+                    _fill(file.fileno(), RESERVE_BYTES // share)
+                    return
+                except OSError:
+                    reserve.unlink(missing_ok=True)
+
+    def storage(self, connection: sa.Connection) -> Storage:
+        """Look at the space of the disk, and take the lock of a writer for a moment."""
+        if not os.access(self._path, os.W_OK):
+            return "read_only"
+        if shutil.disk_usage(self._path.absolute().parent).free < RESERVE_BYTES // 4:
+            return "full"
+        try:
+            with closing(
+                sqlite3.connect(self._path, timeout=min(self.timeout_s, _LOCK_WAIT_S), isolation_level=None)
+            ) as other:
+                other.execute("BEGIN IMMEDIATE").close()
+                other.execute("ROLLBACK").close()
+        except sqlite3.OperationalError as error:
+            kind = next((kind for kind, words in _KINDS if any(word in str(error).lower() for word in words)), None)
+            if kind is Kind.locked:
+                return "locked"
+            if kind is Kind.read_only:
+                return "read_only"
+            raise
+        return "ok"
 
     def vacuum(self, connection: sa.Connection) -> bool:
         """Write the file anew and empty the log through which it went."""
@@ -194,6 +283,15 @@ class SqliteBackend(Backend):
         if "unable to open" not in said or not self._path.exists():
             return False
         return not (os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))
+
+
+def _fill(file: int, size: int) -> None:
+    """Take space on the disk; where the system cannot promise it, by writing."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        for _ in range(size // len(_ZEROS)):
+            os.write(file, _ZEROS)
 
 
 def _frames_taken(connection: sa.Connection) -> int:

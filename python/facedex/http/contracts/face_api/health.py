@@ -25,12 +25,12 @@ def add(routes: APIRouter, settings: FaceApiSettings) -> None:
 
     @routes.get("/health/ready")
     async def ready(services: ServicesOf) -> Any:
-        """Say whether the gallery can be asked."""
+        """Say whether the gallery can be asked; "degraded" where changes cannot be stored now."""
         try:
-            await services.look(lambda gallery: gallery.counts())
+            storage = await services.look(lambda gallery: (gallery.counts(), gallery.storage())[1])
         except FacedexError:
             return JSONResponse({"status": "unavailable", "ready": False}, 503)
-        return {"status": "healthy", "ready": True}
+        return {"status": "healthy" if storage == "ok" else "degraded", "ready": True}
 
     @routes.get("/health/detailed")
     async def detailed(services: ServicesOf, request: Request) -> dict[str, Any]:

@@ -112,7 +112,7 @@ EXAMPLES: dict[str, Any] = {
         "liveness": 0.97,
     },
     "Attributes": _ATTRIBUTES,
-    "AuditReport": {"lines": 41, "head": _DIGEST, "whole": True, "first_bad": None, "reason": None},
+    "AuditReport": {"lines": 41, "head": _DIGEST, "whole": True, "first_bad": None, "reason": None, "sealed": None},
     "Batch": {"items": [_BATCH_ITEM, {"recognition": None, "error": _TOLD}]},
     "BatchItem": _BATCH_ITEM,
     "Candidate": _CANDIDATE,
@@ -140,6 +140,7 @@ EXAMPLES: dict[str, Any] = {
     "FoundFace": _FOUND_FACE,
     "Gallery": {"name": "default"},
     "Health": {"status": "ok"},
+    "Ready": {"status": "ok", "storage": "ok"},
     "Job": {
         "id": "0d9c5f0e7f3b4a52",
         "kind": "rebuild",

@@ -52,13 +52,18 @@ class AuditReport(Answer):
     whole: bool
     first_bad: int | None
     reason: str | None
+    sealed: bool | None = Field(
+        description="Whether its end is sealed with the audit's key; null where the server has none."
+    )
 
 
 class Migrating(Options):
     """To which pack a gallery is moved."""
 
     pack: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", examples=["mobile"], description="Of 'facedex packs'."
+        pattern=r"^[A-Za-z0-9_+-]([A-Za-z0-9._+-]{0,198}[A-Za-z0-9_+-])?$",  # the rule of manifests
+        examples=["mobile"],
+        description="Of 'facedex packs'.",
     )
     without_photo: Literal["stop", "leave"] = Field(
         default="stop", description="Whether people without an original photo keep the gallery where it is."
@@ -122,6 +127,13 @@ class Health(BaseModel):
     """Whether the server is well."""
 
     status: Literal["ok"] = "ok"
+
+
+class Ready(BaseModel):
+    """Whether the gallery can be asked, and whether changes can be stored."""
+
+    status: Literal["ok", "degraded"]
+    storage: Literal["ok", "locked", "full", "read_only"]
 
 
 class Disk(BaseModel):

@@ -1,0 +1,56 @@
+"""A server whose database is held by another program: questions are answered at once, and readiness tells."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from facedex import people
+
+PROBE = people.PROBES["ayu"][0]
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_questions_with_a_key_wait_for_no_writer(
+    peopled: TestClient, keys: dict[str, dict[str, str]], tmp_path: Path
+) -> None:
+    ready = peopled.get("/v1/health/ready")
+    assert (ready.status_code, ready.json()) == (200, {"status": "ok", "storage": "ok"})
+    time.sleep(1.1)
+    with held(tmp_path / "people.db"):
+        began = time.monotonic()
+        listed = peopled.get("/v1/people", headers=keys["read"])
+        assert (listed.status_code, len(listed.json()["items"])) == (200, 2)
+        found = peopled.post("/v1/recognize", files={"image": PROBE.read_bytes()}, headers=keys["recognise"])
+        assert found.status_code == 200, found.text
+        assert time.monotonic() - began < 4  # a writer would have been waited for five seconds, twice
+        ready = peopled.get("/v1/health/ready")
+        assert (ready.status_code, ready.json()) == (200, {"status": "degraded", "storage": "locked"})
+    time.sleep(1.1)
+    assert peopled.get("/v1/health/ready").json()["storage"] == "ok"
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_the_audit_is_checked_with_a_key(client: TestClient, monkeypatch: pytest.MonkeyPatch, keyed: bool) -> None:
+    client.post("/v1/people", data={"person_id": "ayu"}, files={"images": people.PICTURES["ayu"][0].read_bytes()})
+    answer = client.get("/v1/audit", params={"keyed": keyed})
+    report: dict[str, Any] = answer.json()
+    if keyed:
+        assert answer.status_code == 422
+        assert "FACEDEX_AUDIT_KEY" in report["detail"]
+    else:
+        assert (report["whole"], report["sealed"]) == (True, None)

@@ -1,0 +1,100 @@
+"""Galleries that were closed or let go of: their networks, threads and index are given back at once.
+
+The collector of reference cycles is off here: it counts Python's objects, and knows nothing of the hundred megabytes
+that the native ones hold.
+"""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facedex import people
+from facedex.engine import Engine
+from facedex.errors import GalleryClosedError
+from facedex.gallery import Gallery
+
+
+@pytest.fixture(autouse=True)
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def engine_of(gallery: Gallery) -> weakref.ref[Engine]:
+    return weakref.ref(gallery._registrar.engine)
+
+
+def test_closing_releases_the_engine_that_the_gallery_opened(tmp_path: Path) -> None:
+    gallery = Gallery.open(tmp_path / "people.db")
+    gallery.register("ayu", people.PICTURES["ayu"][0])
+    engine, search = engine_of(gallery), weakref.ref(gallery._search)
+    gallery.close()
+    assert engine() is None
+    assert search() is None
+    # What is told without the database is still told, and the rest says why not.
+    assert (gallery.name, gallery.pack.name, gallery.encrypted) == ("default", "classic", False)
+    for call in (gallery.people, gallery.status, lambda: gallery.recognize(people.PICTURES["ayu"][0])):
+        with pytest.raises(GalleryClosedError):
+            call()
+    gallery.close()
+
+
+def test_a_gallery_that_is_let_go_of_releases_its_engine(tmp_path: Path) -> None:
+    gallery = Gallery.open(tmp_path / "people.db")
+    gallery.create("ayu")
+    engine, alive = engine_of(gallery), weakref.ref(gallery)
+    del gallery
+    assert alive() is None
+    assert engine() is None
+
+
+def test_a_call_that_closes_releases_when_it_ends(tmp_path: Path) -> None:
+    gallery = Gallery.open(tmp_path / "people.db")
+    engine = engine_of(gallery)
+    answers = gallery.register_many([("ayu", people.PICTURES["ayu"][0])], progress=lambda done, of: gallery.close())
+    assert str(answers[0]) == "Registration('ayu', 1 face)"
+    del answers
+    assert engine() is None
+
+
+def test_an_engine_that_is_shared_stays(tmp_path: Path, engine: Engine) -> None:
+    with Gallery.open(tmp_path / "people.db", engine=engine):
+        pass
+    assert len(engine.analyze(people.GROUP, embed=False)) == 5
+
+
+def test_memory_and_threads_are_flat_over_many_galleries(tmp_path: Path) -> None:
+    program = """
+import gc, sys, psutil
+from facedex import people
+from facedex.gallery import Gallery
+
+gc.disable()
+me = psutil.Process()
+
+def cycle(number):
+    for _ in range(number):
+        with Gallery.open(sys.argv[1]) as gallery:
+            gallery.register("ayu", people.PICTURES["ayu"][0], on_existing="replace")
+            gallery.recognize(people.PROBES["ayu"][0])
+
+cycle(24)
+before, threads = me.memory_info().rss, me.num_threads()
+cycle(36)
+print((me.memory_info().rss - before) >> 20, me.num_threads() - threads)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "people.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    grown, threads = map(int, done.stdout.split())
+    assert grown < 40, f"36 galleries that were opened and closed left {grown} MB"
+    assert threads <= 1
