@@ -168,6 +168,7 @@ def test_the_guide_teaches_a_manifest_that_can_be_read(tmp_path: Path) -> None:
         (('name = "mine"', 'name = "mine."'), ("pack name", "'.' at an end")),
         (('name = "mine"', 'name = ".mine"'), ("pack name", "'.' at an end")),
         (('name = "mine"', 'name = ""'), ("pack name", "1 to 200")),
+        (('name = "mine"', 'name = "mine.toml"'), ("pack name", "or .toml")),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else None,
 )

@@ -228,7 +228,7 @@ def test_a_damaged_or_foreign_snapshot_is_refused(tmp_path: Path) -> None:
         with pytest.raises(IndexFileError):
             Index.load(path, pack, gallery)
     path.write_bytes(content[:8] + (1).to_bytes(4, "little") + content[12:])
-    with pytest.raises(IndexFileError, match="format version 1, this program reads version 2"):
+    with pytest.raises(IndexFileError, match="format version 1, this program reads version 3"):
         Index.load(path, PACK, "door")
 
 

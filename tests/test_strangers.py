@@ -98,7 +98,7 @@ def test_many_findings_are_not_all_named(bound: Place) -> None:
         Database(bound.location)
 
 
-@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil.toml", "..", "", "evil.toml/", "a b"])
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil.toml", "..", "", "evil.toml/", "evil.toml", "a b"])
 def test_a_stored_pack_name_that_is_none_is_refused(bound: Place, name: str) -> None:
     bound.execute(f"UPDATE galleries SET pack_name = '{name}'")
     for call in (lambda: Gallery.open(bound.location, pack=None), lambda: fsck(bound.location)):

@@ -171,8 +171,8 @@ fn truncated(reason: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
-        let named = [name.as_slice(), content].concat();
+    fn chunk(name: &[u8], content: &[u8]) -> Vec<u8> {
+        let named = [name, content].concat();
         [&(content.len() as u32).to_be_bytes()[..], &named, &check_sum(&named).to_be_bytes()].concat()
     }
 
@@ -182,7 +182,9 @@ mod tests {
         let samples = if color == INDEXED { usize::from(depth) } else { 24 };
         let row = vec![0; 1 + samples];
         let mut adler = (1_u32, 0_u32);
-        row.iter().for_each(|byte| adler = (adler.0 + u32::from(*byte), adler.1 + adler.0 + u32::from(*byte)));
+        for byte in &row {
+            adler = (adler.0 + u32::from(*byte), adler.1 + adler.0 + u32::from(*byte));
+        }
         let length = row.len() as u16;
         let sum = ((adler.1 % 65_521) << 16) | (adler.0 % 65_521);
         let data = [&[0x78, 1, 1], &length.to_le_bytes()[..], &(!length).to_le_bytes(), &row, &sum.to_be_bytes()];
@@ -205,7 +207,7 @@ mod tests {
                 match outcome {
                     Ok(image) => assert!(whole && image.size() == Size::new(8, 1)),
                     Err(Error::ImageDamaged { reason, .. }) => {
-                        assert!(!whole && reason.contains("palette"), "{reason}")
+                        assert!(!whole && reason.contains("palette"), "{reason}");
                     }
                     Err(other) => panic!("{depth} bits, {bytes} bytes: {other}"),
                 }

@@ -103,12 +103,12 @@ impl ArchiveSpec {
 /// Longest name of a pack or of a file of one, bytes.
 const NAME_LIMIT: usize = 200;
 
-/// Whether a text is a name of a pack or of a file of one: it stays in its folder on every system, and is not hidden, as our
-/// own records and unfinished downloads are.
+/// Whether a text is a name of a pack or of a file of one: it stays in its folder on every system, is not hidden, as our own
+/// records and unfinished downloads are, and does not end as a manifest does, which is opened as a path.
 pub fn is_plain_name(name: &str) -> bool {
     let plain = (1..=NAME_LIMIT).contains(&name.len());
     let plain = plain && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
-    plain && !name.starts_with('.') && !name.ends_with('.')
+    plain && !name.starts_with('.') && !name.ends_with('.') && !name.to_ascii_lowercase().ends_with(".toml")
 }
 
 /// Refuses a name that is not plain; `what` is named.
@@ -117,8 +117,8 @@ pub(super) fn check_name(what: &str, name: &str) -> Refusal {
         return Ok(());
     }
     Err(format!(
-        "{what} {name:?} must be 1 to {NAME_LIMIT} letters, digits, '_', '-', '+' and '.', without a folder and without \
-         '.' at an end"
+        "{what} {name:?} must be 1 to {NAME_LIMIT} letters, digits, '_', '-', '+' and '.', without a folder, '.' at an end \
+         or .toml"
     ))
 }
 

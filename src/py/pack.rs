@@ -305,7 +305,7 @@ pub fn read_manifest(path: PathBuf, pins: Option<HashMap<String, String>>) -> Py
 }
 
 /// Whether a text is a name of a pack or of a file of one, by the rule of manifests: letters, digits, `_`, `-`, `+` and `.`,
-/// which is not at an end; so it is never a path.
+/// which is not at an end, and no .toml at the end; so it is never a path.
 #[pyfunction]
 pub fn is_plain_name(name: &str) -> bool {
     crate::pack::is_plain_name(name)

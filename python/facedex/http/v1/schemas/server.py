@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field
 
+from ...._core import is_plain_name
 from .base import Answer, Options, PersonId
+
+
+def _named(pack: str) -> str:
+    if not is_plain_name(pack):
+        raise ValueError("must be the name of a pack, by the rule of manifests, and no path")
+    return pack
 
 
 class Status(Answer):
@@ -60,10 +67,8 @@ class AuditReport(Answer):
 class Migrating(Options):
     """To which pack a gallery is moved."""
 
-    pack: str = Field(
-        pattern=r"^[A-Za-z0-9_+-]([A-Za-z0-9._+-]{0,198}[A-Za-z0-9_+-])?$",  # the rule of manifests
-        examples=["mobile"],
-        description="Of 'facedex packs'.",
+    pack: Annotated[str, AfterValidator(_named)] = Field(
+        max_length=200, examples=["mobile"], description="Of 'facedex packs': a name, never a path."
     )
     without_photo: Literal["stop", "leave"] = Field(
         default="stop", description="Whether people without an original photo keep the gallery where it is."
