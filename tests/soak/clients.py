@@ -75,7 +75,7 @@ class Asking(threading.Thread):
 
 def honest(number: int) -> Callable[[httpx.Client], httpx.Response]:
     """Make what an honest client does: recognise, register, list, delete."""
-    chance, turn = random.Random(number), [0]
+    chance, turn, begun = random.Random(number), [0], time.time_ns()
 
     def once(client: httpx.Client) -> httpx.Response:
         turn[0] += 1
@@ -84,7 +84,7 @@ def honest(number: int) -> Callable[[httpx.Client], httpx.Response]:
             return client.post("/v1/recognize", content=AYU, headers={"content-type": "image/jpeg"})
         if what < 0.8:
             return client.get("/v1/people?limit=5")
-        person = f"{number}-{turn[0]}"
+        person = f"{number}-{turn[0]}-{begun}"  # who was not deleted in an earlier phase is not registered again
         answer = client.post("/v1/people", json={"person_id": person})
         return client.delete(f"/v1/people/{person}") if answer.status_code == 201 else answer
 
