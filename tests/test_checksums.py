@@ -188,7 +188,7 @@ def test_a_flipped_bit_in_the_log_that_hides_commits_is_told(
     opened.store.register("1", [face(1)])
     opened.database.wipe_log()
     for number in range(commits):
-        opened.store.update("1", {"name": str(number)})
+        opened.store.register(str(10 + number), [face(10 + number)])
     for name in ("people.db", "people.db-wal"):
         (tmp_path / "copy" / name).write_bytes((tmp_path / "live" / name).read_bytes())
     opened.close()
