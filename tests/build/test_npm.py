@@ -114,6 +114,7 @@ def test_another_tarball_is_not_opened(place: Path) -> None:
         (tarball()[:80], "cannot be read"),
         (b"no archive", "cannot be read"),
     ],
+    ids=["other bytes", "longer", "another name", "a link", "cut short", "no archive"],  # of bytes with a time in them
 )
 def test_a_tarball_with_another_content_is_refused(place: Path, data: bytes, message: str) -> None:
     install(place, data)
