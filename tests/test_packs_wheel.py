@@ -28,6 +28,7 @@ from facedex.cli import app
 from facedex.errors import (
     ArgumentError,
     LicenseError,
+    ManifestError,
     PackFolderError,
     PackNameError,
     PackNotFoundError,
@@ -211,7 +212,7 @@ def test_only_a_pack_that_can_be_opened_here_has_a_wheel(tmp_path: Path) -> None
         packs.wheel("classic", tmp_path)
     with pytest.raises(PackNameError, match="taken by a pack of facedex"):
         packs.wheel(own(tmp_path / "own", "mobile"), tmp_path)
-    with pytest.raises(ArgumentError, match="cannot be named after pack '\\.\\.'"):
+    with pytest.raises(ManifestError, match=r'pack name "\.\." must be'):
         packs.wheel(own(tmp_path / "dots", ".."), tmp_path)
     manifest = own(tmp_path / "mine")
     for version in ("", "one", "1.0/../..", "1 0", "1.0-2", "1.0\n"):
