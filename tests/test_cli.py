@@ -374,8 +374,11 @@ def test_an_error_is_one_line_that_a_terminal_does_not_obey(tmp_path: Path) -> N
 
 
 def test_packs_are_listed_and_described() -> None:
-    (classic,) = [pack for pack in answer("packs")["packs"] if pack["name"] == "classic"]
-    assert classic == answer("packs", "info", "classic") == answer("packs", "list")["packs"][0]
+    listed = answer("packs")
+    (classic,) = [pack for pack in listed["packs"] if pack["name"] == "classic"]
+    assert classic == answer("packs", "info", "classic")
+    assert listed == answer("packs", "list")
+    assert listed["packs"][0]["name"] == listed["default"]
     assert classic["ready"] is True
     assert classic["commercial"] is True
     assert len(classic["digest"]) == 64

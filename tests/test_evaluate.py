@@ -223,7 +223,7 @@ def test_the_packs_figures_are_those_measured(shared: Path) -> None:
     assert len(one.failures) == len(both.failures) <= 1, "the detector's last threshold costs at most one face here"
     assert one.accuracy.mean >= 0.988
     assert both.accuracy.mean >= 0.991
-    pack = Engine().pack
+    pack = Engine("classic").pack
     assert pack.threshold is not None
     assert 0 <= pack.threshold - one.crossed[1].threshold < 0.003
     for (rate, threshold, missed), point in zip(pack.operating_points, one.crossed, strict=True):

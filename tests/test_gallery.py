@@ -22,7 +22,7 @@ from PIL import Image
 from place import Place
 from servers import PASSWORD
 
-from facedex import people
+from facedex import packs, people
 from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
@@ -563,7 +563,7 @@ def test_every_verb_of_a_closed_gallery_says_so(place: Place, engine: Engine) ->
         "people_after": (0,),
         "people_with_email": ("a@example.org",),
         "person_numbered": (1,),
-        "register_templates": ("ayu", np.eye(1, 128, dtype=np.float32)),
+        "register_templates": ("ayu", np.eye(1, engine.dimension, dtype=np.float32)),
         "import_people": ([],),
         "migrate": ("classic",),
         "rollback": (),
@@ -581,14 +581,14 @@ def test_every_verb_of_a_closed_gallery_says_so(place: Place, engine: Engine) ->
 
 def test_the_pack_is_the_one_that_made_the_gallery(gallery: Gallery, place: Place) -> None:
     with Gallery.open(place.location, pack=None) as again:
-        assert again.status().pack == "classic"
+        assert again.status().pack == gallery.status().pack == packs.default()
         assert again.status().pack_digest == gallery.status().pack_digest
 
 
 def test_status_tells_how_the_gallery_stands(gallery: Gallery, place: Place) -> None:
     gallery.register("ayu", AYU[:2])
     status = gallery.status()
-    assert (status.gallery, status.location, status.pack) == ("default", gallery._database.location, "classic")
+    assert (status.gallery, status.location, status.pack) == ("default", gallery._database.location, packs.default())
     assert PASSWORD not in str(status)
     assert PASSWORD not in repr(gallery)
     assert (status.location == place.location) == (place.kind == "sqlite")

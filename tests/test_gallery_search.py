@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from place import Place
 
-from facedex import people
+from facedex import packs, people
 from facedex._core import Index
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, FaceNotLiveError, FaceQualityError, LivenessError, RoleMissingError
@@ -26,6 +26,7 @@ Floats = NDArray[np.float32]
 
 AYU, BUDI = people.PICTURES["ayu"], people.PICTURES["budi"]
 PROBE = people.PROBES["ayu"][0]
+DIMENSION = packs.info(packs.default()).info.dimension or 0
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
 
@@ -48,7 +49,7 @@ def location(tmp_path: Path) -> str:
 
 def crowd(gallery: Gallery, count: int, seed: int = 1) -> Floats:
     """Register so many strangers, a face each, and return their vectors."""
-    vectors = unit(np.random.default_rng(seed).standard_normal((count, 128)))
+    vectors = unit(np.random.default_rng(seed).standard_normal((count, DIMENSION)))
     for number, vector in enumerate(vectors):
         gallery.register_templates(f"stranger {number}", vector)
     return vectors

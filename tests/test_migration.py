@@ -54,7 +54,7 @@ runner = CliRunner()
 
 
 def variant(folder: Path, name: str, *changes: tuple[str, str]) -> Path:
-    """A pack of the built-in networks with something changed; returns its manifest."""
+    """A pack of the classic networks with something changed; returns its manifest."""
     classic = packs.find("classic")
     folder.mkdir(parents=True, exist_ok=True)
     for file in classic.folder.glob("*.onnx"):
@@ -70,8 +70,14 @@ def variant(folder: Path, name: str, *changes: tuple[str, str]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def engine() -> Engine:
+    """One engine of the pack whose embeddings the galleries are of before they are moved."""
+    return Engine("classic")
+
+
+@pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack whose embeddings are not those of the built-in one: it adds the mirror image's."""
+    """A pack whose embeddings are not those of the classic one: it adds the mirror image's."""
     return variant(tmp_path_factory.mktemp("packs"), "mirrored", ("mirror = false", "mirror = true"))
 
 

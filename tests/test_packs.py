@@ -35,7 +35,6 @@ from facedex.errors import (
     WeightsMissingError,
     WeightsUnverifiedError,
 )
-from facedex.packs.find import PREFERRED
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "models").glob("*.toml"))
@@ -458,20 +457,28 @@ def test_the_built_in_pack_stays() -> None:
 
 
 def test_the_default_is_the_first_pack_that_is_here(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert (packs.default(), packs.fallback()) == (PREFERRED[0], None)
-    assert Engine().pack.name == PREFERRED[0]
-    assert f"pack '{PREFERRED[0]}' is used where no pack is named" in run("list").stdout
-    assert answer("list")["default"] == PREFERRED[0]
+    assert (packs.default(), packs.fallback()) == ("base", None)
+    assert Engine().pack.name == "base"
+    assert "pack 'base' is used where no pack is named" in run("list").stdout
+    assert (answer("list")["default"], answer("list")["note"]) == ("base", None)
     assert caplog.text == ""
-    monkeypatch.setattr(sys.modules["facedex.packs.state"], "PREFERRED", ("mobile", "classic"))
+    # As a build is that could not fetch the weights.
+    data = tmp_path / "data"
+    shutil.copytree(CLASSIC.folder.parent, data, ignore=shutil.ignore_patterns("base"))
+    monkeypatch.setattr(sys.modules["facedex.packs.find"], "_DATA", data)
     for _ in range(2):
         assert Engine().pack.name == "classic"
-    assert caplog.text.count("pack 'mobile' is not in this build, so 'classic' is used where no pack is named") == 1
-    assert "pack 'mobile' is not in this build" in " ".join(run("list").stdout.split())
-    listed = answer("list")
-    assert (listed["default"], listed["note"]) == ("classic", packs.fallback())
+    lacking = "pack 'base' is not in this build, so 'classic' is used where no pack is named"
+    assert caplog.text.count(lacking) == 1
+    assert lacking in " ".join(run("list").stdout.split())
+    assert (answer("list")["default"], answer("list")["note"]) == ("classic", packs.fallback())
+    for attempt in (Engine, packs.get):
+        with pytest.raises(
+            WeightsMissingError, match=r"'base' comes with facedex, and 'blazeface_back\.onnx'.*make weights"
+        ):
+            attempt("base")
 
 
 def test_packs_is_a_public_name() -> None:
@@ -513,6 +520,8 @@ def test_info_tells_all_before_a_download() -> None:
     text = run("info", "mobile").stdout
     for words in ("raw.githubusercontent.com/foamliu", "withdrawn", "0.402", "trained on: a refined MS-Celeb-1M"):
         assert words in text
+    assert "measured: threshold 0.334 has FMR 0.001 and FNMR 1.4%" in text
+    assert [point["fmr"] for point in answer("info", "mobile")["operating_points"]] == [1e-3, 1e-4]
     text = run("info", "buffalo_l").stdout
     for words in ("to accept before use: InsightFace-NonCommercial", "non-commercial research only", "buffalo_l.zip ("):
         assert words in text

@@ -19,7 +19,7 @@ from facedex.evaluate import score_table
 from facedex.evaluate.__main__ import main
 from facedex.scales import ARCFACE_R18, ARCFACE_R50, ARCFACE_R100, DLIB, Calibration, Scale, ScaleMap
 
-MEASURED = ("classic", "mobile")
+MEASURED = ("base", "classic", "mobile")
 SCALES = (DLIB, ARCFACE_R18, ARCFACE_R50, ARCFACE_R100)
 MAPS = [ScaleMap(packs.info(pack).info, scale) for pack in (*MEASURED, "buffalo_l") for scale in SCALES]
 maps = st.sampled_from(MAPS)
@@ -173,8 +173,11 @@ def test_a_rate_that_was_not_seen_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-def test_the_command_prints_what_the_manifest_has(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--pack", "classic", "--scores", "--subset", str(shared / "faces" / "lfw-subset")]) == 0
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("pack", ["base", "classic"])
+def test_the_command_prints_what_the_manifest_has(pack: str, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--pack", pack, "--scores", "--subset", str(shared / "faces" / "lfw-subset")]) == 0
     printed = capsys.readouterr().out
-    written = packs.find("classic").manifest.read_text()
+    written = packs.find(pack).manifest.read_text()
     assert printed.split() == written[written.index("[scores]") :].split()

@@ -108,12 +108,14 @@ def test_what_cannot_be_imported_makes_no_gallery(database: Path, tmp_path: Path
     (tmp_path / "x.pkl").write_bytes(b"\x80\x04cos\nsystem\n.")
     assert answer("import", tmp_path / "nowhere", "--db", database, code=3)["error"]["code"] == "import_file"
     assert not database.exists()
-    assert answer("import", tmp_path / "x.pkl", "--db", database, code=3)["error"]["code"] == "unsafe_pickle"
+    refused = answer("import", tmp_path / "x.pkl", "--pack", "classic", "--db", database, code=3)
+    assert refused["error"]["code"] == "unsafe_pickle"
     np.save(tmp_path / "face_db.npy", np.ones((1, 128), np.float32))
     (tmp_path / "face_db.json").write_text('["ayu"]', "utf-8")
-    refused = answer("import", tmp_path / "face_db.npy", "--db", database, code=3)
+    classic = ("--same-pack", "classic", "--pack", "classic")
+    refused = answer("import", tmp_path / "face_db.npy", "--pack", "classic", "--db", database, code=3)
     assert refused["error"]["code"] == "foreign_templates"
-    assert answer("import", tmp_path / "face_db.npy", "--same-pack", "classic", "--db", database)["people"] == 1
+    assert answer("import", tmp_path / "face_db.npy", *classic, "--db", database)["people"] == 1
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"budi": [np.ones(128)]}))
-    done = answer("import", tmp_path / "x.pkl", "--kind", "pickles", "--same-pack", "classic", "--db", database)
+    done = answer("import", tmp_path / "x.pkl", "--kind", "pickles", *classic, "--db", database)
     assert done["kind"] == "pickles"

@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from place import Place
 
-from facedex import _core, people, transfer
+from facedex import _core, packs, people, transfer
 from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
@@ -50,6 +50,7 @@ from facedex.gallery import Gallery
 from facedex.store import CarriedFace, CarriedPerson, CarriedPhoto, NewPhoto
 from facedex.transfer import archive, export, lines
 
+DIMENSION = packs.info(packs.default()).info.dimension or 0
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 LATER = datetime(2031, 2, 3, 4, 5, 6, 789, tzinfo=timezone.utc)
@@ -183,7 +184,7 @@ def test_an_encrypted_gallery_is_written_in_the_clear_only_when_said(
                 transfer.import_from(third, file, key=key)
             assert third.people() == []
     with Gallery.open(tmp_path / "other.db", engine=engine, key=KEY) as other:
-        assert transfer.pack_of(file, key=OTHER) == "classic"
+        assert transfer.pack_of(file, key=OTHER) == engine.pack.name
         transfer.import_from(other, file, key=OTHER)
         assert told(other) == before
         assert vectors(other) == templates
@@ -284,7 +285,7 @@ CHANGES: dict[str, Change] = {
     "a template that is no base64": lambda held: held[1]["faces"][0].update(template="!"),
     "a template of nothing": lambda held: held[1]["faces"][0].update(template=base64.b64encode(b"\0" * 512).decode()),
     "a template that is not finite": lambda held: held[1]["faces"][0].update(
-        template=base64.b64encode(np.full(128, np.nan, "<f4").tobytes()).decode()
+        template=base64.b64encode(np.full(DIMENSION, np.nan, "<f4").tobytes()).decode()
     ),
     "a photo that is not there": lambda held: held[1]["faces"][0].update(photo=9),
     "photos that are not there": lambda held: held[1].update(photos=9),
@@ -372,7 +373,7 @@ def test_a_newer_format_and_another_pack_are_told_apart(written: Path, empty: Ga
     held[0] |= {"pack": "mobile", "pack_digest": "0" * 64}
     with pytest.raises(GalleryPackError, match="'mobile'") as refused:
         transfer.import_from(empty, rewritten(written, held, tmp_path / "x.fdx"))
-    assert (refused.value.stored, refused.value.opened) == ("classic", "mobile")
+    assert (refused.value.stored, refused.value.opened) == (packs.default(), "mobile")
 
 
 @given(st.binary(max_size=200))
@@ -455,7 +456,7 @@ def test_memory_does_not_grow_with_the_gallery(
 
     def carried(person: int) -> CarriedPerson:
         photo = CarriedPhoto(NewPhoto("original", "image/png", 1, 1, None, png()), at)
-        vector = np.eye(128, dtype=np.float32)[person % 128]
+        vector = np.eye(DIMENSION, dtype=np.float32)[person % DIMENSION]
         return CarriedPerson(
             person, None, None, {}, at, at, None, (CarriedFace((0, 0, 1, 1), 1, vector, at, 0),), (photo,)
         )
@@ -488,12 +489,13 @@ with Gallery.open(sys.argv[1]) as gallery:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
 def test_an_import_that_is_killed_leaves_whole_people_and_is_gone_on_with(engine: Engine, tmp_path: Path) -> None:
-    at, rng, vectors = datetime.now(timezone.utc), random.Random(1), np.eye(128, dtype=np.float32)
+    at, rng, vectors = datetime.now(timezone.utc), random.Random(1), np.eye(DIMENSION, dtype=np.float32)
     photo = CarriedPhoto(NewPhoto("original", "image/jpeg", 1, 1, "x.jpg", people.PICTURES["ayu"][0].read_bytes()), at)
     everybody = [
         CarriedPerson(
             f"p{person}", None, None, {}, at, at, None,
-            tuple(CarriedFace((0, 0, 1, 1), 1, vectors[(person + place) % 128], at, 0) for place in range(3)), (photo,),
+            tuple(CarriedFace((0, 0, 1, 1), 1, vectors[(person + place) % DIMENSION], at, 0) for place in range(3)),
+            (photo,),
         )
         for person in range(640)
     ]  # fmt: skip
@@ -563,10 +565,11 @@ def test_a_sealed_file_opens_as_the_document_says(place: Place, engine: Engine, 
 
 
 def test_a_file_written_by_hand_as_the_document_says(empty: Gallery, engine: Engine, tmp_path: Path) -> None:
-    vector = np.zeros(128, "<f4")
+    vector = np.zeros(DIMENSION, "<f4")
     vector[3] = 1
     body = [
-        {"kind": "facedex gallery", "format": 1, "pack": "classic", "pack_digest": empty.pack.digest, "dimension": 128}
+        {"kind": "facedex gallery", "format": 1, "pack": empty.pack.name, "pack_digest": empty.pack.digest}
+        | {"dimension": DIMENSION}
         | {"gallery": "0" * 32, "name": "x", "created_at": "2026-01-01T00:00:00+00:00", "facedex": "0", "more": None},
         {"kind": "person", "id": 7, "name": None, "email": None, "info": {}, "retain_until": None, "photos": 0}
         | {"created_at": "2026-01-01T07:00:00+07:00", "updated_at": "2026-01-02T00:00:00+00:00"}

@@ -37,6 +37,12 @@ from facedex.transfer.vectors import check_dlib_pack
 DLIB_LENGTH = 1.43  # the mean length of what dlib's network gives, before it is brought to 1
 
 
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """One engine of the pack whose embeddings these tests are about."""
+    return Engine("classic")
+
+
 @pytest.fixture(scope="module")
 def templates(engine: Engine) -> dict[str, list[NDArray[np.float64]]]:
     """Encodings of the bundled people as ``face_recognition`` keeps them: float64, of dlib's lengths."""

@@ -26,6 +26,12 @@ from facedex.transfer import arrays, faiss_file, tables
 IDS = ("ayu", "budi", "ayu", "citra")
 
 
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """One engine of the pack whose embeddings these tests are about."""
+    return Engine("classic")
+
+
 @pytest.fixture(scope="module")
 def vectors(engine: Engine) -> NDArray[np.float32]:
     """Embeddings of `IDS`, of lengths that other programs may keep."""

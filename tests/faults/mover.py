@@ -20,7 +20,7 @@ def say(word: str) -> None:
 
 def main(location: str, manifest: str) -> None:
     reembedding.BATCH = 1  # a commit for each face: more places at which to be killed
-    before, after = Engine(), Engine(manifest)
+    before, after = Engine("classic"), Engine(manifest)
     try:
         gallery = Gallery.open(location, engine=before)
     except GalleryPackError:

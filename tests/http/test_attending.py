@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from facedex import Gallery, people
+from facedex import Gallery, packs, people
 from facedex.engine import Engine
 from facedex.http import router
 from facedex.http.v1.events import csv_of
@@ -101,8 +101,8 @@ def test_a_router_of_one_gallery_keeps_none(engine: Engine, tmp_path: Any) -> No
 
 def test_the_server_tells_its_pack_and_its_speed(peopled: TestClient) -> None:
     stats = peopled.get("/v1/stats").json()
-    assert stats["pack"]["name"] == "classic"
-    assert stats["pack"]["licences"] == ["CC0-1.0", "MIT"]
+    assert stats["pack"]["name"] == packs.default()
+    assert stats["pack"]["licences"] == list(packs.info(packs.default()).info.licences)
     assert stats["pack"]["commercial"] is True
     assert 0 < stats["network_s"] <= stats["total_s"]
     assert stats["photos"] == "none"

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from facedex import Gallery, people
+from facedex import Gallery, packs, people
 from facedex.engine import Engine
 from facedex.errors import GalleryPackError
 from facedex.http import Settings, router
@@ -91,7 +91,7 @@ def test_embeddings_are_off_unless_set_up(peopled: TestClient, serve: Any) -> No
     refused = peopled.post("/v1/embed", files={"image": AYU})
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     given = serve(embed=True).post("/v1/embed", files={"image": AYU}).json()
-    assert given["pack"] == "classic"
+    assert given["pack"] == packs.default()
     assert sum(value * value for value in given["faces"][0]["embedding"]) == pytest.approx(1, abs=1e-4)
 
 

@@ -24,6 +24,9 @@ def pack_document(pack: PackState) -> dict[str, Any]:
         "dimension": info.dimension,
         "threshold": info.threshold,
         "fmr": info.fmr,
+        "operating_points": [
+            {"fmr": fmr, "threshold": threshold, "fnmr": fnmr} for fmr, threshold, fnmr in info.operating_points
+        ],
         "source": info.source,
         "licences": list(info.licences),
         "commercial": info.commercial,
@@ -98,6 +101,8 @@ def show_pack(pack: PackState) -> None:
     for label, value in facts.items():
         if value is not None:
             say(f"{label}: {value}")
+    for fmr, threshold, fnmr in info.operating_points:
+        say(f"measured: threshold {threshold:g} has FMR {fmr:g} and FNMR {fnmr:.1%}")
     say(f"licences: {', '.join(info.licences)}")
     say(f"commercial use: {'the licences allow it' if info.commercial else 'a licence forbids it'}")
     for terms in dict.fromkeys(file.terms for file in info.files if file.terms is not None):

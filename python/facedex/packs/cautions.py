@@ -24,6 +24,7 @@ _COLLECTIONS = {
     # huggingface.co/datasets/CUHK-CSE/wider_face, by its publisher.
     "WIDER FACE": "WIDER FACE is under CC BY-NC-ND 4.0, which forbids commercial use; its pictures are from the web.",
     "not disclosed": "The training data are not disclosed, so nobody else can tell what they allow.",
+    "not published": "The training data are not published, so nobody else can tell what they allow.",
     "not stated": "The training data are not stated, so nobody else can tell what they allow.",
 }
 _DECISION = (

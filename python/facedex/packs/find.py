@@ -20,7 +20,7 @@ _DATA = Path(__file__).parent / "data"
 BUNDLED = ("base", "classic")
 """The packs whose files come with the package."""
 
-PREFERRED = ("classic",)
+PREFERRED = ("base", "classic")
 """The packs of which the first that is here is used where none is named; see `default`."""
 
 _FIRST = (*BUNDLED, "mobile", "open")

@@ -29,7 +29,7 @@ from .fetch import Patience, check_address, fetch
 from .find import find
 from .home import locked, writing
 from .record import Record, digest_of, read_record, write_record
-from .state import PackState, state_of
+from .state import PackState, missing_message, state_of
 from .unpack import unpack
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def get(
         Its licence was not accepted.
     WeightsUnverifiedError
         Nobody published a digest of a file, and `accept_unverified` is False.
+    WeightsMissingError
+        It comes with facedex, and this build lacks a file of it.
     DownloadError
         A file is not there, or the line was cut too often.
     WeightsDigestError
@@ -107,6 +109,8 @@ def get(
     """
     location = find(pack)
     before = state_of(location, read_record(location.cache))
+    if location.bundled and before.missing:
+        raise WeightsMissingError(missing_message(before, location.key))
     licence.require(before.info, accept_license)
     if before.unpinned and not accept_unverified:
         names = ", ".join(repr(file.name) for file in before.unpinned)

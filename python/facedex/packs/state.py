@@ -128,8 +128,8 @@ def fallback() -> str | None:
     if name == PREFERRED[0]:
         return None
     return (
-        f"pack {PREFERRED[0]!r} is not in this build, so {name!r} is used where no pack is named; build facedex where "
-        "its weights can be fetched to have it"
+        f"pack {PREFERRED[0]!r} is not in this build, so {name!r} is used where no pack is named; to have it, in a "
+        "source tree: make weights, else install facedex from a wheel"
     )
 
 
@@ -236,7 +236,7 @@ def require_ready(pack: str | os.PathLike[str], *, accept_license: str | None = 
     record = read_record(location.cache)
     found = state_of(location, record)
     if found.missing:
-        raise WeightsMissingError(_missing_message(found, os.fspath(pack)))
+        raise WeightsMissingError(missing_message(found, os.fspath(pack)))
     licence.require(found.info, accept_license)
     if found.unpinned:
         name = found.unpinned[0].name
@@ -247,7 +247,8 @@ def require_ready(pack: str | os.PathLike[str], *, accept_license: str | None = 
     return ReadyPack(found.location, pins_of(found.location, record))
 
 
-def _missing_message(found: PackState, pack: str) -> str:
+def missing_message(found: PackState, pack: str) -> str:
+    """Say which files of a pack are not here, and how it comes here."""
     names = ", ".join(repr(file.name) for file in found.missing)
     folder = str(found.location.folder)
     if found.location.bundled:

@@ -98,7 +98,7 @@ def check_dlib_pack(pack: PackInfo) -> None:
     if pack.dimension != DLIB_DIMENSION or not wanted & {held.sha256 for held in pack.files}:
         raise ForeignTemplatesError(
             f"dlib encodings cannot be compared with the embeddings of pack {pack.name!r}; import them into a gallery "
-            f"of pack {name!r}, or import the photos instead"
+            f"of that network (pack={name!r} makes one), or import the photos instead"
         )
 
 

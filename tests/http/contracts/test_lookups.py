@@ -46,7 +46,7 @@ def test_numbers_pages_addresses_and_photos(place: Place, engine: Engine) -> Non
 
 def test_a_template_is_told_by_its_face(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
-        vector = np.zeros(128, np.float32)
+        vector = np.zeros(engine.dimension, np.float32)
         vector[3] = 1
         face_id = gallery.register_templates(7, vector).faces[0].face_id
         owner, stored = gallery.template(face_id)

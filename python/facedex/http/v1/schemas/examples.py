@@ -30,7 +30,7 @@ _PERSON = _AYU | {
 }
 _STORED_FACE = {"face_id": 7, "source": 0, "bbox": _BOX, "det_score": 0.998, "quality": 81.0}
 _REJECTION = {"source": 1, "code": "no_face", "message": "no face was found in the picture"}
-_DUPLICATE = {"source": 0, "person_id": "budi", "name": "Budi", "similarity": 0.955, "threshold": 0.93}
+_DUPLICATE = {"source": 0, "person_id": "budi", "name": "Budi", "similarity": 0.955, "threshold": 0.54}
 _CANDIDATE = _AYU | {"similarity": 0.965, "face_id": 7}
 _FOUND_FACE = _ASKED | {
     "bbox": _BOX,
@@ -38,7 +38,7 @@ _FOUND_FACE = _ASKED | {
     "det_score": 0.998,
     **_AYU,
     "similarity": 0.965,
-    "threshold": 0.93,
+    "threshold": 0.54,
     "margin": 0.08,
     "candidates": [_CANDIDATE],
 }
@@ -50,7 +50,7 @@ _EMBEDDED = _DETECTED | {"embedding": [0.031, -0.102, 0.087]}
 
 _STATUS = {
     "gallery": "default",
-    "pack": "classic",
+    "pack": "base",
     "pack_digest": _DIGEST,
     "people": 120,
     "faces": 344,
@@ -77,11 +77,11 @@ _EVENT = {
     "digest": _DIGEST,
 }
 _PACK = {
-    "name": "classic",
-    "summary": "MTCNN and dlib's ResNet",
-    "dimension": 128,
-    "threshold": 0.93,
-    "licences": ["MIT", "CC0-1.0"],
+    "name": "base",
+    "summary": "BlazeFace, O-Net and MobileFaceNet",
+    "dimension": 192,
+    "threshold": 0.54,
+    "licences": ["Apache-2.0", "MIT"],
     "commercial": True,
 }
 _DISK = {"total": 512_000_000_000, "free": 310_000_000_000}
@@ -116,7 +116,7 @@ EXAMPLES: dict[str, Any] = {
     "Batch": {"items": [_BATCH_ITEM, {"recognition": None, "error": _TOLD}]},
     "BatchItem": _BATCH_ITEM,
     "Candidate": _CANDIDATE,
-    "Comparison": {"similarity": 0.965, "threshold": 0.93, "match": True, "bbox_a": _BOX, "bbox_b": _BOX},
+    "Comparison": {"similarity": 0.965, "threshold": 0.54, "match": True, "bbox_a": _BOX, "bbox_b": _BOX},
     "Deletion": {
         "gallery": "default",
         **_AYU,
@@ -134,7 +134,7 @@ EXAMPLES: dict[str, Any] = {
     "Disk": _DISK,
     "Duplicate": _DUPLICATE,
     "EmbeddedFace": _EMBEDDED,
-    "Embedding": {"pack": "classic", "pack_digest": _DIGEST, "image_size": _SIZE, "faces": [_EMBEDDED]},
+    "Embedding": {"pack": "base", "pack_digest": _DIGEST, "image_size": _SIZE, "faces": [_EMBEDDED]},
     "Event": _EVENT,
     "Face": _FACE,
     "FoundFace": _FOUND_FACE,
@@ -212,5 +212,5 @@ EXAMPLES: dict[str, Any] = {
     "Status": _STATUS,
     "Told": _TOLD,
     "Verification": _ASKED
-    | {"person_id": "ayu", "match": True, "similarity": 0.965, "threshold": 0.93, "bbox": _BOX, "face_id": 7},
+    | {"person_id": "ayu", "match": True, "similarity": 0.965, "threshold": 0.54, "bbox": _BOX, "face_id": 7},
 }

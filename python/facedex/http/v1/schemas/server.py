@@ -151,7 +151,7 @@ class Disk(BaseModel):
 class Pack(Answer):
     """The networks that a gallery works with."""
 
-    name: str = Field(examples=["classic"])
+    name: str = Field(examples=["base"])
     summary: str
     dimension: int | None
     threshold: float | None
