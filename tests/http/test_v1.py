@@ -354,8 +354,8 @@ def test_what_operators_read(peopled: TestClient) -> None:
 
 
 def test_a_pack_that_is_not_the_gallerys_is_refused(serve: Any) -> None:
-    serve(pack="classic")
-    with pytest.raises(GalleryPackError, match="made with pack 'classic', not 'mobile'"):
+    serve(pack=packs.default())
+    with pytest.raises(GalleryPackError, match=f"made with pack '{packs.default()}', not 'mobile'"):
         serve(pack="mobile")
 
 
