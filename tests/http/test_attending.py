@@ -25,18 +25,20 @@ STRANGER = people.STRANGERS[0].read_bytes()
     "text",
     [
         "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1+1", " =1", "\ufeff=1", "＝1+1", "＋1", "－1", "＠x",
-        "a;=1+1", "a,=1+1", "a\t=1+1", "a\n=1+1", "a|=1+1", "a; ＝1", 'a";=1+1', "a\r\n=1", "ok", "é, ü",
+        "a;=1+1", "a,=1+1", "a\t=1+1", "a\n=1+1", "a|=1+1", "a; ＝1", 'a";=1+1', "a\r\n=1",
+        'a;"=1+1;', 'a,""=1+1,', '"=1+1', "ok", "é, ü",
     ],
 )  # fmt: skip
 def test_no_cell_of_a_csv_is_a_formula_however_it_is_divided(text: str, separator: str) -> None:
-    written = csv_of(["name", "score"], [[text, 0.5], [None, 7]])
+    written = csv_of(["name", "score", "claimed"], [[text, 0.5, text], [None, 7, None]])
     for line in csv.reader(io.StringIO(written, newline=""), delimiter=separator):
         for cell in line:
             for part in cell.splitlines() or [""]:
                 assert part.strip(' \t\ufeff"')[:1] not in tuple("=+-@＝＋－＠"), written
     (_, first, second) = csv.reader(io.StringIO(written, newline=""))
     assert first[0].replace("'", "") == text
-    assert (first[1], second) == ("0.5", ["", "7"])
+    assert first[2] == first[0]
+    assert (first[1], second) == ("0.5", ["", "7", ""])
 
 
 def noted(client: TestClient) -> list[dict[str, Any]]:

@@ -22,8 +22,11 @@ router = part("events")
 attendance = part("attendance")
 
 _MOST = 100_000  # attempts in one answer
-_FORMULA = re.compile(r"((?:^|[;,|\t\r\n])[\s\x00-\x1f\u200b\ufeff]*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
-"""Where a spreadsheet may begin a formula (OWASP, "CSV injection"); some take full-width signs for theirs."""
+_FORMULA = re.compile(r'((?:^|[;,|\t\r\n])[\s\x00-\x1f\u200b\ufeff"]*)([=+\-@\uff1d\uff0b\uff0d\uff20])')
+"""Where a spreadsheet may begin a formula (OWASP, "CSV injection"); some take full-width signs for theirs.
+
+A quote after a separator begins a quoted cell for a program that divides there, so the sign after it counts too.
+"""
 
 
 @router.get("/events")
