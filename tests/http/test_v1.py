@@ -14,6 +14,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from facedex import Gallery, packs, people
 from facedex.engine import Engine
@@ -240,6 +243,22 @@ def test_a_fault_of_the_server_is_logged_and_not_told(
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "secret" not in answer.text
     assert "the secret inside" in caplog.text
+
+
+def test_a_fault_outside_the_routes_of_facedex_counts_as_500(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: Request) -> Response:
+        raise RuntimeError("foreign")
+
+    client.app.router.routes.insert(0, Route("/foreign", broken))  # type: ignore[attr-defined]
+    caplog.set_level("INFO", "facedex.http.access")
+    assert client.get("/foreign").status_code == 500
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "facedex.http.access"]
+    assert "/foreign 500 " in line
+    metrics = client.get("/metrics").text
+    assert 'status="500"' in metrics
+    assert 'status="499"' not in metrics
 
 
 def test_a_repeated_write_is_done_once(client: TestClient) -> None:

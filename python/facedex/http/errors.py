@@ -117,7 +117,7 @@ Shape = Callable[[Request, Problem], Response]
 
 
 def has_left(error: BaseException) -> bool:
-    """Tell whether an error says that the client left before its request was whole, which is no fault of anybody."""
+    """Return whether an error says that the client left before its request was whole, which is no fault of anybody."""
     return isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect)
 
 

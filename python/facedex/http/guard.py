@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import BodyTooLargeError, FacedexError, SlowBodyError
 from .admission import BODY
 from .connections import HEALTH, network_of
-from .errors import MEDIA_TYPE, problem_of, shape_for
+from .errors import MEDIA_TYPE, has_left, problem_of, shape_for
 from .limits import ASKER, Limits, Unread
 from .metrics import Metrics
 from .pixels import CLAIM, Claim
@@ -85,6 +85,7 @@ class Guard:
         answer = _Answer(send, body, self._unread, who, secure=scope.get("scheme") == "https")
         claim = Claim(self._pixels, who)
         scope[BODY] = body
+        status = 499  # where nothing is answered because the client left
         try:
             body.check(scope)
             ASKER.set(who)
@@ -98,10 +99,14 @@ class Guard:
             problem = problem_of(error)
             request = Request(scope)
             await shape_for(request)(request, problem)(scope, receive, answer.send)
+        except Exception as error:
+            if not has_left(error):
+                status = 500  # what the layer around this one answers
+            raise
         finally:
             answer.release()
             claim.release()
-            self._note(scope, method, answer.status or 499, time.perf_counter() - started)
+            self._note(scope, method, answer.status or status, time.perf_counter() - started)
 
     def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         known = method if method in _METHODS else "other"  # one by one, strange ones would fill the memory
