@@ -23,8 +23,10 @@ from prometheus_client.mmap_dict import MmapedDict
 
 from facedex import Gallery, people
 from facedex.engine import Engine
-from facedex.errors import UnknownPersonError
+from facedex.errors import ServeError, UnknownPersonError
 from facedex.fsck import fsck
+from facedex.http import Settings
+from facedex.http.serve import run
 
 CLIENTS = 3
 KILLS = 3
@@ -184,7 +186,50 @@ def test_a_port_that_another_program_has_is_told(tmp_path: Path) -> None:
         told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert told.returncode == 3
     assert f"port {port} cannot be listened at" in told.stderr
+    assert "end the program that has it" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "advice"),
+    [
+        ("192.0.2.1", 8000, "choose an address of this machine with --host"),
+        ("nowhere.invalid", 8000, "the name is unknown here"),
+        ("192.0.2.1", 0, "choose an address of this machine with --host"),
+    ],
+)
+def test_an_address_that_waiting_does_not_mend_is_refused_at_once(
+    tmp_path: Path, host: str, port: int, advice: str
+) -> None:
+    settings = Settings(db=str(tmp_path / "people.db"), host=host, port=port, insecure=True)
+    began = time.monotonic()
+    with pytest.raises(ServeError, match=advice) as refused:
+        run(settings)
+    assert time.monotonic() - began < 4
+    assert "end the program" not in str(refused.value)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="gives up the rights of root")
+def test_a_port_that_needs_more_rights_is_refused_at_once() -> None:
+    program = (
+        "import encodings.idna, os, socket, sys\n"
+        "from facedex.http import Settings\n"
+        "from facedex.http.serve import _wait_for_port\n"
+        "os.setuid(65534)\n"
+        "with socket.socket() as tried:\n"
+        "    try:\n"
+        "        tried.bind(('127.0.0.1', 81))\n"
+        "        sys.exit(77)\n"
+        "    except PermissionError:\n"
+        "        _wait_for_port(Settings(port=81))\n"
+    )
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if told.returncode == 77:
+        pytest.skip("every port is free to all here")
+    assert told.returncode == 1
+    assert "ServeError" in told.stderr
+    assert "choose one above 1023" in told.stderr
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

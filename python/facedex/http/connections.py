@@ -80,7 +80,7 @@ class Crowd:
     trusted : sequence of str
         Networks of proxies, whose connections are those of many.
     drop : callable, optional
-        Told why a connection was closed or refused: "slow_headers", "slow_reader", "crowded".
+        Called with the reason when a connection is closed or refused: "slow_headers", "slow_reader", "crowded".
     leave : callable, optional
         Called when a client leaves before its request is answered.
     """

@@ -6,6 +6,7 @@ database, and through it agree at once on people, keys, tokens and attempts.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -49,7 +50,7 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
     Raises
     ------
     ServeError
-        When other machines could reach a server that asks for no keys, or the port is taken.
+        When other machines could reach a server that asks for no keys, or the address cannot be listened at.
     StoreError
         When the database cannot be opened.
     """
@@ -99,21 +100,29 @@ def _allow_files() -> None:
 
 
 def _wait_for_port(settings: Settings) -> None:
-    """Wait until a server that was killed has let go of the port; raises ServeError when it stays taken."""
-    if settings.port == 0:
-        return
+    """Wait until a server that was killed has let go of the port.
+
+    Raises
+    ------
+    ServeError
+        When the port stays taken; at once for every other reason, which waiting does not mend.
+    """
     until = time.monotonic() + _FREED_S
-    while (reason := _taken(settings.host, settings.port)) is not None:
+    while (error := _bind_error(settings.host, settings.port)) is not None:
+        where = f"{settings.host} port {settings.port} cannot be listened at: {error.strerror or error}"
+        if isinstance(error, socket.gaierror):
+            raise ServeError(f"{where}; the name is unknown here: choose an address of this machine with --host")
+        if error.errno == errno.EACCES:
+            raise ServeError(f"{where}; the port needs more rights: choose one above 1023 with --port")
+        if error.errno != errno.EADDRINUSE:
+            raise ServeError(f"{where}; choose an address of this machine with --host")
         if time.monotonic() > until:
-            raise ServeError(
-                f"{settings.host} port {settings.port} cannot be listened at: {reason}; end the program that has it, "
-                "or choose another with --port"
-            )
+            raise ServeError(f"{where}; end the program that has it, or choose another with --port")
         time.sleep(0.1)
 
 
-def _taken(host: str, port: int) -> str | None:
-    """Tell why an address cannot be listened at; None when it can."""
+def _bind_error(host: str, port: int) -> OSError | None:
+    """Return why an address cannot be listened at; None when it can."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as tried:
@@ -121,7 +130,7 @@ def _taken(host: str, port: int) -> str | None:
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(address)
     except OSError as error:
-        return error.strerror or str(error)
+        return error
     return None
 
 

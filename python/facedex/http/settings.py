@@ -14,8 +14,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from ..access import SCOPES
 from ..config import ACCOUNT_SCOPES
+from .connections import MOST, MOST_OF_ONE
 from .old_names import ALL, LARGEST_BODY, OldNames
-from .pixels import MOST
+from .pixels import MOST as MOST_PIXELS
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """Several words; in the environment they are separated by commas."""
@@ -65,14 +66,16 @@ class Settings(BaseSettings):
     )
 
     connections_per_address: int = Field(
-        default=128,
+        default=MOST_OF_ONE,
         ge=1,
-        le=1024,
+        le=MOST,
         description="Connections that a worker keeps with one address; a proxy has any number.",
     )
     max_upload_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="Largest body of a request.")
     max_request_pixels: int = Field(
-        default=MOST, ge=1_000_000, description="Most pixels in one request, and of one key or address at a time."
+        default=MOST_PIXELS,
+        ge=1_000_000,
+        description="Most pixels in one request, and of one key or address at a time.",
     )
     max_pictures: int = Field(default=100, ge=1, le=1000, description="Most pictures in one request.")
     concurrency: int = Field(
@@ -151,7 +154,7 @@ class Settings(BaseSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address is reached from this machine only.
+    """Return whether an address is reached from this machine only.
 
     Examples
     --------
