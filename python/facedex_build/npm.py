@@ -114,12 +114,13 @@ class NpmFile:
         self._check(data)
         try:
             self.package.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.package.folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(name).replace(self._kept)
+            with tempfile.TemporaryDirectory(dir=self.package.folder) as folder:
+                written = Path(folder) / self._kept.name
+                written.write_bytes(data)
+                written.replace(self._kept)
         except OSError as error:
-            raise FetchError(f"cannot write to {self.package.folder}: {error}") from error
+            remedy = "name another folder with XDG_CACHE_HOME"
+            raise FetchError(f"cannot write to {self.package.folder}: {error}; {remedy}") from error
 
     @property
     def _kept(self) -> Path:

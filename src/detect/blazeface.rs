@@ -70,13 +70,15 @@ impl BlazeFace {
         let least = logit(self.spec.score_threshold);
         for anchor in 0..anchors {
             let scores = &values[anchor * plane..][..plane];
-            for (cell, _) in scores.iter().enumerate().filter(|&(_, &score)| score >= least) {
+            for (cell, _) in scores.iter().enumerate().filter(|&(_, &score)| score >= least || score.is_nan()) {
                 let value = |k: usize| values[(anchors + anchor * VALUES + k) * plane + cell];
                 let centre = |at: usize| (at as f32 + 0.5) * stride as f32;
                 let (x, y) = (centre(cell % columns), centre(cell / columns));
                 let face = face(scores[cell], x, y, value);
-                if !face.bbox.area().is_finite() {
-                    let reason = "a box is not finite".to_string();
+                let points = face.landmarks.iter().flat_map(|landmarks| landmarks.0);
+                let total: f32 = points.map(|point| point.x + point.y).sum();
+                if !(face.det_score + face.bbox.area() + total).is_finite() {
+                    let reason = "a score, box or point is not finite".to_string();
                     return Err(Error::NetworkRun { file: self.network.spec().file.clone(), reason });
                 }
                 faces.push(face);
@@ -105,16 +107,18 @@ impl BlazeFace {
     fn closer_side(&self, image: Size, min_face: Option<u32>, first: &[Face], faces: &[Face]) -> Option<u32> {
         let closer = self.spec.closer;
         let longest = image.width.max(image.height);
-        if let Some(min_face) = min_face {
-            let needed = u64::from(longest) * u64::from(closer.smallest_face) / u64::from(min_face.max(1));
-            let needed = u32::try_from(needed).unwrap_or(u32::MAX).min(closer.max_long_side);
-            return (needed > self.spec.long_side).then_some(needed);
-        }
+        let least = coarse_least(min_face);
         let smallest = closer.smallest_face as f32 * longest as f32 / self.spec.long_side as f32;
-        let small = first.iter().any(|face| side(face.bbox) < smallest);
-        let doubtful = |face: &&Face| face.det_score < closer.doubtful_score && side(face.bbox) < 2.0 * smallest;
-        let wanted = !self.any_sure(faces) || small || first.iter().filter(doubtful).count() > 1;
-        wanted.then_some(closer.long_side)
+        let wanted: Vec<&Face> = first.iter().filter(|face| face.bbox.height() >= least).collect();
+        let small = wanted.iter().any(|face| side(face.bbox) < smallest);
+        let doubtful = |face: &&&Face| face.det_score < closer.doubtful_score && side(face.bbox) < 2.0 * smallest;
+        let unsure = !self.any_sure(faces) || small || wanted.iter().filter(doubtful).count() > 1;
+        let by_doubt = if unsure { closer.long_side } else { 0 };
+        let by_size = min_face.map_or(0, |face| {
+            let needed = u64::from(longest) * u64::from(closer.smallest_face) / u64::from(face.max(1));
+            u32::try_from(needed).unwrap_or(u32::MAX).min(closer.max_long_side)
+        });
+        Some(by_doubt.max(by_size)).filter(|&side| side > self.spec.long_side)
     }
 }
 
@@ -143,6 +147,10 @@ impl Detector for BlazeFace {
                 fills(face.bbox) || !faces.iter().any(known)
             });
             faces.extend(more);
+            // One at the edge that is too small for the look with a margin.
+            let lost = |face: &&Face| faces.iter().all(|other| other.bbox.iou(face.bbox) <= self.spec.nms_threshold);
+            let lost: Vec<Face> = first.iter().filter(lost).copied().collect();
+            faces.extend(lost);
         }
 
         if let Some(long_side) = self.closer_side(size, options.min_face, &first, &faces) {
@@ -153,8 +161,8 @@ impl Detector for BlazeFace {
             faces.retain(|face| side(face.bbox) >= 2.0 * smallest);
             faces.extend(found.into_iter().flatten().filter(|face| side(face.bbox) <= 8.0 * smallest));
         }
-        let least = options.min_face.unwrap_or(0) as f32;
-        faces.retain(|face| side(face.bbox) >= least);
+        let least = coarse_least(options.min_face);
+        faces.retain(|face| face.bbox.height() >= least);
         let (boxes, scores): (Vec<_>, Vec<_>) = faces.iter().map(|face| (face.bbox, face.det_score)).unzip();
         let kept = nms::greedy(&boxes, &nms::best_first(&scores), 0.0, self.spec.nms_threshold);
         Ok(kept.into_iter().map(|i| faces[i]).collect())
@@ -174,6 +182,12 @@ impl Detector for BlazeFace {
     fn networks(&self) -> Vec<&Network> {
         vec![&self.network]
     }
+}
+
+/// Half the least height that is wanted, pixels: the box of a turned face may grow when it is seen again, after which
+/// [`Finder`](super::finder::Finder) takes the least height itself.
+fn coarse_least(min_face: Option<u32>) -> f32 {
+    min_face.unwrap_or(0) as f32 / 2.0
 }
 
 /// The longer side of a box, pixels.

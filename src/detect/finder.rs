@@ -13,6 +13,8 @@ use crate::pack::{LandmarksSpec, PackFiles, TurnedSpec};
 use crate::session::{Network, SessionOptions};
 use std::f32::consts::FRAC_PI_2;
 
+/// Most faces of a picture that are looked at again; the detector gives the best first.
+const MOST_LOOKS: usize = 100;
 /// Of two faces that share more of their union, one is left.
 const MOST_SHARED: f32 = 0.3;
 /// Of two faces, one of which lies in the other by more than this part of its area, one is left.
@@ -73,9 +75,11 @@ impl Points {
             return Ok(accepted.map(|(face, refined)| Face { landmarks: Some(refined.landmarks), ..*face }).collect());
         };
         let mut found = Vec::with_capacity(faces.len());
+        let mut looks = 0;
         for (seen, face) in self.look(image, faces, turned)?.into_iter().zip(faces) {
             let mut best = seen;
-            if seen.score < turned.sure_score && seen.product() < turned.sure_product {
+            if seen.score < turned.sure_score && seen.product() < turned.sure_product && looks < MOST_LOOKS {
+                looks += 1;
                 for other in self.look_again(detector, image, face.bbox, turned)? {
                     // Scores of both networks: O-Net alone takes some faces upside down for upright ones.
                     if other.product() > best.product() {
@@ -186,6 +190,10 @@ impl Detector for Finder {
         let mut faces = self.detector.detect(image, options)?;
         if let Some(points) = &self.points {
             faces = points.refine(self.detector.as_ref(), image, &faces)?;
+        }
+        let least = options.min_face.unwrap_or(0) as f32;
+        if self.points.as_ref().is_some_and(|points| points.turned.is_some()) {
+            faces.retain(|face| face.bbox.height() >= least); // seen again, a face may have another size
         }
         let inside = Size::new(image.width() - 1, image.height() - 1);
         for face in &mut faces {

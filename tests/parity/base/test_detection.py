@@ -50,11 +50,12 @@ def base() -> Engine:
 
 @pytest.fixture(scope="module")
 def coarse(networks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """BlazeFace alone, with its own points, and no face so large that the look with a margin takes it."""
+    """BlazeFace alone, with its own points, and nothing that calls for another look than the first."""
     text = MANIFEST.read_text()
     text = re.sub(r"\[landmarks\].*?(?=\[embedder\])", "", text, flags=re.DOTALL)
-    text, count = re.subn("from_fraction = [0-9.]+", "from_fraction = 1.0", text)
-    assert count == 1
+    for key, value in (("from_fraction", "1.0"), ("smallest_face", "1"), ("doubtful_score", "0.0")):
+        text, count = re.subn(f"{key} = [0-9.]+", f"{key} = {value}", text)
+        assert count == 1
     folder = tmp_path_factory.mktemp("coarse")
     for name, path in networks.items():
         (folder / name).symlink_to(path)
@@ -149,8 +150,7 @@ def test_the_first_look_is_the_definition(coarse: Engine, networks: dict[str, Pa
         if face.bbox[:2].min() >= edge and face.bbox[2] <= width - edge and face.bbox[3] <= height - edge
     ]
     assert any(face.score > 0.5 for face in inside)
-    # no look for smaller faces than 12 pixels of 256
-    faces = list(coarse.analyze(picture, embed=False, min_face=math.ceil(12 * max(height, width) / SIDE)))
+    faces = list(coarse.analyze(picture, embed=False))
     swapped = first_look(np.ascontiguousarray(picture[:, :, ::-1]), session)
     for expected in inside:
         found = nearest(faces, expected.bbox)
@@ -257,3 +257,30 @@ def test_a_quarter_turn_changes_nothing_but_the_coordinates(base: Engine) -> Non
     assert abs(upside_down.roll or 0) == pytest.approx(180, abs=8)
     for face in (sideways, upside_down):
         assert float(face.embedding @ upright.embedding) > 0.9
+
+
+def scene(*faces: tuple[str, int, int, int]) -> Pixels:
+    """Bundled portraits on a grey canvas of 640 × 480: name, side, left, top."""
+    canvas = Image.new("RGB", (640, 480), (120, 120, 120))
+    for name, side, left, top in faces:
+        canvas.paste(Image.open(PORTRAITS[name]).convert("RGB").resize((side, side)), (left, top))
+    return np.asarray(canvas)
+
+
+@pytest.mark.parametrize(("left", "top"), [(-25, 150), (505, 150), (250, -30), (250, 345)])
+@pytest.mark.parametrize("side", [140, 170, 210])
+def test_a_face_at_the_edge_is_found_beside_a_larger_one(base: Engine, left: int, top: int, side: int) -> None:
+    large = (380, 20) if left < 0 else (0, 20)
+    for name in ("budi", "citra", "eko"):
+        picture = scene(("ayu", 260, *large), (name, side, min(left, 640 - side + 25), min(top, 480 - side + 25)))
+        assert len(base.analyze(picture, embed=False)) == 2, name
+
+
+def test_a_least_face_takes_no_face_above_it_away(base: Engine) -> None:
+    for turns in range(4):
+        picture = np.ascontiguousarray(np.rot90(scene(("ayu", 150, 240, 160)), turns))
+        [face] = base.analyze(picture, embed=False)
+        height = float(face.bbox[3] - face.bbox[1])
+        for least in (20, 30, 40, 50, 60):
+            found = len(base.analyze(picture, embed=False, min_face=least))
+            assert found == (1 if height >= least else 0) or abs(height - least) < 15, (turns, least)
