@@ -93,6 +93,7 @@ def test_people_are_recognised_verified_and_forgotten(gallery: Gallery, place: P
             assert not gallery.verify("ayu" if person_id != "ayu" else "budi", probe, faces="largest").match
     for stranger in people.STRANGERS:
         (face,) = gallery.recognize(stranger)
+        assert abs(face.roll) < 15
         assert (face.person_id, face.name) == (None, None)
         assert face.similarity < face.threshold
     group = gallery.recognize(people.GROUP)

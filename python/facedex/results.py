@@ -7,6 +7,7 @@ is on similarity and inclusive.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
@@ -101,6 +102,12 @@ class FoundFace:
     liveness: Liveness | None = None
     quality: Quality | None = None
     attributes: Attributes | None = None
+
+    @property
+    def roll(self) -> float:
+        """The angle of the eye line in degrees, −180 to 180: 0 in an upright face, positive when turned clockwise."""
+        (right_x, right_y), (left_x, left_y) = self.landmarks[:2]
+        return math.degrees(math.atan2(left_y - right_y, left_x - right_x))
 
     def __repr__(self) -> str:
         who = "unknown" if self.person_id is None else repr(self.person_id)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,8 @@ from facedex.packs.state import state
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-MANIFEST = Path(__file__).parents[3] / "models" / "base.toml"
+ROOT = Path(__file__).parents[3]
+MANIFEST = ROOT / "models" / "base.toml"
 SIDE = 256
 SCORE = 0.3
 OVERLAP = 0.3
@@ -221,7 +224,8 @@ def test_the_points_are_those_of_o_net_on_the_turned_square(
         small = Image.open(path).convert("RGB")
         small.thumbnail((160, 160))  # a square under 96 pixels, which is sampled without averaging
         picture, _ = turned(np.asarray(small), degrees)
-        for seen in coarse.analyze(picture, embed=False, min_face=40):
+        faces = list(base.analyze(picture, embed=False))
+        for seen in coarse.analyze(picture, embed=False):
             roll = math.radians(seen.roll or 0.0)
             box = np.asarray(seen.bbox, np.float64)
             side = 1.1 * float((box[2:] - box[:2]).max())
@@ -239,7 +243,7 @@ def test_the_points_are_those_of_o_net_on_the_turned_square(
             at = points[0].reshape(2, 5).T.astype(np.float64) * 47 - 23.5
             at *= side / 47
             turn = np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
-            face = nearest(list(base.analyze(picture, embed=False, min_face=40)), box)
+            face = nearest(faces, box)
             if np.abs(np.asarray(face.bbox) - box).max() > 0.01:  # from the look with a margin
                 continue
             np.testing.assert_allclose(face.landmarks, middle + at @ turn.T, rtol=0, atol=0.15)
@@ -284,3 +288,16 @@ def test_a_least_face_takes_no_face_above_it_away(base: Engine) -> None:
         for least in (20, 30, 40, 50, 60):
             found = len(base.analyze(picture, embed=False, min_face=least))
             assert found == (1 if height >= least else 0) or abs(height - least) < 15, (turns, least)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_requirements_hold_on_a_sample(shared: Path) -> None:
+    """`make bench-detection` measures them on all photos; every face here stands for many."""
+    rows = "scale,turned,quarter turns,group,no face"
+    command = [sys.executable, str(ROOT / "benches" / "detection.py"), "--pack", "base", "--people", "6"]
+    command += ["--scales", "6", "--rows", rows, "--check"]
+    environment = os.environ | {"FACEDEX_SHARED": str(shared.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
