@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from facedex import people
 from facedex.access import Access
 from facedex.engine import Engine
 from facedex.errors import StorageFullError
 from facedex.gallery import Gallery
+from facedex.http import Settings, create_app
 from facedex.store import Database
 
 SIZE = 24 << 20
@@ -131,6 +133,24 @@ def test_on_a_full_disk_keys_are_believed_and_revoked(disk: Path) -> None:
     access.accounts.delete(account.id)
     assert access.principal(secret) is None
     access.close()
+
+
+def test_on_a_full_disk_a_deletion_with_an_idempotency_key_is_done(disk: Path, engine: Engine) -> None:
+    app = create_app(Settings(db=str(disk / "people.db")), engine=engine)
+    with TestClient(app, "http://localhost", raise_server_exceptions=False) as client:
+        _, secret = app.state.facedex.access.keys.add("desk", ["enrol"])
+        head = {"X-API-Key": secret}
+        for person in ("ayu", "budi"):
+            app.state.facedex.galleries.at("default").create(person)
+        app.state.facedex.galleries.at("default").vacuum()  # which leaves no room in the log
+        fill(disk)
+        change = {"json": {"name": "Ayu"}, "headers": {**head, "Idempotency-Key": "0"}}
+        created = client.patch("/v1/people/ayu", **change)
+        assert created.status_code == 507
+        for number, person in enumerate(("ayu", "budi")):
+            answer = client.delete(f"/v1/people/{person}", headers={**head, "Idempotency-Key": str(number + 1)})
+            assert answer.status_code == 200, answer.text
+        assert list(app.state.facedex.galleries.at("default").people()) == []
 
 
 # The reserve.

@@ -5,7 +5,8 @@ compared by its digest, in which the boundary of a multipart body does not count
 time. Kept are answers of writes that were done. What only asks is answered anew, because its answer names people and
 would stay behind when they are deleted: routes that need the scope ``read`` or ``recognise``. Neither are answers kept
 that hold a secret or embeddings: a route is left out with ``openapi_extra={"x-once": False}``. Nothing is kept for
-somebody who shows neither key nor token: strangers would have their keys in common.
+somebody who shows neither key nor token: strangers would have their keys in common. On a full disk a deletion is done
+although its answer cannot be kept; sent again, it is done again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from email.message import Message
 from typing import Any
 
 from fastapi import Request, Response
 
 from ..access import Reply
-from ..errors import ArgumentError, DuplicateFaceError, LateAnswerError
+from ..errors import ArgumentError, DuplicateFaceError, LateAnswerError, StorageFullError
 from ..store.forgetting import subject_of
 from .admission import services_known
 
@@ -60,7 +62,12 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
         return await handler(request)
     who = f"{principal.kind} {principal.id} {request.method} {request.url.path}?{request.url.query} {given}"
     digest = await _digest(request)
-    before = await services.limits.ask(lambda: access.replies.begin(who, digest))
+    # A deletion goes on where no answer can be kept.
+    unkept: tuple[type[Exception], ...] = (StorageFullError,) if request.method == "DELETE" else ()
+    try:
+        before = await services.limits.ask(lambda: access.replies.begin(who, digest))
+    except unkept:
+        return await handler(request)
     if before is not None:
         return Response(before.body, before.status, before.headers | {REPLAYED: "true"}, before.media_type)
     stands = False
@@ -78,16 +85,18 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
             reply = Reply(response.status_code, response.headers.get("content-type", ""), body, headers)
             gallery = request.query_params.get("gallery") or services.settings.gallery
             subject = subject_of(gallery, _named(request, body))
-            await services.limits.ask(lambda: access.replies.keep(who, reply, subject))
-            stands = True
+            with suppress(*unkept):
+                await services.limits.ask(lambda: access.replies.keep(who, reply, subject))
+                stands = True
         return response
     finally:
         if not stands:
-            await services.limits.ask(lambda: access.replies.drop(who))
+            with suppress(*unkept):
+                await services.limits.ask(lambda: access.replies.drop(who))
 
 
 def _named(request: Request, body: bytes) -> frozenset[str]:
-    """Tell the ids of the people whom an answer names, or its address."""
+    """Return the ids of the people whom an answer names, or its address."""
     asked = request.path_params.get("person_id")
     try:
         named = set(_ids(json.loads(body)))
