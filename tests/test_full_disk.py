@@ -6,13 +6,18 @@ The disk is a file system of its own in memory, which needs the right to mount; 
 from __future__ import annotations
 
 import contextlib
+import linecache
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +25,7 @@ from fastapi.testclient import TestClient
 
 from facedex import people
 from facedex.access import Access
+from facedex.access.keys import ApiKeys, LastUses
 from facedex.engine import Engine
 from facedex.errors import StorageFullError
 from facedex.gallery import Gallery
@@ -170,6 +176,18 @@ def test_the_reserve_is_private_and_comes_back(tmp_path: Path, engine: Engine) -
         assert reserve.exists()
 
 
+@pytest.mark.parametrize("size", [0, (4 << 20) - 1])
+def test_a_reserve_that_is_short_is_filled_again(tmp_path: Path, size: int) -> None:
+    path, reserve = tmp_path / "people.db", tmp_path / "people.db.reserve"
+    Database(path).close()
+    os.truncate(reserve, size)
+    Database(path).close()
+    found = reserve.stat()
+    assert found.st_size == 4 << 20
+    assert found.st_blocks * 512 >= 4 << 20  # its space is taken, not only its length
+    assert found.st_mode & 0o777 == 0o600
+
+
 def test_what_is_no_database_gets_no_reserve(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with contextlib.closing(sqlite3.connect(path)) as other:
@@ -219,6 +237,58 @@ def test_a_use_that_is_not_stored_yet_is_stored_at_the_end(tmp_path: Path) -> No
     access.principal(secret)
     access.close()
     assert used(path) != [None]
+
+
+def test_uses_that_cannot_be_stored_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "people.db"
+    database = Database(f"sqlite:///{path}?timeout=0.1")
+    number = ApiKeys(database).add("door", ["read"])[0].id
+    uses = LastUses(database)
+    at = datetime.now(timezone.utc)
+    with held(path):
+        uses.note(number, None, at)
+        assert [uses.store() for _ in range(3)] == [False] * 3
+        assert caplog.text.count("is not stored yet") == 1
+    assert uses.store()
+    assert used(path) != [None]
+    with held(path):
+        uses.note(number, None, at + timedelta(minutes=2))
+        assert not uses.store()
+    assert caplog.text.count("is not stored yet") == 2
+    uses.close()
+    database.close()
+
+
+def test_closing_while_the_thread_of_the_uses_ends_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "people.db"
+    database = Database(path)
+    number = ApiKeys(database).add("door", ["read"])[0].id
+    uses = LastUses(database)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        uses.note(number, None, datetime.now(timezone.utc))
+        time.sleep(1.5)  # now the thread waits for the lock
+
+        def let_the_thread_end(frame: FrameType, event: str, _: object) -> Any:
+            """Let the thread end just before `close` waits for it, as the system may."""
+            if frame.f_code is not LastUses.close.__code__:
+                return None
+            if event == "line" and ".join" in linecache.getline(frame.f_code.co_filename, frame.f_lineno):
+                other.execute("ROLLBACK")
+                until = time.monotonic() + 10
+                while any(thread.name == "facedex-key-uses" for thread in threading.enumerate()):
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+            return let_the_thread_end
+
+        before = sys.gettrace()
+        sys.settrace(let_the_thread_end)
+        try:
+            uses.close()
+        finally:
+            sys.settrace(before)
+    assert used(path) != [None]
+    database.close()
 
 
 def test_storage_tells_a_lock_and_a_file_that_may_not_be_written(tmp_path: Path, engine: Engine) -> None:

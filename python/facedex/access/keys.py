@@ -146,6 +146,7 @@ class LastUses:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._writer: threading.Thread | None = None
+        self._warned = False
 
     def note(self, number: int, stored: datetime | None, at: datetime) -> None:
         """Note that a key is used, unless a use of the same minute is known."""
@@ -174,8 +175,11 @@ class LastUses:
                 for number, at in noted.items():
                     connection.execute(api_keys.update().where(api_keys.c.id == number).values(used_at=at))
         except StoreError as error:
-            _log.warning("the last use of %d API keys is not stored yet: %s", len(noted), error)
+            if not self._warned:  # once until it succeeds: a read-only database stays so
+                _log.warning("the last use of %d API keys is not stored yet: %s", len(noted), error)
+                self._warned = True
             return False
+        self._warned = False
         with self._lock:
             for number, at in noted.items():
                 if self._noted.get(number) == at:
@@ -185,8 +189,10 @@ class LastUses:
     def close(self) -> None:
         """End the thread, and store what is left if that can be done."""
         self._closing.set()
-        if self._writer is not None:
-            self._writer.join()
+        with self._lock:
+            writer = self._writer
+        if writer is not None:
+            writer.join()
         self.store()
 
     def _write(self) -> None:

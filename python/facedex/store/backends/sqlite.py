@@ -205,10 +205,17 @@ class SqliteBackend(Backend):
         return shutil.disk_usage(self._path.absolute().parent).free < 4 * RESERVE_BYTES
 
     def keep_reserve(self) -> None:
-        """Make the file that keeps space on the disk, smaller where there is too little room; without any it goes."""
+        """Make the file that keeps space on the disk, smaller where there is too little room; without any it goes.
+
+        A file that is shorter than it should be is made again.
+        """
         reserve = self._reserve
-        if reserve.exists() or not os.access(self._path, os.W_OK):
+        if not os.access(self._path, os.W_OK):
             return
+        with suppress(OSError):
+            if reserve.lstat().st_size >= RESERVE_BYTES:
+                return
+            reserve.unlink()
         for share in (1, 2, 4, 8):
             with (
                 suppress(OSError),
