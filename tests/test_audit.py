@@ -365,6 +365,51 @@ def test_a_line_that_cannot_be_read_is_told(store: SqlStore, place: Place) -> No
         lines(store)
 
 
+HOSTILE = {
+    "person": '{"seq":2,"at":0,"kind":"delete","actor":null,"person":[1],"subject":null,"pack":"x"}',
+    "subject": '{"seq":2,"at":0,"kind":"register","actor":null,"person":1,"subject":{},"pack":"x"}',
+    "escaped surrogate": '{"seq":2,"at":0,"kind":"\\ud800","actor":null,"person":1,"subject":null,"pack":"x"}',
+    "time": '{"seq":2,"at":1e400,"kind":"update","actor":null,"person":1,"subject":null,"pack":"x"}',
+    "depth": "[" * 200_000,
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_hostile_line_whose_digest_is_correct_is_an_error_with_a_name(
+    store: SqlStore, place: Place, tmp_path: Path, content: str, beside: bool
+) -> None:
+    fill(store)
+    before = place.rows("SELECT digest FROM events WHERE seq = 1")[0][0]
+    digest = hashlib.sha256(f"{before}\n{content}".encode()).hexdigest()
+    with place.connect() as connection:
+        connection.execute(EVENTS.update().where(EVENTS.c.seq == 2).values(content=content, digest=digest))
+    if not beside:
+        place.execute("DELETE FROM event_subjects WHERE seq = 2")
+    reason = "line 2 was altered: it is no line of an audit"
+    report = store.check_audit()
+    assert (report.first_bad, report.reason) == (2, reason)
+    with pytest.raises(DatabaseDamagedError, match="line 2 of the audit is damaged"):
+        lines(store)
+    exported_to(store, tmp_path / "audit.jsonl")
+    assert checked(tmp_path / "audit.jsonl") == (False, None, reason)
+
+
+@SQLITE
+@pytest.mark.parametrize("part", ["content", "digest", "salt", "gallery"])
+def test_an_exported_audit_with_a_lone_surrogate_is_not_whole(store: SqlStore, tmp_path: Path, part: str) -> None:
+    fill(store)
+    file = tmp_path / "audit.jsonl"
+    first, *contents = exported_to(store, file)
+    assert checked(file) == (True, None, None)
+    if part == "gallery":
+        first["gallery"] = "\ud800" * 32
+    else:
+        (contents[1]["beside"] if part == "salt" else contents[1])[part] = "\ud800"
+    file.write_text("".join(json.dumps(line) + "\n" for line in (first, *contents)))
+    assert checked(file)[0] is False
+
+
 # Erased with the person.
 
 
@@ -539,6 +584,29 @@ def test_an_encrypted_gallery_seals_with_its_key_and_goes_on_with_another(place:
         assert store.check_audit(keyed=True).sealed
     rekey(feed, None)
     assert store.check_audit().sealed is None
+    feed.database.close()
+
+
+@SQLITE
+def test_the_key_of_a_gallery_makes_no_seal_where_the_audit_has_a_key(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    feed = Feed(Database(place.location), "secret", Journal())
+    feed.bind(PIN, bytes(range(1, 33)))
+    store = SqlStore(feed)
+    store.register("ayu", [face(1)])
+    exported_to(store, tmp_path / "audit.jsonl")
+    monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
+    report = check_exported(tmp_path / "audit.jsonl", lambda gallery: audit_keys(gallery, feed.vault))
+    assert (report.whole, report.sealed) == (True, False)
+    store.register("budi", [face(2)])
+    assert store.check_audit(keyed=True).first_bad == 1
+    # Sealing it is the transition to the new key.
+    assert store.seal_audit().sealed
+    store.register("citra", [face(3)])
+    assert store.check_audit(keyed=True).sealed
+    monkeypatch.delenv("FACEDEX_AUDIT_KEY")
+    assert store.check_audit(keyed=True).first_bad == 1
     feed.database.close()
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
+from types import NoneType, SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,8 +108,8 @@ def _checked(
         if "hmac" in content:
             if next(contents, None) is not None:
                 raise _no_audit(path)
-            sealed = keys.signed(str(content["hmac"]), before) if keys.keys else None
-            head = Head(_number(content.get("lines"), path), str(content.get("head")))
+            sealed = keys.signed(_typed(content["hmac"], (str, NoneType), path) or "", before) if keys.keys else None
+            head = Head(_typed(content.get("lines"), (int,), path), _typed(content.get("head"), (str,), path))
             return check.report(fault or check.end(head), sealed)
         fault = fault or check.follow(_row(content, path))
     return check.report(fault or (check.at.seq + 1, f"the file ends after line {check.at.seq}, without its end"), None)
@@ -135,17 +135,17 @@ def _row(content: dict[str, Any], path: Path) -> Any:
     if not isinstance(beside, dict):
         raise _no_audit(path)
     return SimpleNamespace(
-        seq=_number(content.get("seq"), path),
-        content=str(content.get("content")),
-        digest=str(content.get("digest")),
-        person_row=beside.get("person"),
-        salt=beside.get("salt"),
-        said=beside.get("content"),
+        seq=_typed(content.get("seq"), (int,), path),
+        content=_typed(content.get("content"), (str,), path),
+        digest=_typed(content.get("digest"), (str,), path),
+        person_row=_typed(beside.get("person"), (int, NoneType), path),
+        salt=_typed(beside.get("salt"), (str, NoneType), path),
+        said=_typed(beside.get("content"), (str, NoneType), path),
     )
 
 
-def _number(value: object, path: Path) -> int:
-    if not isinstance(value, int):
+def _typed(value: Any, kinds: tuple[type, ...], path: Path) -> Any:
+    if not isinstance(value, kinds):
         raise _no_audit(path)
     return value
 

@@ -1,9 +1,11 @@
 """The head of the audit under a key: who may write the database and has no key cannot write another chain in its place.
 
 The seal is the number of the last line and an HMAC-SHA-256 over gallery, number and digest of that line. Its key comes,
-by HKDF, from ``FACEDEX_AUDIT_KEY``, else from the gallery's own key. A line is sealed only when the head before it was:
-so whoever wrote the chain anew without the key does not have it sealed by the next honest change. Not told: that the
-whole database was put back to an earlier state with its seal. A head that was noted elsewhere tells that.
+by HKDF, from ``FACEDEX_AUDIT_KEY``, else from the gallery's own key. Where that variable is set, its key alone counts:
+whoever has only the gallery's key cannot make a seal that an auditor accepts. A line is sealed only when the head
+before it was: so whoever wrote the chain anew without the key does not have it sealed by the next honest change. The
+seal does not show that the whole database was put back to an earlier state with its seal. A head that was noted
+elsewhere shows that.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ from .vault import Vault, derived
 
 
 class AuditKeys(NamedTuple):
-    """The keys that seal audits: the first seals, any is believed.
+    """The key that seals an audit.
 
     Attributes
     ----------
     gallery : str
         The gallery's uuid.
     keys : tuple of bytes
-        None where neither the environment nor the gallery has a key.
+        At most one; none where neither the environment nor the gallery has a key.
     """
 
     gallery: str
@@ -53,7 +55,9 @@ class AuditKeys(NamedTuple):
 
 
 def audit_keys(gallery: str, vault: Vault | None) -> AuditKeys:
-    """Gather the keys of a gallery's audit: that of the environment, then the one from the gallery's own key.
+    """Return the key of a gallery's audit: that of the environment alone, else the one from the gallery's own key.
+
+    An audit that the other key sealed does not pass any more; `SqlStore.seal_audit` moves it to this one.
 
     Parameters
     ----------
@@ -63,8 +67,9 @@ def audit_keys(gallery: str, vault: Vault | None) -> AuditKeys:
         What its key opens.
     """
     given = settings().audit_key
-    keys = [] if given is None else [derived(given, bytes.fromhex(gallery), b"facedex audit")]
-    return AuditKeys(gallery, (*keys, *([] if vault is None else [vault.audit_key])))
+    if given is not None:
+        return AuditKeys(gallery, (derived(given, bytes.fromhex(gallery), b"facedex audit"),))
+    return AuditKeys(gallery, () if vault is None else (vault.audit_key,))
 
 
 def number_of(seal: str | None) -> int | None:

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta, timezone
+from types import NoneType
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
@@ -44,6 +45,19 @@ ACTOR_LENGTH = 255
 PAGE = 1000
 """Lines in memory at once while the chain is read."""
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "seq": (int,),
+    "at": (int,),
+    "kind": (str,),
+    "actor": (str, NoneType),
+    "person": (int, NoneType),
+    "subject": (str, NoneType),
+    "pack": (str,),
+    "similarity": (float, int, NoneType),
+    "threshold": (float, int, NoneType),
+}
+_OPTIONAL = ("similarity", "threshold")
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _ACTOR: ContextVar[str | None] = ContextVar("facedex_actor", default=None)
 
@@ -222,11 +236,11 @@ class Check:
         seq = self.at.seq + 1
         if row.seq != seq:
             return seq, f"line {seq} is missing: line {row.seq} follows line {self.at.seq}"
-        digest = _digest(self.at.digest, row.content)
         try:
-            content = json.loads(row.content)
+            digest = _digest(self.at.digest, row.content)
+            content = _content_of(row.content)
             said = content["seq"], content["kind"], content["person"], content["subject"]
-        except (ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             return seq, f"line {seq} was altered: it is no line of an audit"
         if said[0] != seq:
             return seq, f"line {seq} was altered or moved: it says that it is line {said[0]}"
@@ -282,7 +296,7 @@ def rows_after(connection: sa.Connection, gallery: int, after: int) -> Sequence[
 
 def _event_of(row: Any) -> AuditEvent:
     try:
-        content = json.loads(row.content)
+        content = _content_of(row.content)
         subject = None if row.said is None else json.loads(row.said)
         return AuditEvent(
             seq=content.pop("seq"),
@@ -298,10 +312,30 @@ def _event_of(row: Any) -> AuditEvent:
             facts=content,
             digest=row.digest,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise DatabaseDamagedError(
             f"line {row.seq} of the audit is damaged: {error}; 'facedex audit verify' tells more"
         ) from error
+
+
+def _content_of(text: str) -> dict[str, Any]:
+    """Read the JSON text of a line.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, RecursionError
+        When it is no line of an audit. Text and numbers that UTF-8 and JSON cannot hold are refused too: no answer of a
+        server could contain them.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise TypeError("it is no object")
+    json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    for key, kinds in _TYPES.items():
+        value = content.get(key) if key in _OPTIONAL else content[key]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise TypeError(f"{key!r} is of another type")
+    return content
 
 
 def _stamp(at: datetime) -> int:
@@ -313,13 +347,17 @@ def _text(content: dict[str, Any]) -> str:
 
 
 def _commitment(salt: str, said: str) -> str:
-    return hashlib.sha256(f"{salt}{said}".encode()).hexdigest()
+    return _sha256(f"{salt}{said}")
 
 
 def _digest(before: str, text: str) -> str:
-    return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()
+    return _sha256(f"{before}\n{text}")
 
 
 def _origin(gallery: str) -> str:
     """Return what stands before the first line: another in each gallery, so that chains cannot be exchanged."""
-    return hashlib.sha256(f"facedex audit of gallery {gallery}".encode()).hexdigest()
+    return _sha256(f"facedex audit of gallery {gallery}")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
