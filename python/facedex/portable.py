@@ -186,7 +186,8 @@ class Portable(Album):
     ) -> list[Receipt | FacedexError]:
         """Store people that `export_people` of a gallery of the same pack gave, in one transaction.
 
-        Photos are decoded and written anew: their type is found from their bytes, and metadata is left out.
+        Each photo is decoded as a check and rewritten without its metadata; the compressed data of a valid JPEG, PNG or
+        WebP is kept. Its type is found from its bytes.
 
         Parameters
         ----------
