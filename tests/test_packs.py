@@ -9,8 +9,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,9 @@ from facedex._core import read_manifest
 from facedex.cli import app
 from facedex.errors import (
     ArgumentError,
+    DatabaseDamagedError,
     FacedexError,
+    GalleryFileError,
     LicenseError,
     ManifestError,
     PackFolderError,
@@ -35,6 +39,10 @@ from facedex.errors import (
     WeightsMissingError,
     WeightsUnverifiedError,
 )
+from facedex.packs.installed import installed
+from facedex.store.rows import pin_of
+from facedex.transfer.lines import Head as GalleryHead
+from facedex.transfer.lines import Reading, head_line
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "models").glob("*.toml"))
@@ -671,3 +679,68 @@ def test_the_detector_of_the_small_insightface_packs_is_the_published_one(shared
 def test_every_error_here_is_one_of_facedex() -> None:
     for kind in (LicenseError, ManifestError, PackFolderError, PackNameError, WeightsUnverifiedError):
         assert issubclass(kind, FacedexError)
+
+
+# One rule for the names of packs.
+
+NAMES = {
+    "a": True,
+    "my-pack_1.0+fp16": True,
+    "n" * 200: True,
+    "n" * 201: False,
+    "": False,
+    "..": False,
+    ".hidden": False,
+    "dot.": False,
+    "a/b": False,
+    "../a": False,
+    "a b": False,
+    "other.toml": False,
+    "other.TOML": False,
+    "m\u00fcller": False,
+    "a\tb": False,
+}
+
+
+def manifest_takes(name: str, folder: Path) -> bool:
+    try:
+        packs.add(own(folder, change=('name = "mine"', f"name = {json.dumps(name)}")))
+    except ManifestError:
+        return False
+    return True
+
+
+def database_takes(name: str, _: Path) -> bool:
+    try:
+        pin_of(SimpleNamespace(pack_name=name, pack_digest="ab" * 32, dimension=8))
+    except DatabaseDamagedError:
+        return False
+    return True
+
+
+def gallery_file_takes(name: str, _: Path) -> bool:
+    line = head_line(GalleryHead(name, "ab" * 32, 8, "0" * 32, "default", "2026-01-01T00:00:00+00:00", "1"))
+    try:
+        Reading("people.fdx").head(line)
+    except GalleryFileError:
+        return False
+    return True
+
+
+def package_takes(name: str, folder: Path) -> bool:
+    described = folder / "site" / "somebody-1.dist-info"
+    described.mkdir(parents=True)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: somebody\nVersion: 1\n")
+    (described / "entry_points.txt").write_text(f"[facedex.packs]\n{name} = somebody\n", "utf-8")
+    (folder / "site" / "somebody").mkdir()
+    with contextlib.suppress(OSError):  # in another folder
+        (folder / "site" / "somebody" / f"{name}.toml").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder / "site")
+        return name in installed()
+
+
+@pytest.mark.parametrize("takes", [manifest_takes, database_takes, gallery_file_takes, package_takes])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_door_has_the_same_rule_for_names(tmp_path: Path, takes: Callable[[str, Path], bool], name: str) -> None:
+    assert takes(name, tmp_path / "pack") is NAMES[name]

@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._core import is_plain_name
+
 GROUP = "facedex.packs"
 """Group of the entry points that announce packs."""
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
-PACK_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-"""Names of packs that an entry point can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def installed() -> dict[str, InstalledPack]:
 
     found: dict[str, InstalledPack] = {}
     for point in entry_points(group=GROUP):
-        if point.dist is None or not (_MODULE.fullmatch(point.value) and PACK_NAME.fullmatch(point.name)):
+        if point.dist is None or not (_MODULE.fullmatch(point.value) and is_plain_name(point.name)):
             continue
         folder = point.value.replace(".", "/")
         manifest = Path(str(point.dist.locate_file(f"{folder}/{point.name}.toml")))

@@ -23,7 +23,7 @@ from ..errors import ArgumentError, PackFolderError, PackNameError, WeightsDiges
 from .cautions import cautions
 from .find import built_in
 from .home import writing
-from .installed import GROUP, PACK_NAME
+from .installed import GROUP
 from .record import RECORD, read_record
 from .state import FileState, PackState, require_ready, state_of
 
@@ -82,7 +82,7 @@ def wheel(pack: str | os.PathLike[str], out: str | os.PathLike[str] = ".", *, ve
     if found.name in built_in() and found.location.key != found.name:
         raise PackNameError(f"pack name {found.name!r} is taken by a pack of facedex; choose another in {str(pack)!r}")
     label = re.sub(r"[-_.]+", "_", found.name).lower().strip("_")
-    if not label or not PACK_NAME.fullmatch(found.name):
+    if not label or "+" in label:
         raise ArgumentError(f"a package cannot be named after pack {found.name!r}; give the pack another name")
     return _write(found, Path(out), f"facedex_pack_{label}", number)
 

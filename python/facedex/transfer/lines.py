@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core import is_plain_name
 from ..errors import ArgumentError, BBox, GalleryFileError, GalleryFileVersionError, PhotoTooLargeError
 from ..numbers import shown
 from ..portable import UNIT
@@ -52,7 +53,6 @@ OWNER = "gallery file"
 _MAX_DIMENSION = 1 << 16
 _RENDITIONS = ("original", "thumbnail")
 _FAR = 1e9  # pixels
-_PACK_NAME = re.compile(r"(?!.*\.toml$)[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,99}")  # a path would open any manifest
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _Value = TypeVar("_Value")
 
@@ -177,7 +177,7 @@ class Reading:
         head = Head(**fields)
         if version != FORMAT or not 1 <= head.dimension <= _MAX_DIMENSION:
             raise self.wrong(f"format {version}, dimension {head.dimension}")
-        if not _PACK_NAME.fullmatch(head.pack) or not _DIGEST.fullmatch(head.pack_digest):
+        if not is_plain_name(head.pack) or not _DIGEST.fullmatch(head.pack_digest):
             raise self.wrong(f"pack {shown(head.pack)} of digest {shown(head.pack_digest)}")
         self.dimension = head.dimension
         return head
