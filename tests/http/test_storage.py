@@ -44,6 +44,16 @@ def test_questions_with_a_key_wait_for_no_writer(
     assert peopled.get("/v1/health/ready").json()["storage"] == "ok"
 
 
+def test_while_the_database_is_held_requests_are_counted_in_memory(serve: Any, tmp_path: Path) -> None:
+    client = serve(db=f"sqlite:///{tmp_path / 'people.db'}?timeout=1", rate_per_minute=4)
+    for _ in range(2):
+        assert client.get("/v1/people").status_code == 200
+    with held(tmp_path / "people.db"):
+        began = time.monotonic()
+        assert [client.get("/v1/people").status_code for _ in range(5)] == [200] * 4 + [429]
+        assert time.monotonic() - began < 4  # one wait for the lock, not one for each
+
+
 @pytest.mark.parametrize("keyed", [False, True])
 def test_the_audit_is_checked_with_a_key(client: TestClient, monkeypatch: pytest.MonkeyPatch, keyed: bool) -> None:
     client.post("/v1/people", data={"person_id": "ayu"}, files={"images": people.PICTURES["ayu"][0].read_bytes()})

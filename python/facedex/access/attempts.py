@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from ..errors import AttemptsError
+from ..errors import AttemptsError, DatabaseLockedError, StorageFullError
 from ..store import Database
 from ..store.changes import now, passed
 from ..store.tables import attempts
@@ -30,6 +32,8 @@ from .rows import inserted_once
 _KEPT = timedelta(hours=24)
 _PRUNED_EVERY = timedelta(minutes=10)
 _NO_TIME = timedelta(0)
+_TRIED_AGAIN_S = 30.0  # after a write failed, requests are counted in memory so long
+_MOST_NOTED = 100_000  # counts in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,9 @@ class Attempts:
         self._database = database
         self._lockout = lockout
         self._pruned: datetime | None = None
+        self._noting = threading.Lock()
+        self._noted: dict[str, tuple[int, float]] = {}
+        self._written_from = 0.0
 
     def begin(self, who: Tried | None, address: str) -> None:
         """Count a sign-in as failed, until `succeed` says otherwise; of the address alone when nobody is claimed.
@@ -155,7 +162,7 @@ class Attempts:
         return (0, at) if forgiven >= row.number else (row.number - forgiven, row.since + forgiven * each)
 
     def take(self, what: str, limit: int, window_s: float = 60.0) -> None:
-        """Count one request of somebody.
+        """Count one request of somebody; in memory, for this process alone, while the database takes no write.
 
         Parameters
         ----------
@@ -171,6 +178,28 @@ class Attempts:
         AttemptsError
             When there were too many.
         """
+        if time.monotonic() >= self._written_from:
+            try:
+                self._take_stored(what, limit, window_s)
+                return
+            except (DatabaseLockedError, StorageFullError):
+                self._written_from = time.monotonic() + _TRIED_AGAIN_S
+        self._take_noted(what, limit, window_s)
+
+    def _take_noted(self, what: str, limit: int, window_s: float) -> None:
+        """Count a request in memory."""
+        at, bucket = time.monotonic(), _bucket("rate", what)
+        with self._noting:
+            number, since = self._noted.get(bucket, (0, at))
+            if at - since >= window_s:
+                number, since = 0, at
+            if number >= limit:
+                raise _too_many(limit, window_s, window_s - (at - since))
+            if bucket not in self._noted and len(self._noted) >= _MOST_NOTED:
+                self._noted.clear()
+            self._noted[bucket] = (number + 1, since)
+
+    def _take_stored(self, what: str, limit: int, window_s: float) -> None:
         at, bucket = now(), _bucket("rate", what)
         self._prune(at)
         with self._locked(bucket, at) as (connection, row):
@@ -178,8 +207,7 @@ class Attempts:
             over = done is None or done >= timedelta(seconds=window_s)
             number, since = (1, at) if over else (row.number + 1, row.since)
             if number > limit:
-                wait = math.ceil(window_s - _elapsed(since, at).total_seconds())
-                raise AttemptsError(f"more than {limit} requests in {window_s:g} s", retry_after_s=max(1, wait))
+                raise _too_many(limit, window_s, window_s - _elapsed(since, at).total_seconds())
             mine = attempts.c.bucket == bucket
             connection.execute(attempts.update().where(mine).values(number=number, since=since, last_at=at))
 
@@ -200,6 +228,10 @@ class Attempts:
             self._pruned = at
             with self._database.write() as connection:
                 connection.execute(attempts.delete().where(attempts.c.last_at < at - _KEPT))
+
+
+def _too_many(limit: int, window_s: float, wait_s: float) -> AttemptsError:
+    return AttemptsError(f"more than {limit} requests in {window_s:g} s", retry_after_s=max(1, math.ceil(wait_s)))
 
 
 def _elapsed(since: datetime, at: datetime) -> timedelta:
