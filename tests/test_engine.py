@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 import facedex
-from facedex import Engine, errors, people
+from facedex import Analysis, Engine, errors, people
 from facedex._core import decode
 from facedex.packs import find
 
@@ -442,3 +442,17 @@ def test_a_palette_of_half_a_colour_is_refused_without_a_trace(tmp_path: Path, p
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     file.write_bytes(palette_png(1, 6))
     assert decode(file).shape == (1, 8, 3)
+
+
+def test_many_pictures_let_others_have_their_turn(engine: Engine) -> None:
+    """One picture that comes while eighty are worked on is answered before they are."""
+    many = [people.GROUP] * 80
+    with ThreadPoolExecutor(2) as callers:
+        all_of_them = callers.submit(engine.analyze_many, many)
+        before = engine.stats()["images"]
+        while engine.stats()["images"] < before + 2:  # they have begun
+            time.sleep(0.001)
+        assert len(engine.analyze(people.GROUP)) == 5
+        assert not all_of_them.done()
+        answers = all_of_them.result()
+    assert [len(answer) for answer in answers if isinstance(answer, Analysis)] == [5] * 80

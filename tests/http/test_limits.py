@@ -218,19 +218,6 @@ def test_a_batch_is_refused_by_the_sum_of_its_headers(serve: Any) -> None:
     assert services.limits.pixels._of_one == {}, "what was answered counts no more"
 
 
-def test_work_that_is_not_divided_has_fewer_pixels(serve: Any) -> None:
-    client = serve(contracts="mtcnn-facenet")
-    large = lossless(8000, 4100)
-    refused = client.post("/v1/people", data={"person_id": "ayu"}, files=[("images", large)] * 2)
-    assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
-    upload = client.post(
-        "/upload/", data={"nik": "1", "nama": "AYU"}, files=[("files", b"none"), *[("files", large)] * 2]
-    )
-    assert "66 megapixels" in upload.text
-    batch = client.post("/v1/recognize/batch", files=[("images", large)] * 2)
-    assert batch.status_code != 413, batch.text
-
-
 def test_a_batch_lets_others_have_their_turn(serve: Any) -> None:
     client = serve(concurrency=1)
     services = client.app.state.facedex

@@ -76,7 +76,7 @@ class Submission(Generic[_Options]):
 
 
 def submitted(
-    options: type[_Options], *, least: int = 1, most: int = 1, divided: bool = False
+    options: type[_Options], *, least: int = 1, most: int = 1
 ) -> Callable[[Request], Awaitable[Submission[_Options]]]:
     """Make the dependency that takes pictures and options out of a request.
 
@@ -86,15 +86,10 @@ def submitted(
         Its fields are read from the query, the fields of a multipart body, or the JSON object.
     least, most : int
         How many pictures; `most` 0 is as many as the settings allow.
-    divided : bool
-        Whether the route works on them in turns, so that they may have more pixels.
     """
 
     async def take(request: Request) -> Submission[_Options]:
         services = services_of(request)
-        claim = pixels.CLAIM.get()
-        if divided and claim is not None:
-            claim.divide()
         allowed = most or services.settings.max_pictures
         if services.access is None:  # within somebody else's application, where no guard stands before the routes
             request = limited(request, services.settings)

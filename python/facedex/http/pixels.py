@@ -19,9 +19,6 @@ from ..errors import BodyTooLargeError, ImageError, OverloadedError
 MOST = 250_000_000
 """Pixels of a request, unless set: twenty photos of a phone."""
 
-MOST_UNDIVIDED = 64_000_000
-"""Pixels of a request whose work is not divided into turns: others wait as long as it takes."""
-
 _TURN_PIXELS = 8_000_000  # decoded before somebody else has a turn; a photo may have more, and is alone then
 _TURN_PICTURES = 8
 
@@ -79,11 +76,6 @@ class Claim:
         self._pixels = pixels
         self._who = who
         self._own = 0
-        self._most = min(pixels.most, MOST_UNDIVIDED)
-
-    def divide(self) -> None:
-        """Take as many pixels as any request may have, because the work is divided into turns."""
-        self._most = self._pixels.most
 
     def charge(self, who: str) -> None:
         """Count the request as one of a key or account from now on."""
@@ -101,11 +93,11 @@ class Claim:
             When those of the client do.
         """
         pixels = self._pixels.count(data)
-        if self._own + pixels > self._most:
+        if self._own + pixels > self._pixels.most:
             raise BodyTooLargeError(
                 f"the pictures announce {(self._own + pixels) / 1e6:.0f} megapixels, at most "
-                f"{self._most / 1e6:.0f} are taken in one such request",
-                limit=self._most,
+                f"{self._pixels.most / 1e6:.0f} are taken in one request",
+                limit=self._pixels.most,
             )
         self._pixels.hold(self._who, pixels, self._own)
         self._own += pixels

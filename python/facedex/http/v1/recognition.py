@@ -22,7 +22,7 @@ from .common import GalleryName, part, pictures_body
 router = part("recognition")
 
 Question = Annotated[Submission[schemas.Recognising], Depends(submitted(schemas.Recognising))]
-Questions = Annotated[Submission[schemas.Recognising], Depends(submitted(schemas.Recognising, most=0, divided=True))]
+Questions = Annotated[Submission[schemas.Recognising], Depends(submitted(schemas.Recognising, most=0))]
 Claim = Annotated[Submission[schemas.Verifying], Depends(submitted(schemas.Verifying))]
 Pair = Annotated[Submission[schemas.Comparing], Depends(submitted(schemas.Comparing, least=2, most=2))]
 Detect = Annotated[Submission[schemas.Detecting], Depends(submitted(schemas.Detecting))]
