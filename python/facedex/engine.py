@@ -130,9 +130,9 @@ class Engine:
         image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
             RGB where it is an array. EXIF orientation is applied to files.
         min_face : int, optional
-            Least height of a face, pixels; default what the pack's manifest says: a fraction of the picture's short side,
-            or as small as a first look suggests. No smaller ones are looked for than the detector reaches: of 12 pixels
-            with MTCNN, and of more in pictures beyond four megapixels.
+            Least height of a face, pixels; default what the pack's manifest says: a fraction of the picture's short
+            side, or as small as a first look suggests. No smaller ones are looked for than the detector reaches: of 12
+            pixels with MTCNN, and of more in pictures beyond four megapixels.
         max_faces : int, optional
             Only the largest so many.
         embed : bool, default True

@@ -15,9 +15,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Pictures a thread that are analysed before another caller has a turn.
-const PART: usize = 4;
-
 /// How an engine works.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -124,14 +121,9 @@ impl Engine {
     }
 
     /// The faces of many pictures: one answer or error each, in order.
-    ///
-    /// They are worked on in parts, between which other callers have their turn.
     pub fn analyze_many(&self, sources: &[Source], options: &AnalyzeOptions) -> Result<Vec<Result<Analysis>>> {
         self.check_process()?;
-        let analyze = |part: &[Source]| -> Vec<Result<Analysis>> {
-            self.threads.install(|| part.par_iter().map(|source| self.analyze_one(source, options)).collect())
-        };
-        Ok(sources.chunks(PART * self.threads()).flat_map(analyze).collect())
+        Ok(self.threads.install(|| sources.par_iter().map(|source| self.analyze_one(source, options)).collect()))
     }
 
     /// The crop of a face, as the embedder sees it.
