@@ -4,7 +4,9 @@
 //! in a cone; without the mean the codes would spend their range on what all rows share.) A probe q is encoded as
 //! step · d, without the mean. Then
 //!
-//!     x·q = m·q + scale · step · (c·d) + r,   |r| ≤ |scale · c| · |q − step · d| + |x − m − scale · c| · |q|
+//! ```text
+//! x·q = m·q + scale · step · (c·d) + r,   |r| ≤ |scale · c| · |q − step · d| + |x − m − scale · c| · |q|
+//! ```
 //!
 //! by the Cauchy-Schwarz inequality. Each row has its own scale and error, so a row can be added at any time and an
 //! unusual row loosens only its own bound; of |scale · c| the maximum over all rows is kept.
