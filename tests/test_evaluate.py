@@ -121,7 +121,7 @@ def test_the_bundled_people_are_told_apart(tmp_path: Path, engine: Engine) -> No
         assert (point.fmr.errors, point.fnmr.errors) == (0, 0)
     assert {point.fnmr.trials for point in measured.crossed} == {12}
     assert {point.fmr.trials for point in measured.crossed} == {54} == {measured.impostor_pairs}
-    assert 0.7 < measured.impostor_mean < 0.9
+    assert abs(measured.impostor_mean) < 0.3
     assert measured.seconds > 0
     assert counts[-1] == 12
 
@@ -135,8 +135,9 @@ def test_a_picture_without_a_face_is_a_failure_to_enrol_and_matches_nobody(tmp_p
     assert [path for path, _ in measured.failures] == [blank, broken]
     assert measured.failures[0][1] == "no face"
     assert "unknown format" in measured.failures[1][1]
-    # ayu 1-2 is a pair of one person in fold 1; all others are still decided rightly
-    assert measured.accuracy.folds == (0.75, 1.0)
+    # ayu 1-2 is a pair of one person in fold 1; all of fold 2 are still decided rightly
+    assert measured.accuracy.folds[0] < 1
+    assert measured.accuracy.folds[1] == 1.0
     assert [point.fnmr.errors for point in measured.crossed] == [4, 4, 4]
     assert measured.impostor_pairs == 54 - 9 - 9 + 1
 

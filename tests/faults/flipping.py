@@ -214,9 +214,13 @@ def samples(folder: Path) -> list[Sample]:
         opened = Opened(path, PINS[0], key)
         # Asked on the one connection: another that opens the database would take the log into the file.
         truths = [_asked(opened)]
+        logged = 0
         for _ in fill(opened):
             truths.append(_asked(opened))
-        shutil.copytree(home / "live", home / "log")  # in mid-life: most of it stands in the log
+            if path.with_name("people.db-wal").stat().st_size:  # in mid-life; an update or a deletion empties the log
+                shutil.rmtree(home / "log", ignore_errors=True)
+                shutil.copytree(home / "live", home / "log")
+                logged = len(truths)
         opened.close()
         shutil.copytree(home / "live", home / "closed")
         (snapshot,) = [file.name for file in (home / "closed").iterdir() if file.name.endswith(".index")]
@@ -224,9 +228,11 @@ def samples(folder: Path) -> list[Sample]:
             Sample(f"{word}database", home / "closed", "people.db", key, truths[-1:]),
             Sample(f"{word}snapshot", home / "closed", snapshot, key, truths[-1:]),
         ]
-        made.append(Sample(f"{word}log", home / "log", "people.db-wal", key, truths))
+        made.append(Sample(f"{word}log", home / "log", "people.db-wal", key, truths[:logged]))
         if key is None:
-            made.append(Sample("shared memory of the log", home / "log", "people.db-shm", key, truths[-1:]))
+            made.append(
+                Sample("shared memory of the log", home / "log", "people.db-shm", key, truths[logged - 1 : logged])
+            )
     return made
 
 

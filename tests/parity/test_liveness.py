@@ -93,7 +93,7 @@ def manifest(packs: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
 
 @pytest.fixture(scope="module")
 def judging(manifest: Callable[..., Path]) -> Engine:
-    return Engine(add=[manifest()])
+    return Engine("classic", add=[manifest()])
 
 
 @pytest.fixture(scope="module")
@@ -233,14 +233,14 @@ def test_scores_are_those_of_the_networks(judging: Engine, packs: Any, photos: d
 
 
 def test_the_wrong_colour_order_lets_attacks_through(manifest: Callable[..., Path], photos: dict[str, Pixels]) -> None:
-    swapped = Engine(add=[manifest({'"bgr"': '"rgb"'})])
+    swapped = Engine("classic", add=[manifest({'"bgr"': '"rgb"'})])
     found = [largest(swapped.analyze(photos[name], embed=False, liveness=True)) for name in STOPPED]
     assert any(face.liveness.live for face in found)
 
 
 @pytest.mark.parametrize("kind", ["binary", "print_replay"])
 def test_the_networks_of_128_pixels(packs: Any, photos: dict[str, Pixels], kind: str) -> None:
-    engine = Engine(accept_license=packs.licence, add=[packs.manifest(f"liveness/{kind}")])
+    engine = Engine("classic", accept_license=packs.licence, add=[packs.manifest(f"liveness/{kind}")])
     name = {"binary": "bin", "print_replay": "print-replay"}[kind]
     network = session(packs, f"AntiSpoofing_{name}_1.5_128.onnx")
     scores = {}
@@ -255,7 +255,7 @@ def test_the_networks_of_128_pixels(packs: Any, photos: dict[str, Pixels], kind:
 
 
 def test_a_face_over_the_edge_is_padded_with_black(packs: Any, photos: dict[str, Pixels]) -> None:
-    engine = Engine(accept_license=packs.licence, add=[packs.manifest("liveness/binary")])
+    engine = Engine("classic", accept_license=packs.licence, add=[packs.manifest("liveness/binary")])
     picture = np.maximum(photos["minivision_T1.jpg"], 1)
     height, width = picture.shape[:2]
     bbox = (width - 90.0, height - 120.0, width - 1.0, height - 1.0)
@@ -281,7 +281,8 @@ def test_what_cannot_be_judged_says_so_or_is_refused(judging: Engine, photos: di
     assert judging.analyze(photo, embed=False, liveness="required")[0].liveness.live
 
 
-def test_an_addition_changes_no_embedding(engine: Engine, judging: Engine, photos: dict[str, Pixels]) -> None:
+def test_an_addition_changes_no_embedding(judging: Engine, photos: dict[str, Pixels]) -> None:
+    engine = Engine("classic")
     assert judging.pack.digest == engine.pack.digest
     assert [(pack.name, pack.roles) for pack in judging.added] == [("liveness", ["liveness"])]
     picture = photos["vietmoney_true_001.jpg"]
@@ -298,7 +299,7 @@ def test_an_addition_is_verified_and_must_bring_something(manifest: Callable[...
     with pytest.raises(errors.ArgumentError, match='not there yet, got "liveness" with liveness'):
         Engine(add=[path, path])
     with pytest.raises(errors.ArgumentError, match='got "classic" with detector, embedder'):
-        Engine(add=["classic"])
+        Engine("classic", add=["classic"])
     with pytest.raises(errors.ArgumentError, match="a sequence of packs"):
         Engine(add=str(path))
     with pytest.raises(errors.NetworkError, match=r"values for a row of output \"logits\": expected 4, found \[3\]"):

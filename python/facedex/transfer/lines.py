@@ -275,7 +275,7 @@ class Reading:
         if len(content) != 4 * self.dimension:
             raise self.wrong(f"a template has {len(content)} bytes instead of {4 * self.dimension}")
         vector = np.frombuffer(content, "<f4").astype(np.float32)
-        length = float(np.linalg.norm(vector.astype(np.float64)))
+        length = float(np.linalg.norm(vector.astype(np.float64))) if np.isfinite(vector).all() else math.nan
         if not math.isfinite(length) or abs(length - 1) > UNIT:
             raise self.wrong(f"a template has length {length}")
         return vector

@@ -173,7 +173,7 @@ def test_all_that_is_told_can_be_seen(served: Any, visit: Any, tmp_path: Path, s
     seen.settled()
     check(seen, "12-attendance")
     seen.tab("System")
-    seen.panel("system").get_by_text("CC0-1.0, MIT").wait_for()
+    seen.panel("system").get_by_text("Apache-2.0, MIT").wait_for()
     seen.settled()
     check(seen, "13-system")
 
@@ -212,7 +212,7 @@ def test_on_a_phone(served: Any, visit: Any, scheme: str) -> None:
         "recognise": lambda part: part.get_by_role("heading", name="Ayu"),
         "verify": lambda part: part.locator(".verdict.bad"),
         "attendance": lambda part: part.get_by_text("Nobody was noted on this day."),
-        "system": lambda part: part.get_by_text("CC0-1.0, MIT"),
+        "system": lambda part: part.get_by_text("Apache-2.0, MIT"),
     }
     for name in PARTS:
         page.locator(f"#tab-{name}").tap()

@@ -119,7 +119,7 @@ def test_from_a_new_user_to_the_last_trace(served: Callable[..., Any], visit: An
     with page.expect_download() as download:
         attendance.get_by_role("link", name="Download CSV").click()
     lines = download.value.path().read_text().splitlines()
-    assert lines[0].startswith("id,at,contract,claimed")
+    assert lines[0].startswith('"id","at","contract","claimed"')
     assert len(lines) == 4
     with page.expect_download() as download:
         attendance.get_by_role("link", name="Download JSON").click()
@@ -129,7 +129,7 @@ def test_from_a_new_user_to_the_last_trace(served: Callable[..., Any], visit: An
 
     seen.tab("System")
     system = seen.panel("system")
-    system.get_by_text("CC0-1.0, MIT").wait_for()
+    system.get_by_text("Apache-2.0, MIT").wait_for()
     assert re.search(r"Faces\s+7\s", system.inner_text())
     system.get_by_text("100 % of the closest faces are found").wait_for()
     assert re.search(r"\d ms of it in the networks", system.inner_text())

@@ -29,7 +29,7 @@ def test_dlibs_chips_give_dlibs_descriptors(engine: Engine, chips: Chips) -> Non
 def test_a_crop_and_its_mirror_image_give_their_mean(chips: Chips) -> None:
     """Mirrored chips were not given to dlib: the mean is made of single embeddings, each checked above."""
     pixels, _, _ = chips
-    one, both = Engine(mirror=False, threads=1), Engine(mirror=True, threads=1)
+    one, both = (Engine("classic", mirror=mirror, threads=1) for mirror in (False, True))
     mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
     np.testing.assert_allclose(both.embed(pixels), both.embed(mirrored), rtol=0, atol=FROM_CHIPS)
     # Lengths of the network's own outputs differ by some per cent between a crop and its mirror image, so that the
