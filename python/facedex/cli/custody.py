@@ -119,7 +119,7 @@ def audit_seal(
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Seal an audit that was begun, or continued, without the key. Compare its head with one that you noted first."""
+    """Seal an audit that was started or continued without the key. Compare its head with a recorded one first."""
     with answering(as_json):
         with gallery_at(db, within, pack=pack) as gallery:
             report = gallery.seal_audit(noted=noted)

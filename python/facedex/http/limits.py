@@ -71,7 +71,7 @@ class Unread:
         self._of_one: Counter[str] = Counter()
 
     def check(self) -> None:
-        """Refuse whoever asks, before anything is done, when half of what is allowed is unread.
+        """Reject a request before any work when the client has left half of its allowance unread.
 
         The other half is for what is being done already.
 
