@@ -249,12 +249,10 @@ class Database:
                 raise ArgumentError(f"location has an option that its driver does not take: {error}") from error
 
     def _make_current(self) -> None:
-        with self.read() as connection:
+        with self.single() as connection:  # not one view: MariaDB ends it when another process makes the tables
             current = migrate.is_current(connection, self.place)
             check_schema(connection, self._backend)
-            danger = self._backend.check(connection)
-        with self.single() as connection:
-            danger = danger or self._backend.check_log(connection)
+            danger = self._backend.check(connection) or self._backend.check_log(connection)
         if danger is not None:
             _log.warning("database %s: %s", self.place, danger)
         if current:

@@ -23,8 +23,8 @@ _MARIADB = (10, 3)
 _MYSQL = (8, 0, 17)
 
 _BY_KIND = {
-    # lock wait timeout, deadlock, record changed since last read
-    Kind.locked: (1205, 1213, 1020),
+    # lock wait timeout, deadlock, record changed since last read, table rebuilt since this view of the database began
+    Kind.locked: (1205, 1213, 1020, 1412),
     # disk full, out of disk space for a log, table full
     Kind.full: (1021, 1041, 1114),
     # server or transaction is read-only; commands denied
