@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from place import Place
 from facedex.errors import (
     ArgumentError,
     DatabaseDamagedError,
+    DatabaseLockedError,
     DuplicatePersonError,
     FacedexError,
     GalleryPackError,
