@@ -1,4 +1,4 @@
-"""The README's Python block runs, and prints what the README says that it prints."""
+"""README and docs/: their examples run and print what they say; links, pages and make targets exist."""
 
 from __future__ import annotations
 
@@ -6,9 +6,43 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+INDEX = ROOT / "docs" / "README.md"
+PAGES = [
+    README,
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "models" / "README.md",
+    ROOT / "tests" / "parity" / "README.md",
+]
+
+
+def read_prose(page: Path) -> str:
+    """Read a page without its code blocks."""
+    return re.sub(r"^```.*?^```|^    .*?$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def relative_links(page: Path) -> Iterator[str]:
+    for target in re.findall(r"\]\(([^)]+)\)", read_prose(page)):
+        if not re.match(r"\w+:", target):
+            yield target
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", read_prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) < 200
 
 
 def test_the_python_block_prints_what_the_readme_says(tmp_path: Path) -> None:
@@ -22,10 +56,10 @@ def test_the_python_block_prints_what_the_readme_says(tmp_path: Path) -> None:
     assert done.stdout == expected
 
 
-def test_the_application_of_the_readme_answers(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    (code,) = [block for block in blocks if "include_router" in block]
-    asked = """
+def test_the_application_in_the_documentation_answers(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "include_router" in block]
+    requests = """
 from fastapi.testclient import TestClient
 from facedex import people
 with TestClient(app) as client:
@@ -34,13 +68,41 @@ with TestClient(app) as client:
     print(client.get("/faces/people").json()["items"], detected.status_code)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code + asked], capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-c", code + requests], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.stdout == "[] 200\n", done.stderr
 
 
-def test_every_make_target_that_the_readme_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (README.parent / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"`?make ([a-z-]+)", README.read_text(encoding="utf-8")))
-    assert named
-    assert named <= targets
+def test_every_make_target_that_a_page_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        named = set(re.findall(r"`make ([a-z-]+)", text)) | set(re.findall(r"^make ([a-z-]+) +#", text, re.MULTILINE))
+        assert named <= targets, page
+        assert named or page != README
+
+
+def test_the_picture_of_a_recognized_group_is_small() -> None:
+    path = ROOT / "docs" / "images" / "group.jpg"
+    assert "docs/images/group.jpg" in relative_links(README)
+    assert 20_000 < path.stat().st_size < 150_000
+    with Image.open(path) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (1280, 720))
+        assert not picture.getexif()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for link in relative_links(page):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_every_page_and_notebook_is_in_the_index() -> None:
+    linked = {(INDEX.parent / link).resolve() for link in relative_links(INDEX)}
+    notebooks = set((ROOT / "notebooks").glob("*.ipynb"))
+    assert {*PAGES, *notebooks} - {INDEX} <= linked
