@@ -35,7 +35,7 @@ import numpy as np
 import psutil
 
 from facedex import Engine, Gallery, people
-from facedex.access import Access
+from facedex.server import Access
 from facedex.store import Database
 
 PICTURE = people.PROBES["ayu"][0]

@@ -17,7 +17,7 @@ from synthetic import Opened, face
 from facedex import Gallery, people
 from facedex.engine import Engine
 from facedex.errors import DatabaseDamagedError, FacedexError
-from facedex.fsck import fsck
+from facedex.gallery.fsck import fsck
 from facedex.store import Database
 from facedex.store.tables import faces as faces_table
 from facedex.store.tables import people as people_table

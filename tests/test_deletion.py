@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from place import Place
 
 from facedex import people
-from facedex.access import Access
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, UnknownPersonError
 from facedex.gallery import Gallery
-from facedex.policy import Enrolment
+from facedex.gallery.policy import Enrolment
 from facedex.search import LocalSearch
+from facedex.server import Access
 from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
 
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)

@@ -22,7 +22,7 @@ from facedex.errors import (
     RegistrationError,
 )
 from facedex.gallery import Gallery
-from facedex.policy import Enrolment
+from facedex.gallery.policy import Enrolment
 from facedex.records import Registration
 from facedex.store import NewFace, Room, WhenFull
 

@@ -16,7 +16,7 @@ from place import Place
 from facedex._core import Index
 from facedex.cli.app import app
 from facedex.errors import ArgumentError, DatabaseDamagedError, DatabaseUnavailableError, KeyMissingError
-from facedex.fsck import FsckReport, fsck, rebuild
+from facedex.gallery.fsck import FsckReport, fsck, rebuild
 from facedex.search import LocalSearch, snapshots_beside
 from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
 

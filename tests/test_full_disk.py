@@ -24,12 +24,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facedex import people
-from facedex.access import Access
-from facedex.access.keys import ApiKeys, LastUses
 from facedex.engine import Engine
 from facedex.errors import StorageFullError
 from facedex.gallery import Gallery
 from facedex.http import Settings, create_app
+from facedex.server import Access
+from facedex.server.keys import ApiKeys, LastUses
 from facedex.store import Database
 
 SIZE = 24 << 20
@@ -315,7 +315,7 @@ def test_an_open_gallery_without_changes_ends_while_the_lock_is_held(tmp_path: P
     _, secret = access.keys.add("door", ["read"])
     access.close()
     program = (
-        "import sys; from facedex.access import Access; from facedex.store import Database\n"
+        "import sys; from facedex.server import Access; from facedex.store import Database\n"
         f"access = Access(Database('sqlite:///{path}?timeout=0.5'))\n"
         "assert access.principal(sys.argv[1]) is not None\naccess.close()"
     )

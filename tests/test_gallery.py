@@ -40,8 +40,8 @@ from facedex.errors import (
     UnknownPersonError,
 )
 from facedex.gallery import Gallery
-from facedex.identify import Questions
-from facedex.lifetime import Lifetime
+from facedex.gallery.lifetime import Lifetime
+from facedex.gallery.recognition import Questions
 from facedex.records import Registration
 from facedex.results import Recognition
 

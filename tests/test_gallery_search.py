@@ -18,7 +18,7 @@ from facedex._core import Index
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, FaceNotLiveError, FaceQualityError, LivenessError, RoleMissingError
 from facedex.gallery import Gallery
-from facedex.policy import Enrolment
+from facedex.gallery.policy import Enrolment
 from facedex.search import snapshots
 from facedex.search.widening import people_by_widening
 

@@ -35,43 +35,29 @@ RUST = {
 
 PYTHON = {
     "errors": 0,
-    "config": 1,
-    "inputs": 1,
-    "numbers": 1,
-    "aside": 0,
-    "records": 1,
-    "twins": 0,
     "people": 0,
     "_core": 0,  # the native module imports nothing of the package but the exceptions that it raises
-    "draw": 1,
-    "scales": 1,
-    "packs": 2,
-    "results": 2,  # shows its picture through draw
-    "store": 2,
-    "runtime": 2,
-    "engine": 3,
-    "comparison": 4,
-    "search": 3,  # follows the store's feed of changes
-    "choose": 3,
-    "lifetime": 3,
-    "policy": 4,
-    "renditions": 4,
-    "enrol": 5,
-    "identify": 4,
-    "directory": 4,
-    "custody": 5,
-    "reembedding": 5,
-    "album": 6,
-    "migration": 7,
-    "portable": 7,
-    "gallery": 8,
-    "fsck": 6,
-    "evaluate": 5,
-    "transfer": 9,
-    "demo": 9,
-    "access": 3,  # accounts and keys, for the server and the command line
-    "http": 10,  # http/settings.py reads the environment for it, as config.py does for everything else
-    "cli": 11,
+    "coroutines": 0,
+    "files": 0,
+    "checks": 1,
+    "config": 1,
+    "inputs": 1,
+    "records": 2,
+    "draw": 2,
+    "scales": 2,
+    "packs": 3,
+    "results": 3,  # shows its picture through draw
+    "store": 3,
+    "runtime": 3,
+    "engine": 4,
+    "search": 4,  # follows the store's feed of changes
+    "gallery": 5,
+    "evaluate": 6,
+    "transfer": 6,
+    "server": 6,
+    "demo": 6,
+    "http": 7,  # http/settings.py reads the environment for it, as config.py does for everything else
+    "cli": 8,
 }
 """Modules of the package."""
 

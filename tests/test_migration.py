@@ -37,9 +37,9 @@ from facedex.errors import (
     RoleMissingError,
     UnknownPersonError,
 )
-from facedex.fsck import fsck
 from facedex.gallery import Gallery
-from facedex.lifetime import Lifetime
+from facedex.gallery.fsck import fsck
+from facedex.gallery.lifetime import Lifetime
 from facedex.records import Registration
 from facedex.results import Recognition
 from facedex.search import LocalSearch, snapshots_beside

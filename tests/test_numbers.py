@@ -14,7 +14,7 @@ from place import Place
 
 from facedex import Engine, Enrolment, Gallery, compare, people
 from facedex._core import Index, decode, load, thumbnail, without_metadata
-from facedex.access import Access
+from facedex.checks import shown
 from facedex.errors import (
     ArgumentError,
     FacedexError,
@@ -23,7 +23,7 @@ from facedex.errors import (
     UnknownKeyError,
     UnknownPhotoError,
 )
-from facedex.numbers import shown
+from facedex.server import Access
 from facedex.store import Database
 
 PACK = "ab" * 32

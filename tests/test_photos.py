@@ -18,7 +18,6 @@ from place import Place
 
 import facedex
 from facedex import _core, people
-from facedex.choose import bbox_of
 from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
@@ -32,11 +31,12 @@ from facedex.errors import (
     UnknownPersonError,
     UnknownPhotoError,
 )
-from facedex.fsck import fsck
 from facedex.gallery import Gallery
+from facedex.gallery.fsck import fsck
+from facedex.gallery.photos import filename_of
+from facedex.gallery.policy import Enrolment
 from facedex.inputs import ImageInput
-from facedex.policy import Enrolment
-from facedex.renditions import filename_of
+from facedex.results import bbox_of
 from facedex.store import AlbumStore, Database, Feed, NewFace, NewPhoto, PackPin
 from facedex.store import photos as store_photos
 

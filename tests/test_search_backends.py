@@ -32,7 +32,7 @@ from facedex.errors import (
     SearchError,
     SearchUnavailableError,
 )
-from facedex.fsck import fsck, rebuild
+from facedex.gallery.fsck import fsck, rebuild
 from facedex.search import Search, SearchOptions, open_search
 from facedex.search.pgtables import need_pgvector, table_name
 from facedex.search.remote import RemoteSearch

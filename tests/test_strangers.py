@@ -8,12 +8,12 @@ import pytest
 from place import Place
 from typer.testing import CliRunner
 
-from facedex.access import Access
 from facedex.cli.app import app
 from facedex.engine import Engine
 from facedex.errors import DatabaseDamagedError, DatabaseSchemaError
-from facedex.fsck import fsck
 from facedex.gallery import Gallery
+from facedex.gallery.fsck import fsck
+from facedex.server import Access
 from facedex.store import Database, Feed, PackPin, Shadow, past_pack
 
 PIN = PackPin("synthetic", "ab" * 32, 32)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ._core import Liveness as Liveness
     from ._core import Quality as Quality
     from ._core import decode as decode
-    from .comparison import acompare as acompare
-    from .comparison import compare as compare
     from .engine import Engine as Engine
+    from .engine import acompare as acompare
+    from .engine import compare as compare
     from .errors import FacedexError as FacedexError
     from .gallery import Gallery as Gallery
-    from .policy import Enrolment as Enrolment
+    from .gallery.policy import Enrolment as Enrolment
     from .records import Deletion as Deletion
     from .records import Person as Person
     from .records import Photo as Photo
@@ -38,12 +38,12 @@ _HOMES = {
     "Liveness": "._core",
     "Quality": "._core",
     "decode": "._core",
-    "acompare": ".comparison",
-    "compare": ".comparison",
+    "acompare": ".engine",
+    "compare": ".engine",
     "Engine": ".engine",
     "FacedexError": ".errors",
     "Gallery": ".gallery",
-    "Enrolment": ".policy",
+    "Enrolment": ".gallery.policy",
     "Deletion": ".records",
     "Person": ".records",
     "Photo": ".records",

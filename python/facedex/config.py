@@ -35,7 +35,7 @@ MAX_PIXELS = 50_000_000
 """Largest picture that is decoded unless told otherwise, pixels: 50 megapixels take 150 MB as RGB."""
 
 SCOPES = ("read", "recognise", "enrol", "admin")
-"""What whoever asks a server can be allowed to do: `facedex.access.principals` says what each means."""
+"""What whoever asks a server can be allowed to do: `facedex.server.principals` says what each means."""
 
 ACCOUNT_SCOPES = ("read", "recognise", "enrol")
 """What accounts of a server's clients may do unless told otherwise."""

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .checks import check_threshold
 from .config import settings
+from .coroutines import twin
 from .errors import ArgumentError, BBox, FacedexError, NoFaceError, RoleMissingError
 from .inputs import ImageInput, replayable
-from .numbers import check_threshold
 from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .runtime import runtime_library
-from .twins import twin
 
 LivenessQuestion = bool | Literal["advisory", "required"]
 """What may be asked about liveness; True is "advisory"."""
@@ -395,3 +395,33 @@ def _four(bbox: Sequence[float] | NDArray[np.float32]) -> BBox:
     except OverflowError as error:
         raise ArgumentError("bbox must be pixels, got a number that no float holds") from error
     return x1, y1, x2, y2
+
+
+_engines: dict[tuple[int, str | None], Engine] = {}
+
+
+def compare(
+    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] | None = None, threshold: float | None = None
+) -> Comparison:
+    """Compare the largest faces of two pictures; see `Engine.compare`.
+
+    The engine of the pack is made on the first call and kept.
+    """
+    return _shared_engine(pack).compare(a, b, threshold=threshold)
+
+
+async def acompare(
+    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] | None = None, threshold: float | None = None
+) -> Comparison:
+    """Run `compare` in a thread, so that the event loop goes on; parameters, result and errors are its."""
+    import asyncio  # here, because importing facedex must stay cheap
+
+    return await asyncio.to_thread(compare, a, b, pack=pack, threshold=threshold)
+
+
+def _shared_engine(pack: str | os.PathLike[str] | None) -> Engine:
+    # One a process: after a fork the child makes its own. Two threads may make one each; the later stays.
+    key = (os.getpid(), None if pack is None else os.fspath(pack))
+    if key not in _engines:
+        _engines[key] = Engine(pack)
+    return _engines[key]

@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, overload
 
 from .config import settings
-from .errors import ArgumentError, BBox, ImageError, ImageReadError
+from .errors import ArgumentError, BBox, ImageError, ImageReadError, NoFaceError, RoleMissingError, SeveralFacesError
 from .inputs import ImageInput, described
 from .records import PersonId
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from ._core import Attributes, Face, Liveness, Quality
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 Landmarks = tuple[Point, Point, Point, Point, Point]
+
+FacePolicy = Literal["one", "largest"]
+"""A picture must show exactly one face, or its largest is taken."""
 
 _Item = TypeVar("_Item")
 
@@ -363,3 +368,64 @@ def _shown(drawing: Callable[..., Image]) -> bytes | None:
         return draw.png(drawing(longest_side=SHOWN_SIDE))
     except ImageError:
         return None
+
+
+def bbox_of(values: Iterable[float]) -> BBox:
+    """Take a box from an array: x1, y1, x2, y2 in pixels.
+
+    Examples
+    --------
+    >>> bbox_of([1, 2, 3, 4])
+    (1.0, 2.0, 3.0, 4.0)
+    """
+    x1, y1, x2, y2 = (float(value) for value in values)
+    return x1, y1, x2, y2
+
+
+def embedding_of(face: Face) -> NDArray[np.float32]:
+    """Take the embedding of an analysed face.
+
+    Raises
+    ------
+    RoleMissingError
+        When it has none.
+    """
+    if face.embedding is None:
+        raise RoleMissingError("the engine gave a face without an embedding; a gallery needs a pack that embeds")
+    return face.embedding
+
+
+def one_face(analysis: Analysis, policy: FacePolicy, image: object) -> Face:
+    """Choose the face that is meant.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    policy : {"one", "largest"}
+    image : ImageInput
+        The picture, to name it in a message.
+
+    Returns
+    -------
+    Face
+
+    Raises
+    ------
+    NoFaceError
+        When there is none.
+    SeveralFacesError
+        When the policy is "one" and there are more; it lists the boxes.
+    """
+    if len(analysis) == 0:
+        size = analysis.image_size
+        raise NoFaceError(f"no face was found in {described(image)} ({size[0]} x {size[1]} pixels); one is needed")
+    if len(analysis) > 1 and policy == "one":
+        bboxes = tuple(bbox_of(face.bbox) for face in analysis)
+        listed = ", ".join("(" + ", ".join(str(round(value)) for value in bbox) + ")" for bbox in bboxes[:8])
+        more = ", ..." if len(bboxes) > 8 else ""
+        raise SeveralFacesError(
+            f"{len(bboxes)} faces were found in {described(image)} where exactly one is needed, at {listed}{more}; "
+            "cut out the person, or choose faces='largest'",
+            bboxes=bboxes,
+        )
+    return analysis[0]

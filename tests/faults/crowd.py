@@ -24,7 +24,7 @@ from typing import Any
 from synthetic import SURE, Opened, face, unit
 
 from facedex.errors import DuplicatePersonError, FacedexError, UnknownFaceError, UnknownPersonError
-from facedex.fsck import fsck
+from facedex.gallery.fsck import fsck
 from facedex.store import acting_as
 
 PEOPLE = 40

@@ -25,7 +25,7 @@ from typing import Any
 from synthetic import KEYS, PINS, Opened, face, unit
 
 from facedex.errors import FacedexError
-from facedex.fsck import fsck
+from facedex.gallery.fsck import fsck
 from facedex.records import Person
 
 NAMES = ("Ayu", "Budi", "Citra", "Dewi", "Eka", "Fajar", "Gita", "Hadi", "Intan", "Joko")

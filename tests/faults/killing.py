@@ -16,7 +16,7 @@ from pathlib import Path
 from synthetic import KEYS, PINS, Opened, photo
 
 from facedex.errors import GalleryKeyError
-from facedex.fsck import fsck
+from facedex.gallery.fsck import fsck
 
 WORKER = Path(__file__).parent / "worker.py"
 CHANGING = ("register", "replace", "update", "delete", "delete_face", "finish", "rekey", "move")

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from killing import ViolationError
 from synthetic import PINS, Opened, unit
 
-from facedex.fsck import fsck
+from facedex.gallery.fsck import fsck
 from facedex.store import migrate
 from facedex.store.rows import checksum_of
 

@@ -86,13 +86,13 @@ class Opened:
         self.search.save()
 
     def rekey(self, key: bytes | None) -> None:
-        """Give the gallery another key, as facedex.custody does."""
+        """Give the gallery another key, as facedex.gallery.custody does."""
         self.search.forget()
         rekey(self.feed, key)
         self.search.forget()
 
     def move(self) -> None:
-        """Move the gallery to the other pack, as facedex.migration does."""
+        """Move the gallery to the other pack, as facedex.gallery.migration does."""
         shadow = Shadow(self.feed, PINS[1 - PINS.index(self.feed.pin)])
 
         def embed(batch: Sequence[Bare]) -> dict[int, NDArray[np.float32]]:
@@ -129,7 +129,7 @@ class Opened:
         }
 
     def name_of(self, number: int) -> tuple[str, str | None] | None:
-        """Tell id and name of whom the vector of a number is, as facedex.identify does; None when nobody has it.
+        """Return id and name of the person of a number's vector, as a recognition does; None when nobody has it.
 
         Raises
         ------

@@ -28,8 +28,8 @@ import alembic.command
 from synthetic import KEYS, PINS, Opened, face
 
 from facedex import people
-from facedex.fsck import fsck
 from facedex.gallery import Gallery
+from facedex.gallery.fsck import fsck
 from facedex.store import Database
 
 PEOPLE = 8

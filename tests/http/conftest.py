@@ -20,9 +20,9 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from facedex import people
-from facedex.access import Access, Passwords
 from facedex.engine import Engine
 from facedex.http import Settings, create_app
+from facedex.server import Access, Passwords
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 

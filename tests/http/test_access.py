@@ -12,12 +12,12 @@ from fastapi import APIRouter
 from fastapi.testclient import TestClient
 
 from facedex import Gallery, people
-from facedex.access import Access, Lockout, Passwords
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, AttemptsError, DuplicateAccountError, SignInError, UnknownAccountError
 from facedex.http.admission import admission_of
 from facedex.http.security import COOKIE
 from facedex.http.v1 import add_to
+from facedex.server import Access, Lockout, Passwords
 from facedex.store import Database
 
 PASSWORD = "correct horse"

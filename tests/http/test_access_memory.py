@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from facedex.access import Access, Principal
-from facedex.access.memory import Memory
+from facedex.server import Access, Principal
+from facedex.server.memory import Memory
 from facedex.store import Database
 
 PASSWORD = "correct horse"

@@ -12,7 +12,6 @@ import pytest
 from argon2 import PasswordHasher
 
 from facedex import Gallery
-from facedex.access import Access, Lockout, Passwords, Replies, Reply, Sighted
 from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
@@ -25,6 +24,7 @@ from facedex.errors import (
     UnknownJobError,
 )
 from facedex.http.jobs import Jobs
+from facedex.server import Access, Lockout, Passwords, Replies, Reply, Sighted
 from facedex.store import Database
 from facedex.store.tables import accounts as accounts_table
 from facedex.store.tables import attempts, idempotency, jobs

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from facedex.access import Access
 from facedex.http.admission import SMALL_BODY
 from facedex.http.contracts.flask_face.auth import MOST_A_MINUTE
 from facedex.http.serve import address_of
 from facedex.http.settings import Settings
+from facedex.server import Access
 
 FORM = {"content-type": "multipart/form-data; boundary=x"}
 UPLOADS = [

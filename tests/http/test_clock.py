@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from facedex.access import Access, Lockout, Passwords
-from facedex.access.replies import Reply
 from facedex.errors import AttemptsError, RepeatedNowError, SignInError
 from facedex.http.jobs import Jobs
+from facedex.server import Access, Lockout, Passwords
+from facedex.server.replies import Reply
 from facedex.store import Database
 from facedex.store.changes import now as real_now
 
@@ -106,7 +106,7 @@ def test_what_was_looked_up_is_remembered_no_longer(
 ) -> None:
     _, secret = access.keys.add("desk", ["read"])
     monotonic = [1000.0]
-    monkeypatch.setattr("facedex.access.memory.time.monotonic", lambda: monotonic[0])
+    monkeypatch.setattr("facedex.server.memory.time.monotonic", lambda: monotonic[0])
     access.principal(secret)
     access.principal(secret)
     if access.recalled(secret) is None:

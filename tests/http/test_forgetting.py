@@ -17,11 +17,11 @@ from place import Place
 from typer.testing import CliRunner
 
 from facedex import Gallery, people
-from facedex.access import Access, Reply, Sighted
 from facedex.cli import app
 from facedex.engine import Engine
 from facedex.errors import ArgumentError
 from facedex.http.v1 import jobs
+from facedex.server import Access, Reply, Sighted
 from facedex.store import Database
 from facedex.store.forgetting import subject_of
 

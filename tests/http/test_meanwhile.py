@@ -11,12 +11,12 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from facedex import Gallery, people
-from facedex.access import Access, Passwords, tokens
-from facedex.access import accounts as accounts_module
-from facedex.access.accounts import Account
 from facedex.engine import Engine
 from facedex.errors import SignInError, UnauthenticatedError, UnknownPersonError
 from facedex.http.contracts.flask_face import auth
+from facedex.server import Access, Passwords, tokens
+from facedex.server import accounts as accounts_module
+from facedex.server.accounts import Account
 from facedex.store import Database
 
 OLD, NEW = "correct horse", "battery staple"

@@ -28,10 +28,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from facedex import people
-from facedex.access import Passwords
 from facedex.engine import Engine
 from facedex.http import Settings, create_app
 from facedex.http.v1.schemas import examples
+from facedex.server import Passwords
 
 CHECKS = [
     not_a_server_error,

@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from facedex import people
-from facedex.access import Access, Passwords
 from facedex.http.contracts.flask_face import auth
+from facedex.server import Access, Passwords
 
 PASSWORD = "correct horse battery"
 AYU, PROBE = people.PICTURES["ayu"][0].read_bytes(), people.PROBES["ayu"][0].read_bytes()

@@ -24,7 +24,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from facedex import Gallery, people
 from facedex.engine import Engine
 from facedex.errors import ServeError, UnknownPersonError
-from facedex.fsck import fsck
+from facedex.gallery.fsck import fsck
 from facedex.http import Settings
 from facedex.http.serve import run
 

@@ -17,7 +17,7 @@ from .options import DatabaseOption, JsonOption
 from .output import answering, counted, document, say, table
 
 if TYPE_CHECKING:
-    from ..access import Access, Account
+    from ..server import Access, Account
 
 keys = typer.Typer(help="API keys of a server: for programs, with scopes.")
 users = typer.Typer(help="Accounts of a server: for people, with a password.")
@@ -183,7 +183,7 @@ def users_disable(
 @contextmanager
 def _access(db: str | None) -> Iterator[Access]:
     try:
-        from ..access import Access
+        from ..server import Access
     except ImportError as error:
         raise typer.BadParameter(f"{error}; install the server with: pip install 'facedex[server]'") from error
     from ..store import Database

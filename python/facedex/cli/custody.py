@@ -147,8 +147,8 @@ def audit_export(
 
 def _exported(path: Path, noted: str | None, keyed: bool) -> AuditReport:
     from ..config import settings
-    from ..custody import head_of
     from ..errors import ArgumentError
+    from ..gallery.custody import head_of
     from ..store import Vault, audit_keys, check_exported
 
     key = settings().key

@@ -10,7 +10,7 @@ from .output import error_document
 if TYPE_CHECKING:
     from .._core import Face
     from ..errors import FacedexError
-    from ..migration import Finish, Migration
+    from ..gallery.migration import Finish, Migration
     from ..records import AuditEvent, Deletion, Person, Photo, Registration
     from ..results import Analysis, Comparison, FoundFace, Recognition, Verification
 

@@ -13,7 +13,7 @@ from .output import NO, answering, complain, counted, document, say
 from .upkeep import bar
 
 if TYPE_CHECKING:
-    from ..migration import Migration, WithoutPhoto
+    from ..gallery.migration import Migration, WithoutPhoto
 
 LeaveOption = Annotated[
     bool,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..engine import Engine
     from ..gallery import Gallery
-    from ..renditions import Rendition
+    from ..gallery.photos import Rendition
     from ..search import Method
 
 

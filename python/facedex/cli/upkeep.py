@@ -24,7 +24,7 @@ def fsck(
 ) -> None:
     """Compare the database with itself and with the search snapshots, and say what differs."""
     with answering(as_json):
-        from ..fsck import fsck as compare
+        from ..gallery.fsck import fsck as compare
 
         with bar("comparing", as_json) as progress:
             report = compare(location_of(db), name=name_of(within), repair=repair, progress=progress)
@@ -42,7 +42,7 @@ def fsck(
 def rebuild(db: DatabaseOption = None, within: GalleryOption = None, as_json: JsonOption = False) -> None:
     """Start the search index over from the database."""
     with answering(as_json):
-        from ..fsck import rebuild as build
+        from ..gallery.fsck import rebuild as build
 
         with bar("indexing", as_json) as progress:
             number = build(location_of(db), name=name_of(within), progress=progress)

@@ -17,10 +17,10 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 
 from .. import __version__
-from ..access import Access, Lockout, Passwords
 from ..engine import Engine
 from ..errors import GalleryPackError
 from ..gallery import Gallery
+from ..server import Access, Lockout, Passwords
 from ..store import Database
 from . import v1
 from .connections import CROWD, Crowd

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..choose import FacePolicy
 from ..errors import RegistrationError, UnknownPersonError
 from ..gallery import Gallery
 from ..records import PersonId
+from ..results import FacePolicy
 
 
 @dataclass(slots=True)

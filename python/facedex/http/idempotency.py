@@ -20,8 +20,8 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from ..access import Reply
 from ..errors import ArgumentError, DuplicateFaceError, LateAnswerError, StorageFullError
+from ..server import Reply
 from ..store.forgetting import subject_of
 from .admission import services_known
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
 
-from ..access import Access, Principal
 from ..errors import ForbiddenError, UnauthenticatedError
+from ..server import Access, Principal
 from .admission import PRINCIPAL, before_body
 from .connections import network_of
 from .pixels import CLAIM

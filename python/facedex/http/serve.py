@@ -25,8 +25,8 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from uvicorn.config import STARTUP_FAILURE
 
-from ..access import Access
 from ..errors import ServeError
+from ..server import Access
 from ..store import Database
 from .limits import cores
 from .settings import Settings

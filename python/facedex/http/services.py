@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import sqlalchemy as sa
 from fastapi import Depends, Request
 
-from ..access import Access
 from ..engine import Engine
 from ..errors import GalleryPackError, UnknownGalleryError
 from ..gallery import Gallery
+from ..gallery.policy import Enrolment
 from ..packs import default
-from ..policy import Enrolment
+from ..server import Access
 from ..store import Database, Feed
 from ..store.tables import galleries as galleries_table
 from .limits import Limits

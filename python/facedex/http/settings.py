@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ..access import SCOPES
 from ..config import ACCOUNT_SCOPES
+from ..server import SCOPES
 from .connections import MOST, MOST_OF_ONE
 from .old_names import ALL, LARGEST_BODY, OldNames
 from .pixels import MOST as MOST_PIXELS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..aside import write_aside
 from ..errors import IndexFileError, SearchError
+from ..files import write_aside
 
 
 def write(path: Path, pieces: Iterable[bytes]) -> None:

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import numpy as np
 
 from .._core import Index
-from ..aside import sync_folder
 from ..errors import GalleryKeyError, GalleryPackError, IndexFileError, SearchError
+from ..files import sync_folder
 from . import sealed
 from .base import SearchOptions
 from .following import Feed, State

@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..checks import check_whole
 from ..errors import DuplicatePersonError
-from ..numbers import check_whole
 from ..records import Deletion, Person, PersonId, Photo
 from .checksums import check_person, touch_person
 from .journal import Subject

@@ -11,8 +11,8 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from ..checks import check_whole, shown
 from ..errors import ArgumentError, DatabaseDamagedError, UnknownPersonError
-from ..numbers import check_whole, shown
 from ..records import AuditEvent, AuditReport, Person, PersonId, StoredFace
 from .audit_file import exported
 from .audit_seal import number_of

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from ..checks import check_whole
 from ..errors import ArgumentError, PhotoIntegrityError, PhotoTooLargeError, UnknownPhotoError
-from ..numbers import check_whole
 from ..records import PersonId, Photo
 from .checksums import agrees, naming_of, person_damaged
 from .feed import CHUNK, Feed

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import is_plain_name
+from ..checks import shown
 from ..errors import ArgumentError, BBox, DatabaseDamagedError
-from ..numbers import shown
 from ..records import PersonId
 from .vault import Cabinet, Vault
 

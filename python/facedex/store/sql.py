@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from ..checks import check_whole
 from ..errors import ArgumentError, DuplicatePersonError, UnknownFaceError
-from ..numbers import check_whole
 from ..records import AuditReport, Deletion, Person, PersonId
 from .changes import Changes
 from .checksums import check_person, person_damaged, seal_face, seal_person, touch_person

@@ -20,7 +20,7 @@ stands beside it in ``event_subjects``, so that it can be erased with the person
 facedex.store.journal. ``audit_seal`` is a keyed digest of the chain's head, where there is a key; see
 facedex.store.audit_seal. ``seal`` and ``data_key`` are there when the templates are encrypted; see facedex.store.vault.
 
-``accounts``, ``api_keys``, ``tokens``, ``attempts`` and ``idempotency`` are the server's (facedex.access), as are
+``accounts``, ``api_keys``, ``tokens``, ``attempts`` and ``idempotency`` are the server's (facedex.server), as are
 ``attendance`` and ``jobs``. Of a password there is an Argon2id hash, of a key or token its SHA-256.
 """
 

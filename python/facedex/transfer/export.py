@@ -18,8 +18,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..aside import write_aside
 from ..errors import ArgumentError, ExportError, PlainExportError
+from ..files import write_aside
 from ..store import CarriedPerson, KeyInput, Vault, key_of
 from .lines import MAX_LINE, MAX_PHOTOS, OWNER, SALT, SEALED, End, Head, end_line, head_line, lines_of
 

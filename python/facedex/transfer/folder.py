@@ -16,8 +16,8 @@ from . import names as csv_names
 from .report import ImportReport, OnExisting, Tally
 
 if TYPE_CHECKING:
-    from ..choose import FacePolicy
     from ..gallery import Gallery
+    from ..results import FacePolicy
 
 _LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
 

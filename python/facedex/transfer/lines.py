@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import is_plain_name
+from ..checks import shown
 from ..errors import ArgumentError, BBox, GalleryFileError, GalleryFileVersionError, PhotoTooLargeError
-from ..numbers import shown
-from ..portable import UNIT
+from ..gallery.portable import UNIT
 from ..store import CarriedFace, CarriedPerson, CarriedPhoto, NewPhoto, check_carried
 
 KIND = "facedex gallery"

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from ..choose import FacePolicy, check_choice
+from ..checks import check_choice
 from ..errors import ArgumentError, FacedexError, ImportFileError
+from ..results import FacePolicy
 from ..store import KeyInput
 from . import archive, encodings, faiss_file, tables
 from .folder import import_folder

@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from facedex import people
-from facedex.access import Access
+from facedex.server import Access
 from facedex.store import Database
 from facedex.store.tables import attempts
 

@@ -13,10 +13,10 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from facedex import people
-from facedex.access import Passwords
 from facedex.engine import Engine
 from facedex.http import Settings, create_app
 from facedex.packs import find
+from facedex.server import Passwords
 
 pytestmark = pytest.mark.shared
 

@@ -10,11 +10,11 @@ import pytest
 from place import Place
 
 from facedex import Gallery, people
-from facedex.access import Access
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, UnknownFaceError, UnknownGalleryError, UnknownJobError, UnknownPersonError
 from facedex.http.contracts.people import by_uuid, number_of, uuid_from, uuid_of
 from facedex.http.jobs import Jobs
+from facedex.server import Access
 from facedex.store import Database
 
 

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facedex import people
-from facedex.access import Access
+from facedex.server import Access
 
 PASSWORD = "correct horse battery"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from facedex import people
-from facedex.access import Access
+from facedex.server import Access
 from facedex.store import Database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from facedex import people
-from facedex.access import Access
+from facedex.server import Access
 from facedex.store import Database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

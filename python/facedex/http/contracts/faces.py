@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...choose import FacePolicy, one_face
 from ...errors import EmptyGalleryError
+from ...results import FacePolicy, one_face
 from ...scales import Calibration, Scale, ScaleMap
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from fastapi import APIRouter, Depends, File, Form, UploadFile
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ...access import Sighted
 from ...errors import ArgumentError, FacedexError, NoFaceError, RegistrationError
 from ...gallery import Gallery
 from ...results import FoundFace
+from ...server import Sighted
 from ...store import plain_name
 from ..security import need
 from ..services import Services, ServicesOf

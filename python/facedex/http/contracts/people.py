@@ -16,7 +16,7 @@ from ...gallery import Gallery
 from ...records import Person
 
 if TYPE_CHECKING:
-    from ...access import Access
+    from ...server import Access
     from ..services import Services
 
 _NUMBER_BITS = 60

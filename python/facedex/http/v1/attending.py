@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...access import Access, Sighted
 from ...errors import ArgumentError, PackScoresError
 from ...gallery import Gallery
 from ...results import FoundFace, Verification
 from ...scales import Calibration
+from ...server import Access, Sighted
 from ..services import Services
 
 _CALIBRATIONS: dict[str, Calibration | None] = {}

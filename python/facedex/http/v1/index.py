@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from fastapi import Request
 
-from ... import fsck, transfer
-from ...access import Principal
+from ... import transfer
 from ...errors import UnknownJobError
-from ...gallery import Gallery
+from ...gallery import Gallery, fsck
+from ...server import Principal
 from ..building import build_everybody
 from ..errors import told
 from ..jobs import Job, Progress

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ....access import Account, SignIn
 from ....errors import MalformedRequestError, UnauthenticatedError
 from ....gallery import Gallery
+from ....server import Account, SignIn
 from ...pictures import form_of, json_of
 from ...security import COOKIE, address_of, clear_cookie, counted, need, shown_secret
 from ...services import Services, ServicesOf

@@ -8,8 +8,8 @@ from fastapi import Request, UploadFile
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ....access import Principal
 from ....errors import BodyTooLargeError, UnauthenticatedError
+from ....server import Principal
 from ...admission import before_body
 from ...security import principal_of
 from ..pictures import read

@@ -16,8 +16,8 @@ from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
 from pydantic import BaseModel
 
 from ....errors import ArgumentError, UnknownFaceError, UnknownPersonError
-from ....fsck import rebuild
 from ....gallery import Gallery
+from ....gallery.fsck import rebuild
 from ....records import Person, Registration
 from ...pictures import json_of
 from ...security import need

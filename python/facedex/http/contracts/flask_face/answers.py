@@ -10,11 +10,11 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from ....access import Account
 from ....errors import UnknownPersonError
 from ....gallery import Gallery
 from ....records import Person
 from ....scales import ARCFACE_R50
+from ....server import Account
 from ...services import Services
 from ..faces import on_scale
 from ..people import access_of, name_of

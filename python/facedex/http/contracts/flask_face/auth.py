@@ -15,8 +15,6 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from ....access import SignIn, Tried, acting_from, note_failed
-from ....choose import one_face
 from ....engine import LivenessQuestion
 from ....errors import (
     ArgumentError,
@@ -30,7 +28,8 @@ from ....errors import (
 )
 from ....gallery import Gallery
 from ....records import Person
-from ....results import Verification
+from ....results import Verification, one_face
+from ....server import SignIn, Tried, acting_from, note_failed
 from ...admission import before_body
 from ...security import address_of, counted, principal_of
 from ...services import Services, ServicesOf, services_of

@@ -8,10 +8,10 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field, field_validator
 
-from ....access import Account, Principal
 from ....errors import ForbiddenError
 from ....gallery import Gallery
 from ....records import Person
+from ....server import Account, Principal
 from ...security import EnrolBy, need
 from ...services import Services, ServicesOf
 from ..listing import JsonList, listed

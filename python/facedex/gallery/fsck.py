@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .config import settings
-from .errors import ArgumentError, DatabaseUnavailableError
-from .search import (
+from ..config import settings
+from ..errors import ArgumentError, DatabaseUnavailableError
+from ..search import (
     LOCAL,
     Difference,
     RemoteSearch,
@@ -28,7 +28,7 @@ from .search import (
     open_search,
     snapshots_beside,
 )
-from .store import Database, Faults, Feed, KeyInput, SqlStore, check, key_of, mend
+from ..store import Database, Faults, Feed, KeyInput, SqlStore, check, key_of, mend
 
 Progress = Callable[[int, int], object]
 """Called with the number of faces that are done and of all."""

@@ -11,11 +11,10 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from .album import Album
-from .choose import check_choice
-from .engine import Engine
-from .enrol import Progress
-from .errors import (
+from ..checks import check_choice, check_threshold
+from ..coroutines import twin
+from ..engine import Engine
+from ..errors import (
     ArgumentError,
     GalleryClosedError,
     GalleryPackError,
@@ -23,12 +22,12 @@ from .errors import (
     RoleMissingError,
     SearchError,
 )
-from .identify import Identifier
-from .numbers import check_threshold
-from .records import PersonId
+from ..records import PersonId
+from ..store import Lost, PackPin, Shadow, past_pack
+from .album import Album
+from .recognition import Identifier
 from .reembedding import Mover, Refusal
-from .store import Lost, PackPin, Shadow, past_pack
-from .twins import twin
+from .registration import Progress
 
 _log = logging.getLogger("facedex")
 

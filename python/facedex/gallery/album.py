@@ -1,7 +1,7 @@
 """Who is taken into a gallery, from which pictures, and the photos that are kept of them.
 
 What a verb returned is committed; what it raised left no trace. Which photos are kept is chosen when the gallery is
-opened; `facedex.renditions` makes them.
+opened; `facedex.gallery.photos` makes them.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .choose import FacePolicy
+from ..coroutines import twin
+from ..errors import FacedexError
+from ..inputs import ImageInput
+from ..records import Deletion, Person, PersonId, Photo, Registration
+from ..results import FacePolicy
+from ..search import SearchOptions
+from ..store import Database, Journal, OnExisting
 from .custody import Custody
-from .enrol import Progress, Registrar, Rules, enrolee
-from .errors import FacedexError
-from .inputs import ImageInput
+from .photos import Rendition, Renditions
 from .policy import Enrolment
-from .records import Deletion, Person, PersonId, Photo, Registration
-from .renditions import Rendition, Renditions
-from .search import SearchOptions
-from .store import Database, Journal, OnExisting
-from .twins import twin
+from .registration import Progress, Registrar, Rules, enrolee
 
 if TYPE_CHECKING:
-    from .engine import Engine
-    from .enrol import Entry
+    from ..engine import Engine
+    from .registration import Entry
 
 
 class Album(Custody):

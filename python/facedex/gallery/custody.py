@@ -15,13 +15,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from .aside import write_aside
+from ..coroutines import twin
+from ..errors import ArgumentError, ExportError, PlainSearchError, SearchError, StoreError
+from ..files import write_aside
+from ..records import AuditEvent, AuditReport, Deletion, PersonId
+from ..search import LOCAL, drop_shared
+from ..store import Head, KeyInput, acting_as, key_of, rekey
 from .directory import Directory
-from .errors import ArgumentError, ExportError, PlainSearchError, SearchError, StoreError
-from .records import AuditEvent, AuditReport, Deletion, PersonId
-from .search import LOCAL, drop_shared
-from .store import Head, KeyInput, acting_as, key_of, rekey
-from .twins import twin
 
 _log = logging.getLogger("facedex")
 

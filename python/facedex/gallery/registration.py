@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .choose import FacePolicy, bbox_of, check_choice, embedding_of, one_face
-from .errors import ArgumentError, DuplicateFaceError, FacedexError, RegistrationError
-from .inputs import described, is_one, listed
+from ..checks import check_choice
+from ..errors import ArgumentError, DuplicateFaceError, FacedexError, RegistrationError
+from ..inputs import described, is_one, listed
+from ..records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
+from ..results import Analysis, FacePolicy, bbox_of, embedding_of, one_face
+from ..search import Search
+from ..store import AlbumStore, NewFace, OnExisting, Owner, Receipt
+from .photos import Renditions, filename_of
 from .policy import Enrolment
-from .records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
-from .renditions import Renditions, filename_of
-from .results import Analysis
-from .search import Search
-from .store import AlbumStore, NewFace, OnExisting, Owner, Receipt
 
 if TYPE_CHECKING:
-    from .engine import Engine
-    from .inputs import ImageInput
+    from ..engine import Engine
+    from ..inputs import ImageInput
 
     Images = ImageInput | Iterable[ImageInput]
     Entry = tuple[PersonId, Images] | tuple[PersonId, Images, str | dict[str, Any] | None]

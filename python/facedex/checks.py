@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import get_args
 
 import numpy as np
 
@@ -74,3 +75,15 @@ def check_threshold(threshold: float) -> float:
     if not -1.0 <= value <= 1.0:
         raise ArgumentError(f"threshold must be a number from -1 to 1, got {shown(threshold)}")
     return value
+
+
+def check_choice(name: str, value: str, accepted: object) -> None:
+    """Refuse a word that is not one of a `Literal`.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    words = get_args(accepted)
+    if value not in words:
+        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")

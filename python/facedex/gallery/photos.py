@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Literal
 
-from . import _core
-from .choose import check_choice
-from .errors import ArgumentError, BBox, ImageError
-from .inputs import ImageInput
-from .numbers import shown
-from .store import LONGEST_NAME, CarriedPerson, NewPhoto, check_size, plain_name
+from .. import _core
+from ..checks import check_choice, shown
+from ..errors import ArgumentError, BBox, ImageError
+from ..inputs import ImageInput
+from ..store import LONGEST_NAME, CarriedPerson, NewPhoto, check_size, plain_name
 
 Rendition = Literal["none", "thumbnail", "original"]
 """What is kept of a picture: nothing, the square round the face at most 224 pixels wide, or its pixels as given."""

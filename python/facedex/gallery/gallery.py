@@ -13,23 +13,22 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from .choose import FacePolicy, check_choice
-from .config import settings
-from .engine import Engine, LivenessQuestion
-from .enrol import Progress
-from .errors import ArgumentError, FacedexError
-from .identify import Identifier, Questions
-from .inputs import ImageInput, is_one
+from ..checks import check_choice, check_threshold
+from ..config import settings
+from ..coroutines import twin
+from ..engine import Engine, LivenessQuestion
+from ..errors import ArgumentError, FacedexError
+from ..inputs import ImageInput, is_one
+from ..records import PersonId
+from ..results import FacePolicy, Recognition, Verification
+from ..search import PROMISED_RECALL, Method, SearchOptions
+from ..store import AuditLevel, Database, Feed, Journal, KeyInput, key_of
 from .migration import Moving
-from .numbers import check_threshold
+from .photos import Rendition
 from .policy import Enrolment
 from .portable import Portable
-from .records import PersonId
-from .renditions import Rendition
-from .results import Recognition, Verification
-from .search import PROMISED_RECALL, Method, SearchOptions
-from .store import AuditLevel, Database, Feed, Journal, KeyInput, key_of
-from .twins import twin
+from .recognition import Identifier, Questions
+from .registration import Progress
 
 if TYPE_CHECKING:
     from typing_extensions import Self

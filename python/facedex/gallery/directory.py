@@ -1,6 +1,6 @@
 """Who is registered in an open gallery: list, look up, update.
 
-What a verb returned is committed. Deleting is in `facedex.custody`, registering and recognising in `facedex.gallery`.
+What a verb returned is committed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from datetime import datetime, timezone
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
-from .errors import ArgumentError, GalleryClosedError, RoleMissingError
+from ..coroutines import twin
+from ..errors import ArgumentError, GalleryClosedError, RoleMissingError
+from ..records import Person, PersonId, Status
+from ..search import Search, SearchOptions, open_search
+from ..store import AlbumStore, Database, Feed, Journal, PackPin, Storage, packs_of
 from .lifetime import Lifetime
-from .records import Person, PersonId, Status
-from .search import Search, SearchOptions, open_search
-from .store import AlbumStore, Database, Feed, Journal, PackPin, Storage, packs_of
-from .twins import twin
 
 if TYPE_CHECKING:
-    from ._core import PackInfo
+    from .._core import PackInfo
 
 
 _HEAVY = ("_store", "_search", "_registrar", "_identifier")

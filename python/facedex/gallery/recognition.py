@@ -14,18 +14,28 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .choose import FacePolicy, bbox_of, check_choice, embedding_of, one_face
-from .errors import DatabaseDamagedError, EmptyGalleryError, FacedexError, UnknownPersonError
-from .numbers import check_threshold, check_whole
-from .records import PersonId
-from .results import Analysis, Candidate, FoundFace, Landmarks, Recognition, Verification
-from .search import Search
-from .store import Owner, Sighting, SqlStore, is_sound, unsound
+from ..checks import check_choice, check_threshold, check_whole
+from ..errors import DatabaseDamagedError, EmptyGalleryError, FacedexError, UnknownPersonError
+from ..records import PersonId
+from ..results import (
+    Analysis,
+    Candidate,
+    FacePolicy,
+    FoundFace,
+    Landmarks,
+    Recognition,
+    Verification,
+    bbox_of,
+    embedding_of,
+    one_face,
+)
+from ..search import Search
+from ..store import Owner, Sighting, SqlStore, is_sound, unsound
 
 if TYPE_CHECKING:
-    from ._core import Face
-    from .engine import Engine, LivenessQuestion
-    from .inputs import ImageInput
+    from .._core import Face
+    from ..engine import Engine, LivenessQuestion
+    from ..inputs import ImageInput
 
 _TRIES = 5  # to answer while somebody is deleted between the search and the look into the database
 _REMEMBERED = 100_000  # owners kept in memory

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .choose import bbox_of, embedding_of
-from .errors import FacedexError, NoFaceError, PhotoIntegrityError
-from .records import PersonId
-from .results import Analysis
-from .store import Bare, Shadow, SqlStore
+from ..errors import FacedexError, NoFaceError, PhotoIntegrityError
+from ..records import PersonId
+from ..results import Analysis, bbox_of, embedding_of
+from ..store import Bare, Shadow, SqlStore
 
 if TYPE_CHECKING:
-    from .engine import Engine
-    from .errors import BBox
+    from ..engine import Engine
+    from ..errors import BBox
 
 BATCH = 16
 """Photos in memory at once, and faces that one commit keeps."""

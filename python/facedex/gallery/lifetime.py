@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .errors import FacedexError, ForkError
+from ..errors import FacedexError, ForkError
 
 
 class Lifetime:

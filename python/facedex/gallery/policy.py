@@ -10,14 +10,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .choose import bbox_of, check_choice
-from .errors import ArgumentError, FaceNotLiveError, FaceQualityError, FaceScoreError, FaceTooSmallError
-from .inputs import described
-from .numbers import check_whole, shown
-from .store import Room, WhenFull
+from ..checks import check_choice, check_whole, shown
+from ..errors import ArgumentError, FaceNotLiveError, FaceQualityError, FaceScoreError, FaceTooSmallError
+from ..inputs import described
+from ..results import bbox_of
+from ..store import Room, WhenFull
 
 if TYPE_CHECKING:
-    from ._core import Face
+    from .._core import Face
 
 Duplicates = Literal["warn", "refuse", "ignore"]
 """What to do with a face that resembles a person who is registered under another id."""

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .album import Album
-from .choose import check_choice
-from .enrol import Enrolee, Registrar, Rules
-from .errors import (
+from ..checks import check_choice
+from ..coroutines import twin
+from ..errors import (
     ArgumentError,
     EmbeddingError,
     FacedexError,
@@ -25,12 +24,13 @@ from .errors import (
     UnknownFaceError,
     UnknownPersonError,
 )
-from .records import PersonId, Registration
-from .store import CarriedPerson, CarryStore, OnExisting, Receipt
-from .twins import twin
+from ..records import PersonId, Registration
+from ..store import CarriedPerson, CarryStore, OnExisting, Receipt
+from .album import Album
+from .registration import Enrolee, Registrar, Rules
 
 if TYPE_CHECKING:
-    from ._core import PackInfo
+    from .._core import PackInfo
 
 UNIT = 1e-3
 """How far the length of an embedding may be from 1."""

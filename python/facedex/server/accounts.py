@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from ..checks import check_whole
 from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError, UnknownPersonError
-from ..numbers import check_whole
 from ..store import Database
 from ..store.changes import now
 from ..store.rows import LONGEST, checked_text, info_of, json_of, text_within

@@ -1,0 +1,3 @@
+"""People in a database: register, recognize, verify and delete them, with photos, audit, migration and checks."""
+
+from .gallery import Gallery as Gallery
