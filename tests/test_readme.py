@@ -106,3 +106,10 @@ def test_every_page_and_notebook_is_in_the_index() -> None:
     linked = {(INDEX.parent / link).resolve() for link in relative_links(INDEX)}
     notebooks = set((ROOT / "notebooks").glob("*.ipynb"))
     assert {*PAGES, *notebooks} - {INDEX} <= linked
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    named = {name for names in re.findall(r"\[((?:[\w./]*test_\w+(?:, )?)+)\]", text) for name in names.split(", ")}
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / "tests" / "http" / f"{name}.py").exists()] == []
