@@ -1,13 +1,13 @@
-"""Errors → answers: one table from the class to the status, and the shapes in which the parts of the server tell them.
+"""Exceptions → error responses: one table from the class to the status, and the response itself.
 
-`/v1` answers problem details (RFC 9457) with the stable ``code`` of facedex. A contract gives its routes a shape of its
-own with `shaped`. What is no error of facedex is a fault of the server: its trace goes to the log, never to the client.
+`/v1` answers problem details (RFC 9457) with the stable ``code`` of facedex; a contract has a `Shape` of its own. An
+exception that is not from facedex is a fault of the server: its traceback is logged and never sent.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -15,14 +15,11 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from .. import errors as e
 from ..errors import FacedexError
-from . import idempotency
-from .admission import acting, admission_of, read_json
 
 _log = logging.getLogger("facedex.http")
 
@@ -72,21 +69,20 @@ STATUS: dict[type[FacedexError], int] = {
     e.TransferError: 422,
     e.ServeError: 500,
 }
-"""The status of each class; a class that is not named has that of its base."""
+"""HTTP status of each exception class; a class that is not listed has the status of its base."""
 
 INTERNAL = "internal"
 """Code of a fault of the server."""
 
+MAX_FINDINGS = 20
+"""Most validation errors that a response lists; a client may send any number of unknown names."""
 
-MOST_TOLD = 20
-"""Findings about one request that are told; a client may have written any number of names."""
-
-_NAME = 40  # characters that are told of a name
+_NAME = 40  # characters of a name that a response repeats
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What went wrong, before it has a shape.
+    """An error as it will be answered, before it has the format of `/v1` or of a contract.
 
     Attributes
     ----------
@@ -97,9 +93,9 @@ class Problem:
     message : str
         For people.
     extra : dict
-        What programs may want to know besides.
+        Further fields for programs.
     headers : dict
-        To be sent with the answer.
+        Response headers.
     """
 
     status: int
@@ -110,19 +106,19 @@ class Problem:
 
 
 LEFT = Response(status_code=499)
-"""What is noted of a request whose client left; nobody reads it. The number is nginx's."""
+"""Response to a client that disconnected; only the access log sees it. The status is nginx's."""
 
 Shape = Callable[[Request, Problem], Response]
-"""Gives a problem the form in which a part of the server tells it."""
+"""Formats a problem as a response."""
 
 
 def has_left(error: BaseException) -> bool:
-    """Return whether an error says that the client left before its request was whole, which is no fault of anybody."""
+    """Return whether an error means that the client disconnected before its request was complete."""
     return isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect)
 
 
 def problem_of(error: Exception) -> Problem:
-    """Describe an error; what is no error of facedex or of the protocol is told as a fault, without its words."""
+    """Convert an exception to a problem; the message of an unexpected exception is logged and not sent."""
     if isinstance(error, FacedexError):
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         if status >= 500 and not isinstance(error, e.RequestError):
@@ -130,10 +126,10 @@ def problem_of(error: Exception) -> Problem:
             return Problem(status, error.code, _WORDS.get(status, _FAULT), headers=_headers_of(error, status))
         return Problem(status, error.code, str(error), _extra_of(error), _headers_of(error, status))
     if isinstance(error, RequestValidationError):
-        problems = said(error.errors())
+        problems = format_findings(error.errors())
         return Problem(422, e.MalformedRequestError.code, "; ".join(problems), {"errors": list(problems)})
     if isinstance(error, HTTPException) and isinstance(error.__cause__, FacedexError):
-        return problem_of(error.__cause__)  # what stopped FastAPI from reading a body, for it a body without sense
+        return problem_of(error.__cause__)  # FastAPI reports our error while it reads a body as a 400
     if isinstance(error, HTTPException):
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
         return Problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
@@ -154,58 +150,13 @@ def as_problem(request: Request, problem: Problem) -> Response:
     return JSONResponse(problem.extra | content, problem.status, problem.headers, MEDIA_TYPE)
 
 
-def shaped(shape: Shape, *, of: str | None = None) -> type[APIRoute]:
-    """Make the class of routes whose errors have a shape; give it to ``APIRouter(route_class=...)``.
-
-    Parameters
-    ----------
-    shape : callable
-        From the request and the problem to the answer.
-    of : str, optional
-        The contract whose routes they are: bodies may be larger there, and no answer is kept to be given again.
-    """
-
-    class ShapedRoute(APIRoute):
-        """A route that answers every error in its shape, whatever application it is mounted in."""
-
-        error_shape = staticmethod(shape)
-        contract = of
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            scope = admission_of(self.dependant).scope
-            if scope is not None:
-                self.openapi_extra = {"x-scope": scope, **(self.openapi_extra or {})}
-
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handler = super().get_route_handler()
-            admitted = admission_of(self.dependant)
-
-            async def handle(request: Request) -> Response:
-                try:
-                    await admitted(request)
-                    await read_json(request)
-                    with acting(request):
-                        return await idempotency.answered(request, handler)
-                except Exception as error:  # noqa: BLE001 - problem_of logs what is a fault
-                    return LEFT if has_left(error) else shape(request, problem_of(error))
-
-            return handle
-
-    return ShapedRoute
-
-
 def shape_for(request: Request) -> Shape:
-    """Return the shape of an answer that no route gives: of the route, of the contract that has the path, or ours."""
+    """Return the shape of an error outside a route's handler: of the route, of the contract below the path, or ours."""
     shape: Shape | None = getattr(request.scope.get("route"), "error_shape", None)
     if shape is not None:
         return shape
     of_path: Callable[[str], Shape] | None = getattr(request.app.state, "shape_of", None)
     return as_problem if of_path is None else of_path(request.url.path)
-
-
-Route = shaped(as_problem)
-"""The class of routes that answer problem details."""
 
 
 def _headers_of(error: FacedexError, status: int) -> dict[str, str]:
@@ -223,22 +174,22 @@ def _extra_of(error: FacedexError) -> dict[str, Any]:
     if isinstance(error, (e.NoFaceError, e.EnrolmentError, e.DuplicateFaceError, e.PersonFullError)):
         return {"measured": error.measured, "limit": error.limit}
     if isinstance(error, e.RegistrationError):
-        return {"rejected": [{"source": one.source, **told(one.error)} for one in error.rejected]}
+        return {"rejected": [{"source": one.source, **describe(one.error)} for one in error.rejected]}
     if isinstance(error, e.MalformedRequestError) and error.problems:
         return {"errors": list(error.problems)}
     return {}
 
 
-def told(error: Exception) -> dict[str, str]:
-    """Describe an error that is one of several in an answer."""
+def describe(error: Exception) -> dict[str, str]:
+    """Return code and message of an error that is one of several in a response."""
     problem = problem_of(error)
     return {"code": problem.code, "message": problem.message}
 
 
-def said(findings: Sequence[Any]) -> tuple[str, ...]:
-    """Put what pydantic finds into words, the first few, without the values, which may be pictures or passwords."""
-    told = tuple(f"{_where(one['loc'])}: {one['msg']}" for one in findings[:MOST_TOLD])
-    return told if len(findings) <= MOST_TOLD else (*told, f"and {len(findings) - MOST_TOLD} more")
+def format_findings(findings: Sequence[Any]) -> tuple[str, ...]:
+    """Format pydantic's first findings, without the values, which may be pictures or passwords."""
+    texts = tuple(f"{_where(one['loc'])}: {one['msg']}" for one in findings[:MAX_FINDINGS])
+    return texts if len(findings) <= MAX_FINDINGS else (*texts, f"and {len(findings) - MAX_FINDINGS} more")
 
 
 def _where(place: Sequence[Any]) -> str:
@@ -246,8 +197,8 @@ def _where(place: Sequence[Any]) -> str:
     return ".".join(str(step)[:_NAME] for step in inside) or "body"
 
 
-_FAULT = "the server could not do that; its log tells why"
+_FAULT = "internal server error; the server's log has the details"
 _WORDS = {
-    503: "the gallery cannot be used at this moment; try again later",
-    507: "no space is left where the gallery is stored",
+    503: "the gallery is not available now; try again later",
+    507: "no space is left on the gallery's disk",
 }

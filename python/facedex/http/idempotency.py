@@ -24,6 +24,7 @@ from ..errors import ArgumentError, DuplicateFaceError, LateAnswerError, Storage
 from ..server import Reply
 from ..store.forgetting import subject_of
 from .admission import services_known
+from .security import principal_of
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -36,7 +37,7 @@ _QUESTIONS = frozenset({"read", "recognise"})  # scopes of routes that ask
 _NAMING = frozenset({"person_id", "person_key"})  # under which an answer names people
 
 
-async def answered(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+async def respond(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
     """Answer a request, or give its answer again.
 
     Raises
@@ -49,8 +50,6 @@ async def answered(request: Request, handler: Callable[[Request], Awaitable[Resp
     kept = kept and extra.get("x-scope") not in _QUESTIONS
     if given is None or request.method not in _METHODS or not kept:
         return await handler(request)
-    from .security import principal_of
-
     services = services_known(request)
     access = None if services is None else services.access
     if access is None:

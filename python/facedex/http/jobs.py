@@ -24,7 +24,7 @@ from ..store import Database, acting_as
 from ..store.changes import now, passed
 from ..store.rows import is_storable
 from ..store.tables import jobs
-from .errors import told
+from .errors import describe
 from .limits import Lane
 
 _log = logging.getLogger("facedex.http")
@@ -119,7 +119,7 @@ class Jobs:
         try:
             self._lane.submit(lambda: self._run(number, work, actor))
         except FacedexError as error:
-            self._end(number, "failed", told(error))
+            self._end(number, "failed", describe(error))
             raise
         return self.one(number)
 
@@ -177,8 +177,8 @@ class Jobs:
             self._end(number, "cancelled", {})
         except FacedexError as error:  # for an administrator, who may know all of it
             self._end(number, "failed", {"code": error.code, "message": str(error)})
-        except Exception as error:  # noqa: BLE001 - told logs what is a fault
-            self._end(number, "failed", dict(told(error)))
+        except Exception as error:  # noqa: BLE001 - describe logs what is a fault
+            self._end(number, "failed", dict(describe(error)))
 
     def _end(self, number: str, state: str, answer: dict[str, Any]) -> None:
         values = {"state": state, "answer": json.dumps(answer), "finished_at": now()}

@@ -22,7 +22,7 @@ from ..errors import BodyTooLargeError, FacedexError, MalformedRequestError, Not
 from ..store import plain_name
 from . import pixels
 from .admission import refuse_crowd
-from .errors import said
+from .errors import format_findings
 from .guard import limited
 from .services import services_of
 
@@ -111,7 +111,7 @@ def checked(options: type[_Options], given: dict[str, Any]) -> _Options:
     try:
         return options.model_validate(given)
     except ValidationError as error:
-        problems = said(error.errors(include_url=False, include_context=False, include_input=False))
+        problems = format_findings(error.errors(include_url=False, include_context=False, include_input=False))
         raise MalformedRequestError("; ".join(problems), problems=problems) from None
 
 

@@ -15,7 +15,8 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from ...errors import ArgumentError
-from ..errors import Problem, Shape, problem_of, shaped
+from ..errors import Problem, Shape, problem_of
+from ..route import route_class
 from .listing import JsonList
 from .mask import masked, read_mask
 
@@ -94,7 +95,7 @@ def shape(content: Callable[[str], dict[str, Any]], words: Words) -> Shape:
 
 def contract_route(form: Shape, contract: str) -> type[APIRoute]:
     """Make the class of a contract's routes, whose errors have a shape; no answer is kept to be given again."""
-    return shaped(form, of=contract)
+    return route_class(form, contract=contract)
 
 
 def masked_route(form: Shape, contract: str) -> type[APIRoute]:

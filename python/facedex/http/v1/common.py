@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from ...errors import MalformedRequestError
-from ..errors import MEDIA_TYPE, Route
+from ..errors import MEDIA_TYPE
+from ..route import route_class
 from . import schemas
 
 GalleryName = Annotated[
@@ -40,12 +41,16 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": words, "model": schemas.Problem, "content": {MEDIA_TYPE: {}}}
     for status, words in _ERRORS.items()
 }
-"""What every route may answer besides."""
+"""The error responses that every route may give."""
+
+_Route = route_class()
 
 
 def part(tag: str, prefix: str = "", dependencies: list[Any] | None = None) -> APIRouter:
     """Make the router of one part of `/v1`."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=Route, responses=RESPONSES, dependencies=dependencies or [])
+    return APIRouter(
+        prefix=prefix, tags=[tag], route_class=_Route, responses=RESPONSES, dependencies=dependencies or []
+    )
 
 
 def pictures_body(options: type[BaseModel], *, several: bool = False, required: bool = True) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ...errors import UnknownJobError
 from ...gallery import Gallery, fsck
 from ...server import Principal
 from ..building import build_everybody
-from ..errors import told
+from ..errors import describe
 from ..jobs import Job, Progress
 from ..security import AdminBy, ReadBy
 from ..services import Services, ServicesOf
@@ -136,7 +136,7 @@ async def bring(
             "faces": done.faces,
             "photos": done.photos,
             "skipped": len(done.skipped),
-            "rejected": [told(one.error) for one in done.rejected],
+            "rejected": [describe(one.error) for one in done.rejected],
         }
 
     return await begin_with(services, who, "import", gallery, work)

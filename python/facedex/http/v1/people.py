@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Query, Request, Response
 from ...errors import ArgumentError
 from ...gallery import Gallery
 from ...records import Registration
-from ..errors import told
+from ..errors import describe
 from ..pictures import Submission, submitted
 from ..security import EnrolBy, ReadBy
 from ..services import ServicesOf
@@ -155,7 +155,7 @@ def answer_of(found: Registration) -> schemas.Registration:
     return schemas.Registration(
         person_id=found.person_id,
         faces=[schemas.RegisteredFace.model_validate(face) for face in found.faces],
-        rejected=[schemas.Rejection(source=one.source, **told(one.error)) for one in found.rejected],
+        rejected=[schemas.Rejection(source=one.source, **describe(one.error)) for one in found.rejected],
         warnings=[schemas.Duplicate.model_validate(one) for one in found.warnings],
         replaced=list(found.replaced),
     )

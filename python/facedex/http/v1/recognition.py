@@ -11,7 +11,7 @@ from ...engine import LivenessQuestion
 from ...errors import FacedexError, ForbiddenError
 from ...gallery import Gallery
 from ...results import Recognition
-from ..errors import told
+from ..errors import describe
 from ..pictures import Submission, submitted
 from ..pixels import turns
 from ..security import AdminBy, RecogniseBy
@@ -165,7 +165,7 @@ def _asked(options: schemas.Asking) -> dict[str, Any]:
 
 def _item(found: Any) -> schemas.BatchItem:
     if isinstance(found, FacedexError):
-        return schemas.BatchItem(error=schemas.Told(**told(found)))
+        return schemas.BatchItem(error=schemas.Told(**describe(found)))
     return schemas.BatchItem(recognition=schemas.Recognition.model_validate(found))
 
 
