@@ -4,7 +4,7 @@ use crate::error::Error;
 use pyo3::PyErr;
 
 mod exceptions {
-    #![allow(missing_docs)] // documented where they are defined, in facedex/errors
+    #![allow(missing_docs)] // documented where they are defined, in facedex/errors.py
     use pyo3::import_exception;
 
     import_exception!(facedex.errors, ImageReadError);
