@@ -23,8 +23,9 @@ from facedex.errors import (
 )
 from facedex.gallery import Gallery
 from facedex.gallery.policy import Enrolment
+from facedex.options import WhenFull
 from facedex.records import Registration
-from facedex.store import NewFace, Room, WhenFull
+from facedex.store import NewFace, Room
 
 AYU, BUDI = people.PICTURES["ayu"], people.PICTURES["budi"]
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)

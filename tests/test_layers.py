@@ -42,6 +42,7 @@ PYTHON = {
     "checks": 1,
     "config": 1,
     "inputs": 1,
+    "options": 2,
     "records": 2,
     "draw": 2,
     "scales": 2,

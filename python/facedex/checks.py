@@ -32,7 +32,7 @@ def shown(value: object) -> str:
     return text if 0 < len(text) <= 2 * _SHOWN else type(value).__name__
 
 
-def check_whole(name: str, value: object, *, least: int | None = None) -> int:
+def check_int(name: str, value: object, *, least: int | None = None) -> int:
     """Return a whole number that every database can keep.
 
     Parameters

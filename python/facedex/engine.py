@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,10 @@ from .config import settings
 from .coroutines import twin
 from .errors import ArgumentError, BBox, FacedexError, NoFaceError, RoleMissingError
 from .inputs import ImageInput, replayable
+from .options import LivenessOption
 from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .runtime import runtime_library
-
-LivenessQuestion = bool | Literal["advisory", "required"]
-"""What may be asked about liveness; True is "advisory"."""
 
 
 class Engine:
@@ -120,7 +117,7 @@ class Engine:
         max_faces: int | None = None,
         embed: bool = True,
         attributes: bool = False,
-        liveness: LivenessQuestion = False,
+        liveness: LivenessOption = False,
         quality: bool = False,
     ) -> Analysis:
         """Find the faces of a picture, and tell of each what is asked. Only that is computed.
@@ -139,7 +136,7 @@ class Engine:
             Whether embeddings are wanted.
         attributes : bool, default False
             Whether age and gender are wanted, as a network guesses them: ``face.attributes``.
-        liveness : bool or {"advisory", "required"}, default False
+        liveness : bool or {"off", "advisory", "required"}, default False
             Whether each face is to be judged for being live: ``face.liveness``. A face that cannot be judged, because
             no pack brings a network for it or because it is too small, cut off or fills the picture, says
             "unavailable" where that is advisory (True is the same), and is an error where it is required. The networks
@@ -178,7 +175,7 @@ class Engine:
             max_faces=max_faces,
             embed=embed,
             attributes=attributes,
-            liveness=liveness,
+            liveness=liveness != "off" and liveness,
             quality=quality,
         )
         return Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=source)
@@ -191,7 +188,7 @@ class Engine:
         max_faces: int | None = None,
         embed: bool = True,
         attributes: bool = False,
-        liveness: LivenessQuestion = False,
+        liveness: LivenessOption = False,
         quality: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> list[Analysis | FacedexError]:
@@ -218,7 +215,7 @@ class Engine:
             max_faces=max_faces,
             embed=embed,
             attributes=attributes,
-            liveness=liveness,
+            liveness=liveness != "off" and liveness,
             quality=quality,
             progress=progress,
         )

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 
 from .config import settings
 from .errors import ArgumentError, BBox, ImageError, ImageReadError, NoFaceError, RoleMissingError, SeveralFacesError
 from .inputs import ImageInput, described
+from .options import FacePolicy
 from .records import PersonId
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 Landmarks = tuple[Point, Point, Point, Point, Point]
-
-FacePolicy = Literal["one", "largest"]
-"""A picture must show exactly one face, or its largest is taken."""
 
 _Item = TypeVar("_Item")
 

@@ -175,7 +175,7 @@ class Checker:
         finally:
             opened.close()
 
-    def check_whole(self, location: str, model: Model) -> None:
+    def check_int(self, location: str, model: Model) -> None:
         """Let fsck look: it finds nothing but what a write that broke off has left, and then nothing."""
         key = KEYS[model.key]
         first = fsck(location, key=key, repair=True)
@@ -255,7 +255,7 @@ class Kills:
         self.done[self._model.asked[0] if self._model.asked else "between"] += 1
         self._checker.check(self._location, self._model, asked | numbers_in(lines))
         if number % _CHECKED == _CHECKED - 1:
-            self._checker.check_whole(self._location, self._model)
+            self._checker.check_int(self._location, self._model)
 
     def close(self) -> None:
         """Let the nursery end."""

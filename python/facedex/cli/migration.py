@@ -13,7 +13,8 @@ from .output import NO, answering, complain, counted, document, say
 from .upkeep import bar
 
 if TYPE_CHECKING:
-    from ..gallery.migration import Migration, WithoutPhoto
+    from ..gallery.migration import Migration
+    from ..options import WithoutPhoto
 
 LeaveOption = Annotated[
     bool,

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from ..engine import Engine
     from ..gallery import Gallery
-    from ..gallery.photos import Rendition
-    from ..search import Method
+    from ..options import IndexMethod, KeptPhotos
 
 
 def location_of(db: str | None) -> str:
@@ -42,9 +41,9 @@ def gallery_at(
     *,
     pack: str | None,
     create: bool = False,
-    index: Method = "auto",
+    index: IndexMethod = "auto",
     budget_ms: float | None = None,
-    photos: Rendition = "none",
+    photos: KeptPhotos = "none",
 ) -> Iterator[Gallery]:
     """Open the gallery that the options name.
 

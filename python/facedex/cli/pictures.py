@@ -35,7 +35,6 @@ from .output import FAILED, NO, answering, complain, counted, document, say, tab
 
 if TYPE_CHECKING:
     from .._core import Liveness as LivenessResult
-    from ..engine import LivenessQuestion
     from ..results import Analysis, Comparison, FoundFace, Recognition, Verification
 
 _Result = TypeVar("_Result", "Analysis", "Recognition")
@@ -65,7 +64,7 @@ def recognize(
                 k=k,
                 threshold=threshold,
                 min_face=min_face,
-                liveness=_question(liveness),
+                liveness=liveness.value,
                 quality=quality,
                 attributes=attributes,
             )
@@ -107,7 +106,7 @@ def verify(
                 threshold=threshold,
                 faces=faces.value,
                 min_face=min_face,
-                liveness=_question(liveness),
+                liveness=liveness.value,
             )
         _decide(result, documents.verification(result), as_json)
 
@@ -123,10 +122,6 @@ def compare(
     with answering(as_json):
         result = engine_of(pack).compare(str(a), str(b), threshold=threshold)
         _decide(result, documents.comparison(result), as_json)
-
-
-def _question(liveness: Liveness) -> LivenessQuestion:
-    return False if liveness is Liveness.off else liveness.value
 
 
 def _decide(result: Verification | Comparison, described: dict[str, Any], as_json: bool) -> None:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from ..coroutines import twin
 from ..errors import FacedexError
 from ..inputs import ImageInput
+from ..options import FacePolicy, KeptPhotos, OnExisting, Rendition
 from ..records import Deletion, Person, PersonId, Photo, Registration
-from ..results import FacePolicy
 from ..search import SearchOptions
-from ..store import Database, Journal, OnExisting
+from ..store import Database, Journal
 from .custody import Custody
-from .photos import Rendition, Renditions
+from .photos import Renditions
 from .policy import Enrolment
 from .registration import Progress, Registrar, Rules, enrolee
 
@@ -42,7 +42,7 @@ class Album(Custody):
         key: bytes | None,
         journal: Journal,
         enrolment: Enrolment,
-        photos: Rendition,
+        photos: KeptPhotos,
     ) -> None:
         super().__init__(database, engine.pack, name=name, index=index, key=key, journal=journal)
         self._renditions = Renditions(photos, engine.max_pixels)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 from ..checks import check_choice, check_threshold
 from ..config import settings
 from ..coroutines import twin
-from ..engine import Engine, LivenessQuestion
+from ..engine import Engine
 from ..errors import ArgumentError, FacedexError
 from ..inputs import ImageInput, is_one
+from ..options import AuditLevel, FacePolicy, IndexMethod, KeptPhotos, LivenessOption
 from ..records import PersonId
-from ..results import FacePolicy, Recognition, Verification
-from ..search import PROMISED_RECALL, Method, SearchOptions
-from ..store import AuditLevel, Database, Feed, Journal, KeyInput, key_of
+from ..results import Recognition, Verification
+from ..search import PROMISED_RECALL, SearchOptions
+from ..store import Database, Feed, Journal, KeyInput, key_of
 from .migration import Moving
-from .photos import Rendition
 from .policy import Enrolment
 from .portable import Portable
 from .recognition import Identifier, Questions
@@ -64,7 +64,7 @@ class Gallery(Moving, Portable):
         key: bytes | None,
         journal: Journal,
         enrolment: Enrolment,
-        photos: Rendition,
+        photos: KeptPhotos,
     ) -> None:
         cut = check_threshold(engine.threshold if threshold is None else threshold)
         super().__init__(
@@ -91,7 +91,7 @@ class Gallery(Moving, Portable):
         engine: Engine | None = None,
         name: str = "default",
         threshold: float | None = None,
-        index: Method = "auto",
+        index: IndexMethod = "auto",
         budget_ms: float | None = None,
         promised_recall: float = PROMISED_RECALL,
         search: str | None = None,
@@ -100,7 +100,7 @@ class Gallery(Moving, Portable):
         audit: AuditLevel = "changes",
         actor: str | None = None,
         enrolment: Enrolment | None = None,
-        photos: Rendition = "none",
+        photos: KeptPhotos = "none",
     ) -> Self:
         """Open a gallery, making it when it does not exist.
 
@@ -170,7 +170,7 @@ class Gallery(Moving, Portable):
             When the pack cannot be used.
         """
         check_choice("audit", audit, AuditLevel)
-        check_choice("index", index, Method)
+        check_choice("index", index, IndexMethod)
         journal = Journal(audit, settings().actor if actor is None else actor)
         secret = key_of(key)
         database = Database(location)
@@ -203,7 +203,7 @@ class Gallery(Moving, Portable):
         engine: Engine | None = None,
         name: str = "default",
         threshold: float | None = None,
-        index: Method = "auto",
+        index: IndexMethod = "auto",
         budget_ms: float | None = None,
         promised_recall: float = PROMISED_RECALL,
         search: str | None = None,
@@ -212,7 +212,7 @@ class Gallery(Moving, Portable):
         audit: AuditLevel = "changes",
         actor: str | None = None,
         enrolment: Enrolment | None = None,
-        photos: Rendition = "none",
+        photos: KeptPhotos = "none",
     ) -> Self:
         """Run `open` in a thread, so that the event loop goes on; parameters, result and errors are its."""
         import asyncio
@@ -238,7 +238,7 @@ class Gallery(Moving, Portable):
         threshold: float | None = None,
         min_face: int | None = None,
         max_faces: int | None = None,
-        liveness: LivenessQuestion = False,
+        liveness: LivenessOption = False,
         quality: bool = False,
         attributes: bool = False,
     ) -> Recognition:
@@ -255,7 +255,7 @@ class Gallery(Moving, Portable):
             Smallest face that is looked for, pixels, as far as the detector reaches; default a fraction of the picture.
         max_faces : int, optional
             Only the largest so many.
-        liveness : bool or {"advisory", "required"}
+        liveness : bool or {"off", "advisory", "required"}
             Whether each face is judged for being live. Where that is required, a face that is not live is nobody's, and
             one that cannot be judged is an error.
         quality, attributes : bool
@@ -289,7 +289,7 @@ class Gallery(Moving, Portable):
         threshold: float | None = None,
         min_face: int | None = None,
         max_faces: int | None = None,
-        liveness: LivenessQuestion = False,
+        liveness: LivenessOption = False,
         quality: bool = False,
         attributes: bool = False,
         progress: Progress | None = None,
@@ -330,7 +330,7 @@ class Gallery(Moving, Portable):
         threshold: float | None = None,
         faces: FacePolicy = "one",
         min_face: int | None = None,
-        liveness: LivenessQuestion = False,
+        liveness: LivenessOption = False,
         quality: bool = False,
         attributes: bool = False,
     ) -> Verification:
@@ -347,7 +347,7 @@ class Gallery(Moving, Portable):
             The picture must show exactly one face, or its largest is taken.
         min_face : int, optional
             Smallest face that is looked for, pixels, as far as the detector reaches; default a fraction of the picture.
-        liveness : bool or {"advisory", "required"}
+        liveness : bool or {"off", "advisory", "required"}
             Whether the face is judged for being live. Where that is required, one that is not live is no match, and one
             that cannot be judged is an error.
         quality, attributes : bool

@@ -22,6 +22,7 @@ from ..errors import (
     RoleMissingError,
     SearchError,
 )
+from ..options import WithoutPhoto
 from ..records import PersonId
 from ..store import Lost, PackPin, Shadow, past_pack
 from .album import Album
@@ -30,9 +31,6 @@ from .reembedding import Mover, Refusal
 from .registration import Progress
 
 _log = logging.getLogger("facedex")
-
-WithoutPhoto = Literal["stop", "leave"]
-"""Whether a gallery stays as it is while somebody would be left without a template, or leaves them behind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import PurePath
-from typing import Literal
 
 from .. import _core
 from ..checks import check_choice, shown
 from ..errors import ArgumentError, BBox, ImageError
 from ..inputs import ImageInput
+from ..options import KeptPhotos, Rendition
 from ..store import LONGEST_NAME, CarriedPerson, NewPhoto, check_size, plain_name
-
-Rendition = Literal["none", "thumbnail", "original"]
-"""What is kept of a picture: nothing, the square round the face at most 224 pixels wide, or its pixels as given."""
 
 
 class Renditions:
@@ -31,9 +28,9 @@ class Renditions:
         Larger pictures are refused.
     """
 
-    def __init__(self, kept: Rendition, max_pixels: int) -> None:
-        check_choice("photos", kept, Rendition)
-        self.kept: Rendition = kept
+    def __init__(self, kept: KeptPhotos, max_pixels: int) -> None:
+        check_choice("photos", kept, KeptPhotos)
+        self.kept: KeptPhotos = kept
         self._max_pixels = max_pixels
 
     def taken(self, picture: ImageInput) -> ImageInput:
@@ -79,7 +76,7 @@ class Renditions:
         ImageError, PhotoTooLargeError
         """
         kept = self.kept if rendition is None else rendition
-        check_choice("rendition", kept, Rendition)
+        check_choice("rendition", kept, KeptPhotos)
         if kept == "none":
             raise ArgumentError(
                 "rendition must be 'thumbnail' or 'original', got 'none'; this gallery keeps no photos unless it is "
@@ -102,7 +99,7 @@ class Renditions:
         return replace(person, photos=tuple(replace(held, photo=self._anew(held.photo)) for held in person.photos))
 
     def _anew(self, photo: NewPhoto) -> NewPhoto:
-        check_choice("rendition", photo.rendition, Literal["original", "thumbnail"])
+        check_choice("rendition", photo.rendition, Rendition)
         content, media_type, (width, height) = _core.without_metadata(photo.content, max_pixels=self._max_pixels)
         check_size(len(content))
         return NewPhoto(photo.rendition, media_type, width, height, plain_name(photo.filename), content)

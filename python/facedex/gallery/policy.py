@@ -10,17 +10,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..checks import check_choice, check_whole, shown
+from ..checks import check_choice, check_int, shown
 from ..errors import ArgumentError, FaceNotLiveError, FaceQualityError, FaceScoreError, FaceTooSmallError
 from ..inputs import described
+from ..options import Duplicates, WhenFull
 from ..results import bbox_of
-from ..store import Room, WhenFull
+from ..store import Room
 
 if TYPE_CHECKING:
     from .._core import Face
-
-Duplicates = Literal["warn", "refuse", "ignore"]
-"""What to do with a face that resembles a person who is registered under another id."""
 
 
 class Asked(NamedTuple):
@@ -74,7 +72,7 @@ class Enrolment:
         _check_number("min_score", self.min_score, 1.0)
         _check_number("min_quality", self.min_quality, 100.0)
         if self.max_faces is not None:
-            check_whole("max_faces", self.max_faces, least=1)
+            check_int("max_faces", self.max_faces, least=1)
 
     @property
     def room(self) -> Room | None:

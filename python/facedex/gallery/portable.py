@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,9 @@ from ..errors import (
     UnknownFaceError,
     UnknownPersonError,
 )
+from ..options import OnExisting
 from ..records import PersonId, Registration
-from ..store import CarriedPerson, CarryStore, OnExisting, Receipt
+from ..store import CarriedPerson, CarryStore, Receipt
 from .album import Album
 from .registration import Enrolee, Registrar, Rules
 
@@ -181,7 +182,7 @@ class Portable(Album):
         self,
         batch: Sequence[CarriedPerson],
         *,
-        on_existing: Literal["error", "add", "replace"] = "error",
+        on_existing: OnExisting = "error",
         pack: str | None = None,
     ) -> list[Receipt | FacedexError]:
         """Store people that `export_people` of a gallery of the same pack gave, in one transaction.

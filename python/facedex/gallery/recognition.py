@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_choice, check_threshold, check_whole
+from ..checks import check_choice, check_int, check_threshold
 from ..errors import DatabaseDamagedError, EmptyGalleryError, FacedexError, UnknownPersonError
+from ..options import FacePolicy, LivenessOption
 from ..records import PersonId
 from ..results import (
     Analysis,
     Candidate,
-    FacePolicy,
     FoundFace,
     Landmarks,
     Recognition,
@@ -34,7 +34,7 @@ from ..store import Owner, Sighting, SqlStore, is_sound, unsound
 
 if TYPE_CHECKING:
     from .._core import Face
-    from ..engine import Engine, LivenessQuestion
+    from ..engine import Engine
     from ..inputs import ImageInput
 
 _TRIES = 5  # to answer while somebody is deleted between the search and the look into the database
@@ -46,7 +46,7 @@ class Questions(NamedTuple):
     """What the engine is asked of each face, besides the embedding; the names are those of its parameters."""
 
     min_face: int | None = None
-    liveness: LivenessQuestion = False
+    liveness: LivenessOption = False
     quality: bool = False
     attributes: bool = False
     max_faces: int | None = None
@@ -83,7 +83,7 @@ class Identifier:
         self._store = store
         self._search = search
         self._threshold = check_threshold(threshold)
-        self._best_of = check_whole("best_of", best_of, least=1)
+        self._best_of = check_int("best_of", best_of, least=1)
         self._noting = noting
         self._owners: tuple[tuple[int, str], dict[int, Owner]] = ((0, ""), {})
 
@@ -180,7 +180,7 @@ class Identifier:
             )
 
     def _cut(self, threshold: float | None, k: object = 1) -> float:
-        check_whole("k", k, least=1)
+        check_int("k", k, least=1)
         return self._threshold if threshold is None else check_threshold(threshold)
 
     def _identify(

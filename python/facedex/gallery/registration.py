@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from ..checks import check_choice
 from ..errors import ArgumentError, DuplicateFaceError, FacedexError, RegistrationError
 from ..inputs import described, is_one, listed
+from ..options import FacePolicy, OnExisting
 from ..records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
-from ..results import Analysis, FacePolicy, bbox_of, embedding_of, one_face
+from ..results import Analysis, bbox_of, embedding_of, one_face
 from ..search import Search
-from ..store import AlbumStore, NewFace, OnExisting, Owner, Receipt
+from ..store import AlbumStore, NewFace, Owner, Receipt
 from .photos import Renditions, filename_of
 from .policy import Enrolment
 

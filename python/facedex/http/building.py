@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from ..errors import RegistrationError, UnknownPersonError
 from ..gallery import Gallery
+from ..options import FacePolicy
 from ..records import PersonId
-from ..results import FacePolicy
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ..config import ACCOUNT_SCOPES
+from ..options import AuditLevel, IndexMethod, KeptPhotos, LivenessMode
 from ..server import SCOPES
 from .connections import MOST, MOST_OF_ONE
 from .old_names import ALL, LARGEST_BODY, OldNames
@@ -36,11 +37,9 @@ class Settings(BaseSettings):
     threshold: float | None = Field(
         default=None, ge=-1, le=1, description="Cut-off on similarity; by default the pack's."
     )
-    audit: Literal["changes", "all", "none"] = Field(default="changes", description="What the audit tells.")
-    index: Literal["auto", "exact", "ivf", "hnsw"] = Field(default="auto", description="How faces are searched.")
-    photos: Literal["none", "thumbnail", "original"] = Field(
-        default="none", description="What is kept of the pictures."
-    )
+    audit: AuditLevel = Field(default="changes", description="What the audit tells.")
+    index: IndexMethod = Field(default="auto", description="How faces are searched.")
+    photos: KeptPhotos = Field(default="none", description="What is kept of the pictures.")
     max_faces: int | None = Field(default=None, ge=1, description="Most faces of a person.")
 
     host: str = Field(default="127.0.0.1", description="The address to listen at.")
@@ -61,7 +60,7 @@ class Settings(BaseSettings):
     rate_per_minute: int = Field(
         default=0, ge=0, description="Requests a minute from one address, and of one key or account; 0 is any number."
     )
-    face_login_liveness: Literal["off", "advisory", "required"] = Field(
+    face_login_liveness: LivenessMode = Field(
         default="required", description="Whether a face must be judged live where it takes the place of a password."
     )
 

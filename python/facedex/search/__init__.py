@@ -1,6 +1,6 @@
 """Where templates are searched: caches of the store, which is the truth."""
 
-from .base import LOCAL, PROMISED_RECALL, FoundPeople, Method, Search, SearchOptions, SearchStatus
+from .base import LOCAL, PROMISED_RECALL, FoundPeople, Search, SearchOptions, SearchStatus
 from .choose import drop_shared, open_search
 from .compare import Difference, compare_snapshots
 from .following import Feed
@@ -16,7 +16,6 @@ __all__ = [
     "Feed",
     "FoundPeople",
     "LocalSearch",
-    "Method",
     "RemoteSearch",
     "Search",
     "SearchOptions",

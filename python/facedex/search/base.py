@@ -7,8 +7,9 @@ before a question, whoever changed the gallery and on whichever machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ..options import IndexMethod
 from .following import Keys, State, Vectors
 
 PROMISED_RECALL = 0.99
@@ -16,8 +17,6 @@ PROMISED_RECALL = 0.99
 
 LOCAL = "local"
 """Where a gallery is searched by default: in this process."""
-
-Method = Literal["auto", "exact", "ivf", "hnsw"]
 
 
 class SearchOptions(NamedTuple):
@@ -34,7 +33,7 @@ class SearchOptions(NamedTuple):
         "local" in this process, "pgvector" inside the gallery's PostgreSQL, or the address of a Milvus.
     """
 
-    method: Method = "auto"
+    method: IndexMethod = "auto"
     budget_ms: float | None = None
     promised_recall: float = PROMISED_RECALL
     where: str = LOCAL

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from .._core import Index
 from ..errors import ArgumentError, GalleryKeyError, GalleryPackError, IndexFileError, SearchError, StoreError
-from .base import FoundPeople, Method, SearchOptions, SearchStatus
+from ..options import IndexMethod
+from .base import FoundPeople, SearchOptions, SearchStatus
 from .following import Feed, Keys, State, Vectors
 from .snapshots import Snapshots
 
@@ -62,7 +63,7 @@ class LocalSearch:
         pack: str,
         database: Path,
         gallery: str,
-        method: Method | SearchOptions = "auto",
+        method: IndexMethod | SearchOptions = "auto",
         fresh: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> None:

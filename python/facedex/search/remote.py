@@ -15,14 +15,15 @@ import numpy as np
 
 from .._core import Index
 from ..errors import ArgumentError, PlainSearchError
+from ..options import IndexMethod
 from ..store import Feed
-from .base import FoundPeople, Method, SearchOptions, SearchStatus
+from .base import FoundPeople, SearchOptions, SearchStatus
 from .following import Keys, State, Vectors
 from .widening import people_by_widening
 
 _log = logging.getLogger("facedex")
 
-_METHODS = [method for method in get_args(Method) if method != "ivf"]
+_METHODS = [method for method in get_args(IndexMethod) if method != "ivf"]
 
 _COMPARED = 500  # faces fetched at once to be compared with the database
 _PROBES = 100  # of the sample that chooses the breadth of a walk

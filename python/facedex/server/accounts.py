@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from ..checks import check_whole
+from ..checks import check_int
 from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError, UnknownPersonError
 from ..store import Database
 from ..store.changes import now
@@ -159,7 +159,7 @@ class Accounts:
 
     def page(self, after: int = 0, limit: int = 100) -> list[Account]:
         """List accounts with a higher number, in order."""
-        after, limit = check_whole("after", after), check_whole("limit", limit, least=0)
+        after, limit = check_int("after", after), check_int("limit", limit, least=0)
         with self._database.single() as connection:
             query = sa.select(accounts).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)
             return [_account_of(row) for row in connection.execute(query)]

@@ -8,10 +8,10 @@ from .carry import CarriedFace, CarriedPerson, CarriedPhoto, CarryStore, check_c
 from .check import Faults, check, mend
 from .database import Database
 from .feed import Feed
-from .journal import AuditLevel, Head, Journal, Sighting, acting_as, who_acts
+from .journal import Head, Journal, Sighting, acting_as, who_acts
 from .photos import UNKNOWN_TYPE, check_size, media_type_of
 from .rekey import rekey
-from .room import Room, WhenFull
+from .room import Room
 from .rows import (
     LONGEST_NAME,
     Delta,
@@ -26,7 +26,7 @@ from .rows import (
     unsound,
 )
 from .shadow import Bare, Lost, Shadow, packs_of, past_pack
-from .sql import OnExisting, SqlStore
+from .sql import SqlStore
 from .vault import KeyInput, Vault, key_of
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "UNKNOWN_TYPE",
     "AlbumStore",
     "AuditKeys",
-    "AuditLevel",
     "Bare",
     "CarriedFace",
     "CarriedPerson",
@@ -50,7 +49,6 @@ __all__ = [
     "Lost",
     "NewFace",
     "NewPhoto",
-    "OnExisting",
     "Owner",
     "PackPin",
     "Receipt",
@@ -60,7 +58,6 @@ __all__ = [
     "SqlStore",
     "Storage",
     "Vault",
-    "WhenFull",
     "acting_as",
     "audit_keys",
     "check",

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..checks import check_whole
+from ..checks import check_int
 from ..errors import DuplicatePersonError
 from ..records import Deletion, Person, PersonId, Photo
 from .checksums import check_person, touch_person
@@ -83,7 +83,7 @@ class AlbumStore(SqlStore):
         ------
         UnknownPhotoError
         """
-        photo_id = check_whole("photo_id", photo_id)
+        photo_id = check_int("photo_id", photo_id)
         with self.feed.write(removing=True) as (connection, noted):
             noted.overwrites = True
             row = connection.execute(self._photos(photos.c.id == photo_id, people.c.name)).one_or_none()

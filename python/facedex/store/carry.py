@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, BBox, DatabaseDamagedError, DuplicatePersonError, PhotoIntegrityError
+from ..options import OnExisting
 from ..records import PersonId
 from .changes import Changes
 from .checksums import check_face, check_person, seal_person, touch_person
@@ -141,7 +142,7 @@ class CarryStore(SqlStore):
     def carry(
         self,
         batch: Sequence[CarriedPerson],
-        on_existing: Literal["error", "add", "replace"],
+        on_existing: OnExisting,
         forget: Callable[[], object],
     ) -> list[Receipt | DuplicatePersonError]:
         """Store people, in one transaction.

@@ -24,20 +24,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta, timezone
 from types import NoneType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from ..errors import DatabaseDamagedError
+from ..options import AuditLevel
 from ..records import AuditEvent, AuditReport, PersonId
 from .rows import checked_text, person_id_of
 from .tables import event_subjects, events
-
-AuditLevel = Literal["changes", "all", "none"]
-"""What is written: what changes the gallery, also who was recognised and verified, or nothing.
-
-With "none" a chain that was begun before still tells who was deleted; without that it could not be checked any more.
-"""
 
 ACTOR_LENGTH = 255
 """Longest name of an actor, characters."""

@@ -11,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from ..checks import check_whole, shown
+from ..checks import check_int, shown
 from ..errors import ArgumentError, DatabaseDamagedError, UnknownPersonError
 from ..records import AuditEvent, AuditReport, Person, PersonId, StoredFace
 from .audit_file import exported
@@ -131,7 +131,7 @@ class Lookup:
 
     def people_after(self, number: int, limit: int) -> list[Person]:
         """List people with a higher number, in the order of registration."""
-        number, limit = check_whole("number", number), check_whole("limit", limit, least=0)
+        number, limit = check_int("number", number), check_int("limit", limit, least=0)
         mine = people.c.gallery_id == self.feed.keys["gallery"]
         with self._database.read() as connection:
             query = sa.select(people).where(mine, people.c.id > number).order_by(people.c.id).limit(limit)
@@ -198,7 +198,7 @@ class Lookup:
 
     def audit(self, after: int) -> list[AuditEvent]:
         """Return the next lines of the audit, some at a time."""
-        after = check_whole("after", after)
+        after = check_int("after", after)
         with self._database.single() as connection:
             return self.feed.journal.page(connection, self.feed.book.row, after)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from ..checks import check_whole
+from ..checks import check_int
 from ..errors import ArgumentError, PhotoIntegrityError, PhotoTooLargeError, UnknownPhotoError
 from ..records import PersonId, Photo
 from .checksums import agrees, naming_of, person_damaged
@@ -91,7 +91,7 @@ class PhotoLookup(Lookup):
         ------
         UnknownPhotoError
         """
-        photo_id = check_whole("photo_id", photo_id)
+        photo_id = check_int("photo_id", photo_id)
         with self._database.read() as connection:
             rows = connection.execute(self._photos(photos.c.id == photo_id)).all()
             if not rows:
@@ -107,7 +107,7 @@ class PhotoLookup(Lookup):
         PhotoIntegrityError
             When it is not what was stored.
         """
-        photo_id = check_whole("photo_id", photo_id)
+        photo_id = check_int("photo_id", photo_id)
         with self._database.read() as connection:
             self.feed.check_key(connection)
             row = connection.execute(self._photos(photos.c.id == photo_id, *_CONTENT)).one_or_none()

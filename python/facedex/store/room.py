@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import PersonFullError
+from ..options import WhenFull
 from .rows import NewFace
-
-WhenFull = Literal["oldest", "worst", "refuse"]
-"""Which face makes room: the oldest, that of the lowest quality (of equals the oldest), or none."""
 
 
 class Room(NamedTuple):

@@ -10,12 +10,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
-from ..checks import check_whole
+from ..checks import check_int
 from ..errors import ArgumentError, DuplicatePersonError, UnknownFaceError
+from ..options import OnExisting
 from ..records import AuditReport, Deletion, Person, PersonId
 from .changes import Changes
 from .checksums import check_person, person_damaged, seal_face, seal_person, touch_person
@@ -40,8 +41,6 @@ from .rows import (
 from .shadow import drop_others
 from .tables import faces, people, photos, templates
 from .vault import Cabinet
-
-OnExisting = Literal["error", "add", "replace"]
 
 
 class SqlStore(PhotoLookup):
@@ -204,7 +203,7 @@ class SqlStore(PhotoLookup):
         ------
         UnknownFaceError
         """
-        face_id = check_whole("face_id", face_id)
+        face_id = check_int("face_id", face_id)
         with self.feed.write(removing=True) as (connection, noted):
             row = connection.execute(OWNERS, self.feed.keys | {"faces": [face_id]}).one_or_none()
             if row is None:

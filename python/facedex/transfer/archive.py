@@ -21,9 +21,10 @@ from ..errors import (
     KeyUnusedError,
     WrongKeyError,
 )
+from ..options import OnExistingImport
 from ..store import CarriedPerson, KeyInput, Vault, key_of
 from .lines import FORMAT, KIND, OWNER, SALT, SEAL, SEALED, End, Head, Reading, split
-from .report import ImportReport, OnExisting, Tally
+from .report import ImportReport, Tally
 
 if TYPE_CHECKING:
     from ..gallery import Gallery
@@ -52,7 +53,7 @@ def import_gallery(
     path: Path,
     *,
     key: KeyInput | None = None,
-    on_existing: OnExisting = "error",
+    on_existing: OnExistingImport = "error",
     progress: Progress | None = None,
 ) -> ImportReport:
     """Store the people of a gallery file; parameters and errors are those of `import_from`."""
@@ -111,7 +112,7 @@ def _store(
     path: Path,
     vault: Vault | None,
     checked: _Checked,
-    on_existing: OnExisting,
+    on_existing: OnExistingImport,
     progress: Progress | None,
 ) -> ImportReport:
     tally = Tally("gallery", skip=on_existing == "skip")

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImportFileError
+from ..options import OnExistingImport
 from . import names as csv_names
-from .report import ImportReport, OnExisting, Tally
+from .report import ImportReport, Tally
 
 if TYPE_CHECKING:
     from ..gallery import Gallery
-    from ..results import FacePolicy
+    from ..options import FacePolicy
 
 _LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
 
@@ -27,7 +28,7 @@ def import_folder(
     folder: Path,
     *,
     names: Path | None = None,
-    on_existing: OnExisting = "error",
+    on_existing: OnExistingImport = "error",
     faces: FacePolicy = "one",
     min_face: int | None = None,
     strict: bool = False,

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, get_args
 
 from ..checks import check_choice
 from ..errors import ArgumentError, FacedexError, ImportFileError
-from ..results import FacePolicy
+from ..options import FacePolicy, OnExistingImport
 from ..store import KeyInput
 from . import archive, encodings, faiss_file, tables
 from .folder import import_folder
-from .report import ImportReport, Kind, OnExisting, Tally
+from .report import ImportReport, Kind, Tally
 from .vectors import PersonVectors, check_dlib, check_dlib_pack, check_pack, check_sound, unproven
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def import_from(
     names: str | os.PathLike[str] | None = None,
     same_pack: str | None = None,
     key: KeyInput | None = None,
-    on_existing: OnExisting = "error",
+    on_existing: OnExistingImport = "error",
     faces: FacePolicy = "one",
     min_face: int | None = None,
     strict: bool = False,
@@ -86,7 +86,7 @@ def import_from(
     StoreError
         When the database fails; what was stored before stays.
     """
-    check_choice("on_existing", on_existing, OnExisting)
+    check_choice("on_existing", on_existing, OnExistingImport)
     check_choice("faces", faces, FacePolicy)
     if kind is not None:
         check_choice("kind", kind, Kind)
@@ -173,7 +173,7 @@ def _register(
     people: Sequence[PersonVectors],
     refused: Sequence[tuple[str, FacedexError]],
     kind: Kind,
-    on_existing: OnExisting,
+    on_existing: OnExistingImport,
     strict: bool,
     progress: Callable[[int, int], object] | None,
 ) -> ImportReport:

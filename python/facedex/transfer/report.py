@@ -11,9 +11,6 @@ from ..records import Duplicate, PersonId, Registration, Rejection
 Kind = Literal["folder", "pickles", "array", "faiss", "gallery"]
 """What was imported from."""
 
-OnExisting = Literal["error", "add", "replace", "skip"]
-"""What to do with a person who is registered already: reject, add the faces, replace them, or leave as stored."""
-
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EmptyGalleryError
-from ...results import FacePolicy, one_face
+from ...options import FacePolicy
+from ...results import one_face
 from ...scales import Calibration, Scale, ScaleMap
 
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import Request
 
 from ... import transfer
 from ...errors import UnknownJobError
 from ...gallery import Gallery, fsck
+from ...options import OnExistingImport
 from ...server import Principal
 from ..building import build_everybody
 from ..errors import describe
@@ -120,7 +121,7 @@ async def bring(
     services: ServicesOf,
     who: AdminBy,
     request: Request,
-    on_existing: Literal["error", "add", "replace", "skip"] = "error",
+    on_existing: OnExistingImport = "error",
     gallery: GalleryName = None,
 ) -> schemas.Job:
     """Import the people of a gallery file that 'facedex export' wrote; the file is the body."""

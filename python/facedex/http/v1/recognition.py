@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 
-from ...engine import LivenessQuestion
 from ...errors import FacedexError, ForbiddenError
 from ...gallery import Gallery
 from ...results import Recognition
@@ -74,7 +73,6 @@ async def verify(
     (image,), options = given.images, given.options
     if options.attend:
         await attending.check(services, gallery, options.threshold)
-    liveness: LivenessQuestion = False if options.liveness == "off" else options.liveness
     found = await services.work(
         lambda opened: opened.verify(
             options.person_id,
@@ -82,7 +80,7 @@ async def verify(
             threshold=options.threshold,
             faces=options.faces,
             min_face=options.min_face,
-            liveness=liveness,
+            liveness=options.liveness,
         ),
         gallery,
     )

@@ -15,7 +15,6 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from ....engine import LivenessQuestion
 from ....errors import (
     ArgumentError,
     AttemptsError,
@@ -27,6 +26,7 @@ from ....errors import (
     UnknownPersonError,
 )
 from ....gallery import Gallery
+from ....options import LivenessMode
 from ....records import Person
 from ....results import Verification, one_face
 from ....server import SignIn, Tried, acting_from, note_failed
@@ -269,9 +269,8 @@ def _why(error: Exception) -> str:
     return str(error) if isinstance(error, RoleMissingError) else f"{_UNJUDGED} ({WORDS.about(error)})"
 
 
-def _liveness(services: Services) -> LivenessQuestion:
-    asked = services.settings.face_login_liveness
-    return False if asked == "off" else asked
+def _liveness(services: Services) -> LivenessMode:
+    return services.settings.face_login_liveness
 
 
 def _signed(services: Services, person: Person) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 
+from ....options import FacePolicy, OnExisting, Rendition
 from .base import Answer, Box, Options, PersonId, Similarity
 
 
@@ -65,7 +66,7 @@ Id = Annotated[StrictStr | StrictInt, Field(union_mode="left_to_right", examples
 class Registering(Options):
     """How a person is registered."""
 
-    faces: Literal["one", "largest"] = Field(default="one", description="One face, or the largest of several.")
+    faces: FacePolicy = Field(default="one", description="One face, or the largest of several.")
     min_face: int | None = Field(default=None, ge=1, le=100_000, description="Least height of a face, pixels.")
     strict: bool = Field(default=False, description="Refuse a face that resembles another person.")
 
@@ -80,7 +81,7 @@ class NewPerson(Registering):
     retain_until: datetime | None = Field(
         default=None, description="When the person is to be deleted, with a time zone."
     )
-    on_existing: Literal["error", "add", "replace"] = "error"
+    on_existing: OnExisting = "error"
 
 
 class PersonChange(Options):
@@ -165,4 +166,4 @@ class Photo(Answer):
 class PhotoOptions(Options):
     """How a photo is kept."""
 
-    rendition: Literal["thumbnail", "original"] | None = None
+    rendition: Rendition | None = None

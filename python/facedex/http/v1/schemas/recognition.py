@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from ...._core import Quality
+from ....options import FacePolicy, LivenessMode
 from .base import Answer, Box, Options, PersonId, Similarity, Told
 from .people import Id
 
@@ -94,7 +95,7 @@ class Batch(BaseModel):
 class Asking(Options):
     """What is asked besides."""
 
-    liveness: Literal["off", "advisory", "required"] = "off"
+    liveness: LivenessMode = "off"
     attributes: bool = False
     quality: bool = False
 
@@ -113,9 +114,9 @@ class Verifying(Options):
 
     person_id: Id = Field(description="The person claimed.")
     threshold: float | None = Field(default=None, ge=-1, le=1)
-    faces: Literal["one", "largest"] = "one"
+    faces: FacePolicy = "one"
     min_face: int | None = Field(default=None, ge=1, le=100_000)
-    liveness: Literal["off", "advisory", "required"] = "off"
+    liveness: LivenessMode = "off"
     attend: bool = Field(default=False, description="Note in the attendance who was there.")
 
 

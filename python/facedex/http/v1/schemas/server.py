@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field
 
 from ...._core import is_plain_name
+from ....options import KeptPhotos, WithoutPhoto
 from .base import Answer, Options, PersonId
 
 
@@ -70,7 +71,7 @@ class Migrating(Options):
     pack: Annotated[str, AfterValidator(_named)] = Field(
         max_length=200, examples=["mobile"], description="Of 'facedex packs': a name, never a path."
     )
-    without_photo: Literal["stop", "leave"] = Field(
+    without_photo: WithoutPhoto = Field(
         default="stop", description="Whether people without an original photo keep the gallery where it is."
     )
 
@@ -170,7 +171,7 @@ class Stats(BaseModel):
     inside: dict[str, int] = Field(description="Requests being worked on or waiting, by lane.")
     gallery: Status
     pack: Pack
-    photos: Literal["none", "thumbnail", "original"] = Field(description="What is kept of the pictures.")
+    photos: KeptPhotos = Field(description="What is kept of the pictures.")
     total_s: float = Field(description="Time of this process for its pictures, seconds.")
     network_s: float = Field(description="The part of it in the networks, seconds.")
     images: int = Field(description="Pictures that this process has analysed.")

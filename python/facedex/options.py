@@ -1,0 +1,141 @@
+"""The choices and options of the verbs, declared once.
+
+A choice is a `Literal`; HTTP schemas, options of the command line and the settings use the same aliases. Options that
+travel together are frozen dataclasses, which refuse wrong values when they are made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .checks import check_choice, check_int, check_threshold
+
+OnExisting = Literal["error", "add", "replace"]
+"""What a registration does when the id is taken: refuse, add the faces, or replace the stored ones."""
+
+OnExistingImport = Literal["error", "add", "replace", "skip"]
+"""What an import does with a person who is registered: as `OnExisting`, or leave the person as stored."""
+
+FacePolicy = Literal["one", "largest"]
+"""A picture must show exactly one face, or its largest face is used."""
+
+LivenessMode = Literal["off", "advisory", "required"]
+"""Whether faces are judged for being live, and whether one that is not live is refused."""
+
+LivenessOption = bool | LivenessMode
+"""`LivenessMode` as the verbs accept it: False is "off", True is "advisory"."""
+
+Rendition = Literal["thumbnail", "original"]
+"""A stored photo: the square around the face, at most 224 pixels wide, or the picture without its metadata."""
+
+KeptPhotos = Literal["none", "thumbnail", "original"]
+"""Which photos a gallery keeps of the pictures that are registered."""
+
+Duplicates = Literal["warn", "refuse", "ignore"]
+"""What a registration does with a face that resembles a person with another id."""
+
+WhenFull = Literal["oldest", "worst", "refuse"]
+"""Which face makes room: the oldest, that of the lowest quality (of equals the oldest), or none."""
+
+WithoutPhoto = Literal["stop", "leave"]
+"""Whether a migration stops while people would be left without a template, or leaves them behind."""
+
+AuditLevel = Literal["changes", "all", "none"]
+"""What the audit records: changes of the gallery, also recognitions and verifications, or nothing.
+
+With "none", a chain that was begun before still records deletions; it could not be checked without them.
+"""
+
+IndexMethod = Literal["auto", "exact", "ivf", "hnsw"]
+"""How faces are searched; "auto" is exact as long as that keeps the time limit, then "ivf"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeOptions:
+    """What the engine looks for in a picture; the names are those of its parameters.
+
+    Attributes
+    ----------
+    min_face : int or None
+        Smallest face, pixels; None is a fraction of the picture.
+    max_faces : int or None
+        Only the largest so many.
+    liveness : bool or {"off", "advisory", "required"}
+    quality, attributes : bool
+    """
+
+    min_face: int | None = None
+    max_faces: int | None = None
+    liveness: LivenessOption = False
+    quality: bool = False
+    attributes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecognizeOptions:
+    """Options of `Gallery.recognize`.
+
+    Attributes
+    ----------
+    k : int
+        Candidates for each face, from 1.
+    threshold : float or None
+        Instead of the gallery's, [-1, 1], inclusive.
+    analyze : AnalyzeOptions
+    """
+
+    k: int = 1
+    threshold: float | None = None
+    analyze: AnalyzeOptions = AnalyzeOptions()
+
+    def __post_init__(self) -> None:
+        check_int("k", self.k, least=1)
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", check_threshold(self.threshold))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions:
+    """Options of `Gallery.verify`.
+
+    Attributes
+    ----------
+    threshold : float or None
+        Instead of the gallery's, [-1, 1], inclusive.
+    faces : {"one", "largest"}
+    analyze : AnalyzeOptions
+    """
+
+    threshold: float | None = None
+    faces: FacePolicy = "one"
+    analyze: AnalyzeOptions = AnalyzeOptions()
+
+    def __post_init__(self) -> None:
+        check_choice("faces", self.faces, FacePolicy)
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", check_threshold(self.threshold))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterOptions:
+    """Options of `Gallery.register`.
+
+    Attributes
+    ----------
+    on_existing : {"error", "add", "replace"}
+    faces : {"one", "largest"}
+    min_face : int or None
+        Smallest face, pixels; None is a fraction of the picture.
+    strict : bool
+        Whether a face that resembles another person is refused, whatever the gallery's rules are.
+    """
+
+    on_existing: OnExisting = "error"
+    faces: FacePolicy = "one"
+    min_face: int | None = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("on_existing", self.on_existing, OnExisting)
+        check_choice("faces", self.faces, FacePolicy)
