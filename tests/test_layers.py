@@ -75,13 +75,6 @@ ONLY_IN = {
 """Crates that one place only may name."""
 
 
-KNOWN_RUST_CIRCLES = [
-    {"image/decode", "image/jpeg", "image/markers", "image/png", "image/raster", "image/tiff", "image/webp"},
-    {"pack/file", "pack/manifest"},
-]
-"""Circles of files that are left. This list only shrinks."""
-
-
 def rust_edges() -> list[tuple[str, str, str]]:
     edges = []
     for path in sorted((ROOT / "src").rglob("*.rs")):
@@ -259,7 +252,7 @@ def test_circles_are_found() -> None:
 
 
 def test_files_use_each_other_in_one_direction() -> None:
-    assert circles(rust_file_graph()) == KNOWN_RUST_CIRCLES
+    assert circles(rust_file_graph()) == []
     assert circles(python_file_graph()) == []
 
 

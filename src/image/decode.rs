@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use super::format::{Format, foreign};
-use super::{Image, jpeg, markers, png, raster, tiff, webp};
+use super::{DecodeOptions, Image, jpeg, markers, png, raster, tiff, webp};
 use crate::geometry::Size;
 use crate::{Error, Result};
 
@@ -23,36 +23,6 @@ const BYTES_OF_METADATA: u64 = 64 << 20;
 
 /// Enough of a file to recognise its format.
 const BYTES_OF_SIGNATURE: u64 = 32;
-
-/// What decoding may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DecodeOptions {
-    /// The most pixels that a picture may announce, 50 million unless set. Memory follows the pixels: 3 bytes for
-    /// each in the result, while decoding up to 12, for a TIFF of 16 bits or floats up to 36.
-    pub max_pixels: u64,
-}
-
-impl Default for DecodeOptions {
-    fn default() -> Self {
-        Self { max_pixels: 50_000_000 }
-    }
-}
-
-impl DecodeOptions {
-    /// Refuses a size from a header.
-    pub(super) fn check(self, width: u64, height: u64) -> Result<()> {
-        let pixels = width.saturating_mul(height);
-        if pixels > self.max_pixels {
-            return Err(Error::ImageTooLarge { width, height, pixels, limit: self.max_pixels });
-        }
-        Ok(())
-    }
-
-    /// The same for a size that a decoder took from the header.
-    pub(super) fn check_size(self, size: Size) -> Result<()> {
-        self.check(size.width.into(), size.height.into())
-    }
-}
 
 /// Decodes a picture from the bytes of its file: RGB, upright, transparency laid over white.
 ///

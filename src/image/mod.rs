@@ -23,7 +23,7 @@ mod tiff;
 mod warp;
 mod webp;
 
-pub use decode::{DecodeOptions, decode, load, probe, read};
-pub use picture::Image;
+pub use decode::{decode, load, probe, read};
+pub use picture::{DecodeOptions, Image};
 pub use strip::{Bare, without_metadata};
 pub use warp::warped;

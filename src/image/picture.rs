@@ -8,6 +8,36 @@ use ::image::{ExtendedColorType, ImageEncoder};
 use crate::geometry::Size;
 use crate::{Error, Result};
 
+/// The limit on what decoding may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// Maximum number of pixels in a picture, 50 million by default. Memory grows with the pixels: 3 bytes each for the
+    /// result, up to 12 while decoding, up to 36 for a TIFF of 16 bits or floats.
+    pub max_pixels: u64,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self { max_pixels: 50_000_000 }
+    }
+}
+
+impl DecodeOptions {
+    /// Check the size in a file's header against the limit.
+    pub(super) fn check(self, width: u64, height: u64) -> Result<()> {
+        let pixels = width.saturating_mul(height);
+        if pixels > self.max_pixels {
+            return Err(Error::ImageTooLarge { width, height, pixels, limit: self.max_pixels });
+        }
+        Ok(())
+    }
+
+    /// Like `check`, for a size that a decoder read.
+    pub(super) fn check_size(self, size: Size) -> Result<()> {
+        self.check(size.width.into(), size.height.into())
+    }
+}
+
 /// An upright RGB picture, 8 bits a channel, rows from the top, no padding.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Image {

@@ -1,9 +1,7 @@
-//! The files of a pack: what a manifest declares of each, and where they lie.
+//! The files of a pack, as its manifest declares them.
 
-use super::{Pack, Refusal};
-use crate::error::{Error, Result};
+use super::Refusal;
 use serde::Deserialize;
-use std::path::PathBuf;
 
 /// In place of a digest where none is published: such a file is used once its digest was pinned on this machine.
 pub const UNVERIFIED: &str = "unverified";
@@ -136,31 +134,10 @@ fn check_urls(name: &str, urls: &[String]) -> Refusal {
     }
 }
 
-/// A pack's manifest and the folders in which its files lie.
-#[derive(Debug, Clone)]
-pub struct PackFiles {
-    /// The declarations.
-    pub pack: Pack,
-    /// Folders searched for files, in order.
-    pub folders: Vec<PathBuf>,
-}
-
-impl PackFiles {
-    /// The path of a file of the pack.
-    pub fn path(&self, name: &str) -> Result<PathBuf> {
-        self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
-            Error::WeightsMissing {
-                pack: self.pack.name.clone(),
-                file: name.to_string(),
-                folder: self.folders.last().cloned().unwrap_or_default(),
-            }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::error::Result;
+    use crate::pack::Pack;
     use std::path::Path;
 
     fn refused(changes: &str) -> String {

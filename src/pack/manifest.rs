@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The manifest format that this version reads.
 const FORMAT: u32 = 1;
@@ -161,6 +161,28 @@ impl Pack {
         self.scores.as_ref().map_or(Ok(()), ScoresSpec::check)?;
         self.liveness.as_ref().map_or(Ok(()), LivenessSpec::check)?;
         self.attributes.as_ref().map_or(Ok(()), AttributesSpec::check)
+    }
+}
+
+/// A pack's manifest and the folders in which its files lie.
+#[derive(Debug, Clone)]
+pub struct PackFiles {
+    /// The declarations.
+    pub pack: Pack,
+    /// Folders searched for files, in order.
+    pub folders: Vec<PathBuf>,
+}
+
+impl PackFiles {
+    /// The path of a file of the pack.
+    pub fn path(&self, name: &str) -> Result<PathBuf> {
+        self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+            Error::WeightsMissing {
+                pack: self.pack.name.clone(),
+                file: name.to_string(),
+                folder: self.folders.last().cloned().unwrap_or_default(),
+            }
+        })
     }
 }
 
