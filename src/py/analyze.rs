@@ -36,7 +36,8 @@ use std::path::PathBuf;
 ///     Age and gender as a network guesses them.
 /// quality : Quality, optional
 ///     How well it serves recognition.
-#[pyclass(frozen, module = "facedex")]
+#[pyclass(frozen, eq, module = "facedex")]
+#[derive(PartialEq)]
 pub struct Face {
     face: AnalyzedFace,
 }
@@ -65,7 +66,7 @@ impl Face {
         let face = detect::Face { bbox: BBox::new(x1, y1, x2, y2), landmarks, det_score };
         let liveness = liveness.map(|liveness| liveness.get().inner().clone());
         let attributes = attributes.map(|attributes| attributes.get().inner());
-        let quality = quality.map(|quality| quality.get().inner());
+        let quality = quality.map(|quality| quality.get().into());
         Ok(Self { face: AnalyzedFace { face, embedding, liveness, attributes, quality } })
     }
 
@@ -128,10 +129,6 @@ impl Face {
         let more = (this.liveness(), this.attributes(), this.quality());
         let parts = (bbox, points, face.det_score, values, more.0, more.1, more.2);
         Ok((slf.get_type().into_any(), parts.into_pyobject(py)?))
-    }
-
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().face == self.face)
     }
 
     fn __hash__(&self) -> u64 {
@@ -224,13 +221,13 @@ impl Engine {
     /// PackInfo: the pack's declarations.
     #[getter]
     fn pack(&self) -> PackInfo {
-        PackInfo::new(self.engine.pack().clone())
+        self.engine.pack().into()
     }
 
     /// list of PackInfo: the packs that were added.
     #[getter]
     fn added(&self) -> Vec<PackInfo> {
-        self.engine.additions().cloned().map(PackInfo::new).collect()
+        self.engine.additions().map(PackInfo::from).collect()
     }
 
     /// int: number of threads.

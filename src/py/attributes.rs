@@ -17,7 +17,7 @@ use pyo3::types::PyTuple;
 ///     The network's label.
 /// gender_score : float
 ///     The network's share for that label against the other, 0.5 to 1; not calibrated.
-#[pyclass(frozen, module = "facedex")]
+#[pyclass(frozen, eq, module = "facedex")]
 #[derive(PartialEq)]
 pub struct Attributes {
     attributes: attributes::Attributes,
@@ -75,10 +75,6 @@ impl Attributes {
         let this = slf.get();
         let parts = (this.age(), this.gender(), this.gender_score()).into_pyobject(slf.py())?;
         Ok((slf.get_type().into_any(), parts))
-    }
-
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get() == self)
     }
 
     fn __hash__(&self) -> u64 {

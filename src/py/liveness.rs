@@ -20,7 +20,7 @@ use pyo3::types::{PyBool, PyTuple};
 ///     Least score of a live face, inclusive. None where nothing can be judged.
 /// reason : str, optional
 ///     Why nothing can be judged.
-#[pyclass(frozen, module = "facedex")]
+#[pyclass(frozen, eq, module = "facedex")]
 #[derive(PartialEq)]
 pub struct Liveness {
     liveness: liveness::Liveness,
@@ -101,10 +101,6 @@ impl Liveness {
         let this = slf.get();
         let parts = (this.score(), this.threshold(), this.reason()).into_pyobject(slf.py())?;
         Ok((slf.get_type().into_any(), parts))
-    }
-
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get() == self)
     }
 
     fn __hash__(&self) -> u64 {

@@ -1,285 +1,188 @@
 //! Manifests for Python.
 
-use crate::pack::{ArchiveSpec, FileSpec, Pack, ScoresSpec};
+use crate::pack::{ArchiveSpec, FileSpec, OperatingPoint, Pack, ScoresSpec};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// What a pack is: its files, their licences, and what its similarities mean.
-#[pyclass(frozen, module = "facedex")]
+/// A pack: its files, their licences, and what its similarities mean.
+#[pyclass(frozen, get_all, module = "facedex")]
 pub struct PackInfo {
-    pack: Pack,
+    /// Name by which the pack is opened.
+    name: String,
+    /// Summary in one sentence.
+    summary: String,
+    /// Roles that it has a network for: "detector", "landmarks", "embedder", "liveness", "attributes".
+    roles: Vec<&'static str>,
+    /// Identifies the embeddings: 64 hexadecimal digits. Only embeddings with the same digest can be compared.
+    digest: String,
+    /// Number of values of an embedding; None without an embedder.
+    dimension: Option<usize>,
+    /// Default threshold on cosine similarity, [−1, 1], inclusive; None if the manifest states none.
+    threshold: Option<f64>,
+    /// False match rate at the default threshold, [0, 1]; None if the manifest states none.
+    fmr: Option<f64>,
+    /// Measured operating points: (false match rate, threshold, false non-match rate).
+    operating_points: Vec<(f64, f32, f64)>,
+    /// Data and command with which the error rates were measured.
+    source: Option<String>,
+    /// Measured distributions of similarities; None if the manifest has none.
+    scores: Option<PackScores>,
+    /// Whether the licences of all files allow commercial use.
+    commercial: bool,
+    /// Licences of the files, without duplicates.
+    licences: Vec<String>,
+    /// Files of the pack.
+    files: Vec<PackFile>,
+    /// Archives that hold some of the files.
+    archives: Vec<PackArchive>,
 }
 
-impl PackInfo {
-    pub fn new(pack: Pack) -> Self {
-        Self { pack }
+impl From<&Pack> for PackInfo {
+    fn from(pack: &Pack) -> Self {
+        let recognition = pack.recognition.as_ref();
+        let point = |point: &OperatingPoint| (point.fmr, point.threshold, point.fnmr);
+        Self {
+            name: pack.name.clone(),
+            summary: pack.summary.clone(),
+            roles: pack.roles(),
+            digest: pack.digest(),
+            dimension: pack.embedder.as_ref().map(|embedder| embedder.dimension),
+            // Through the shortest decimal form, so that 0.929 in the manifest is 0.929 in Python.
+            threshold: recognition.and_then(|recognition| recognition.threshold.to_string().parse().ok()),
+            fmr: recognition.map(|recognition| recognition.fmr),
+            operating_points: recognition.iter().flat_map(|recognition| &recognition.thresholds).map(point).collect(),
+            source: recognition.map(|recognition| recognition.source.clone()),
+            scores: pack.scores.clone().map(PackScores::from),
+            commercial: pack.commercial(),
+            licences: pack.licences().into_iter().map(str::to_string).collect(),
+            files: pack.files.iter().cloned().map(PackFile::from).collect(),
+            archives: pack.archives.iter().cloned().map(PackArchive::from).collect(),
+        }
     }
 }
 
 #[pymethods]
 impl PackInfo {
-    /// Name by which the pack is opened.
-    #[getter]
-    fn name(&self) -> &str {
-        &self.pack.name
-    }
-
-    /// One sentence about it.
-    #[getter]
-    fn summary(&self) -> &str {
-        &self.pack.summary
-    }
-
-    /// Its roles: "detector", "landmarks", "embedder", "liveness", "attributes".
-    #[getter]
-    fn roles(&self) -> Vec<&'static str> {
-        self.pack.roles()
-    }
-
-    /// Identifies what its embeddings are: 64 hexadecimal digits. Only embeddings of one digest can be compared.
-    #[getter]
-    fn digest(&self) -> String {
-        self.pack.digest()
-    }
-
-    /// Number of values of an embedding; None where the pack has no embedder.
-    #[getter]
-    fn dimension(&self) -> Option<usize> {
-        self.pack.embedder.as_ref().map(|embedder| embedder.dimension)
-    }
-
-    /// Default threshold on cosine similarity, −1 to 1, inclusive; None where the manifest states none.
-    #[getter]
-    fn threshold(&self) -> Option<f64> {
-        // Through the shortest decimal form, so that 0.929 in the manifest is 0.929 in Python.
-        self.pack.recognition.as_ref().and_then(|recognition| recognition.threshold.to_string().parse().ok())
-    }
-
-    /// False match rate at the default threshold, 0 to 1; None where the manifest states none.
-    #[getter]
-    fn fmr(&self) -> Option<f64> {
-        self.pack.recognition.as_ref().map(|recognition| recognition.fmr)
-    }
-
-    /// Measured operating points: (false match rate, threshold, false non-match rate).
-    #[getter]
-    fn operating_points(&self) -> Vec<(f64, f32, f64)> {
-        let points = self.pack.recognition.iter().flat_map(|recognition| &recognition.thresholds);
-        points.map(|point| (point.fmr, point.threshold, point.fnmr)).collect()
-    }
-
-    /// On what data the figures were measured, and by which command.
-    #[getter]
-    fn source(&self) -> Option<&str> {
-        self.pack.recognition.as_ref().map(|recognition| recognition.source.as_str())
-    }
-
-    /// Similarities of many comparisons; None where the manifest has none.
-    #[getter]
-    fn scores(&self) -> Option<PackScores> {
-        self.pack.scores.clone().map(|scores| PackScores { scores })
-    }
-
-    /// Whether every file may be used commercially.
-    #[getter]
-    fn commercial(&self) -> bool {
-        self.pack.commercial()
-    }
-
-    /// The licences of its files, each once.
-    #[getter]
-    fn licences(&self) -> Vec<String> {
-        self.pack.licences().into_iter().map(str::to_string).collect()
-    }
-
-    /// Its files.
-    #[getter]
-    fn files(&self) -> Vec<PackFile> {
-        self.pack.files.iter().cloned().map(|file| PackFile { file }).collect()
-    }
-
-    /// The archives that hold some of them.
-    #[getter]
-    fn archives(&self) -> Vec<PackArchive> {
-        self.pack.archives.iter().cloned().map(|archive| PackArchive { archive }).collect()
-    }
-
     fn __repr__(&self) -> String {
-        let digest = self.pack.digest();
-        format!("PackInfo(name={:?}, digest={:?})", self.pack.name, digest.get(..12).unwrap_or_default())
+        format!("PackInfo(name={:?}, digest={:?})", self.name, self.digest.get(..12).unwrap_or_default())
     }
 }
 
-/// Similarities of different people and of the same person under a pack, as measured.
-#[pyclass(frozen, module = "facedex")]
+/// Measured similarities of different people and of the same person under a pack.
+#[pyclass(frozen, get_all, module = "facedex")]
+#[derive(Clone)]
 pub struct PackScores {
-    scores: ScoresSpec,
+    /// Data and command of the measurement.
+    data: String,
+    /// Number of comparisons of different people.
+    impostor_pairs: u64,
+    /// Number of comparisons of the same person.
+    genuine_pairs: u64,
+    /// Pairs of false match rate, falling, and cosine, rising.
+    impostor: Vec<(f64, f64)>,
+    /// Pairs of false non-match rate and cosine, both rising.
+    genuine: Vec<(f64, f64)>,
+}
+
+impl From<ScoresSpec> for PackScores {
+    fn from(spec: ScoresSpec) -> Self {
+        let ScoresSpec { data, impostor_pairs, genuine_pairs, impostor, genuine } = spec;
+        Self { data, impostor_pairs, genuine_pairs, impostor, genuine }
+    }
 }
 
 #[pymethods]
 impl PackScores {
-    /// On what data they were measured, by which command.
-    #[getter]
-    fn data(&self) -> &str {
-        &self.scores.data
-    }
-
-    /// Number of comparisons of different people.
-    #[getter]
-    fn impostor_pairs(&self) -> u64 {
-        self.scores.impostor_pairs
-    }
-
-    /// Number of comparisons of the same person.
-    #[getter]
-    fn genuine_pairs(&self) -> u64 {
-        self.scores.genuine_pairs
-    }
-
-    /// (False match rate, falling; cosine, rising).
-    #[getter]
-    fn impostor(&self) -> Vec<(f64, f64)> {
-        self.scores.impostor.clone()
-    }
-
-    /// (False non-match rate, cosine), both rising.
-    #[getter]
-    fn genuine(&self) -> Vec<(f64, f64)> {
-        self.scores.genuine.clone()
-    }
-
     fn __repr__(&self) -> String {
-        let (impostor, genuine) = (self.scores.impostor_pairs, self.scores.genuine_pairs);
-        format!("PackScores(impostor_pairs={impostor}, genuine_pairs={genuine})")
+        format!("PackScores(impostor_pairs={}, genuine_pairs={})", self.impostor_pairs, self.genuine_pairs)
     }
 }
 
 /// One file of a pack.
-#[pyclass(frozen, module = "facedex")]
+#[pyclass(frozen, get_all, module = "facedex")]
+#[derive(Clone)]
 pub struct PackFile {
-    file: FileSpec,
+    /// File name.
+    name: String,
+    /// Size, bytes; None if unknown.
+    size: Option<u64>,
+    /// SHA-256, 64 hexadecimal digits; None if its author publishes none.
+    sha256: Option<String>,
+    /// URLs of the file itself, in order of preference.
+    urls: Vec<String>,
+    /// Name of the archive that holds it.
+    archive: Option<String>,
+    /// Path within that archive.
+    member: Option<String>,
+    /// Built-in pack that contains it.
+    pack: Option<String>,
+    /// Licence.
+    licence: String,
+    /// Whether that licence allows commercial use.
+    commercial: bool,
+    /// What the licence allows, in one sentence; None if it is well known.
+    terms: Option<String>,
+    /// Where the licence is stated.
+    licence_source: String,
+    /// Author, and where the file is published.
+    source: String,
+    /// Training data, as stated by its author.
+    trained_on: String,
+}
+
+impl From<FileSpec> for PackFile {
+    fn from(file: FileSpec) -> Self {
+        Self {
+            sha256: (!file.unverified()).then_some(file.sha256),
+            name: file.name,
+            size: file.size,
+            urls: file.urls,
+            archive: file.archive,
+            member: file.member,
+            pack: file.pack,
+            licence: file.licence,
+            commercial: file.commercial,
+            terms: file.terms,
+            licence_source: file.licence_source,
+            source: file.source,
+            trained_on: file.trained_on,
+        }
+    }
 }
 
 #[pymethods]
 impl PackFile {
-    /// File name.
-    #[getter]
-    fn name(&self) -> &str {
-        &self.file.name
-    }
-
-    /// Size, bytes; None where it is not known.
-    #[getter]
-    fn size(&self) -> Option<u64> {
-        self.file.size
-    }
-
-    /// SHA-256, 64 hexadecimal digits; None where none is published.
-    #[getter]
-    fn sha256(&self) -> Option<&str> {
-        (!self.file.unverified()).then_some(self.file.sha256.as_str())
-    }
-
-    /// Addresses of the file itself, in order of preference.
-    #[getter]
-    fn urls(&self) -> Vec<String> {
-        self.file.urls.clone()
-    }
-
-    /// Name of the archive that holds it.
-    #[getter]
-    fn archive(&self) -> Option<&str> {
-        self.file.archive.as_deref()
-    }
-
-    /// Its path within that archive.
-    #[getter]
-    fn member(&self) -> Option<&str> {
-        self.file.member.as_deref()
-    }
-
-    /// The built-in pack that brings it.
-    #[getter]
-    fn pack(&self) -> Option<&str> {
-        self.file.pack.as_deref()
-    }
-
-    /// Its licence.
-    #[getter]
-    fn licence(&self) -> &str {
-        &self.file.licence
-    }
-
-    /// Whether that licence allows commercial use.
-    #[getter]
-    fn commercial(&self) -> bool {
-        self.file.commercial
-    }
-
-    /// What its licence allows, in one sentence; None where it is well known.
-    #[getter]
-    fn terms(&self) -> Option<&str> {
-        self.file.terms.as_deref()
-    }
-
-    /// Where the licence is stated.
-    #[getter]
-    fn licence_source(&self) -> &str {
-        &self.file.licence_source
-    }
-
-    /// Where it is published, and by whom.
-    #[getter]
-    fn source(&self) -> &str {
-        &self.file.source
-    }
-
-    /// What it was trained on, as its author states it.
-    #[getter]
-    fn trained_on(&self) -> &str {
-        &self.file.trained_on
-    }
-
     fn __repr__(&self) -> String {
-        format!("PackFile(name={:?}, licence={:?})", self.file.name, self.file.licence)
+        format!("PackFile(name={:?}, licence={:?})", self.name, self.licence)
     }
 }
 
 /// A zip archive that holds files of a pack.
-#[pyclass(frozen, module = "facedex")]
+#[pyclass(frozen, get_all, module = "facedex")]
+#[derive(Clone)]
 pub struct PackArchive {
-    archive: ArchiveSpec,
+    /// File name.
+    name: String,
+    /// Size, bytes.
+    size: u64,
+    /// SHA-256, 64 hexadecimal digits.
+    sha256: String,
+    /// URLs, in order of preference.
+    urls: Vec<String>,
+}
+
+impl From<ArchiveSpec> for PackArchive {
+    fn from(spec: ArchiveSpec) -> Self {
+        let ArchiveSpec { name, size, sha256, urls } = spec;
+        Self { name, size, sha256, urls }
+    }
 }
 
 #[pymethods]
 impl PackArchive {
-    /// File name.
-    #[getter]
-    fn name(&self) -> &str {
-        &self.archive.name
-    }
-
-    /// Size, bytes.
-    #[getter]
-    fn size(&self) -> u64 {
-        self.archive.size
-    }
-
-    /// SHA-256, 64 hexadecimal digits.
-    #[getter]
-    fn sha256(&self) -> &str {
-        &self.archive.sha256
-    }
-
-    /// Its addresses, in order of preference.
-    #[getter]
-    fn urls(&self) -> Vec<String> {
-        self.archive.urls.clone()
-    }
-
     fn __repr__(&self) -> String {
-        format!("PackArchive(name={:?})", self.archive.name)
+        format!("PackArchive(name={:?})", self.name)
     }
 }
 
@@ -290,22 +193,22 @@ impl PackArchive {
 /// path : path
 ///     A TOML file.
 /// pins : dict of str to str, optional
-///     SHA-256 of files that the manifest calls unverified, as they were when they were accepted.
+///     SHA-256 of the files that the manifest declares as unverified, as recorded when they were accepted.
 ///
 /// Raises
 /// ------
 /// ManifestError
-///     It cannot be read, has an unknown key, lacks a field, or a value is out of range; the line is told.
+///     It cannot be read, has an unknown key, lacks a field, or has a value out of range. The message names the line.
 #[pyfunction]
 #[pyo3(signature = (path, *, pins = None))]
 pub fn read_manifest(path: PathBuf, pins: Option<HashMap<String, String>>) -> PyResult<PackInfo> {
     let mut pack = Pack::read(&path)?;
     pack.pin(&pins.unwrap_or_default());
-    Ok(PackInfo::new(pack))
+    Ok(PackInfo::from(&pack))
 }
 
-/// Whether a text is a name of a pack or of a file of one, by the rule of manifests: letters, digits, `_`, `-`, `+` and `.`,
-/// which is not at an end, and no .toml at the end; so it is never a path.
+/// Return whether a text is a valid name of a pack or of a file in one: 1 to 200 letters, digits, `_`, `-`, `+` and
+/// `.`, without `.` at either end and without `.toml` at the end. A valid name is never a path.
 #[pyfunction]
 pub fn is_plain_name(name: &str) -> bool {
     crate::pack::is_plain_name(name)
