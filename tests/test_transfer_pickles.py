@@ -31,7 +31,7 @@ from facedex.errors import (
     UnsafePickleError,
 )
 from facedex.gallery import Gallery
-from facedex.transfer import encodings, pickled, pickles
+from facedex.transfer import encodings, pickles
 from facedex.transfer.vectors import check_dlib_pack
 
 DLIB_LENGTH = 1.43  # the mean length of what dlib's network gives, before it is brought to 1
@@ -61,9 +61,8 @@ def gallery(tmp_path: Path, engine: Engine) -> Iterator[Gallery]:
 
 def same(left: Any, right: Any) -> bool:
     """Whether a value that was read is the one that was pickled; sets are read as lists."""
-    left = pickled.plain(left)
-    if isinstance(left, pickled.Array):
-        return isinstance(right, np.ndarray) and left.values.dtype == right.dtype and np.array_equal(left.values, right)
+    if isinstance(left, np.ndarray):
+        return isinstance(right, np.ndarray) and left.dtype == right.dtype and np.array_equal(left, right)
     if isinstance(right, (set, frozenset)):
         return isinstance(left, list) and set(left) == right
     if isinstance(right, (list, tuple)):
@@ -212,7 +211,7 @@ def test_the_hostile_pickles_do_run_elsewhere(tmp_path: Path, monkeypatch: pytes
     ids=["called", "only named"],
 )
 def test_the_error_names_what_is_named(refused: bytes) -> None:
-    with pytest.raises(UnsafePickleError, match=r"names posix\.system") as error:
+    with pytest.raises(UnsafePickleError, match=r"contains posix\.system") as error:
         pickles.read(refused, "x")
     assert error.value.refused == "posix.system"
 
@@ -268,7 +267,7 @@ def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path, gallery: Gall
     with path.open("wb") as file:
         file.write(b"\x80\x04")
         file.truncate(pickles.MAX_BYTES + 1)
-    with pytest.raises(ImportFileError, match="at most 268435456 are read"):
+    with pytest.raises(ImportFileError, match="the limit for a pickle is 268435456"):
         transfer.import_from(gallery, path)
 
 

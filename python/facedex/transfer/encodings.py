@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ..errors import FacedexError, ImportFileError
 from ..records import PersonId
 from . import pickles
-from .pickled import Array, plain
 from .vectors import PersonVectors, grouped, person_key
 
 SUFFIXES = (".pkl", ".pickle", ".p", ".dat", ".enc", ".encodings")
@@ -49,7 +48,7 @@ def in_file(path: Path, fallback: str | None = None) -> list[PersonVectors]:
     try:
         size = path.stat().st_size
         if size > pickles.MAX_BYTES:
-            raise ImportFileError(f"{path} has {size} bytes, at most {pickles.MAX_BYTES} are read of a pickle")
+            raise ImportFileError(f"{path} has {size} bytes; the limit for a pickle is {pickles.MAX_BYTES}")
         data = path.read_bytes()
     except OSError as error:
         raise ImportFileError(f"{path} cannot be read: {error.strerror}") from error
@@ -87,7 +86,7 @@ def files_in(folder: Path) -> list[tuple[Path, str]]:
     except OSError as error:
         raise ImportFileError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
     if len(found) > _MOST_FILES:
-        raise ImportFileError(f"{folder} holds {len(found)} files, at most {_MOST_FILES} are read")
+        raise ImportFileError(f"{folder} holds {len(found)} files; the limit is {_MOST_FILES}")
     return found
 
 
@@ -131,7 +130,7 @@ def _parallel(listed: Any, ids: Any, names: Any, where: str) -> list[PersonVecto
     vectors = _vectors(listed, where)
     if len(ids) != len(vectors) or (names is not None and len(names) != len(ids)):
         raise ImportFileError(f"{where} has {len(ids)} ids for {len(vectors)} vectors")
-    return grouped([person_key(plain(person_id), where) for person_id in ids], names, vectors, where)
+    return grouped([person_key(person_id, where) for person_id in ids], names, vectors, where)
 
 
 def _keyed(person_id: object, held: Any, where: str) -> PersonVectors:
@@ -143,36 +142,34 @@ def _keyed(person_id: object, held: Any, where: str) -> PersonVectors:
 
 
 def _person(person_id: object, held: Any, where: str, name: str | None = None) -> PersonVectors:
-    owner: PersonId = person_key(plain(person_id), where)
+    owner: PersonId = person_key(person_id, where)
     return PersonVectors(owner, _vectors(held, f"{where} ({owner!r})"), where, name)
 
 
 def _vectors(held: Any, where: str) -> NDArray[Any]:
-    """Take vectors: one or several, as arrays or as lists of numbers."""
-    held = plain(held)
-    if isinstance(held, Array):
-        return np.atleast_2d(held.values)
+    """Return vectors, given as arrays or as lists of numbers, as one array of a row each."""
+    if isinstance(held, np.ndarray):
+        return np.atleast_2d(held)
     if not isinstance(held, (list, tuple)) or not held:
         raise ImportFileError(f"{where} holds {type(held).__name__} where vectors are needed")
-    items = [plain(item) for item in held]
-    if all(isinstance(item, float) for item in items):
-        return np.array([items])
-    rows = [_row(item, where) for item in items]
+    if all(isinstance(item, float) for item in held):
+        return np.array([held])
+    rows = [_row(item, where) for item in held]
     if len({len(row) for row in rows}) != 1:
         raise ImportFileError(f"{where} holds vectors of several lengths")
     return np.stack(rows)
 
 
 def _row(item: Any, where: str) -> NDArray[Any]:
-    if isinstance(item, Array) and item.values.ndim == 1:
-        return item.values
+    if isinstance(item, np.ndarray) and item.ndim == 1:
+        return item
     if isinstance(item, (list, tuple)) and item and all(isinstance(value, float) for value in item):
         return np.array(item)
     raise ImportFileError(f"{where} holds something else among its vectors")
 
 
 def _first(value: dict[Any, Any], names: tuple[str, ...]) -> Any:
-    return next((plain(value[name]) for name in names if name in value), None)
+    return next((value[name] for name in names if name in value), None)
 
 
 def _are_texts(value: Any) -> bool:

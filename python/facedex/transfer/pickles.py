@@ -1,45 +1,80 @@
-"""Bytes of a pickle → the plain values and arrays in it. Nothing of the pickle is ever run.
+"""Bytes of a pickle → the plain values and arrays in it. No code of the pickle ever runs.
 
-A pickle is a program for a stack machine. This is a machine of its own that knows how to build numbers, texts, lists,
-dicts and numpy's arrays of numbers, and nothing else: it imports nothing and calls nothing that a pickle names. What
-numpy's own pickles name is recognised and built here, from bytes whose length must be that of the shape. Anything else
-that is named is refused with its name. Sets are read as lists.
+A pickle is a program for a stack machine. `pickletools.genops` decodes its opcodes, and the machine here executes those
+that build numbers, texts, lists, dicts and numpy's arrays of numbers. It imports nothing and calls nothing that a
+pickle names: the few names that numpy's own pickles use are recognized and their arrays built here, from exactly as
+many bytes as the shape needs. Every other name or opcode is refused. Sets are read as lists.
 
-Limits: `MAX_BYTES`, `MAX_STEPS`, arrays of 4 axes. Protocols 2 to 5, which Python 3 writes; the opcodes are those of
-the module ``pickletools`` in Python's library, where they are described.
+Limits: `MAX_BYTES`, `MAX_STEPS`, arrays of 4 axes. Protocols 2 to 5, which Python 3 writes.
 """
 
 from __future__ import annotations
 
+import math
+import pickletools
 import re
-import struct
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import ImportFileError, TransferError, UnsafePickleError
-from .pickled import Blank, DamagedError, NumberType, array_of, plain
 
 MAX_BYTES = 256 << 20
 """Largest pickle that is read, bytes."""
 
 MAX_STEPS = 8_000_000
-"""Most opcodes that are followed: an array takes about 25, so this is some 300,000 of them."""
+"""Maximum number of opcodes: an array takes about 25, so this is some 300,000 of them."""
 
-_MAX_INT = 128  # bytes of a whole number
+_MAX_AXES = 4
 _NUMBERS = re.compile(r"(?:[iu][1248]|f[248]|b1)")
-_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
-_BUILTINS = ("builtins", "__builtin__")
-_NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
+_NAMES = {
+    f"{module} {name}"
+    for modules, names in (
+        (("numpy.core.multiarray", "numpy._core.multiarray"), ("_reconstruct", "scalar")),
+        (("numpy.core.numeric", "numpy._core.numeric"), ("_frombuffer",)),
+        (("numpy",), ("ndarray", "dtype")),
+        (("_codecs",), ("encode",)),
+        (("builtins", "__builtin__"), ("bytes", "set", "frozenset")),
+    )
+    for module in modules
+    for name in names
+}
+_VALUES = {"BINFLOAT", "BININT", "BININT1", "BININT2", "LONG1", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
+_VALUES |= {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
+"""Opcodes that push their argument."""
 
 
 class _Name(NamedTuple):
-    """What a pickle names: one of the few that are recognised."""
+    """A name that is recognized, without its module."""
 
     text: str
 
 
+class _NumberType:
+    """A numpy type: its code, and the byte order that follows."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.order = "<"
+
+
+class _Blank:
+    """An array whose state follows, and the places of the memo that refer to it."""
+
+    def __init__(self) -> None:
+        self.places: list[int] = []
+
+
+class _DamagedError(Exception):
+    """Something that no pickle of values and arrays has."""
+
+
 _MARK = object()
-_SAID = (IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, struct.error, DamagedError)
+_DAMAGE = (
+    *(IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, _DamagedError),
+    Warning,  # of a bad escape in a name, where warnings are errors
+)
 
 
 def read(data: bytes, name: str) -> Any:
@@ -49,12 +84,12 @@ def read(data: bytes, name: str) -> Any:
     ----------
     data : bytes
     name : str
-        What to call it in messages.
+        Name of the file, for messages.
 
     Returns
     -------
     object
-        Of None, bool, int, float, str, bytes, list, tuple, dict and `Array`.
+        Of None, bool, int, float, str, bytes, list, tuple, dict and ndarray.
 
     Raises
     ------
@@ -64,7 +99,7 @@ def read(data: bytes, name: str) -> Any:
         When it is damaged, too large, or of a protocol that Python 3 does not write.
     """
     if len(data) > MAX_BYTES:
-        raise ImportFileError(f"{name} has {len(data)} bytes, at most {MAX_BYTES} are read of a pickle")
+        raise ImportFileError(f"{name} has {len(data)} bytes; the limit for a pickle is {MAX_BYTES}")
     if len(data) < 2 or data[0] != 0x80 or not 2 <= data[1] <= 5:
         raise ImportFileError(f"{name} is no pickle of protocol 2 to 5; load it where you trust it and save it again")
     machine = _Machine(data, name)
@@ -72,291 +107,212 @@ def read(data: bytes, name: str) -> Any:
         return machine.run()
     except TransferError:
         raise
-    except _SAID as error:
-        raise ImportFileError(f"{name} is no whole pickle of arrays: damaged before byte {machine.at}") from error
+    except _DAMAGE as error:
+        raise ImportFileError(f"{name} is no pickle of arrays: damaged after byte {machine.at}") from error
 
 
 class _Machine:
-    """Follows one pickle."""
+    """The state of one pickle while its opcodes are executed."""
 
     def __init__(self, data: bytes, name: str) -> None:
         self.at = 0
         self._data = data
         self._name = name
+        self._encoded = 0
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
-        self._encoded = 0
 
     def run(self) -> Any:
-        steps = _STEPS
-        for _ in range(MAX_STEPS):
-            code = self._data[self.at]
-            self.at += 1
-            if code == 0x2E:  # STOP
-                value = self._pop()
-                if self._stack:
-                    raise DamagedError
-                return plain(value)
-            step = steps.get(code)
-            if step is None:
-                raise self._refusal(f"opcode {code:#04x}")
-            step(self)
-        raise ImportFileError(f"{self._name} takes more than {MAX_STEPS} steps to read")
-
-    def number(self, form: struct.Struct) -> Any:
-        value = form.unpack_from(self._data, self.at)[0]
-        self.at += form.size
+        push = self._stack.append
+        for step, (opcode, argument, at) in enumerate(pickletools.genops(self._data)):
+            if step >= MAX_STEPS:
+                raise ImportFileError(f"{self._name} takes more than {MAX_STEPS} steps to read")
+            if opcode.name in _VALUES:
+                push(argument)
+            else:
+                self.at = at or 0
+                self._execute(opcode.name, argument)
+        value = self._pop()
+        if self._stack:
+            raise _DamagedError
         return value
 
-    def take(self, size: int) -> bytes:
-        if size < 0 or size > len(self._data) - self.at:
-            raise DamagedError
-        self.at += size
-        return self._data[self.at - size : self.at]
-
-    def line(self) -> str:
-        end = self._data.index(b"\n", self.at)
-        text = self._data[self.at : end].decode("utf-8")
-        self.at = end + 1
-        return text
-
-    def push(self, value: Any) -> None:
-        self._stack.append(value)
+    def _execute(self, opcode: str, argument: Any) -> None:
+        stack = self._stack
+        match opcode:
+            case "BINGET" | "LONG_BINGET":
+                stack.append(self._memo[argument])
+            case "BINPUT" | "LONG_BINPUT":
+                self._put(argument)
+            case "MEMOIZE":
+                self._put(len(self._memo))
+            case "MARK":
+                stack.append(_MARK)
+            case "APPENDS" | "ADDITEMS":
+                items = self._pop_to_mark()
+                _typed(stack[-1], list).extend(items)
+            case "SETITEMS":
+                items = self._pop_to_mark()
+                _fill(_typed(stack[-1], dict), items)
+            case "APPEND":
+                value = self._pop()
+                _typed(stack[-1], list).append(value)
+            case "SETITEM":
+                value, key = self._pop(), self._pop()
+                _fill(_typed(stack[-1], dict), [key, value])
+            case "EMPTY_LIST" | "EMPTY_SET":
+                stack.append([])
+            case "EMPTY_DICT":
+                stack.append({})
+            case "EMPTY_TUPLE":
+                stack.append(())
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                stack.append(tuple(reversed([self._pop() for _ in range(int(opcode[-1]))])))
+            case "TUPLE":
+                stack.append(tuple(self._pop_to_mark()))
+            case "LIST" | "FROZENSET":
+                stack.append(self._pop_to_mark())
+            case "DICT":
+                stack.append(_fill({}, self._pop_to_mark()))
+            case "GLOBAL":
+                self._push_name(argument)
+            case "STACK_GLOBAL":
+                name, module = self._pop(), self._pop()
+                self._push_name(f"{_typed(module, str)} {_typed(name, str)}")
+            case "REDUCE":
+                arguments, named = _typed(self._pop(), tuple), self._pop()
+                stack.append(self._call(_typed(named, _Name).text, arguments))
+            case "BUILD":
+                self._build(_typed(self._pop(), tuple))
+            case "NONE":
+                stack.append(None)
+            case "NEWTRUE" | "NEWFALSE":
+                stack.append(opcode == "NEWTRUE")
+            case "LONG4":  # a number of more than 255 bytes
+                raise _DamagedError
+            case "BYTEARRAY8":
+                stack.append(bytes(argument))
+            case "DUP":
+                stack.append(stack[-1])
+            case "POP":
+                stack.pop()
+            case "POP_MARK":
+                self._pop_to_mark()
+            case "INST":
+                raise self._refusal(f"an instance of {argument.replace(' ', '.')}")
+            case "OBJ" | "NEWOBJ" | "NEWOBJ_EX":
+                named = next((value.text for value in reversed(stack) if isinstance(value, _Name)), "an object")
+                raise self._refusal(f"an instance of {named}")
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case _:
+                raise self._refusal(f"opcode {opcode}")
 
     def _pop(self) -> Any:
         value = self._stack.pop()
         if value is _MARK:
-            raise DamagedError
+            raise _DamagedError
         return value
 
-    def _since_mark(self) -> list[Any]:
+    def _pop_to_mark(self) -> list[Any]:
         stack = self._stack
         for place in range(len(stack) - 1, -1, -1):
             if stack[place] is _MARK:
                 items = stack[place + 1 :]
                 del stack[place:]
                 return items
-        raise DamagedError
+        raise _DamagedError
 
-    def _refusal(self, named: str) -> UnsafePickleError:
-        return UnsafePickleError(
-            f"{self._name} names {named}, and only arrays and plain values are taken from a pickle; nothing of it was "
-            "run",
-            refused=named,
-        )
-
-    # one method for each thing that opcodes do
-
-    def integer(self, size: int) -> None:
-        if size > _MAX_INT:
-            raise DamagedError
-        self.push(int.from_bytes(self.take(size), "little", signed=True))
-
-    def text(self, size: int) -> None:
-        self.push(self.take(size).decode("utf-8", "surrogatepass"))
-
-    def append(self) -> None:
-        value = self._pop()
-        _typed(self._stack[-1], list).append(value)
-
-    def appends(self) -> None:
-        items = self._since_mark()
-        _typed(self._stack[-1], list).extend(items)
-
-    def tuple_of(self, count: int) -> None:
-        self.push(tuple(reversed([self._pop() for _ in range(count)])))
-
-    def set_item(self) -> None:
-        value, key = self._pop(), self._pop()
-        _typed(self._stack[-1], dict)[_key(key)] = value
-
-    def set_items(self) -> None:
-        items = self._since_mark()
-        self._fill(_typed(self._stack[-1], dict), items)
-
-    def _fill(self, into: dict[Any, Any], items: list[Any]) -> None:
-        if len(items) % 2:
-            raise DamagedError
-        for place in range(0, len(items), 2):
-            into[_key(items[place])] = items[place + 1]
-
-    def dict_of(self) -> None:
-        made: dict[Any, Any] = {}
-        self._fill(made, self._since_mark())
-        self.push(made)
-
-    def put(self, place: int) -> None:
+    def _put(self, place: int) -> None:
         value = self._stack[-1]
         if value is _MARK:
-            raise DamagedError
+            raise _DamagedError
+        if isinstance(value, _Blank):
+            value.places.append(place)
         self._memo[place] = value
 
-    def get(self, place: int) -> None:
-        self.push(self._memo[place])
+    def _push_name(self, named: str) -> None:
+        if named not in _NAMES:
+            raise self._refusal(named.replace(" ", "."))
+        self._stack.append(_Name(named.split(" ")[1]))
 
-    def duplicate(self) -> None:
-        value = self._pop()
-        self._stack += [value, value]
-
-    def drop(self) -> None:
-        self._stack.pop()
-
-    def name(self, module: str, name: str) -> None:
-        known = (
-            (module in _MULTIARRAY and name in ("_reconstruct", "scalar"))
-            or (module in _NUMERIC and name == "_frombuffer")
-            or (module == "numpy" and name in ("ndarray", "dtype"))
-            or (module == "_codecs" and name == "encode")
-            or (module in _BUILTINS and name in ("bytes", "set", "frozenset"))
-        )
-        if not known:
-            raise self._refusal(f"{module}.{name}")
-        self.push(_Name(name))
-
-    def stack_name(self) -> None:
-        name, module = self._pop(), self._pop()
-        self.name(_typed(module, str), _typed(name, str))
-
-    def reduce(self) -> None:
-        given, named = _typed(self._pop(), tuple), self._pop()
-        if not isinstance(named, _Name):
-            raise DamagedError
-        self.push(self._made(named.text, given))
-
-    def _made(self, named: str, given: tuple[Any, ...]) -> Any:
+    def _call(self, named: str, arguments: tuple[Any, ...]) -> Any:
+        """Return what a call of a recognized name gives."""
         if named == "_reconstruct":
-            kind, shape, _ = given
-            if kind != _Name("ndarray") or shape != (0,):
-                raise DamagedError
-            return Blank()
+            kind, shape, _ = arguments
+            if _typed(kind, _Name).text != "ndarray" or shape != (0,):
+                raise _DamagedError
+            return _Blank()
         if named == "dtype":
-            code = _typed(given[0], str)
+            code = _typed(arguments[0], str)
             if _NUMBERS.fullmatch(code) is None:
                 raise self._refusal(f"an array of {code!r}")
-            return NumberType(code)
+            return _NumberType(code)
         if named == "_frombuffer":
-            content, kind, shape, order = given
-            return array_of(_typed(content, bytes), _typed(kind, NumberType), shape, {"C": False, "F": True}[order])
+            content, kind, shape, order = arguments
+            return _array(content, kind, shape, {"C": False, "F": True}[order])
         if named == "scalar":
-            kind, content = given
-            return array_of(_typed(content, bytes), _typed(kind, NumberType), (), False).values[()].item()
+            kind, content = arguments
+            return _array(content, kind, (), False)[()].item()
         if named == "encode":
-            text, coding = given
-            if coding not in ("latin1", "latin-1"):
-                raise DamagedError
-            # One text can be encoded again and again: what that makes may not outgrow the pickle.
+            text, coding = arguments
+            if _typed(coding, str) not in ("latin1", "latin-1"):
+                raise _DamagedError
+            # One text can be encoded again and again: the results together may not outgrow the pickle.
             self._encoded += len(_typed(text, str))
             if self._encoded > len(self._data):
-                raise DamagedError
+                raise _DamagedError
             return bytes(text, "latin-1")
-        if named == "bytes" and given == ():  # how protocol 2 writes none at all
+        if named == "bytes" and not arguments:  # how protocol 2 writes empty bytes
             return b""
         if named in ("set", "frozenset"):  # how protocols 2 and 3 write them
-            (items,) = given
+            (items,) = arguments
             return _typed(items, list)
         raise self._refusal(f"a call of {named}")
 
-    def build(self) -> None:
-        state, target = _typed(self._pop(), tuple), self._stack[-1]
-        if isinstance(target, NumberType):
+    def _build(self, state: tuple[Any, ...]) -> None:
+        """Give the type or array on the stack its state."""
+        target = self._stack[-1]
+        if isinstance(target, _NumberType):
             _, order, parts, names, fields, *_ = state
             if parts is not None or names is not None or fields is not None or order not in ("<", ">", "|", "="):
                 raise self._refusal("an array of records")
-            target.order = {"=": "<", "|": "|"}.get(order, order)
-        elif isinstance(target, Blank):
-            _, shape, kind, turned, content = state
-            target.array = array_of(_typed(content, bytes), _typed(kind, NumberType), shape, bool(turned))
+            target.order = "<" if order == "=" else order
+        elif isinstance(target, _Blank):
+            _, shape, kind, by_column, content = state
+            array = _array(content, kind, shape, bool(by_column))
+            self._stack[-1] = array
+            for place in target.places:
+                self._memo[place] = array
         else:
             raise self._refusal("the state of an object")
 
-    def refuse(self) -> None:
-        named = next((value.text for value in reversed(self._stack) if isinstance(value, _Name)), "an object")
-        raise self._refusal(f"an instance of {named}")
+    def _refusal(self, named: str) -> UnsafePickleError:
+        return UnsafePickleError(
+            f"{self._name} contains {named}; only arrays and plain values are read, and no code of it ran",
+            refused=named,
+        )
 
-    def instance(self) -> None:
-        self.name(self.line(), self.line())
-        self.refuse()
 
-    def mark(self) -> None:
-        self._stack.append(_MARK)
+def _array(content: Any, kind: Any, shape: Any, by_column: bool) -> NDArray[Any]:
+    """Make an array over bytes, which must be exactly as many as its shape needs."""
+    if len(_typed(shape, tuple)) > _MAX_AXES or any(type(size) is not int or size < 0 for size in shape):
+        raise _DamagedError
+    dtype = np.dtype(_typed(kind, _NumberType).order + kind.code)
+    if math.prod(shape) * dtype.itemsize != len(_typed(content, bytes)):
+        raise _DamagedError
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if by_column else "C")
 
-    def pop_mark(self) -> None:
-        self._since_mark()
 
-    def list_of(self) -> None:
-        self.push(self._since_mark())
-
-    def tuple_since_mark(self) -> None:
-        self.push(tuple(self._since_mark()))
-
-    def memoize(self) -> None:
-        self.put(len(self._memo))
+def _fill(into: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
+    """Put keys and values, one after the other, into a dict."""
+    if len(items) % 2 or not all(key is None or isinstance(key, (str, int, float, bytes)) for key in items[::2]):
+        raise _DamagedError
+    into.update(zip(items[::2], items[1::2], strict=True))
+    return into
 
 
 def _typed(value: Any, kind: type[Any]) -> Any:
     if not isinstance(value, kind):
-        raise DamagedError
+        raise _DamagedError
     return value
-
-
-def _key(key: Any) -> Any:
-    if key is not None and not isinstance(key, (str, int, float, bytes)):
-        raise DamagedError
-    return key
-
-
-_U1, _U2, _I4, _U4, _U8, _F8 = (struct.Struct(form) for form in ("<B", "<H", "<i", "<I", "<Q", ">d"))
-
-_STEPS: dict[int, Callable[[_Machine], object]] = {
-    0x80: lambda m: m.take(1),  # PROTO
-    0x95: lambda m: m.take(8),  # FRAME: its length is of no use here
-    ord("("): _Machine.mark,
-    ord("0"): _Machine.drop,
-    ord("1"): _Machine.pop_mark,
-    ord("2"): _Machine.duplicate,
-    ord("N"): lambda m: m.push(None),
-    0x88: lambda m: m.push(True),
-    0x89: lambda m: m.push(False),
-    ord("J"): lambda m: m.push(m.number(_I4)),
-    ord("K"): lambda m: m.push(m.number(_U1)),
-    ord("M"): lambda m: m.push(m.number(_U2)),
-    0x8A: lambda m: m.integer(m.number(_U1)),
-    0x8B: lambda m: m.integer(m.number(_I4)),
-    ord("G"): lambda m: m.push(m.number(_F8)),
-    0x8C: lambda m: m.text(m.number(_U1)),
-    ord("X"): lambda m: m.text(m.number(_U4)),
-    0x8D: lambda m: m.text(m.number(_U8)),
-    ord("C"): lambda m: m.push(m.take(m.number(_U1))),
-    ord("B"): lambda m: m.push(m.take(m.number(_U4))),
-    0x8E: lambda m: m.push(m.take(m.number(_U8))),
-    0x96: lambda m: m.push(m.take(m.number(_U8))),
-    ord("]"): lambda m: m.push([]),
-    ord("a"): _Machine.append,
-    ord("e"): _Machine.appends,
-    ord("l"): _Machine.list_of,
-    ord(")"): lambda m: m.push(()),
-    ord("t"): _Machine.tuple_since_mark,
-    0x85: lambda m: m.tuple_of(1),
-    0x86: lambda m: m.tuple_of(2),
-    0x87: lambda m: m.tuple_of(3),
-    ord("}"): lambda m: m.push({}),
-    ord("s"): _Machine.set_item,
-    ord("u"): _Machine.set_items,
-    ord("d"): _Machine.dict_of,
-    0x8F: lambda m: m.push([]),  # EMPTY_SET
-    0x90: _Machine.appends,
-    0x91: _Machine.list_of,
-    ord("c"): lambda m: m.name(m.line(), m.line()),
-    0x93: _Machine.stack_name,
-    ord("R"): _Machine.reduce,
-    ord("b"): _Machine.build,
-    ord("i"): _Machine.instance,
-    ord("o"): _Machine.refuse,
-    0x81: _Machine.refuse,  # NEWOBJ
-    0x92: _Machine.refuse,
-    ord("q"): lambda m: m.put(m.number(_U1)),
-    ord("r"): lambda m: m.put(m.number(_U4)),
-    0x94: _Machine.memoize,
-    ord("h"): lambda m: m.get(m.number(_U1)),
-    ord("j"): lambda m: m.get(m.number(_U4)),
-}
