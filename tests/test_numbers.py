@@ -14,7 +14,7 @@ from place import Place
 
 from facedex import Engine, Enrolment, Gallery, compare, people
 from facedex._core import Index, decode, load, thumbnail, without_metadata
-from facedex.checks import shown
+from facedex.checks import abbreviate
 from facedex.errors import (
     ArgumentError,
     FacedexError,
@@ -260,11 +260,11 @@ def test_a_comparison_takes_the_thresholds_that_a_gallery_takes(engine: Engine, 
     )
 )
 def test_anything_is_shown_in_few_characters(value: object) -> None:
-    assert 0 < len(shown(value)) < 450
+    assert 0 < len(abbreviate(value)) < 450
 
 
 def test_short_values_are_shown_as_they_are() -> None:
     for value in (7, -1.5, "seven", None, True, 2**128 - 1, [1, 2]):
-        assert shown(value) == repr(value)
-    assert shown(2**128) == "a whole number of 129 bits"
-    assert shown("a" * 41) == repr("a" * 40) + "... (41 characters)"
+        assert abbreviate(value) == repr(value)
+    assert abbreviate(2**128) == "a whole number of 129 bits"
+    assert abbreviate("a" * 41) == repr("a" * 40) + "... (41 characters)"

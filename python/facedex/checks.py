@@ -1,7 +1,6 @@
-"""Numbers as callers give them → numbers that can be stored and compared.
+"""Checks of arguments: integers that a database can store, thresholds, choices.
 
-Others are refused by the name of the argument, and told in few characters whatever their size. The native core checks
-its own arguments in the same way.
+A refusal names the argument and abbreviates its value. The native core checks its own arguments in the same way.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ import numpy as np
 
 from .errors import ArgumentError
 
-_SHOWN_BITS = 128  # longer numbers are told by their length; Python itself writes none of more than 4300 digits
+_SHOWN_BITS = 128  # longer numbers are shown by their length; Python formats none of more than 4300 digits
 _SHOWN = 40  # characters of a text or of anything else
 
 
-def shown(value: object) -> str:
-    """Show a value in a message, in few characters."""
+def abbreviate(value: object) -> str:
+    """Return a short text that shows a value in a message."""
     if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
         sign = "negative " if value < 0 else ""
         return f"a {sign}whole number of {value.bit_length()} bits"
@@ -33,7 +32,7 @@ def shown(value: object) -> str:
 
 
 def check_int(name: str, value: object, *, least: int | None = None) -> int:
-    """Return a whole number that every database can keep.
+    """Return an integer that every database can store.
 
     Parameters
     ----------
@@ -41,12 +40,12 @@ def check_int(name: str, value: object, *, least: int | None = None) -> int:
         Of the argument, for the message.
     value : int
     least : int, optional
-        Default the least of 64 bits.
+        By default the smallest of 64 bits.
 
     Raises
     ------
     ArgumentError
-        When it is none, is less, or has more than 64 bits.
+        When it is not an integer, is too small, or has more than 64 bits.
     """
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -56,7 +55,7 @@ def check_int(name: str, value: object, *, least: int | None = None) -> int:
         number = None
     if number is None or not (-(2**63) if least is None else least) <= number < 2**63:
         accepted = "of 64 bits" if least is None else f"from {least} to 2**63 - 1"
-        raise ArgumentError(f"{name} must be a whole number {accepted}, got {shown(value)}")
+        raise ArgumentError(f"{name} must be a whole number {accepted}, got {abbreviate(value)}")
     return number
 
 
@@ -66,19 +65,19 @@ def check_threshold(threshold: float) -> float:
     Raises
     ------
     ArgumentError
-        When it is no number from -1 to 1.
+        When it is not a number from -1 to 1.
     """
     try:
         value = float(threshold)
     except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not -1.0 <= value <= 1.0:
-        raise ArgumentError(f"threshold must be a number from -1 to 1, got {shown(threshold)}")
+        raise ArgumentError(f"threshold must be a number from -1 to 1, got {abbreviate(threshold)}")
     return value
 
 
 def check_choice(name: str, value: str, accepted: object) -> None:
-    """Refuse a word that is not one of a `Literal`.
+    """Refuse a value that is not one of a `Literal`.
 
     Raises
     ------

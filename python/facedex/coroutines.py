@@ -1,33 +1,30 @@
-"""Coroutine twins: the same verb, run in a thread, so that the event loop goes on meanwhile.
+"""Coroutines of blocking functions, which run in a thread so that the event loop is not blocked.
 
-The core releases the interpreter lock while it decodes, infers and searches, so a thread is all that is needed.
+The core releases the interpreter lock while it decodes, infers and searches, so a thread is enough.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-_Self = TypeVar("_Self")
-_Given = ParamSpec("_Given")
-_Answer = TypeVar("_Answer")
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 
-def twin(
-    verb: Callable[Concatenate[_Self, _Given], _Answer],
-) -> Callable[Concatenate[_Self, _Given], Coroutine[Any, Any, _Answer]]:
-    """Make the coroutine twin of a method, with its parameters and their types.
+def make_coroutine(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, Coroutine[Any, Any, _Result]]:
+    """Return a coroutine function with the same parameters, result and errors as a function or method.
 
     Parameters
     ----------
-    verb : callable
-        The method, which may block.
+    function : callable
+        May block.
 
     Returns
     -------
     callable
-        A coroutine function named as the method with an ``a`` before it.
+        Named as the function, with an ``a`` before.
 
     Examples
     --------
@@ -35,19 +32,19 @@ def twin(
     >>> class Greeter:
     ...     def greet(self, name: str) -> str:
     ...         return f"hello {name}"
-    ...     agreet = twin(greet)
+    ...     agreet = make_coroutine(greet)
     >>> asyncio.run(Greeter().agreet("Ayu"))
     'hello Ayu'
     """
 
-    @functools.wraps(verb)
-    async def call(self: _Self, /, *args: _Given.args, **kwargs: _Given.kwargs) -> _Answer:
+    @functools.wraps(function)
+    async def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         import asyncio  # here, because importing facedex must stay cheap
 
-        return await asyncio.to_thread(verb, self, *args, **kwargs)
+        return await asyncio.to_thread(function, *args, **kwargs)
 
-    name = verb.__name__
+    name = function.__name__
     call.__name__ = f"a{name}"
-    call.__qualname__ = verb.__qualname__.removesuffix(name) + f"a{name}"
-    call.__doc__ = f"Run `{name}` in a thread, so that the event loop goes on; parameters, result and errors are its."
+    call.__qualname__ = function.__qualname__.removesuffix(name) + f"a{name}"
+    call.__doc__ = f"Run `{name}` in a thread: same parameters, result and errors."
     return call

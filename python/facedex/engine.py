@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from . import _core
 from .checks import check_threshold
 from .config import settings
-from .coroutines import twin
+from .coroutines import make_coroutine
 from .errors import ArgumentError, BBox, FacedexError, NoFaceError, RoleMissingError
-from .inputs import ImageInput, replayable
+from .inputs import ImageInput, read_stream
 from .options import LivenessOption
 from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
@@ -168,7 +168,7 @@ class Engine:
         >>> 0 <= face.quality.unified_score <= 100
         True
         """
-        source = replayable(image)
+        source = read_stream(image)
         faces, size = self._core.analyze(
             source,
             min_face=min_face,
@@ -208,7 +208,7 @@ class Engine:
         list of Analysis or FacedexError
             One for each picture, in order: its faces, or why it was refused.
         """
-        sources = [replayable(image) for image in images]
+        sources = [read_stream(image) for image in images]
         answers = self._core.analyze_many(
             sources,
             min_face=min_face,
@@ -367,13 +367,13 @@ class Engine:
         """Tell what was done so far: ``images``, ``total_s`` and ``network_s`` (in ONNX Runtime), all threads."""
         return self._core.stats()
 
-    aanalyze = twin(analyze)
-    aanalyze_many = twin(analyze_many)
-    acrop = twin(crop)
-    aliveness_crops = twin(liveness_crops)
-    aattributes_crop = twin(attributes_crop)
-    aembed = twin(embed)
-    acompare = twin(compare)
+    aanalyze = make_coroutine(analyze)
+    aanalyze_many = make_coroutine(analyze_many)
+    acrop = make_coroutine(crop)
+    aliveness_crops = make_coroutine(liveness_crops)
+    aattributes_crop = make_coroutine(attributes_crop)
+    aembed = make_coroutine(embed)
+    acompare = make_coroutine(compare)
 
     def __repr__(self) -> str:
         return f"Engine(pack={self.pack.name!r}, threads={self.threads})"
@@ -407,13 +407,7 @@ def compare(
     return _shared_engine(pack).compare(a, b, threshold=threshold)
 
 
-async def acompare(
-    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] | None = None, threshold: float | None = None
-) -> Comparison:
-    """Run `compare` in a thread, so that the event loop goes on; parameters, result and errors are its."""
-    import asyncio  # here, because importing facedex must stay cheap
-
-    return await asyncio.to_thread(compare, a, b, pack=pack, threshold=threshold)
+acompare = make_coroutine(compare)
 
 
 def _shared_engine(pack: str | os.PathLike[str] | None) -> Engine:

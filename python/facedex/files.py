@@ -1,4 +1,4 @@
-"""Files written whole or not at all: beside their place, synced, renamed. Only their owner may read them."""
+"""Atomic writes: a temporary file beside the target, synced, then renamed. Only the owner may read the files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_aside(path: Path, pieces: Iterable[bytes]) -> int:
-    """Write a file beside `path` and rename it there when it is on the disk.
+def write_atomically(path: Path, pieces: Iterable[bytes]) -> int:
+    """Write a file atomically: to a temporary file beside `path`, which is synced and then renamed.
 
     Parameters
     ----------
@@ -20,31 +20,31 @@ def write_aside(path: Path, pieces: Iterable[bytes]) -> int:
     Returns
     -------
     int
-        Bytes that were written.
+        Number of bytes written.
 
     Raises
     ------
     OSError
-        When it cannot be written; then, as with an error of `pieces`, an older file stays as it was.
+        When it cannot be written. An older file is left unchanged then, as when `pieces` raises.
     """
-    aside = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
     size = 0
     try:
-        with open(aside, "xb", opener=_private) as file:
+        with open(temporary, "xb", opener=_private) as file:
             for piece in pieces:
                 size += file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        temporary.replace(path)
         sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     return size
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was renamed or removed in a folder durable, where folders can be synced."""
+    """Sync a folder, so that renames and removals in it are durable; does nothing where folders cannot be synced."""
     if os.name == "posix":
         number = os.open(folder, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""What a picture may be given as, and how one picture is told from several.
+"""What the verbs accept as a picture, and how one picture is distinguished from several.
 
-The core decodes every kind (`facedex._core`); here are only the type and what is asked and done before that.
+The core (`facedex._core`) decodes all of them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview
 """A path, encoded bytes, a binary file object, a Pillow image, or a uint8 array (height, width, 3) in RGB."""
 
 
-def is_one(images: object) -> bool:
-    """Tell whether this is one picture, and not a collection of pictures.
+def is_single(images: object) -> bool:
+    """Return whether this is a single picture, and not a collection of pictures.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def is_one(images: object) -> bool:
 
     Examples
     --------
-    >>> is_one("party.jpg"), is_one(["a.jpg", "b.jpg"])
+    >>> is_single("party.jpg"), is_single(["a.jpg", "b.jpg"])
     (True, False)
     """
     if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
@@ -44,8 +44,8 @@ def is_one(images: object) -> bool:
     return not isinstance(images, Iterable)
 
 
-def listed(images: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
-    """Return the pictures as a list, one or several.
+def list_images(images: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
+    """Return one picture or several as a list.
 
     Parameters
     ----------
@@ -56,11 +56,11 @@ def listed(images: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
     list of ImageInput
     """
     given: Any = images
-    return [given] if is_one(given) else list(given)
+    return [given] if is_single(given) else list(given)
 
 
-def replayable(image: ImageInput) -> ImageInput:
-    """Read a file object, so that a result can show its picture again; anything else is returned as it is.
+def read_stream(image: ImageInput) -> ImageInput:
+    """Read a file object, so that a result can show its picture later; return anything else unchanged.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ def replayable(image: ImageInput) -> ImageInput:
     return data
 
 
-def described(image: object) -> str:
-    """Describe a picture in a short text that tells a reader which picture is meant, never its content.
+def describe(image: object) -> str:
+    """Return a short text that identifies a picture in a message, never its content.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def described(image: object) -> str:
 
     Examples
     --------
-    >>> described("photos/ayu/1.jpg"), described(b"123")
+    >>> describe("photos/ayu/1.jpg"), describe(b"123")
     ('photos/ayu/1.jpg', '3 bytes')
     """
     if isinstance(image, (str, os.PathLike)):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 
 from .config import settings
 from .errors import ArgumentError, BBox, ImageError, ImageReadError, NoFaceError, RoleMissingError, SeveralFacesError
-from .inputs import ImageInput, described
+from .inputs import ImageInput, describe
 from .options import FacePolicy
 from .records import PersonId
 
@@ -344,7 +344,7 @@ def _counted(items: Sequence[_Item], word: str) -> str:
 
 
 def _place(source: ImageInput | None, size: ImageSize) -> str:
-    named = "" if source is None else f" in {described(source)}"
+    named = "" if source is None else f" in {describe(source)}"
     return f"{named}, {size.width} x {size.height}"
 
 
@@ -393,7 +393,7 @@ def embedding_of(face: Face) -> NDArray[np.float32]:
     return face.embedding
 
 
-def one_face(analysis: Analysis, policy: FacePolicy, image: object) -> Face:
+def choose_face(analysis: Analysis, policy: FacePolicy, image: object) -> Face:
     """Choose the face that is meant.
 
     Parameters
@@ -416,13 +416,13 @@ def one_face(analysis: Analysis, policy: FacePolicy, image: object) -> Face:
     """
     if len(analysis) == 0:
         size = analysis.image_size
-        raise NoFaceError(f"no face was found in {described(image)} ({size[0]} x {size[1]} pixels); one is needed")
+        raise NoFaceError(f"no face was found in {describe(image)} ({size[0]} x {size[1]} pixels); one is needed")
     if len(analysis) > 1 and policy == "one":
         bboxes = tuple(bbox_of(face.bbox) for face in analysis)
         listed = ", ".join("(" + ", ".join(str(round(value)) for value in bbox) + ")" for bbox in bboxes[:8])
         more = ", ..." if len(bboxes) > 8 else ""
         raise SeveralFacesError(
-            f"{len(bboxes)} faces were found in {described(image)} where exactly one is needed, at {listed}{more}; "
+            f"{len(bboxes)} faces were found in {describe(image)} where exactly one is needed, at {listed}{more}; "
             "cut out the person, or choose faces='largest'",
             bboxes=bboxes,
         )

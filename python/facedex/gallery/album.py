@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..coroutines import twin
+from ..coroutines import make_coroutine
 from ..errors import FacedexError
 from ..inputs import ImageInput
 from ..options import FacePolicy, KeptPhotos, OnExisting, Rendition
@@ -297,13 +297,13 @@ class Album(Custody):
             self._search.forget()
             return replace(self._store.delete_photo(photo_id), wiped=self._wiped())
 
-    acreate = twin(create)
-    aregister = twin(register)
-    aregister_many = twin(register_many)
-    arebuild_person = twin(rebuild_person)
-    aphotos = twin(photos)
-    aphoto_count = twin(photo_count)
-    aphoto = twin(photo)
-    aphoto_bytes = twin(photo_bytes)
-    aadd_photo = twin(add_photo)
-    adelete_photo = twin(delete_photo)
+    acreate = make_coroutine(create)
+    aregister = make_coroutine(register)
+    aregister_many = make_coroutine(register_many)
+    arebuild_person = make_coroutine(rebuild_person)
+    aphotos = make_coroutine(photos)
+    aphoto_count = make_coroutine(photo_count)
+    aphoto = make_coroutine(photo)
+    aphoto_bytes = make_coroutine(photo_bytes)
+    aadd_photo = make_coroutine(add_photo)
+    adelete_photo = make_coroutine(delete_photo)

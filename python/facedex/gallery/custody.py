@@ -15,9 +15,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..coroutines import twin
+from ..coroutines import make_coroutine
 from ..errors import ArgumentError, ExportError, PlainSearchError, SearchError, StoreError
-from ..files import write_aside
+from ..files import write_atomically
 from ..records import AuditEvent, AuditReport, Deletion, PersonId
 from ..search import LOCAL, drop_shared
 from ..store import Head, KeyInput, acting_as, key_of, rekey
@@ -215,7 +215,7 @@ class Custody(Directory):
         """
         with self._life.call():
             try:
-                return write_aside(Path(path), self._store.export_audit())
+                return write_atomically(Path(path), self._store.export_audit())
             except OSError as error:
                 raise ExportError(f"the audit cannot be written to {str(path)!r}: {error.strerror}") from error
 
@@ -263,14 +263,14 @@ class Custody(Directory):
             self._search.forget()
             return self._wiped()
 
-    adelete = twin(delete)
-    adelete_face = twin(delete_face)
-    apurge = twin(purge)
-    avacuum = twin(vacuum)
-    acheck_audit = twin(check_audit)
-    aseal_audit = twin(seal_audit)
-    aexport_audit = twin(export_audit)
-    arekey = twin(rekey)
+    adelete = make_coroutine(delete)
+    adelete_face = make_coroutine(delete_face)
+    apurge = make_coroutine(purge)
+    avacuum = make_coroutine(vacuum)
+    acheck_audit = make_coroutine(check_audit)
+    aseal_audit = make_coroutine(seal_audit)
+    aexport_audit = make_coroutine(export_audit)
+    arekey = make_coroutine(rekey)
 
     def _page(self, after: int) -> list[AuditEvent]:
         with self._life.call():

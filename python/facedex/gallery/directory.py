@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
-from ..coroutines import twin
+from ..coroutines import make_coroutine
 from ..errors import ArgumentError, GalleryClosedError, RoleMissingError
 from ..records import Person, PersonId, Status
 from ..search import Search, SearchOptions, open_search
@@ -182,14 +182,14 @@ class Directory:
         with self._life.call():
             return self._database.storage()
 
-    apeople = twin(people)
-    aperson = twin(person)
-    aperson_numbered = twin(person_numbered)
-    apeople_after = twin(people_after)
-    apeople_with_email = twin(people_with_email)
-    aupdate = twin(update)
-    astatus = twin(status)
-    astorage = twin(storage)
+    apeople = make_coroutine(people)
+    aperson = make_coroutine(person)
+    aperson_numbered = make_coroutine(person_numbered)
+    apeople_after = make_coroutine(people_after)
+    apeople_with_email = make_coroutine(people_with_email)
+    aupdate = make_coroutine(update)
+    astatus = make_coroutine(status)
+    astorage = make_coroutine(storage)
 
     def __repr__(self) -> str:
         return f"Gallery({self._feed.name!r} in {self._database.place}, pack {self._feed.pin.name!r})"

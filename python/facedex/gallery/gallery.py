@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from ..checks import check_choice, check_threshold
 from ..config import settings
-from ..coroutines import twin
+from ..coroutines import make_coroutine
 from ..engine import Engine
 from ..errors import ArgumentError, FacedexError
-from ..inputs import ImageInput, is_one
+from ..inputs import ImageInput, is_single
 from ..options import AuditLevel, FacePolicy, IndexMethod, KeptPhotos, LivenessOption
 from ..records import PersonId
 from ..results import Recognition, Verification
@@ -315,7 +315,7 @@ class Gallery(Moving, Portable):
             When nobody is registered.
         """
         with self._life.call():
-            if is_one(images):
+            if is_single(images):
                 raise ArgumentError(f"images must be several pictures, got one {type(images).__name__}")
             asked = Questions(min_face, liveness, quality, attributes, max_faces)
             return self._identifier.recognize_many(
@@ -372,10 +372,10 @@ class Gallery(Moving, Portable):
         """Close the gallery when the calls of other threads have ended; closing again does nothing."""
         self._life.close()
 
-    arecognize = twin(recognize)
-    arecognize_many = twin(recognize_many)
-    averify = twin(verify)
-    aclose = twin(close)
+    arecognize = make_coroutine(recognize)
+    arecognize_many = make_coroutine(recognize_many)
+    averify = make_coroutine(verify)
+    aclose = make_coroutine(close)
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..checks import check_choice, check_threshold
-from ..coroutines import twin
+from ..coroutines import make_coroutine
 from ..engine import Engine
 from ..errors import (
     ArgumentError,
@@ -211,9 +211,9 @@ class Moving(Album):
             removed, gone = self._store.finish()
             return Finish(removed.templates, tuple(gone), removed.photos, self._wiped())
 
-    amigrate = twin(migrate)
-    arollback = twin(rollback)
-    afinish_migration = twin(finish_migration)
+    amigrate = make_coroutine(migrate)
+    arollback = make_coroutine(rollback)
+    afinish_migration = make_coroutine(finish_migration)
 
     def _move(
         self,

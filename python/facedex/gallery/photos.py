@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from .. import _core
-from ..checks import check_choice, shown
+from ..checks import abbreviate, check_choice
 from ..errors import ArgumentError, BBox, ImageError
 from ..inputs import ImageInput
 from ..options import KeptPhotos, Rendition
@@ -133,6 +133,6 @@ def _named(filename: object) -> str:
     if not isinstance(filename, str) or plain_name(filename) != filename:
         raise ArgumentError(
             f"filename must be a text of 1 to {LONGEST_NAME} characters without folders and control characters, got "
-            f"{shown(filename)}"
+            f"{abbreviate(filename)}"
         )
     return filename

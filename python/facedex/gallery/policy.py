@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..checks import check_choice, check_int, shown
+from ..checks import abbreviate, check_choice, check_int
 from ..errors import ArgumentError, FaceNotLiveError, FaceQualityError, FaceScoreError, FaceTooSmallError
-from ..inputs import described
+from ..inputs import describe
 from ..options import Duplicates, WhenFull
 from ..results import bbox_of
 from ..store import Room
@@ -101,7 +101,7 @@ class Enrolment:
         side = min(x2 - x1, y2 - y1)
         if side < self.min_face_px:
             raise FaceTooSmallError(
-                f"the face in {described(image)} is {side:.0f} pixels on its shorter side, at least "
+                f"the face in {describe(image)} is {side:.0f} pixels on its shorter side, at least "
                 f"{self.min_face_px:g} are needed; take the picture from nearer",
                 measured=side,
                 limit=self.min_face_px,
@@ -109,7 +109,7 @@ class Enrolment:
         score = float(face.det_score)
         if score < self.min_score:
             raise FaceScoreError(
-                f"the face in {described(image)} has a score of {score:.3f}, at least {self.min_score:g} is needed; "
+                f"the face in {describe(image)} has a score of {score:.3f}, at least {self.min_score:g} is needed; "
                 "use a clearer picture",
                 measured=score,
                 limit=self.min_score,
@@ -118,7 +118,7 @@ class Enrolment:
         if self.min_quality > 0 and (quality is None or quality < self.min_quality):
             told = "an unknown quality" if quality is None else f"a quality of {quality:.0f}"
             raise FaceQualityError(
-                f"the face in {described(image)} has {told}, at least {self.min_quality:g} of 100 is needed; use a "
+                f"the face in {describe(image)} has {told}, at least {self.min_quality:g} of 100 is needed; use a "
                 "sharper, well lit picture from the front",
                 measured=quality or 0.0,
                 limit=self.min_quality,
@@ -136,11 +136,11 @@ def _check_live(face: Face, image: object) -> None:
     if score is None or limit is None:
         reason = "it was not asked" if judged is None else judged.reason
         raise FaceNotLiveError(
-            f"whether the face in {described(image)} is live cannot be told: {reason}; take the picture with the whole "
+            f"whether the face in {describe(image)} is live cannot be told: {reason}; take the picture with the whole "
             "face and some space round it"
         )
     raise FaceNotLiveError(
-        f"the face in {described(image)} has a liveness of {score:.3f}, at least {limit:.3f} is needed; show the face "
+        f"the face in {describe(image)} has a liveness of {score:.3f}, at least {limit:.3f} is needed; show the face "
         "itself and no picture of it",
         measured=score,
         limit=limit,
@@ -154,4 +154,4 @@ def _check_number(name: str, value: object, largest: float) -> None:
         taken = False
     if not taken:
         accepted = "from 0 that a float holds" if largest == math.inf else f"from 0 to {largest:g}"
-        raise ArgumentError(f"{name} must be a number {accepted}, got {shown(value)}")
+        raise ArgumentError(f"{name} must be a number {accepted}, got {abbreviate(value)}")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_choice
-from ..coroutines import twin
+from ..coroutines import make_coroutine
 from ..errors import (
     ArgumentError,
     EmbeddingError,
@@ -234,10 +234,10 @@ class Portable(Album):
                 f"({self._feed.pin.digest[:12]}) meanwhile; begin again"
             )
 
-    acounts = twin(counts)
-    atemplate = twin(template)
-    aregister_templates = twin(register_templates)
-    aimport_people = twin(import_people)
+    acounts = make_coroutine(counts)
+    atemplate = make_coroutine(template)
+    aregister_templates = make_coroutine(register_templates)
+    aimport_people = make_coroutine(import_people)
 
 
 def _checked(embeddings: object, dimension: int) -> NDArray[np.float32]:

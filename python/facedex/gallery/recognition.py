@@ -26,8 +26,8 @@ from ..results import (
     Recognition,
     Verification,
     bbox_of,
+    choose_face,
     embedding_of,
-    one_face,
 )
 from ..search import Search
 from ..store import Owner, Sighting, SqlStore, is_sound, unsound
@@ -151,7 +151,7 @@ class Identifier:
         self._store.person(person_id)  # an unknown person is told before the picture is looked at
         if faces == "largest":
             asked = asked._replace(max_faces=1)
-        face = one_face(self._engine.analyze(image, **asked._asdict()), faces, image)
+        face = choose_face(self._engine.analyze(image, **asked._asdict()), faces, image)
         owner, keys, vectors = self._store.templates_of(person_id)
         if len(keys) == 0:
             raise UnknownPersonError(f"no face of {person_id!r} is stored; register one", person_id=person_id)

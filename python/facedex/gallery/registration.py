@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ..checks import check_choice
 from ..errors import ArgumentError, DuplicateFaceError, FacedexError, RegistrationError
-from ..inputs import described, is_one, listed
+from ..inputs import describe, is_single, list_images
 from ..options import FacePolicy, OnExisting
 from ..records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
-from ..results import Analysis, bbox_of, embedding_of, one_face
+from ..results import Analysis, bbox_of, choose_face, embedding_of
 from ..search import Search
 from ..store import AlbumStore, NewFace, Owner, Receipt
 from .photos import Renditions, filename_of
@@ -223,7 +223,7 @@ class Registrar:
         if who.warnings and what == "refuse":
             first = max(who.warnings, key=lambda warning: warning.similarity)
             raise DuplicateFaceError(
-                f"the face in {described(who.pictures[first.source])} resembles {first.person_id!r} with a similarity "
+                f"the face in {describe(who.pictures[first.source])} resembles {first.person_id!r} with a similarity "
                 f"of {first.similarity:.3f}, which reaches the threshold of {first.threshold:.3f}; register it under "
                 "that id, or without strict",
                 person_id=first.person_id,
@@ -307,7 +307,7 @@ class Enrolee:
         try:
             if isinstance(analysis, FacedexError):
                 raise analysis
-            face = one_face(analysis, faces, picture)
+            face = choose_face(analysis, faces, picture)
             policy.check(face, picture)
             bbox = bbox_of(face.bbox)
             seen = picture if analysis.source is None else analysis.source
@@ -318,7 +318,7 @@ class Enrolee:
         except FacedexError as error:
             if self.single:
                 raise
-            self._rejected.append(Rejection(source, described(picture), error))
+            self._rejected.append(Rejection(source, describe(picture), error))
 
     def check(self) -> None:
         """Refuse a person of whom no picture was accepted.
@@ -342,7 +342,7 @@ class Enrolee:
                 stored.append(RegisteredFace(face_id, source, face.bbox, face.det_score, face.quality))
             elif policy.room is not None:
                 error = policy.room.full(policy.room.max_faces + receipt.face_ids.count(None))
-                rejected.append(Rejection(source, described(self.pictures[source]), error))
+                rejected.append(Rejection(source, describe(self.pictures[source]), error))
         rejected.sort(key=lambda rejection: rejection.source)
         kept = {face.source for face in stored}
         warnings = tuple(warning for warning in self.warnings if warning.source in kept)
@@ -363,10 +363,10 @@ def enrolee(person_id: PersonId, images: Images, **details: Any) -> Enrolee:
     ArgumentError
         When there is no picture.
     """
-    pictures = listed(images)
+    pictures = list_images(images)
     if not pictures:
         raise ArgumentError(f"images of {person_id!r} must be one picture or several, got none")
-    return Enrolee(person_id, pictures, is_one(images), details)
+    return Enrolee(person_id, pictures, is_single(images), details)
 
 
 def enrolee_of(entry: Any) -> Enrolee:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import IndexFileError, SearchError
-from ..files import write_aside
+from ..files import write_atomically
 
 
 def write(path: Path, pieces: Iterable[bytes]) -> None:
@@ -23,7 +23,7 @@ def write(path: Path, pieces: Iterable[bytes]) -> None:
         When it cannot be written; then an older file stays as it was.
     """
     try:
-        write_aside(path, pieces)
+        write_atomically(path, pieces)
     except OSError as error:
         raise SearchError(f"snapshot {str(path)!r} cannot be written: {error.strerror}") from error
 

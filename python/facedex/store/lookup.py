@@ -11,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from ..checks import check_int, shown
+from ..checks import abbreviate, check_int
 from ..errors import ArgumentError, DatabaseDamagedError, UnknownPersonError
 from ..records import AuditEvent, AuditReport, Person, PersonId, StoredFace
 from .audit_file import exported
@@ -125,7 +125,7 @@ class Lookup:
             row = connection.execute(query).one_or_none() if 0 < number < 2**63 else None
             if row is None:
                 raise UnknownPersonError(
-                    f"nobody in gallery {self.feed.name!r} has number {shown(number)}", person_id=number
+                    f"nobody in gallery {self.feed.name!r} has number {abbreviate(number)}", person_id=number
                 )
             return person_of(row, connection.execute(FACES_OF, {"person": row.id}).all())
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import is_plain_name
-from ..checks import shown
+from ..checks import abbreviate
 from ..errors import ArgumentError, BBox, DatabaseDamagedError
 from ..records import PersonId
 from .vault import Cabinet, Vault
@@ -68,8 +68,8 @@ def pin_of(row: Any) -> PackPin:
     """
     if not is_plain_name(row.pack_name) or not _DIGEST.fullmatch(row.pack_digest):
         raise DatabaseDamagedError(
-            f"the database says that its templates are of pack {shown(row.pack_name)}, which is no name of a pack, or "
-            "of one without a digest; restore the database from a backup, and do not trust it"
+            f"the database says that its templates are of pack {abbreviate(row.pack_name)}, which is no name of a "
+            "pack, or of one without a digest; restore the database from a backup, and do not trust it"
         )
     return PackPin(row.pack_name, row.pack_digest, row.dimension)
 
@@ -190,8 +190,9 @@ def key_of(person_id: object) -> tuple[str, bool]:
     """
     if isinstance(person_id, str):
         if not person_id.strip() or len(person_id) > KEY_LENGTH:
+            given = abbreviate(person_id)
             raise ArgumentError(
-                f"person_id must be a text of 1 to {KEY_LENGTH} characters or a whole number, got {shown(person_id)}"
+                f"person_id must be a text of 1 to {KEY_LENGTH} characters or a whole number, got {given}"
             )
         return checked_text("person_id", person_id), False
     try:
@@ -231,9 +232,9 @@ def checked_text(name: str, value: object, *, longest: int | None = None) -> str
     if not isinstance(value, str):
         raise ArgumentError(f"{name} must be a text, got {type(value).__name__}")
     if not is_storable(value):
-        raise ArgumentError(f"{name} must be valid text without NUL, got {shown(value)}")
+        raise ArgumentError(f"{name} must be valid text without NUL, got {abbreviate(value)}")
     if longest is not None and not (value.strip() and len(value) <= longest):
-        raise ArgumentError(f"{name} must be a text of 1 to {longest} characters, got {shown(value)}")
+        raise ArgumentError(f"{name} must be a text of 1 to {longest} characters, got {abbreviate(value)}")
     return value
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, ExportError, PlainExportError
-from ..files import write_aside
+from ..files import write_atomically
 from ..store import CarriedPerson, KeyInput, Vault, key_of
 from .lines import MAX_LINE, MAX_PHOTOS, OWNER, SALT, SEALED, End, Head, end_line, head_line, lines_of
 
@@ -164,6 +164,6 @@ def _sealed(lines: Iterable[bytes], key: bytes) -> Generator[bytes, None, None]:
 def _write(path: Path, pieces: Iterable[bytes]) -> int:
     """Write the file as a whole; only its owner may read it."""
     try:
-        return write_aside(path, pieces)
+        return write_atomically(path, pieces)
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error.strerror}") from error

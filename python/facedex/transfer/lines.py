@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import is_plain_name
-from ..checks import shown
+from ..checks import abbreviate
 from ..errors import ArgumentError, BBox, GalleryFileError, GalleryFileVersionError, PhotoTooLargeError
 from ..gallery.portable import UNIT
 from ..store import CarriedFace, CarriedPerson, CarriedPhoto, NewPhoto, check_carried
@@ -178,7 +178,7 @@ class Reading:
         if version != FORMAT or not 1 <= head.dimension <= _MAX_DIMENSION:
             raise self.wrong(f"format {version}, dimension {head.dimension}")
         if not is_plain_name(head.pack) or not _DIGEST.fullmatch(head.pack_digest):
-            raise self.wrong(f"pack {shown(head.pack)} of digest {shown(head.pack_digest)}")
+            raise self.wrong(f"pack {abbreviate(head.pack)} of digest {abbreviate(head.pack_digest)}")
         self.dimension = head.dimension
         return head
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import EmptyGalleryError
 from ...options import FacePolicy
-from ...results import one_face
+from ...results import choose_face
 from ...scales import Calibration, Scale, ScaleMap
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def the_face(services: Services, picture: bytes, *, faces: FacePolicy = "largest
     """
     engine = services.galleries.engine(services.settings.gallery)
     wanted = 1 if faces == "largest" else None
-    return one_face(engine.analyze(picture, embed=False, quality=quality, max_faces=wanted), faces, picture)
+    return choose_face(engine.analyze(picture, embed=False, quality=quality, max_faces=wanted), faces, picture)
 
 
 def recognized(services: Services, gallery: Gallery, picture: bytes, **questions: Any) -> Recognition | None:

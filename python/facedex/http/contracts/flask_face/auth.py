@@ -28,7 +28,7 @@ from ....errors import (
 from ....gallery import Gallery
 from ....options import LivenessMode
 from ....records import Person
-from ....results import Verification, one_face
+from ....results import Verification, choose_face
 from ....server import SignIn, Tried, acting_from, note_failed
 from ...admission import before_body
 from ...security import address_of, counted, principal_of
@@ -246,7 +246,7 @@ def _compared(
             result = gallery.verify(person.person_id, picture, faces="largest", liveness=liveness)
             return result, result.liveness
     engine = services.galleries.engine(services.settings.gallery)
-    return None, one_face(engine.analyze(picture, max_faces=1, liveness=liveness), "largest", picture).liveness
+    return None, choose_face(engine.analyze(picture, max_faces=1, liveness=liveness), "largest", picture).liveness
 
 
 def _recognised(services: Services, gallery: Gallery, picture: bytes, address: str) -> dict[str, Any]:
