@@ -4,11 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= test
 BIN := $(VENV)/bin
+TESTABLE := $(VENV)/.test-$(EXTRAS)
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 WEIGHTS := PYTHONPATH=python $(BIN)/python -m facedex_build
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights demo test test-rust test-python lint format bench bench-search bench-backends bench-server bench-detection faults fuzz soak accuracy wheel notebooks all clean
+.PHONY: help setup build weights demo test test-all test-rust test-python test-python-all lint format bench bench-search bench-backends bench-server bench-detection faults fuzz soak accuracy wheel notebooks all clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,19 +41,24 @@ demo: build ## Register, recognise, verify and delete the bundled people
 	$(BIN)/facedex demo
 	@$(WEIGHTS) left-out
 
-$(VENV)/.test: $(VENV)/.built
+$(TESTABLE): $(VENV)/.built
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@
 
-test: test-rust test-python ## Pass all tests that this machine can run
+test: test-rust test-python ## Pass the quick tests: they need nothing but this checkout and take a few minutes
+
+test-all: test-rust test-python-all ## Pass every test that this machine can run; a skipped one says what it needs
 
 test-rust: build
 	ORT_DYLIB_PATH="$$($(BIN)/python -c 'from facedex.runtime import runtime_library; print(runtime_library())')" cargo test --quiet
 
-test-python: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+test-python: $(TESTABLE)
+	$(PYTEST) -m "not slow and not shared"
 
-lint: $(VENV)/.test ## Check format, lints, types and stubs
+test-python-all: $(TESTABLE)
+	$(PYTEST)
+
+lint: $(TESTABLE) ## Check format, lints, types and stubs
 	cargo fmt --check
 	cargo clippy --quiet --all-targets --features python -- --deny warnings
 	$(BIN)/ruff format --check .
@@ -59,7 +66,7 @@ lint: $(VENV)/.test ## Check format, lints, types and stubs
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest facedex._core --ignore-missing-stub
 
-format: $(VENV)/.test ## Format all sources
+format: $(TESTABLE) ## Format all sources
 	cargo fmt
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -75,19 +82,19 @@ bench-backends: $(VENV)/.built ## Measure a search in this process, in pgvector 
 	$(BIN)/python -m pip install --quiet --editable '.[servers]'
 	$(BIN)/python benches/backends.py
 
-bench-server: $(VENV)/.test ## Measure the server beside the engine alone with wrk; SOAK=10 watches its memory for ten minutes
+bench-server: $(TESTABLE) ## Measure the server beside the engine alone with wrk; SOAK=10 watches its memory for ten minutes
 	$(BIN)/python benches/server.py $(if $(SOAK),--soak $(SOAK))
 
 bench-detection: build ## Measure what detectors find in ../shared; DETECTION="--pack base --people 40 --check" for less
 	$(BIN)/python benches/detection.py $(DETECTION)
 
-faults: $(VENV)/.test ## Try faults at length: kills, power cuts, flipped bits, a crowd; FAULTS="--kills 200 --minutes 1" for less
+faults: $(TESTABLE) ## Try faults at length: kills, power cuts, flipped bits, a crowd; FAULTS="--kills 200 --minutes 1" for less
 	$(BIN)/python tests/faults/run.py $(FAULTS)
 
-soak: $(VENV)/.test ## Hold a server under attack and under faults for five minutes; SOAK=20 for twenty
+soak: $(TESTABLE) ## Hold a server under attack and under faults for five minutes; SOAK=20 for twenty
 	$(BIN)/python tests/soak/run.py --minutes $(or $(SOAK),5)
 
-fuzz: $(VENV)/.test ## Feed mutated pictures, snapshots and gallery files for ten minutes; FUZZ="--seconds 3600" for longer
+fuzz: $(TESTABLE) ## Feed mutated pictures, snapshots and gallery files for ten minutes; FUZZ="--seconds 3600" for longer
 	$(BIN)/python tests/faults/fuzz.py $(or $(FUZZ),--seconds 600)
 
 accuracy: build ## Measure error rates of every pack that is here, on the pairs of ../shared or on LFW: make accuracy LFW=DIR
@@ -101,10 +108,10 @@ wheel: $(VENV)/.tools ## Build the wheel into dist/ and print its size
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls -l dist/*.whl | awk '{ printf "%s %.1f MB\n", $$NF, $$5 / 1e6 }'
 
-notebooks: $(VENV)/.test ## Execute the notebooks
+notebooks: $(TESTABLE) ## Execute the notebooks
 	$(BIN)/python -m pytest tests/test_notebooks.py
 
-all: lint test ## What CI checks
+all: lint test-all ## What CI checks
 
 clean: ## Remove what was built
 	rm -rf $(VENV) target dist demo-output bench-output python/facedex/packs/data python/facedex/*.so

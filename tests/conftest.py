@@ -25,15 +25,25 @@ hypothesis_settings.load_profile("facedex")
 SHARED = Path(os.environ.get("FACEDEX_SHARED", Path(__file__).parents[2] / "shared")) / "assets"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are selected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if SHARED.is_dir():
-        return
-    if os.environ.get("FACEDEX_REQUIRE_SHARED") == "1":
+    """Mark as slow what needs a database server; skip what needs the shared data where it is not there."""
+    reason = f"needs the test data that FACEDEX_SHARED names, or {SHARED.parent}; then make test-all"
+    if not SHARED.is_dir() and os.environ.get("FACEDEX_REQUIRE_SHARED") == "1":
         raise pytest.UsageError(f"FACEDEX_REQUIRE_SHARED is 1 and {SHARED} is not there")
-    reason = "needs the test pictures and networks beside the checkout (FACEDEX_SHARED)"
     for item in items:
-        if "shared" in item.keywords:
+        if _needs_server(item):
+            item.add_marker(pytest.mark.slow)
+        if "shared" in item.keywords and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _needs_server(item: pytest.Item) -> bool:
+    """Return whether a test runs on another database than SQLite, or searches in another process."""
+    callspec = getattr(item, "callspec", None)
+    params = {} if callspec is None else callspec.params
+    named = (str(params[name]).split()[0] for name in ("place", "empty_place", "backend") if name in params)
+    return any(name not in ("sqlite", "local") for name in named)
 
 
 @pytest.fixture(scope="session")

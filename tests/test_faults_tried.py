@@ -25,6 +25,8 @@ from synthetic import Opened, face
 from facedex.errors import StorageFullError
 from facedex.store import AlbumStore, Database, Feed, NewPhoto
 
+pytestmark = pytest.mark.slow
+
 SERVERS = pytest.mark.parametrize("place", ["postgresql", "mysql"], indirect=True)
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 FAULTS = Path(__file__).parent / "faults"

@@ -32,6 +32,8 @@ from facedex.server import Access
 from facedex.server.keys import ApiKeys, LastUses
 from facedex.store import Database
 
+pytestmark = pytest.mark.slow
+
 SIZE = 24 << 20
 
 

@@ -8,6 +8,8 @@ import random
 import pytest
 from fuzz import KINDS, mutated, run_apart
 
+pytestmark = pytest.mark.slow
+
 SEED = int(os.environ.get("FACEDEX_FUZZ_SEED", "3"))
 """One for all runs, so that what fails fails again; `make fuzz` draws another each time."""
 

@@ -20,6 +20,8 @@ from facedex.engine import Engine
 from facedex.errors import GalleryClosedError
 from facedex.gallery import Gallery
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:

@@ -18,6 +18,7 @@ import psutil
 import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
+from place import Servers
 
 from facedex import people
 from facedex.engine import Engine
@@ -30,12 +31,15 @@ Serve = Callable[..., TestClient]
 
 
 @pytest.fixture
-def serve(engine: Engine, tmp_path: Path) -> Iterator[Serve]:
+def serve(engine: Engine, servers: Servers, tmp_path: Path) -> Iterator[Serve]:
     """Make servers that share one database, each as a process of its own would be."""
+    database = tmp_path / "people.db"
     with ExitStack() as stack:
 
         def make(**settings: Any) -> TestClient:
-            chosen = Settings(**{"db": str(tmp_path / "people.db"), **settings})
+            chosen = Settings(**{"db": str(database), **settings})
+            if not database.exists():
+                database.write_bytes(servers.sqlite_with_tables)
             app = create_app(chosen, engine=engine, passwords=Passwords(CHEAP))
             return stack.enter_context(TestClient(app, "http://localhost", raise_server_exceptions=False))
 

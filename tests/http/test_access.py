@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 from facedex import Gallery, people
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, AttemptsError, DuplicateAccountError, SignInError, UnknownAccountError
+from facedex.http import v1
 from facedex.http.admission import admission_of
 from facedex.http.security import COOKIE
-from facedex.http.v1 import add_to
 from facedex.server import Access, Lockout, Passwords
 from facedex.store import Database
 
@@ -50,7 +50,7 @@ def routes(router: Any, prefix: str = "") -> list[tuple[str, str, str | None]]:
 
 
 EVERYTHING = APIRouter()
-add_to(EVERYTHING)
+EVERYTHING.routes.extend(v1.of_a_server())
 ROUTES = routes(EVERYTHING)
 
 

@@ -28,6 +28,8 @@ from facedex.gallery.fsck import fsck
 from facedex.http import Settings
 from facedex.http.serve import run
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 3
 KILLS = 3
 BETWEEN = 6  # registrations and deletions that are answered before the next worker is killed
@@ -93,7 +95,6 @@ class Client(threading.Thread):
             return None
 
 
-@pytest.mark.slow
 def test_workers_killed_under_load_lose_nothing_that_was_acknowledged(
     server: Callable[..., Any], engine: Engine, tmp_path: Path
 ) -> None:

@@ -88,7 +88,7 @@ def create_app(
             expose_headers=["Location", "Retry-After"],
         )
     app.add_middleware(Guard, settings=chosen, metrics=services.metrics, limits=services.limits)
-    v1.add_to(app)
+    app.router.routes.extend(v1.of_a_server())
     if chosen.contracts:
         from .contracts import add_contracts
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 
 from ..._core import PackInfo
 from ...errors import ArgumentError
@@ -52,9 +54,9 @@ def add_contracts(app: FastAPI, names: Iterable[str]) -> None:
     for name, needed in CONTRACTS.items():
         if name in wanted or ALL in wanted:
             needed(pack)
-            contract = import_module(f".{name.replace('-', '_')}", __package__)
-            app.include_router(contract.router())
-            shapes |= dict(contract.SHAPES)
+            routes, shapes_of_contract = _contract(name)
+            app.router.routes.extend(routes)
+            shapes |= shapes_of_contract
 
     def shape_of(path: str) -> Shape:
         """Return the shape of errors below a path, for what is refused before a route is reached."""
@@ -62,3 +64,12 @@ def add_contracts(app: FastAPI, names: Iterable[str]) -> None:
         return as_problem if longest is None else shapes[longest]
 
     app.state.shape_of = shape_of
+
+
+@cache
+def _contract(name: str) -> tuple[list[BaseRoute], dict[str, Shape]]:
+    """Import a contract; returns its routes, which are made once a process, and its shapes of errors."""
+    contract = import_module(f".{name.replace('-', '_')}", __package__)
+    router = APIRouter()
+    router.include_router(contract.router())
+    return router.routes, dict(contract.SHAPES)

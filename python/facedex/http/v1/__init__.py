@@ -1,5 +1,5 @@
 """`/v1`: galleries, people, faces, photos, recognition, index, events, jobs, sessions, health."""
 
-from .routes import add_to, of_a_gallery
+from .routes import of_a_gallery, of_a_server
 
-__all__ = ["add_to", "of_a_gallery"]
+__all__ = ["of_a_gallery", "of_a_server"]

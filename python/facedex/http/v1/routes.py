@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from functools import cache
+
+from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
 from . import events, galleries, index, jobs, keys, people, photos, recognition, session, system
 
@@ -26,11 +29,14 @@ def of_a_gallery() -> APIRouter:
     return router
 
 
-def add_to(app: FastAPI | APIRouter) -> None:
-    """Give an application all routes, ``/metrics`` included.
+@cache
+def of_a_server() -> tuple[BaseRoute, ...]:
+    """Return all routes, ``/metrics`` included, made once a process.
 
     Each part for itself: FastAPI looks through a router within a router twice. The busiest part is looked at first.
     """
+    router = APIRouter()
     for one in (*_OF_A_GALLERY, *_OF_A_SERVER):
-        app.include_router(one, prefix="/v1")
-    app.include_router(system.metrics_router)
+        router.include_router(one, prefix="/v1")
+    router.include_router(system.metrics_router)
+    return tuple(router.routes)
