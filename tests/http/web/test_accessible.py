@@ -143,7 +143,7 @@ def test_all_that_is_told_can_be_seen(served: Any, visit: Any, tmp_path: Path, s
     seen.settled()
     check(seen, "8-recognised")
     recognise.locator("input[type=file]").set_input_files({"name": "a", "mimeType": "image/png", "buffer": b"none"})
-    page.get_by_text("This is no picture that can be read.").wait_for()
+    page.get_by_text("This file is not a readable picture.").wait_for()
     seen.settled()
     check(seen, "9-refused")
 
@@ -157,7 +157,7 @@ def test_all_that_is_told_can_be_seen(served: Any, visit: Any, tmp_path: Path, s
     verify.get_by_label("E-mail or id").fill("ayu")
     page.keyboard.press("Enter")
     verify.get_by_role("heading", name="Is it Ayu?").wait_for()
-    verify.get_by_label("Note in the attendance").check()
+    verify.get_by_label("Record attendance").check()
     for picture, kind in (
         (people.PROBES["ayu"][0], "good"),
         (people.PROBES["budi"][0], "bad"),
@@ -169,7 +169,7 @@ def test_all_that_is_told_can_be_seen(served: Any, visit: Any, tmp_path: Path, s
         check(seen, f"11-{kind}")
 
     seen.tab("Attendance")
-    seen.panel("attendance").get_by_text("2 noted").wait_for()
+    seen.panel("attendance").get_by_text("2 recorded").wait_for()
     seen.settled()
     check(seen, "12-attendance")
     seen.tab("System")
@@ -211,7 +211,7 @@ def test_on_a_phone(served: Any, visit: Any, scheme: str) -> None:
         "build": lambda part: part.get_by_text("Nothing can be built"),
         "recognise": lambda part: part.get_by_role("heading", name="Ayu"),
         "verify": lambda part: part.locator(".verdict.bad"),
-        "attendance": lambda part: part.get_by_text("Nobody was noted on this day."),
+        "attendance": lambda part: part.get_by_text("No attendance was recorded on this day."),
         "system": lambda part: part.get_by_text("Apache-2.0, MIT"),
     }
     for name in PARTS:

@@ -48,7 +48,7 @@ def test_from_a_new_user_to_the_last_trace(served: Callable[..., Any], visit: An
     seen.by_camera(photos)
     photos.get_by_role("button", name="Close camera").click()
     photos.get_by_role("button", name="Upload 4").click()
-    page.get_by_text("4 uploaded. They count once Ayu Lestari is built.").wait_for()
+    page.get_by_text("4 uploaded. Build Ayu Lestari to use them.").wait_for()
     assert photos.locator(".gallery img").count() == 4
     photos.locator(".gallery img").last.scroll_into_view_if_needed()
     page.wait_for_function("[...document.querySelectorAll('.gallery img')].every((one) => one.naturalWidth > 100)")
@@ -73,7 +73,7 @@ def test_from_a_new_user_to_the_last_trace(served: Callable[..., Any], visit: An
 
     seen.tab("Recognise")
     recognise = seen.panel("recognise")
-    recognise.get_by_label("Note in the attendance").check()
+    recognise.get_by_label("Record attendance").check()
     recognise.get_by_role("button", name="Open camera").click()
     seen.shoot("4-camera")
     recognise.get_by_role("button", name="Take picture").click()
@@ -99,7 +99,7 @@ def test_from_a_new_user_to_the_last_trace(served: Callable[..., Any], visit: An
         verify.get_by_label("E-mail or id").fill(email)
         verify.get_by_role("button", name="Find").click()
         verify.get_by_role("heading", name=f"Is it {called}?").wait_for()
-        verify.get_by_label("Note in the attendance").check()
+        verify.get_by_label("Record attendance").check()
         seen.by_camera(verify)
         shown = verify.locator(".verdict", has=page.get_by_text(verdict, exact=True))
         shown.wait_for()
@@ -113,7 +113,7 @@ def test_from_a_new_user_to_the_last_trace(served: Callable[..., Any], visit: An
 
     seen.tab("Attendance")
     attendance = seen.panel("attendance")
-    attendance.get_by_text("3 noted").wait_for()
+    attendance.get_by_text("3 recorded").wait_for()
     cells = attendance.locator("tbody tr").all_inner_texts()
     assert ["No match" in row for row in cells] == [True, False, False]
     with page.expect_download() as download:
@@ -180,7 +180,7 @@ def test_in_indonesian(served: Callable[..., Any], visit: Any) -> None:
     recognise.get_by_role("heading", name="Siapa ini?").wait_for()
     chosen = recognise.locator("input[type=file]")
     chosen.set_input_files({"name": "surat.txt", "mimeType": "text/plain", "buffer": b"no picture at all"})
-    page.get_by_text("Ini bukan gambar yang dapat dibaca. Pilih JPEG atau PNG.").wait_for()
+    page.get_by_text("Berkas ini bukan gambar yang dapat dibaca. Pilih JPEG atau PNG.").wait_for()
     chosen.set_input_files(str(people.PROBES["dewi"][0]))
     recognise.get_by_role("heading", name="tidak dikenal").wait_for()
     assert re.search(r"kemiripan 0,\d+, ambang 0,\d+", recognise.inner_text())
@@ -297,7 +297,7 @@ def test_where_no_photo_is_kept_a_picture_registers_at_once(served: Callable[...
     upload.set_input_files([str(people.PICTURES["budi"][2]), str(people.GROUP)])
     photos.get_by_role("button", name="Upload 2").click()
     page.get_by_text(
-        "1 of 2 taken. Refused: group.jpg: Several faces are in the picture. One face is needed."
+        "1 of 2 accepted. Refused: group.jpg: Several faces are in the picture. One face is needed."
     ).wait_for()
     assert photos.get_by_role("listitem").count() == 3
     photos.get_by_role("button", name="Delete face 1").click()
@@ -336,10 +336,10 @@ def test_a_server_that_is_away(served: Callable[..., Any], visit: Any) -> None:
 @pytest.mark.parametrize(
     ("camera", "told"),
     [
-        ("undefined", "The camera works over https and on the server's own machine only."),
+        ("undefined", "The camera works only over https or on the server's own machine."),
         (
             "{ getUserMedia: async () => { throw new DOMException('', 'NotAllowedError'); } }",
-            "The camera may not be used.",
+            "Camera access is blocked.",
         ),
         ("{ getUserMedia: async () => { throw new DOMException('', 'NotFoundError'); } }", "No camera was found."),
     ],
@@ -427,7 +427,7 @@ def test_faces_are_told_as_they_stand_in_the_picture(served: Callable[..., Any],
     figures = recognise.locator(".figure").all_inner_texts()
     assert all(re.fullmatch(r"0\.\d{3}", figure) for figure in figures), "they stand below each other"
     recognise.locator("input[type=file]").set_input_files({"name": "a", "mimeType": "image/png", "buffer": b"none"})
-    seen.status().get_by_text("This is no picture that can be read.").wait_for()
+    seen.status().get_by_text("This file is not a readable picture.").wait_for()
     seen.tab("Verify")
     assert seen.status().inner_text() == "", "it was said of the other section"
 
@@ -467,12 +467,12 @@ def test_the_attendance_is_that_of_today(served: Callable[..., Any], visit: Any)
     page = seen.page
     seen.open("attendance")
     attendance = seen.panel("attendance")
-    attendance.get_by_text("1 noted").wait_for()
+    attendance.get_by_text("1 recorded").wait_for()
     assert re.fullmatch(r"\d\d:\d\d:\d\d", attendance.locator("tbody th").inner_text()), "as a Briton writes it"
     day = attendance.get_by_label("Day")
     page.clock.set_fixed_time("2026-03-31T16:59:00Z")
     attendance.get_by_role("button", name="Refresh").click()
-    attendance.get_by_text("Nobody was noted on this day.").wait_for()
+    attendance.get_by_text("No attendance was recorded on this day.").wait_for()
     assert day.input_value() == "2026-03-31"
     page.clock.set_fixed_time("2026-03-31T17:01:00Z")
     seen.tab("System")
