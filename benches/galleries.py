@@ -10,8 +10,7 @@ from datetime import datetime, timezone
 import numpy as np
 from numpy.typing import NDArray
 
-from facedex.store import Database, Feed, PackPin
-from facedex.store.carry import CarriedFace, CarriedPerson, CarryStore
+from facedex.store import Database, Feed, PackPin, PortableFace, PortablePerson, Store
 
 Floats = NDArray[np.float32]
 
@@ -23,22 +22,22 @@ def unit_vectors(count: int, dimension: int, seed: int) -> Floats:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def opened(location: str, dimension: int, key: bytes | None = None) -> CarryStore:
+def opened(location: str, dimension: int, key: bytes | None = None) -> Store:
     """A gallery that is made when it is not there."""
     feed = Feed(Database(location), "default")
     feed.bind(PackPin("random", f"{dimension:064x}", dimension), key)
-    return CarryStore(feed)
+    return Store(feed)
 
 
-def enter(store: CarryStore, vectors: Floats, *, first: int = 0) -> None:
+def enter(store: Store, vectors: Floats, *, first: int = 0) -> None:
     """Register a person with one face for each vector; the ids are numbers from `first` on."""
     now = datetime.now(timezone.utc)
     people = [
-        CarriedPerson(number, None, None, {}, now, now, None, (CarriedFace((0, 0, 1, 1), 1.0, vector, now),))
+        PortablePerson(number, None, None, {}, now, now, None, (PortableFace((0, 0, 1, 1), 1.0, vector, now),))
         for number, vector in enumerate(vectors, first)
     ]
     for start in range(0, len(people), BATCH):
-        store.carry(people[start : start + BATCH], "error", lambda: None)
+        store.import_people(people[start : start + BATCH], "error", lambda: None)
 
 
 def in_turns(calls: dict[str, Callable[[int], object]], rounds: int, *, warm: bool = True) -> dict[str, list[float]]:

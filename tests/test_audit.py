@@ -25,9 +25,9 @@ from facedex import people
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, DatabaseDamagedError, ExportError
 from facedex.gallery import Gallery
+from facedex.options import AuditLevel
 from facedex.records import AuditEvent
 from facedex.store import (
-    AuditLevel,
     Database,
     Feed,
     Head,
@@ -35,7 +35,7 @@ from facedex.store import (
     NewFace,
     PackPin,
     Sighting,
-    SqlStore,
+    Store,
     acting_as,
     audit_keys,
     check_exported,
@@ -56,27 +56,27 @@ def face(number: int) -> NewFace:
     return NewFace((1.5, 2.5, 30.25, 40.75), 0.875, unit(number))
 
 
-def opened(place: Place, level: AuditLevel = "changes", actor: str | None = "admin", name: str = "default") -> SqlStore:
+def opened(place: Place, level: AuditLevel = "changes", actor: str | None = "admin", name: str = "default") -> Store:
     feed = Feed(Database(place.location), name, Journal(level, actor))
     feed.bind(PIN)
-    return SqlStore(feed)
+    return Store(feed)
 
 
 @pytest.fixture
-def store(place: Place) -> Iterator[SqlStore]:
+def store(place: Place) -> Iterator[Store]:
     store = opened(place)
     yield store
     store.feed.database.close()
 
 
-def lines(store: SqlStore) -> list[AuditEvent]:
+def lines(store: Store) -> list[AuditEvent]:
     found: list[AuditEvent] = []
     while page := store.audit(found[-1].seq if found else 0):
         found += page
     return found
 
 
-def fill(store: SqlStore) -> None:
+def fill(store: Store) -> None:
     """Eight lines: 1 ayu, 2 budi, 3 citra, 4 ayu again, 5 update of budi, 6 a face of ayu, 7 citra goes, 8 ayu seen."""
     first = store.register("ayu", [face(1), face(2)], {"name": "Secret Name"})
     store.register(7, [face(3)], {"name": "Budi"})
@@ -86,13 +86,13 @@ def fill(store: SqlStore) -> None:
     assert first.face_ids[0] is not None
     store.delete_face(first.face_ids[0])
     store.delete("citra")
-    store.witness("verify", [Sighting("ayu", 0.75, 0.5)])
+    store.log_sightings("verify", [Sighting("ayu", 0.75, 0.5)])
 
 
 # What is written.
 
 
-def test_a_line_tells_who_did_what_to_whom_and_when(store: SqlStore) -> None:
+def test_a_line_tells_who_did_what_to_whom_and_when(store: Store) -> None:
     before = datetime.now(timezone.utc)
     fill(store)
     found = lines(store)
@@ -120,7 +120,7 @@ def test_a_line_tells_who_did_what_to_whom_and_when(store: SqlStore) -> None:
     assert (store.check_audit().lines, store.check_audit().head) == (8, found[7].digest)
 
 
-def test_no_vector_and_no_name_is_in_it(store: SqlStore, place: Place) -> None:
+def test_no_vector_and_no_name_is_in_it(store: Store, place: Place) -> None:
     fill(store)
     content = " ".join(str(value) for row in place.rows("SELECT content FROM events") for value in row) + " ".join(
         str(row[0]) for row in place.rows("SELECT content FROM event_subjects")
@@ -134,7 +134,7 @@ def test_no_vector_and_no_name_is_in_it(store: SqlStore, place: Place) -> None:
     assert not any("ayu" in json.dumps(line) for line in chain)
 
 
-def test_the_digest_is_what_is_documented(store: SqlStore, place: Place) -> None:
+def test_the_digest_is_what_is_documented(store: Store, place: Place) -> None:
     fill(store)
     digest = hashlib.sha256(f"facedex audit of gallery {store.feed.uuid}".encode()).hexdigest()
     for content, stored in place.rows("SELECT content, digest FROM events ORDER BY seq"):
@@ -152,7 +152,7 @@ def test_what_is_written_is_chosen(place: Place, level: AuditLevel, kinds: list[
     store.feed.database.close()
 
 
-def test_without_an_audit_a_chain_that_was_begun_still_tells_who_was_deleted(store: SqlStore, place: Place) -> None:
+def test_without_an_audit_a_chain_that_was_begun_still_tells_who_was_deleted(store: Store, place: Place) -> None:
     store.register("ayu", [face(1)])
     quiet = opened(place, "none")
     quiet.update("ayu", {"name": "x"})
@@ -163,7 +163,7 @@ def test_without_an_audit_a_chain_that_was_begun_still_tells_who_was_deleted(sto
     quiet.feed.database.close()
 
 
-def test_what_was_undone_is_not_in_it(store: SqlStore) -> None:
+def test_what_was_undone_is_not_in_it(store: Store) -> None:
     store.register("ayu", [face(1)])
 
     def refuse() -> None:
@@ -174,7 +174,7 @@ def test_what_was_undone_is_not_in_it(store: SqlStore) -> None:
     assert [event.person_id for event in lines(store)] == ["ayu"]
 
 
-def test_galleries_have_chains_of_their_own(store: SqlStore, place: Place) -> None:
+def test_galleries_have_chains_of_their_own(store: Store, place: Place) -> None:
     fill(store)
     other = opened(place, name="other")
     other.register("ayu", [face(1)])
@@ -208,7 +208,7 @@ def test_many_writers_make_one_chain(place: Place) -> None:
 
 
 @SQLITE
-def test_more_lines_than_a_page_are_read_and_checked(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_lines_than_a_page_are_read_and_checked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facedex.store.journal.PAGE", 3)
     fill(store)
     assert [event.seq for event in lines(store)] == list(range(1, 9))
@@ -218,7 +218,7 @@ def test_more_lines_than_a_page_are_read_and_checked(store: SqlStore, monkeypatc
 # Who acts.
 
 
-def test_the_actor_is_that_of_the_block_in_this_thread_and_task_only(store: SqlStore) -> None:
+def test_the_actor_is_that_of_the_block_in_this_thread_and_task_only(store: Store) -> None:
     def elsewhere() -> None:
         store.register("elsewhere", [face(9)])
 
@@ -257,7 +257,7 @@ def execute(place: Place, statement: str | sa.Executable) -> None:
         connection.execute(sa.text(statement) if isinstance(statement, str) else statement)
 
 
-def rewritten(place: Place, store: SqlStore, seq: int, change: dict[str, Any]) -> None:
+def rewritten(place: Place, store: Store, seq: int, change: dict[str, Any]) -> None:
     """Write a whole new chain from a line on, as somebody who knows how it is made would."""
     rows = place.rows("SELECT seq, content, digest FROM events ORDER BY seq")
     digest = rows[seq - 2][2]
@@ -315,7 +315,7 @@ ALTERED: dict[str, tuple[list[str], int, str]] = {
 
 
 @pytest.mark.parametrize("how", ALTERED)
-def test_the_first_line_that_was_altered_is_named(store: SqlStore, place: Place, how: str) -> None:
+def test_the_first_line_that_was_altered_is_named(store: Store, place: Place, how: str) -> None:
     fill(store)
     statements, first, said = ALTERED[how]
     for statement in statements:
@@ -327,7 +327,7 @@ def test_the_first_line_that_was_altered_is_named(store: SqlStore, place: Place,
     assert said in report.reason
 
 
-def test_a_chain_that_was_written_anew_is_told_by_a_head_that_was_noted(store: SqlStore, place: Place) -> None:
+def test_a_chain_that_was_written_anew_is_told_by_a_head_that_was_noted(store: Store, place: Place) -> None:
     fill(store)
     noted = lines(store)[5]
     rewritten(place, store, 4, {"actor": "nobody"})
@@ -358,7 +358,7 @@ def test_any_character_of_any_line_counts(place: Place, seq: int, at: int, char:
     store.feed.database.close()
 
 
-def test_a_line_that_cannot_be_read_is_told(store: SqlStore, place: Place) -> None:
+def test_a_line_that_cannot_be_read_is_told(store: Store, place: Place) -> None:
     fill(store)
     execute(place, "UPDATE events SET content = '[]' WHERE seq = 2")
     with pytest.raises(DatabaseDamagedError, match="line 2 of the audit is damaged"):
@@ -377,7 +377,7 @@ HOSTILE = {
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_hostile_line_whose_digest_is_correct_is_an_error_with_a_name(
-    store: SqlStore, place: Place, tmp_path: Path, content: str, beside: bool
+    store: Store, place: Place, tmp_path: Path, content: str, beside: bool
 ) -> None:
     fill(store)
     before = place.rows("SELECT digest FROM events WHERE seq = 1")[0][0]
@@ -397,7 +397,7 @@ def test_a_hostile_line_whose_digest_is_correct_is_an_error_with_a_name(
 
 @SQLITE
 @pytest.mark.parametrize("part", ["content", "digest", "salt", "gallery"])
-def test_an_exported_audit_with_a_lone_surrogate_is_not_whole(store: SqlStore, tmp_path: Path, part: str) -> None:
+def test_an_exported_audit_with_a_lone_surrogate_is_not_whole(store: Store, tmp_path: Path, part: str) -> None:
     fill(store)
     file = tmp_path / "audit.jsonl"
     first, *contents = exported_to(store, file)
@@ -413,7 +413,7 @@ def test_an_exported_audit_with_a_lone_surrogate_is_not_whole(store: SqlStore, t
 # Erased with the person.
 
 
-def test_a_deleted_person_is_erased_and_the_chain_stays_whole(store: SqlStore, place: Place) -> None:
+def test_a_deleted_person_is_erased_and_the_chain_stays_whole(store: Store, place: Place) -> None:
     fill(store)
     before = place.rows("SELECT seq, content, digest FROM events ORDER BY seq")
     receipt = store.delete("ayu")
@@ -487,7 +487,7 @@ OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()
 
 
 @pytest.fixture
-def keyed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]:
+def keyed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store whose audit is sealed from its first line on."""
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
     store = opened(place)
@@ -497,7 +497,7 @@ def keyed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]:
 
 
 def test_a_sealed_audit_is_whole_and_one_written_anew_is_not(
-    keyed: SqlStore, place: Place, monkeypatch: pytest.MonkeyPatch
+    keyed: Store, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = keyed.check_audit(keyed=True)
     assert (report.whole, report.sealed, report.lines) == (True, True, 8)
@@ -526,7 +526,7 @@ def test_a_sealed_audit_is_whole_and_one_written_anew_is_not(
         "UPDATE galleries SET audit_seal = NULL, audit_seq = 0, audit_head = ''",
     ],
 )
-def test_a_seal_that_was_taken_off_is_not_made_again_by_a_change(keyed: SqlStore, place: Place, statement: str) -> None:
+def test_a_seal_that_was_taken_off_is_not_made_again_by_a_change(keyed: Store, place: Place, statement: str) -> None:
     place.execute(statement)
     if "audit_seq" in statement:
         place.execute("DELETE FROM event_subjects")
@@ -538,7 +538,7 @@ def test_a_seal_that_was_taken_off_is_not_made_again_by_a_change(keyed: SqlStore
 
 
 def test_what_was_written_without_the_key_is_told_until_it_is_sealed(
-    keyed: SqlStore, place: Place, monkeypatch: pytest.MonkeyPatch
+    keyed: Store, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FACEDEX_AUDIT_KEY")
     keyed.register("eka", [face(70)])
@@ -560,7 +560,7 @@ def test_what_was_written_without_the_key_is_told_until_it_is_sealed(
 
 
 def test_an_audit_that_was_begun_without_a_key_is_sealed_only_when_that_is_asked(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
     with pytest.raises(ArgumentError, match="only with a key"):
@@ -575,7 +575,7 @@ def test_an_audit_that_was_begun_without_a_key_is_sealed_only_when_that_is_asked
 def test_an_encrypted_gallery_seals_with_its_key_and_goes_on_with_another(place: Place) -> None:
     feed = Feed(Database(place.location), "secret", Journal())
     feed.bind(PIN, bytes(range(32)))
-    store = SqlStore(feed)
+    store = Store(feed)
     store.register("ayu", [face(1)])
     assert store.check_audit(keyed=True).sealed
     for key in (bytes(range(1, 33)), bytes(range(2, 34))):
@@ -593,7 +593,7 @@ def test_the_key_of_a_gallery_makes_no_seal_where_the_audit_has_a_key(
 ) -> None:
     feed = Feed(Database(place.location), "secret", Journal())
     feed.bind(PIN, bytes(range(1, 33)))
-    store = SqlStore(feed)
+    store = Store(feed)
     store.register("ayu", [face(1)])
     exported_to(store, tmp_path / "audit.jsonl")
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
@@ -610,7 +610,7 @@ def test_the_key_of_a_gallery_makes_no_seal_where_the_audit_has_a_key(
     feed.database.close()
 
 
-def test_galleries_of_one_key_have_seals_of_their_own(keyed: SqlStore, place: Place) -> None:
+def test_galleries_of_one_key_have_seals_of_their_own(keyed: Store, place: Place) -> None:
     other = opened(place, name="other")
     other.register("ayu", [face(1)])
     place.execute(
@@ -624,7 +624,7 @@ def test_galleries_of_one_key_have_seals_of_their_own(keyed: SqlStore, place: Pl
 # The audit as a file.
 
 
-def exported_to(store: SqlStore, path: Path) -> list[dict[str, Any]]:
+def exported_to(store: Store, path: Path) -> list[dict[str, Any]]:
     path.write_bytes(b"".join(store.export_audit()))
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -635,7 +635,7 @@ def checked(path: Path, noted: Head | None = None) -> tuple[bool, bool | None, s
 
 
 def test_an_exported_audit_is_checked_without_the_database(
-    keyed: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keyed: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "audit.jsonl"
     contents = exported_to(keyed, file)

@@ -35,7 +35,7 @@ from facedex.errors import (
     DatabaseVersionError,
     FacedexError,
 )
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore, migrate
+from facedex.store import Database, Feed, NewFace, PackPin, Store, migrate
 from facedex.store.failures import CommitUnansweredError
 from facedex.store.rows import LARGEST_INFO, LONGEST
 
@@ -53,14 +53,14 @@ def face(number: int) -> NewFace:
     return NewFace((0.1, 1 / 3, 1e-9, 40000.7), 0.1, unit(number), None, 100 / 3)
 
 
-def opened(location: str, name: str = "default") -> SqlStore:
+def opened(location: str, name: str = "default") -> Store:
     feed = Feed(Database(location), name)
     feed.bind(PIN)
-    return SqlStore(feed)
+    return Store(feed)
 
 
 @pytest.fixture
-def store(place: Place) -> Iterator[SqlStore]:
+def store(place: Place) -> Iterator[Store]:
     store = opened(place.location)
     yield store
     store.feed.database.close()
@@ -87,7 +87,7 @@ ALIKE = [
 ]
 
 
-def test_ids_that_look_alike_are_different_people(store: SqlStore) -> None:
+def test_ids_that_look_alike_are_different_people(store: Store) -> None:
     for number, person_id in enumerate(ALIKE):
         store.register(person_id, [face(number)], {"name": person_id})
     assert [(person.person_id, person.name) for person in store.people()] == [(one, one) for one in ALIKE]
@@ -124,7 +124,7 @@ def test_names_of_galleries_that_look_alike_are_different_galleries(place: Place
         store.feed.database.close()
 
 
-def test_numbers_and_times_are_kept_to_the_last_bit(store: SqlStore) -> None:
+def test_numbers_and_times_are_kept_to_the_last_bit(store: Store) -> None:
     before = datetime.now(timezone.utc)
     store.register("ayu", [face(1)])
     person = store.person("ayu")
@@ -136,7 +136,7 @@ def test_numbers_and_times_are_kept_to_the_last_bit(store: SqlStore) -> None:
     assert microseconds != {0}
 
 
-def test_long_texts_are_kept_whole(store: SqlStore) -> None:
+def test_long_texts_are_kept_whole(store: Store) -> None:
     room = LARGEST_INFO - len('{"notes": "", "tail": "😀"}'.encode())
     info = {"notes": "ü" * (room // 2) + "n" * (room % 2), "tail": "😀"}
     name, email = "😀" * LONGEST["name"], "é" * LONGEST["email"]
@@ -153,7 +153,7 @@ def test_long_texts_are_kept_whole(store: SqlStore) -> None:
 # Side by side.
 
 
-def test_a_reader_sees_one_state_while_others_write(store: SqlStore, place: Place) -> None:
+def test_a_reader_sees_one_state_while_others_write(store: Store, place: Place) -> None:
     writer = opened(place.location)
     writer.register("ayu", [face(1)])
     count = sa.text("SELECT count(*) FROM people")
@@ -366,7 +366,7 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_is(empty_place:
 
 @SERVERS
 @pytest.mark.parametrize("how", ["stop", "crash"])
-def test_a_server_that_was_restarted_is_used_again(store: SqlStore, place: Place, how: str) -> None:
+def test_a_server_that_was_restarted_is_used_again(store: Store, place: Place, how: str) -> None:
     store.register("ayu", [face(1)])
     assert place.server is not None
     getattr(place.server, how)()
@@ -384,7 +384,7 @@ def test_a_server_that_was_restarted_is_used_again(store: SqlStore, place: Place
 @SERVERS
 @pytest.mark.parametrize("how", ["stop", "crash"])
 def test_a_server_that_is_restarted_in_mid_transaction_leaves_no_trace_of_it(
-    store: SqlStore, place: Place, how: str
+    store: Store, place: Place, how: str
 ) -> None:
     assert place.server is not None
     store.register("ayu", [face(1)])
@@ -418,7 +418,7 @@ def wire(place: Place) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def wired(place: Place, wire: Wire) -> Iterator[SqlStore]:
+def wired(place: Place, wire: Wire) -> Iterator[Store]:
     """A store whose connections run over the wire."""
     assert place.server is not None
     store = opened(sa.make_url(place.location).set(port=wire.port).render_as_string(hide_password=False))
@@ -427,7 +427,7 @@ def wired(place: Place, wire: Wire) -> Iterator[SqlStore]:
 
 
 @SERVERS
-def test_a_commit_that_the_server_never_heard_of_is_told_as_not_stored(wired: SqlStore, wire: Wire) -> None:
+def test_a_commit_that_the_server_never_heard_of_is_told_as_not_stored(wired: Store, wire: Wire) -> None:
     wired.register("ayu", [face(1)])
     wire.cut = "before"
     with pytest.raises(DatabaseUnavailableError, match="nothing was stored") as refused:
@@ -439,7 +439,7 @@ def test_a_commit_that_the_server_never_heard_of_is_told_as_not_stored(wired: Sq
 
 
 @SERVERS
-def test_a_commit_whose_answer_was_lost_is_asked_after(wired: SqlStore, wire: Wire) -> None:
+def test_a_commit_whose_answer_was_lost_is_asked_after(wired: Store, wire: Wire) -> None:
     wired.register("ayu", [face(1)])
     wire.cut = "after"
     receipt = wired.register("budi", [face(2)])
@@ -450,7 +450,7 @@ def test_a_commit_whose_answer_was_lost_is_asked_after(wired: SqlStore, wire: Wi
 
 @SERVERS
 def test_a_commit_that_nobody_can_tell_of_is_said_to_be_unknown(
-    wired: SqlStore, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wired: Store, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facedex.store.feed._PATIENCE_S", 0.5)
     wired.register("ayu", [face(1)])

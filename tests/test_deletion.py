@@ -21,7 +21,7 @@ from facedex.gallery import Gallery
 from facedex.gallery.policy import Enrolment
 from facedex.search import LocalSearch
 from facedex.server import Access
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
+from facedex.store import Database, Feed, NewFace, PackPin, Store
 
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 PIN = PackPin("classic", "ab" * 32, 128)
@@ -145,7 +145,7 @@ def test_in_a_database_of_many_changes_no_trace_of_the_deleted_is_left(place: Pl
     database = Database(place.location)
     feed = Feed(database, "default")
     feed.bind(PIN)
-    store = SqlStore(feed)
+    store = Store(feed)
     search = LocalSearch(
         feed, dimension=PIN.dimension, pack=PIN.digest, database=place.path, gallery="default", method="exact"
     )

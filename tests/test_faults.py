@@ -32,7 +32,7 @@ from facedex.errors import (
     StoreError,
 )
 from facedex.search import LocalSearch
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore, migrate
+from facedex.store import Database, Feed, NewFace, PackPin, Store, migrate
 
 PIN = PackPin("synthetic", "ab" * 32, 32)
 
@@ -54,7 +54,7 @@ class Opened:
         try:
             self.feed = Feed(self.database, name)
             self.feed.bind(PIN)
-            self.store = SqlStore(self.feed)
+            self.store = Store(self.feed)
             self.search = LocalSearch(
                 self.feed,
                 dimension=PIN.dimension,

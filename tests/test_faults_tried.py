@@ -23,7 +23,7 @@ from servers import Mariadb, MissingError
 from synthetic import Opened, face
 
 from facedex.errors import StorageFullError
-from facedex.store import AlbumStore, Database, Feed, NewPhoto
+from facedex.store import Database, Feed, NewPhoto, Store
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def test_a_gallery_with_its_networks_survives_kill(tmp_path: Path) -> None:
 
             model.take(nursery.kill_one(("gallery", seed, path), until))
             database = Database(path)
-            stored = AlbumStore(Feed(database, "default")).people()
+            stored = Store(Feed(database, "default")).people()
             told = {str(one.person_id): (one.name, [face.face_id for face in one.faces]) for one in stored}
             model.settle(told, 0, 0)
             database.close()

@@ -18,7 +18,7 @@ from facedex.cli.app import app
 from facedex.errors import ArgumentError, DatabaseDamagedError, DatabaseUnavailableError, KeyMissingError
 from facedex.gallery.fsck import FsckReport, fsck, rebuild
 from facedex.search import LocalSearch, snapshots_beside
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
+from facedex.store import Database, Feed, NewFace, PackPin, Store
 
 PIN = PackPin("synthetic", "ab" * 32, 32)
 KEY = bytes(range(32))
@@ -40,7 +40,7 @@ class Opened:
     def __init__(self, place: Place, key: bytes | None = None) -> None:
         self.feed = Feed(Database(place.location), "default")
         self.feed.bind(PIN, key)
-        self.store = SqlStore(self.feed)
+        self.store = Store(self.feed)
         beside = snapshots_beside(self.feed.database.path, self.feed.uuid)
         self.search = LocalSearch(
             self.feed, dimension=32, pack=PIN.digest, database=beside, gallery="default", method="exact"
@@ -218,7 +218,7 @@ def test_a_snapshot_whose_digest_cannot_be_stored_does_not_stay(
     def refuse(*args: object) -> None:
         raise DatabaseUnavailableError("gone")
 
-    monkeypatch.setattr(opened.feed, "note_snapshot", refuse)
+    monkeypatch.setattr(opened.feed, "record_snapshot", refuse)
     opened.close()
     assert place.snapshots() == []
     assert "was not saved" in caplog.text
@@ -229,7 +229,7 @@ def test_the_digests_of_many_machines_are_kept_and_not_without_end(place: Place)
     opened.store.register(1, [face(1)])
     position, token = opened.feed.head()
     for number in range(70):
-        opened.feed.note_snapshot(position, token, f"{number:064x}")
+        opened.feed.record_snapshot(position, token, f"{number:064x}")
     kept = opened.feed.snapshot_digests(position, token)
     assert len(kept) == 64
     assert {f"{number:064x}" for number in range(6, 70)} == set(kept)

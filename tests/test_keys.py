@@ -34,7 +34,7 @@ from facedex.errors import (
 )
 from facedex.gallery import Gallery
 from facedex.search import LocalSearch, snapshots_beside
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore, Vault, key_of, rekey, vault
+from facedex.store import Database, Feed, NewFace, PackPin, Store, Vault, key_of, rekey, vault
 from facedex.store.checksums import seal
 from facedex.store.tables import faces as faces_table
 from facedex.store.tables import people as people_table
@@ -55,7 +55,7 @@ def face(number: int) -> NewFace:
     return NewFace((1.5, 2.5, 30.25, 40.75), 0.875, unit(number))
 
 
-def opened(place: Place, key: bytes | None) -> SqlStore:
+def opened(place: Place, key: bytes | None) -> Store:
     database = Database(place.location)
     try:
         feed = Feed(database, "default")
@@ -63,17 +63,17 @@ def opened(place: Place, key: bytes | None) -> SqlStore:
     except FacedexError:
         database.close()
         raise
-    return SqlStore(feed)
+    return Store(feed)
 
 
-def search_of(store: SqlStore, place: Place) -> LocalSearch:
+def search_of(store: Store, place: Place) -> LocalSearch:
     beside = snapshots_beside(store.feed.database.path, store.feed.uuid)
     return LocalSearch(
         store.feed, dimension=PIN.dimension, pack=PIN.digest, database=beside, gallery="default", method="exact"
     )
 
 
-def finds(store: SqlStore, search: LocalSearch, number: int) -> object:
+def finds(store: Store, search: LocalSearch, number: int) -> object:
     """Whose the vector of that number is."""
     search.sync()
     keys, similarities = search.search(unit(number)[None], 1)
@@ -82,7 +82,7 @@ def finds(store: SqlStore, search: LocalSearch, number: int) -> object:
 
 
 @pytest.fixture
-def store(place: Place) -> Iterator[SqlStore]:
+def store(place: Place) -> Iterator[Store]:
     store = opened(place, KEY)
     store.register("ayu", [face(1), face(2)])
     store.register("budi", [face(3)])
@@ -104,7 +104,7 @@ def on_disk(folder: Path) -> bytes:
 # What is stored.
 
 
-def test_what_was_registered_under_a_key_is_read_back_and_stands_nowhere_plain(store: SqlStore, place: Place) -> None:
+def test_what_was_registered_under_a_key_is_read_back_and_stands_nowhere_plain(store: Store, place: Place) -> None:
     _, keys, vectors = store.templates_of("ayu")
     np.testing.assert_array_equal(vectors, [unit(1), unit(2)])
     delta = store.feed.since(0, "")
@@ -118,7 +118,7 @@ def test_what_was_registered_under_a_key_is_read_back_and_stands_nowhere_plain(s
     assert added.face_ids[0] not in keys.tolist()
 
 
-def test_the_same_vector_is_stored_as_other_bytes_each_time(store: SqlStore, place: Place) -> None:
+def test_the_same_vector_is_stored_as_other_bytes_each_time(store: Store, place: Place) -> None:
     store.register("citra", [face(1), face(1)])
     stored = [bytes(row[0]) for row in place.rows("SELECT vector FROM templates")]
     assert len(set(stored)) == 5
@@ -148,7 +148,7 @@ def test_nothing_plain_is_in_any_file_while_open_and_closed(place: Place) -> Non
 # Which key.
 
 
-def test_a_gallery_opens_with_its_key_only(store: SqlStore, place: Place) -> None:
+def test_a_gallery_opens_with_its_key_only(store: Store, place: Place) -> None:
     with pytest.raises(KeyMissingError, match=r"gallery 'default' in .* is encrypted; give its key"):
         opened(place, None)
     with pytest.raises(WrongKeyError, match="encrypted with another key"):
@@ -257,7 +257,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("how", TAMPERED)
-def test_what_was_altered_or_exchanged_does_not_open(store: SqlStore, place: Place, how: str) -> None:
+def test_what_was_altered_or_exchanged_does_not_open(store: Store, place: Place, how: str) -> None:
     TAMPERED[how](place)
     repair_checksums(place)
     with pytest.raises(TemplateIntegrityError, match="was altered or is another"):
@@ -278,28 +278,28 @@ def test_what_was_altered_or_exchanged_does_not_open(store: SqlStore, place: Pla
 
 
 @SQLITE
-def test_a_template_of_another_gallery_or_pack_does_not_open(store: SqlStore, place: Place) -> None:
+def test_a_template_of_another_gallery_or_pack_does_not_open(store: Store, place: Place) -> None:
     sealed = Vault(KEY, GALLERY)
-    wrapped = sealed.new_person("ayu", False)
-    locked = sealed.cabinet(wrapped, "ayu", False).locked(b"vector", 1, 2, "pack")
-    assert sealed.cabinet(wrapped, "ayu", False).opened(locked, 1, 2, "pack") == b"vector"
+    wrapped = sealed.new_data_key("ayu", False)
+    locked = sealed.person_cipher(wrapped, "ayu", False).encrypt(b"vector", 1, 2, "pack")
+    assert sealed.person_cipher(wrapped, "ayu", False).decrypt(locked, 1, 2, "pack") == b"vector"
     for face_id, row, pack in ((2, 2, "pack"), (1, 3, "pack"), (1, 2, "other")):
         with pytest.raises(TemplateIntegrityError) as told:
-            sealed.cabinet(wrapped, "ayu", False).opened(locked, face_id, row, pack)
+            sealed.person_cipher(wrapped, "ayu", False).decrypt(locked, face_id, row, pack)
         assert told.value.face_id == face_id
     with pytest.raises(TemplateIntegrityError):
-        Vault(KEY, GALLERY[::-1]).cabinet(wrapped, "ayu", False)
+        Vault(KEY, GALLERY[::-1]).person_cipher(wrapped, "ayu", False)
     for key, is_int in (("budi", False), ("ayu", True)):
         with pytest.raises(TemplateIntegrityError, match="is another person's"):
-            sealed.cabinet(wrapped, key, is_int)
-    assert not Vault(OTHER, GALLERY).opens(sealed.seal)
-    assert sealed.opens(sealed.seal)
+            sealed.person_cipher(wrapped, key, is_int)
+    assert not Vault(OTHER, GALLERY).matches(sealed.key_check)
+    assert sealed.matches(sealed.key_check)
 
 
 # Another key.
 
 
-def test_another_key_is_taken_and_no_template_is_touched(store: SqlStore, place: Place) -> None:
+def test_another_key_is_taken_and_no_template_is_touched(store: Store, place: Place) -> None:
     before = place.rows("SELECT face_id, vector FROM templates ORDER BY face_id")
     assert rekey(store.feed, OTHER) == 2
     assert place.rows("SELECT face_id, vector FROM templates ORDER BY face_id") == before
@@ -330,7 +330,7 @@ def test_a_gallery_is_encrypted_and_decrypted_whole(place: Place) -> None:
     opened(place, None).feed.database.close()
 
 
-def test_who_has_the_gallery_open_is_refused_after_the_key_was_changed(store: SqlStore, place: Place) -> None:
+def test_who_has_the_gallery_open_is_refused_after_the_key_was_changed(store: Store, place: Place) -> None:
     other = opened(place, KEY)
     search = search_of(other, place)
     rekey(store.feed, OTHER)
@@ -369,7 +369,7 @@ def test_a_snapshot_of_before_does_not_stay_when_a_gallery_is_encrypted(place: P
 # The snapshot.
 
 
-def test_an_encrypted_snapshot_is_used(store: SqlStore, place: Place) -> None:
+def test_an_encrypted_snapshot_is_used(store: Store, place: Place) -> None:
     search = search_of(store, place)
     search.save()
     (snapshot,) = place.snapshots()
@@ -385,7 +385,7 @@ def test_an_encrypted_snapshot_is_used(store: SqlStore, place: Place) -> None:
 @SQLITE
 @pytest.mark.parametrize("how", ["flip", "truncate", "empty", "plain", "other key"])
 def test_an_encrypted_snapshot_that_was_altered_is_rebuilt_and_told(
-    store: SqlStore, place: Place, how: str, caplog: pytest.LogCaptureFixture
+    store: Store, place: Place, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     search = search_of(store, place)
     search.save()
@@ -404,7 +404,7 @@ def test_an_encrypted_snapshot_that_was_altered_is_rebuilt_and_told(
         position, token = search.at
         owner = f"{store.feed.uuid}:{token}"
         inside = search._index.to_bytes(owner, position).data
-        content = bytearray(b"".join(Vault(OTHER, store.feed.uuid).file(inside, owner)))
+        content = bytearray(b"".join(Vault(OTHER, store.feed.uuid).encrypt_file(inside, owner)))
     snapshot.write_bytes(content)
     again = search_of(store, place)
     assert again.rebuilt is not None
@@ -413,7 +413,7 @@ def test_an_encrypted_snapshot_that_was_altered_is_rebuilt_and_told(
     assert [finds(store, again, number) for number in (1, 2, 3)] == ["ayu", "ayu", "budi"]
 
 
-def test_a_snapshot_that_cannot_be_written_leaves_no_piece(store: SqlStore, place: Place) -> None:
+def test_a_snapshot_that_cannot_be_written_leaves_no_piece(store: Store, place: Place) -> None:
     search = search_of(store, place)
     search.sync()
     position, token = search.at
@@ -430,8 +430,8 @@ def test_a_file_of_many_pieces_opens_whole_or_not_at_all(size: int, cut: int, ow
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vault, "_CHUNK", 32)
         content = os.urandom(size)
-        whole = b"".join(sealed.file(memoryview(content), owner))
-        assert bytes(sealed.opened_file(memoryview(whole), owner, "file")) == content
+        whole = b"".join(sealed.encrypt_file(memoryview(content), owner))
+        assert bytes(sealed.decrypt_file(memoryview(whole), owner, "file")) == content
         head, piece = 26, 32 + 16
         broken = [whole[:cut], whole + b"x", whole[:head] + whole[head + piece :]]
         if size > 64:
@@ -441,15 +441,15 @@ def test_a_file_of_many_pieces_opens_whole_or_not_at_all(size: int, cut: int, ow
         for damaged in broken:
             if damaged != whole:
                 with pytest.raises(IndexFileError, match="file"):
-                    sealed.opened_file(memoryview(damaged), owner, "file")
+                    sealed.decrypt_file(memoryview(damaged), owner, "file")
         with pytest.raises(IndexFileError):
-            sealed.opened_file(memoryview(whole), owner + "x", "file")
+            sealed.decrypt_file(memoryview(whole), owner + "x", "file")
 
 
 def test_keys_are_derived_as_rfc_5869_says() -> None:
     for salt in (b"s" * 16, bytes(16)):
         theirs = HKDF(hashes.SHA256(), length=32, salt=salt, info=b"purpose").derive(KEY)
-        assert vault.derived(KEY, salt, b"purpose") == theirs
+        assert vault.derive_key(KEY, salt, b"purpose") == theirs
 
 
 # The whole gallery.

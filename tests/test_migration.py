@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from place import Place
 from typer.testing import CliRunner
 
-from facedex import packs, people, reembedding
+from facedex import packs, people
 from facedex.cli.app import app
 from facedex.engine import Engine
 from facedex.errors import (
@@ -37,13 +37,13 @@ from facedex.errors import (
     RoleMissingError,
     UnknownPersonError,
 )
-from facedex.gallery import Gallery
+from facedex.gallery import Gallery, reembedding
 from facedex.gallery.fsck import fsck
 from facedex.gallery.lifetime import Lifetime
 from facedex.records import Registration
 from facedex.results import Recognition
 from facedex.search import LocalSearch, snapshots_beside
-from facedex.store import AlbumStore, Bare, Database, Feed, NewFace, NewPhoto, PackPin, Shadow, past_pack
+from facedex.store import Database, Feed, NewFace, NewPhoto, PackPin, PendingFace, Shadow, Store, previous_pack
 
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
@@ -592,7 +592,7 @@ def test_the_same_face_is_taken_among_several(gallery: Gallery, place: Place, en
     [stored] = vectors(place, mirrored).values()
     assert float(stored @ largest) > 0.99999
     # The same for a small face, found by the box that is stored.
-    bare = Bare(1, "x", (x1 + 3, y1 - 3, x2, y2))
+    bare = PendingFace(1, "x", (x1 + 3, y1 - 3, x2, y2))
     found = reembedding._at(bare.bbox, mirrored.analyze(people.GROUP))
     assert found is not None
     assert smallest.embedding is not None
@@ -1002,33 +1002,33 @@ def test_a_pack_of_another_length_takes_the_place(place: Place) -> None:
     long, short = PackPin("long", "ab" * 32, 32), PackPin("short", "cd" * 32, 16)
     feed = Feed(Database(place.location), "default")
     feed.bind(long)
-    store = AlbumStore(feed)
+    store = Store(feed)
     photo = NewPhoto("original", "image/png", 8, 8, None, b"a picture")
     new = [NewFace((0.0, 0.0, 8.0, 8.0), 1.0, unit(number, 32), photo) for number in range(3)]
     ids = [face_id for face_id in store.register("ayu", new).face_ids if face_id is not None]
     shadow = Shadow(feed, short)
     shadow.begin()
     shadow.begin()
-    assert shadow.count() == 3
-    assert [bare.face_id for bare in shadow.bare(ids[0], 10)] == ids[1:]
-    assert shadow.keep({ids[0]: unit(100, 16)}) == 1
-    assert shadow.keep({ids[0]: unit(101, 16), 999: unit(102, 16)}) == 0  # there is one, and nobody
-    assert shadow.lost() == []
+    assert shadow.count_pending() == 3
+    assert [bare.face_id for bare in shadow.pending(ids[0], 10)] == ids[1:]
+    assert shadow.insert({ids[0]: unit(100, 16)}) == 1
+    assert shadow.insert({ids[0]: unit(101, 16), 999: unit(102, 16)}) == 0  # there is one, and nobody
+    assert shadow.lost_people() == []
     asked: list[int] = []
 
-    def embed(late: Sequence[Bare]) -> dict[int, NDArray[np.float32]]:
+    def embed(late: Sequence[PendingFace]) -> dict[int, NDArray[np.float32]]:
         asked.extend(bare.face_id for bare in late)
         return {bare.face_id: unit(100 + bare.face_id, 16) for bare in late}
 
-    assert shadow.swap("migrate", embed, after=0, leave=False) == (True, 2)
+    assert shadow.switch("migrate", embed, after=0, leave=False) == (True, 2)
     assert asked == ids[1:]
     with pytest.raises(GalleryPackError, match="'short'"):
         feed.head()
-    moved = feed.rebound(short)
+    moved = feed.with_pack(short)
     beside = snapshots_beside(feed.database.path, feed.uuid)
     search = LocalSearch(moved, dimension=16, pack=short.digest, database=beside, gallery="default", method="exact")
     search.sync()
     keys, similarities = search.search(unit(100, 16)[None], 1)
     assert (int(keys[0, 0]), round(float(similarities[0, 0]), 4)) == (ids[0], 1.0)
-    assert past_pack(moved) == long
+    assert previous_pack(moved) == long
     feed.database.close()

@@ -37,7 +37,7 @@ from facedex.gallery.photos import filename_of
 from facedex.gallery.policy import Enrolment
 from facedex.inputs import ImageInput
 from facedex.results import bbox_of
-from facedex.store import AlbumStore, Database, Feed, NewFace, NewPhoto, PackPin
+from facedex.store import Database, Feed, NewFace, NewPhoto, PackPin, Store
 from facedex.store import photos as store_photos
 
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
@@ -414,10 +414,10 @@ def photo_of(content: bytes, rendition: str = "original") -> NewPhoto:
     return NewPhoto(rendition, "image/png", 1, 1, None, content)
 
 
-def opened(place: Place, name: str = "default", key: bytes | None = None) -> AlbumStore:
+def opened(place: Place, name: str = "default", key: bytes | None = None) -> Store:
     feed = Feed(Database(place.location), name)
     feed.bind(PIN, key)
-    return AlbumStore(feed)
+    return Store(feed)
 
 
 def test_a_photo_that_cannot_be_stored_leaves_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

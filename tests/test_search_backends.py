@@ -36,7 +36,7 @@ from facedex.gallery.fsck import fsck, rebuild
 from facedex.search import Search, SearchOptions, open_search
 from facedex.search.pgtables import need_pgvector, table_name
 from facedex.search.remote import RemoteSearch
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
+from facedex.store import Database, Feed, NewFace, PackPin, Store
 
 Floats = NDArray[np.float32]
 
@@ -83,13 +83,13 @@ class Backend:
     def where(self) -> str:
         return self.options.where
 
-    def store(self, pin: PackPin = PIN) -> SqlStore:
+    def store(self, pin: PackPin = PIN) -> Store:
         feed = Feed(Database(self.place.location), "default")
         feed.bind(pin)
-        return SqlStore(feed)
+        return Store(feed)
 
     @contextlib.contextmanager
-    def searching(self, store: SqlStore, *, fresh: bool = False) -> Iterator[Search]:
+    def searching(self, store: Store, *, fresh: bool = False) -> Iterator[Search]:
         search = open_search(store.feed, self.options, fresh=fresh)
         try:
             yield search
@@ -97,7 +97,7 @@ class Backend:
             search.close()
 
 
-def many(backend: Backend) -> tuple[SqlStore, Floats, Floats]:
+def many(backend: Backend) -> tuple[Store, Floats, Floats]:
     """A gallery of many faces, these, and another photograph of each person."""
     vectors = photographs(WIDE.dimension).reshape(PEOPLE, EACH, WIDE.dimension)
     store = backend.store(WIDE)
@@ -139,14 +139,14 @@ def backend(
 
 
 @pytest.fixture
-def store(backend: Backend) -> Iterator[SqlStore]:
+def store(backend: Backend) -> Iterator[Store]:
     store = backend.store()
     yield store
     store.feed.database.close()
 
 
 @pytest.fixture
-def search(backend: Backend, store: SqlStore) -> Iterator[Search]:
+def search(backend: Backend, store: Store) -> Iterator[Search]:
     with backend.searching(store) as search:
         yield search
 
@@ -169,7 +169,7 @@ def test_an_empty_gallery_finds_nobody(search: Search) -> None:
     assert search.rebuilt is None
 
 
-def test_a_change_counts_at_the_next_search(store: SqlStore, search: Search) -> None:
+def test_a_change_counts_at_the_next_search(store: Store, search: Search) -> None:
     for number in range(12):
         receipt = store.register(number, [face(unit(number))])
         assert found(search, number) == list(receipt.face_ids)
@@ -189,13 +189,13 @@ def test_a_change_counts_at_the_next_search(store: SqlStore, search: Search) -> 
     assert before != after
 
 
-def test_faces_that_are_equal_are_all_found(store: SqlStore, search: Search) -> None:
+def test_faces_that_are_equal_are_all_found(store: Store, search: Search) -> None:
     keys = [store.register(number, [face(unit(7))]).face_ids[0] for number in range(5)]
     store.register("another", [face(unit(8))])
     assert sorted(found(search, 7, 6)) == sorted(key for key in keys if key is not None)
 
 
-def test_what_was_there_before_the_search_is_found(backend: Backend, store: SqlStore) -> None:
+def test_what_was_there_before_the_search_is_found(backend: Backend, store: Store) -> None:
     store.register("ayu", [face(unit(1))])
     with backend.searching(store) as first:
         assert found(first, 1)
@@ -285,7 +285,7 @@ def test_a_graph_that_finds_too_few_tells_how_many(
 )
 @pytest.mark.parametrize("backend", ["local exact", "pgvector exact", "milvus exact"], indirect=True)
 def test_probes_that_are_none_are_refused(
-    store: SqlStore, search: Search, probes: Floats, error: type[FacedexError], words: str
+    store: Store, search: Search, probes: Floats, error: type[FacedexError], words: str
 ) -> None:
     store.register("ayu", [face(unit(1))])
     search.sync()
@@ -385,7 +385,7 @@ def test_processes_share_one_search(backend: Backend) -> None:
 
 
 @MILVUS
-def test_what_another_process_changed_is_found_in_milvus(backend: Backend, store: SqlStore, search: Search) -> None:
+def test_what_another_process_changed_is_found_in_milvus(backend: Backend, store: Store, search: Search) -> None:
     worker = Worker(backend, "local")
     for number in range(100):
         worker.ask("register", number)
@@ -396,7 +396,7 @@ def test_what_another_process_changed_is_found_in_milvus(backend: Backend, store
 
 
 @MILVUS
-def test_a_file_of_milvus_lite_serves_one_process(backend: Backend, store: SqlStore, search: Search) -> None:
+def test_a_file_of_milvus_lite_serves_one_process(backend: Backend, store: Store, search: Search) -> None:
     program = "import sys, test_search_backends as t; t.held_by_another(*sys.argv[1:])"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(WORKER.parent)])}
     done = subprocess.run(
@@ -419,7 +419,7 @@ def held_by_another(location: str, where: str) -> None:
 
 
 @SHARED
-def test_threads_that_change_and_search_agree_with_the_database(backend: Backend, store: SqlStore) -> None:
+def test_threads_that_change_and_search_agree_with_the_database(backend: Backend, store: Store) -> None:
     problems: list[BaseException] = []
     with backend.searching(store) as search:
 
@@ -449,7 +449,7 @@ def test_threads_that_change_and_search_agree_with_the_database(backend: Backend
 
 
 @SHARED
-def test_another_history_is_told_and_rebuilt(backend: Backend, store: SqlStore, search: Search) -> None:
+def test_another_history_is_told_and_rebuilt(backend: Backend, store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     gone = store.register("budi", [face(unit(2))]).face_ids[0]
     assert found(search, 2) == [gone]
@@ -468,7 +468,7 @@ def test_another_history_is_told_and_rebuilt(backend: Backend, store: SqlStore, 
 
 
 @SHARED
-def test_fsck_compares_a_search_elsewhere_and_mends_it(backend: Backend, store: SqlStore) -> None:
+def test_fsck_compares_a_search_elsewhere_and_mends_it(backend: Backend, store: Store) -> None:
     for number in range(20):
         store.register(number, [face(unit(number))])
     with backend.searching(store):
@@ -494,7 +494,7 @@ def test_fsck_compares_a_search_elsewhere_and_mends_it(backend: Backend, store: 
 
 
 @PGVECTOR
-def test_a_server_that_was_restarted_goes_on(backend: Backend, store: SqlStore, search: Search) -> None:
+def test_a_server_that_was_restarted_goes_on(backend: Backend, store: Store, search: Search) -> None:
     server = backend.place.server
     assert server is not None
     store.register("ayu", [face(unit(1))])
@@ -514,7 +514,7 @@ def test_a_server_that_was_restarted_goes_on(backend: Backend, store: SqlStore, 
 
 
 @PGVECTOR
-def test_a_deletion_takes_the_vector_in_the_same_commit(backend: Backend, store: SqlStore, search: Search) -> None:
+def test_a_deletion_takes_the_vector_in_the_same_commit(backend: Backend, store: Store, search: Search) -> None:
     for number in range(3):
         store.register(number, [face(unit(number))])
     search.sync()
@@ -527,7 +527,7 @@ def test_a_deletion_takes_the_vector_in_the_same_commit(backend: Backend, store:
 
 
 @PGVECTOR
-def test_after_a_vacuum_the_vector_stands_in_no_table(backend: Backend, store: SqlStore, search: Search) -> None:
+def test_after_a_vacuum_the_vector_stands_in_no_table(backend: Backend, store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     store.register("budi", [face(unit(2))])
     search.sync()
@@ -549,7 +549,7 @@ def test_after_a_vacuum_the_vector_stands_in_no_table(backend: Backend, store: S
 
 
 @PGVECTOR
-def test_a_table_that_was_dropped_comes_again(backend: Backend, store: SqlStore, search: Search) -> None:
+def test_a_table_that_was_dropped_comes_again(backend: Backend, store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     assert found(search, 1)
     table = table_name(store.feed)
@@ -560,7 +560,7 @@ def test_a_table_that_was_dropped_comes_again(backend: Backend, store: SqlStore,
 
 @PGVECTOR
 def test_a_search_waits_for_another_that_follows(
-    backend: Backend, store: SqlStore, search: Search, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, store: Store, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facedex.search.pgvector._PATIENCE_MS", 200)
     store.register("ayu", [face(unit(1))])
@@ -600,7 +600,7 @@ def test_a_server_without_pgvector_is_told(place: Place) -> None:
 
 @MILVUS
 def test_a_crash_between_vectors_and_position_is_made_good(
-    store: SqlStore, search: Search, monkeypatch: pytest.MonkeyPatch
+    store: Store, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.register("ayu", [face(unit(1))])
 
@@ -617,7 +617,7 @@ def test_a_crash_between_vectors_and_position_is_made_good(
 
 
 @MILVUS
-def test_what_milvus_refuses_is_a_search_error(store: SqlStore, search: Search) -> None:
+def test_what_milvus_refuses_is_a_search_error(store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     search.sync()
     search._client.drop_collection(search._name)  # type: ignore[attr-defined]
@@ -651,7 +651,7 @@ def test_a_gallery_is_searched_there(backend: Backend, engine: Engine) -> None:
 
 
 @PGVECTOR
-def test_encrypting_a_gallery_takes_its_vectors_out_of_postgresql(backend: Backend, store: SqlStore) -> None:
+def test_encrypting_a_gallery_takes_its_vectors_out_of_postgresql(backend: Backend, store: Store) -> None:
     pytest.importorskip("cryptography")
     store.register("ayu", [face(unit(1))])
     with backend.searching(store):

@@ -33,7 +33,7 @@ from facedex.errors import (
     UnknownFaceError,
     UnknownPersonError,
 )
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore, migrate
+from facedex.store import Database, Feed, NewFace, PackPin, Store, migrate
 from facedex.store.rows import key_of, person_id_of
 from facedex.store.tables import METADATA, VERSION_TABLE, people
 
@@ -49,7 +49,7 @@ def face(number: int) -> NewFace:
     return NewFace((1.5, 2.5, 30.25, 40.75), 0.875, unit(number))
 
 
-def opened(location: str, name: str = "default", pin: PackPin = PIN) -> SqlStore:
+def opened(location: str, name: str = "default", pin: PackPin = PIN) -> Store:
     database = Database(location)
     try:
         feed = Feed(database, name)
@@ -57,11 +57,11 @@ def opened(location: str, name: str = "default", pin: PackPin = PIN) -> SqlStore
     except FacedexError:
         database.close()
         raise
-    return SqlStore(feed)
+    return Store(feed)
 
 
 @pytest.fixture
-def store(place: Place) -> Iterator[SqlStore]:
+def store(place: Place) -> Iterator[Store]:
     store = opened(place.location)
     yield store
     store.feed.database.close()
@@ -106,7 +106,7 @@ def test_what_was_registered_is_read_back_whole_after_reopening(place: Place) ->
     store.feed.database.close()
 
 
-def test_a_number_and_its_text_are_one_person_and_the_id_stays_as_given(store: SqlStore) -> None:
+def test_a_number_and_its_text_are_one_person_and_the_id_stays_as_given(store: Store) -> None:
     assert store.register(7, [face(1)]).person_id == 7
     with pytest.raises(DuplicatePersonError) as refused:
         store.register("7", [face(2)])
@@ -137,7 +137,7 @@ def test_an_id_comes_back_as_given_or_is_refused(person_id: int | str) -> None:
         assert type(back) is type(person_id)
 
 
-def test_a_numpy_integer_is_a_whole_number(store: SqlStore) -> None:
+def test_a_numpy_integer_is_a_whole_number(store: Store) -> None:
     person_id: Any = np.int64(12)
     assert store.register(person_id, [face(1)]).person_id == 12
 
@@ -153,16 +153,16 @@ def test_a_numpy_integer_is_a_whole_number(store: SqlStore) -> None:
         {"info": {"a": {1}}},
     ],
 )
-def test_details_that_cannot_be_kept_are_refused_and_nothing_stays(store: SqlStore, given: dict[str, Any]) -> None:
+def test_details_that_cannot_be_kept_are_refused_and_nothing_stays(store: Store, given: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match=next(iter(given))):
         store.register("ayu", [face(1)], given)
     with pytest.raises(ArgumentError):
-        store.check("ayu", given, "error")
+        store.check_registration("ayu", given, "error")
     assert store.people() == []
     assert store.feed.head() == (0, "")
 
 
-def test_a_vector_of_another_length_is_refused(store: SqlStore) -> None:
+def test_a_vector_of_another_length_is_refused(store: Store) -> None:
     with pytest.raises(ArgumentError, match=r"shape \(8,\), got \(9,\)"):
         store.register("ayu", [NewFace((0, 0, 1, 1), 1.0, np.ones(9, dtype=np.float32))])
 
@@ -170,7 +170,7 @@ def test_a_vector_of_another_length_is_refused(store: SqlStore) -> None:
 # Changing and deleting.
 
 
-def test_on_existing(store: SqlStore) -> None:
+def test_on_existing(store: Store) -> None:
     first = store.register("ayu", [face(1)], {"name": "Ayu", "info": {"a": 1}})
     store.register("ayu", [face(2)], {"name": None, "email": "new@x"}, on_existing="add")
     person = store.person("ayu")
@@ -183,7 +183,7 @@ def test_on_existing(store: SqlStore) -> None:
     assert held(store.feed) == {replaced.face_ids[0]: unit(3).tobytes()}
 
 
-def test_update_keeps_what_is_not_given_and_none_clears(store: SqlStore) -> None:
+def test_update_keeps_what_is_not_given_and_none_clears(store: Store) -> None:
     store.register("ayu", [face(1)], {"name": "Ayu", "email": "a@x", "info": {"a": 1}})
     changed = store.update("ayu", {"name": "B", "email": None})
     assert (changed.name, changed.email, changed.info) == ("B", None, {"a": 1})
@@ -194,7 +194,7 @@ def test_update_keeps_what_is_not_given_and_none_clears(store: SqlStore) -> None
         store.update("nobody", {"name": "x"})
 
 
-def test_delete_tells_what_it_removed_and_leaves_nothing(store: SqlStore, place: Place) -> None:
+def test_delete_tells_what_it_removed_and_leaves_nothing(store: Store, place: Place) -> None:
     kept = store.register("budi", [face(9)])
     receipt = store.register("ayu", [face(1), face(2)], {"name": "Ayu"})
     removed = store.delete("ayu")
@@ -209,7 +209,7 @@ def test_delete_tells_what_it_removed_and_leaves_nothing(store: SqlStore, place:
 
 
 @SQLITE
-def test_a_deleted_vector_and_name_are_in_no_byte_of_the_files(store: SqlStore, tmp_path: Path) -> None:
+def test_a_deleted_vector_and_name_are_in_no_byte_of_the_files(store: Store, tmp_path: Path) -> None:
     store.register("budi", [face(9)])
     store.register("secret-key", [face(1)], {"name": "Hidden Name", "info": {"k": "hidden-info"}})
     wanted = [unit(1).tobytes(), b"secret-key", b"Hidden Name", b"hidden-info"]
@@ -222,7 +222,7 @@ def test_a_deleted_vector_and_name_are_in_no_byte_of_the_files(store: SqlStore, 
     assert not any(needle in left for needle in wanted)
 
 
-def test_delete_face_leaves_the_person(store: SqlStore) -> None:
+def test_delete_face_leaves_the_person(store: Store) -> None:
     receipt = store.register("ayu", [face(1), face(2)])
     removed = store.delete_face(receipt.face_ids[0])
     assert (removed.person_id, removed.faces, removed.templates) == ("ayu", receipt.face_ids[:1], 1)
@@ -249,7 +249,7 @@ def test_numbers_are_never_used_again(place: Place) -> None:
 # The feed.
 
 
-def test_the_feed_brings_every_follower_to_the_same_state(store: SqlStore) -> None:
+def test_the_feed_brings_every_follower_to_the_same_state(store: Store) -> None:
     states = [store.feed.head()]
     for number in range(4):
         store.register(number, [face(number), face(10 + number)])
@@ -275,7 +275,7 @@ def test_the_feed_brings_every_follower_to_the_same_state(store: SqlStore) -> No
         assert set(delta.added.tolist()) <= set(everything)
 
 
-def test_a_position_of_another_history_is_not_followed(store: SqlStore) -> None:
+def test_a_position_of_another_history_is_not_followed(store: Store) -> None:
     store.register("ayu", [face(1)])
     position, token = store.feed.head()
     assert store.feed.since(position, "0" * 16) is None
@@ -286,7 +286,7 @@ def test_a_position_of_another_history_is_not_followed(store: SqlStore) -> None:
     assert store.feed.since(position, token) is not None
 
 
-def test_galleries_of_one_database_do_not_see_each_other(store: SqlStore, place: Place) -> None:
+def test_galleries_of_one_database_do_not_see_each_other(store: Store, place: Place) -> None:
     other = opened(place.location, "other", PackPin("mobile", "cd" * 32, 8))
     mine, theirs = store.register("ayu", [face(1)]), other.register("ayu", [face(2)])
     assert [person.person_id for person in store.people()] == ["ayu"]
@@ -298,7 +298,7 @@ def test_galleries_of_one_database_do_not_see_each_other(store: SqlStore, place:
     other.feed.database.close()
 
 
-def test_a_gallery_of_another_pack_says_what_to_do(store: SqlStore, place: Place) -> None:
+def test_a_gallery_of_another_pack_says_what_to_do(store: Store, place: Place) -> None:
     with pytest.raises(
         GalleryPackError, match=r"'classic'.*'mobile'.*open it with pack='classic'.*register"
     ) as refused:
@@ -358,7 +358,7 @@ def test_any_order_of_verbs_leaves_what_a_dict_would_hold(place: Place, operatio
 # Side by side.
 
 
-def test_of_two_threads_that_register_one_id_one_is_refused(store: SqlStore) -> None:
+def test_of_two_threads_that_register_one_id_one_is_refused(store: Store) -> None:
     outcomes: list[str] = []
     start = threading.Barrier(2)
 
@@ -381,7 +381,7 @@ def test_of_two_threads_that_register_one_id_one_is_refused(store: SqlStore) -> 
         store.delete("ayu")
 
 
-def test_many_writers_lose_nothing_and_the_feed_has_no_gap(store: SqlStore) -> None:
+def test_many_writers_lose_nothing_and_the_feed_has_no_gap(store: Store) -> None:
     failures: list[BaseException] = []
 
     def write(worker: int) -> None:
@@ -441,7 +441,7 @@ def test_the_migrations_make_the_tables_of_the_code(empty_place: Place) -> None:
 
 
 @SQLITE
-def test_the_settings_of_the_connection_are_the_safe_ones(store: SqlStore) -> None:
+def test_the_settings_of_the_connection_are_the_safe_ones(store: Store) -> None:
     with store.feed.database.write() as connection:
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -450,7 +450,7 @@ def test_the_settings_of_the_connection_are_the_safe_ones(store: SqlStore) -> No
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
 
 
-def test_what_fails_inside_a_transaction_leaves_no_trace(store: SqlStore) -> None:
+def test_what_fails_inside_a_transaction_leaves_no_trace(store: Store) -> None:
     store.register("ayu", [face(1)])
     head = store.feed.head()
 
@@ -480,7 +480,7 @@ def test_what_fails_inside_a_transaction_leaves_no_trace(store: SqlStore) -> Non
         "UPDATE faces SET person_row = 2",
     ],
 )
-def test_an_altered_vector_is_told(store: SqlStore, place: Place, statement: str) -> None:
+def test_an_altered_vector_is_told(store: Store, place: Place, statement: str) -> None:
     store.register("ayu", [face(1), face(2)])
     store.register("budi", [face(3)])
     zeros = "00" * 32
@@ -493,14 +493,14 @@ def test_an_altered_vector_is_told(store: SqlStore, place: Place, statement: str
         store.templates_of("budi" if "person_row" in statement else "ayu")
 
 
-def test_a_template_that_is_gone_is_told(store: SqlStore, place: Place) -> None:
+def test_a_template_that_is_gone_is_told(store: Store, place: Place) -> None:
     store.register("ayu", [face(1), face(2)])
     place.execute("DELETE FROM templates WHERE face_id = 1")
     with pytest.raises(DatabaseDamagedError, match="lacks templates"):
         store.feed.since(0, "")
 
 
-def test_damaged_details_are_told(store: SqlStore, place: Place) -> None:
+def test_damaged_details_are_told(store: Store, place: Place) -> None:
     store.register(7, [face(1)])
     place.execute("UPDATE people SET info = '{'")
     for call in (store.people, lambda: store.person(7), lambda: store.update(7, {"name": "Ayu"})):
@@ -512,7 +512,7 @@ def test_damaged_details_are_told(store: SqlStore, place: Place) -> None:
         store.people()
 
 
-def test_a_gallery_that_was_replaced_while_open_is_told(store: SqlStore, place: Place) -> None:
+def test_a_gallery_that_was_replaced_while_open_is_told(store: Store, place: Place) -> None:
     place.execute("UPDATE galleries SET uuid = 'another'")
     with pytest.raises(StoreError, match="was replaced"):
         store.register("ayu", [face(1)])

@@ -14,7 +14,7 @@ from facedex.errors import DatabaseDamagedError, DatabaseSchemaError
 from facedex.gallery import Gallery
 from facedex.gallery.fsck import fsck
 from facedex.server import Access
-from facedex.store import Database, Feed, PackPin, Shadow, past_pack
+from facedex.store import Database, Feed, PackPin, Shadow, previous_pack
 
 PIN = PackPin("synthetic", "ab" * 32, 32)
 
@@ -124,7 +124,7 @@ def test_the_name_of_the_pack_before_is_a_name_too(bound: Place) -> None:
     Shadow(feed, PackPin("other", "cd" * 32, 32)).begin()
     bound.execute("UPDATE gallery_packs SET state = 'past', pack_name = '../other'")
     with pytest.raises(DatabaseDamagedError, match="no name of a pack"):
-        past_pack(feed)
+        previous_pack(feed)
     database.close()
 
 

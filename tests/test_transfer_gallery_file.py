@@ -47,7 +47,7 @@ from facedex.errors import (
     WrongKeyError,
 )
 from facedex.gallery import Gallery
-from facedex.store import CarriedFace, CarriedPerson, CarriedPhoto, NewPhoto
+from facedex.store import NewPhoto, PortableFace, PortablePerson, PortablePhoto
 from facedex.transfer import archive, export, lines
 
 DIMENSION = packs.info(packs.default()).info.dimension or 0
@@ -454,17 +454,17 @@ def test_memory_does_not_grow_with_the_gallery(
     def png() -> bytes:  # noise, which does not compress
         return _core.encode_png(noise.integers(0, 256, (300, 300, 3), np.uint8))
 
-    def carried(person: int) -> CarriedPerson:
-        photo = CarriedPhoto(NewPhoto("original", "image/png", 1, 1, None, png()), at)
+    def carried(person: int) -> PortablePerson:
+        photo = PortablePhoto(NewPhoto("original", "image/png", 1, 1, None, png()), at)
         vector = np.eye(DIMENSION, dtype=np.float32)[person % DIMENSION]
-        return CarriedPerson(
-            person, None, None, {}, at, at, None, (CarriedFace((0, 0, 1, 1), 1, vector, at, 0),), (photo,)
+        return PortablePerson(
+            person, None, None, {}, at, at, None, (PortableFace((0, 0, 1, 1), 1, vector, at, 0),), (photo,)
         )
 
     with Gallery.open(place.location, engine=engine) as gallery:
         for start in range(0, number, 20):
             gallery.import_people([carried(person) for person in range(start, start + 20)])
-        monkeypatch.setattr("facedex.store.carry.PAGE", 4)
+        monkeypatch.setattr("facedex.store.portable.PAGE", 4)
         with measured() as exporting:
             transfer.export_to(gallery, tmp_path / "x.fdx", key=KEY)
     assert (tmp_path / "x.fdx").stat().st_size > number * size
@@ -490,11 +490,11 @@ with Gallery.open(sys.argv[1]) as gallery:
 @pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
 def test_an_import_that_is_killed_leaves_whole_people_and_is_gone_on_with(engine: Engine, tmp_path: Path) -> None:
     at, rng, vectors = datetime.now(timezone.utc), random.Random(1), np.eye(DIMENSION, dtype=np.float32)
-    photo = CarriedPhoto(NewPhoto("original", "image/jpeg", 1, 1, "x.jpg", people.PICTURES["ayu"][0].read_bytes()), at)
+    photo = PortablePhoto(NewPhoto("original", "image/jpeg", 1, 1, "x.jpg", people.PICTURES["ayu"][0].read_bytes()), at)
     everybody = [
-        CarriedPerson(
+        PortablePerson(
             f"p{person}", None, None, {}, at, at, None,
-            tuple(CarriedFace((0, 0, 1, 1), 1, vectors[(person + place) % DIMENSION], at, 0) for place in range(3)),
+            tuple(PortableFace((0, 0, 1, 1), 1, vectors[(person + place) % DIMENSION], at, 0) for place in range(3)),
             (photo,),
         )
         for person in range(640)
@@ -542,7 +542,7 @@ def measured() -> Iterator[list[int]]:
 # The format as docs/gallery-file.md has it
 
 
-def derived(key: bytes, salt: bytes, info: bytes) -> bytes:
+def derive_key(key: bytes, salt: bytes, info: bytes) -> bytes:
     return HKDF(hashes.SHA256(), 32, salt, info).derive(key)
 
 
@@ -556,9 +556,9 @@ def test_a_sealed_file_opens_as_the_document_says(place: Place, engine: Engine, 
     assert whole[:17] == b"fdxgallery\x01sealed"
     salt, seal, second, rest = whole[17:33], whole[33:62], whole[62:88], whole[88:]
     assert (len(seal), second[:10]) == (29, b"fdxsealed\x01")
-    opened = AESGCM(derived(KEY, salt, b"facedex seal")).decrypt(seal[1:13], seal[13:], salt.hex().encode())
+    opened = AESGCM(derive_key(KEY, salt, b"facedex seal")).decrypt(seal[1:13], seal[13:], salt.hex().encode())
     assert opened == b""
-    cipher = AESGCM(derived(derived(KEY, salt, b"facedex files"), second[10:], b"file"))
+    cipher = AESGCM(derive_key(derive_key(KEY, salt, b"facedex files"), second[10:], b"file"))
     text = cipher.decrypt(bytes(11) + b"\x01", rest, b"gallery file")
     kinds = [json.loads(line)["kind"] for line in text.splitlines()]
     assert (kinds[0], kinds[-1], kinds.count("person")) == ("facedex gallery", "end", 4)

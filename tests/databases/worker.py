@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from facedex.search import LOCAL, SearchOptions, open_search
-from facedex.store import Database, Feed, NewFace, PackPin, SqlStore
+from facedex.store import Database, Feed, NewFace, PackPin, Store
 
 PIN = PackPin("synthetic", "ab" * 32, 32)
 
@@ -30,7 +30,7 @@ def main(location: str, where: str = LOCAL) -> None:
     database = Database(location)
     feed = Feed(database, "default")
     feed.bind(PIN)
-    store = SqlStore(feed)
+    store = Store(feed)
     search = open_search(feed, SearchOptions("exact", where=where))
 
     def find(number: int) -> str:

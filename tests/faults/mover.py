@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 
-from facedex import Engine, reembedding
+from facedex import Engine
 from facedex.errors import GalleryPackError
-from facedex.gallery import Gallery
+from facedex.gallery import Gallery, reembedding
 
 
 def say(word: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facedex.errors import DatabaseDamagedError, FacedexError
 from facedex.search import LocalSearch, snapshots_beside
-from facedex.store import AlbumStore, Bare, Database, Feed, NewFace, NewPhoto, PackPin, Shadow, rekey
+from facedex.store import Database, Feed, NewFace, NewPhoto, PackPin, PendingFace, Shadow, Store, rekey
 
 PINS = (PackPin("synthetic", "ab" * 32, 32), PackPin("successor", "cd" * 32, 48))
 """The packs between which a gallery is moved."""
@@ -69,7 +69,7 @@ class Opened:
 
     def _take(self, feed: Feed, *, fresh: bool = False) -> None:
         self.feed = feed
-        self.store = AlbumStore(feed)
+        self.store = Store(feed)
         self.search = LocalSearch(
             feed,
             dimension=feed.pin.dimension,
@@ -95,25 +95,25 @@ class Opened:
         """Move the gallery to the other pack, as facedex.gallery.migration does."""
         shadow = Shadow(self.feed, PINS[1 - PINS.index(self.feed.pin)])
 
-        def embed(batch: Sequence[Bare]) -> dict[int, NDArray[np.float32]]:
+        def embed(batch: Sequence[PendingFace]) -> dict[int, NDArray[np.float32]]:
             photos = self.store.originals([bare.face_id for bare in batch])
             return {face_id: unit(int(content.split()[1]), shadow.pin.dimension) for face_id, content in photos.items()}
 
         shadow.begin()
-        shadow.sift()
+        shadow.remove_damaged()
         after = 0
-        while batch := shadow.bare(after, 4):
-            shadow.keep(embed(batch))
+        while batch := shadow.pending(after, 4):
+            shadow.insert(embed(batch))
             after = batch[-1].face_id
-        swapped, _ = shadow.swap("migrate", embed, after=after, leave=True)
+        swapped, _ = shadow.switch("migrate", embed, after=after, leave=True)
         if swapped:
             self.search.forget()
-            self._take(self.feed.rebound(shadow.pin))
+            self._take(self.feed.with_pack(shadow.pin))
 
     def finish(self) -> None:
         """Remove the templates of every pack but the gallery's."""
         self.search.forget()
-        self.store.finish()
+        self.store.finish_migration()
 
     def find(self, numbers: Iterable[int]) -> dict[int, str | None]:
         """Tell whose the vectors of numbers are; None for one that nobody has."""
@@ -145,7 +145,7 @@ class Opened:
         owner = self.store.owners([int(keys[0, 0])]).get(int(keys[0, 0]))
         if owner is None and self.feed.head() != state:
             return None  # deleted meanwhile
-        if owner is None or not owner.sound:
+        if owner is None or not owner.intact:
             raise DatabaseDamagedError(f"whose face {keys[0, 0]} is cannot be told")
         return str(owner.person_id), owner.name
 

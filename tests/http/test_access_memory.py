@@ -118,10 +118,10 @@ def test_a_database_that_is_gone_or_closed_is_not_made_anew(tmp_path: Path) -> N
     location = tmp_path / "people.db"
     database = Database(location)
     location.unlink()
-    assert database.stamp() is None
+    assert database.data_version() is None
     assert not location.exists()
     database.close()
     again = Database(location)
-    assert again.stamp() is not None
+    assert again.data_version() is not None
     again.close()
-    assert again.stamp() is None
+    assert again.data_version() is None

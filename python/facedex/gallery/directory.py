@@ -15,7 +15,7 @@ from ..coroutines import make_coroutine
 from ..errors import ArgumentError, GalleryClosedError, RoleMissingError
 from ..records import Person, PersonId, Status
 from ..search import Search, SearchOptions, open_search
-from ..store import AlbumStore, Database, Feed, Journal, PackPin, Storage, packs_of
+from ..store import Database, Feed, Journal, PackPin, Storage, Store, packs_of
 from .lifetime import Lifetime
 
 if TYPE_CHECKING:
@@ -194,9 +194,9 @@ class Directory:
     def __repr__(self) -> str:
         return f"Gallery({self._feed.name!r} in {self._database.place}, pack {self._feed.pin.name!r})"
 
-    def _on(self, feed: Feed) -> tuple[Feed, AlbumStore, Search]:
+    def _on(self, feed: Feed) -> tuple[Feed, Store, Search]:
         """Make what stands on a feed."""
-        return feed, AlbumStore(feed), open_search(feed, self._index)
+        return feed, Store(feed), open_search(feed, self._index)
 
     def _giving_way(self, progress: Callable[[int, int], object] | None) -> Callable[[int, int], object]:
         """Make a callback, in which a migration need not wait for the long call that calls it."""

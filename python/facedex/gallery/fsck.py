@@ -28,7 +28,7 @@ from ..search import (
     open_search,
     snapshots_beside,
 )
-from ..store import Database, Faults, Feed, KeyInput, SqlStore, check, key_of, mend
+from ..store import Database, Feed, KeyInput, Problems, Store, check_gallery, key_of, repair_gallery
 
 Progress = Callable[[int, int], object]
 """Called with the number of faces that are done and of all."""
@@ -123,20 +123,20 @@ def fsck(
         When the key is not the gallery's.
     """
     with _feed(location, name, key) as feed:
-        store = SqlStore(feed)
+        store = Store(feed)
         _, faces = store.counts()
-        faults = check(feed, _of(faces, progress))
+        problems = check_gallery(feed, _of(faces, progress))
         audit = store.check_audit()
-        mending = repair and faults.mendable
-        findings = _told(faults, store, mending)
+        mending = repair and problems.repairable
+        findings = _told(problems, store, mending)
         if audit.reason is not None:
             findings.append(Finding("audit", f"the audit: {audit.reason}", False))
         snapshots = _snapshots(feed)
         if mending:
-            mend(feed, faults)
+            repair_gallery(feed, problems)
             snapshots.forget()  # they are of the history before
             _local(feed, fresh=True).save()
-        elif not (faults.faces or faults.counted):  # otherwise no index can be built to compare with
+        elif not (problems.faces or problems.count):  # otherwise no index can be built to compare with
             differences = _compared(feed, snapshots)
             findings += [Finding("snapshot", f"{one.path.name}: {one.reason}", repair) for one in differences]
             if repair and differences:
@@ -144,7 +144,7 @@ def fsck(
                     snapshots.remove(one.path)
                 _local(feed).save()
         where = settings().search if search is None else search
-        if where != LOCAL and (mending or not (faults.faces or faults.counted)):
+        if where != LOCAL and (mending or not (problems.faces or problems.count)):
             findings += _elsewhere(feed, where, repair)
         return FsckReport(name, feed.database.location, store.counts()[1], len(snapshots.files()), tuple(findings))
 
@@ -179,7 +179,7 @@ def rebuild(
         When a snapshot cannot be removed.
     """
     with _feed(location, name, key) as feed:
-        told = _of(SqlStore(feed).counts()[1], progress)
+        told = _of(Store(feed).counts()[1], progress)
         options = SearchOptions(where=settings().search if search is None else search)
         built = open_search(feed, options, fresh=True, progress=told)
         built.save()
@@ -240,24 +240,24 @@ def _elsewhere(feed: Feed, where: str, repair: bool) -> list[Finding]:
     return [Finding("search", f"the search {search.place}: {reason}", repair)]
 
 
-def _told(faults: Faults, store: SqlStore, mending: bool) -> list[Finding]:
-    found = [Finding("file", text, False) for text in faults.file]
-    owners = store.owners(faults.faces)
-    for face_id, what in faults.faces.items():
+def _told(problems: Problems, store: Store, mending: bool) -> list[Finding]:
+    found = [Finding("file", text, False) for text in problems.file]
+    owners = store.owners(problems.faces)
+    for face_id, what in problems.faces.items():
         owner = owners[face_id]
-        whose = repr(owner.person_id) if owner.sound else "a person who cannot be told"
+        whose = repr(owner.person_id) if owner.intact else "a person who cannot be told"
         gone = "; the face was removed" if mending else ""
         found.append(Finding("face", f"face {face_id} of {whose}: {what}{gone}", mending))
-    found += [Finding("face", f"face {face_id}: {what}", mending) for face_id, what in faults.rows.items()]
-    found += [Finding("face", what, mending) for what in faults.beside.values()]
-    found += [Finding("person", what, False) for what in faults.names.values()]
-    found += [Finding("person", what, mending) for what in faults.people.values()]
-    found += [Finding("photo", what, mending) for what in [*faults.photos.values(), *faults.links.values()]]
-    if faults.counted is not None:
-        said, stored = faults.counted
+    found += [Finding("face", f"face {face_id}: {what}", mending) for face_id, what in problems.rows.items()]
+    found += [Finding("face", what, mending) for what in problems.other_packs.values()]
+    found += [Finding("person", what, False) for what in problems.names.values()]
+    found += [Finding("person", what, mending) for what in problems.people.values()]
+    found += [Finding("photo", what, mending) for what in [*problems.photos.values(), *problems.links.values()]]
+    if problems.count is not None:
+        said, stored = problems.count
         found.append(Finding("count", f"{stored} faces are stored, the gallery says {said}", mending))
-    if faults.feed is not None:
-        found.append(Finding("feed", f"the feed of changes: {faults.feed}", mending))
+    if problems.feed is not None:
+        found.append(Finding("feed", f"the feed of changes: {problems.feed}", mending))
     return found
 
 

@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..options import WithoutPhoto
 from ..records import PersonId
-from ..store import Lost, PackPin, Shadow, past_pack
+from ..store import LostPerson, PackPin, Shadow, previous_pack
 from .album import Album
 from .recognition import Identifier
 from .reembedding import Mover, Refusal
@@ -180,7 +180,7 @@ class Moving(Album):
         """
         with self._life.call():
             check_choice("without_photo", without_photo, WithoutPhoto)
-            past = past_pack(self._feed)
+            past = previous_pack(self._feed)
             if past is None:
                 raise MigrationError(
                     f"gallery {self._feed.name!r} was not moved from another pack, or that was finished: there is no "
@@ -208,7 +208,7 @@ class Moving(Album):
         """
         with self._life.call():
             self._search.forget()
-            removed, gone = self._store.finish()
+            removed, gone = self._store.finish_migration()
             return Finish(removed.templates, tuple(gone), removed.photos, self._wiped())
 
     amigrate = make_coroutine(migrate)
@@ -228,22 +228,22 @@ class Moving(Album):
         pin = PackPin(engine.pack.name, engine.pack.digest, engine.pack.dimension)
         cut = check_threshold(engine.threshold if threshold is None else threshold)
         shadow = Shadow(self._feed, pin)
-        lost: list[Lost] = []
+        lost: list[LostPerson] = []
         mover = Mover(engine, self._store, shadow, self._giving_way(progress))
         try:
             swapped = pin.digest == self._feed.pin.digest
             if not swapped:
                 shadow.begin()
-                shadow.sift()
+                shadow.remove_damaged()
             while not swapped:
                 mover.run(self._unless_closing)
-                lost = shadow.lost()
+                lost = shadow.lost_people()
                 if lost and not leave:
-                    if shadow.bare(mover.after, 1):
+                    if shadow.pending(mover.after, 1):
                         continue  # somebody was registered just now
                     break
                 with self._life.alone():
-                    swapped, late = shadow.swap(kind, mover.embed, after=mover.after, leave=leave)
+                    swapped, late = shadow.switch(kind, mover.embed, after=mover.after, leave=leave)
                     mover.moved += late
                     if swapped:
                         self._adopt(engine, pin, cut)
@@ -252,7 +252,7 @@ class Moving(Album):
                 raise
             return self._move(kind, engine, threshold, leave, progress)  # another thread moved it meanwhile
         if swapped:
-            lost = shadow.lost()
+            lost = shadow.lost_people()
         return Migration(
             pack=pin.name,
             pack_digest=pin.digest,
@@ -269,7 +269,7 @@ class Moving(Album):
             self._search.forget()  # what it holds is of the pack before
         except SearchError as error:
             _log.warning("%s", error)
-        feed, store, search = self._on(self._feed.rebound(pin))
+        feed, store, search = self._on(self._feed.with_pack(pin))
         self._search.close()
         self._registrar.take(engine, store, search, cut)
         self._identifier.take(engine, store, search, cut)

@@ -15,7 +15,7 @@ from ..checks import abbreviate, check_choice
 from ..errors import ArgumentError, BBox, ImageError
 from ..inputs import ImageInput
 from ..options import KeptPhotos, Rendition
-from ..store import LONGEST_NAME, CarriedPerson, NewPhoto, check_size, plain_name
+from ..store import LONGEST_NAME, NewPhoto, PortablePerson, check_size, plain_name
 
 
 class Renditions:
@@ -85,7 +85,7 @@ class Renditions:
         name = filename_of(picture) if filename is None else _named(filename)
         return self._made(picture, kept, None, name)
 
-    def rewritten(self, person: CarriedPerson) -> CarriedPerson:
+    def rewritten(self, person: PortablePerson) -> PortablePerson:
         """Decode the photos of a person from elsewhere as a check, and rewrite them without their metadata.
 
         The compressed data of a valid JPEG, PNG or WebP is kept; type and size are found from the bytes.

@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..options import OnExisting
 from ..records import PersonId, Registration
-from ..store import CarriedPerson, CarryStore, Receipt
+from ..store import PortablePerson, Receipt, Store
 from .album import Album
 from .registration import Enrolee, Registrar, Rules
 
@@ -150,7 +150,7 @@ class Portable(Album):
             who = Enrolee(person_id, texts, len(vectors) == 1, details)
             return self._registrar.register_vectors(who, vectors, Rules(on_existing, "one", None, strict))
 
-    def export_people(self, *, pack: str | None = None) -> Generator[CarriedPerson, None, None]:
+    def export_people(self, *, pack: str | None = None) -> Generator[PortablePerson, None, None]:
         """Go through everybody with faces, embeddings and kept photos, all as they are at this moment.
 
         Close the iterator when it is not followed to its end: a view of the database is open meanwhile, and belongs to
@@ -163,7 +163,7 @@ class Portable(Album):
 
         Yields
         ------
-        CarriedPerson
+        PortablePerson
 
         Raises
         ------
@@ -174,13 +174,13 @@ class Portable(Album):
         """
         with self._life.call():
             self._check_pack(pack)
-            store = CarryStore(self._feed)
+            store = Store(self._feed)
             with self._life.aside():  # it reads one view of the database, whatever becomes of the gallery
-                yield from store.carried()
+                yield from store.export_people()
 
     def import_people(
         self,
-        batch: Sequence[CarriedPerson],
+        batch: Sequence[PortablePerson],
         *,
         on_existing: OnExisting = "error",
         pack: str | None = None,
@@ -192,7 +192,7 @@ class Portable(Album):
 
         Parameters
         ----------
-        batch : sequence of CarriedPerson
+        batch : sequence of PortablePerson
         on_existing : {"error", "add", "replace"}
             When a person is registered: refuse that one, add faces and photos, or put them in place of the stored ones.
         pack : str, optional
@@ -217,11 +217,11 @@ class Portable(Album):
                 if person.faces:
                     _checked(np.stack([face.embedding for face in person.faces]), self._feed.pin.dimension)
             cleaned = [self._cleaned(person) for person in batch]
-            accepted = [person for person in cleaned if isinstance(person, CarriedPerson)]
-            stored = iter(CarryStore(self._feed).carry(accepted, on_existing, self._search.forget))
-            return [next(stored) if isinstance(person, CarriedPerson) else person for person in cleaned]
+            accepted = [person for person in cleaned if isinstance(person, PortablePerson)]
+            stored = iter(Store(self._feed).import_people(accepted, on_existing, self._search.forget))
+            return [next(stored) if isinstance(person, PortablePerson) else person for person in cleaned]
 
-    def _cleaned(self, person: CarriedPerson) -> CarriedPerson | FacedexError:
+    def _cleaned(self, person: PortablePerson) -> PortablePerson | FacedexError:
         try:
             return self._renditions.rewritten(person)
         except (ImageError, PhotoTooLargeError) as error:

@@ -30,7 +30,7 @@ from ..results import (
     embedding_of,
 )
 from ..search import Search
-from ..store import Owner, Sighting, SqlStore, is_sound, unsound
+from ..store import Owner, Sighting, Store, damaged_owner, is_intact
 
 if TYPE_CHECKING:
     from .._core import Face
@@ -58,7 +58,7 @@ class Identifier:
     Parameters
     ----------
     engine : Engine
-    store : SqlStore
+    store : Store
     search : Search
         Of the same gallery.
     threshold : float
@@ -72,7 +72,7 @@ class Identifier:
     def __init__(
         self,
         engine: Engine,
-        store: SqlStore,
+        store: Store,
         search: Search,
         threshold: float,
         *,
@@ -87,7 +87,7 @@ class Identifier:
         self._noting = noting
         self._owners: tuple[tuple[int, str], dict[int, Owner]] = ((0, ""), {})
 
-    def take(self, engine: Engine, store: SqlStore, search: Search, threshold: float) -> None:
+    def take(self, engine: Engine, store: Store, search: Search, threshold: float) -> None:
         """Go on with another pack; nobody is asking meanwhile."""
         self._engine, self._store, self._search, self._threshold = engine, store, search, threshold
 
@@ -159,7 +159,7 @@ class Identifier:
         closest = np.argsort(-similarities, kind="stable")[: self._best_of]
         similarity = min(1.0, max(-1.0, float(np.mean(similarities[closest]))))
         if self._noting:
-            self._store.witness("verify", [Sighting(owner.person_id, similarity, cut)])
+            self._store.log_sightings("verify", [Sighting(owner.person_id, similarity, cut)])
         return Verification(
             owner.person_id,
             similarity >= cut and _may_be_named(face, asked),
@@ -175,7 +175,7 @@ class Identifier:
     def _note(self, found: Sequence[FoundFace]) -> None:
         """Tell the audit, before the caller learns it: an answer that was not noted is not given."""
         if self._noting and found:
-            self._store.witness(
+            self._store.log_sightings(
                 "recognize", [Sighting(face.person_id, face.similarity, face.threshold) for face in found]
             )
 
@@ -219,7 +219,7 @@ class Identifier:
             found = self._store.owners(sorted(asked))
             if len(found) < len(asked) and self._store.feed.head() == state:
                 # Nobody was deleted meanwhile: the database has lost whose they are.
-                found |= {face_id: unsound(face_id) for face_id in asked - found.keys()}
+                found |= {face_id: damaged_owner(face_id) for face_id in asked - found.keys()}
             known = known | found
             self._owners = (state, known)
         return known
@@ -253,7 +253,7 @@ def _found(
 ) -> FoundFace | DatabaseDamagedError:
     first = candidates[0]
     known = first.similarity >= threshold and _may_be_named(face, asked)
-    if known and not is_sound(first.person_id):
+    if known and not is_intact(first.person_id):
         return DatabaseDamagedError(
             f"whose face {first.face_id} is cannot be told, because a row of the database is damaged; restore it from "
             "a backup; 'facedex fsck' tells which row it is"
@@ -270,7 +270,7 @@ def _found(
         similarity=first.similarity,
         threshold=threshold,
         margin=first.similarity - candidates[1].similarity if len(candidates) > 1 else None,
-        candidates=tuple([candidate for candidate in candidates if is_sound(candidate.person_id)][:k]),
+        candidates=tuple([candidate for candidate in candidates if is_intact(candidate.person_id)][:k]),
         liveness=face.liveness,
         quality=face.quality,
         attributes=face.attributes,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import FacedexError, NoFaceError, PhotoIntegrityError
 from ..records import PersonId
 from ..results import Analysis, bbox_of, embedding_of
-from ..store import Bare, Shadow, SqlStore
+from ..store import PendingFace, Shadow, Store
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -65,7 +65,7 @@ class Mover:
     """
 
     engine: Engine
-    store: SqlStore
+    store: Store
     shadow: Shadow
     progress: Callable[[int, int], object]
     after: int = 0
@@ -74,15 +74,15 @@ class Mover:
 
     def run(self, go_on: Callable[[], None]) -> None:
         """Embed every face with a photo, `BATCH` at a time; what a batch gave is committed, then `go_on` may end it."""
-        number = self.moved + len(self.refused) + self.shadow.count()
-        while batch := self.shadow.bare(self.after, BATCH):
-            self.moved += self.shadow.keep(self.embed(batch))
+        number = self.moved + len(self.refused) + self.shadow.count_pending()
+        while batch := self.shadow.pending(self.after, BATCH):
+            self.moved += self.shadow.insert(self.embed(batch))
             self.after = batch[-1].face_id
             done = self.moved + len(self.refused)
             self.progress(done, max(done, number))
             go_on()
 
-    def embed(self, batch: Sequence[Bare]) -> dict[int, NDArray[np.float32]]:
+    def embed(self, batch: Sequence[PendingFace]) -> dict[int, NDArray[np.float32]]:
         """Embed faces from their photos; those that cannot be are noted."""
         photos = self._photos(batch)
         there = [bare for bare in batch if bare.face_id in photos]  # the others were deleted meanwhile
@@ -97,7 +97,7 @@ class Mover:
                 self._refuse(bare, error)
         return made
 
-    def _photos(self, batch: Sequence[Bare]) -> Mapping[int, bytes]:
+    def _photos(self, batch: Sequence[PendingFace]) -> Mapping[int, bytes]:
         try:
             return self.store.originals([bare.face_id for bare in batch])
         except FacedexError as error:
@@ -109,10 +109,10 @@ class Mover:
             self._refuse(batch[0], error)
             return {}
 
-    def _refuse(self, bare: Bare, error: FacedexError) -> None:
+    def _refuse(self, bare: PendingFace, error: FacedexError) -> None:
         self.refused[bare.face_id] = Refusal(bare.face_id, bare.person_id, error)
 
-    def _found_again(self, bare: Bare, analysis: Analysis, photo: bytes) -> NDArray[np.float32]:
+    def _found_again(self, bare: PendingFace, analysis: Analysis, photo: bytes) -> NDArray[np.float32]:
         vector = _at(bare.bbox, analysis)
         if vector is None:  # it may have been registered with a smaller least face than the pack's own
             height = int(bare.bbox[3] - bare.bbox[1])

@@ -16,7 +16,7 @@ from ..options import FacePolicy, OnExisting
 from ..records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
 from ..results import Analysis, bbox_of, choose_face, embedding_of
 from ..search import Search
-from ..store import AlbumStore, NewFace, Owner, Receipt
+from ..store import NewFace, Owner, Receipt, Store
 from .photos import Renditions, filename_of
 from .policy import Enrolment
 
@@ -69,7 +69,7 @@ class Registrar:
     Parameters
     ----------
     engine : Engine
-    store : AlbumStore
+    store : Store
     search : Search
         Of the same gallery.
     policy : Enrolment
@@ -82,7 +82,7 @@ class Registrar:
     def __init__(
         self,
         engine: Engine,
-        store: AlbumStore,
+        store: Store,
         search: Search,
         policy: Enrolment,
         threshold: float,
@@ -100,13 +100,13 @@ class Registrar:
         """What looks at pictures."""
         return self._engine
 
-    def take(self, engine: Engine, store: AlbumStore, search: Search, threshold: float) -> None:
+    def take(self, engine: Engine, store: Store, search: Search, threshold: float) -> None:
         """Go on with another pack; nobody is registering meanwhile."""
         self._engine, self._store, self._search, self._threshold = engine, store, search, threshold
 
     def register(self, who: Enrolee, rules: Rules) -> Registration:
         """Register one person; raises what `facedex.Gallery.register` says."""
-        self._store.check(who.person_id, who.details, rules.on_existing)
+        self._store.check_registration(who.person_id, who.details, rules.on_existing)
         analyses: Sequence[Analysis | FacedexError]
         if who.single:
             analyses = [self._engine.analyze(self._renditions.taken(who.pictures[0]), **self._asked(rules))]
@@ -118,7 +118,7 @@ class Registrar:
         """Register one person from embeddings without pictures; raises what `register_templates` says."""
         who.new = [NewFace((0.0, 0.0, 0.0, 0.0), 0.0, vector) for vector in vectors]
         who.sources = list(range(len(vectors)))
-        self._store.check(who.person_id, who.details, rules.on_existing)
+        self._store.check_registration(who.person_id, who.details, rules.on_existing)
         return self._commit(who, rules)
 
     def register_many(
@@ -131,7 +131,7 @@ class Registrar:
         for number, entry in enumerate(people, 1):
             try:
                 who = enrolee_of(entry)
-                self._store.check(who.person_id, who.details, rules.on_existing)
+                self._store.check_registration(who.person_id, who.details, rules.on_existing)
                 batch.append(who)
                 waiting += len(who.pictures)
             except FacedexError as error:
@@ -246,7 +246,7 @@ class Registrar:
                 others = [
                     (owner, score)
                     for owner, score in reached
-                    if score >= self._threshold and owner and owner.sound and not who.is_named(owner.person_id)
+                    if score >= self._threshold and owner and owner.intact and not who.is_named(owner.person_id)
                 ]
                 if others:
                     closest[place] = others[0]

@@ -19,10 +19,10 @@ State = tuple[int, str]
 class Vault(Protocol):
     """Encrypts files."""
 
-    def file(self, content: memoryview, owner: str) -> Iterator[bytes]:
+    def encrypt_file(self, content: memoryview, owner: str) -> Iterator[bytes]:
         """Encrypt a file, in pieces."""
 
-    def opened_file(self, sealed: memoryview, owner: str, name: str) -> bytearray:
+    def decrypt_file(self, sealed: memoryview, owner: str, name: str) -> bytearray:
         """Decrypt a file, or raise `IndexFileError`."""
 
 
@@ -50,7 +50,7 @@ class Feed(Protocol):
     def snapshot_digests(self, position: int, token: str) -> list[str]:
         """List the digests of the snapshots that were written of a state."""
 
-    def note_snapshot(self, position: int, token: str, digest: str) -> None:
+    def record_snapshot(self, position: int, token: str, digest: str) -> None:
         """Keep the digest of a snapshot that was written of a state."""
 
     def since(self, position: int, token: str) -> _Delta | None:

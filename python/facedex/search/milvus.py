@@ -129,7 +129,7 @@ class MilvusSearch(RemoteSearch):
         return self._feed.head() == self._at
 
     def _prepare(self, *, fresh: bool) -> None:
-        with self._calls(), self._database.locked(self._name, _PATIENCE_S):
+        with self._calls(), self._database.lock(self._name, _PATIENCE_S):
             if not self._client.has_collection(_POSITIONS):
                 self._make_positions()
             there = self._client.has_collection(self._name)
@@ -141,7 +141,7 @@ class MilvusSearch(RemoteSearch):
                 self._fill()
 
     def _advance(self) -> None:
-        with self._calls(), self._database.locked(self._name, _PATIENCE_S):
+        with self._calls(), self._database.lock(self._name, _PATIENCE_S):
             if self._client.has_collection(self._name):
                 self._follow()
             else:

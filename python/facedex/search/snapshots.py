@@ -76,7 +76,7 @@ class Snapshots:
                 str(path), self._pack, owner, digests=digests, resident_bytes=RESIDENT_BYTES, **self._options
             )
         else:
-            content = np.frombuffer(vault.opened_file(memoryview(sealed.read(path)), owner, path.name), np.uint8)
+            content = np.frombuffer(vault.decrypt_file(memoryview(sealed.read(path)), owner, path.name), np.uint8)
             index, position = Index.from_bytes(content, path, self._pack, owner, **self._options)
         if position != state[0]:
             raise IndexFileError(f"{path.name} is at position {position}")
@@ -102,12 +102,12 @@ class Snapshots:
         if vault is None:
             digest = index.save(str(path), owner, state[0])
             try:
-                self._feed.note_snapshot(*state, digest)
+                self._feed.record_snapshot(*state, digest)
             except BaseException:
                 self.remove(path)  # nobody would believe it
                 raise
         else:
-            sealed.write(path, vault.file(index.to_bytes(owner, state[0]).data, owner))
+            sealed.write(path, vault.encrypt_file(index.to_bytes(owner, state[0]).data, owner))
         # Somebody may have been deleted while it was written, by a process that could not see the file yet.
         try:
             delta = self._feed.since(*state)

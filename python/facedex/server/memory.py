@@ -30,7 +30,7 @@ class Memory:
 
     def stamp(self) -> int | None:
         """Take this before the question is put to the database, and give it to `keep`."""
-        return self._database.stamp()
+        return self._database.data_version()
 
     def keep(self, stamp: int | None, question: str, answer: Principal) -> None:
         """Remember an answer, until it ends by itself or anybody commits.
@@ -57,4 +57,4 @@ class Memory:
         if found is None:
             return None
         stamp, answer, until = found
-        return answer if stamp == self._database.stamp() and time.monotonic() < until else None
+        return answer if stamp == self._database.data_version() and time.monotonic() < until else None

@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 from contextlib import AbstractContextManager
 
-from ..store import acting_as, who_acts
+from ..store import acting_as, current_actor
 
 _log = logging.getLogger("facedex.access")
 
 
 def noted(what: str, *values: object) -> None:
     """Tell the log what was done, when it is done; `what` is a format of `logging`."""
-    _log.info(f"%r: {what}", who_acts() or "this machine", *values)
+    _log.info(f"%r: {what}", current_actor() or "this machine", *values)
 
 
 def acting_from(address: str) -> AbstractContextManager[None]:

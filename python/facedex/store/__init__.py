@@ -1,15 +1,14 @@
 """Who is who: the database that is the truth of a gallery."""
 
-from .album import AlbumStore
 from .audit_file import check_exported
 from .audit_seal import AuditKeys, audit_keys
 from .backends import Storage
-from .carry import CarriedFace, CarriedPerson, CarriedPhoto, CarryStore, check_carried
-from .check import Faults, check, mend
+from .check import Problems, check_gallery, repair_gallery
 from .database import Database
 from .feed import Feed
-from .journal import Head, Journal, Sighting, acting_as, who_acts
+from .journal import Head, Journal, Sighting, acting_as, current_actor
 from .photos import UNKNOWN_TYPE, check_size, media_type_of
+from .portable import PortableFace, PortablePerson, PortablePhoto, check_portable
 from .rekey import rekey
 from .room import Room
 from .rows import (
@@ -21,58 +20,56 @@ from .rows import (
     PackPin,
     Receipt,
     checked_text,
-    is_sound,
+    damaged_owner,
+    is_intact,
     plain_name,
-    unsound,
 )
-from .shadow import Bare, Lost, Shadow, packs_of, past_pack
-from .sql import SqlStore
+from .shadow import LostPerson, PendingFace, Shadow, packs_of, previous_pack
+from .store import Store
 from .vault import KeyInput, Vault, key_of
 
 __all__ = [
     "LONGEST_NAME",
     "UNKNOWN_TYPE",
-    "AlbumStore",
     "AuditKeys",
-    "Bare",
-    "CarriedFace",
-    "CarriedPerson",
-    "CarriedPhoto",
-    "CarryStore",
     "Database",
     "Delta",
-    "Faults",
     "Feed",
     "Head",
     "Journal",
     "KeyInput",
-    "Lost",
+    "LostPerson",
     "NewFace",
     "NewPhoto",
     "Owner",
     "PackPin",
+    "PendingFace",
+    "PortableFace",
+    "PortablePerson",
+    "PortablePhoto",
+    "Problems",
     "Receipt",
     "Room",
     "Shadow",
     "Sighting",
-    "SqlStore",
     "Storage",
+    "Store",
     "Vault",
     "acting_as",
     "audit_keys",
-    "check",
-    "check_carried",
     "check_exported",
+    "check_gallery",
+    "check_portable",
     "check_size",
     "checked_text",
-    "is_sound",
+    "current_actor",
+    "damaged_owner",
+    "is_intact",
     "key_of",
     "media_type_of",
-    "mend",
     "packs_of",
-    "past_pack",
     "plain_name",
+    "previous_pack",
     "rekey",
-    "unsound",
-    "who_acts",
+    "repair_gallery",
 ]

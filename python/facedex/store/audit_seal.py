@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..config import settings
 from .journal import Head
-from .vault import Vault, derived
+from .vault import Vault, derive_key
 
 
 class AuditKeys(NamedTuple):
@@ -43,11 +43,11 @@ class AuditKeys(NamedTuple):
 
     def sign(self, content: bytes) -> str | None:
         """Sign the SHA-256 of an exported audit; None without a key."""
-        return hmac.digest(derived(self.keys[0], b"", b"export"), content, "sha256").hex() if self.keys else None
+        return hmac.digest(derive_key(self.keys[0], b"", b"export"), content, "sha256").hex() if self.keys else None
 
     def signed(self, signature: str, content: bytes) -> bool:
         """Tell whether one of the keys signed that."""
-        made = (hmac.digest(derived(key, b"", b"export"), content, "sha256").hex() for key in self.keys)
+        made = (hmac.digest(derive_key(key, b"", b"export"), content, "sha256").hex() for key in self.keys)
         return any(hmac.compare_digest(signature.encode("utf-8", "replace"), one.encode()) for one in made)
 
     def _code(self, key: bytes, head: Head) -> str:
@@ -57,7 +57,7 @@ class AuditKeys(NamedTuple):
 def audit_keys(gallery: str, vault: Vault | None) -> AuditKeys:
     """Return the key of a gallery's audit: that of the environment alone, else the one from the gallery's own key.
 
-    An audit that the other key sealed does not pass any more; `SqlStore.seal_audit` moves it to this one.
+    An audit that the other key sealed does not pass any more; `Store.seal_audit` moves it to this one.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def audit_keys(gallery: str, vault: Vault | None) -> AuditKeys:
     """
     given = settings().audit_key
     if given is not None:
-        return AuditKeys(gallery, (derived(given, bytes.fromhex(gallery), b"facedex audit"),))
+        return AuditKeys(gallery, (derive_key(given, bytes.fromhex(gallery), b"facedex audit"),))
     return AuditKeys(gallery, () if vault is None else (vault.audit_key,))
 
 

@@ -33,7 +33,7 @@ _BARE = "it has no template"
 
 
 @dataclass(slots=True)
-class Faults:
+class Problems:
     """What does not agree.
 
     Attributes
@@ -52,9 +52,9 @@ class Faults:
         Photo → that it is not what was stored.
     links : dict of int to str
         Face → what is wrong with the photo that it refers to.
-    beside : dict of (int, str) to str
+    other_packs : dict of (int, str) to str
         Face and digest of another pack → that its template of that pack is not what was stored.
-    counted : tuple of int or None
+    count : tuple of int or None
         Templates of the gallery's pack as counted in its row and as stored, when these differ.
     feed : str or None
         What is wrong with the feed of changes.
@@ -67,18 +67,18 @@ class Faults:
     names: dict[int, str] = field(default_factory=dict)
     photos: dict[int, str] = field(default_factory=dict)
     links: dict[int, str] = field(default_factory=dict)
-    beside: dict[tuple[int, str], str] = field(default_factory=dict)
-    counted: tuple[int, int] | None = None
+    other_packs: dict[tuple[int, str], str] = field(default_factory=dict)
+    count: tuple[int, int] | None = None
     feed: str | None = None
 
     @property
-    def mendable(self) -> bool:
-        """Whether there is something that `mend` can put right."""
-        rows = self.faces or self.rows or self.people or self.photos or self.links or self.beside
-        return bool(rows or self.counted or self.feed)
+    def repairable(self) -> bool:
+        """Whether there is something that `repair` can put right."""
+        rows = self.faces or self.rows or self.people or self.photos or self.links or self.other_packs
+        return bool(rows or self.count or self.feed)
 
 
-def check(feed: Feed, progress: Callable[[int], object] | None = None) -> Faults:
+def check_gallery(feed: Feed, progress: Callable[[int], object] | None = None) -> Problems:
     """Look at all that a database holds of a gallery.
 
     Parameters
@@ -92,14 +92,14 @@ def check(feed: Feed, progress: Callable[[int], object] | None = None) -> Faults
         return _checked(connection, feed, progress)
 
 
-def mend(feed: Feed, known: Faults) -> None:
+def repair_gallery(feed: Feed, known: Problems) -> None:
     """Put right what can be, in one transaction that holds the gallery.
 
     Parameters
     ----------
     feed : Feed
         Bound.
-    known : Faults
+    known : Problems
         What `check` found; a face that was put right or removed meanwhile is left alone.
 
     Raises
@@ -108,26 +108,26 @@ def mend(feed: Feed, known: Faults) -> None:
         When the database cannot be changed; then nothing is.
     """
     with feed.witness() as (connection, noted):
-        faults = _checked(connection, feed, None)
-        gone = sorted((faults.faces.keys() & known.faces.keys()) | _mend_beside(connection, faults, known))
+        problems = _checked(connection, feed, None)
+        gone = sorted((problems.faces.keys() & known.faces.keys()) | _mend_beside(connection, problems, known))
         for start in range(0, len(gone), CHUNK):
             chunk = gone[start : start + CHUNK]
             connection.execute(templates.delete().where(templates.c.face_id.in_(chunk)))
             connection.execute(faces.delete().where(faces.c.id.in_(chunk)))
-        for face_id in faults.rows.keys() & known.rows.keys():
+        for face_id in problems.rows.keys() & known.rows.keys():
             seal_face(connection, face_id)  # its template is good, and says whose it is
-        for person in faults.people.keys() & known.people.keys():
+        for person in problems.people.keys() & known.people.keys():
             _mend_person(connection, person)
-        spoilt = faults.photos.keys() & known.photos.keys()
-        mend_photos(connection, spoilt, faults.links.keys() & known.links.keys())
+        spoilt = problems.photos.keys() & known.photos.keys()
+        mend_photos(connection, spoilt, problems.links.keys() & known.links.keys())
         _start_feed_anew(connection, feed)
         noted.overwrites = True
         noted.event("repair", faces=len(gone), photos=len(spoilt))
 
 
-def _mend_beside(connection: sa.Connection, faults: Faults, known: Faults) -> set[int]:
+def _mend_beside(connection: sa.Connection, problems: Problems, known: Problems) -> set[int]:
     """Remove damaged templates of other packs; returns the faces that have none of any pack now."""
-    spoilt = faults.beside.keys() & known.beside.keys()
+    spoilt = problems.other_packs.keys() & known.other_packs.keys()
     for face_id, digest in spoilt:
         mine = templates.c.face_id == face_id, templates.c.pack_digest == digest
         connection.execute(templates.delete().where(*mine))
@@ -139,38 +139,38 @@ def _mend_beside(connection: sa.Connection, faults: Faults, known: Faults) -> se
     }
 
 
-def _checked(connection: sa.Connection, feed: Feed, progress: Callable[[int], object] | None) -> Faults:
-    faults = Faults(file=feed.database.faults(connection))
+def _checked(connection: sa.Connection, feed: Feed, progress: Callable[[int], object] | None) -> Problems:
+    problems = Problems(file=feed.database.check_file(connection))
     seen = 0
     for batch in _faces(connection, feed):
         faulty = _faulty(connection, feed, batch)
-        faults.faces |= faulty
-        faults.rows |= _unlike(connection, [face_id for face_id in batch if face_id not in faulty])
+        problems.faces |= faulty
+        problems.rows |= _unlike(connection, [face_id for face_id in batch if face_id not in faulty])
         seen += len(batch)
         if progress is not None:
             progress(seen)
     for row in connection.execute(sa.select(people).where(people.c.gallery_id == feed.book.row)).all():
         if not agrees(row.checksum, naming_of(row.id, row.gallery_id, row.key, row.key_is_int, row.name)):
-            faults.names[row.id] = (
+            problems.names[row.id] = (
                 f"row {row.id} of people, which reads {row.key!r} now: its id or name is not what was stored; restore "
                 "the database from a backup, or delete the person and register again"
             )
         elif (fault := _person_fault(row)) is not None:
-            faults.people[row.id] = fault
+            problems.people[row.id] = fault
     head = connection.execute(sa.select(galleries).where(galleries.c.id == feed.book.row)).one()
-    lost = sum(what == _BARE for what in faults.faces.values())  # told already
+    lost = sum(what == _BARE for what in problems.faces.values())  # told already
     stored = count_templates(connection, feed)
     if head.faces != stored + lost:
-        faults.counted = (head.faces, stored)
-    faults.feed = _feed_fault(connection, head)
+        problems.count = (head.faces, stored)
+    problems.feed = _feed_fault(connection, head)
     for pin in packs_beside(connection, feed):
         for face_id in Shadow(feed, pin).damaged(connection):
             what = (
                 f"face {face_id}: its template of pack {pin.name!r}, to or from which the gallery is moved, is not what"
             )
-            faults.beside[face_id, pin.digest] = f"{what} was stored"
-    faults.photos, faults.links = photo_faults(connection, feed), link_faults(connection, feed)
-    return faults
+            problems.other_packs[face_id, pin.digest] = f"{what} was stored"
+    problems.photos, problems.links = photo_faults(connection, feed), link_faults(connection, feed)
+    return problems
 
 
 def count_templates(connection: sa.Connection, feed: Feed) -> int:

@@ -149,7 +149,7 @@ class Database:
             return found
 
     @contextmanager
-    def locked(self, name: str, wait_s: float) -> Iterator[None]:
+    def lock(self, name: str, wait_s: float) -> Iterator[None]:
         """Keep every other process of this database that asks for the same name out.
 
         Parameters
@@ -164,7 +164,7 @@ class Database:
         DatabaseLockedError
             When another had it all the time.
         """
-        with self._failures(), self._single.connect() as connection, self._backend.locked(connection, name, wait_s):
+        with self._failures(), self._single.connect() as connection, self._backend.lock(connection, name, wait_s):
             yield
 
     def wipe_log(self) -> bool:
@@ -197,15 +197,15 @@ class Database:
         with self._failures(), self._single.connect() as connection:
             return self._backend.vacuum(connection)
 
-    def too_large(self, connection: sa.Connection, value: bytes) -> int | None:
+    def packet_limit(self, connection: sa.Connection, value: bytes) -> int | None:
         """Tell the limit of the database program that a value would break; None when it can be stored."""
-        return self._backend.too_large(connection, value)
+        return self._backend.packet_limit(connection, value)
 
-    def faults(self, connection: sa.Connection) -> list[str]:
+    def check_file(self, connection: sa.Connection) -> list[str]:
         """Tell what the database program finds wrong with its own file; a server looks after itself."""
-        return self._backend.faults(connection)
+        return self._backend.check_file(connection)
 
-    def stamp(self) -> int | None:
+    def data_version(self) -> int | None:
         """Tell at once, without asking a server, whether anybody has committed since.
 
         Returns
@@ -213,7 +213,7 @@ class Database:
         int or None
             A number that is another one after each commit; None where it cannot be had without waiting.
         """
-        return self._backend.stamp()
+        return self._backend.data_version()
 
     def close(self) -> None:
         """Close every connection; closing again does nothing."""

@@ -188,7 +188,7 @@ class Feed:
             with self.database.write() as connection:
                 row: dict[str, Any] = {"name": self.name, "uuid": uuid.uuid4().hex, "created_at": now()}
                 vault = None if key is None else Vault(key, row["uuid"])
-                row["seal"] = None if vault is None else vault.seal
+                row["seal"] = None if vault is None else vault.key_check
                 row["audit_seal"] = audit_keys(row["uuid"], vault).seal(Head(0, ""))
                 row |= {"position": 0, "token": "", "faces": 0}
                 row |= {"pack_name": pin.name, "pack_digest": pin.digest, "dimension": pin.dimension}
@@ -198,15 +198,15 @@ class Feed:
         bound = self.pin
         if (bound.digest, bound.dimension) != (pin.digest, pin.dimension):
             raise other_pack(self.name, self.database.place, bound, pin)
-        self.take_key(self._seal, key)
+        self.use_key(self._seal, key)
 
-    def rebound(self, pin: PackPin) -> Feed:
+    def with_pack(self, pin: PackPin) -> Feed:
         """Return the same gallery bound to the pack to which it was moved."""
         other = copy(self)
         other._pin = pin
         return other
 
-    def take_key(self, seal: bytes | None, key: bytes | None) -> None:
+    def use_key(self, seal: bytes | None, key: bytes | None) -> None:
         """Take the key of the gallery, whose seal is this.
 
         Raises
@@ -227,7 +227,7 @@ class Feed:
                 f"{called} is not encrypted and a key was given; open it without, or encrypt it with "
                 "'facedex gallery rekey'"
             )
-        if vault is not None and seal is not None and not vault.opens(seal):
+        if vault is not None and seal is not None and not vault.matches(seal):
             raise WrongKeyError(f"{called} is encrypted with another key than the one given")
         self.vault, self._seal = vault, seal
 
@@ -255,7 +255,7 @@ class Feed:
         with self.database.single() as connection:
             return list(connection.execute(query).scalars())
 
-    def note_snapshot(self, position: int, token: str, digest: str) -> None:
+    def record_snapshot(self, position: int, token: str, digest: str) -> None:
         """Keep the digest of a search snapshot that was written of a state.
 
         Raises

@@ -117,7 +117,7 @@ def acting_as(actor: str) -> Iterator[None]:
         _ACTOR.reset(token)
 
 
-def who_acts() -> str | None:
+def current_actor() -> str | None:
     """Tell whom `acting_as` names, in this thread or task."""
     return _ACTOR.get()
 

@@ -14,15 +14,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from ..checks import check_int
-from ..errors import ArgumentError, PhotoIntegrityError, PhotoTooLargeError, UnknownPhotoError
-from ..records import PersonId, Photo
-from .checksums import agrees, naming_of, person_damaged
+from ..errors import ArgumentError, PhotoIntegrityError, PhotoTooLargeError
 from .feed import CHUNK, Feed
-from .lookup import Lookup
-from .rows import NewPhoto, person_id_of, plain_name
+from .rows import NewPhoto
 from .tables import faces, people, photos
-from .vault import Cabinet, Vault
+from .vault import PersonCipher, Vault
 
 LARGEST = 32 << 20
 """Largest photo that is stored, bytes."""
@@ -33,7 +29,7 @@ MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
 UNKNOWN_TYPE = "application/octet-stream"
 """The type of a photo that is stored and is none of these, as imports once stored them."""
 
-_ABOUT = (
+ABOUT = (
     photos.c.id,
     photos.c.person_row,
     photos.c.rendition,
@@ -48,12 +44,12 @@ _ABOUT = (
     people.c.name,
     people.c.checksum.label("naming"),
 )
-_LINKED = sa.select(faces.c.id, faces.c.photo_id).join(
+LINKED = sa.select(faces.c.id, faces.c.photo_id).join(
     photos, sa.and_(photos.c.id == faces.c.photo_id, photos.c.person_row == faces.c.person_row)
 )
 """Faces with their photos; a damaged link to another person's photo is none."""
 
-_CONTENT = (photos.c.content, photos.c.checksum, people.c.data_key)
+CONTENT = (photos.c.content, photos.c.checksum, people.c.data_key)
 
 
 class Removed(NamedTuple):
@@ -61,140 +57,6 @@ class Removed(NamedTuple):
 
     templates: int
     photos: int
-
-
-class PhotoLookup(Lookup):
-    """Reads the people and photos of a gallery.
-
-    Parameters
-    ----------
-    feed : Feed
-        The gallery, bound to its pack.
-    """
-
-    def photos(self, person_id: PersonId) -> list[Photo]:
-        """List the photos of a person, oldest first.
-
-        Raises
-        ------
-        UnknownPersonError
-        """
-        with self._database.read() as connection:
-            row = self._person(connection, person_id)
-            rows = connection.execute(self._photos(photos.c.person_row == row.id)).all()
-            return self._described(connection, rows)
-
-    def photo(self, photo_id: int) -> Photo:
-        """Return what is known of a photo.
-
-        Raises
-        ------
-        UnknownPhotoError
-        """
-        photo_id = check_int("photo_id", photo_id)
-        with self._database.read() as connection:
-            rows = connection.execute(self._photos(photos.c.id == photo_id)).all()
-            if not rows:
-                raise self._unknown(photo_id)
-            return self._described(connection, rows)[0]
-
-    def photo_bytes(self, photo_id: int) -> bytes:
-        """Return the file of a photo.
-
-        Raises
-        ------
-        UnknownPhotoError
-        PhotoIntegrityError
-            When it is not what was stored.
-        """
-        photo_id = check_int("photo_id", photo_id)
-        with self._database.read() as connection:
-            self.feed.check_key(connection)
-            row = connection.execute(self._photos(photos.c.id == photo_id, *_CONTENT)).one_or_none()
-            if row is None:
-                raise self._unknown(photo_id)
-            return self.content(row)
-
-    def originals(self, face_ids: Sequence[int]) -> dict[int, bytes]:
-        """Return the original pictures from which faces were registered; whose was not kept is left out.
-
-        Parameters
-        ----------
-        face_ids : sequence of int
-            Ask for some at a time: all the pictures are in memory at once.
-
-        Returns
-        -------
-        dict of int to bytes
-            Face → file.
-
-        Raises
-        ------
-        PhotoIntegrityError
-            When a picture is not what was stored.
-        """
-        found: dict[int, bytes] = {}
-        with self._database.read() as connection:
-            self.feed.check_key(connection)
-            for start in range(0, len(face_ids), CHUNK):
-                chosen = faces.c.id.in_(face_ids[start : start + CHUNK])
-                linked = sa.select(faces.c.id, faces.c.person_row, faces.c.photo_id)
-                opened: dict[tuple[int, int], bytes | None] = {}
-                for face in connection.execute(linked.where(chosen, faces.c.photo_id.is_not(None))).all():
-                    place = (face.photo_id, face.person_row)
-                    if place not in opened:
-                        opened[place] = self._original(connection, *place)
-                    if (content := opened[place]) is not None:
-                        found[face.id] = content
-        return found
-
-    def content(self, row: Any) -> bytes:
-        """Open the content of a row; see `photo_content`."""
-        return photo_content(self.feed.vault, row)
-
-    def _original(self, connection: sa.Connection, photo_id: int, person_row: int) -> bytes | None:
-        chosen = sa.and_(photos.c.id == photo_id, photos.c.rendition == "original")
-        row = connection.execute(self._photos(chosen, *_CONTENT)).one_or_none()
-        if row is not None and row.person_row != person_row:
-            raise PhotoIntegrityError(
-                f"a face refers to photo {photo_id}, which is another person's; mend it with 'facedex fsck --repair'",
-                photo_id=photo_id,
-            )
-        return None if row is None else self.content(row)
-
-    def _photos(self, chosen: sa.ColumnElement[bool], *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-        """Select photos of this gallery."""
-        query = sa.select(*_ABOUT, *columns).join(people, people.c.id == photos.c.person_row)
-        return query.where(people.c.gallery_id == self.feed.keys["gallery"], chosen).order_by(photos.c.id)
-
-    def _described(self, connection: sa.Connection, rows: Sequence[Any]) -> list[Photo]:
-        for row in rows:
-            naming = naming_of(row.person_row, row.gallery_id, row.key, row.key_is_int, row.name)
-            if not agrees(row.naming, naming):
-                raise person_damaged(row.person_row)
-        shown: dict[int, list[int]] = {row.id: [] for row in rows}
-        numbers = list(shown)
-        for start in range(0, len(numbers), CHUNK):
-            chosen = _LINKED.where(photos.c.id.in_(numbers[start : start + CHUNK]))
-            for face_id, photo_id in connection.execute(chosen.order_by(faces.c.id)):
-                shown[photo_id].append(face_id)
-        return [
-            Photo(
-                photo_id=row.id,
-                person_id=person_id_of(row.key, row.key_is_int),
-                rendition=row.rendition,
-                media_type=row.media_type if row.media_type in MEDIA_TYPES else UNKNOWN_TYPE,
-                width=row.width,
-                height=row.height,
-                filename=plain_name(row.filename),
-                faces=tuple(shown[row.id]),
-                created_at=row.created_at,
-            )
-            for row in rows
-        ]
-
-    def _unknown(self, photo_id: int) -> UnknownPhotoError:
-        return UnknownPhotoError(f"no photo {photo_id!r} is stored in gallery {self.feed.name!r}", photo_id=photo_id)
 
 
 def photo_content(vault: Vault | None, row: Any) -> bytes:
@@ -209,11 +71,11 @@ def photo_content(vault: Vault | None, row: Any) -> bytes:
     check_photo(row.id, row.person_row, stored, row.checksum)
     if vault is None:
         return stored
-    return vault.cabinet(row.data_key, row.key, row.key_is_int).opened_photo(stored, row.id, row.person_row)
+    return vault.person_cipher(row.data_key, row.key, row.key_is_int).decrypt_photo(stored, row.id, row.person_row)
 
 
 def keep_photo(
-    connection: sa.Connection, feed: Feed, photo: NewPhoto, person_row: int, cabinet: Cabinet | None, at: datetime
+    connection: sa.Connection, feed: Feed, photo: NewPhoto, person_row: int, cipher: PersonCipher | None, at: datetime
 ) -> int:
     """Store a photo of a person; returns its number.
 
@@ -230,12 +92,12 @@ def keep_photo(
     inserted: Any = connection.execute(photos.insert().values(values | {"content": b"", "checksum": 0}))
     photo_id = int(inserted.inserted_primary_key[0])
     # Its number is part of what is encrypted and of the checksum.
-    write_photo(connection, feed, photo_id, person_row, photo.content, cabinet)
+    write_photo(connection, feed, photo_id, person_row, photo.content, cipher)
     return photo_id
 
 
 def write_photo(
-    connection: sa.Connection, feed: Feed, photo_id: int, person_row: int, content: bytes, cabinet: Cabinet | None
+    connection: sa.Connection, feed: Feed, photo_id: int, person_row: int, content: bytes, cipher: PersonCipher | None
 ) -> None:
     """Write the content of a photo, encrypted where there is a key, with its checksum.
 
@@ -244,8 +106,8 @@ def write_photo(
     PhotoTooLargeError
         When the database does not take it.
     """
-    stored = content if cabinet is None else cabinet.locked_photo(content, photo_id, person_row)
-    limit = feed.database.too_large(connection, stored)
+    stored = content if cipher is None else cipher.encrypt_photo(content, photo_id, person_row)
+    limit = feed.database.packet_limit(connection, stored)
     if limit is not None:
         raise PhotoTooLargeError(
             f"the photo has {len(stored)} bytes, and database {feed.database.place} takes statements of at most "
@@ -261,7 +123,7 @@ def photos_of(connection: sa.Connection, face_ids: Sequence[int]) -> list[int]:
     """Tell which photos the faces are of."""
     found: set[int] = set()
     for start in range(0, len(face_ids), CHUNK):
-        chosen = _LINKED.where(faces.c.id.in_(face_ids[start : start + CHUNK]))
+        chosen = LINKED.where(faces.c.id.in_(face_ids[start : start + CHUNK]))
         found.update(row.photo_id for row in connection.execute(chosen))
     return sorted(found)
 

@@ -20,7 +20,7 @@ from .feed import Feed
 from .photos import check_photo, write_photo
 from .rows import PackPin, checksum_of
 from .tables import faces, galleries, people, photos, templates
-from .vault import Cabinet, Vault
+from .vault import PersonCipher, Vault
 
 _BATCH = 1000  # rows in memory at once
 
@@ -46,40 +46,40 @@ def rekey(feed: Feed, key: bytes | None) -> int:
         When something that is stored does not open with the present key; then nothing is changed.
     """
     old, new = feed.vault, None if key is None else Vault(key, feed.uuid)
-    seal = None if new is None else new.seal
+    seal = None if new is None else new.key_check
     with feed.write() as (connection, noted):
-        cabinets = _people(connection, feed, old, new)
+        ciphers = _people(connection, feed, old, new)
         if (old is None) != (new is None):
-            _templates(connection, feed, cabinets, lock=old is None)
-            _photos(connection, feed, cabinets, lock=old is None)
+            _templates(connection, feed, ciphers, lock=old is None)
+            _photos(connection, feed, ciphers, lock=old is None)
         connection.execute(galleries.update().where(galleries.c.id == feed.book.row).values(seal=seal))
         noted.audit_keys = audit_keys(feed.uuid, new)
         noted.event("rekey", encrypted=new is not None)
-    feed.take_key(seal, key)
-    return len(cabinets)
+    feed.use_key(seal, key)
+    return len(ciphers)
 
 
-def _people(connection: sa.Connection, feed: Feed, old: Vault | None, new: Vault | None) -> dict[int, Cabinet]:
+def _people(connection: sa.Connection, feed: Feed, old: Vault | None, new: Vault | None) -> dict[int, PersonCipher]:
     query = sa.select(people.c.id, people.c.key, people.c.key_is_int, people.c.data_key)
     wrapped = people.update().where(people.c.id == sa.bindparam("row")).values(data_key=sa.bindparam("wrapped"))
-    cabinets: dict[int, Cabinet] = {}
+    ciphers: dict[int, PersonCipher] = {}
     after = 0
     while True:
         mine = sa.and_(people.c.gallery_id == feed.book.row, people.c.id > after)
         rows = connection.execute(query.where(mine).order_by(people.c.id).limit(_BATCH)).all()
         if not rows:
-            return cabinets
+            return ciphers
         changed = []
         for row in rows:
-            data_key = os.urandom(KEY_BYTES) if old is None else old.unwrapped(row.data_key, row.key, row.key_is_int)
-            cabinets[row.id] = Cabinet(data_key, feed.uuid)
-            again = None if new is None else new.wrapped(data_key, row.key, row.key_is_int)
+            data_key = os.urandom(KEY_BYTES) if old is None else old.unwrap(row.data_key, row.key, row.key_is_int)
+            ciphers[row.id] = PersonCipher(data_key, feed.uuid)
+            again = None if new is None else new.wrap(data_key, row.key, row.key_is_int)
             changed.append({"row": row.id, "wrapped": again})
         connection.execute(wrapped, changed)
         after = rows[-1].id
 
 
-def _templates(connection: sa.Connection, feed: Feed, cabinets: dict[int, Cabinet], *, lock: bool) -> None:
+def _templates(connection: sa.Connection, feed: Feed, ciphers: dict[int, PersonCipher], *, lock: bool) -> None:
     """Encrypt or decrypt every template, of this pack and of any other."""
     written = (
         templates.update()
@@ -94,33 +94,33 @@ def _templates(connection: sa.Connection, feed: Feed, cabinets: dict[int, Cabine
         changed = []
         for row in rows:
             pin = PackPin("", row.pack_digest, 0)
-            cabinet = cabinets[row.person_row]
+            cipher = ciphers[row.person_row]
             if lock:
                 if row.checksum != checksum_of(row.face_id, row.person_row, pin, row.vector):
                     raise DatabaseDamagedError(
                         f"the stored template of face {row.face_id} is damaged; restore the database from a backup"
                     )
-                content = cabinet.locked(row.vector, row.face_id, row.person_row, row.pack_digest)
+                content = cipher.encrypt(row.vector, row.face_id, row.person_row, row.pack_digest)
             else:
-                content = cabinet.opened(row.vector, row.face_id, row.person_row, row.pack_digest)
+                content = cipher.decrypt(row.vector, row.face_id, row.person_row, row.pack_digest)
             check = checksum_of(row.face_id, row.person_row, pin, content)
             changed.append({"face": row.face_id, "pack": row.pack_digest, "content": content, "sum": check})
         connection.execute(written, changed)
         after = (rows[-1].face_id, rows[-1].pack_digest)
 
 
-def _photos(connection: sa.Connection, feed: Feed, cabinets: dict[int, Cabinet], *, lock: bool) -> None:
+def _photos(connection: sa.Connection, feed: Feed, ciphers: dict[int, PersonCipher], *, lock: bool) -> None:
     """Encrypt or decrypt every photo, one after the other."""
     columns = (photos.c.id, photos.c.person_row, photos.c.content, photos.c.checksum)
     query = sa.select(*columns).join(people, people.c.id == photos.c.person_row)
     query = query.where(people.c.gallery_id == feed.book.row).order_by(photos.c.id).limit(1)
     after = 0
     while (row := connection.execute(query.where(photos.c.id > after)).one_or_none()) is not None:
-        after, content, cabinet = row.id, bytes(row.content), cabinets[row.person_row]
+        after, content, cipher = row.id, bytes(row.content), ciphers[row.person_row]
         check_photo(row.id, row.person_row, content, row.checksum)
         if not lock:
-            content = cabinet.opened_photo(content, row.id, row.person_row)
-        write_photo(connection, feed, row.id, row.person_row, content, cabinet if lock else None)
+            content = cipher.decrypt_photo(content, row.id, row.person_row)
+        write_photo(connection, feed, row.id, row.person_row, content, cipher if lock else None)
 
 
 def _page(connection: sa.Connection, feed: Feed, face_id: int, pack: str) -> Sequence[Any]:

@@ -20,7 +20,7 @@ from .._core import is_plain_name
 from ..checks import abbreviate
 from ..errors import ArgumentError, BBox, DatabaseDamagedError
 from ..records import PersonId
-from .vault import Cabinet, Vault
+from .vault import PersonCipher, Vault
 
 KEY_LENGTH = 255
 """Longest person id, characters: what an index of every supported database can hold."""
@@ -124,20 +124,20 @@ class NewFace:
 
 
 class Owner(NamedTuple):
-    """Whose a face is; `sound` is False when the database no longer says so reliably, and nobody may be named."""
+    """Whose a face is; `intact` is False when the database no longer says so reliably, and nobody may be named."""
 
     person_id: PersonId
     name: str | None
-    sound: bool = True
+    intact: bool = True
 
 
-def unsound(face_id: int) -> Owner:
+def damaged_owner(face_id: int) -> Owner:
     """Make what stands for the owner of a face when nobody may be named: an id that nobody can have."""
     return Owner(f"\0{face_id}", None, False)
 
 
-def is_sound(person_id: PersonId) -> bool:
-    """Tell an id from what stands for one in `unsound`."""
+def is_intact(person_id: PersonId) -> bool:
+    """Tell an id from what stands for one in `damaged_owner`."""
     return not (isinstance(person_id, str) and person_id.startswith("\0"))
 
 
@@ -372,11 +372,11 @@ def people_of(rows: Sequence[Any]) -> NDArray[np.uint64]:
 
 
 def _decrypted(rows: Sequence[Any], pin: PackPin, vault: Vault) -> list[bytes]:
-    opened: dict[int, Cabinet] = {}
+    opened: dict[int, PersonCipher] = {}
     plain = []
     for row in rows:
-        cabinet = opened.get(row.person_row)
-        if cabinet is None:
-            cabinet = opened[row.person_row] = vault.cabinet(row.data_key, row.key, row.key_is_int)
-        plain.append(cabinet.opened(row.vector, row.face_id, row.person_row, pin.digest))
+        cipher = opened.get(row.person_row)
+        if cipher is None:
+            cipher = opened[row.person_row] = vault.person_cipher(row.data_key, row.key, row.key_is_int)
+        plain.append(cipher.decrypt(row.vector, row.face_id, row.person_row, pin.digest))
     return plain

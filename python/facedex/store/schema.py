@@ -24,7 +24,7 @@ def check_schema(connection: sa.Connection, backend: Backend) -> None:
     DatabaseSchemaError
         It names what was found.
     """
-    found = backend.strangers(connection, _OURS)
+    found = backend.foreign_objects(connection, _OURS)
     if not found:
         return
     named = ", ".join(found[:_MOST]) + (f" and {len(found) - _MOST} more" if len(found) > _MOST else "")

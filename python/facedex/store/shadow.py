@@ -34,7 +34,7 @@ Kind = Literal["migrate", "rollback"]
 """What the audit calls the way there, and the way back."""
 
 
-class Bare(NamedTuple):
+class PendingFace(NamedTuple):
     """A stored face that has no template of the second pack: number, whose it is, box in its picture."""
 
     face_id: int
@@ -42,7 +42,7 @@ class Bare(NamedTuple):
     bbox: BBox
 
 
-class Lost(NamedTuple):
+class LostPerson(NamedTuple):
     """A person none of whose faces has a template of the second pack, and whether a photo of one is kept."""
 
     person_id: PersonId
@@ -77,7 +77,7 @@ class Shadow:
                 row |= {"pack_name": self.pin.name, "dimension": self.pin.dimension, "created_at": noted.at}
                 connection.execute(gallery_packs.insert().values(row))
 
-    def sift(self) -> int:
+    def remove_damaged(self) -> int:
         """Remove templates that are not what an earlier run stored; returns their number."""
         with self.feed.database.read() as connection:
             gone = self.damaged(connection)
@@ -99,13 +99,13 @@ class Shadow:
             after = rows[-1].face_id
         return found
 
-    def count(self) -> int:
+    def count_pending(self) -> int:
         """Tell how many faces with a photo have no template yet."""
         with self.feed.database.read() as connection:
-            query = sa.select(sa.func.count()).select_from(self._bare().subquery())
+            query = sa.select(sa.func.count()).select_from(self._pending().subquery())
             return connection.execute(query).scalar_one()
 
-    def bare(self, after: int, most: int) -> list[Bare]:
+    def pending(self, after: int, most: int) -> list[PendingFace]:
         """List the next faces after a number that have a photo and no template.
 
         Raises
@@ -116,7 +116,7 @@ class Shadow:
         with self.feed.database.read() as connection:
             return self._next(connection, after, most)
 
-    def keep(self, vectors: Vectors) -> int:
+    def insert(self, vectors: Vectors) -> int:
         """Store templates of faces that still are there and have none; returns their number.
 
         Raises
@@ -125,18 +125,18 @@ class Shadow:
             When somebody has ended this migration meanwhile.
         """
         with self.feed.witness() as (connection, _):
-            return self._keep(connection, vectors)
+            return self._insert(connection, vectors)
 
-    def lost(self) -> list[Lost]:
+    def lost_people(self) -> list[LostPerson]:
         """List the people who could not be recognised any more."""
         with self.feed.database.read() as connection:
             return [
-                Lost(person_id_of(row.key, row.key_is_int), bool(row.has_photo))
+                LostPerson(person_id_of(row.key, row.key_is_int), bool(row.has_photo))
                 for row in connection.execute(self._lost()).all()
             ]
 
-    def swap(
-        self, kind: Kind, embed: Callable[[Sequence[Bare]], Vectors], *, after: int, leave: bool
+    def switch(
+        self, kind: Kind, embed: Callable[[Sequence[PendingFace]], Vectors], *, after: int, leave: bool
     ) -> tuple[bool, int]:
         """Bind the gallery to the second pack, in one commit, when nothing is in the way.
 
@@ -163,7 +163,7 @@ class Shadow:
                 late = self._next(connection, after, LATE + 1)
                 if len(late) > LATE:
                     raise _NotNowError
-                kept = self._keep(connection, embed(late))
+                kept = self._insert(connection, embed(late))
                 if not leave and connection.execute(self._lost().limit(1)).first() is not None:
                     raise _NotNowError
                 mine = galleries.c.id == gallery
@@ -185,7 +185,7 @@ class Shadow:
             return False, 0
         return True, kept
 
-    def _bare(self) -> sa.Select[Any]:
+    def _pending(self) -> sa.Select[Any]:
         theirs = templates.alias("theirs")
         has = sa.exists().where(theirs.c.face_id == faces.c.id, theirs.c.pack_digest == self.pin.digest)
         # A photo of somebody else would give the face another's template: it is not believed to be the face's.
@@ -194,25 +194,27 @@ class Shadow:
         query = query.join(people, people.c.id == faces.c.person_row).join(photos, shown)
         return query.where(people.c.gallery_id == self._keys["gallery"], photos.c.rendition == "original", ~has)
 
-    def _next(self, connection: sa.Connection, after: int, most: int) -> list[Bare]:
-        rows = connection.execute(self._bare().where(faces.c.id > after).order_by(faces.c.id).limit(most)).all()
+    def _next(self, connection: sa.Connection, after: int, most: int) -> list[PendingFace]:
+        rows = connection.execute(self._pending().where(faces.c.id > after).order_by(faces.c.id).limit(most)).all()
         for row in rows:
             check_face(row, row.person_row)
-        return [Bare(row.id, person_id_of(row.key, row.key_is_int), (row.x1, row.y1, row.x2, row.y2)) for row in rows]
+        return [
+            PendingFace(row.id, person_id_of(row.key, row.key_is_int), (row.x1, row.y1, row.x2, row.y2)) for row in rows
+        ]
 
-    def _keep(self, connection: sa.Connection, vectors: Vectors) -> int:
+    def _insert(self, connection: sa.Connection, vectors: Vectors) -> int:
         if not self._is_noted(connection):
             raise MigrationError(
                 f"the migration of gallery {self.feed.name!r} to pack {self.pin.name!r} was ended by somebody else"
             )
-        wanted = self._bare().where(faces.c.id.in_(list(vectors))).add_columns(people.c.data_key)
+        wanted = self._pending().where(faces.c.id.in_(list(vectors))).add_columns(people.c.data_key)
         rows = []
         for row in connection.execute(wanted).all() if vectors else []:
             check_face(row, row.person_row)
             content = bytes_of(vectors[row.id], self.pin)
             if self.feed.vault is not None:
-                cabinet = self.feed.vault.cabinet(row.data_key, row.key, row.key_is_int)
-                content = cabinet.locked(content, row.id, row.person_row, self.pin.digest)
+                cipher = self.feed.vault.person_cipher(row.data_key, row.key, row.key_is_int)
+                content = cipher.encrypt(content, row.id, row.person_row, self.pin.digest)
             check = checksum_of(row.id, row.person_row, self.pin, content)
             rows.append({"face_id": row.id, "pack_digest": self.pin.digest, "vector": content, "checksum": check})
         if rows:
@@ -246,7 +248,7 @@ class Shadow:
         return connection.execute(sa.select(gallery_packs.c.state).where(*mine)).first() is not None
 
 
-def past_pack(feed: Feed) -> PackPin | None:
+def previous_pack(feed: Feed) -> PackPin | None:
     """Tell the pack to which the gallery was bound before; None when it was not moved, or that is finished."""
     query = sa.select(gallery_packs).where(gallery_packs.c.gallery_id == feed.book.row, gallery_packs.c.state == "past")
     with feed.database.single() as connection:

@@ -96,33 +96,33 @@ class Vault:
 
     def __init__(self, key: bytes, gallery: str) -> None:
         self._gallery = gallery
-        self._people = _cipher(derived(key, bytes.fromhex(gallery), b"facedex data keys"))
-        self._seals = _cipher(derived(key, bytes.fromhex(gallery), b"facedex seal"))
-        self._files = derived(key, bytes.fromhex(gallery), b"facedex files")
-        self.audit_key = derived(key, bytes.fromhex(gallery), b"facedex audit")
+        self._people = _cipher(derive_key(key, bytes.fromhex(gallery), b"facedex data keys"))
+        self._checks = _cipher(derive_key(key, bytes.fromhex(gallery), b"facedex seal"))
+        self._files = derive_key(key, bytes.fromhex(gallery), b"facedex files")
+        self.audit_key = derive_key(key, bytes.fromhex(gallery), b"facedex audit")
 
     @cached_property
-    def seal(self) -> bytes:
+    def key_check(self) -> bytes:
         """A piece that only this key opens; the gallery's row keeps one."""
-        return _locked(self._seals, b"", self._gallery.encode())
+        return _encrypt(self._checks, b"", self._gallery.encode())
 
-    def opens(self, seal: bytes) -> bool:
-        """Tell whether this is the key that made a seal."""
+    def matches(self, key_check: bytes) -> bool:
+        """Return whether this key made that check value."""
         try:
-            _opened(self._seals, seal, self._gallery.encode())
+            _decrypt(self._checks, key_check, self._gallery.encode())
         except _refusals():
             return False
         return True
 
-    def new_person(self, key: str, is_int: bool) -> bytes:
+    def new_data_key(self, key: str, is_int: bool) -> bytes:
         """Make a data key for a person, wrapped."""
-        return self.wrapped(os.urandom(KEY_BYTES), key, is_int)
+        return self.wrap(os.urandom(KEY_BYTES), key, is_int)
 
-    def wrapped(self, data_key: bytes, key: str, is_int: bool) -> bytes:
+    def wrap(self, data_key: bytes, key: str, is_int: bool) -> bytes:
         """Wrap a data key for the person of that id."""
-        return _locked(self._people, data_key, self._person(key, is_int))
+        return _encrypt(self._people, data_key, self._person(key, is_int))
 
-    def unwrapped(self, wrapped: bytes | None, key: str, is_int: bool) -> bytes:
+    def unwrap(self, wrapped: bytes | None, key: str, is_int: bool) -> bytes:
         """Return the data key of a person.
 
         Raises
@@ -131,13 +131,13 @@ class Vault:
             When it was altered or is another person's.
         """
         try:
-            return _opened(self._people, wrapped or b"", self._person(key, is_int))
+            return _decrypt(self._people, wrapped or b"", self._person(key, is_int))
         except _refusals() as error:
             raise TemplateIntegrityError(
                 f"the stored key of {key!r} was altered or is another person's; restore the database from a backup"
             ) from error
 
-    def cabinet(self, wrapped: bytes | None, key: str, is_int: bool) -> Cabinet:
+    def person_cipher(self, wrapped: bytes | None, key: str, is_int: bool) -> PersonCipher:
         """Open what encrypts the templates of one person.
 
         Raises
@@ -145,9 +145,9 @@ class Vault:
         TemplateIntegrityError
             When the person's key was altered or is another's.
         """
-        return Cabinet(self.unwrapped(wrapped, key, is_int), self._gallery)
+        return PersonCipher(self.unwrap(wrapped, key, is_int), self._gallery)
 
-    def file(self, content: memoryview, owner: str) -> Iterator[bytes]:
+    def encrypt_file(self, content: memoryview, owner: str) -> Iterator[bytes]:
         """Encrypt a file, in pieces to be written one after the other.
 
         Parameters
@@ -159,13 +159,13 @@ class Vault:
         whole = content.cast("B")
         salt = os.urandom(_SALT)
         yield _FILE + salt
-        cipher = _cipher(derived(self._files, salt, b"file"))
+        cipher = _cipher(derive_key(self._files, salt, b"file"))
         count = max(1, -(-len(whole) // _CHUNK))
         for number in range(count):
             piece = whole[number * _CHUNK : (number + 1) * _CHUNK]
-            yield cipher.encrypt(_counted(number, number == count - 1), piece, owner.encode())
+            yield cipher.encrypt(_chunk_nonce(number, number == count - 1), piece, owner.encode())
 
-    def opened_file(self, sealed: memoryview, owner: str, name: str) -> bytearray:
+    def decrypt_file(self, sealed: memoryview, owner: str, name: str) -> bytearray:
         """Decrypt a file.
 
         Raises
@@ -177,49 +177,49 @@ class Vault:
         head = len(_FILE) + _SALT
         if bytes(whole[: len(_FILE)]) != _FILE or len(whole) < head:
             raise IndexFileError(f"{name} is not an encrypted file, and the gallery is encrypted")
-        cipher = _cipher(derived(self._files, bytes(whole[len(_FILE) : head]), b"file"))
+        cipher = _cipher(derive_key(self._files, bytes(whole[len(_FILE) : head]), b"file"))
         body, piece = whole[head:], _CHUNK + 16
         content = bytearray()
         count = max(1, -(-len(body) // piece))
         try:
             for number in range(count):
                 part = body[number * piece : (number + 1) * piece]
-                content += cipher.decrypt(_counted(number, number == count - 1), part, owner.encode())
+                content += cipher.decrypt(_chunk_nonce(number, number == count - 1), part, owner.encode())
         except _refusals() as error:
             raise IndexFileError(f"{name} was altered, or is encrypted with another key") from error
         return content
 
-    def stream(self, content: Iterable[bytes], owner: str) -> Iterator[bytes]:
-        """Encrypt a file that is never in memory as a whole; it is opened as one of `file`, or by `opened_stream`."""
+    def encrypt_stream(self, content: Iterable[bytes], owner: str) -> Iterator[bytes]:
+        """Encrypt a file that is never in memory as a whole; it is opened as one of `file`, or by `decrypt_stream`."""
         salt = os.urandom(_SALT)
         yield _FILE + salt
-        cipher = _cipher(derived(self._files, salt, b"file"))
+        cipher = _cipher(derive_key(self._files, salt, b"file"))
         held, number = bytearray(), 0
         for piece in content:
             held += piece
             while len(held) > _CHUNK:  # the last chunk is marked, so one is kept back
-                yield cipher.encrypt(_counted(number, False), bytes(held[:_CHUNK]), owner.encode())
+                yield cipher.encrypt(_chunk_nonce(number, False), bytes(held[:_CHUNK]), owner.encode())
                 del held[:_CHUNK]
                 number += 1
-        yield cipher.encrypt(_counted(number, True), bytes(held), owner.encode())
+        yield cipher.encrypt(_chunk_nonce(number, True), bytes(held), owner.encode())
 
-    def opened_stream(self, file: BinaryIO, owner: str, name: str) -> Iterator[bytes]:
+    def decrypt_stream(self, file: BinaryIO, owner: str, name: str) -> Iterator[bytes]:
         """Decrypt a file that is never in memory as a whole, from where it stands.
 
         Raises
         ------
         IndexFileError
-            As in `opened_file`, with the piece that is wrong; the pieces before it were right.
+            As in `decrypt_file`, with the piece that is wrong; the pieces before it were right.
         """
         head = file.read(len(_FILE) + _SALT)
         if head[: len(_FILE)] != _FILE or len(head) < len(_FILE) + _SALT:
             raise IndexFileError(f"{name} is not an encrypted file")
-        cipher = _cipher(derived(self._files, head[len(_FILE) :], b"file"))
+        cipher = _cipher(derive_key(self._files, head[len(_FILE) :], b"file"))
         number, part = 0, file.read(_CHUNK + 16)
         while True:
             after = file.read(_CHUNK + 16)
             try:
-                content = cipher.decrypt(_counted(number, not after), part, owner.encode())
+                content = cipher.decrypt(_chunk_nonce(number, not after), part, owner.encode())
             except _refusals() as error:
                 raise IndexFileError(f"{name} was altered, or is encrypted with another key") from error
             yield content
@@ -231,7 +231,7 @@ class Vault:
         return f"person|{self._gallery}|{int(is_int)}|{key}".encode()
 
 
-class Cabinet:
+class PersonCipher:
     """Encrypts and decrypts the templates and photos of one person.
 
     Parameters
@@ -245,11 +245,11 @@ class Cabinet:
         self._cipher = _cipher(data_key)
         self._gallery = gallery
 
-    def locked(self, vector: bytes, face_id: int, person_row: int, pack: str) -> bytes:
+    def encrypt(self, vector: bytes, face_id: int, person_row: int, pack: str) -> bytes:
         """Encrypt the template of a face."""
-        return _locked(self._cipher, vector, self._template(face_id, person_row, pack))
+        return _encrypt(self._cipher, vector, self._template(face_id, person_row, pack))
 
-    def opened(self, locked: bytes, face_id: int, person_row: int, pack: str) -> bytes:
+    def decrypt(self, locked: bytes, face_id: int, person_row: int, pack: str) -> bytes:
         """Decrypt the template of a face.
 
         Raises
@@ -258,7 +258,7 @@ class Cabinet:
             When it was altered, or is another face's, person's, pack's or gallery's.
         """
         try:
-            return _opened(self._cipher, locked, self._template(face_id, person_row, pack))
+            return _decrypt(self._cipher, locked, self._template(face_id, person_row, pack))
         except _refusals() as error:
             raise TemplateIntegrityError(
                 f"the stored template of face {face_id} was altered or is another's; "
@@ -266,11 +266,11 @@ class Cabinet:
                 face_id=face_id,
             ) from error
 
-    def locked_photo(self, content: bytes, photo_id: int, person_row: int) -> bytes:
+    def encrypt_photo(self, content: bytes, photo_id: int, person_row: int) -> bytes:
         """Encrypt a photo."""
-        return _locked(self._cipher, content, self._photo(photo_id, person_row))
+        return _encrypt(self._cipher, content, self._photo(photo_id, person_row))
 
-    def opened_photo(self, locked: bytes, photo_id: int, person_row: int) -> bytes:
+    def decrypt_photo(self, locked: bytes, photo_id: int, person_row: int) -> bytes:
         """Decrypt a photo.
 
         Raises
@@ -279,7 +279,7 @@ class Cabinet:
             When it was altered, or is another person's or gallery's.
         """
         try:
-            return _opened(self._cipher, locked, self._photo(photo_id, person_row))
+            return _decrypt(self._cipher, locked, self._photo(photo_id, person_row))
         except _refusals() as error:
             raise PhotoIntegrityError(
                 f"the stored photo {photo_id} was altered or is another's; restore the database from a backup",
@@ -310,23 +310,23 @@ def _refusals() -> tuple[type[Exception], ...]:
     return InvalidTag, ValueError
 
 
-def derived(key: bytes, salt: bytes, purpose: bytes) -> bytes:
+def derive_key(key: bytes, salt: bytes, purpose: bytes) -> bytes:
     """Derive a key for a purpose: HKDF (RFC 5869) with SHA-256, one block. Extract, then expand; both are one HMAC."""
     extracted = hmac.digest(salt, key, "sha256")
     return hmac.digest(extracted, purpose + b"\x01", "sha256")
 
 
-def _locked(cipher: AESGCM, content: bytes, belongs_to: bytes) -> bytes:
+def _encrypt(cipher: AESGCM, content: bytes, belongs_to: bytes) -> bytes:
     nonce = os.urandom(_NONCE)
     return _FORMAT + nonce + cipher.encrypt(nonce, content, belongs_to)
 
 
-def _opened(cipher: AESGCM, locked: bytes, belongs_to: bytes) -> bytes:
+def _decrypt(cipher: AESGCM, locked: bytes, belongs_to: bytes) -> bytes:
     if locked[:1] != _FORMAT:
         raise ValueError("not an encrypted piece")
     return cipher.decrypt(locked[1 : 1 + _NONCE], locked[1 + _NONCE :], belongs_to)
 
 
-def _counted(number: int, last: bool) -> bytes:
+def _chunk_nonce(number: int, last: bool) -> bytes:
     """Nonce of a file's piece: its number, and whether it is the last, so that none can be cut off or moved."""
     return number.to_bytes(_NONCE - 1, "big") + (b"\x01" if last else b"\x00")

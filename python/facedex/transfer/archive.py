@@ -22,7 +22,7 @@ from ..errors import (
     WrongKeyError,
 )
 from ..options import OnExistingImport
-from ..store import CarriedPerson, KeyInput, Vault, key_of
+from ..store import KeyInput, PortablePerson, Vault, key_of
 from .lines import FORMAT, KIND, OWNER, SALT, SEAL, SEALED, End, Head, Reading, split
 from .report import ImportReport, Tally
 
@@ -150,12 +150,12 @@ class _Batches:
     def digest(self) -> bytes:
         return self._digest.copy().digest()
 
-    def batches(self) -> Iterator[list[CarriedPerson]]:
+    def batches(self) -> Iterator[list[PortablePerson]]:
         name = self._path.name
         reading = Reading(name)
         lines = self._lines()
         self.head = reading.head(next(lines, b""))
-        batch: list[CarriedPerson] = []
+        batch: list[PortablePerson] = []
         people = faces = photos = held = 0
         for line in lines:
             before = self._before
@@ -203,7 +203,7 @@ def _pieces(file: BinaryIO, path: Path, vault: Vault | None) -> Iterator[bytes]:
                 yield piece
         else:
             file.seek(_HEAD)
-            yield from vault.opened_stream(file, OWNER, path.name)
+            yield from vault.decrypt_stream(file, OWNER, path.name)
     except IndexFileError as error:
         raise GalleryFileError(f"{path.name} was altered or cut short") from error
     except OSError as error:
@@ -232,7 +232,7 @@ def _vault_of(file: BinaryIO, path: Path, key: KeyInput | None) -> Vault | None:
     if secret is None:
         raise KeyMissingError(f"{path.name} is sealed; give its key (key=...) or set FACEDEX_KEY")
     vault = Vault(secret, head[len(SEALED) : len(SEALED) + SALT].hex())
-    if not vault.opens(head[len(SEALED) + SALT :]):
+    if not vault.matches(head[len(SEALED) + SALT :]):
         raise WrongKeyError(
             f"{path.name} is sealed with another key than the one given, or its first bytes were altered"
         )

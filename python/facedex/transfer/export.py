@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, ExportError, PlainExportError
 from ..files import write_atomically
-from ..store import CarriedPerson, KeyInput, Vault, key_of
+from ..store import KeyInput, PortablePerson, Vault, key_of
 from .lines import MAX_LINE, MAX_PHOTOS, OWNER, SALT, SEALED, End, Head, end_line, head_line, lines_of
 
 if TYPE_CHECKING:
@@ -144,21 +144,21 @@ class _Writing:
         yield end_line(End(self.people, self.faces, self.photos, digest.hexdigest()))
 
 
-def _check_size(person: CarriedPerson) -> None:
+def _check_size(person: PortablePerson) -> None:
     """Refuse what could not be read again."""
     if sum(len(kept.photo.content) for kept in person.photos) > MAX_PHOTOS:
         raise _too_large(person, MAX_PHOTOS)
 
 
-def _too_large(person: CarriedPerson, limit: int) -> ExportError:
+def _too_large(person: PortablePerson, limit: int) -> ExportError:
     return ExportError(f"what belongs to {person.person_id!r} takes more than {limit} bytes; delete faces or photos")
 
 
 def _sealed(lines: Iterable[bytes], key: bytes) -> Generator[bytes, None, None]:
     name = secrets.token_bytes(SALT)
     vault = Vault(key, name.hex())
-    yield SEALED + name + vault.seal
-    yield from vault.stream(lines, OWNER)
+    yield SEALED + name + vault.key_check
+    yield from vault.encrypt_stream(lines, OWNER)
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> int:

@@ -24,7 +24,7 @@ from .._core import is_plain_name
 from ..checks import abbreviate
 from ..errors import ArgumentError, BBox, GalleryFileError, GalleryFileVersionError, PhotoTooLargeError
 from ..gallery.portable import UNIT
-from ..store import CarriedFace, CarriedPerson, CarriedPhoto, NewPhoto, check_carried
+from ..store import NewPhoto, PortableFace, PortablePerson, PortablePhoto, check_portable
 
 KIND = "facedex gallery"
 """What the first line calls itself."""
@@ -102,7 +102,7 @@ def end_line(end: End) -> bytes:
     return _line({"kind": "end"} | asdict(end))
 
 
-def lines_of(person: CarriedPerson) -> Iterator[bytes]:
+def lines_of(person: PortablePerson) -> Iterator[bytes]:
     """Write a person: a line, and one for each photo."""
     yield _line(
         {
@@ -192,7 +192,7 @@ class Reading:
             raise self.wrong("it is not written as it must be")
         return end
 
-    def person(self, line: bytes, photo_lines: Iterator[bytes]) -> CarriedPerson:
+    def person(self, line: bytes, photo_lines: Iterator[bytes]) -> PortablePerson:
         """Read a person, from the line and those of the photos that follow it."""
         held = self._object(line, "person")
         count = self._get(held, "photos", int)
@@ -212,7 +212,7 @@ class Reading:
             size += len(photos[-1].photo.content)
             if size > MAX_PHOTOS:
                 raise self.wrong(f"the photos of a person have more than {MAX_PHOTOS} bytes")
-        person = CarriedPerson(
+        person = PortablePerson(
             person_id=person_id,
             name=name,
             email=email,
@@ -224,7 +224,7 @@ class Reading:
             photos=tuple(photos),
         )
         try:
-            check_carried(person)
+            check_portable(person)
         except (ArgumentError, PhotoTooLargeError) as error:
             raise self.wrong(str(error)) from error
         return person
@@ -233,7 +233,7 @@ class Reading:
         """Make the error that says where the file is wrong."""
         return GalleryFileError(f"{self._name} is no whole gallery file: line {self._number}: {why}")
 
-    def _face(self, held: Any, photos: int) -> CarriedFace:
+    def _face(self, held: Any, photos: int) -> PortableFace:
         if not isinstance(held, dict):
             raise self.wrong("a face is no object")
         photo = self._get(held, "photo", int, None)
@@ -247,9 +247,9 @@ class Reading:
             raise self.wrong(f"'quality' is {quality}")
         embedding = self._embedding(self._bytes(held, "template"))
         at = self._time(held, "created_at")
-        return CarriedFace(self._bbox(held.get("bbox")), score, embedding, at, photo, quality)
+        return PortableFace(self._bbox(held.get("bbox")), score, embedding, at, photo, quality)
 
-    def _photo(self, line: bytes) -> CarriedPhoto:
+    def _photo(self, line: bytes) -> PortablePhoto:
         held = self._object(line, "photo")
         rendition = self._get(held, "rendition", str)
         width, height = self._get(held, "width", int), self._get(held, "height", int)
@@ -258,7 +258,7 @@ class Reading:
         filename, media_type = self._get(held, "filename", str, None), self._get(held, "media_type", str)
         content = self._bytes(held, "content")
         photo = NewPhoto(rendition, media_type, width, height, filename, content)
-        return CarriedPhoto(photo, self._time(held, "created_at"))
+        return PortablePhoto(photo, self._time(held, "created_at"))
 
     def _bbox(self, value: Any) -> BBox:
         if not isinstance(value, list) or len(value) != 4:

@@ -133,7 +133,7 @@ class Backend(ABC):
     def before_tables(self, connection: sa.Connection) -> None:
         """Prepare a database that is new or of an older version, or refuse it."""
 
-    def stamp(self) -> int | None:
+    def data_version(self) -> int | None:
         """Return a number that is another one after each commit; None where only a question to a server tells."""
         return None
 
@@ -141,7 +141,7 @@ class Backend(ABC):
         """Close what is held beside the pool."""
 
     @abstractmethod
-    def strangers(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
+    def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
         """List the triggers, views and the like that the database has, and the tables but `ours`.
 
         Parameters
@@ -165,7 +165,7 @@ class Backend(ABC):
         yield
 
     @abstractmethod
-    def locked(self, connection: sa.Connection, name: str, wait_s: float) -> AbstractContextManager[None]:
+    def lock(self, connection: sa.Connection, name: str, wait_s: float) -> AbstractContextManager[None]:
         """Keep every other process that asks for the same name out, wherever it runs.
 
         Parameters
@@ -222,11 +222,11 @@ class Backend(ABC):
         """Write the tables anew without what was deleted; returns whether it now stands in no file."""
         return self.wipe_log(connection)
 
-    def too_large(self, connection: sa.Connection, value: bytes) -> int | None:
+    def packet_limit(self, connection: sa.Connection, value: bytes) -> int | None:
         """Tell the server's own limit that a value would break; None when it can be stored."""
         return None
 
-    def faults(self, connection: sa.Connection) -> list[str]:
+    def check_file(self, connection: sa.Connection) -> list[str]:
         """Tell what is wrong with the files, where a client can look at them."""
         return []
 

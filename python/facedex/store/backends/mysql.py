@@ -87,7 +87,7 @@ class MysqlBackend(Backend):
                 f"use {name} {needed} or newer"
             )
 
-    def strangers(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
+    def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
         """Ask the server's own tables; of events and triggers those that this user may see."""
         queries = {
             "trigger": "SELECT trigger_name, event_object_table FROM information_schema.triggers "
@@ -133,7 +133,7 @@ class MysqlBackend(Backend):
                 connection.exec_driver_sql(f"SELECT RELEASE_LOCK({name})").scalar()
 
     @contextmanager
-    def locked(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
+    def lock(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
         """Hold one of the server's named locks; it is let go with the connection."""
         if connection.exec_driver_sql(f"SELECT GET_LOCK('{name}', {wait_s})").scalar() != 1:
             raise Kind.locked.error(self.place, f"lock {name!r} was not free for {wait_s:g} seconds")
@@ -143,7 +143,7 @@ class MysqlBackend(Backend):
             if not connection.invalidated:
                 connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{name}')").scalar()
 
-    def too_large(self, connection: sa.Connection, value: bytes) -> int | None:
+    def packet_limit(self, connection: sa.Connection, value: bytes) -> int | None:
         """Compare with what the server takes in one statement; it hangs up on a larger one.
 
         Measured on MariaDB 10.11: it does so from half of max_allowed_packet on.

@@ -104,7 +104,7 @@ class PostgresqlBackend(Backend):
                 "create it with ENCODING 'UTF8'"
             )
 
-    def strangers(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
+    def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
         """Ask the catalogue of the schema; the tables of the search and their triggers are ours too."""
         found = []
         for name, table, source in connection.exec_driver_sql(_TRIGGERS):
@@ -126,7 +126,7 @@ class PostgresqlBackend(Backend):
         return "its server has fsync=off: a power cut may damage it; switch fsync on"
 
     @contextmanager
-    def locked(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
+    def lock(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
         """Hold an advisory lock in a transaction, so that it is let go with the connection, also behind a pooler."""
         connection.exec_driver_sql(
             f"BEGIN; SET LOCAL lock_timeout = {round(1000 * wait_s)}; SET LOCAL idle_in_transaction_session_timeout = 0"

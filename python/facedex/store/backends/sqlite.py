@@ -107,7 +107,7 @@ class SqliteBackend(Backend):
             else:
                 return
 
-    def strangers(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
+    def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
         """Read the schema; the tables whose name begins with sqlite_ are SQLite's own, and nobody else can make one."""
         query = "SELECT type, name, tbl_name FROM sqlite_master WHERE type <> 'index' ORDER BY type, name"
         found = []
@@ -118,7 +118,7 @@ class SqliteBackend(Backend):
                 found.append(f"{kind} {name!r}")
         return found
 
-    def stamp(self) -> int | None:
+    def data_version(self) -> int | None:
         """Ask a connection that never writes whether another one has committed: it looks into shared memory.
 
         Source: PRAGMA data_version in SQLite's documentation.
@@ -148,7 +148,7 @@ class SqliteBackend(Backend):
                 self._watch = None
 
     @contextmanager
-    def locked(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
+    def lock(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
         """Lock a file beside the database's: a lock of SQLite's own would keep its writers out."""
         beside = self._path.with_name(f"{self._path.name}.{name}.lock")
         try:
@@ -253,7 +253,7 @@ class SqliteBackend(Backend):
         connection.exec_driver_sql("VACUUM")
         return self.wipe_log(connection)
 
-    def faults(self, connection: sa.Connection) -> list[str]:
+    def check_file(self, connection: sa.Connection) -> list[str]:
         """Run SQLite's own checks: of every page and index, and of rows that refer to none."""
         told = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
         lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
