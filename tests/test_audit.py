@@ -340,22 +340,26 @@ def test_a_chain_that_was_written_anew_is_told_by_a_head_that_was_noted(store: S
     assert store.check_audit(Head(9, noted.digest)).first_bad == 9
 
 
+@pytest.fixture
+def filled(store: SqlStore) -> SqlStore:
+    fill(store)
+    return store
+
+
 @SQLITE
 @examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seq=st.integers(1, 8), at=st.integers(0, 10**6), char=st.characters(codec="ascii", exclude_characters="\0"))
-def test_any_character_of_any_line_counts(place: Place, seq: int, at: int, char: str) -> None:
-    name = f"g{np.random.default_rng().integers(2**62)}"
-    store = opened(place, name=name)
-    fill(store)
-    mine = sa.and_(EVENTS.c.seq == seq, EVENTS.c.gallery_id == store.feed.book.row)
+def test_any_character_of_any_line_counts(filled: SqlStore, place: Place, seq: int, at: int, char: str) -> None:
+    line = EVENTS.c.seq == seq
     with place.connect() as connection:
-        content = connection.execute(sa.select(EVENTS.c.content).where(mine)).scalar_one()
+        content = connection.execute(sa.select(EVENTS.c.content).where(line)).scalar_one()
         at %= len(content)
         altered = content[:at] + char + content[at + 1 :]
-        connection.execute(EVENTS.update().where(mine).values(content=altered))
-    report = store.check_audit()
+        connection.execute(EVENTS.update().where(line).values(content=altered))
+        report = filled.check_audit()
+        connection.execute(EVENTS.update().where(line).values(content=content))
     assert (report.first_bad == seq) is (altered != content)
-    store.feed.database.close()
+    assert filled.check_audit().first_bad is None
 
 
 def test_a_line_that_cannot_be_read_is_told(store: Store, place: Place) -> None:

@@ -221,6 +221,7 @@ class Worker:
         self.process.stdout.close()
 
 
+@pytest.mark.slow
 def test_what_one_of_four_processes_changes_the_others_see_at_their_next_search(place: Place) -> None:
     rounds = 700 if place.kind == "sqlite" else 100  # three searches each, or six
     workers = [Worker(place.location) for _ in range(4)]

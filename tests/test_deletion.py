@@ -140,6 +140,7 @@ def test_after_a_deletion_and_a_vacuum_no_file_has_a_trace(place: Place, engine:
     assert not any(trace in left for vector in vectors for trace in traces(vector))
 
 
+@pytest.mark.slow
 @SQLITE
 def test_in_a_database_of_many_changes_no_trace_of_the_deleted_is_left(place: Place) -> None:
     database = Database(place.location)
@@ -296,7 +297,8 @@ def test_a_face_that_was_replaced_stands_in_no_file_while_the_gallery_is_open(
                 gallery.import_people(list(other.export_people()), on_existing="replace")
         else:
             gallery.register("ayu", second, on_existing="replace" if door == "register" else "add")
-        assert not any(trace in on_disk(place.folder) for trace in traces(old))
+        left = on_disk(place.folder)
+        assert not any(trace in left for trace in traces(old))
 
 
 @SQLITE

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from place import Place
+from typer.testing import CliRunner, Result
 
 from facedex._core import Index
 from facedex.cli.app import app
@@ -332,25 +331,24 @@ def test_what_is_not_there_is_told_and_not_made(place: Place, tmp_path: Path) ->
 # The command line.
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "facedex", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
 
 
 @SQLITE
 def test_the_commands(filled: Place) -> None:
     assert {command.callback.__name__ for command in app.registered_commands if command.callback} >= {"fsck", "rebuild"}
     whole = run("fsck", "--db", filled.location)
-    assert (whole.returncode, whole.stdout, whole.stderr) == (0, "4 faces, 1 snapshot: all agrees\n", "")
+    assert (whole.exit_code, whole.stdout, whole.stderr) == (0, "4 faces, 1 snapshot: all agrees\n", "")
     forged(filled, [1, 2, 3], [1, 2, 3])
     wrong = run("fsck", "--db", filled.location, "--json")
-    assert wrong.returncode == 1
+    assert wrong.exit_code == 1
     told = json.loads(wrong.stdout)
     assert (told["ok"], [finding["where"] for finding in told["findings"]]) == (False, ["snapshot"])
     mended = run("fsck", "--db", filled.location, "--repair")
-    assert mended.returncode == 0
+    assert mended.exit_code == 0
     assert mended.stdout.startswith("mended: people.db.default.")
     assert run("rebuild", "--db", filled.location).stdout == "indexed 4 faces\n"
     failed = run("fsck", "--db", filled.location, "--gallery", "nobody")
-    assert failed.returncode == 3
+    assert failed.exit_code == 3
     assert "there is no gallery 'nobody'" in failed.stderr

@@ -135,9 +135,10 @@ def test_nothing_plain_is_in_any_file_while_open_and_closed(place: Place) -> Non
     search.save()
     assert len(place.snapshots()) == 1
     needles = [trace for number in range(20) for trace in traces(number)]
-    while_open = on_disk(place.folder)
+    left = on_disk(place.folder)
     store.feed.database.close()
-    assert not any(needle in while_open + on_disk(place.folder) for needle in needles)
+    left += on_disk(place.folder)
+    assert not any(needle in left for needle in needles)
     # The same without a key shows that the search for traces finds them.
     plain = opened(Place("sqlite", str(place.folder / "plain.db"), place.folder, place.folder / "plain.db"), None)
     plain.register("ayu", [face(1)])

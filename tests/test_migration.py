@@ -350,6 +350,7 @@ def test_another_process_is_told_that_the_gallery_was_moved(
         assert named(again, PROBE["ayu"]) == "ayu"
 
 
+@pytest.mark.slow
 @SQLITE
 def test_a_long_call_goes_on_with_the_other_pack(gallery: Gallery, engine: Engine, mirrored: Engine) -> None:
     register_all(gallery)
@@ -376,6 +377,7 @@ def test_a_long_call_goes_on_with_the_other_pack(gallery: Gallery, engine: Engin
     assert fsck(gallery.status().location).ok
 
 
+@pytest.mark.slow
 @SQLITE
 def test_threads_ask_and_register_through_the_swap(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
@@ -417,6 +419,7 @@ def test_threads_ask_and_register_through_the_swap(
     assert fsck(place.location).ok
 
 
+@pytest.mark.slow
 def test_two_who_move_a_gallery_at_once_both_see_it_moved(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -709,6 +712,7 @@ def test_closing_ends_a_move_that_can_be_gone_on_with(
         assert again.migrate(engine=mirrored).swapped
 
 
+@pytest.mark.slow
 def test_a_move_that_is_killed_again_and_again_comes_to_its_end(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, manifest: Path
 ) -> None:
@@ -770,7 +774,8 @@ def test_a_deletion_takes_the_templates_of_every_pack(
         gallery.migrate(engine=mirrored)
     mine = [face.face_id for face in gallery.person("ayu").faces]
     theirs = [vectors(place, one)[face_id] for one in (engine, mirrored) for face_id in mine]
-    assert all(pieces(vector)[0] in on_disk(place.folder) for vector in theirs)
+    there = on_disk(place.folder)
+    assert all(pieces(vector)[0] in there for vector in theirs)
     receipt = gallery.delete("ayu")
     assert (receipt.templates, receipt.wiped) == (6, True)
     gallery.close()

@@ -50,6 +50,7 @@ def test_public_names_only(path: Path) -> None:
                 assert not node.attr.startswith("_")
 
 
+@pytest.mark.slow
 @by_name
 def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)

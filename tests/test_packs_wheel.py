@@ -136,6 +136,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a pack of one's own, for reading only."""
+    folder = tmp_path_factory.mktemp("wheel")
+    return packs.wheel(own(folder / "own"), folder)
+
+
 def unpack(wheel: Path, site: Path) -> Path:
     zipfile.ZipFile(wheel).extractall(site)
     return wheel
@@ -334,15 +341,14 @@ def test_an_accepted_digest_goes_along(tmp_path: Path, site: Path, home: Path) -
         Engine("mine")
 
 
-def test_an_installed_pack_of_ones_own_can_be_packed_again(tmp_path: Path, site: Path) -> None:
-    first = packs.wheel(own(tmp_path / "own"), tmp_path / "a")
-    unpack(first, site)
-    assert packs.wheel("mine", tmp_path / "b").read_bytes() == first.read_bytes()
+def test_an_installed_pack_of_ones_own_can_be_packed_again(tmp_path: Path, wheel: Path, site: Path) -> None:
+    unpack(wheel, site)
+    assert packs.wheel("mine", tmp_path).read_bytes() == wheel.read_bytes()
 
 
-def test_names_that_are_taken(tmp_path: Path, site: Path) -> None:
+def test_names_that_are_taken(tmp_path: Path, wheel: Path, site: Path) -> None:
     manifest = own(tmp_path / "own")
-    unpack(packs.wheel(manifest, tmp_path), site)
+    unpack(wheel, site)
     with pytest.raises(PackNameError, match="pip uninstall facedex-pack-mine"):
         packs.add(manifest)
     with pytest.raises(ArgumentError, match="was installed by pip: pip uninstall facedex-pack-mine"):
@@ -352,8 +358,8 @@ def test_names_that_are_taken(tmp_path: Path, site: Path) -> None:
     assert packs.state("mine").ready
 
 
-def test_an_installed_package_does_not_replace_a_manifest_of_facedex(tmp_path: Path, site: Path) -> None:
-    unpack(packs.wheel(own(tmp_path / "own"), tmp_path), site)
+def test_an_installed_package_does_not_replace_a_manifest_of_facedex(wheel: Path, site: Path) -> None:
+    unpack(wheel, site)
     points = site / "facedex_pack_mine-0.1.0.dist-info" / "entry_points.txt"
     points.write_text("[facedex.packs]\nopen = facedex_pack_mine\nclassic = facedex_pack_mine\n")
     for name in ("open", "classic"):
@@ -373,16 +379,17 @@ def test_an_installed_package_does_not_replace_a_manifest_of_facedex(tmp_path: P
         "mine = /tmp",
     ],
 )
-def test_an_entry_point_that_names_no_manifest_is_nothing(tmp_path: Path, site: Path, point: str) -> None:
-    unpack(packs.wheel(own(tmp_path / "own"), tmp_path), site)
+def test_an_entry_point_that_names_no_manifest_is_nothing(tmp_path: Path, wheel: Path, site: Path, point: str) -> None:
+    own(tmp_path / "own")
+    unpack(wheel, site)
     (site / "facedex_pack_mine-0.1.0.dist-info" / "entry_points.txt").write_text(f"[facedex.packs]\n{point}\n")
     assert installed() == {}
     with pytest.raises(PackNotFoundError):
         packs.find("mine")
 
 
-def test_nothing_of_a_package_is_run(tmp_path: Path, site: Path) -> None:
-    unpack(packs.wheel(own(tmp_path / "own"), tmp_path), site)
+def test_nothing_of_a_package_is_run(wheel: Path, site: Path) -> None:
+    unpack(wheel, site)
     (site / "facedex_pack_mine" / "__init__.py").write_text("raise SystemExit('it was imported')\n")
     assert Engine("mine").pack.name == "mine"
 

@@ -360,6 +360,7 @@ def test_a_body_that_is_no_body(client: TestClient, kind: str, body: bytes) -> N
     assert answer.json()["code"]
 
 
+@pytest.mark.slow
 def test_a_body_that_never_ends(server: Any) -> None:
     at = server(FACEDEX_BODY_TIMEOUT_S="1")
     for length in (100_000, 10):

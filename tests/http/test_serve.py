@@ -36,6 +36,7 @@ def facedex(*arguments: str, **given: Any) -> Any:
     return CliRunner().invoke(app, list(arguments), **given)
 
 
+@pytest.mark.slow
 def test_workers_share_one_gallery_and_agree_at_once(server: Callable[..., Any], tmp_path: Path) -> None:
     at = server("--workers", "2")
     assert len(at.workers()) == 2
@@ -60,6 +61,7 @@ def test_workers_share_one_gallery_and_agree_at_once(server: Callable[..., Any],
     assert {at.get("/v1/people", headers=head).status_code for _ in range(6)} == {401}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(server: Callable[..., Any]) -> None:
     at = server("--workers", "2")
     for number in range(3):
@@ -82,6 +84,7 @@ def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(server: Callable[
     assert listed == {(0, 1, 2)}
 
 
+@pytest.mark.slow
 def test_a_head_is_answered_as_a_get_without_a_body(server: Callable[..., Any]) -> None:
     at = server()
     for path in ("/v1/health/live", "/v1/people", "/v1/people/nobody", "/", "/v1/recognize", "/metrics"):
@@ -136,6 +139,7 @@ def test_settings_that_do_not_go_together(tmp_path: Path, options: list[str]) ->
     assert refused.exit_code == 2
 
 
+@pytest.mark.slow
 def test_forwarded_headers_count_only_from_a_trusted_proxy(server: Callable[..., Any], tmp_path: Path) -> None:
     db = ["--db", str(tmp_path / "served.db")]
     keys = [
@@ -153,6 +157,7 @@ def test_forwarded_headers_count_only_from_a_trusted_proxy(server: Callable[...,
         at.process.wait(20)
 
 
+@pytest.mark.slow
 def test_over_tls(server: Callable[..., Any], tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = subprocess.run(

@@ -182,6 +182,7 @@ def write_some(folder: Path, worker: int) -> None:
             pool.submit(daily.append, Attempt(f"{worker}-{number}", "N" * 200, 0.5, True), at)
 
 
+@pytest.mark.slow
 def test_workers_and_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=write_some, args=(tmp_path, worker)) for worker in range(3)]
