@@ -113,3 +113,9 @@ def test_the_threat_model_names_tests_that_exist() -> None:
     named = {name for names in re.findall(r"\[((?:[\w./]*test_\w+(?:, )?)+)\]", text) for name in names.split(", ")}
     assert len(named) > 20
     assert [name for name in sorted(named) if not (ROOT / "tests" / "http" / f"{name}.py").exists()] == []
+
+
+def test_every_pack_is_in_the_table_of_licences() -> None:
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "packs.md").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = {name for cell in table for name in re.findall(r"`([\w-]+)`", cell)}
+    assert listed == {path.stem for path in (ROOT / "models").glob("*.toml")}
