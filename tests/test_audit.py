@@ -341,7 +341,7 @@ def test_a_chain_that_was_written_anew_is_told_by_a_head_that_was_noted(store: S
 
 
 @pytest.fixture
-def filled(store: SqlStore) -> SqlStore:
+def filled(store: Store) -> Store:
     fill(store)
     return store
 
@@ -349,7 +349,7 @@ def filled(store: SqlStore) -> SqlStore:
 @SQLITE
 @examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seq=st.integers(1, 8), at=st.integers(0, 10**6), char=st.characters(codec="ascii", exclude_characters="\0"))
-def test_any_character_of_any_line_counts(filled: SqlStore, place: Place, seq: int, at: int, char: str) -> None:
+def test_any_character_of_any_line_counts(filled: Store, place: Place, seq: int, at: int, char: str) -> None:
     line = EVENTS.c.seq == seq
     with place.connect() as connection:
         content = connection.execute(sa.select(EVENTS.c.content).where(line)).scalar_one()
