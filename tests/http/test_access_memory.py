@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,14 +70,17 @@ def test_a_token_is_known_without_asking_until_its_account_is_disabled_or_it_end
     assert here.principal(again) is None
 
 
-def test_a_key_that_expires_is_forgotten_at_that_time(process: Callable[[], Access]) -> None:
+def test_a_key_that_expires_is_forgotten_at_that_time(
+    process: Callable[[], Access], monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = process()
-    _, secret = here.keys.add("door", ["recognise"], expires_at=datetime.now(timezone.utc) + timedelta(seconds=1))
+    _, secret = here.keys.add("door", ["recognise"], expires_at=datetime.now(timezone.utc) + timedelta(seconds=30))
     here.principal(secret)
     asked = here.principal(secret)
     assert asked is not None
     assert (here.recalled(secret) is not None) == is_file(here)
-    time.sleep(1.1)
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 30)
+    monkeypatch.setattr("facedex.server.memory.time", clock)
     assert here.recalled(secret) is None
 
 

@@ -314,13 +314,15 @@ def test_a_job_is_cancelled_from_another_process(serve: Any) -> None:
 
 
 @pytest.mark.parametrize(("steps", "state"), [(1, "cancelled"), (2, "done")])
-def test_a_job_that_is_cancelled_at_its_last_step_was_done(client: TestClient, steps: int, state: str) -> None:
+def test_a_job_that_is_cancelled_at_its_last_step_was_done(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, steps: int, state: str
+) -> None:
+    monkeypatch.setattr("facedex.http.jobs._NOTED_EVERY_S", 0)  # it looks at every step whether it is to stop
     jobs = client.app.state.facedex.jobs  # type: ignore[attr-defined]
     asked = threading.Event()
 
     def work(progress: Any) -> dict[str, Any]:
         assert asked.wait(20)
-        time.sleep(0.6)  # it looks whether it is to stop at most twice a second
         progress(steps, 2)
         return {"faces": 2}
 
