@@ -99,7 +99,7 @@ def test_ids_that_look_alike_are_different_people(store: Store) -> None:
     assert [person.person_id for person in store.people()] == ALIKE[1:]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="modes of files are those of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX: Linux or macOS")
 def test_a_new_file_is_for_its_owner_alone_and_one_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
     new, there, target = tmp_path / "new.db", tmp_path / "there.db", tmp_path / "target.db"
     (tmp_path / "link.db").symlink_to(target)
@@ -614,8 +614,9 @@ def test_a_refused_location_shows_no_password(location: str) -> None:
     assert "s3cret" not in told(refused.value)
 
 
+@pytest.mark.slow
 def test_a_password_in_the_query_is_not_shown() -> None:
-    pytest.importorskip("psycopg")
+    pytest.importorskip("psycopg", reason="needs psycopg: make EXTRAS=test,servers test-all")
     location = "postgresql+psycopg:///db?host=127.0.0.1&port=1&user=me&password=s3cret&sslpassword=s3cret"
     with pytest.raises(DatabaseUnavailableError) as refused:
         Database(location)

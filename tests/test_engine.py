@@ -202,7 +202,7 @@ def test_a_coroutine_twin_leaves_the_event_loop_alone(engine: Engine) -> None:
     assert comparison.match
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork: Linux or macOS")
 def test_after_a_fork_the_engine_says_so_and_a_new_one_works() -> None:
     code = """
 import os, facedex
@@ -264,7 +264,7 @@ def test_missing_and_foreign_runtimes_are_told_with_the_remedy(tmp_path: Path) -
 def test_a_runtime_that_is_too_old_is_refused(tmp_path: Path) -> None:
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("needs a C compiler to make a library that says it is ONNX Runtime 1.18")
+        pytest.skip("needs a C compiler, to make an old ONNX Runtime: apt install gcc, then make test")
     source = tmp_path / "old.c"
     source.write_text(
         'static const char *version(void) { return "1.18.1"; }\n'

@@ -252,7 +252,7 @@ def test_a_full_disk_is_told_and_the_gallery_goes_on(tmp_path: Path) -> None:
         shutil.which("unshare") is None
         or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode
     ):
-        pytest.skip("this machine lets nobody mount a small disk")
+        pytest.skip("needs the right to mount a disk: make test-all as root")
     run = f"{mount} && exec '{sys.executable}' '{script}' '{Path(__file__).parent}' '{disk / 'people.db'}'"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     child = subprocess.run(
@@ -299,7 +299,7 @@ for place in sys.argv[3:]:
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="file permissions of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX: Linux or macOS")
 def test_a_read_only_file_is_read_and_not_written_and_a_read_only_folder_is_told() -> None:
     folder = Path(tempfile.mkdtemp())  # not below tmp_path, which another user may not enter
     try:

@@ -90,7 +90,7 @@ def test_a_gallery_with_its_networks_survives_kill(tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not sys.platform.startswith("linux"):
-        pytest.skip("the layer between a process and its files is Linux's")
+        pytest.skip("needs Linux, where a library can stand between a process and its files")
     return compiled(tmp_path_factory.mktemp("layer"))
 
 

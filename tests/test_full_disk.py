@@ -46,7 +46,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     try:
         subprocess.run(["mount", *options], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a disk of its own cannot be mounted here: run as root, with the right to mount")
+        pytest.skip("needs the right to mount a disk: make test-all as root")
     try:
         yield place
     finally:

@@ -609,7 +609,7 @@ def test_two_galleries_share_a_database_and_no_people(place: Place, engine: Engi
         assert who(other.recognize(PROBE["ayu"])) == [None]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork: Linux or macOS")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_gallery_carried_over_a_fork_says_so_and_the_parents_goes_on(gallery: Gallery) -> None:
     gallery.register("ayu", AYU[0])

@@ -623,7 +623,7 @@ def test_a_network_as_intel_publishes_it_is_made_ready_as_the_guide_says(
     tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small network with the input and output of the converted one: the mean of each channel, in 256 values."""
-    onnx = pytest.importorskip("onnx", reason="onnx, which the guide's program needs, is not installed")
+    onnx = pytest.importorskip("onnx", reason="needs onnx: make EXTRAS=test,parity test-all")
     tensors = onnx.helper.make_tensor_value_info
     mix = np.zeros((256, 3, 1, 1), np.float32)
     mix[:3, :, 0, 0] = np.eye(3)

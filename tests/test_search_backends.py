@@ -121,7 +121,7 @@ def backend(
     monkeypatch.setenv("FACEDEX_HOME", str(tmp_path / "home"))
     if where == "milvus":
         if find_spec("pymilvus") is None or find_spec("milvus_lite") is None:
-            lacking("Milvus Lite is not installed: pip install pymilvus milvus-lite")
+            lacking("needs Milvus Lite: make EXTRAS=test,servers test-all")
         where = f"milvus:{tmp_path / 'lite.db'}"
     try:
         with new_place("postgresql" if where == "pgvector" else "sqlite", servers, tmp_path, tables=True) as place:
@@ -326,7 +326,8 @@ def test_a_search_that_there_is_not_is_refused(tmp_path: Path) -> None:
     database.close()
 
 
-@pytest.mark.skipif(find_spec("pymilvus") is None, reason="pymilvus is not installed")
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("pymilvus") is None, reason="needs pymilvus: make EXTRAS=test,servers test-all")
 def test_a_milvus_that_does_not_answer_is_told_without_the_password(tmp_path: Path) -> None:
     database = Database(tmp_path / "people.db")
     feed = Feed(database, "default")

@@ -151,7 +151,7 @@ def test_names_with_path_tricks_are_only_data(folder: Path, gallery: Gallery, tm
     assert not list(tmp_path.rglob("MARK"))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="such names are not possible here")
+@pytest.mark.skipif(os.name != "posix", reason="needs file names of POSIX: Linux or macOS")
 def test_odd_names_are_rejected_not_fatal(folder: Path, gallery: Gallery) -> None:
     odd = os.fsdecode(os.fsencode(folder) + b"/\xff")
     add(Path(odd), "dewi", 0)

@@ -487,7 +487,7 @@ with Gallery.open(sys.argv[1]) as gallery:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
+@pytest.mark.skipif(os.name != "posix", reason="needs kill -9: Linux or macOS")
 def test_an_import_that_is_killed_leaves_whole_people_and_is_gone_on_with(engine: Engine, tmp_path: Path) -> None:
     at, rng, vectors = datetime.now(timezone.utc), random.Random(1), np.eye(DIMENSION, dtype=np.float32)
     photo = PortablePhoto(NewPhoto("original", "image/jpeg", 1, 1, "x.jpg", people.PICTURES["ayu"][0].read_bytes()), at)

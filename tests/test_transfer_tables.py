@@ -175,7 +175,7 @@ def test_a_hostile_array_is_refused_before_it_takes_memory(data: bytes, tmp_path
 
 @pytest.fixture(scope="module")
 def faiss() -> Any:
-    return pytest.importorskip("faiss", reason="faiss-cpu, which writes the indexes, is not installed")
+    return pytest.importorskip("faiss", reason="needs faiss-cpu, which writes the indexes: pip install faiss-cpu")
 
 
 def write_index(faiss: Any, kind: str, vectors: NDArray[np.float32], path: Path) -> None:

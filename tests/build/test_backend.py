@@ -28,7 +28,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-needs_posix = pytest.mark.skipif(os.name != "posix", reason="the stand-in tools are shell scripts")
+needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs shell scripts: Linux or macOS")
 
 
 @needs_posix

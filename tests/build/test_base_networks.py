@@ -29,7 +29,7 @@ HEADS = {"stride16": ("Identity", "Identity_2"), "stride32": ("Identity_1", "Ide
 
 def read(files: tuple[NpmFile, NpmFile]) -> GraphModel:
     if not all(file.there for file in files):
-        reason = f"{files[0].package.name} is not in the cache; make build fetches it"
+        reason = f"{files[0].package.name} is not in the cache: make build fetches it"
         pytest.fail(reason) if os.environ.get("FACEDEX_REQUIRE_SHARED") == "1" else pytest.skip(reason)
     return tfjs.read(*(file.read() for file in files))
 

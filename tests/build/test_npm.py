@@ -17,7 +17,7 @@ from facedex_build.npm import NpmFile, NpmPackage
 
 CONTENT = {"package/models/a.bin": b"weights", "package/LICENSE": b"licence", "package/models/b.bin": b"others"}
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="the program in the place of npm is a shell script")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs shell scripts: Linux or macOS")
 
 
 def tarball(content: dict[str, bytes] = CONTENT, link: str | None = None) -> bytes:

@@ -236,9 +236,9 @@ def at_hand(recipe: Recipe) -> tuple[SourceFile | NpmFile, ...]:
     for source in recipe.sources:
         if isinstance(source, NpmFile):
             if not source.there:
-                pytest.skip(f"{source.package.name} is not in the cache; make build fetches it")
+                pytest.skip(f"{source.package.name} is not in the cache: make build fetches it")
         elif not there(source.package):
-            pytest.skip(f"{source.package} (100 MB, extra `build`) is not installed")
+            pytest.skip(f"needs {source.package} (100 MB): make EXTRAS=test,build test-all")
     return recipe.sources
 
 

@@ -51,7 +51,7 @@ class Server(ABC):
     def __init__(self) -> None:
         module = self.driver.partition("+")[2]
         if find_spec(module) is None:
-            raise MissingError(f"{module} is not installed: pip install {module}")
+            raise MissingError(f"needs the package {module}: make EXTRAS=test,servers test-all")
         self.folder = Path(tempfile.mkdtemp(prefix="facedex-"))  # other users can enter it, unlike pytest's
         self.folder.chmod(0o755)
         self.data = self.folder / "data"
@@ -179,7 +179,7 @@ class Postgresql(Server):
         for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
             if (folder / "postgres").exists() and (folder / "initdb").exists():
                 return folder
-        raise MissingError("PostgreSQL is not installed: pip install pgserver, or apt install postgresql")
+        raise MissingError("needs PostgreSQL: make EXTRAS=test,servers test-all, or apt install postgresql")
 
 
 class Mariadb(Server):
@@ -192,7 +192,7 @@ class Mariadb(Server):
         path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
         server, install = shutil.which("mariadbd", path=path), shutil.which("mariadb-install-db", path=path)
         if server is None or install is None:
-            raise MissingError("MariaDB is not installed: apt install mariadb-server")
+            raise MissingError("needs MariaDB: apt install mariadb-server, then make EXTRAS=test,servers test-all")
         self._server = server
         account = f"'{self.user}'@'127.0.0.1'"
         (self.folder / "init.sql").write_text(

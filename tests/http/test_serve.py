@@ -166,7 +166,7 @@ def test_over_tls(server: Callable[..., Any], tmp_path: Path) -> None:
         check=False,
     )
     if made.returncode != 0:
-        pytest.skip("needs openssl to make a certificate")
+        pytest.skip("needs openssl, to make a certificate: apt install openssl, then make test-all")
     command = [sys.executable, "-m", "facedex", "serve", "--db", str(tmp_path / "p.db"), "--port", "8443"]
     with subprocess.Popen(
         [*command, "--tls-cert", str(cert), "--tls-key", str(key)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT

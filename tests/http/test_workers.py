@@ -162,7 +162,7 @@ def _wait_for_two(at: Any, victims: set[int]) -> None:
     pytest.fail(f"a worker was not replaced\n{at.log.read_text()}")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
+@pytest.mark.skipif(os.name != "posix", reason="needs kill -9: Linux or macOS")
 def test_workers_end_with_their_master_and_a_restart_works(server: Callable[..., Any], tmp_path: Path) -> None:
     at = server("--workers", "2", TMPDIR=str(tmp_path))
     workers = at.workers()
@@ -220,7 +220,7 @@ def test_an_address_that_waiting_does_not_mend_is_refused_at_once(
     assert "end the program" not in str(refused.value)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="gives up the rights of root")
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root: make test-all as root")
 def test_a_port_that_needs_more_rights_is_refused_at_once() -> None:
     program = (
         "import encodings.idna, os, socket, sys\n"
@@ -244,7 +244,7 @@ def test_a_port_that_needs_more_rights_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+@pytest.mark.skipif(os.name != "posix", reason="needs signals: Linux or macOS")
 def test_a_server_that_ends_refuses_new_connections_at_once(server: Callable[..., Any], workers: str) -> None:
     at = server("--workers", workers)
     with socket.create_connection(("127.0.0.1", at.port), timeout=20) as held:  # a request in progress

@@ -89,7 +89,7 @@ def _reference(name: str) -> ModuleType:
     except ImportError as error:
         if os.environ.get("FACEDEX_REQUIRE_PARITY") == "1":
             raise
-        pytest.skip(f"needs the extra parity: {error}")
+        pytest.skip(f"needs the extra parity: make EXTRAS=test,parity test-all ({error})")
 
 
 @pytest.fixture(scope="session")

@@ -69,10 +69,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     except ImportError:
         sync_playwright = None
     if place is None or sync_playwright is None:
-        missing = "Chromium" if place is None else "the package playwright"
+        missing = "Chromium" if place is None else "playwright"
+        remedy = "apt install chromium" if place is None else "pip install playwright"
         if os.environ.get("FACEDEX_REQUIRE_BROWSER") == "1":
             pytest.fail(f"FACEDEX_REQUIRE_BROWSER is 1 and {missing} is not there")
-        pytest.skip(f"needs {missing}")
+        pytest.skip(f"needs {missing}: {remedy}, then make test-all")
     film = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
     film.write_bytes(people.PROBES[ON_CAMERA][0].read_bytes() * 2)
     with sync_playwright() as playwright:

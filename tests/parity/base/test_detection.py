@@ -39,7 +39,7 @@ PORTRAITS = {name: pictures[0] for name, pictures in people.PICTURES.items()}
 def networks() -> dict[str, Path]:
     """The files of the pack; without them the tests skip, and in CI they must be there."""
     if not state("base").ready:
-        reason = "the networks of base are not here: make build, where the npm registry answers"
+        reason = "needs the networks of base: make build, where the npm registry answers"
         pytest.fail(reason) if os.environ.get("FACEDEX_REQUIRE_SHARED") == "1" else pytest.skip(reason)
     base, classic = find("base").folder, find("classic").folder
     folders = {"blazeface_back.onnx": base, "mobilefacenet_sirius.onnx": base, "onet.onnx": classic}
