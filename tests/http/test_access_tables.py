@@ -24,7 +24,7 @@ from facedex.errors import (
     UnknownJobError,
 )
 from facedex.http.jobs import Jobs
-from facedex.server import Access, Lockout, Passwords, Replies, Reply, Sighted
+from facedex.server import Access, AttendanceRecord, Lockout, Passwords, Replies, Reply
 from facedex.store import Database
 from facedex.store.tables import accounts as accounts_table
 from facedex.store.tables import attempts, idempotency, jobs
@@ -261,8 +261,17 @@ def test_attendance_goes_with_the_person(place: Any, connect: Callable[[], Datab
         start = datetime(2026, 1, 31, 17, 0, tzinfo=timezone.utc)
         for minutes, claimed, key in ((0, "ayu", "ayu"), (1, "ayu", None), (1, "x\0" * 300, None), (60, "ayu", "ayu")):
             at = start + timedelta(minutes=minutes)
-            seen = Sighted(claimed, key, "Ayu" if key else None, key is not None, 0.95, 0.99, None, "test", at)
-            kept = attendance.note(seen)
+            seen = AttendanceRecord(
+                claimed=claimed,
+                person_id=key,
+                name="Ayu" if key else None,
+                matched=key is not None,
+                similarity=0.95,
+                probability=0.99,
+                contract="test",
+                at=at,
+            )
+            kept = attendance.add(seen)
             assert (kept.id > 0, kept.at) == (True, at)
         listed = list(attendance.between(start, start + timedelta(minutes=60)))
         assert [(one.claimed or "")[:3] for one in listed] == ["ayu", "ayu", "xxx"]
@@ -271,7 +280,7 @@ def test_attendance_goes_with_the_person(place: Any, connect: Callable[[], Datab
         gallery.delete("ayu")
         assert [one.claimed for one in attendance.between(start, start + timedelta(days=1))] == ["x" * 255]
         with pytest.raises(UnknownGalleryError):
-            attendance.note(Sighted("x", None, None, False), "other")
+            attendance.add(AttendanceRecord(claimed="x", matched=False), "other")
 
 
 def test_jobs_of_a_process_that_died_are_told_as_lost(place: Any, connect: Callable[[], Database]) -> None:

@@ -21,7 +21,7 @@ from facedex.cli import app
 from facedex.engine import Engine
 from facedex.errors import ArgumentError
 from facedex.http.v1 import jobs
-from facedex.server import Access, Reply, Sighted
+from facedex.server import Access, AttendanceRecord, Reply
 from facedex.store import Database
 from facedex.store.forgetting import subject_of
 
@@ -62,7 +62,9 @@ def entered(gallery: Gallery, access: Access, key: str = "ayu") -> None:
     access.replies.begin(key, "request")
     access.replies.keep(key, Reply(201, "application/json", b"{}"), subject_of(gallery.name, frozenset({key})))
     for decided in (key, None):
-        access.attendance.note(Sighted(key, decided, decided, decided is not None), gallery.name)
+        access.attendance.add(
+            AttendanceRecord(claimed=key, person_id=decided, name=decided, matched=decided is not None), gallery.name
+        )
 
 
 def rows(place: Place) -> list[int]:
@@ -78,7 +80,7 @@ def test_the_library_forgets_all(place: Place, engine: Engine, access: Access, w
         assert rows(place) == [1, 1, 1, 2]
         gallery.create("budi")
         access.accounts.add(login="budi", person_key="budi")
-        access.attendance.note(Sighted("budi", "budi", "Budi", True))
+        access.attendance.add(AttendanceRecord(claimed="budi", person_id="budi", name="Budi", matched=True))
         _ = gallery.delete("ayu") if way == "delete" else gallery.purge()
         assert [person.person_id for person in gallery.people_after()] == ["budi"]
     assert rows(place) == [1, 0, 0, 1]
@@ -246,7 +248,10 @@ def test_many_at_once_leave_nothing_of_who_was_deleted(place: Place, engine: Eng
             gallery.create(key)
             mine.replies.keep(key, Reply(201, "text/plain", b""), subject_of("default", frozenset({key})))
             mine.accounts.add(login=key, person_key=key)
-            gone = (lambda: gallery.delete(key), lambda: mine.attendance.note(Sighted(key, key, key, True)))
+            gone = (
+                lambda: gallery.delete(key),
+                lambda: mine.attendance.add(AttendanceRecord(claimed=key, person_id=key, name=key, matched=True)),
+            )
             with ThreadPoolExecutor(2) as pair:
                 for done in [pair.submit(one) for one in gone]:
                     done.result()
@@ -254,7 +259,7 @@ def test_many_at_once_leave_nothing_of_who_was_deleted(place: Place, engine: Eng
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(come_and_go, range(30)))
     assert rows(place)[:3] == [0, 0, 0]
-    left = [(one.claimed, one.person_key, one.name) for one in both[0].attendance.between(SINCE, UNTIL)]
+    left = [(one.claimed, one.person_id, one.name) for one in both[0].attendance.between(SINCE, UNTIL)]
     assert set(left) <= {(None, None, None)}
 
 
@@ -264,10 +269,10 @@ def test_many_at_once_leave_nothing_of_who_was_deleted(place: Place, engine: Eng
 def test_who_was_deleted_meanwhile_is_not_named(place: Place, engine: Engine, access: Access) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.create("budi")
-        told = access.attendance.note(Sighted("ayu", "ayu", "Ayu", True))
-        other = access.attendance.note(Sighted("budi", "ayu", "Ayu", False))
-    assert (told.claimed, told.person_key, told.name, told.matched) == (None, None, None, True)
-    assert (other.claimed, other.person_key, other.name) == ("budi", None, None)
+        told = access.attendance.add(AttendanceRecord(claimed="ayu", person_id="ayu", name="Ayu", matched=True))
+        other = access.attendance.add(AttendanceRecord(claimed="budi", person_id="ayu", name="Ayu", matched=False))
+    assert (told.claimed, told.person_id, told.name, told.matched) == (None, None, None, True)
+    assert (other.claimed, other.person_id, other.name) == ("budi", None, None)
     assert list(access.attendance.between(SINCE, UNTIL)) == [told, other]
 
 

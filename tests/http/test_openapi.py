@@ -30,7 +30,6 @@ from schemathesis.specs.openapi.checks import (
 from facedex import people
 from facedex.engine import Engine
 from facedex.http import Settings, create_app
-from facedex.http.v1.schemas import examples
 from facedex.server import Passwords
 
 CHECKS = [
@@ -129,7 +128,7 @@ def test_every_schema_has_an_example_that_is_one(client: TestClient) -> None:
     schemas = document["components"]["schemas"]
     by_name = {model.__name__.replace("[", "_").replace("]", "_"): model for model in models(BaseModel)}
     assert len(schemas) > 40
-    assert set(schemas) == set(examples.EXAMPLES)
+    assert [name for name, schema in schemas.items() if not schema.get("description")] == []
     for name, schema in schemas.items():
         assert schema["examples"], name
         for example in schema["examples"]:

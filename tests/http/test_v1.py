@@ -7,6 +7,7 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,6 +24,7 @@ from facedex import Gallery, packs, people
 from facedex.engine import Engine
 from facedex.errors import GalleryPackError
 from facedex.http import Settings, router
+from facedex.records import Deletion
 from facedex.transfer import export_to
 
 AYU = people.PROBES["ayu"][0].read_bytes()
@@ -77,6 +80,49 @@ def test_recognise_verify_compare_detect(peopled: TestClient) -> None:
     assert len(group["faces"]) == 3
     assert all(0 <= face["quality"]["unified_score"] <= 100 for face in group["faces"])
     assert {face["liveness"]["status"] for face in group["faces"]} == {"unavailable"}
+
+
+@pytest.mark.parametrize("route", ["detect", "verify", "recognize"])
+def test_quality_attributes_and_liveness_are_answered_where_requested(serve: Any, route: str) -> None:
+    """A pack that brings attributes is needed for those; without one the request says so."""
+    client = serve()
+    client.post("/v1/people", data={"person_id": "ayu"}, files={"image": people.PICTURES["ayu"][0].read_bytes()})
+    beside = {"person_id": "ayu"} if route == "verify" else {}
+
+    def face_of(**options: Any) -> dict[str, Any]:
+        answer = client.post(f"/v1/{route}", data=beside | options, files={"image": AYU})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json() if route == "verify" else answer.json()["faces"][0]
+        return found
+
+    assert (face_of()["quality"], face_of()["liveness"]) == (None, None)
+    assert 0 < face_of(quality="true")["quality"]["unified_score"] <= 100
+    assert face_of(liveness="advisory")["liveness"]["status"] in ("live", "attack", "unavailable")
+    asked = client.post(f"/v1/{route}", data=beside | {"attributes": "true"}, files={"image": AYU})
+    assert (asked.status_code, asked.json()["code"]) == (422, "role_missing")
+
+
+def test_a_receipt_verifies(serve: Any) -> None:
+    """What HTTP answers of a deletion is all that the digest of the receipt covers."""
+    client = serve(photos="original")
+    for person_id in ("ayu", "budi"):
+        picture = people.PICTURES[person_id][0].read_bytes()
+        client.post("/v1/people", data={"person_id": person_id}, files={"image": picture})
+    face_id = client.get("/v1/people/budi").json()["faces"][0]["face_id"]
+    for path in ("/v1/people/ayu", f"/v1/faces/{face_id}"):
+        receipt = client.delete(path).json()
+        assert receipt["photos"] == 1
+        read = TypeAdapter(Deletion).validate_python(receipt)
+        assert read.computed_digest() == receipt["digest"]
+        assert replace(read, photos=0).computed_digest() != receipt["digest"]
+
+
+def test_the_number_of_faces_is_limited_where_requested(peopled: TestClient) -> None:
+    group = people.GROUP.read_bytes()
+    for route in ("recognize", "detect"):
+        assert len(peopled.post(f"/v1/{route}", files={"image": group}).json()["faces"]) > 1
+        answer = peopled.post(f"/v1/{route}", files={"image": group}, data={"max_faces": "1"})
+        assert len(answer.json()["faces"]) == 1
 
 
 def test_a_batch_answers_each_picture(peopled: TestClient) -> None:
@@ -419,6 +465,27 @@ def test_the_routes_of_one_gallery_in_an_application_of_your_own(tmp_path: Path,
             assert made.headers["location"] == "/faces/people/budi"
             assert client.get(made.headers["location"]).status_code == 200
         assert gallery.people()  # it stays open
+
+
+def test_the_routes_of_a_gallery_use_its_engine(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where they need no gallery: a second engine would ignore its providers and options."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a second engine was opened")
+
+    with Gallery.open(tmp_path / "people.db", engine=engine) as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"])
+        app = FastAPI()
+        app.include_router(router(gallery, settings=Settings(embed=True)))
+        monkeypatch.setattr(Engine, "__init__", refuse)
+        before = engine.stats()["images"]
+        with TestClient(app) as client:
+            for path, files in (("detect", 1), ("compare", 2), ("embed", 1)):
+                answer = client.post(f"/{path}", files=[("images", AYU)] * files)
+                assert answer.status_code == 200, answer.text
+        assert engine.stats()["images"] - before == 4
 
 
 def test_people_are_brought_from_a_gallery_file(client: TestClient, engine: Engine, tmp_path: Path) -> None:

@@ -368,6 +368,12 @@ class Gallery(Moving, Portable):
             asked = Questions(min_face, liveness, quality, attributes)
             return self._identifier.verify(person_id, image, threshold=threshold, faces=faces, asked=asked)
 
+    @property
+    def engine(self) -> Engine:
+        """The engine that analyses the gallery's pictures."""
+        with self._life.call():
+            return self._registrar.engine
+
     def close(self) -> None:
         """Close the gallery when the calls of other threads have ended; closing again does nothing."""
         self._life.close()

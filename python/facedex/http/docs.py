@@ -1,9 +1,8 @@
-"""The OpenAPI document, and its page at ``/api/docs`` from files that are installed: it works without any network.
+"""The OpenAPI document, and its page at ``/api/docs``, which needs no network: its files come with fastapi-offline.
 
-In the document an error is told once and referred to, each schema of `/v1` has an example, and a route that needs a
-scope names it as ``x-scope``. The page has a policy of
-its own, because Swagger UI writes styles into its elements; scripts still come from files only. The files are those of
-the package fastapi-offline.
+The document describes each error once and refers to it, gives each schema an example, and names the scope that a route
+needs as ``x-scope``. The page has a content security policy of its own, because Swagger UI writes styles into its
+elements; scripts still come from files only.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from . import v1
 from .errors import MEDIA_TYPE
 from .guard import POLICY
 from .security import COOKIE
-from .v1.schemas.examples import EXAMPLES
+from .v1.examples import example_of
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>facedex API</title>
@@ -39,7 +39,7 @@ _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
 def add_docs(app: FastAPI) -> None:
-    """Show the page."""
+    """Add the page."""
 
     @app.get("/api/docs", include_in_schema=False)
     async def page() -> HTMLResponse:
@@ -55,7 +55,7 @@ def add_docs(app: FastAPI) -> None:
 
 
 def describe(app: FastAPI) -> None:
-    """Let the application's document tell each error once, as problem details, and give its schemas examples."""
+    """Complete the application's document: shared error responses, security schemes, and examples."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -69,9 +69,10 @@ def describe(app: FastAPI) -> None:
                         operation["security"] = [{name: []} for name in _SECRETS]
             document["components"]["responses"] = shared
             document["components"]["securitySchemes"] = _SECRETS
-            for name, schema in document["components"]["schemas"].items():
-                if name in EXAMPLES:
-                    schema["examples"] = [EXAMPLES[name]]
+            schemas = document["components"]["schemas"]
+            for name, schema in schemas.items():
+                if name.startswith("Page_") or hasattr(v1.schemas, name):
+                    schema["examples"] = [example_of(name, schemas)]
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -87,11 +87,7 @@ class Galleries:
 
     def engine(self, name: str) -> Engine:
         """Return the engine that a gallery works with; blocks."""
-        gallery = self.at(name)
-        engine: Engine | None = getattr(gallery, "engine", None) or self._engines.get(gallery.status().pack)
-        if engine is None:
-            engine = self._engine_of(gallery.status().pack)
-        return engine
+        return self.at(name).engine
 
     def names(self) -> list[str]:
         """List the galleries of the database, in the order in which they were made."""

@@ -6,7 +6,7 @@ It stands above the store and below the server, so that the command line manages
 from .access import Access, SignIn
 from .accounts import Account, Accounts
 from .attempts import Attempts, Lockout, Tried
-from .attendance import Attendance, Sighted
+from .attendance import Attendance, AttendanceRecord
 from .keys import ApiKey, ApiKeys
 from .notes import acting_from, note_failed
 from .passwords import Passwords
@@ -24,12 +24,12 @@ __all__ = [
     "ApiKeys",
     "Attempts",
     "Attendance",
+    "AttendanceRecord",
     "Lockout",
     "Passwords",
     "Principal",
     "Replies",
     "Reply",
-    "Sighted",
     "SignIn",
     "Token",
     "Tokens",

@@ -1,6 +1,6 @@
-"""Attendance: who claimed to be whom, what was decided, and when. A person who is deleted is deleted from it too.
+"""Attendance: attempts to be recognised, with their results. Records of a person are deleted with the person.
 
-The store does that in the transaction that deletes the person, see facedex.store.forgetting.
+The deletion does that in its own transaction.
 """
 
 from __future__ import annotations
@@ -20,74 +20,77 @@ from ..store.tables import attendance, galleries, people
 from .rows import inserted
 
 _PAGE = 1000
-_KEPT = ("contract", "claimed", "person_key", "name", "similarity", "probability", "matched", "liveness", "at")
 
 
-@dataclass(frozen=True, slots=True)
-class Sighted:
-    """One attempt to be recognised.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttendanceRecord:
+    """An attempt to be recognised.
 
     Attributes
     ----------
+    id : int
+    at : datetime
+        UTC; None before it is stored.
+    contract : str
+        The interface that was used.
     claimed : str or None
         The id that was claimed.
-    person_key, name : str or None
-        Who it was decided to be; None is nobody.
+    person_id, name : str or None
+        The person recognised; None is unknown.
     matched : bool
         Whether the claim was confirmed.
     similarity : float or None
         Cosine, [-1, 1].
     probability : float or None
-        That it is the same person, [0, 1].
+        Of being the same person, [0, 1].
     liveness : float or None
         [0, 1], higher is more likely live.
-    contract : str
-        Through which interface.
-    at : datetime
-        UTC.
-    id : int
     """
 
-    claimed: str | None
-    person_key: str | None
-    name: str | None
+    id: int = 0
+    at: datetime | None = None
+    contract: str = "v1"
+    claimed: str | None = None
+    person_id: str | None = None
+    name: str | None = None
     matched: bool
     similarity: float | None = None
     probability: float | None = None
     liveness: float | None = None
-    contract: str = "v1"
-    at: datetime | None = None
-    id: int = 0
+
+
+_STORED = ("at", "contract", "claimed", "name", "matched", "similarity", "probability", "liveness")
 
 
 class Attendance:
-    """The attendance of the galleries of a database."""
+    """The attendance records of a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def note(self, seen: Sighted, gallery: str = "default") -> Sighted:
-        """Keep an attempt; returns what was kept, with its id and time.
+    def add(self, record: AttendanceRecord, gallery: str = "default") -> AttendanceRecord:
+        """Store a record; returns it as stored, with its id and time.
 
-        Who was deleted since the attempt is not named. A deletion and this wait for each other.
+        A person who was deleted since the attempt is not named. A deletion and this wait for each other.
         """
-        at = seen.at or now()
+        record = replace(
+            record, claimed=record.claimed and record.claimed.replace("\0", "")[:255], at=record.at or now()
+        )
         with self._database.write() as connection:
             number = _gallery(connection, gallery)
             # By its primary key, as the store locks it: MariaDB would lock only the name in the index of the names.
             connection.execute(sa.select(galleries.c.id).where(galleries.c.id == number).with_for_update(read=True))
-            mine = sa.and_(people.c.gallery_id == number, people.c.key == seen.person_key)
+            mine = sa.and_(people.c.gallery_id == number, people.c.key == record.person_id)
             person_row = connection.execute(sa.select(people.c.id).where(mine)).scalar()
-            kept = replace(seen, claimed=_short(seen.claimed), at=at)
             if person_row is None:
-                gone = kept.claimed is not None and kept.claimed == seen.person_key
-                kept = replace(kept, person_key=None, name=None, claimed=None if gone else kept.claimed)
-            values: dict[str, Any] = {name: getattr(kept, name) for name in _KEPT}
-            row_id = inserted(connection, attendance, values | {"gallery_id": number, "person_row": person_row})
-        return replace(kept, id=row_id)
+                claimed = None if record.claimed == record.person_id else record.claimed
+                record = replace(record, person_id=None, name=None, claimed=claimed)
+            values: dict[str, Any] = {name: getattr(record, name) for name in _STORED}
+            values |= {"gallery_id": number, "person_row": person_row, "person_key": record.person_id}
+            return replace(record, id=inserted(connection, attendance, values))
 
-    def between(self, start: datetime, end: datetime, gallery: str = "default") -> Iterator[Sighted]:
-        """Go through the attempts from a time on and before another, in their order."""
+    def between(self, start: datetime, end: datetime, gallery: str = "default") -> Iterator[AttendanceRecord]:
+        """Go through the records of a span of time in order; `start` is inclusive, `end` exclusive."""
         after = 0
         last: Any = start
         while True:
@@ -97,7 +100,8 @@ class Attendance:
                 query = sa.select(attendance).where(mine, later, attendance.c.at < end)
                 rows = connection.execute(query.order_by(attendance.c.at, attendance.c.id).limit(_PAGE)).all()
             for row in rows:
-                yield _sighted_of(row)
+                stored = {name: getattr(row, name) for name in _STORED}
+                yield AttendanceRecord(id=row.id, person_id=row.person_key, **stored)
             if len(rows) < _PAGE:
                 return
             after, last = rows[-1].id, rows[-1].at
@@ -109,22 +113,3 @@ def _gallery(connection: sa.Connection, name: str) -> int:
     if number is None:
         raise UnknownGalleryError(f"there is no gallery {name!r}")
     return int(number)
-
-
-def _short(text: str | None) -> str | None:
-    return None if text is None else text.replace("\0", "")[:255]
-
-
-def _sighted_of(row: Any) -> Sighted:
-    return Sighted(
-        claimed=row.claimed,
-        person_key=row.person_key,
-        name=row.name,
-        matched=row.matched,
-        similarity=row.similarity,
-        probability=row.probability,
-        liveness=row.liveness,
-        contract=row.contract,
-        at=row.at,
-        id=row.id,
-    )

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ...errors import ArgumentError, FacedexError, NoFaceError, RegistrationError
 from ...gallery import Gallery
 from ...results import FoundFace
-from ...server import Sighted
+from ...server import AttendanceRecord
 from ...store import plain_name
 from ..security import need
 from ..services import Services, ServicesOf
@@ -130,7 +130,9 @@ def _reason(error: Exception) -> str:
     return "no face was found" if isinstance(error, NoFaceError) else WORDS.about(error)
 
 
-def _recognize(services: Services, gallery: Gallery, claimed: str, picture: bytes) -> tuple[dict[str, Any], Sighted]:
+def _recognize(
+    services: Services, gallery: Gallery, claimed: str, picture: bytes
+) -> tuple[dict[str, Any], AttendanceRecord]:
     faces: list[FoundFace] = []
     number = 0
     try:
@@ -151,9 +153,9 @@ def _recognize(services: Services, gallery: Gallery, claimed: str, picture: byte
         "face_num": number,
         "message": f"{name} {DETECTED}" if matched else NOT_RECOGNISED,
     }
-    return answer, Sighted(
+    return answer, AttendanceRecord(
         claimed=claimed,
-        person_key=str(best.person_id) if best is not None and known else None,
+        person_id=str(best.person_id) if best is not None and known else None,
         name=name,
         matched=matched,
         similarity=None if best is None else best.similarity,
@@ -174,9 +176,9 @@ def _name(face: FoundFace) -> str:
     return (face.name or str(face.person_id)).upper()
 
 
-async def _note(services: Services, daily: DailyFile, seen: Sighted) -> None:
+async def _note(services: Services, daily: DailyFile, seen: AttendanceRecord) -> None:
     """Keep an attempt in the database, and in the file of the day; a full disk does not keep people out."""
-    await services.ask_access(lambda access: access.attendance.note(seen, services.settings.gallery))
+    await services.ask_access(lambda access: access.attendance.add(seen, services.settings.gallery))
     attempt = Attempt(seen.claimed or "", seen.name, seen.probability or 0.0, seen.matched)
     at = seen.at or datetime.now(timezone.utc)
     try:

@@ -1,4 +1,4 @@
-"""Who was recognised → the attendance, where a request asks for that."""
+"""Recognitions → attendance records, where a request has ``attend``."""
 
 from __future__ import annotations
 
@@ -8,74 +8,70 @@ from ...errors import ArgumentError, PackScoresError
 from ...gallery import Gallery
 from ...results import FoundFace, Verification
 from ...scales import Calibration
-from ...server import Access, Sighted
+from ...server import Access, AttendanceRecord
 from ..services import Services
 
 _CALIBRATIONS: dict[str, Calibration | None] = {}
 
 
 async def check(services: Services, gallery: str | None, threshold: float | None) -> None:
-    """Refuse before the work what cannot be noted after it.
+    """Check before the work that its result can be recorded.
 
     Raises
     ------
     ArgumentError
-        When no attendance is kept, or `threshold` would note somebody whom the gallery would not recognise.
+        When this server keeps no attendance, or `threshold` is below the gallery's.
     """
     if services.access is None:
-        raise ArgumentError("attend: no attendance is kept here")
+        raise ArgumentError("attend: this server keeps no attendance")
     if threshold is None:
         return
     own = services.settings.threshold
-    least = (await services.engine(gallery)).threshold if own is None else own
+    least = await services.ask(lambda opened: opened.engine.threshold, gallery) if own is None else own
     if threshold < least:
         raise ArgumentError(f"threshold must be at least {least:.4f}, the gallery's, to attend; got {threshold}")
 
 
-async def note_found(services: Services, gallery: str | None, faces: Sequence[FoundFace]) -> None:
-    """Note each face of a picture: who it is, or that it is nobody known."""
-    await _note(
-        services,
-        gallery,
-        [
-            Sighted(
-                claimed=None,
-                person_key=None if face.person_id is None else str(face.person_id),
-                name=face.name,
-                matched=face.person_id is not None,
-                similarity=face.similarity,
-                probability=probability,
-                liveness=None if face.liveness is None else face.liveness.score,
-            )
-            for face, probability in zip(faces, await _probabilities(services, gallery, faces), strict=True)
-        ],
-    )
+async def record_faces(services: Services, gallery: str | None, faces: Sequence[FoundFace]) -> None:
+    """Record each face of a picture: the person, or that it is unknown."""
+    records = [
+        AttendanceRecord(
+            person_id=None if face.person_id is None else str(face.person_id),
+            name=face.name,
+            matched=face.person_id is not None,
+            similarity=face.similarity,
+            probability=probability,
+            liveness=None if face.liveness is None else face.liveness.score,
+        )
+        for face, probability in zip(faces, await _probabilities(services, gallery, faces), strict=True)
+    ]
+    await _record(services, gallery, records)
 
 
-async def note_claim(services: Services, gallery: str | None, found: Verification) -> None:
-    """Note whether a claim was confirmed."""
+async def record_claim(services: Services, gallery: str | None, found: Verification) -> None:
+    """Record whether a claim was confirmed."""
     (probability,) = await _probabilities(services, gallery, [found])
-    name = await services.ask(lambda opened: opened.person(found.person_id).name, gallery)  # who is still there
-    seen = Sighted(
+    name = await services.ask(lambda opened: opened.person(found.person_id).name, gallery)
+    record = AttendanceRecord(
         claimed=str(found.person_id),
-        person_key=str(found.person_id) if found.match else None,
+        person_id=str(found.person_id) if found.match else None,
         name=name if found.match else None,
         matched=found.match,
         similarity=found.similarity,
         probability=probability,
         liveness=None if found.liveness is None else found.liveness.score,
     )
-    await _note(services, gallery, [seen])
+    await _record(services, gallery, [record])
 
 
-async def _note(services: Services, gallery: str | None, seen: list[Sighted]) -> None:
+async def _record(services: Services, gallery: str | None, records: list[AttendanceRecord]) -> None:
     name = gallery or services.settings.gallery
 
-    def note(access: Access) -> None:
-        for one in seen:
-            access.attendance.note(one, name)
+    def add(access: Access) -> None:
+        for record in records:
+            access.attendance.add(record, name)
 
-    await services.ask_access(note)
+    await services.ask_access(add)
 
 
 async def _probabilities(
@@ -86,7 +82,7 @@ async def _probabilities(
 
 
 def _calibration(opened: Gallery) -> Calibration | None:
-    """Return what reads probabilities from similarities of the gallery's pack; None where that was not measured."""
+    """Return the calibration of the gallery's pack; None where its scores were not measured."""
     pack = opened.pack
     if pack.digest not in _CALIBRATIONS:
         try:

@@ -1,10 +1,11 @@
-"""What the routes of `/v1` share: the names of errors they answer, the body of pictures, cursors, the gallery."""
+"""Shared parts of the routes of `/v1`: error responses, bodies with pictures, pages, the gallery parameter."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
@@ -14,28 +15,30 @@ from ..errors import MEDIA_TYPE
 from ..route import route_class
 from . import schemas
 
+_Item = TypeVar("_Item")
+
 GalleryName = Annotated[
     str | None,
-    Query(alias="gallery", min_length=1, max_length=64, description="Which gallery; by default the server's."),
+    Query(alias="gallery", min_length=1, max_length=64, description="Name of the gallery; by default the server's."),
 ]
-Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Most items of a page.")]
+Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the previous page.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items in a page.")]
 
 _ERRORS = {
-    400: "The picture or the request cannot be read.",
-    401: "Nobody is signed in, or the token or key is of no use.",
-    403: "Whoever asks may not do that.",
-    404: "What is asked for is not there.",
-    408: "The body came too slowly.",
-    409: "It does not go with what is stored.",
-    413: "The body or the picture is too large.",
-    415: "A picture of a kind that is not decoded.",
-    422: "The request is not what is taken, or its picture shows no usable face.",
+    400: "The image or the request cannot be read.",
+    401: "Not signed in, or the token or key is invalid.",
+    403: "Permission denied.",
+    404: "Not found.",
+    408: "The body arrived too slowly.",
+    409: "Conflict with what is stored.",
+    413: "The body or the image is too large.",
+    415: "Unsupported image format.",
+    422: "The request is invalid, or its picture shows no usable face.",
     429: "Too many attempts; Retry-After says when to try again.",
-    500: "A fault of the server.",
-    503: "Too much to do, or the database is away; Retry-After says when to try again.",
-    504: "It took too long.",
-    507: "No space is left.",
+    500: "Internal server error.",
+    503: "The server is busy or the database is unavailable; Retry-After says when to try again.",
+    504: "The request timed out.",
+    507: "No disk space is left.",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": words, "model": schemas.Problem, "content": {MEDIA_TYPE: {}}}
@@ -47,21 +50,21 @@ _Route = route_class()
 
 
 def part(tag: str, prefix: str = "", dependencies: list[Any] | None = None) -> APIRouter:
-    """Make the router of one part of `/v1`."""
+    """Create the router of one part of `/v1`."""
     return APIRouter(
         prefix=prefix, tags=[tag], route_class=_Route, responses=RESPONSES, dependencies=dependencies or []
     )
 
 
 def pictures_body(options: type[BaseModel], *, several: bool = False, required: bool = True) -> dict[str, Any]:
-    """Describe for OpenAPI a body that carries pictures: a file, the raw bytes, or base64 in JSON.
+    """Describe for OpenAPI a body with pictures: a file, the raw bytes, or base64 in JSON.
 
     Parameters
     ----------
     options : type of pydantic model
-        What may stand beside the pictures.
+        The fields beside the pictures.
     several : bool
-        Whether more than one picture is taken.
+        Whether more than one picture is accepted.
     required : bool
     """
     schema: dict[str, Any] = options.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -85,13 +88,22 @@ def pictures_body(options: type[BaseModel], *, several: bool = False, required: 
     return {"requestBody": {"required": required, "content": content}}
 
 
-def cursor_of(place: int | str) -> str:
-    """Write a place in a list as a text that tells a client nothing."""
-    return base64.urlsafe_b64encode(f"c{place}".encode()).decode().rstrip("=")
+def page(found: Sequence[_Item], limit: int, place: Callable[[_Item], int]) -> schemas.Page[_Item]:
+    """Make a page of a list; `found` holds one item more than `limit` where there is a next page.
+
+    Parameters
+    ----------
+    found : sequence
+    limit : int
+    place : callable
+        Place of an item in the list, which the opaque cursor encodes.
+    """
+    cursor = base64.urlsafe_b64encode(f"c{place(found[limit - 1])}".encode()).decode() if len(found) > limit else None
+    return schemas.Page(items=list(found[:limit]), next_cursor=cursor and cursor.rstrip("="))
 
 
 def place_of(cursor: str | None) -> int:
-    """Read a cursor; 0 is the beginning.
+    """Decode a cursor; 0 is the beginning.
 
     Raises
     ------
@@ -105,4 +117,4 @@ def place_of(cursor: str | None) -> int:
             raise ValueError(text)
         return int(text[1:])
     except (ValueError, binascii.Error):
-        raise MalformedRequestError("cursor must be the next_cursor of a page before") from None
+        raise MalformedRequestError("cursor must be the next_cursor of a previous page") from None

@@ -1,4 +1,4 @@
-"""Who did what, and who was there: the audit, and attendance as JSON or CSV."""
+"""The audit, and the attendance as JSON or CSV."""
 
 from __future__ import annotations
 
@@ -13,63 +13,64 @@ from typing import Annotated, Literal
 from fastapi import Query, Response
 
 from ...errors import ArgumentError
+from ...records import AuditEvent, AuditReport
+from ...server import AttendanceRecord
 from ..security import AdminBy, ReadBy
 from ..services import ServicesOf
 from . import schemas
-from .common import Cursor, GalleryName, Limit, cursor_of, part, place_of
+from .common import Cursor, GalleryName, Limit, page, part, place_of
 
 router = part("events")
 attendance = part("attendance")
 
-_MOST = 100_000  # attempts in one answer
+_MOST = 100_000  # records in one response
 _FORMULA = re.compile(r'((?:^|[;,|\t\r\n])[\s\x00-\x1f\u200b\ufeff"]*)([=+\-@\uff1d\uff0b\uff0d\uff20])')
-"""Where a spreadsheet may begin a formula (OWASP, "CSV injection"); some take full-width signs for theirs.
+"""Where a spreadsheet may see the start of a formula (OWASP, "CSV injection"); some accept full-width signs.
 
-A quote after a separator begins a quoted cell for a program that divides there, so the sign after it counts too.
+A quote after a separator begins a quoted cell for a program that splits there, so the sign after it counts too.
 """
 
 
-@router.get("/events")
+@router.get("/events", response_model=schemas.page_of(schemas.Event))
 async def events(
-    services: ServicesOf, who: AdminBy, cursor: Cursor = None, limit: Limit = 100, gallery: GalleryName = None
-) -> schemas.Page[schemas.Event]:
-    """List the lines of the audit, oldest first. Who was deleted is not named."""
+    services: ServicesOf, caller: AdminBy, cursor: Cursor = None, limit: Limit = 100, gallery: GalleryName = None
+) -> schemas.Page[AuditEvent]:
+    """List the lines of the audit, oldest first. Deleted people are not named."""
     after = place_of(cursor)
     found = await services.ask(lambda opened: list(islice(opened.audit(after=after), limit + 1)), gallery)
-    more = cursor_of(found[limit - 1].seq) if len(found) > limit else None
-    return schemas.Page(items=[schemas.Event.model_validate(one) for one in found[:limit]], next_cursor=more)
+    return page(found, limit, lambda event: event.seq)
 
 
-@router.get("/audit")
+@router.get("/audit", response_model=schemas.AuditReport)
 async def audit(
     services: ServicesOf,
-    who: AdminBy,
-    noted: Annotated[str | None, Query(max_length=100, description="A head noted before, NUMBER:DIGEST.")] = None,
-    keyed: Annotated[bool, Query(description="Its end must be sealed with the audit's key.")] = False,
+    caller: AdminBy,
+    noted: Annotated[str | None, Query(max_length=100, description="A head recorded earlier, NUMBER:DIGEST.")] = None,
+    keyed: Annotated[bool, Query(description="Require the seal of the audit's key at its end.")] = False,
     gallery: GalleryName = None,
-) -> schemas.AuditReport:
-    """Check that no line of the audit was altered, taken out, moved or added."""
-    return schemas.AuditReport.model_validate(
-        await services.ask(lambda opened: opened.check_audit(noted=noted, keyed=keyed), gallery)
-    )
+) -> AuditReport:
+    """Check that no line of the audit was altered, removed, moved or added."""
+    return await services.ask(lambda opened: opened.check_audit(noted=noted, keyed=keyed), gallery)
 
 
 @attendance.get(
     "/attendance",
-    response_model=list[schemas.Attempt],
+    response_model=list[schemas.Attempt],  # type: ignore[valid-type]
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 async def attended(
     services: ServicesOf,
-    who: ReadBy,
+    caller: ReadBy,
     start: Annotated[
-        datetime | None, Query(description="From when on, with a time zone; by default today, UTC.")
+        datetime | None, Query(description="Start, inclusive, with a time zone; by default today, UTC.")
     ] = None,
-    end: Annotated[datetime | None, Query(description="Before when, with a time zone; by default a day later.")] = None,
+    end: Annotated[
+        datetime | None, Query(description="End, exclusive, with a time zone; by default a day later.")
+    ] = None,
     form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
     gallery: GalleryName = None,
-) -> list[schemas.Attempt] | Response:
-    """List who tried to be recognised, and what was decided."""
+) -> list[AttendanceRecord] | Response:
+    """List attempts to be recognised, with their results."""
     first = start or datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
     for name, value in (("start", first), ("end", end)):
         if value is not None and value.utcoffset() is None:
@@ -80,19 +81,18 @@ async def attended(
         raise ArgumentError("start is too late") from None
     name = gallery or services.settings.gallery
     found = await services.ask_access(lambda access: list(islice(access.attendance.between(first, last, name), _MOST)))
-    attempts = [schemas.Attempt.model_validate(one) for one in found]
     if form == "csv":
         names = list(schemas.Attempt.model_fields)
-        rows = ([getattr(attempt, name) for name in names] for attempt in attempts)
+        rows = ([getattr(record, name) for name in names] for record in found)
         return Response(csv_of(names, rows), media_type="text/csv; charset=utf-8")
-    return attempts
+    return found
 
 
 def csv_of(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    r"""Write CSV that no spreadsheet takes for formulas.
+    r"""Write CSV in which no spreadsheet sees a formula.
 
-    Every cell is quoted. A text gets an apostrophe where a formula could begin: at its start, and after a separator of
-    any country, because a spreadsheet that divides at semicolons does so inside our quotes.
+    Every cell is quoted. A text gets an apostrophe where a formula could begin: at its start, and after any country's
+    separator, because a spreadsheet that splits at semicolons does so inside our quotes.
 
     Examples
     --------
@@ -105,9 +105,9 @@ def csv_of(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(names)
-    writer.writerows([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    writer.writerows([_escape(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
 
 
-def _harmless(text: str) -> str:
+def _escape(text: str) -> str:
     return _FORMULA.sub(r"\1'\2", text)

@@ -1,4 +1,4 @@
-"""The search index: how it stands, and the long work that looks after a gallery, as jobs."""
+"""The search index: its status, and the maintenance of a gallery as jobs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ... import transfer
 from ...errors import UnknownJobError
 from ...gallery import Gallery, fsck
 from ...options import OnExistingImport
+from ...records import Status
 from ...server import Principal
 from ..building import build_everybody
 from ..errors import describe
@@ -27,15 +28,15 @@ status = part("index", "/index")
 router = part("index", "/index")
 
 
-@status.get("")
-async def index(services: ServicesOf, who: ReadBy, gallery: GalleryName = None) -> schemas.Status:
-    """Tell how the index stands."""
-    return schemas.Status.model_validate(await services.ask(lambda opened: opened.status(), gallery))
+@status.get("", response_model=schemas.Status)
+async def index(services: ServicesOf, caller: ReadBy, gallery: GalleryName = None) -> Status:
+    """Return the status of the index."""
+    return await services.ask(lambda opened: opened.status(), gallery)
 
 
-@router.post("/rebuild", status_code=202)
-async def rebuild(services: ServicesOf, who: AdminBy, gallery: GalleryName = None) -> schemas.Job:
-    """Start the index over from the database."""
+@router.post("/rebuild", status_code=202, response_model=schemas.Job)
+async def rebuild(services: ServicesOf, caller: AdminBy, gallery: GalleryName = None) -> Job:
+    """Rebuild the index from the database."""
 
     def work(progress: Progress) -> dict[str, Any]:
         name = gallery or services.settings.gallery
@@ -43,57 +44,55 @@ async def rebuild(services: ServicesOf, who: AdminBy, gallery: GalleryName = Non
         services.galleries.reopened(name)
         return {"faces": number}
 
-    return await begin(services, who, "rebuild", gallery, work)
+    return await begin(services, caller, "rebuild", gallery, work)
 
 
-@router.post("/optimise", status_code=202)
-async def optimise(services: ServicesOf, who: AdminBy, gallery: GalleryName = None) -> schemas.Job:
-    """Write the database anew without what was deleted."""
+@router.post("/optimise", status_code=202, response_model=schemas.Job)
+async def optimise(services: ServicesOf, caller: AdminBy, gallery: GalleryName = None) -> Job:
+    """Vacuum the database: rewrite it without deleted data."""
 
     def work(opened: Gallery, progress: Progress) -> dict[str, Any]:
         return {"wiped": opened.vacuum()}
 
-    return await begin_with(services, who, "optimise", gallery, work)
+    return await begin_with(services, caller, "optimise", gallery, work)
 
 
-@router.post("/check", status_code=202)
-async def check(services: ServicesOf, who: AdminBy, gallery: GalleryName = None) -> schemas.Job:
-    """Compare the database with itself and with the index, and say what differs."""
+@router.post("/check", status_code=202, response_model=schemas.Job)
+async def check(services: ServicesOf, caller: AdminBy, gallery: GalleryName = None) -> Job:
+    """Check the database and the index for inconsistencies."""
 
     def work(progress: Progress) -> dict[str, Any]:
         name = gallery or services.settings.gallery
         report = fsck.fsck(services.settings.location, name=name, progress=progress)
         return {"ok": report.ok, "faces": report.faces, "findings": [asdict(one) for one in report.findings]}
 
-    return await begin(services, who, "check", gallery, work)
+    return await begin(services, caller, "check", gallery, work)
 
 
-@router.post("/purge", status_code=202)
-async def purge(services: ServicesOf, who: AdminBy, gallery: GalleryName = None) -> schemas.Job:
-    """Delete everybody who may be kept no longer."""
+@router.post("/purge", status_code=202, response_model=schemas.Job)
+async def purge(services: ServicesOf, caller: AdminBy, gallery: GalleryName = None) -> Job:
+    """Delete everybody whose retention time is over."""
 
     def work(opened: Gallery, progress: Progress) -> dict[str, Any]:
         return {"purged": len(opened.purge())}
 
-    return await begin_with(services, who, "purge", gallery, work)
+    return await begin_with(services, caller, "purge", gallery, work)
 
 
-@router.post("/build", status_code=202)
-async def build(services: ServicesOf, who: AdminBy, gallery: GalleryName = None) -> schemas.Job:
-    """Make everybody's faces anew from the original photos that are kept."""
+@router.post("/build", status_code=202, response_model=schemas.Job)
+async def build(services: ServicesOf, caller: AdminBy, gallery: GalleryName = None) -> Job:
+    """Rebuild everybody's faces from the stored original photos."""
 
     def work(opened: Gallery, progress: Progress) -> dict[str, Any]:
         done = build_everybody(opened, progress=progress)
         return {"faces": done.faces, "people": done.people, "left": done.left}
 
-    return await begin_with(services, who, "build", gallery, work)
+    return await begin_with(services, caller, "build", gallery, work)
 
 
-@router.post("/migrate", status_code=202)
-async def migrate(
-    services: ServicesOf, who: AdminBy, given: schemas.Migrating, gallery: GalleryName = None
-) -> schemas.Job:
-    """Move the gallery to another pack, from the original photos that are kept; until the end it answers as before."""
+@router.post("/migrate", status_code=202, response_model=schemas.Job)
+async def migrate(services: ServicesOf, caller: AdminBy, given: schemas.Migrating, gallery: GalleryName = None) -> Job:
+    """Move the gallery to another pack, from the stored original photos; it stays in use meanwhile."""
 
     def work(opened: Gallery, progress: Progress) -> dict[str, Any]:
         done = opened.migrate(given.pack, without_photo=given.without_photo, progress=progress)
@@ -104,12 +103,13 @@ async def migrate(
             "without_face": list(done.without_face),
         }
 
-    return await begin_with(services, who, "migrate", gallery, work)
+    return await begin_with(services, caller, "migrate", gallery, work)
 
 
 @router.post(
     "/import",
     status_code=202,
+    response_model=schemas.Job,
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -119,11 +119,11 @@ async def migrate(
 )
 async def bring(
     services: ServicesOf,
-    who: AdminBy,
+    caller: AdminBy,
     request: Request,
     on_existing: OnExistingImport = "error",
     gallery: GalleryName = None,
-) -> schemas.Job:
+) -> Job:
     """Import the people of a gallery file that 'facedex export' wrote; the file is the body."""
     data = await request.body()
 
@@ -140,21 +140,21 @@ async def bring(
             "rejected": [describe(one.error) for one in done.rejected],
         }
 
-    return await begin_with(services, who, "import", gallery, work)
+    return await begin_with(services, caller, "import", gallery, work)
 
 
 async def begin_with(
     services: Services,
-    who: Principal,
+    caller: Principal,
     kind: str,
     gallery: str | None,
     work: Callable[[Gallery, Progress], dict[str, Any]],
-) -> schemas.Job:
-    """Begin a job that works with the open gallery."""
+) -> Job:
+    """Start a job that uses the open gallery."""
     name = gallery or services.settings.gallery
     return await begin(
         services,
-        who,
+        caller,
         kind,
         gallery,
         lambda progress: services.galleries.use(name, lambda opened: work(opened, progress)),
@@ -163,19 +163,19 @@ async def begin_with(
 
 async def begin(
     services: Services,
-    who: Principal,
+    caller: Principal,
     kind: str,
     gallery: str | None,
     work: Callable[[Progress], dict[str, Any]],
-) -> schemas.Job:
-    """Begin a job."""
+) -> Job:
+    """Start a job."""
     jobs = services.jobs
     if jobs is None:
         raise UnknownJobError("this server runs no jobs")
     name = gallery or services.settings.gallery
 
     def start() -> Job:
-        services.galleries.at(name)  # one that is not there is told now
-        return jobs.begin(kind, name, work, actor=who.name)
+        services.galleries.at(name)  # an unknown gallery is refused now
+        return jobs.begin(kind, name, work, actor=caller.name)
 
-    return schemas.Job.model_validate(await services.limits.ask(start))
+    return await services.limits.ask(start)

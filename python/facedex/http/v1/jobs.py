@@ -1,4 +1,4 @@
-"""Long work: how it stands, watched as it goes on, and cancelled; the routes of the index begin it."""
+"""Jobs: list, read, watch and cancel them; the routes of the index start them."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ router = part("jobs", "/jobs")
 
 JobId = Annotated[str, Path(min_length=1, max_length=32)]
 
-_LOOKED_S = 0.5
-_LONGEST_S = 60.0  # then the client asks again, and must still be allowed to
+_POLL_S = 0.5
+_LONGEST_S = 60.0  # then the client reconnects, and is authenticated again
 
 
-@router.get("")
-async def jobs(services: ServicesOf, who: AdminBy) -> list[schemas.Job]:
+@router.get("", response_model=list[schemas.Job])  # type: ignore[valid-type]
+async def jobs(services: ServicesOf, caller: AdminBy) -> list[Job]:
     """List jobs, the latest first."""
+    return await services.limits.ask(_jobs(services).recent)
+
+
+@router.get("/{job_id}", response_model=schemas.Job)
+async def job(services: ServicesOf, caller: AdminBy, job_id: JobId) -> Job:
+    """Return the state of a job."""
+    return await _one(services, job_id)
+
+
+@router.delete("/{job_id}", status_code=202, response_model=schemas.Job)
+async def cancel(services: ServicesOf, caller: AdminBy, job_id: JobId) -> Job:
+    """Cancel a job; it stops at its next step."""
     kept = _jobs(services)
-    return [schemas.Job.model_validate(job) for job in await services.limits.ask(kept.recent)]
-
-
-@router.get("/{job_id}")
-async def job(services: ServicesOf, who: AdminBy, job_id: JobId) -> schemas.Job:
-    """Tell how a job stands."""
-    return schemas.Job.model_validate(await _one(services, job_id))
-
-
-@router.delete("/{job_id}", status_code=202)
-async def cancel(services: ServicesOf, who: AdminBy, job_id: JobId) -> schemas.Job:
-    """Ask a job to stop; it does so at its next step."""
-    kept = _jobs(services)
-    return schemas.Job.model_validate(await services.limits.ask(lambda: kept.cancel(job_id)))
+    return await services.limits.ask(lambda: kept.cancel(job_id))
 
 
 @router.get(
@@ -49,10 +48,10 @@ async def cancel(services: ServicesOf, who: AdminBy, job_id: JobId) -> schemas.J
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
-async def watch(services: ServicesOf, who: AdminBy, job_id: JobId) -> StreamingResponse:
-    """Watch a job as server-sent events: one whenever it has come further, the last when it has ended.
+async def watch(services: ServicesOf, caller: AdminBy, job_id: JobId) -> StreamingResponse:
+    """Watch a job as server-sent events: one for each progress, the last when it has ended.
 
-    After a minute the answer ends without that, and is asked for again, as an EventSource does by itself.
+    The stream ends after a minute; an EventSource reconnects by itself.
     """
     first = await _one(services, job_id)
     return StreamingResponse(_events(services, first), media_type="text/event-stream")
@@ -62,11 +61,11 @@ async def _events(services: Services, last: Job) -> AsyncIterator[str]:
     until = asyncio.get_running_loop().time() + _LONGEST_S
     yield _event(last)
     while not last.ended and asyncio.get_running_loop().time() < until:
-        await asyncio.sleep(_LOOKED_S)
+        await asyncio.sleep(_POLL_S)
         try:
             now = await _one(services, last.id)
         except FacedexError:
-            return  # the client asks again
+            return  # the client reconnects
         if now != last:
             yield _event(now)
             last = now

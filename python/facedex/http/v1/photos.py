@@ -1,4 +1,4 @@
-"""The photos that a gallery keeps, where it is set up to keep them."""
+"""Photos, where the gallery is configured to store them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Annotated
 from fastapi import Depends, Path, Response
 
 from ...errors import UnsupportedImageError
-from ...gallery import Gallery
+from ...records import Deletion, Photo, Registration
 from ...store import UNKNOWN_TYPE, media_type_of
 from ..pictures import Submission, submitted
 from ..security import EnrolBy, ReadBy
 from ..services import ServicesOf
 from . import schemas
 from .common import GalleryName, part, pictures_body
-from .people import PersonKey, answer_of
+from .people import PersonKey
 
 router = part("photos")
 
-_HARMLESS = {
+_SANDBOX = {
     "Content-Disposition": "inline",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -28,41 +28,43 @@ PhotoId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 NewPhoto = Annotated[Submission[schemas.PhotoOptions], Depends(submitted(schemas.PhotoOptions))]
 
 
-@router.get("/people/{person_id}/photos")
+@router.get("/people/{person_id}/photos", response_model=list[schemas.Photo])  # type: ignore[valid-type]
 async def photos(
-    services: ServicesOf, who: ReadBy, person_id: PersonKey, gallery: GalleryName = None
-) -> list[schemas.Photo]:
-    """List the photos that are kept of a person."""
-    found = await services.ask(lambda opened: opened.photos(person_id), gallery)
-    return [schemas.Photo.model_validate(photo) for photo in found]
+    services: ServicesOf, caller: ReadBy, person_id: PersonKey, gallery: GalleryName = None
+) -> list[Photo]:
+    """List the stored photos of a person."""
+    return await services.ask(lambda opened: opened.photos(person_id), gallery)
 
 
-@router.post("/people/{person_id}/photos", status_code=201, openapi_extra=pictures_body(schemas.PhotoOptions))
+@router.post(
+    "/people/{person_id}/photos",
+    status_code=201,
+    response_model=schemas.Photo,
+    openapi_extra=pictures_body(schemas.PhotoOptions),
+)
 async def add(
-    services: ServicesOf, who: EnrolBy, person_id: PersonKey, given: NewPhoto, gallery: GalleryName = None
-) -> schemas.Photo:
-    """Keep a photo of a person; the face in it counts after the person is built anew from the photos."""
+    services: ServicesOf, caller: EnrolBy, person_id: PersonKey, given: NewPhoto, gallery: GalleryName = None
+) -> Photo:
+    """Store a photo of a person; its face is used after the person is rebuilt from the photos."""
     (picture,), rendition = given.pictures, given.options.rendition
-
-    def keep(opened: Gallery) -> schemas.Photo:
-        photo = opened.add_photo(person_id, picture.data, filename=picture.filename, rendition=rendition)
-        return schemas.Photo.model_validate(photo)
-
-    return await services.work(keep, gallery)
+    return await services.work(
+        lambda opened: opened.add_photo(person_id, picture.data, filename=picture.filename, rendition=rendition),
+        gallery,
+    )
 
 
-@router.post("/people/{person_id}/build")
+@router.post("/people/{person_id}/build", response_model=schemas.Registration)
 async def build(
-    services: ServicesOf, who: EnrolBy, person_id: PersonKey, gallery: GalleryName = None
-) -> schemas.Registration:
-    """Make the faces of a person anew from the original photos that are kept; nobody else is touched."""
-    return answer_of(await services.work(lambda opened: opened.rebuild_person(person_id), gallery))
+    services: ServicesOf, caller: EnrolBy, person_id: PersonKey, gallery: GalleryName = None
+) -> Registration:
+    """Rebuild the faces of a person from the stored original photos."""
+    return await services.work(lambda opened: opened.rebuild_person(person_id), gallery)
 
 
-@router.get("/photos/{photo_id}")
-async def photo(services: ServicesOf, who: ReadBy, photo_id: PhotoId, gallery: GalleryName = None) -> schemas.Photo:
-    """Tell what is known of a photo."""
-    return schemas.Photo.model_validate(await services.ask(lambda opened: opened.photo(photo_id), gallery))
+@router.get("/photos/{photo_id}", response_model=schemas.Photo)
+async def photo(services: ServicesOf, caller: ReadBy, photo_id: PhotoId, gallery: GalleryName = None) -> Photo:
+    """Read the details of a photo."""
+    return await services.ask(lambda opened: opened.photo(photo_id), gallery)
 
 
 @router.get(
@@ -70,24 +72,22 @@ async def photo(services: ServicesOf, who: ReadBy, photo_id: PhotoId, gallery: G
     response_class=Response,
     responses={200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-async def image(services: ServicesOf, who: ReadBy, photo_id: PhotoId, gallery: GalleryName = None) -> Response:
-    """Give the picture of a photo.
+async def image(services: ServicesOf, caller: ReadBy, photo_id: PhotoId, gallery: GalleryName = None) -> Response:
+    """Return the image of a photo.
 
-    Its type is found from its bytes and is one of three that no browser runs, whatever the database says; the headers
-    take from a browser what it might run all the same.
+    The media type is detected from the bytes, whatever the database says, and is one of three that no browser executes;
+    the headers forbid execution as well.
     """
     data = await services.ask(lambda opened: opened.photo_bytes(photo_id), gallery)
     media_type = media_type_of(data)
     if media_type == UNKNOWN_TYPE:
         raise UnsupportedImageError(
-            f"photo {photo_id} is no JPEG, PNG or WebP and is not shown; save it by 'facedex photos save' or delete it"
+            f"photo {photo_id} is not JPEG, PNG or WebP and is not shown; 'facedex photos save' writes it to a file"
         )
-    return Response(data, media_type=media_type, headers=_HARMLESS)
+    return Response(data, media_type=media_type, headers=_SANDBOX)
 
 
-@router.delete("/photos/{photo_id}")
-async def delete(
-    services: ServicesOf, who: EnrolBy, photo_id: PhotoId, gallery: GalleryName = None
-) -> schemas.Deletion:
+@router.delete("/photos/{photo_id}", response_model=schemas.Deletion)
+async def delete(services: ServicesOf, caller: EnrolBy, photo_id: PhotoId, gallery: GalleryName = None) -> Deletion:
     """Delete a photo and the faces that were registered from it."""
-    return schemas.Deletion.model_validate(await services.ask(lambda opened: opened.delete_photo(photo_id), gallery))
+    return await services.ask(lambda opened: opened.delete_photo(photo_id), gallery)

@@ -1,4 +1,4 @@
-"""Sign in, sign out, and who one is."""
+"""Sign in, sign out, and the current session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ router = part("session", "/session")
 
 @router.get("")
 async def session(services: ServicesOf, request: Request) -> schemas.Session:
-    """Tell who asks, and what that allows."""
+    """Return the caller and its scopes."""
     principal = await principal_of(request)
     return schemas.Session(
         kind=principal.kind,
@@ -29,7 +29,7 @@ async def session(services: ServicesOf, request: Request) -> schemas.Session:
 async def sign_in(
     services: ServicesOf, request: Request, response: Response, given: schemas.SigningIn
 ) -> schemas.SignedIn:
-    """Sign in with a password. After some failures one must wait, and longer with each."""
+    """Sign in with a password. After some failures sign-ins are delayed, longer with each failure."""
     if services.access is None:
         raise SignInError("wrong login or password")
     address = address_of(request)
@@ -51,7 +51,7 @@ async def sign_in(
 
 @router.delete("", status_code=204, openapi_extra={"x-once": False})
 async def sign_out(services: ServicesOf, request: Request, response: Response) -> None:
-    """Sign out: the token is of no use from now on, in every process."""
+    """Sign out: revoke the token, in every process."""
     await principal_of(request)
     secret = shown_secret(request) or request.cookies.get(COOKIE)
     if secret:

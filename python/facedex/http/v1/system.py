@@ -1,4 +1,4 @@
-"""Whether the server is well, and how much it does."""
+"""Health checks, figures, and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ metrics_router = part("system")
 
 @router.get("/health/live")
 async def live() -> schemas.Health:
-    """Tell that the process answers."""
+    """Return that the process answers."""
     return schemas.Health()
 
 
 @router.get("/health/ready")
 async def ready(services: ServicesOf) -> schemas.Ready:
-    """Tell that the gallery can be asked; 503 when it cannot.
+    """Return whether the gallery can be read; 503 when it cannot.
 
-    It is "degraded" when it can be asked and changes cannot be stored now: another program holds the database, its disk
-    is full, or it may not be written. Recognition goes on, so this is no reason to send requests elsewhere.
+    "degraded" means that changes cannot be stored now: another program locks the database, its disk is full, or it is
+    read-only. Recognition still works, so this is no reason to send requests elsewhere.
     """
 
     def look(opened: Gallery) -> schemas.Ready:
@@ -45,14 +45,12 @@ async def ready(services: ServicesOf) -> schemas.Ready:
     return await services.look(look)
 
 
-@router.get("/stats")
-async def stats(services: ServicesOf, who: ReadBy, gallery: GalleryName = None) -> schemas.Stats:
-    """Tell how machine and gallery stand."""
-    engine = await services.engine(gallery)
+@router.get("/stats", response_model=schemas.Stats)
+async def stats(services: ServicesOf, caller: ReadBy, gallery: GalleryName = None) -> dict[str, Any]:
+    """Return figures of the machine and the gallery."""
 
-    def look(opened: Gallery) -> dict[str, Any]:
-        status = opened.status()
-        done = engine.stats()
+    def measure(opened: Gallery) -> dict[str, Any]:
+        status, done = opened.status(), opened.engine.stats()
         return {
             "version": __version__,
             "cpu_percent": psutil.cpu_percent(),
@@ -60,15 +58,15 @@ async def stats(services: ServicesOf, who: ReadBy, gallery: GalleryName = None) 
             "process_memory": psutil.Process().memory_info().rss,
             "disk": _disk(status.location),
             "inside": services.limits.inside(),
-            "gallery": schemas.Status.model_validate(status),
-            "pack": schemas.Pack.model_validate(engine.pack),
+            "gallery": status,
+            "pack": opened.engine.pack,
             "photos": services.settings.photos,
             "total_s": done["total_s"],
             "network_s": done["network_s"],
             "images": int(done["images"]),
         }
 
-    return schemas.Stats(**await services.ask(look, gallery))
+    return await services.ask(measure, gallery)
 
 
 @metrics_router.get(
@@ -76,15 +74,15 @@ async def stats(services: ServicesOf, who: ReadBy, gallery: GalleryName = None) 
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def metrics(services: ServicesOf, who: ReadBy) -> Response:
-    """Tell Prometheus."""
-    with suppress(FacedexError):  # the numbers of the requests are told also when the gallery is away
+async def metrics(services: ServicesOf, caller: ReadBy) -> Response:
+    """Return the metrics in Prometheus's text format."""
+    with suppress(FacedexError):  # request metrics are returned also when the gallery is unavailable
         services.metrics.stands(await services.ask(lambda opened: opened.status()))
     return Response(services.metrics.text(), media_type=CONTENT_TYPE)
 
 
 def _disk(location: str) -> schemas.Disk | None:
-    """Tell the space where a database file is; None where it is on a server."""
+    """Return the disk space of a database file; None for a database server."""
     folder = Path(location).absolute().parent
     if "://" in location or not folder.is_dir():
         return None

@@ -1,0 +1,156 @@
+"""An example for each schema of the OpenAPI document, made from examples of its fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_MADE, _LATER = "2026-03-02T08:15:30Z", "2026-03-02T20:15:30Z"
+_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_BOX = [120.0, 80.0, 360.0, 380.0]
+_QUALITY = {"unified_score": 81.0, "sharpness": 64.0, "exposure": 52.0}
+
+VALUES: dict[str, Any] = {
+    "actor": "front desk",
+    "age": 31.0,
+    "answer": {},
+    "bbox": _BOX,
+    "bbox_a": _BOX,
+    "bbox_b": _BOX,
+    "claimed": "ayu",
+    "code": "no_face",
+    "commercial": True,
+    "contract": "v1",
+    "cpu_percent": 12.5,
+    "deleted_at": _LATER,
+    "det_score": 0.998,
+    "digest": _DIGEST,
+    "dimension": 192,
+    "done": 40,
+    "elapsed_s": 0.041,
+    "email": "ayu@example.org",
+    "embedding": [0.031, -0.102, 0.087],
+    "expires_at": _LATER,
+    "face_id": 7,
+    "faces": [7],
+    "facts": {"faces": 1},
+    "filename": "ayu.jpg",
+    "free": 310_000_000_000,
+    "gallery": "default",
+    "gender_score": 0.98,
+    "head": _DIGEST,
+    "height": 480,
+    "images": 740,
+    "info": {"department": "archive"},
+    "inside": {"work": 1, "ask": 0, "hash": 0},
+    "key": "fdk_4mT2...",
+    "kind": "register",
+    "landmarks": [[178.5, 190.0], [298.0, 188.5], [240.0, 250.5], [190.5, 310.0], [288.0, 308.5]],
+    "licences": ["Apache-2.0", "MIT"],
+    "lines": 41,
+    "liveness": 0.97,
+    "margin": 0.08,
+    "match": True,
+    "matched": True,
+    "media_type": "image/jpeg",
+    "memory_percent": 41.0,
+    "message": "no face was found in the picture",
+    "method": "exact",
+    "name": "Ayu",
+    "network_s": 24.9,
+    "next_cursor": "YzQx",
+    "pack": "base",
+    "pack_digest": _DIGEST,
+    "password": "correct horse battery",
+    "people": 120,
+    "person_id": "ayu",
+    "person_removed": True,
+    "photo_id": 3,
+    "photos": 1,
+    "position": 512,
+    "prefix": "fdk_4mT2",
+    "probability": 0.999,
+    "process_memory": 268_435_456,
+    "quality": 81.0,
+    "recall": 1.0,
+    "rendition": "original",
+    "retain_until": "2027-03-02T00:00:00Z",
+    "salt": "5feceb66ffc86f38",
+    "scopes": ["recognise"],
+    "score": 0.97,
+    "search": "local",
+    "similarity": 0.965,
+    "source": 0,
+    "summary": "BlazeFace, O-Net and MobileFaceNet",
+    "templates": 1,
+    "threshold": 0.54,
+    "token": "kV8sQ1...",
+    "total": 120,
+    "total_s": 31.4,
+    "used_at": _LATER,
+    "version": "0.1.0",
+    "whole": True,
+    "why": "344 faces are searched one by one",
+    "width": 640,
+    "wiped": True,
+    # of one schema
+    "ApiKey.name": "front door",
+    "DetectedFace.quality": _QUALITY,
+    "Disk.total": 512_000_000_000,
+    "Duplicate.person_id": "budi",
+    "Duplicate.name": "Budi",
+    "EmbeddedFace.quality": _QUALITY,
+    "FoundFace.quality": _QUALITY,
+    "Gallery.name": "default",
+    "Job.id": "0d9c5f0e7f3b4a52",
+    "Job.kind": "rebuild",
+    "Job.state": "running",
+    "Liveness.threshold": 0.5,
+    "Pack.name": "base",
+    "Problem.code": "unknown_person",
+    "Problem.detail": "nobody is registered as 'ayu' in gallery 'default'",
+    "Problem.instance": "/v1/people/ayu",
+    "Problem.status": 404,
+    "Problem.title": "Not Found",
+    "Session.kind": "account",
+    "Session.name": "ayu@example.org",
+    "ShownKey.name": "front door",
+    "ShownKey.used_at": None,
+    "SignedIn.kind": "account",
+    "SignedIn.name": "ayu@example.org",
+    "Stats.photos": "original",
+    "Status.faces": 344,
+    "Verification.quality": _QUALITY,
+}
+"""Examples by the name of a field; a field without one gets the simplest value of its type."""
+
+_SIMPLEST: dict[str, Any] = {"string": "text", "integer": 1, "number": 0.5, "boolean": False, "array": [], "object": {}}
+
+
+def example_of(name: str, schemas: dict[str, Any]) -> Any:
+    """Make an example of a schema of the document, by its name there."""
+    schema = schemas[name]
+    if "examples" in schema:
+        return schema["examples"][0]
+    return {field: _value(name, field, one, schemas) for field, one in schema.get("properties", {}).items()}
+
+
+def _value(owner: str, field: str, schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
+    own = f"{owner}.{field}"
+    if own in VALUES:
+        return VALUES[own]
+    variants = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+    for one in variants:
+        referred = one.get("$ref") or one.get("items", {}).get("$ref")
+        if referred is not None:
+            example = example_of(referred.rpartition("/")[2], schemas)
+            return example if "$ref" in one else [example]
+    if "examples" in schema:
+        return schema["examples"][0]
+    if field in VALUES:
+        return VALUES[field]
+    if "default" in schema or len(variants) < len(schema.get("anyOf", variants)):
+        return schema.get("default")
+    first = variants[0]
+    if "enum" in first or "const" in first:
+        return first.get("const", first.get("enum", [None])[0])
+    return _MADE if first.get("format") == "date-time" else _SIMPLEST[first["type"]]
