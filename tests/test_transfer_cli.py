@@ -87,7 +87,7 @@ def test_what_is_rejected_is_told_and_the_code_is_one(database: Path, tmp_path: 
     assert [(Path(item["item"]).name, item["error"]["code"]) for item in rejected] == [("ayu", "duplicate_person")]
 
 
-def test_a_sealed_file_needs_its_key(database: Path, tmp_path: Path) -> None:
+def test_an_encrypted_file_needs_its_key(database: Path, tmp_path: Path) -> None:
     run("register", "ayu", people.PICTURES["ayu"][0], "--db", database, FACEDEX_KEY=KEY)
     refused = answer("export", tmp_path / "x.fdx", "--db", database, code=3, FACEDEX_KEY=KEY)
     assert refused["error"]["code"] == "plain_export"
@@ -95,13 +95,13 @@ def test_a_sealed_file_needs_its_key(database: Path, tmp_path: Path) -> None:
     key.write_text(run("gallery", "new-key").stdout, "ascii")
     assert run("export", tmp_path / "x.fdx", "--plain", "--key-file", key).exit_code == 2
     done = answer("export", tmp_path / "x.fdx", "--key-file", key, "--db", database, FACEDEX_KEY=KEY)
-    assert (done["people"], done["sealed"]) == (1, True)
+    assert (done["people"], done["encrypted"]) == (1, True)
     other = tmp_path / "other.db"
     assert answer("import", tmp_path / "x.fdx", "--db", other, code=3)["error"]["code"] == "key_missing"
     assert not other.exists()
     assert answer("import", tmp_path / "x.fdx", "--db", other, code=3, FACEDEX_KEY=KEY)["error"]["code"] == "key_wrong"
     assert answer("import", tmp_path / "x.fdx", "--db", other, "--key-file", key)["people"] == 1
-    assert answer("export", tmp_path / "y.fdx", "--plain", "--db", database, FACEDEX_KEY=KEY)["sealed"] is False
+    assert answer("export", tmp_path / "y.fdx", "--plain", "--db", database, FACEDEX_KEY=KEY)["encrypted"] is False
 
 
 def test_what_cannot_be_imported_makes_no_gallery(database: Path, tmp_path: Path) -> None:

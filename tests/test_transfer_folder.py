@@ -17,7 +17,7 @@ from facedex import people, transfer
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, ImportFileError, TransferError
 from facedex.gallery import Gallery
-from facedex.transfer import names as csv_names
+from facedex.transfer import people_csv
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_each_thing_that_is_not_taken_in_is_named(folder: Path, gallery: Gallery
         "loose.jpg": "import_file",
     }
     deep = next(rejection for rejection in report.rejected if rejection.text.endswith("deep"))
-    assert "give" in str(deep.error)
+    assert f"import {folder / 'deep'} itself" in str(deep.error)
 
 
 def test_what_to_do_with_people_who_are_there(folder: Path, gallery: Gallery) -> None:
@@ -179,7 +179,7 @@ def test_a_name_is_the_same_in_either_form_of_unicode(gallery: Gallery, tmp_path
         (b"\n", "no column of ids"),
         (b"first,last\na,b\n", "'first,last'"),
         (b"id,name\na,\xff\n", "UTF-8"),
-        (b'id,name\na,"b\n', "no CSV"),
+        (b'id,name\na,"b\n', "not a CSV"),
         (b"id,name\na," + b"x" * 200_000, "field larger"),
         ("id,name\na,b".encode("utf-16"), "UTF-8"),
     ],
@@ -209,17 +209,17 @@ def test_arbitrary_text_raises_only_our_error(tmp_path: Path, text: str) -> None
     path = tmp_path / "people.csv"
     path.write_bytes(("id,name\n" + text).encode("utf-8", "surrogatepass"))
     try:
-        read = csv_names.read(path)
+        read = people_csv.read(path)
     except TransferError:
         return
-    assert all(person_id == csv_names.same_name(person_id).strip() for person_id in read.details)
+    assert all(person_id == people_csv.normalize(person_id).strip() for person_id in read.details)
 
 
 def test_what_is_none_of_it_is_refused(tmp_path: Path, gallery: Gallery) -> None:
     with pytest.raises(ImportFileError, match="cannot be read"):
         transfer.import_from(gallery, tmp_path / "nowhere")
     (tmp_path / "x").write_bytes(b"hello")
-    with pytest.raises(ImportFileError, match="none of what can be imported"):
+    with pytest.raises(ImportFileError, match="of no known kind"):
         transfer.import_from(gallery, tmp_path / "x")
     for wrong in ({"kind": "zip"}, {"on_existing": "x"}, {"faces": "x"}, {"same_pack": 7}):
         with pytest.raises(ArgumentError):

@@ -14,7 +14,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def test_a_gallery_is_the_same_in_another_database(photos: Any, place: Place, en
         report = transfer.export_to(gallery, file, progress=lambda *numbers: done.append(numbers))
         before, templates = told(gallery), vectors(gallery)
     kept = 5 if photos == "original" else 0
-    assert (report.people, report.faces, report.photos, report.sealed) == (4, 5, kept, False)
+    assert (report.people, report.faces, report.photos, report.encrypted) == (4, 5, kept, False)
     assert report.size == file.stat().st_size
     assert done[-1] == (4, 4)
     if os.name == "posix":
@@ -174,7 +174,7 @@ def test_an_encrypted_gallery_is_written_in_the_clear_only_when_said(
         with pytest.raises(ArgumentError, match="either"):
             transfer.export_to(gallery, file, key=KEY, plain=True)
         assert not file.exists()
-        assert transfer.export_to(gallery, file, key=OTHER).sealed
+        assert transfer.export_to(gallery, file, key=OTHER).encrypted
     content = file.read_bytes()
     for secret in ("Léstari".encode(), b"ayu", b"facedex", base64.b64encode(templates[0])[:20], templates[0][:16]):
         assert secret not in content
@@ -188,7 +188,7 @@ def test_an_encrypted_gallery_is_written_in_the_clear_only_when_said(
         transfer.import_from(other, file, key=OTHER)
         assert told(other) == before
         assert vectors(other) == templates
-        assert not transfer.export_to(other, file, plain=True).sealed
+        assert not transfer.export_to(other, file, plain=True).encrypted
         with pytest.raises(KeyUnusedError):
             transfer.import_from(other, file, key=OTHER)
     assert b"ayu" in file.read_bytes()
@@ -381,11 +381,38 @@ def test_a_newer_format_and_another_pack_are_told_apart(written: Path, empty: Ga
 def test_arbitrary_bytes_raise_only_our_error(written: Path, empty: Gallery, tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.fdx"
     first = written.read_bytes().split(b"\n", 1)[0]
-    for before in (b"", b'{"kind":"facedex gallery"', first + b"\n", lines.SEALED):
+    for before in (b"", b'{"kind":"facedex gallery"', first + b"\n", lines.ENCRYPTED):
         path.write_bytes(before + data)
         with pytest.raises((TransferError, FacedexError)) as refused:
-            transfer.import_from(empty, path, kind="gallery", key=KEY if before == lines.SEALED else None)
+            transfer.import_from(empty, path, kind="gallery", key=KEY if before == lines.ENCRYPTED else None)
         assert isinstance(refused.value, (TransferError, WrongKeyError))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonWithBadge(PortablePerson):
+    """A person of a version to come, with two fields more."""
+
+    badge: str | None = None
+    hired_at: datetime | None = None
+
+
+def test_a_new_field_of_a_person_needs_no_change_of_the_format(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, *people_lines = written.read_bytes().splitlines(keepends=True)
+    reading = lines.Reading("x")
+    reading.head(head)
+    remaining = iter(people_lines)
+    old = reading.person(next(remaining), remaining)
+    fields = {name: getattr(old, name) for name in PortablePerson.__dataclass_fields__}
+    new = PersonWithBadge(**fields, badge="B7", hired_at=datetime(2026, 1, 2, tzinfo=timezone.utc))
+    newer_lines = list(lines.lines_of(new))
+    assert reading.person(newer_lines[0], iter(newer_lines[1:])).name == old.name  # an older version ignores them
+    monkeypatch.setattr(lines, "PortablePerson", PersonWithBadge)
+    found = reading.person(newer_lines[0], iter(newer_lines[1:]))
+    assert isinstance(found, PersonWithBadge)
+    assert (found.badge, found.hired_at, len(found.faces)) == (new.badge, new.hired_at, len(old.faces))
+    older = reading.person(people_lines[0], iter(people_lines[1:]))
+    assert isinstance(older, PersonWithBadge)
+    assert (older.badge, older.person_id) == (None, old.person_id)
 
 
 @SQLITE
@@ -404,7 +431,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(
             rewritten(written, held, path)
 
     with Gallery.open(place.location, engine=engine) as gallery:
-        with pytest.raises(GalleryFileError, match="changed while it was read"):
+        with pytest.raises(GalleryFileError, match="changed during the import"):
             transfer.import_from(gallery, path, progress=swap)
         assert "Mallory" not in [person.name for person in gallery.people()]
         assert [person.person_id for person in gallery.people()][:1] == ["ayu"]

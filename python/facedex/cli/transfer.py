@@ -151,10 +151,10 @@ def export(
             report = transfer.export_to(gallery, path, key=key, plain=plain, progress=progress)
         if as_json:
             described = {"path": str(report.path), "people": report.people, "faces": report.faces}
-            document(described | {"photos": report.photos, "size": report.size, "sealed": report.sealed})
+            document(described | {"photos": report.photos, "size": report.size, "encrypted": report.encrypted})
         else:
             held = _held(report.people, report.faces, report.photos)
-            say(f"wrote {held} to {report.path}" + (", sealed" if report.sealed else ", not encrypted"))
+            say(f"wrote {held} to {report.path}" + (", encrypted" if report.encrypted else ", not encrypted"))
 
 
 def _tell(report: ImportReport) -> None:

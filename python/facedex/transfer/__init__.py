@@ -1,4 +1,4 @@
-"""Import from what other programs leave behind; export and import of a whole gallery as one file.
+"""Import people from other programs; export and import a whole gallery as one file.
 
 Examples
 --------
@@ -9,13 +9,13 @@ Examples
 ...     written = transfer.export_to(gallery, f"{folder}/people.fdx")
 >>> report
 ImportReport(folder: 8 people, 24 faces, 0 photos, 0 skipped, 0 rejected)
->>> written.people, written.faces, written.sealed
+>>> written.people, written.faces, written.encrypted
 (8, 24, False)
 """
 
 from .archive import pack_of
 from .export import ExportReport, export_to
-from .moving import import_from, kind_of
+from .importing import import_from, kind_of
 from .report import ImportReport, Kind
 
 __all__ = ["ExportReport", "ImportReport", "Kind", "export_to", "import_from", "kind_of", "pack_of"]

@@ -1,7 +1,7 @@
 """A gallery file → people in a gallery. The format is in facedex.transfer.lines and docs/gallery-file.md.
 
-Read twice: first every byte is checked, then people are stored; a file that changed in between is noticed before any of
-the change is stored. A few people are in memory at a time.
+The file is read twice: first every byte is checked, then the people are stored. If it changes in between, the import
+stops before the change is stored. A few people are in memory at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..options import OnExistingImport
 from ..store import KeyInput, PortablePerson, Vault, key_of
-from .lines import FORMAT, KIND, OWNER, SALT, SEAL, SEALED, End, Head, Reading, split
+from .lines import CHECK_BYTES, ENCRYPTED, FORMAT, KIND, OWNER, SALT_BYTES, End, Head, Reading, split
 from .report import ImportReport, Tally
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ BATCH = 64
 _BATCH_BYTES = 32 << 20  # photos and templates stored in one transaction, about
 _PLAIN = f'{{"kind":"{KIND}"'.encode()
 _READ = 1 << 20
-_HEAD = len(SEALED) + SALT + SEAL
+_HEAD = len(ENCRYPTED) + SALT_BYTES + CHECK_BYTES
 
 
 class _Checked(NamedTuple):
-    """What the first reading found: the ends, and the digest of the lines up to the end of each batch."""
+    """The result of the first reading: first and last line, and the digest of the lines up to the end of each batch."""
 
     head: Head
     end: End
@@ -56,15 +56,15 @@ def import_gallery(
     on_existing: OnExistingImport = "error",
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Store the people of a gallery file; parameters and errors are those of `import_from`."""
-    with _opened(path) as file:
+    """Store the people of a gallery file; same parameters and errors as `import_from`."""
+    with _open(path) as file:
         vault = _vault_of(file, path, key)
         checked = _check(file, path, vault)
         pack = gallery.pack
         if (checked.head.pack_digest, checked.head.dimension) != (pack.digest, pack.dimension):
             raise GalleryPackError(
                 f"{path.name} is of pack {checked.head.pack!r} ({checked.head.pack_digest[:12]}) and the gallery of "
-                f"{pack.name!r} ({pack.digest[:12]}), whose embeddings cannot be compared; open the gallery with that "
+                f"{pack.name!r} ({pack.digest[:12]}); their embeddings cannot be compared. Open the gallery with that "
                 "pack, or import the photos",
                 stored=pack.name,
                 opened=checked.head.pack,
@@ -73,12 +73,12 @@ def import_gallery(
 
 
 def is_gallery_file(head: bytes) -> bool:
-    """Tell by its first bytes whether something is a gallery file."""
-    return head.startswith((_PLAIN, SEALED))
+    """Return whether a file that begins with these bytes is a gallery file."""
+    return head.startswith((_PLAIN, ENCRYPTED))
 
 
 def pack_of(path: str | os.PathLike[str], *, key: KeyInput | None = None) -> str:
-    """Tell the name of the pack that a gallery file is of, from its first line alone.
+    """Return the name of a gallery file's pack, from its first line.
 
     Parameters
     ----------
@@ -91,18 +91,18 @@ def pack_of(path: str | os.PathLike[str], *, key: KeyInput | None = None) -> str
     GalleryFileError, GalleryFileVersionError, KeyMissingError, WrongKeyError
     """
     place = Path(path)
-    with _opened(place) as file:
+    with _open(place) as file:
         vault = _vault_of(file, place, key)
         first = next(split(_pieces(file, place, vault), place.name), b"")
         return Reading(place.name).head(first).pack
 
 
 def _check(file: BinaryIO, path: Path, vault: Vault | None) -> _Checked:
-    """Read the whole file; refuse it when anything in it is wrong."""
+    """Read the whole file, and raise an error if anything in it is wrong."""
     reading = _Batches(file, path, vault)
     digests = [reading.digest() for _ in reading.batches()]
     if reading.head is None or reading.end is None:
-        raise GalleryFileError(f"{path.name} is no whole gallery file: it was cut short")
+        raise GalleryFileError(f"{path.name} is truncated")
     return _Checked(reading.head, reading.end, digests)
 
 
@@ -120,14 +120,14 @@ def _store(
     done = 0
     for number, batch in enumerate(reading.batches()):
         if number >= len(checked.digests) or reading.digest() != checked.digests[number]:
-            raise GalleryFileError(f"{path.name} was changed while it was read; what was stored before stays")
+            raise GalleryFileError(f"{path.name} changed during the import; people stored before remain stored")
         rule = "error" if on_existing == "skip" else on_existing
         answers = gallery.import_people(batch, on_existing=rule, pack=checked.head.pack_digest)
         for person, answer in zip(batch, answers, strict=True):
             if isinstance(answer, FacedexError):
-                tally.take(person.person_id, f"{person.person_id!r} in {path.name}", answer)
+                tally.add_answer(person.person_id, f"{person.person_id!r} in {path.name}", answer)
             else:
-                tally.add(len(person.faces), len(person.photos))
+                tally.add_person(len(person.faces), len(person.photos))
         done += len(batch)
         if progress is not None:
             progress(done, checked.end.people)
@@ -135,7 +135,7 @@ def _store(
 
 
 class _Batches:
-    """One reading of a gallery file: people, some at a time, and the digest up to where they end."""
+    """One reading of a gallery file: batches of people, and the digest up to the end of each batch."""
 
     def __init__(self, file: BinaryIO, path: Path, vault: Vault | None) -> None:
         self.head: Head | None = None
@@ -162,7 +162,7 @@ class _Batches:
             self.end = reading.end(line)
             if self.end is not None:
                 if self.end != End(people, faces, photos, before):
-                    raise GalleryFileError(f"{name} is damaged: its last line does not agree with what is before it")
+                    raise GalleryFileError(f"{name} is damaged: its last line does not match the lines before it")
                 break
             person = reading.person(line, lines)
             batch.append(person)
@@ -173,14 +173,14 @@ class _Batches:
                 yield batch
                 batch, held = [], 0
         if self.end is None:
-            raise GalleryFileError(f"{name} is no whole gallery file: it was cut short")
+            raise GalleryFileError(f"{name} is truncated")
         if next(lines, None) is not None:
-            raise GalleryFileError(f"{name} goes on after its end")
+            raise GalleryFileError(f"{name} has data after its last line")
         if batch:
             yield batch
 
     def _lines(self) -> Iterator[bytes]:
-        """Go through the lines; what is before the present one is in the digest, and then the present one too."""
+        """Yield the lines; `_before` is the digest of the lines before the current one."""
         for line in split(_pieces(self._file, self._path, self._vault), self._path.name):
             self._before = self._digest.hexdigest()
             self._digest.update(line)
@@ -188,7 +188,7 @@ class _Batches:
             yield line
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
@@ -205,7 +205,7 @@ def _pieces(file: BinaryIO, path: Path, vault: Vault | None) -> Iterator[bytes]:
             file.seek(_HEAD)
             yield from vault.decrypt_stream(file, OWNER, path.name)
     except IndexFileError as error:
-        raise GalleryFileError(f"{path.name} was altered or cut short") from error
+        raise GalleryFileError(f"{path.name} was altered or truncated") from error
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -215,25 +215,25 @@ def _unreadable(path: Path, error: OSError) -> GalleryFileError:
 
 
 def _vault_of(file: BinaryIO, path: Path, key: KeyInput | None) -> Vault | None:
-    """Find what opens the file; None when it is not sealed."""
+    """Return the vault that decrypts the file; None when it is not encrypted."""
     try:
         head = file.read(_HEAD)
     except OSError as error:
         raise _unreadable(path, error) from error
-    if not head.startswith(SEALED):
+    if not head.startswith(ENCRYPTED):
         if not head.startswith(_PLAIN):
-            raise GalleryFileError(f"{path.name} is no gallery file of facedex (format {FORMAT})")
+            raise GalleryFileError(f"{path.name} is not a gallery file of facedex (format {FORMAT})")
         if key is not None:
-            raise KeyUnusedError(f"{path.name} is not sealed and a key was given; import it without")
+            raise KeyUnusedError(f"{path.name} is not encrypted and a key was given; import it without a key")
         return None
     if len(head) < _HEAD:
-        raise GalleryFileError(f"{path.name} is no whole gallery file: it was cut short")
+        raise GalleryFileError(f"{path.name} is truncated")
     secret = key_of(key)
     if secret is None:
-        raise KeyMissingError(f"{path.name} is sealed; give its key (key=...) or set FACEDEX_KEY")
-    vault = Vault(secret, head[len(SEALED) : len(SEALED) + SALT].hex())
-    if not vault.matches(head[len(SEALED) + SALT :]):
+        raise KeyMissingError(f"{path.name} is encrypted; give its key (key=...) or set FACEDEX_KEY")
+    vault = Vault(secret, head[len(ENCRYPTED) : len(ENCRYPTED) + SALT_BYTES].hex())
+    if not vault.matches(head[len(ENCRYPTED) + SALT_BYTES :]):
         raise WrongKeyError(
-            f"{path.name} is sealed with another key than the one given, or its first bytes were altered"
+            f"{path.name} is encrypted with another key than the one given, or its first bytes were altered"
         )
     return vault

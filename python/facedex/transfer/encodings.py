@@ -1,8 +1,8 @@
-"""Pickled dlib encodings → whose vectors they are.
+"""Pickled dlib encodings → the vectors of each person.
 
-What programs around ``face_recognition`` write: a dict of ids to vectors; a dict or pair of two lists, vectors and
-names, of one length; or one file a person, named after the person, with vectors. A vector is an array of 128 numbers or
-a list of them. What else stands in such a dict (a date, a path) is left where it is.
+Accepted are the layouts that programs based on ``face_recognition`` write: a dict of ids to vectors; a dict or pair of
+two lists of one length, vectors and names; or one file with vectors per person, named after the person. A vector is an
+array or a list of 128 numbers. Other entries of such a dict, like a date or a path, are ignored.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from ..errors import FacedexError, ImportFileError
 from ..records import PersonId
 from . import pickles
+from .report import Tally
 from .vectors import PersonVectors, grouped, person_key
 
 SUFFIXES = (".pkl", ".pickle", ".p", ".dat", ".enc", ".encodings")
-"""How files of pickled encodings are named; in a folder only such are read."""
+"""Suffixes of files of pickled encodings; in a folder only these are read."""
 
 _VECTORS = ("encodings", "face_encodings", "known_face_encodings", "known_encodings", "embeddings")
 _ONE = ("encoding", "embedding")
@@ -36,14 +37,14 @@ def in_file(path: Path, fallback: str | None = None) -> list[PersonVectors]:
     ----------
     path : Path
     fallback : str, optional
-        Whose the vectors are when the file does not say.
+        The id of the person, if the file does not contain it.
 
     Raises
     ------
     ImportFileError
-        When it is damaged, or holds something else.
+        When it is damaged, or contains something else.
     UnsafePickleError
-        When it is no plain data.
+        When it contains more than plain data.
     """
     try:
         size = path.stat().st_size
@@ -55,27 +56,19 @@ def in_file(path: Path, fallback: str | None = None) -> list[PersonVectors]:
     return people_in(pickles.read(data, str(path)), str(path), fallback)
 
 
-def in_folder(folder: Path) -> tuple[list[PersonVectors], list[tuple[str, FacedexError]]]:
-    """Read the files of encodings in a folder, and in the folders within it.
-
-    Returns
-    -------
-    people : list of PersonVectors
-    refused : list of (str, FacedexError)
-        Files that were not accepted, and why.
-    """
+def in_folder(folder: Path, tally: Tally) -> list[PersonVectors]:
+    """Read the files of encodings in a folder and its subfolders; add rejected files to the tally."""
     people: list[PersonVectors] = []
-    refused: list[tuple[str, FacedexError]] = []
     for path, owner in files_in(folder):
         try:
             people += in_file(path, owner)
         except FacedexError as error:
-            refused.append((str(path), error))
-    return people, refused
+            tally.reject(str(path), error)
+    return people
 
 
 def files_in(folder: Path) -> list[tuple[Path, str]]:
-    """List the files of encodings with whose they are by name: the file's, or that of the folder that it stands in."""
+    """List the files of encodings with the person's id: the name of the file, or of its subfolder."""
     found = []
     try:
         for entry in sorted(folder.iterdir()):
@@ -86,17 +79,17 @@ def files_in(folder: Path) -> list[tuple[Path, str]]:
     except OSError as error:
         raise ImportFileError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
     if len(found) > _MOST_FILES:
-        raise ImportFileError(f"{folder} holds {len(found)} files; the limit is {_MOST_FILES}")
+        raise ImportFileError(f"{folder} contains {len(found)} files; the limit is {_MOST_FILES}")
     return found
 
 
 def people_in(value: Any, where: str, fallback: str | None = None) -> list[PersonVectors]:
-    """Find whose vectors a value holds.
+    """Find the vectors of each person in a value.
 
     Raises
     ------
     ImportFileError
-        When it is none of the layouts that are known.
+        When its layout is unknown.
     """
     if isinstance(value, dict):
         listed = _first(value, _VECTORS)
@@ -110,18 +103,18 @@ def people_in(value: Any, where: str, fallback: str | None = None) -> list[Perso
     if isinstance(value, (list, tuple)) and len(value) == 2 and _are_texts(value[1]):
         return _parallel(value[0], value[1], None, where)
     if fallback is None:
-        raise ImportFileError(f"{where} does not say whose the vectors are; a dict of ids to vectors is needed")
+        raise ImportFileError(f"{where} has vectors without ids; a dict of ids to vectors is needed")
     return [_person(fallback, value, where)]
 
 
 def _labelled(value: dict[Any, Any], listed: Any, where: str, fallback: str | None) -> list[PersonVectors]:
-    """Read a dict with a list of vectors under a name of its own."""
+    """Read a dict with a key for its list of vectors."""
     owner = _first(value, _ID)
     if owner is not None or (fallback is not None and _first(value, _IDS) is None):
         return [_person(fallback if owner is None else owner, listed, where)]
     ids = _first(value, _IDS)
     if not isinstance(ids, (list, tuple)):
-        raise ImportFileError(f"{where} has vectors and no list of ids or names beside them")
+        raise ImportFileError(f"{where} has vectors and no list of ids or names")
     names = _first(value, _NAMES)
     return _parallel(listed, ids, names if isinstance(names, (list, tuple)) and names is not ids else None, where)
 
@@ -136,8 +129,8 @@ def _parallel(listed: Any, ids: Any, names: Any, where: str) -> list[PersonVecto
 def _keyed(person_id: object, held: Any, where: str) -> PersonVectors:
     name = None
     if isinstance(held, dict):
-        told, held = _first(held, ("name",)), _first(held, _VECTORS + _ONE)
-        name = told if isinstance(told, str) else None
+        named, held = _first(held, ("name",)), _first(held, _VECTORS + _ONE)
+        name = named if isinstance(named, str) else None
     return _person(person_id, held, where, name)
 
 
@@ -151,12 +144,12 @@ def _vectors(held: Any, where: str) -> NDArray[Any]:
     if isinstance(held, np.ndarray):
         return np.atleast_2d(held)
     if not isinstance(held, (list, tuple)) or not held:
-        raise ImportFileError(f"{where} holds {type(held).__name__} where vectors are needed")
+        raise ImportFileError(f"{where} contains {type(held).__name__} where vectors are needed")
     if all(isinstance(item, float) for item in held):
         return np.array([held])
     rows = [_row(item, where) for item in held]
     if len({len(row) for row in rows}) != 1:
-        raise ImportFileError(f"{where} holds vectors of several lengths")
+        raise ImportFileError(f"{where} contains vectors of several lengths")
     return np.stack(rows)
 
 
@@ -165,7 +158,7 @@ def _row(item: Any, where: str) -> NDArray[Any]:
         return item
     if isinstance(item, (list, tuple)) and item and all(isinstance(value, float) for value in item):
         return np.array(item)
-    raise ImportFileError(f"{where} holds something else among its vectors")
+    raise ImportFileError(f"{where} contains something else among its vectors")
 
 
 def _first(value: dict[Any, Any], names: tuple[str, ...]) -> Any:

@@ -1,9 +1,11 @@
 """A whole gallery → one file. The format is in facedex.transfer.lines and docs/gallery-file.md.
 
-Written aside, synced, renamed; a few people are in memory at a time. Sealed, everything after the first 62 bytes is
-encrypted with AES-256-GCM as search snapshots are. Refused: to write an encrypted gallery in the clear unasked.
+The file is written atomically: to a temporary file, synced, renamed. A few people are in memory at a time. With a key,
+everything after the first 62 bytes is encrypted with AES-256-GCM, like search snapshots. An encrypted gallery is
+written in the clear only on request.
 
-Left out: the audit, which tells of this gallery only; templates of other packs; search snapshots, which are rebuilt.
+Not exported: the audit, which belongs to this gallery only; templates of other packs; search snapshots, which are
+rebuilt.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING
 from ..errors import ArgumentError, ExportError, PlainExportError
 from ..files import write_atomically
 from ..store import KeyInput, PortablePerson, Vault, key_of
-from .lines import MAX_LINE, MAX_PHOTOS, OWNER, SALT, SEALED, End, Head, end_line, head_line, lines_of
+from .lines import ENCRYPTED, MAX_LINE, MAX_PHOTOS, OWNER, SALT_BYTES, End, Head, end_line, head_line, lines_of
 
 if TYPE_CHECKING:
     from ..gallery import Gallery
@@ -31,16 +33,16 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written.
+    """What an export wrote.
 
     Attributes
     ----------
     path : Path
     people, faces, photos : int
     size : int
-        Bytes of the file.
-    sealed : bool
-        Whether it is encrypted.
+        Size of the file, bytes.
+    encrypted : bool
+        Whether the file is encrypted.
     """
 
     path: Path
@@ -48,7 +50,7 @@ class ExportReport:
     faces: int
     photos: int
     size: int
-    sealed: bool
+    encrypted: bool
 
 
 def export_to(
@@ -59,19 +61,19 @@ def export_to(
     plain: bool = False,
     progress: Progress | None = None,
 ) -> ExportReport:
-    """Write everybody, with faces, templates and kept photos, into one file.
+    """Write all people, with faces, templates and stored photos, to one file.
 
-    What is written is the gallery as it is at one moment; it goes on working meanwhile.
+    The file holds the state of the gallery at one moment; the gallery can be used meanwhile.
 
     Parameters
     ----------
     gallery : Gallery
     path : str or PathLike
-        The file; an older one is replaced when the new one is on the disk.
+        The file; an older one is replaced once the new one is on the disk.
     key : bytes, str or callable, optional
-        Seals the file: 32 bytes, these in base64, or what returns either. It need not be the gallery's.
+        Encrypts the file: 32 bytes, these in base64, or a function that returns either. It need not be the gallery's.
     plain : bool
-        Write an encrypted gallery in the clear.
+        Whether an encrypted gallery may be written in the clear.
     progress : callable, optional
         Called with the number of people done and of all.
 
@@ -86,24 +88,27 @@ def export_to(
     ExportError
         When the file cannot be written.
     DatabaseDamagedError
-        When something in the database is not what was stored.
+        When the database is damaged.
     """
     target = Path(path)
     if key is not None and plain:
         raise ArgumentError("give either key or plain=True")
     if gallery.encrypted and key is None and not plain:
         raise PlainExportError(
-            "the gallery is encrypted and the file would not be; give a key that seals it (key=...), or say plain=True"
+            "the gallery is encrypted and the file would not be; give a key to encrypt it (key=...), or plain=True"
         )
     secret = None if key is None else key_of(key)
-    writing = _Writing(gallery, progress)
-    pieces = writing.lines() if secret is None else _sealed(writing.lines(), secret)
+    writer = _Writer(gallery, progress)
+    pieces = writer.lines() if secret is None else _encrypt(writer.lines(), secret)
     with closing(pieces):
-        size = _write(target, pieces)
-    return ExportReport(target, writing.people, writing.faces, writing.photos, size, secret is not None)
+        try:
+            size = write_atomically(target, pieces)
+        except OSError as error:
+            raise ExportError(f"{path} cannot be written: {error.strerror}") from error
+    return ExportReport(target, writer.people, writer.faces, writer.photos, size, secret is not None)
 
 
-class _Writing:
+class _Writer:
     """The lines of a gallery, counted on the way."""
 
     def __init__(self, gallery: Gallery, progress: Progress | None) -> None:
@@ -130,7 +135,8 @@ class _Writing:
         yield first
         with closing(self._gallery.export_people(pack=pack.digest)) as people:
             for person in people:
-                _check_size(person)
+                if sum(len(kept.photo.content) for kept in person.photos) > MAX_PHOTOS:
+                    raise _too_large(person, MAX_PHOTOS)
                 for line in lines_of(person):
                     if len(line) > MAX_LINE:
                         raise _too_large(person, MAX_LINE)
@@ -144,26 +150,13 @@ class _Writing:
         yield end_line(End(self.people, self.faces, self.photos, digest.hexdigest()))
 
 
-def _check_size(person: PortablePerson) -> None:
-    """Refuse what could not be read again."""
-    if sum(len(kept.photo.content) for kept in person.photos) > MAX_PHOTOS:
-        raise _too_large(person, MAX_PHOTOS)
-
-
 def _too_large(person: PortablePerson, limit: int) -> ExportError:
-    return ExportError(f"what belongs to {person.person_id!r} takes more than {limit} bytes; delete faces or photos")
+    """Make the error of a person whose lines could not be imported again."""
+    return ExportError(f"the data of {person.person_id!r} take more than {limit} bytes; delete faces or photos")
 
 
-def _sealed(lines: Iterable[bytes], key: bytes) -> Generator[bytes, None, None]:
-    name = secrets.token_bytes(SALT)
-    vault = Vault(key, name.hex())
-    yield SEALED + name + vault.key_check
+def _encrypt(lines: Iterable[bytes], key: bytes) -> Generator[bytes, None, None]:
+    salt = secrets.token_bytes(SALT_BYTES)
+    vault = Vault(key, salt.hex())
+    yield ENCRYPTED + salt + vault.key_check
     yield from vault.encrypt_stream(lines, OWNER)
-
-
-def _write(path: Path, pieces: Iterable[bytes]) -> int:
-    """Write the file as a whole; only its owner may read it."""
-    try:
-        return write_atomically(path, pieces)
-    except OSError as error:
-        raise ExportError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,12 +1,12 @@
-"""A flat index of faiss: the vectors in it, mapped from the disk. No faiss is needed.
+"""The vectors of a flat faiss index, mapped into memory. faiss is not needed.
 
-The file is checked whole before a vector is taken: faiss itself trusts what a file says. Accepted are ``IndexFlatIP``,
-``IndexFlatL2`` and either of them within an ``IndexIDMap`` or ``IndexIDMap2``; the others keep codes from which the
-vectors cannot be had as they were. Layout, little-endian, as faiss writes it (``faiss/impl/index_write.cpp``):
+The whole file is checked first, which faiss itself does not do. Accepted are ``IndexFlatIP``, ``IndexFlatL2`` and
+either of them in an ``IndexIDMap`` or ``IndexIDMap2``; other indexes store codes from which the exact vectors cannot be
+restored. Layout, little-endian, as faiss writes it (``faiss/impl/index_write.cpp``):
 
 ``IxFI`` or ``IxF2``, then the head, then the number of floats (uint64) and the floats. ``IxMp`` or ``IxM2``, then the
 head, then an index, then the number of ids (uint64) and the ids (int64). A head is the dimension (int32), the number of
-vectors (int64), two numbers without meaning (int64), whether it is trained (uint8) and the metric (int32).
+vectors (int64), two unused numbers (int64), whether it is trained (uint8) and the metric (int32).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _MAX_DIMENSION = 1 << 16
 
 
 class FlatIndex(NamedTuple):
-    """What a flat index holds.
+    """The content of a flat index.
 
     vectors : ndarray of float32, shape (n, dimension)
-    ids : ndarray of int64, shape (n,), or None when it numbers them itself
+    ids : ndarray of int64, shape (n,), or None when they are the row numbers
     """
 
     vectors: NDArray[np.float32]
@@ -46,7 +46,7 @@ def read(path: Path) -> FlatIndex:
     Raises
     ------
     ImportFileError
-        When it is damaged, or an index of another kind.
+        When it is damaged, or another kind of index.
     """
     try:
         with path.open("rb") as file:
@@ -58,9 +58,8 @@ def read(path: Path) -> FlatIndex:
                 kind = file.read(4)
             if kind not in FLAT:
                 raise ImportFileError(
-                    f"{path.name} is an index of kind {kind.decode('latin-1')!r}; only flat ones, with or without ids, "
-                    f"hold the vectors as they were: {', '.join(name.decode() for name in (*FLAT, *WITH_IDS))}. Save "
-                    "it as one, or import the photos"
+                    f"{path.name} is an index of kind {kind.decode('latin-1')!r}; only flat ones keep the vectors: "
+                    f"{', '.join(name.decode() for name in (*FLAT, *WITH_IDS))}. Save it as one, or import the photos"
                 )
             number, dimension = _head(file, path.name)
             if outer not in (None, (number, dimension)):
@@ -78,27 +77,27 @@ def read(path: Path) -> FlatIndex:
 
 
 def _head(file: BinaryIO, name: str) -> tuple[int, int]:
-    """Read a head; returns the number of vectors and their dimension."""
+    """Read a head: the number of vectors and their dimension."""
     content = file.read(_HEAD.size)
     if len(content) != _HEAD.size:
         raise _damaged(name, "it ends in its head")
     dimension, number, _, _, trained, metric = _HEAD.unpack(content)
     if not 1 <= dimension <= _MAX_DIMENSION or number < 0 or trained != 1 or metric not in _METRICS:
-        raise _damaged(name, f"it says dimension {dimension}, {number} vectors, trained {trained}, metric {metric}")
+        raise _damaged(name, f"its head: dimension {dimension}, {number} vectors, trained {trained}, metric {metric}")
     return number, dimension
 
 
 def _block(file: BinaryIO, path: Path, dtype: str, count: int, size: int) -> tuple[NDArray[Any], int]:
-    """Map numbers, whose count stands before them; returns them and where they end."""
+    """Map an array that follows its length; return it and the offset of its end."""
     content = file.read(_COUNT.size)
     start = file.tell()
     end = start + count * np.dtype(dtype).itemsize
     if len(content) != _COUNT.size or _COUNT.unpack(content)[0] != count or end > size:
-        raise _damaged(path.name, f"it does not hold the {count} numbers that its head says")
+        raise _damaged(path.name, f"it does not contain the {count} numbers of its head")
     if count == 0:
         return np.zeros(0, dtype), end
     return np.memmap(path, dtype, "r", start, (count,)), end
 
 
 def _damaged(name: str, why: str) -> ImportFileError:
-    return ImportFileError(f"{name} is no whole index of faiss: {why}")
+    return ImportFileError(f"{name} is not a valid faiss index: {why}")

@@ -1,42 +1,39 @@
 """A folder of ``<person>/<photo>`` → people registered from their photos.
 
-The name of a folder is the person's id. Every file in it is taken for a photo, in the order of the names; files whose
-name begins with a dot, and those that file managers leave, are passed over. Nothing is read outside the folder because
-of a name: names are compared, never followed.
+The name of a folder is the person's id. Every file in it is a photo, in the order of the names; hidden files and
+those of file managers are ignored. Names in the CSV file are compared with folder names, never used as paths.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImportFileError
-from ..options import OnExistingImport
-from . import names as csv_names
+from ..options import RegisterOptions
+from . import people_csv
 from .report import ImportReport, Tally
 
 if TYPE_CHECKING:
     from ..gallery import Gallery
-    from ..options import FacePolicy
 
-_LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
+_IGNORED = {"thumbs.db", "desktop.ini"}
 
 
 def import_folder(
     gallery: Gallery,
     folder: Path,
+    options: RegisterOptions,
     *,
-    names: Path | None = None,
-    on_existing: OnExistingImport = "error",
-    faces: FacePolicy = "one",
-    min_face: int | None = None,
-    strict: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    names: Path | None,
+    skip: bool,
+    progress: Callable[[int, int], object] | None,
 ) -> ImportReport:
-    """Register the people of a folder; parameters and errors are those of `import_from`."""
-    known = csv_names.read(names) if names is not None else csv_names.People()
-    tally = Tally("folder", skip=on_existing == "skip")
+    """Register the people of a folder; same parameters and errors as `import_from`."""
+    known = people_csv.read(names) if names is not None else people_csv.People()
+    tally = Tally("folder", skip=skip)
     for text, error in known.refused:
         tally.reject(text, error)
     found = _people(folder, tally)
@@ -48,33 +45,26 @@ def import_folder(
         tally.reject(
             f"{person_id} in {names}", ImportFileError(f"{folder} has no folder {person_id!r} with photos in it")
         )
-    answers = gallery.register_many(
-        entries,
-        on_existing="error" if on_existing == "skip" else on_existing,
-        faces=faces,
-        min_face=min_face,
-        strict=strict,
-        progress=progress,
-    )
+    answers = gallery.register_many(entries, **asdict(options), progress=progress)
     for (person_id, photos, _), answer in zip(entries, answers, strict=True):
-        tally.take(person_id, str(photos[0].parent), answer)
+        tally.add_answer(person_id, str(photos[0].parent), answer)
     return tally.report(unnamed)
 
 
 def _people(folder: Path, tally: Tally) -> dict[str, list[Path]]:
-    """List the photos of each person; notes what is neither."""
+    """List the photos of each person; add anything else to the rejected items."""
     found: dict[str, list[Path]] = {}
     try:
         for entry in sorted(folder.iterdir()):
-            if _passed_over(entry):
+            if _is_ignored(entry):
                 continue
             if not entry.is_dir():
-                tally.reject(str(entry), ImportFileError(f"{entry.name} stands in no person's folder"))
+                tally.reject(str(entry), ImportFileError(f"{entry.name} is not in a person's folder"))
                 continue
             photos = _photos(entry, tally)
-            person_id = csv_names.same_name(entry.name)
+            person_id = people_csv.normalize(entry.name)
             if person_id in found:
-                tally.reject(str(entry), ImportFileError(f"another folder is called {person_id!r} too"))
+                tally.reject(str(entry), ImportFileError(f"another folder has the name {person_id!r} too"))
             elif photos:
                 found[person_id] = photos
     except OSError as error:
@@ -85,20 +75,21 @@ def _people(folder: Path, tally: Tally) -> dict[str, list[Path]]:
 def _photos(folder: Path, tally: Tally) -> list[Path]:
     photos, deeper = [], 0
     for entry in sorted(folder.iterdir()):
-        if _passed_over(entry):
+        if _is_ignored(entry):
             continue
         if entry.is_file():
             photos.append(entry)
         else:
             deeper += entry.is_dir()
             tally.reject(
-                str(entry), ImportFileError(f"{entry.name} is no file; photos stand in the person's own folder")
+                str(entry),
+                ImportFileError(f"{entry.name} is not a file; photos belong directly in the folder"),
             )
     if not photos:
-        hint = f"; give {folder} itself when its folders are the people" if deeper else ""
-        tally.reject(str(folder), ImportFileError(f"there is no photo in it{hint}"))
+        hint = f"; import {folder} itself if its folders are the people" if deeper else ""
+        tally.reject(str(folder), ImportFileError(f"it contains no photo{hint}"))
     return photos
 
 
-def _passed_over(entry: Path) -> bool:
-    return entry.name.startswith(".") or entry.name.casefold() in _LEFT_BY_SYSTEMS
+def _is_ignored(entry: Path) -> bool:
+    return entry.name.startswith(".") or entry.name.casefold() in _IGNORED

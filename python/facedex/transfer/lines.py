@@ -1,8 +1,9 @@
 """A gallery file's lines ↔ people. The format is described in docs/gallery-file.md.
 
-A line is a JSON object, then a line feed. The first says what the file is, the last how many there are and the SHA-256
-of all bytes before it. Everything is checked on the way in: types, ranges, lengths, that embeddings are finite and of
-unit length. Refused is whatever `lines_of` would not write.
+A line is a JSON object, then a line feed. The first describes the file; the last has the counts and the SHA-256 of all
+bytes before it. The fields of a person, face or photo are those of the records, written and read by their declared
+types. Reading checks types, ranges, lengths, and that embeddings are finite and of unit length, and rejects whatever
+`lines_of` would not write.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._core import is_plain_name
 from ..checks import abbreviate
-from ..errors import ArgumentError, BBox, GalleryFileError, GalleryFileVersionError, PhotoTooLargeError
+from ..errors import ArgumentError, GalleryFileError, GalleryFileVersionError, PhotoTooLargeError
 from ..gallery.portable import UNIT
+from ..options import Rendition
 from ..store import NewPhoto, PortableFace, PortablePerson, PortablePhoto, check_portable
 
 KIND = "facedex gallery"
-"""What the first line calls itself."""
+"""The kind of the first line."""
 
 FORMAT = 1
 """The format that this version writes, and the newest that it reads."""
@@ -36,30 +40,37 @@ MAX_LINE = 128 << 20
 """Longest line, bytes: a photo of 32 MiB takes 43."""
 
 MAX_PHOTOS = 1 << 30
-"""Most bytes that the photos of one person may have: they are in memory together."""
+"""Maximum size of the photos of one person, bytes: they are in memory together."""
 
-SEALED = b"fdxgallery\x01sealed"
-"""How a sealed file begins."""
+ENCRYPTED = b"fdxgallery\x01sealed"
+"""The first bytes of an encrypted file."""
 
-SALT = 16
+SALT_BYTES = 16
 """Random bytes that follow, from which the keys of the file are derived."""
 
-SEAL = 29
-"""Length of the piece that follows, which only the right key opens: format, nonce, tag."""
+CHECK_BYTES = 29
+"""Length of the piece that follows, which only the right key decrypts: format, nonce, tag."""
 
 OWNER = "gallery file"
-"""What the encrypted pieces that follow belong to."""
+"""Associated data of the encrypted pieces that follow."""
 
-_MAX_DIMENSION = 1 << 16
-_RENDITIONS = ("original", "thumbnail")
-_FAR = 1e9  # pixels
+_NAMES = {"person_id": "id", "embedding": "template"}  # fields with another name in the file
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_Value = TypeVar("_Value")
+_FAR = 1e9  # pixels
+_RANGES = {
+    "det_score": (0, 1),
+    "quality": (0, 100),
+    "dimension": (1, 1 << 16),
+    "width": (1, (1 << 31) - 1),
+    "height": (1, (1 << 31) - 1),
+    "photos": (0, math.inf),
+}
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the first line says.
+    """The content of the first line.
 
     Attributes
     ----------
@@ -84,7 +95,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What the last line says: how many there are, and the SHA-256 of the bytes before it, in hexadecimal."""
+    """The content of the last line: the counts, and the SHA-256 of the bytes before it, in hexadecimal."""
 
     people: int
     faces: int
@@ -104,43 +115,10 @@ def end_line(end: End) -> bytes:
 
 def lines_of(person: PortablePerson) -> Iterator[bytes]:
     """Write a person: a line, and one for each photo."""
-    yield _line(
-        {
-            "kind": "person",
-            "id": person.person_id,
-            "name": person.name,
-            "email": person.email,
-            "info": person.info,
-            "created_at": person.created_at.isoformat(),
-            "updated_at": person.updated_at.isoformat(),
-            "retain_until": None if person.retain_until is None else person.retain_until.isoformat(),
-            "photos": len(person.photos),
-            "faces": [
-                {
-                    "bbox": list(face.bbox),
-                    "det_score": face.det_score,
-                    "quality": face.quality,
-                    "created_at": face.created_at.isoformat(),
-                    "photo": face.photo,
-                    "template": _encoded(face.embedding.astype("<f4").tobytes()),
-                }
-                for face in person.faces
-            ],
-        }
-    )
+    count = len(person.photos)
+    yield _line({"kind": "person"} | _object(replace(person, photos=())) | {"photos": count})
     for kept in person.photos:
-        yield _line(
-            {
-                "kind": "photo",
-                "rendition": kept.photo.rendition,
-                "media_type": kept.photo.media_type,
-                "width": kept.photo.width,
-                "height": kept.photo.height,
-                "filename": kept.photo.filename,
-                "created_at": kept.created_at.isoformat(),
-                "content": _encoded(kept.photo.content),
-            }
-        )
+        yield _line({"kind": "photo"} | _object(kept.photo) | {"created_at": kept.created_at.isoformat()})
 
 
 class Reading:
@@ -149,7 +127,7 @@ class Reading:
     Parameters
     ----------
     name : str
-        What to call the file in messages.
+        The file's name, for messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -163,157 +141,138 @@ class Reading:
         Raises
         ------
         GalleryFileError
-            When it is no gallery file.
+            When it is not a gallery file.
         GalleryFileVersionError
-            When it is of a newer format.
+            When its format is newer.
         """
-        held = self._object(line, KIND)
-        version = self._get(held, "format", int)
+        held = self._parse(line, KIND)
+        version = self._value("format", held.get("format"), int)
         if version > FORMAT:
             raise GalleryFileVersionError(
                 f"{self._name} has format {version} and this facedex reads up to {FORMAT}; import it with a newer one"
             )
-        fields = {key: self._get(held, key, int if key == "dimension" else str) for key in Head.__dataclass_fields__}
-        head = Head(**fields)
-        if version != FORMAT or not 1 <= head.dimension <= _MAX_DIMENSION:
-            raise self.wrong(f"format {version}, dimension {head.dimension}")
+        head = self._record(Head, held)
+        if version != FORMAT:
+            raise self.error(f"format {version}")
         if not is_plain_name(head.pack) or not _DIGEST.fullmatch(head.pack_digest):
-            raise self.wrong(f"pack {abbreviate(head.pack)} of digest {abbreviate(head.pack_digest)}")
+            raise self.error(f"pack {abbreviate(head.pack)} of digest {abbreviate(head.pack_digest)}")
         self.dimension = head.dimension
         return head
 
     def end(self, line: bytes) -> End | None:
-        """Read a line that may be the last; None when it is none."""
+        """Read a line that may be the last; return None when it is not."""
         if not line.startswith(b'{"kind":"end"'):
             return None
-        held = self._object(line, "end")
-        end = End(**{key: self._get(held, key, str if key == "sha256" else int) for key in End.__dataclass_fields__})
+        end = self._record(End, self._parse(line, "end"))
         if end_line(end) != line:
-            raise self.wrong("it is not written as it must be")
+            raise self.error("it is not in the exact form of a last line")
         return end
 
     def person(self, line: bytes, photo_lines: Iterator[bytes]) -> PortablePerson:
-        """Read a person, from the line and those of the photos that follow it."""
-        held = self._object(line, "person")
-        count = self._get(held, "photos", int)
-        faces = [self._face(face, count) for face in self._get(held, "faces", list)]
-        person_id = self._get(held, "id", (str, int))
-        name, email, info = (self._get(held, "name", str, None), self._get(held, "email", str, None), held.get("info"))
-        if not isinstance(info, dict):
-            raise self.wrong("'info' is no object")
-        retain = self._get(held, "retain_until", str, None)
-        created, updated = self._time(held, "created_at"), self._time(held, "updated_at")
+        """Read a person, from its line and the lines of its photos that follow."""
+        held = self._parse(line, "person")
+        count = self._value("photos", held.get("photos"), int)
+        faces = tuple(self._record(PortableFace, face) for face in self._value("faces", held.get("faces"), list))
+        for face in faces:
+            if face.photo is not None and not 0 <= face.photo < count:
+                raise self.error(f"a face is of photo {face.photo} of {count}")
+        person = self._record(PortablePerson, held, faces=faces, photos=())
         photos, size = [], 0
         for _ in range(count):
             following = next(photo_lines, None)
             if following is None:
-                raise self.wrong("it ends before the photos of its last person")
+                raise self.error("it ends before the photos of its last person")
             photos.append(self._photo(following))
             size += len(photos[-1].photo.content)
             if size > MAX_PHOTOS:
-                raise self.wrong(f"the photos of a person have more than {MAX_PHOTOS} bytes")
-        person = PortablePerson(
-            person_id=person_id,
-            name=name,
-            email=email,
-            info=info,
-            created_at=created,
-            updated_at=updated,
-            retain_until=None if retain is None else self._time(held, "retain_until"),
-            faces=tuple(faces),
-            photos=tuple(photos),
-        )
+                raise self.error(f"the photos of a person have more than {MAX_PHOTOS} bytes")
+        person = replace(person, photos=tuple(photos))
         try:
             check_portable(person)
         except (ArgumentError, PhotoTooLargeError) as error:
-            raise self.wrong(str(error)) from error
+            raise self.error(str(error)) from error
         return person
 
-    def wrong(self, why: str) -> GalleryFileError:
-        """Make the error that says where the file is wrong."""
-        return GalleryFileError(f"{self._name} is no whole gallery file: line {self._number}: {why}")
-
-    def _face(self, held: Any, photos: int) -> PortableFace:
-        if not isinstance(held, dict):
-            raise self.wrong("a face is no object")
-        photo = self._get(held, "photo", int, None)
-        if photo is not None and not 0 <= photo < photos:
-            raise self.wrong(f"a face is of photo {photo} of {photos}")
-        score = self._number_of(held.get("det_score"))
-        if not 0 <= score <= 1:
-            raise self.wrong(f"'det_score' is {score}")
-        quality = None if held.get("quality") is None else self._number_of(held["quality"])
-        if quality is not None and not 0 <= quality <= 100:
-            raise self.wrong(f"'quality' is {quality}")
-        embedding = self._embedding(self._bytes(held, "template"))
-        at = self._time(held, "created_at")
-        return PortableFace(self._bbox(held.get("bbox")), score, embedding, at, photo, quality)
+    def error(self, reason: str) -> GalleryFileError:
+        """Make an error with the number of the line."""
+        return GalleryFileError(f"{self._name} is not a valid gallery file: line {self._number}: {reason}")
 
     def _photo(self, line: bytes) -> PortablePhoto:
-        held = self._object(line, "photo")
-        rendition = self._get(held, "rendition", str)
-        width, height = self._get(held, "width", int), self._get(held, "height", int)
-        if rendition not in _RENDITIONS or not (1 <= width < 1 << 31 and 1 <= height < 1 << 31):
-            raise self.wrong(f"a photo is {rendition!r}, {width} x {height}")
-        filename, media_type = self._get(held, "filename", str, None), self._get(held, "media_type", str)
-        content = self._bytes(held, "content")
-        photo = NewPhoto(rendition, media_type, width, height, filename, content)
-        return PortablePhoto(photo, self._time(held, "created_at"))
+        held = self._parse(line, "photo")
+        photo = self._record(NewPhoto, held)
+        if photo.rendition not in get_args(Rendition):
+            raise self.error(f"a photo is {abbreviate(photo.rendition)}")
+        return self._record(PortablePhoto, held, photo=photo)
 
-    def _bbox(self, value: Any) -> BBox:
-        if not isinstance(value, list) or len(value) != 4:
-            raise self.wrong("'bbox' is no list of four numbers")
-        x1, y1, x2, y2 = (self._number_of(number) for number in value)
-        return x1, y1, x2, y2
-
-    def _number_of(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _FAR:
-            raise self.wrong("a number is missing, or far too large")
-        return float(value)
-
-    def _embedding(self, content: bytes) -> NDArray[np.float32]:
-        if len(content) != 4 * self.dimension:
-            raise self.wrong(f"a template has {len(content)} bytes instead of {4 * self.dimension}")
-        vector = np.frombuffer(content, "<f4").astype(np.float32)
-        length = float(np.linalg.norm(vector.astype(np.float64))) if np.isfinite(vector).all() else math.nan
-        if not math.isfinite(length) or abs(length - 1) > UNIT:
-            raise self.wrong(f"a template has length {length}")
-        return vector
-
-    def _object(self, line: bytes, kind: str) -> dict[str, Any]:
+    def _parse(self, line: bytes, kind: str) -> dict[str, Any]:
         self._number += 1
         try:
             held = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise self.wrong("it is no JSON") from error
+            raise self.error("it is not JSON") from error
         if not isinstance(held, dict) or held.get("kind") != kind:
-            raise self.wrong(f"it is no line of kind {kind!r}")
+            raise self.error(f"it is not a line of kind {kind!r}")
         return held
 
-    def _get(self, held: dict[str, Any], key: str, kind: Any, *default: Any) -> Any:
-        value = held.get(key)
-        if value is None and default:
-            return default[0]
-        if isinstance(value, bool) or not isinstance(value, kind):
-            raise self.wrong(f"{key!r} is missing or of another type")
-        if isinstance(value, int) and key in ("photos", "people", "faces") and value < 0:
-            raise self.wrong(f"{key!r} is {value}")
-        return value
+    def _record(self, kind: type[_Record], held: Any, **given: Any) -> _Record:
+        """Make a record of the fields in an object; a missing field has its default, or None where that is allowed."""
+        if not isinstance(held, dict):
+            raise self.error("a face is not an object")
+        hints: dict[str, Any] = _type_hints(kind)  # type: ignore[arg-type]
+        for field in fields(kind):  # type: ignore[arg-type]
+            key = _NAMES.get(field.name, field.name)
+            if field.name not in given and (key in held or field.default is MISSING):
+                given[field.name] = self._value(key, held.get(key), hints[field.name])
+        return kind(**given)
 
-    def _time(self, held: dict[str, Any], key: str) -> datetime:
+    def _value(self, key: str, value: Any, hint: Any) -> Any:
+        """Read a value of a declared type."""
+        types = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        if value is None and type(None) in types:
+            return None
+        kind, origin = types[0], get_origin(types[0])
+        if kind is datetime:
+            return self._time(key, value)
+        if kind is bytes:
+            return self._bytes(key, value)
+        if origin is np.ndarray:
+            return self._embedding(self._bytes(key, value))
+        if origin is tuple:
+            if not isinstance(value, list) or len(value) != len(get_args(kind)):
+                raise self.error(f"{key!r} is not a list of {len(get_args(kind))} numbers")
+            return tuple(self._value(key, *each) for each in zip(value, get_args(kind), strict=True))
+        accepted = (int, float) if kind is float else tuple(get_origin(one) or one for one in types)
+        if not isinstance(value, accepted) or isinstance(value, bool) is not (kind is bool):
+            raise self.error(f"{key!r} is missing or of another type")
+        if kind is float or key in _RANGES:
+            low, high = _RANGES.get(key, (-_FAR, _FAR))
+            if not low <= value <= high:
+                raise self.error(f"{key!r} is {abbreviate(value)}")
+        return float(value) if kind is float else value
+
+    def _embedding(self, content: bytes) -> NDArray[np.float32]:
+        if len(content) != 4 * self.dimension:
+            raise self.error(f"a template has {len(content)} bytes instead of {4 * self.dimension}")
+        vector = np.frombuffer(content, "<f4").astype(np.float32)
+        length = float(np.linalg.norm(vector.astype(np.float64))) if np.isfinite(vector).all() else math.nan
+        if not abs(length - 1) <= UNIT:
+            raise self.error(f"a template has length {length}")
+        return vector
+
+    def _time(self, key: str, value: Any) -> datetime:
         try:
-            at = datetime.fromisoformat(self._get(held, key, str))
+            at = datetime.fromisoformat(self._value(key, value, str))
             if at.utcoffset() is None:
                 raise ValueError("without a time zone")
             return at.astimezone(timezone.utc)
         except (ValueError, OverflowError) as error:
-            raise self.wrong(f"{key!r} is no time with a zone") from error
+            raise self.error(f"{key!r} is not a time with a zone") from error
 
-    def _bytes(self, held: dict[str, Any], key: str) -> bytes:
+    def _bytes(self, key: str, value: Any) -> bytes:
         try:
-            return base64.b64decode(self._get(held, key, str), validate=True)
+            return base64.b64decode(self._value(key, value, str), validate=True)
         except (binascii.Error, ValueError) as error:
-            raise self.wrong(f"{key!r} is no base64") from error
+            raise self.error(f"{key!r} is not base64") from error
 
 
 def split(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
@@ -339,9 +298,26 @@ def split(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
         raise GalleryFileError(f"{name} ends in the middle of a line")
 
 
+@cache
+def _type_hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _object(record: Any) -> dict[str, Any]:
+    return {_NAMES.get(field.name, field.name): _plain(getattr(record, field.name)) for field in fields(record)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, np.ndarray):
+        return _plain(value.astype("<f4").tobytes())
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return _object(value) if is_dataclass(value) else value
+
+
 def _line(held: dict[str, Any]) -> bytes:
     return json.dumps(held, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _encoded(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")

@@ -67,7 +67,7 @@ class _Blank:
 
 
 class _DamagedError(Exception):
-    """Something that no pickle of values and arrays has."""
+    """The pickle is not one of plain values and arrays."""
 
 
 _MARK = object()
@@ -108,7 +108,7 @@ def read(data: bytes, name: str) -> Any:
     except TransferError:
         raise
     except _DAMAGE as error:
-        raise ImportFileError(f"{name} is no pickle of arrays: damaged after byte {machine.at}") from error
+        raise ImportFileError(f"{name} is not a valid pickle: damaged after byte {machine.at}") from error
 
 
 class _Machine:
@@ -237,7 +237,7 @@ class _Machine:
         self._stack.append(_Name(named.split(" ")[1]))
 
     def _call(self, named: str, arguments: tuple[Any, ...]) -> Any:
-        """Return what a call of a recognized name gives."""
+        """Return the result of calling a recognized name."""
         if named == "_reconstruct":
             kind, shape, _ = arguments
             if _typed(kind, _Name).text != "ndarray" or shape != (0,):
@@ -271,7 +271,7 @@ class _Machine:
         raise self._refusal(f"a call of {named}")
 
     def _build(self, state: tuple[Any, ...]) -> None:
-        """Give the type or array on the stack its state."""
+        """Set the state of the type or array on the stack."""
         target = self._stack[-1]
         if isinstance(target, _NumberType):
             _, order, parts, names, fields, *_ = state

@@ -1,4 +1,4 @@
-"""What an import did, item by item."""
+"""The result of an import, item by item."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from ..errors import DuplicatePersonError, FacedexError, RegistrationError, Stor
 from ..records import Duplicate, PersonId, Registration, Rejection
 
 Kind = Literal["folder", "pickles", "array", "faiss", "gallery"]
-"""What was imported from."""
+"""The kinds of files that can be imported."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did.
+    """The result of an import.
 
     Attributes
     ----------
     kind : {"folder", "pickles", "array", "faiss", "gallery"}
-        What it was.
+        What was imported.
     people : int
-        How many people were registered, or had faces added or replaced.
+        Number of people who were registered, or had faces added or replaced.
     faces, photos : int
-        How many faces were stored, and kept photos brought along with a gallery file.
+        Number of faces stored, and of photos stored from a gallery file.
     skipped : tuple of (str or int)
-        Who was left as stored, with ``on_existing="skip"``.
+        People left as stored, with ``on_existing="skip"``.
     rejected : tuple of Rejection
-        Each file, line or person that was not taken in, and why.
+        Each file, line or person that was not imported, and why.
     unnamed : tuple of str
-        Folders that the file of names does not have; they were taken in without a name.
+        Folders missing in the file of names; they were imported without a name.
     warnings : tuple of (str or int, Duplicate)
-        People with a face that resembles another person's.
+        People with a face that resembles another person.
     """
 
     kind: Kind
@@ -51,13 +51,13 @@ class ImportReport:
 
 
 class Tally:
-    """Counts what an import does while it goes on.
+    """Counts during an import.
 
     Parameters
     ----------
     kind : str
     skip : bool
-        Whether somebody who is registered already is left as stored, without a rejection.
+        Whether a person who is already registered is left as stored, without a rejection.
     """
 
     def __init__(self, kind: Kind, *, skip: bool) -> None:
@@ -71,16 +71,16 @@ class Tally:
         self._warnings: list[tuple[PersonId, Duplicate]] = []
 
     def reject(self, text: str, error: Exception) -> None:
-        """Note something that was not taken in."""
+        """Add something that was not imported."""
         self._rejected.append(Rejection(len(self._rejected), text, error))
 
-    def take(self, person_id: PersonId, what: str, answer: Registration | FacedexError) -> None:
-        """Note what became of a person.
+    def add_answer(self, person_id: PersonId, what: str, answer: Registration | FacedexError) -> None:
+        """Add the result of one person.
 
         Raises
         ------
         StoreError
-            When the database failed: the next person would fare no better.
+            When the database failed: it would fail for the next person too.
         """
         if isinstance(answer, StoreError):
             raise answer
@@ -92,19 +92,19 @@ class Tally:
         elif isinstance(answer, FacedexError):
             self.reject(what, answer)
         else:
-            self.add(len(answer.faces))
+            self.add_person(len(answer.faces))
             for rejection in answer.rejected:
                 self.reject(rejection.text, rejection.error)
             self._warnings += [(person_id, warning) for warning in answer.warnings]
 
-    def add(self, faces: int, photos: int = 0) -> None:
-        """Note a person who was taken in."""
+    def add_person(self, faces: int, photos: int = 0) -> None:
+        """Count a person who was imported."""
         self._people += 1
         self._faces += faces
         self._photos += photos
 
     def report(self, unnamed: tuple[str, ...] = ()) -> ImportReport:
-        """Tell what was done."""
+        """Return the result."""
         return ImportReport(
             self._kind,
             self._people,

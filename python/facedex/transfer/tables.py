@@ -1,7 +1,7 @@
-"""``face_db.npy`` with its JSON, and a faiss index with its ``.npz``: whose vectors they are.
+"""``face_db.npy`` with its JSON, or a faiss index with its ``.npz`` → the vectors of each person.
 
-JSON: a list with a name or an id for each row, or with dicts that have one; or a dict from the number of the row to
-such. ``.npz``: one array of ids and, if there is, one of names; see docs/moving.md for what they may be called.
+The JSON is a list with a name, an id or a dict with either for each row, or a dict from row numbers to these. The
+``.npz`` has an array of ids and possibly one of names; docs/moving.md lists the accepted keys.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from . import arrays, faiss_file
 from .vectors import PersonVectors, grouped, person_key, same_length
 
 IDS = ("class_ids", "class_id", "person_ids", "user_ids", "id", "ids", "labels", "names", "name")
-"""What an array or key of ids may be called, the best first."""
+"""Accepted keys of ids, best first."""
 
 NAMES = ("names", "name", "class_names", "person_names", "nama")
-"""What an array or key of names may be called."""
+"""Accepted keys of names."""
 
 ROWS = ("image_ids", "faiss_ids", "vector_ids", "index_ids")
-"""What the array may be called that says to which id of the index an entry belongs."""
+"""Accepted keys of the array that has the id in the index of each entry."""
 
 MAX_JSON = 256 << 20
-"""Longest JSON that is read, bytes."""
+"""Largest JSON that is read, bytes."""
 
 _LISTS = ("names", "ids", "labels", "people", "metadata", "faces")
 
 
 def from_npy(path: Path, labels: Path | None) -> list[PersonVectors]:
-    """Read an array of vectors and the JSON that tells whose they are.
+    """Read an array of vectors and the JSON with their ids.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def from_npy(path: Path, labels: Path | None) -> list[PersonVectors]:
     ------
     ImportFileError
     """
-    vectors = arrays.mapped(path)
+    vectors = arrays.map_npy(path)
     beside = labels or _beside(path, ".json")
     ids, names = _json_people(beside, len(vectors) if vectors.ndim else 0)
     same_length(ids, vectors, beside.name)
@@ -55,7 +55,7 @@ def from_npy(path: Path, labels: Path | None) -> list[PersonVectors]:
 
 
 def from_faiss(path: Path, labels: Path | None) -> list[PersonVectors]:
-    """Read a flat index of faiss and the ``.npz`` that tells whose the vectors are.
+    """Read a flat faiss index and the ``.npz`` with the ids of its vectors.
 
     Parameters
     ----------
@@ -70,13 +70,13 @@ def from_faiss(path: Path, labels: Path | None) -> list[PersonVectors]:
     """
     index = faiss_file.read(path)
     beside = labels or _beside(path, ".npz")
-    held = arrays.members(beside)
+    held = arrays.read_npz(beside)
     key = next((name for name in IDS if name in held), None)
     if key is None:
         raise ImportFileError(f"{beside.name} has no array of ids; one of {', '.join(IDS)} is needed")
-    called = next((name for name in NAMES if name in held and name != key), None)
+    named = next((name for name in NAMES if name in held and name != key), None)
     ids = arrays.texts(held[key], f"{key!r} in {beside.name}")
-    names = None if called is None else arrays.texts(held[called], f"{called!r} in {beside.name}")
+    names = None if named is None else arrays.texts(held[named], f"{named!r} in {beside.name}")
     if names is not None and len(names) != len(ids):
         raise ImportFileError(f"{beside.name} has {len(ids)} ids and {len(names)} names")
     order = _order(index, held, len(ids), beside.name)
@@ -88,13 +88,13 @@ def from_faiss(path: Path, labels: Path | None) -> list[PersonVectors]:
 
 
 def _order(index: faiss_file.FlatIndex, held: dict[str, NDArray[Any]], number: int, name: str) -> list[int] | None:
-    """Tell which entry belongs to each vector; None when they stand in the same order."""
-    key = next((called for called in ROWS if called in held), None)
+    """Return the entry of each vector; None when they are in the same order."""
+    key = next((name for name in ROWS if name in held), None)
     if index.ids is None or key is None:
         return None
-    said = arrays.texts(held[key], f"{key!r} in {name}")
-    places = {row: place for place, row in enumerate(said)}
-    if len(said) != number or len(places) != number:
+    rows = arrays.texts(held[key], f"{key!r} in {name}")
+    places = {row: place for place, row in enumerate(rows)}
+    if len(rows) != number or len(places) != number:
         raise ImportFileError(f"{key!r} in {name} has {len(places)} different ids for {number} entries")
     try:
         return [places[row] for row in index.ids.tolist()]
@@ -103,16 +103,16 @@ def _order(index: faiss_file.FlatIndex, held: dict[str, NDArray[Any]], number: i
 
 
 def _json_people(path: Path, number: int) -> tuple[list[PersonId], list[str | None]]:
-    """Read an id, and where it stands a name, for each row."""
+    """Read the id, and the name if there is one, of each row."""
     try:
         size = path.stat().st_size
         if size > MAX_JSON:
-            raise ImportFileError(f"{path} has {size} bytes, at most {MAX_JSON} are read")
+            raise ImportFileError(f"{path} has {size} bytes; the limit is {MAX_JSON}")
         value = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ImportFileError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ImportFileError(f"{path} is no JSON in UTF-8: {error}") from error
+        raise ImportFileError(f"{path} is not JSON in UTF-8: {error}") from error
     if isinstance(value, dict) and not _is_numbered(value, number):
         value = next((value[key] for key in _LISTS if isinstance(value.get(key), (list, dict))), value)
     if isinstance(value, dict):
@@ -123,7 +123,7 @@ def _json_people(path: Path, number: int) -> tuple[list[PersonId], list[str | No
         value = [value[str(row)] for row in range(number)]
     if not isinstance(value, list):
         raise ImportFileError(
-            f"{path.name} holds {type(value).__name__}; a list or dict with one entry a row is needed"
+            f"{path.name} contains {type(value).__name__}; a list or dict with one entry per row is needed"
         )
     people = [_entry(item, path.name) for item in value]
     return [person_id for person_id, _ in people], [name for _, name in people]
@@ -134,7 +134,7 @@ def _entry(item: object, where: str) -> tuple[PersonId, str | None]:
         key = next((name for name in ("person_id", "user_id", *IDS) if name in item), None)
         if key is None:
             raise ImportFileError(f"{where} has an entry without an id or a name")
-        name = next((item[called] for called in NAMES if called in item and called != key), None)
+        name = next((item[other] for other in NAMES if other in item and other != key), None)
         return person_key(item[key], where), name if isinstance(name, str) else None
     return person_key(item, where), None
 
@@ -144,7 +144,7 @@ def _is_numbered(value: dict[str, Any], number: int) -> bool:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """Find the file that tells whose the vectors are."""
+    """Find the file with the ids of the vectors."""
     same = path.with_suffix(suffix)
     if same.is_file():
         return same
@@ -152,7 +152,5 @@ def _beside(path: Path, suffix: str) -> Path:
     if len(others) != 1:
         listed: Sequence[str] = [other.name for other in others[:5]]
         found = f"there are {', '.join(listed)}" if listed else "there is none"
-        raise ImportFileError(
-            f"{path.name} needs the {suffix} file that says whose the vectors are, and {found}; name it"
-        )
+        raise ImportFileError(f"{path.name} needs the {suffix} file with the ids of its vectors, and {found}; name it")
     return others[0]

@@ -1,7 +1,8 @@
-"""Vectors of other programs → embeddings of the gallery's pack, when it is proven that they are such.
+"""Vectors of other programs → embeddings of the gallery's pack, when it is proven that they are.
 
-A vector does not tell which network made it, and two networks' vectors compare to nonsense without an error. So either
-the caller says which pack made them, or they come from dlib's ResNet and the pack has that very network.
+Nothing in a vector identifies the network that made it, and comparing vectors of two networks gives meaningless numbers
+without an error. So either the caller names the pack that made them, or they come from dlib's ResNet and the pack has
+that network.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ if TYPE_CHECKING:
     from .._core import PackInfo
 
 MAX_FACES = 10_000
-"""Most vectors of one person."""
+"""Maximum number of vectors of one person."""
 
 DLIB_DIMENSION = 128
 DLIB_LENGTHS = (1.1, 1.8)
-"""Lengths that vectors of dlib's ResNet have: 1.43 ± 0.07 over the 7,701 pictures of LFW's pairs, taken five-fold."""
+"""Range of lengths of dlib's vectors: 1.43 ± 0.07 over the 7,701 pictures of LFW's pairs, ± 5 deviations."""
 
 DLIB_CONE = 0.8
-"""Least length of the mean of their directions: strangers have a mean cosine of 0.83, so it is about 0.91."""
+"""Minimum length of the mean of their directions: different people have a mean cosine of 0.83, which makes it 0.91."""
 
 _DLIB_FILE = ("classic", "dlib_resnet.onnx")
-_CHUNK = 4096  # vectors looked at together
+_CHUNK = 4096  # vectors checked at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonVectors:
-    """The vectors of one person, as they were found.
+    """The vectors of one person, as in the file.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class PersonVectors:
     vectors : ndarray, shape (n, dimension)
         As in the file, or mapped from it.
     where : str
-        What to call them in a message.
+        Where they are, for messages.
     name : str or None
     rows : ndarray of int, shape (m,), or None
         Which of the vectors are the person's; None is all.
@@ -59,35 +60,35 @@ class PersonVectors:
     def __len__(self) -> int:
         return len(self.vectors) if self.rows is None else len(self.rows)
 
-    def taken(self) -> NDArray[np.float32]:
-        """Return the person's own as unit vectors, float32."""
+    def unit_vectors(self) -> NDArray[np.float32]:
+        """Return the person's vectors, scaled to unit length, float32."""
         return units(self.vectors if self.rows is None else self.vectors[self.rows])
 
 
-def check_pack(pack: PackInfo, said: str) -> None:
-    """Refuse vectors of which the caller says another pack than the gallery's.
+def check_pack(pack: PackInfo, named: str) -> None:
+    """Refuse vectors for which the caller names another pack than the gallery's.
 
     Raises
     ------
     ForeignTemplatesError
     """
-    if said not in (pack.name, pack.digest):
+    if named not in (pack.name, pack.digest):
         raise ForeignTemplatesError(
-            f"the vectors are said to be of pack {said!r} and the gallery is of pack {pack.name!r}: their embeddings "
-            "cannot be compared; import the photos instead"
+            f"same_pack is {named!r} and the gallery is of pack {pack.name!r}: their embeddings cannot be compared; "
+            "import the photos instead"
         )
 
 
 def unproven(pack: PackInfo, where: str) -> ForeignTemplatesError:
-    """Make the refusal of vectors of which nothing says what made them."""
+    """Make the error for vectors of unknown origin."""
     return ForeignTemplatesError(
-        f"nothing in {where} says which network made the vectors; when you know that it was pack {pack.name!r}, say so "
-        f"(same_pack={pack.name!r}), else import the photos instead"
+        f"nothing in {where} names the network that made the vectors; if you know that it was pack {pack.name!r}, give "
+        f"same_pack={pack.name!r}, otherwise import the photos instead"
     )
 
 
 def check_dlib_pack(pack: PackInfo) -> None:
-    """Refuse encodings of dlib's ResNet for a pack that has another embedder.
+    """Refuse dlib encodings for a pack that has another embedder.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def check_dlib(people: Sequence[PersonVectors], where: str) -> None:
     Raises
     ------
     ForeignTemplatesError
-        When they have another number of values, other lengths, or other directions.
+        When their dimension, lengths or directions differ from those of the network.
     """
     total, number = np.zeros(DLIB_DIMENSION), 0
     for person, vectors in _chunks(people, DLIB_DIMENSION):
@@ -116,7 +117,7 @@ def check_dlib(people: Sequence[PersonVectors], where: str) -> None:
         odd = np.flatnonzero((lengths < DLIB_LENGTHS[0]) | (lengths > DLIB_LENGTHS[1]))
         if len(odd):
             raise ForeignTemplatesError(
-                f"{person.where} holds a vector of length {lengths[odd[0]]:.3f}; those of dlib's ResNet have lengths "
+                f"{person.where} contains a vector of length {lengths[odd[0]]:.3f}; those of dlib's ResNet are "
                 f"from {DLIB_LENGTHS[0]} to {DLIB_LENGTHS[1]}"
             )
         total += (vectors / lengths[:, None]).sum(axis=0)
@@ -130,7 +131,7 @@ def check_dlib(people: Sequence[PersonVectors], where: str) -> None:
 
 
 def check_sound(people: Sequence[PersonVectors], dimension: int) -> None:
-    """Refuse vectors of another dimension, not finite or without a direction, and too many of one person.
+    """Refuse vectors of another dimension, not finite or all zeros, and too many vectors of one person.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def check_sound(people: Sequence[PersonVectors], dimension: int) -> None:
     """
     for person, vectors in _chunks(people, dimension):
         if not (np.linalg.norm(vectors, axis=1) > 1e-6).all():
-            raise ImportFileError(f"{person.where} holds a vector without a direction: all zeros")
+            raise ImportFileError(f"{person.where} contains a vector of all zeros")
 
 
 def units(vectors: NDArray[Any]) -> NDArray[np.float32]:
@@ -156,53 +157,53 @@ def units(vectors: NDArray[Any]) -> NDArray[np.float32]:
 def grouped(
     ids: Sequence[PersonId], names: Sequence[object] | None, vectors: NDArray[Any], where: str
 ) -> list[PersonVectors]:
-    """Group rows by the id of the person; the first name that is told is the person's."""
+    """Group rows by the id of the person; the first name of a row is the person's."""
     rows: dict[PersonId, list[int]] = {}
     for row, person_id in enumerate(ids):
         rows.setdefault(person_id, []).append(row)
     people = []
     for person_id, mine in rows.items():
-        told = next((str(names[row]) for row in mine if names[row] not in (None, "")), None) if names else None
-        people.append(PersonVectors(person_id, vectors, where, told, np.array(mine, dtype=np.intp)))
+        name = next((str(names[row]) for row in mine if names[row] not in (None, "")), None) if names else None
+        people.append(PersonVectors(person_id, vectors, where, name, np.array(mine, dtype=np.intp)))
     return people
 
 
 def _chunks(people: Sequence[PersonVectors], dimension: int) -> Iterator[tuple[PersonVectors, NDArray[np.float64]]]:
-    """Go through all vectors, some at a time; refuses what no vectors are."""
+    """Yield all vectors in chunks, checked."""
     for person in people:
         if person.vectors.ndim != 2 or person.vectors.shape[1] != dimension:
             raise ForeignTemplatesError(
-                f"{person.where} holds vectors of shape {person.vectors.shape[1:]}, those of the gallery's pack are of "
-                f"shape ({dimension},); import the photos instead"
+                f"{person.where} contains vectors of shape {person.vectors.shape[1:]}, those of the gallery's pack "
+                f"have shape ({dimension},); import the photos instead"
             )
         if person.vectors.dtype.kind != "f":
-            raise ImportFileError(f"{person.where} holds {person.vectors.dtype}; vectors are floating-point numbers")
+            raise ImportFileError(f"{person.where} contains {person.vectors.dtype}; vectors are floating-point numbers")
         if len(person) > MAX_FACES:
             raise ImportFileError(
-                f"{person.where} holds {len(person)} vectors of {person.person_id!r}, at most {MAX_FACES} are read"
+                f"{person.where} contains {len(person)} vectors of {person.person_id!r}; the limit is {MAX_FACES}"
             )
         for start in range(0, len(person), _CHUNK):
             part = slice(start, start + _CHUNK)
             vectors = np.asarray(person.vectors[part if person.rows is None else person.rows[part]], np.float64)
             if not np.isfinite(vectors).all():
-                raise ImportFileError(f"{person.where} holds a vector of {person.person_id!r} that is not finite")
+                raise ImportFileError(f"{person.where} contains a vector of {person.person_id!r} that is not finite")
             yield person, vectors
 
 
 def person_key(value: object, where: str) -> PersonId:
-    """Take an id as it stands in a file: a text or a whole number.
+    """Return an id from a file, which must be a text or an integer.
 
     Raises
     ------
     ImportFileError
     """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ImportFileError(f"{where} names a person by {type(value).__name__}; ids are texts or whole numbers")
+        raise ImportFileError(f"{where} has an id of type {type(value).__name__}; ids are texts or whole numbers")
     return value
 
 
 def same_length(ids: Sequence[object], vectors: NDArray[Any], where: str) -> None:
-    """Refuse ids that are more or fewer than the vectors.
+    """Check that there are as many ids as vectors.
 
     Raises
     ------

@@ -1,20 +1,21 @@
-"""Import from what other programs leave behind; what it is, is told by its content.
+"""Import from other programs; the kind of a file is detected from its content.
 
-Vectors are taken in only when it is proven that the gallery's own network made them; see facedex.transfer.vectors.
+Vectors are imported only when it is proven that the gallery's own network made them; see facedex.transfer.vectors.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ..checks import check_choice
 from ..errors import ArgumentError, FacedexError, ImportFileError
-from ..options import FacePolicy, OnExistingImport
+from ..options import FacePolicy, OnExistingImport, RegisterOptions
 from ..store import KeyInput
-from . import archive, encodings, faiss_file, tables
+from . import encodings, faiss_file, tables
+from .archive import import_gallery, is_gallery_file
 from .folder import import_folder
 from .report import ImportReport, Kind, Tally
 from .vectors import PersonVectors, check_dlib, check_dlib_pack, check_pack, check_sound, unproven
@@ -22,6 +23,7 @@ from .vectors import PersonVectors, check_dlib, check_dlib_pack, check_pack, che
 if TYPE_CHECKING:
     from .._core import PackInfo
     from ..gallery import Gallery
+    from ..records import Registration
 
 _NPY = b"\x93NUMPY"
 
@@ -42,8 +44,7 @@ def import_from(
 ) -> ImportReport:
     """Import people from another program, or from a gallery file.
 
-    Each person is stored in one transaction, wholly or not at all; a person who is not taken in does not keep the
-    others out.
+    Each person is stored in one transaction, completely or not at all; one who is rejected does not stop the others.
 
     Parameters
     ----------
@@ -52,22 +53,22 @@ def import_from(
         A folder of ``<person>/<photo>``; a file of pickled dlib encodings, or a folder of them; an ``.npy`` array; a
         flat index of faiss; a gallery file that `export_to` wrote.
     kind : {"folder", "pickles", "array", "faiss", "gallery"}, optional
-        What it is; without it that is told by the content.
+        What the path is; detected from its content by default.
     names : str or PathLike, optional
-        For a folder, a CSV file with names; for an array its JSON, for an index its ``.npz``, when they stand elsewhere
+        For a folder, a CSV file with names; for an array its JSON, for an index its ``.npz``, when they are elsewhere
         or have another name.
     same_pack : str, optional
         Name or digest of the pack that made the vectors of an array, an index or a pickle. It must be the gallery's.
         Without it arrays and indexes are refused, and pickles must hold vectors of dlib's ResNet.
     key : bytes, str or callable, optional
-        Of a sealed gallery file; without it ``FACEDEX_KEY``.
+        Of an encrypted gallery file; by default ``FACEDEX_KEY``.
     on_existing : {"error", "add", "replace", "skip"}
-        When a person is registered already: reject, add the faces, put them in place of the stored ones, or leave the
-        person as stored.
+        When a person is already registered: reject, add the faces, replace the stored ones, or leave the person as
+        stored.
     faces, min_face
         As in `Gallery.register`; for photos.
     strict : bool
-        Reject a face that resembles a person of another id; not asked of a gallery file.
+        Whether a face that resembles another person is rejected; not used for a gallery file.
     progress : callable, optional
         Called with the number of people done and of all.
 
@@ -78,16 +79,19 @@ def import_from(
     Raises
     ------
     ImportFileError, UnsafePickleError, GalleryFileError, GalleryFileVersionError
-        When the file cannot be trusted; nothing is stored.
+        When the file is invalid; nothing is stored.
     ForeignTemplatesError, GalleryPackError
         When the vectors are not those of the gallery's pack; nothing is stored.
     KeyMissingError, WrongKeyError
-        When a sealed file does not open.
+        When an encrypted file cannot be decrypted.
     StoreError
-        When the database fails; what was stored before stays.
+        When the database fails; people stored before remain stored.
     """
     check_choice("on_existing", on_existing, OnExistingImport)
-    check_choice("faces", faces, FacePolicy)
+    skip = on_existing == "skip"
+    options = RegisterOptions(
+        on_existing="error" if on_existing == "skip" else on_existing, faces=faces, min_face=min_face, strict=strict
+    )
     if kind is not None:
         check_choice("kind", kind, Kind)
     if same_pack is not None and not isinstance(same_pack, str):
@@ -95,30 +99,38 @@ def import_from(
     place, beside = Path(path), None if names is None else Path(names)
     kind = kind_of(place) if kind is None else kind
     if kind == "gallery":
-        return archive.import_gallery(gallery, place, key=key, on_existing=on_existing, progress=progress)
+        return import_gallery(gallery, place, key=key, on_existing=on_existing, progress=progress)
     if kind == "folder":
-        return import_folder(
-            gallery,
-            place,
-            names=beside,
-            on_existing=on_existing,
-            faces=faces,
-            min_face=min_face,
-            strict=strict,
-            progress=progress,
-        )
-    pack = gallery.pack
-    people, refused = _vectors(pack, place, kind, beside, same_pack)
-    return _register(gallery, pack, people, refused, kind, on_existing, strict, progress)
+        return import_folder(gallery, place, options, names=beside, skip=skip, progress=progress)
+    pack, tally = gallery.pack, Tally(kind, skip=skip)
+    people = _read_vectors(pack, place, kind, beside, same_pack, tally)
+    for number, person in enumerate(people, 1):
+        answer: Registration | FacedexError
+        where = person.where
+        try:
+            answer = gallery.register_templates(
+                person.person_id,
+                person.unit_vectors(),
+                name=person.name,
+                on_existing=options.on_existing,
+                strict=options.strict,
+                pack=pack.digest,
+            )
+        except FacedexError as error:
+            answer, where = error, f"{person.person_id!r} in {where}"
+        tally.add_answer(person.person_id, where, answer)
+        if progress is not None:
+            progress(number, len(people))
+    return tally.report()
 
 
 def kind_of(path: Path) -> Kind:
-    """Tell what is at a path, from what it holds.
+    """Detect what is at a path, from its content.
 
     Raises
     ------
     ImportFileError
-        When it is of no known kind, or is not there.
+        When it is of no known kind, or missing.
     """
     try:
         if path.is_dir():
@@ -127,7 +139,7 @@ def kind_of(path: Path) -> Kind:
             head = file.read(64)
     except OSError as error:
         raise ImportFileError(f"{path} cannot be read: {error.strerror}") from error
-    if archive.is_gallery_file(head):
+    if is_gallery_file(head):
         return "gallery"
     if head.startswith(_NPY):
         return "array"
@@ -136,15 +148,15 @@ def kind_of(path: Path) -> Kind:
     if len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5:
         return "pickles"
     raise ImportFileError(
-        f"{path} is none of what can be imported: a folder of <person>/<photo>, a gallery file, a pickle of protocol 2 "
+        f"{path} is of no known kind: a folder of <person>/<photo>, a gallery file, a pickle of protocol 2 "
         f"to 5, an .npy array, a flat faiss index ({', '.join(kind.decode() for kind in faiss_file.FLAT)}); "
         f"kinds: {', '.join(get_args(Kind))}"
     )
 
 
-def _vectors(
-    pack: PackInfo, path: Path, kind: Kind, beside: Path | None, same_pack: str | None
-) -> tuple[list[PersonVectors], list[tuple[str, FacedexError]]]:
+def _read_vectors(
+    pack: PackInfo, path: Path, kind: Kind, beside: Path | None, same_pack: str | None, tally: Tally
+) -> list[PersonVectors]:
     """Read vectors, and refuse those that are not proven to be of the gallery's pack."""
     if same_pack is not None:
         check_pack(pack, same_pack)
@@ -152,48 +164,15 @@ def _vectors(
         check_dlib_pack(pack)
     else:
         raise unproven(pack, path.name)
-    refused: list[tuple[str, FacedexError]] = []
     if kind == "array":
         people = tables.from_npy(path, beside)
     elif kind == "faiss":
         people = tables.from_faiss(path, beside)
     elif path.is_dir():
-        people, refused = encodings.in_folder(path)
+        people = encodings.in_folder(path, tally)
     else:
         people = encodings.in_file(path, path.stem)
     check_sound(people, pack.dimension or 0)
     if same_pack is None:
         check_dlib(people, str(path))
-    return people, refused
-
-
-def _register(
-    gallery: Gallery,
-    pack: PackInfo,
-    people: Sequence[PersonVectors],
-    refused: Sequence[tuple[str, FacedexError]],
-    kind: Kind,
-    on_existing: OnExistingImport,
-    strict: bool,
-    progress: Callable[[int, int], object] | None,
-) -> ImportReport:
-    tally = Tally(kind, skip=on_existing == "skip")
-    for text, error in refused:
-        tally.reject(text, error)
-    rule = "error" if on_existing == "skip" else on_existing
-    for number, person in enumerate(people, 1):
-        try:
-            answer = gallery.register_templates(
-                person.person_id,
-                person.taken(),
-                name=person.name,
-                on_existing=rule,
-                strict=strict,
-                pack=pack.digest,
-            )
-            tally.take(person.person_id, person.where, answer)
-        except FacedexError as error:
-            tally.take(person.person_id, f"{person.person_id!r} in {person.where}", error)
-        if progress is not None:
-            progress(number, len(people))
-    return tally.report()
+    return people

@@ -1,8 +1,8 @@
-"""A CSV file of people → what is known of each: name, e-mail, and the other columns as free info.
+"""A CSV file of people → name, e-mail and free info of each.
 
-UTF-8 with or without a byte order mark; separated by commas, semicolons or tabs, whichever the first line has most of.
-The first line names the columns. Refused: a file without a column of ids; a line with more cells than the first has,
-without an id, or with an id that an earlier line has.
+UTF-8 with or without a byte order mark; the separator is a comma, semicolon or tab, whichever is most frequent in the
+first line. The first line names the columns: id, name, e-mail; every other column is free info. A file without a column
+of ids is refused, and so is a line without an id, with an earlier one, or with more cells than the first line.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from typing import Any
 from ..errors import FacedexError, ImportFileError
 
 ID_COLUMNS = ("id", "folder", "person_id", "person", "user_id", "class_id", "nik", "key")
-"""What the column of ids may be called."""
+"""Accepted names of the column of ids."""
 
 NAME_COLUMNS = ("name", "full_name", "nama")
-"""What the column of names may be called."""
+"""Accepted names of the column of names."""
 
 EMAIL_COLUMNS = ("email", "e-mail", "mail")
-"""What the column of e-mail addresses may be called."""
+"""Accepted names of the column of e-mail addresses."""
 
 MAX_BYTES = 64 << 20
-"""Longest file that is read, bytes."""
+"""Largest file that is read, bytes."""
 
 
 @dataclass(slots=True)
 class People:
-    """What a file says of people.
+    """The content of a file.
 
     Attributes
     ----------
     details : dict of str to dict
         By id: name, email, info.
     refused : list of (str, FacedexError)
-        Lines that were not accepted, and why.
+        Rejected lines, and why.
     """
 
     details: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: list[tuple[str, FacedexError]] = field(default_factory=list)
 
 
-def same_name(text: str) -> str:
-    """Write a name in Unicode's form C: some file systems give the same name in another form."""
+def normalize(text: str) -> str:
+    """Return a name in Unicode's normal form C, because some file systems use another form."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -56,11 +56,11 @@ def read(path: Path) -> People:
     Raises
     ------
     ImportFileError
-        When it cannot be read, is no CSV in UTF-8, or has no column of ids.
+        When it cannot be read, is not a CSV in UTF-8, or has no column of ids.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ImportFileError(f"{path} has {path.stat().st_size} bytes, at most {MAX_BYTES} are read of a CSV")
+            raise ImportFileError(f"{path} has {path.stat().st_size} bytes; the limit for a CSV is {MAX_BYTES}")
         text = path.read_text("utf-8-sig")
     except OSError as error:
         raise ImportFileError(f"{path} cannot be read: {error.strerror}") from error
@@ -75,28 +75,28 @@ def read(path: Path) -> People:
         place = _column(columns, ID_COLUMNS)
         if place is None:
             raise ImportFileError(
-                f"{path} has no column of ids: its first line is {head[:80].strip()!r}, and one column must be called "
+                f"{path} has no column of ids: its first line is {head[:80].strip()!r}, and one column must be named "
                 f"{', '.join(ID_COLUMNS)}"
             )
         for cells in lines:
             if any(cell.strip() for cell in cells):
-                _take(people, columns, place, cells, f"{path}, line {lines.line_num}")
+                _add_line(people, columns, place, cells, f"{path}, line {lines.line_num}")
     except csv.Error as error:
-        raise ImportFileError(f"{path} is no CSV: line {lines.line_num}: {error}") from error
+        raise ImportFileError(f"{path} is not a CSV: line {lines.line_num}: {error}") from error
     return people
 
 
-def _take(people: People, columns: list[str], place: int, cells: list[str], where: str) -> None:
-    person_id = same_name(cells[place].strip()) if place < len(cells) else ""
+def _add_line(people: People, columns: list[str], place: int, cells: list[str], where: str) -> None:
+    person_id = normalize(cells[place].strip()) if place < len(cells) else ""
     reason = None
     if len(cells) > len(columns):
         reason = f"it has {len(cells)} cells, the first line has {len(columns)}"
     elif not person_id:
         reason = "it has no id"
     elif person_id in people.details:
-        reason = f"an earlier line is about {person_id!r}"
+        reason = f"an earlier line has the id {person_id!r}"
     if reason is not None:
-        people.refused.append((where, ImportFileError(f"the line is not taken: {reason}")))
+        people.refused.append((where, ImportFileError(f"the line is rejected: {reason}")))
         return
     special = {place}
     details: dict[str, Any] = {}
