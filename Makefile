@@ -53,7 +53,7 @@ test-rust: build
 	ORT_DYLIB_PATH="$$($(BIN)/python -c 'from facedex.runtime import runtime_library; print(runtime_library())')" cargo test --quiet
 
 test-python: $(TESTABLE)
-	$(PYTEST) -m "not slow and not shared"
+	$(PYTEST) --dist loadfile -m "not slow and not shared"
 
 test-python-all: $(TESTABLE)
 	$(PYTEST)

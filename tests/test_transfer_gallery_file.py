@@ -470,6 +470,7 @@ def test_a_template_that_is_missing_is_noticed(place: Place, engine: Engine, tmp
             transfer.export_to(gallery, tmp_path / "x.fdx")
 
 
+@pytest.mark.slow
 @SQLITE
 def test_memory_does_not_grow_with_the_gallery(
     place: Place, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

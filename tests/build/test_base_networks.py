@@ -22,6 +22,8 @@ from facedex_build.npm import NpmFile
 from facedex_build.onnx_file import Network
 from facedex_build.tfjs import GraphModel, Node
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float64]
 CHIPS = Path(__file__).parents[1] / "parity" / "data" / "dlib_chips.png"
 HEADS = {"stride16": ("Identity", "Identity_2"), "stride32": ("Identity_1", "Identity_3")}

@@ -24,6 +24,8 @@ from facedex import Engine, Face, people
 from facedex.packs.find import find
 from facedex.packs.state import state
 
+pytestmark = pytest.mark.slow
+
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
@@ -291,7 +293,6 @@ def test_a_least_face_takes_no_face_above_it_away(base: Engine) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_requirements_hold_on_a_sample(shared: Path) -> None:
     """`make bench-detection` measures them on all photos; every face here stands for many."""
