@@ -78,7 +78,10 @@ def held(path: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("photos", ["none", "original"])
-def test_on_a_full_disk_people_are_recognised_and_deleted(disk: Path, engine: Engine, photos: str) -> None:
+def test_on_a_full_disk_people_are_recognised_and_deleted(
+    disk: Path, engine: Engine, photos: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facedex.store.database._LOOKED_S", 0)
     path = disk / "people.db"
     gallery = Gallery.open(path, engine=engine, photos=photos)  # type: ignore[arg-type]
     for person in ("ayu", "budi"):
@@ -92,7 +95,6 @@ def test_on_a_full_disk_people_are_recognised_and_deleted(disk: Path, engine: En
 
     with pytest.raises(StorageFullError, match="no space is left"):
         register_many()
-    time.sleep(1.1)
     assert gallery.storage() == "full"
     assert gallery.recognize(people.PROBES["ayu"][0])[0].person_id == "ayu"
     receipt = gallery.delete("ayu")
@@ -261,15 +263,18 @@ def test_uses_that_cannot_be_stored_are_warned_of_once(tmp_path: Path, caplog: p
     database.close()
 
 
-def test_closing_while_the_thread_of_the_uses_ends_is_no_error(tmp_path: Path) -> None:
+def test_closing_while_the_thread_of_the_uses_ends_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facedex.server.keys._STORED_AFTER_S", 0)
     path = tmp_path / "people.db"
     database = Database(path)
     number = ApiKeys(database).add("door", ["read"])[0].id
     uses = LastUses(database)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
+        storing, store = threading.Event(), uses.store
+        monkeypatch.setattr(uses, "store", lambda: (storing.set(), store())[1])
         uses.note(number, None, datetime.now(timezone.utc))
-        time.sleep(1.5)  # now the thread waits for the lock
+        assert storing.wait(20)  # now the thread waits for the lock
 
         def let_the_thread_end(frame: FrameType, event: str, _: object) -> Any:
             """Let the thread end just before `close` waits for it, as the system may."""
@@ -293,16 +298,19 @@ def test_closing_while_the_thread_of_the_uses_ends_is_no_error(tmp_path: Path) -
     database.close()
 
 
-def test_storage_tells_a_lock_and_a_file_that_may_not_be_written(tmp_path: Path, engine: Engine) -> None:
+def test_storage_tells_a_lock_and_a_file_that_may_not_be_written(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "people.db"
+    looked_s = "facedex.store.database._LOOKED_S"
     with Gallery.open(path, engine=engine) as gallery:
         assert gallery.storage() == "ok"
-        time.sleep(1.1)
         with held(path):
-            began = time.monotonic()
-            assert [gallery.storage() for _ in range(5)] == ["locked"] * 5
-            assert time.monotonic() - began < 2.5  # one look for all who ask
-        time.sleep(1.1)
+            monkeypatch.setattr(looked_s, 0)
+            assert gallery.storage() == "locked"
+        monkeypatch.setattr(looked_s, 60)
+        assert [gallery.storage() for _ in range(5)] == ["locked"] * 5  # one look for all who ask
+        monkeypatch.setattr(looked_s, 0)
         assert gallery.storage() == "ok"
     if os.geteuid() != 0:
         path.chmod(0o400)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -167,14 +168,17 @@ def test_over_tls(server: Callable[..., Any], tmp_path: Path) -> None:
     )
     if made.returncode != 0:
         pytest.skip("needs openssl, to make a certificate: apt install openssl, then make test-all")
-    command = [sys.executable, "-m", "facedex", "serve", "--db", str(tmp_path / "p.db"), "--port", "8443"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "facedex", "serve", "--db", str(tmp_path / "p.db"), "--port", str(port)]
     with subprocess.Popen(
         [*command, "--tls-cert", str(cert), "--tls-key", str(key)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         try:
             for _ in range(200):
                 try:
-                    answer = httpx.get("https://127.0.0.1:8443/v1/session", verify=_trusting(cert))
+                    answer = httpx.get(f"https://127.0.0.1:{port}/v1/session", verify=_trusting(cert))
                     break
                 except httpx.TransportError:
                     assert process.poll() is None
