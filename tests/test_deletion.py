@@ -19,7 +19,7 @@ from facedex.engine import Engine
 from facedex.errors import ArgumentError, UnknownPersonError
 from facedex.gallery import Gallery
 from facedex.gallery.policy import Enrolment
-from facedex.search import LocalSearch
+from facedex.search import LocalSearch, SearchOptions
 from facedex.server import Access
 from facedex.store import Database, Feed, NewFace, PackPin, Store
 
@@ -147,9 +147,7 @@ def test_in_a_database_of_many_changes_no_trace_of_the_deleted_is_left(place: Pl
     feed = Feed(database, "default")
     feed.bind(PIN)
     store = Store(feed)
-    search = LocalSearch(
-        feed, dimension=PIN.dimension, pack=PIN.digest, database=place.path, gallery="default", method="exact"
-    )
+    search = LocalSearch(feed, SearchOptions("exact"))
     chance = random.Random(7)
     noise = np.random.default_rng(7)
     vectors: dict[int, NDArray[np.float32]] = {}

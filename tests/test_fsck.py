@@ -16,7 +16,7 @@ from facedex._core import Index
 from facedex.cli.app import app
 from facedex.errors import ArgumentError, DatabaseDamagedError, DatabaseUnavailableError, KeyMissingError
 from facedex.gallery.fsck import FsckReport, fsck, rebuild
-from facedex.search import LocalSearch, snapshots_beside
+from facedex.search import LocalSearch, SearchOptions
 from facedex.store import Database, Feed, NewFace, PackPin, Store
 
 PIN = PackPin("synthetic", "ab" * 32, 32)
@@ -40,10 +40,7 @@ class Opened:
         self.feed = Feed(Database(place.location), "default")
         self.feed.bind(PIN, key)
         self.store = Store(self.feed)
-        beside = snapshots_beside(self.feed.database.path, self.feed.uuid)
-        self.search = LocalSearch(
-            self.feed, dimension=32, pack=PIN.digest, database=beside, gallery="default", method="exact"
-        )
+        self.search = LocalSearch(self.feed, SearchOptions("exact"))
 
     def finds(self, number: int) -> str | int | None:
         """Whose the vector of that number is; None when nobody has it."""

@@ -20,7 +20,7 @@ from facedex.errors import ArgumentError, FaceNotLiveError, FaceQualityError, Li
 from facedex.gallery import Gallery
 from facedex.gallery.policy import Enrolment
 from facedex.search import snapshots
-from facedex.search.widening import people_by_widening
+from facedex.search.remote import people_by_widening
 
 Floats = NDArray[np.float32]
 

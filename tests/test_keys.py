@@ -33,7 +33,7 @@ from facedex.errors import (
     WrongKeyError,
 )
 from facedex.gallery import Gallery
-from facedex.search import LocalSearch, snapshots_beside
+from facedex.search import LocalSearch, SearchOptions, Snapshots
 from facedex.store import Database, Feed, NewFace, PackPin, Store, Vault, key_of, rekey, vault
 from facedex.store.checksums import seal
 from facedex.store.tables import faces as faces_table
@@ -67,10 +67,7 @@ def opened(place: Place, key: bytes | None) -> Store:
 
 
 def search_of(store: Store, place: Place) -> LocalSearch:
-    beside = snapshots_beside(store.feed.database.path, store.feed.uuid)
-    return LocalSearch(
-        store.feed, dimension=PIN.dimension, pack=PIN.digest, database=beside, gallery="default", method="exact"
-    )
+    return LocalSearch(store.feed, SearchOptions("exact"))
 
 
 def finds(store: Store, search: LocalSearch, number: int) -> object:
@@ -417,12 +414,10 @@ def test_an_encrypted_snapshot_that_was_altered_is_rebuilt_and_told(
 def test_a_snapshot_that_cannot_be_written_leaves_no_piece(store: Store, place: Place) -> None:
     search = search_of(store, place)
     search.sync()
-    position, token = search.at
-    beside = snapshots_beside(store.feed.database.path, store.feed.uuid)
-    target = beside.parent / f"{beside.name}.default.{position}-{token}.index"
+    target = Snapshots(store.feed).path(search.at)
     target.mkdir()
     search.save()
-    assert [file.name for file in beside.parent.iterdir() if ".index" in file.name] == [target.name]
+    assert [file.name for file in target.parent.iterdir() if ".index" in file.name] == [target.name]
 
 
 @given(size=st.integers(0, 200), cut=st.integers(0, 300), owner=st.sampled_from(["", "a:b"]))

@@ -42,7 +42,7 @@ from facedex.gallery.fsck import fsck
 from facedex.gallery.lifetime import Lifetime
 from facedex.records import Registration
 from facedex.results import Recognition
-from facedex.search import LocalSearch, snapshots_beside
+from facedex.search import LocalSearch, SearchOptions
 from facedex.store import Database, Feed, NewFace, NewPhoto, PackPin, PendingFace, Shadow, Store, previous_pack
 
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
@@ -1030,8 +1030,7 @@ def test_a_pack_of_another_length_takes_the_place(place: Place) -> None:
     with pytest.raises(GalleryPackError, match="'short'"):
         feed.head()
     moved = feed.with_pack(short)
-    beside = snapshots_beside(feed.database.path, feed.uuid)
-    search = LocalSearch(moved, dimension=16, pack=short.digest, database=beside, gallery="default", method="exact")
+    search = LocalSearch(moved, SearchOptions("exact"))
     search.sync()
     keys, similarities = search.search(unit(100, 16)[None], 1)
     assert (int(keys[0, 0]), round(float(similarities[0, 0]), 4)) == (ids[0], 1.0)

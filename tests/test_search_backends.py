@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from facedex.errors import (
 )
 from facedex.gallery.fsck import fsck, rebuild
 from facedex.search import Search, SearchOptions, open_search
-from facedex.search.pgtables import need_pgvector, table_name
+from facedex.search.pgvector import need_pgvector, table_name
 from facedex.search.remote import RemoteSearch
 from facedex.store import Database, Feed, NewFace, PackPin, Store
 
@@ -259,7 +259,7 @@ def test_a_graph_that_finds_too_few_tells_how_many(
     vectors = np.random.default_rng(3).standard_normal((1500, WIDE.dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     store.register("crowd", [face(vector) for vector in vectors])
-    backend.options = backend.options._replace(promised_recall=1.0)
+    backend.options = replace(backend.options, promised_recall=1.0)
     with caplog.at_level("WARNING", logger="facedex"), backend.searching(store) as search:
         (told,) = [record.getMessage() for record in caplog.records if "of the nearest faces" in record.getMessage()]
         assert isinstance(search, RemoteSearch)
@@ -543,8 +543,8 @@ def test_after_a_vacuum_the_vector_stands_in_no_table(backend: Backend, store: S
     assert standing(1)
     store.delete("ayu")
     search.sync()
-    assert not search.wipe()  # the server's log and backups are its administrator's
-    assert not search.wipe(anew=True)
+    assert not search.vacuum()  # the server's log and backups are its administrator's
+    assert not search.vacuum(full=True)
     store.feed.database.vacuum()
     assert (standing(1), standing(2)) == (False, True)
 
@@ -609,7 +609,7 @@ def test_a_crash_between_vectors_and_position_is_made_good(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(search, "_note", die)
+        patch.setattr(search, "_write_position", die)
         with pytest.raises(RuntimeError, match="killed"):
             search.sync()
     store.register("budi", [face(unit(2))])
@@ -657,12 +657,12 @@ def test_encrypting_a_gallery_takes_its_vectors_out_of_postgresql(backend: Backe
     store.register("ayu", [face(unit(1))])
     with backend.searching(store):
         pass
-    from facedex.search import drop_shared
+    from facedex.search import drop_tables
     from facedex.store import rekey
 
     assert backend.place.rows("SELECT count(*) FROM search_tables") == [(1,)]
     rekey(store.feed, b"k" * 32)
-    drop_shared(store.feed)
+    drop_tables(store.feed)
     assert backend.place.rows("SELECT count(*) FROM search_tables") == [(0,)]
     assert backend.place.rows(f"SELECT to_regclass('{table_name(store.feed)}')") == [(None,)]
     store.register("budi", [face(unit(2))])

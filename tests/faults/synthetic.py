@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facedex.errors import DatabaseDamagedError, FacedexError
-from facedex.search import LocalSearch, snapshots_beside
+from facedex.search import LocalSearch, SearchOptions
 from facedex.store import Database, Feed, NewFace, NewPhoto, PackPin, PendingFace, Shadow, Store, rekey
 
 PINS = (PackPin("synthetic", "ab" * 32, 32), PackPin("successor", "cd" * 32, 48))
@@ -70,15 +70,7 @@ class Opened:
     def _take(self, feed: Feed, *, fresh: bool = False) -> None:
         self.feed = feed
         self.store = Store(feed)
-        self.search = LocalSearch(
-            feed,
-            dimension=feed.pin.dimension,
-            pack=feed.pin.digest,
-            database=snapshots_beside(self.database.path, feed.uuid),
-            gallery="default",
-            method="exact",
-            fresh=fresh,
-        )
+        self.search = LocalSearch(feed, SearchOptions("exact"), fresh=fresh)
 
     def rebuild(self) -> None:
         """Start the index over and save it."""

@@ -19,7 +19,7 @@ from ..coroutines import make_coroutine
 from ..errors import ArgumentError, ExportError, PlainSearchError, SearchError, StoreError
 from ..files import write_atomically
 from ..records import AuditEvent, AuditReport, Deletion, PersonId
-from ..search import LOCAL, drop_shared
+from ..search import LOCAL, drop_tables
 from ..store import Head, KeyInput, acting_as, key_of, rekey
 from .directory import Directory
 
@@ -118,7 +118,7 @@ class Custody(Directory):
             self._search.forget()
             if self._search.place != LOCAL:
                 self._search.sync()
-            elsewhere = self._search.wipe(anew=True)
+            elsewhere = self._search.vacuum(full=True)
             return self._database.vacuum() and elsewhere
 
     def audit(self, *, after: int = 0) -> Iterator[AuditEvent]:
@@ -259,7 +259,7 @@ class Custody(Directory):
             self._search.forget()
             rekey(self._feed, given)
             if given is not None:
-                drop_shared(self._feed)
+                drop_tables(self._feed)
             self._search.forget()
             return self._wiped()
 
@@ -280,7 +280,7 @@ class Custody(Directory):
         """Clear what may still hold what was removed; the removal itself is committed."""
         try:
             self._search.sync()
-            elsewhere = self._search.wipe()
+            elsewhere = self._search.vacuum()
             return self._database.wipe_log() and elsewhere
         except (SearchError, StoreError) as error:
             _log.warning("removed, but what may still hold it could not be emptied yet: %s", error)

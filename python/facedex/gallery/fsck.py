@@ -17,17 +17,7 @@ from typing import Literal
 
 from ..config import settings
 from ..errors import ArgumentError, DatabaseUnavailableError
-from ..search import (
-    LOCAL,
-    Difference,
-    RemoteSearch,
-    Search,
-    SearchOptions,
-    Snapshots,
-    compare_snapshots,
-    open_search,
-    snapshots_beside,
-)
+from ..search import LOCAL, Difference, RemoteSearch, Search, SearchOptions, Snapshots, open_search
 from ..store import Database, Feed, KeyInput, Problems, Store, check_gallery, key_of, repair_gallery
 
 Progress = Callable[[int, int], object]
@@ -131,7 +121,7 @@ def fsck(
         findings = _told(problems, store, mending)
         if audit.reason is not None:
             findings.append(Finding("audit", f"the audit: {audit.reason}", False))
-        snapshots = _snapshots(feed)
+        snapshots = Snapshots(feed)
         if mending:
             repair_gallery(feed, problems)
             snapshots.forget()  # they are of the history before
@@ -206,16 +196,11 @@ def _local(feed: Feed, *, fresh: bool = False) -> Search:
     return open_search(feed, SearchOptions(where=LOCAL), fresh=fresh)
 
 
-def _snapshots(feed: Feed) -> Snapshots:
-    beside = snapshots_beside(feed.database.path, feed.uuid)
-    return Snapshots(feed, pack=feed.pin.digest, database=beside, gallery=feed.name)
-
-
 def _compared(feed: Feed, snapshots: Snapshots) -> list[Difference]:
     """Compare; again when somebody changed the gallery meanwhile, for then both were looked at in two states."""
     for _ in range(_TRIES):
         before = feed.head()
-        differences = compare_snapshots(feed, snapshots)
+        differences = snapshots.compare()
         if not differences or feed.head() == before:
             break
     return differences

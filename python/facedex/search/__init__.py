@@ -1,19 +1,16 @@
 """Where templates are searched: caches of the store, which is the truth."""
 
 from .base import LOCAL, PROMISED_RECALL, FoundPeople, Search, SearchOptions, SearchStatus
-from .choose import drop_shared, open_search
-from .compare import Difference, compare_snapshots
-from .following import Feed
 from .local import LocalSearch
-from .place import snapshots_beside
+from .opening import open_search
+from .pgvector import drop_tables
 from .remote import RemoteSearch
-from .snapshots import Snapshots
+from .snapshots import Difference, Snapshots
 
 __all__ = [
     "LOCAL",
     "PROMISED_RECALL",
     "Difference",
-    "Feed",
     "FoundPeople",
     "LocalSearch",
     "RemoteSearch",
@@ -21,8 +18,6 @@ __all__ = [
     "SearchOptions",
     "SearchStatus",
     "Snapshots",
-    "compare_snapshots",
-    "drop_shared",
+    "drop_tables",
     "open_search",
-    "snapshots_beside",
 ]

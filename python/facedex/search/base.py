@@ -1,7 +1,7 @@
-"""What a gallery asks of a search, wherever it runs.
+"""The interface of a search through the faces of a gallery, and the shapes that go in and come out.
 
-Every search is a cache that follows the store's feed of changes: `Search.sync` brings it to the state of the database
-before a question, whoever changed the gallery and on whichever machine.
+Every search is a cache of the database: before a query, `Search.sync` applies the changes that it has not seen yet,
+whichever process on whichever machine made them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..options import IndexMethod
-from .following import Keys, State, Vectors
+
+Keys = NDArray[np.uint64]
+Vectors = NDArray[np.float32]
+
+State = tuple[int, str]
+"""Number and token of a change: one state of one history; 0 and an empty text before the first."""
 
 PROMISED_RECALL = 0.99
 """Least share of probes that an approximate search must answer as the exact one does."""
@@ -19,7 +27,8 @@ LOCAL = "local"
 """Where a gallery is searched by default: in this process."""
 
 
-class SearchOptions(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
     """How to search a gallery.
 
     Attributes
@@ -45,17 +54,17 @@ class SearchOptions(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SearchStatus:
-    """How searches are answered.
+    """How a gallery is searched now.
 
     Attributes
     ----------
     method : str
-        How they are answered now: "exact", "ivf" or "hnsw".
+        The method in use: "exact", "ivf" or "hnsw".
     why : str
-        Why it is this way.
+        Why this method is used.
     recall : float or None
-        Share of probes made from this very gallery for which the approximate search finds what the exact one finds,
-        [0, 1]; 1 where there is none, None where it could not be measured.
+        Share of probes made from this gallery for which the approximate search finds what the exact one finds, [0, 1];
+        1 for an exact search, None where it could not be measured.
     """
 
     method: str
@@ -84,11 +93,11 @@ class FoundPeople(NamedTuple):
 class Search(Protocol):
     """A search through the faces of one gallery.
 
-    Any number of threads may use it. What it finds may already be deleted when the caller looks it up in the database.
+    It is thread-safe. A face that it finds may have been deleted by the time the caller reads it from the database.
     """
 
     rebuilt: str | None
-    """Why it was started over from the database since it was opened; None when it was not."""
+    """Why the index was rebuilt from the database since it was opened; None when it was not."""
 
     @property
     def at(self) -> State:
@@ -96,7 +105,7 @@ class Search(Protocol):
 
     @property
     def method(self) -> str:
-        """How searches are answered now: "exact", or an approximate method."""
+        """The method in use: "exact", or an approximate one."""
 
     @property
     def place(self) -> str:
@@ -105,28 +114,50 @@ class Search(Protocol):
     def __len__(self) -> int: ...
 
     def sync(self) -> State:
-        """Apply what changed in the database; one small query when nothing did."""
+        """Apply what changed in the database and return the new state; one small query when nothing changed."""
 
     def search(self, probes: Vectors, k: int) -> tuple[Keys, Vectors]:
-        """Find the k nearest faces of each probe, (m, dimension), unit length: face ids and similarities, (m, k')."""
+        """Find the nearest faces in the state of the last `sync` or a later one.
+
+        Parameters
+        ----------
+        probes : ndarray of float32, shape (m, dimension)
+            Unit length.
+        k : int
+
+        Returns
+        -------
+        keys : ndarray of uint64, shape (m, k')
+            Face ids, closest first; k' is at most k and the number of faces.
+        similarities : ndarray of float32, shape (m, k')
+        """
 
     def search_people(self, probes: Vectors, k: int, *, faces: int = 1) -> FoundPeople:
-        """Find the k nearest people of each probe; the mean of so many closest faces counts."""
+        """Find the k nearest people of each probe, by the mean similarity of the closest `faces` of each."""
 
     def sample_recall(self, n: int = 200) -> float:
-        """Measure on n probes how often the nearest face is found, in [0, 1]; 1 for an exact search."""
+        """Measure on n probes how often the nearest face is found, in [0, 1]; 1 for an exact search.
+
+        An approximate search below the promised recall is not used.
+        """
 
     def status(self) -> SearchStatus:
-        """Tell how searches are answered; the recall is measured when that was not done for this state."""
+        """Describe how the gallery is searched; measures the recall unless that was done for this state."""
 
     def forget(self) -> None:
-        """Remove files that may hold what is about to be deleted."""
+        """Remove the files of this machine that may hold what is about to be deleted.
 
-    def wipe(self, *, anew: bool = False) -> bool:
-        """Clear away what was deleted, with `anew` by writing all anew; False where it may still stand somewhere."""
+        Raises
+        ------
+        SearchError
+            When a file cannot be removed.
+        """
+
+    def vacuum(self, *, full: bool = False) -> bool:
+        """Free the space of deleted vectors, with `full` by rewriting all; False when copies may remain elsewhere."""
 
     def save(self) -> None:
-        """Keep what speeds up the next opening."""
+        """Save what speeds up the next opening; a failure is only logged."""
 
     def close(self) -> None:
-        """Let go of connections; closing again does nothing."""
+        """Close the connections; closing again does nothing."""

@@ -1,8 +1,8 @@
 """The search inside Milvus, for galleries that no single machine holds: a collection for each gallery and pack.
 
-Milvus has no transactions: whoever applies a change holds a lock of the gallery's database meanwhile, and the position
-is written after the vectors, so that a process that dies between leaves what the next one applies again. Milvus scores
-the float32 vectors themselves. Reads are strongly consistent: what one process wrote, the next search of any sees.
+Milvus has no transactions: a process applies a change under a lock of the gallery's database, and writes the position
+after the vectors, so that the next process applies again what a process that dies in between has begun. Milvus scores
+the float32 vectors themselves. Reads are strongly consistent: every search sees what any process wrote before it.
 A path in place of a server's address is a file of Milvus Lite, which serves one process.
 """
 
@@ -19,22 +19,21 @@ import numpy as np
 
 from ..errors import ArgumentError, SearchError, SearchUnavailableError
 from ..store import Feed
-from .base import SearchOptions
-from .following import Keys, State, Vectors
-from .remote import RemoteSearch, table_of
+from .base import Keys, SearchOptions, State, Vectors
+from .remote import RemoteSearch, arrays_of
 
 _log = logging.getLogger("facedex")
 
 AUTO_FACES = 1_000_000
-"""Up to this number of faces, when the collection is made, "auto" compares every face."""
+"""Up to this number of faces, when the collection is created, "auto" compares every face."""
 
 _POSITIONS = "facedex_positions"
 _GRAPH = {"M": 32, "efConstruction": 256}
-_BREADTHS = (64, 128, 256, 512, 1024)  # of a walk, tried from the narrowest
-_MOST = 16_384  # hits of one search, Milvus's limit
+_BREADTHS = (64, 128, 256, 512, 1024)  # of a graph search, tried from the narrowest
+_MAX_HITS = 16_384  # of one search, Milvus's limit
 _BATCH = 4096  # rows sent at once: 8 MiB at 512 values, below the 64 MiB of a message
 _TIMEOUT_S = 30.0
-_PATIENCE_S = 60.0  # how long a process waits for another that brings the collection up to date
+_PATIENCE_S = 60.0  # how long a process waits for another that updates the collection
 _FOUND = ["face", "person"]
 
 
@@ -45,14 +44,14 @@ class MilvusSearch(RemoteSearch):
     ----------
     feed : Feed
         The gallery, bound to its pack.
-    address : str
-        ``milvus+http://host:19530``, ``milvus+https://user:password@host:port/database`` or ``milvus:path``.
     options : SearchOptions
-        "exact" is Milvus's FLAT index, "hnsw" its HNSW, "auto" chooses by the number when the collection is made.
+        The address is ``milvus+http://host:19530``, ``milvus+https://user:password@host:port/database`` or
+        ``milvus:path``. "exact" is Milvus's FLAT index, "hnsw" its HNSW; "auto" chooses by the number of faces when the
+        collection is created.
     fresh : bool
-        Start over from the database.
+        Rebuild the collection from the database.
     progress : callable, optional
-        Called with the number of faces that a collection that is rebuilt has so far.
+        Called during a rebuild with the number of faces that the collection has so far.
 
     Raises
     ------
@@ -67,46 +66,45 @@ class MilvusSearch(RemoteSearch):
     def __init__(
         self,
         feed: Feed,
-        *,
-        address: str,
         options: SearchOptions,
+        *,
         fresh: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> None:
-        given, place = _parts(address)
+        arguments, place = _parse_address(options.where)
         super().__init__(feed, options=options, place=place, progress=progress)
         if find_spec("pymilvus") is None:
             raise SearchUnavailableError("a search in Milvus needs pymilvus: pip install 'facedex[milvus]'")
-        if "://" not in given["uri"] and find_spec("milvus_lite") is None:
+        if "://" not in arguments["uri"] and find_spec("milvus_lite") is None:
             raise SearchUnavailableError("a file of Milvus Lite needs milvus-lite: pip install milvus-lite")
         from pymilvus import MilvusClient
         from pymilvus.exceptions import MilvusException
 
-        self._failure: type[Exception] = MilvusException
+        self._exception: type[Exception] = MilvusException
         self._name = f"facedex_{feed.uuid}_{feed.pin.digest[:12]}"
         self._breadth = _BREADTHS[0]
         self._index_type = ""
         try:
-            self._client = MilvusClient(timeout=_TIMEOUT_S, **given)
+            self._client = MilvusClient(timeout=_TIMEOUT_S, **arguments)
         except (MilvusException, ImportError, OSError) as error:
-            hint = "" if "://" in given["uri"] else "; a file of Milvus Lite serves one process at a time"
-            raise SearchUnavailableError(f"the search {place} cannot be opened: {_said(error)}{hint}") from error
+            hint = "" if "://" in arguments["uri"] else "; a file of Milvus Lite serves one process at a time"
+            raise SearchUnavailableError(f"the search {place} cannot be opened: {_first_line(error)}{hint}") from error
         try:
             with self._lock:
                 self._prepare(fresh=fresh)
             if self._graph:
-                self._choose_breadth(_BREADTHS, "walks are as broad as may be")
+                self._choose_breadth(_BREADTHS, "the broadest search is used")
         except BaseException:
             self._client.close()
             raise
 
     @property
     def method(self) -> str:
-        """How searches are answered now: "exact" or "hnsw"."""
+        """The method in use: "exact" or "hnsw"."""
         return "hnsw" if self._graph else "exact"
 
-    def wipe(self, *, anew: bool = False) -> bool:
-        """Let Milvus write its segments anew without what was deleted; False, because it does so in its own time."""
+    def vacuum(self, *, full: bool = False) -> bool:
+        """Ask Milvus to compact its segments; False, because it does so in the background."""
         try:
             with self._calls():
                 self._client.flush(self._name)
@@ -125,15 +123,15 @@ class MilvusSearch(RemoteSearch):
         return self._index_type == "HNSW"
 
     def _is_current(self) -> bool:
-        # Whoever stands at the head has applied it, or seen that it was applied; no server needs to be asked.
+        # At the head, this process has applied the change or seen it applied; the server need not be queried.
         return self._feed.head() == self._at
 
     def _prepare(self, *, fresh: bool) -> None:
         with self._calls(), self._database.lock(self._name, _PATIENCE_S):
             if not self._client.has_collection(_POSITIONS):
-                self._make_positions()
-            there = self._client.has_collection(self._name)
-            if there and not fresh and self._noted() is not None:
+                self._create_positions()
+            exists = self._client.has_collection(self._name)
+            if exists and not fresh and self._read_position() is not None:
                 self._client.load_collection(self._name)
                 self._fit_index()
                 self._follow()
@@ -148,43 +146,36 @@ class MilvusSearch(RemoteSearch):
                 self._fill()
 
     def _follow(self) -> None:
-        """Apply what is new; the caller holds the lock of all processes."""
-        noted = self._noted()
-        delta = None if noted is None else self._feed.since(*noted)
+        """Apply what changed; the caller holds the lock of all processes."""
+        applied = self._read_position()
+        delta = None if applied is None else self._feed.since(*applied)
         if delta is None:
-            self._tell("the database was put back to another history")
+            self._log_rebuild("the database was put back to another history")
             self._fill()
             return
         state = (delta.position, delta.token)
-        if state != noted:
+        if state != applied:
             self._remove(delta.removed)
             self._add(delta.added, delta.people, delta.vectors)
-            self._note(state)
-        self._stand_at(state)
+            self._write_position(state)
+        self._accept(state)
 
     def _fill(self) -> None:
-        """Start over; the caller holds the lock of all processes. What an earlier pack left goes."""
+        """Rebuild the collection and drop those of earlier packs; the caller holds the lock of all processes."""
         earlier = [name for name in self._client.list_collections() if name.startswith(f"facedex_{self._feed.uuid}_")]
         for name in earlier:
             self._client.drop_collection(name)
         self._client.delete(_POSITIONS, ids=[self._name, *earlier])
-        self._make()
-        done = 0
-        state: State = (0, "")
-        for position, token, added, vectors, _, people in self._feed.templates():
-            self._add(added, people, vectors)
-            state = (position, token)
-            done += len(added)
-            if self._progress is not None:
-                self._progress(done)
-        self._note(state)
-        self._stand_at(state)
+        self._create_vectors()
+        state = self._write_all(self._add)
+        self._write_position(state)
+        self._accept(state)
         self._fit_index()
 
-    def _stand_at(self, state: State) -> None:
+    def _accept(self, state: State) -> None:
         self._faces, self._at = self._count(), state
 
-    def _make(self) -> None:
+    def _create_vectors(self) -> None:
         from pymilvus import DataType
 
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -195,8 +186,8 @@ class MilvusSearch(RemoteSearch):
         self._create(self._name, schema, kind)
         self._index_type = kind
 
-    def _make_positions(self) -> None:
-        """Make the collection of positions; Milvus wants a vector in each."""
+    def _create_positions(self) -> None:
+        """Create the collection of positions; Milvus needs a vector field in each collection."""
         from pymilvus import DataType
 
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -217,30 +208,30 @@ class MilvusSearch(RemoteSearch):
         return params
 
     def _fit_index(self) -> None:
-        """Give the collection the index of the options if it has another; "auto" only replaces a scan by a graph."""
+        """Rebuild the index unless it is that of the options; "auto" only replaces a scan by a graph."""
         self._index_type = str(self._client.describe_index(self._name, "vector")["index_type"])
-        wanted = {"hnsw": "HNSW", "exact": "FLAT"}.get(self._options.method, self._index_type)
+        kind = {"hnsw": "HNSW", "exact": "FLAT"}.get(self._options.method, self._index_type)
         if self._options.method == "auto" and self._count() > AUTO_FACES:
-            wanted = "HNSW"
-        if wanted != self._index_type:
+            kind = "HNSW"
+        if kind != self._index_type:
             self._client.release_collection(self._name)
             self._client.drop_index(self._name, "vector")
-            self._client.create_index(self._name, self._index(wanted, "vector"))
+            self._client.create_index(self._name, self._index(kind, "vector"))
             self._client.load_collection(self._name)
-            self._index_type = wanted
+            self._index_type = kind
 
     def _count(self) -> int:
         with self._calls():
             rows = self._client.query(self._name, filter="", output_fields=["count(*)"], consistency_level="Strong")
         return int(rows[0]["count(*)"])
 
-    def _noted(self) -> State | None:
+    def _read_position(self) -> State | None:
         self._client.load_collection(_POSITIONS)
         fields = ["position", "token"]
         rows = list(self._client.query(_POSITIONS, ids=[self._name], output_fields=fields, consistency_level="Strong"))
         return (int(rows[0]["position"]), str(rows[0]["token"])) if rows else None
 
-    def _note(self, state: State) -> None:
+    def _write_position(self, state: State) -> None:
         row = {"name": self._name, "position": state[0], "token": state[1], "unused": [0.0, 1.0]}
         self._client.upsert(_POSITIONS, [row])
 
@@ -255,10 +246,10 @@ class MilvusSearch(RemoteSearch):
             self._client.delete(self._name, ids=keys[start : start + _BATCH].tolist())
 
     def _nearest(self, probes: Vectors, k: int) -> tuple[Keys, Vectors, Keys]:
-        return table_of(self._ask(probes, k))
+        return arrays_of(self._query(probes, k))
 
-    def _ask(self, probes: Vectors, k: int, among: str = "") -> list[list[tuple[int, float, int]]]:
-        k = min(k, _MOST)
+    def _query(self, probes: Vectors, k: int, among: str = "") -> list[list[tuple[int, float, int]]]:
+        k = min(k, _MAX_HITS)
         params = {"ef": max(self._breadth, k)} if self._graph else {}
         with self._calls():
             found = self._client.search(
@@ -276,18 +267,18 @@ class MilvusSearch(RemoteSearch):
     def _scores(self, probe: Vectors, people: Sequence[int]) -> dict[int, list[float]]:
         among = f"person in [{', '.join(str(int(person)) for person in people)}]"
         scores: dict[int, list[float]] = {}
-        if self._graph:  # a walk among few faces may miss some of them: they are fetched
+        if self._graph:  # a graph search among few faces may miss some of them: they are fetched
             with self._calls():
                 fields = ["person", "vector"]
                 rows = self._client.query(self._name, filter=among, output_fields=fields, consistency_level="Strong")
             for row in rows:
                 scores.setdefault(int(row["person"]), []).append(float(np.asarray(row["vector"], np.float32) @ probe))
         else:
-            for _, similarity, person in self._ask(probe[None], len(self), among)[0]:
+            for _, similarity, person in self._query(probe[None], len(self), among)[0]:
                 scores.setdefault(person, []).append(similarity)
         return scores
 
-    def _held(self, keys: list[int]) -> dict[int, tuple[int, Vectors]]:
+    def _fetch(self, keys: list[int]) -> dict[int, tuple[int, Vectors]]:
         fields = ["face", "person", "vector"]
         with self._calls():
             rows = self._client.query(self._name, ids=keys, output_fields=fields, consistency_level="Strong")
@@ -295,7 +286,7 @@ class MilvusSearch(RemoteSearch):
 
     def _sample(self, n: int) -> Vectors:
         with self._calls():
-            rows = self._client.query(self._name, filter="face >= 0", output_fields=["vector"], limit=min(n, _MOST))
+            rows = self._client.query(self._name, filter="face >= 0", output_fields=["vector"], limit=min(n, _MAX_HITS))
         return np.array([row["vector"] for row in rows], np.float32).reshape(len(rows), self._feed.pin.dimension)
 
     def _why(self, recall: float) -> str:
@@ -305,15 +296,15 @@ class MilvusSearch(RemoteSearch):
 
     @contextmanager
     def _calls(self) -> Iterator[None]:
-        """Turn what the client raises into a `SearchError`."""
+        """Raise the errors of the client as `SearchError`."""
         try:
             yield
-        except self._failure as error:
-            raise SearchError(f"the search {self.place} failed: {_said(error)}") from error
+        except self._exception as error:
+            raise SearchError(f"the search {self.place} failed: {_first_line(error)}") from error
 
 
-def _parts(address: str) -> tuple[dict[str, str], str]:
-    """Read an address into what the client takes, and what may be shown of it."""
+def _parse_address(address: str) -> tuple[dict[str, str], str]:
+    """Parse an address into the arguments of the client, and the part of it without secrets."""
     scheme, _, rest = address.partition(":")
     if scheme == "milvus" and rest and not rest.startswith("//"):
         return {"uri": rest}, address
@@ -329,14 +320,14 @@ def _parts(address: str) -> tuple[dict[str, str], str]:
             f"milvus:path, got {scheme}:..."
         )
     where = f"{f'[{host}]' if ':' in host else host}:{port or 19530}"
-    given = {"uri": f"{kinds[parts.scheme]}://{where}"}
+    arguments = {"uri": f"{kinds[parts.scheme]}://{where}"}
     if parts.username:
-        given |= {"user": unquote(parts.username), "password": unquote(parts.password or "")}
+        arguments |= {"user": unquote(parts.username), "password": unquote(parts.password or "")}
     database = parts.path.strip("/")
     if database:
-        given["db_name"] = unquote(database)
-    return given, f"{parts.scheme}://{where}" + (f"/{database}" if database else "")
+        arguments["db_name"] = unquote(database)
+    return arguments, f"{parts.scheme}://{where}" + (f"/{database}" if database else "")
 
 
-def _said(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return str(getattr(error, "message", "") or error).partition("\n")[0]

@@ -1,45 +1,89 @@
 """The search inside PostgreSQL: one index that every process on every machine shares, kept by the extension pgvector.
 
-It follows the feed of changes like the search of this process, because a gallery may be changed by processes that
-search otherwise; its position is committed with its rows, so no crash comes between them. Whoever asks first after a
-change applies it, under a lock; the others find it done. Scores are inner products of float32, of the vectors
-themselves: there are no codes and nothing to re-rank.
+Each gallery and pack has a table of vectors; `search_tables` has the position of each. They are a cache, rebuilt from
+the database when they are dropped. The table follows the feed of changes, because processes that search elsewhere may
+change the gallery too; its position is committed with its rows. The first query after a change applies it under a lock.
+A trigger deletes a vector in the transaction that deletes its template, whichever process runs that.
+Scores are inner products of the float32 vectors themselves: there are no codes and nothing to re-rank.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from ..errors import ArgumentError, SearchError, SearchUnavailableError, StoreError
-from ..store import Feed
+from ..store import Database, Feed
 from ..store.failures import CommitUnansweredError
-from .base import SearchOptions
-from .following import Keys, Vectors
-from .pgtables import GRAPH_DIMENSION, copy_rows, make_table, need_pgvector, note_state, table_name
-from .remote import RemoteSearch, table_of
+from .base import Keys, SearchOptions, State, Vectors
+from .remote import RemoteSearch, arrays_of
 
 _log = logging.getLogger("facedex")
 
 AUTO_FACES = 20_000
-"""Up to this number "auto" compares every face, without a budget: 10,000 x 512 take about 10 ms, a graph's walk 3."""
+"""Up to this number "auto" compares every face, without a budget: 10,000 x 512 take about 10 ms, a graph search 3."""
+
+PLAIN_DIMENSION = 1900
+"""Longest vector that is stored within its row: a page has 8,192 bytes. A scan over values stored outside takes five
+times as long (10,000 x 512: 57 ms against 10)."""
+
+GRAPH_DIMENSION = 2000
+"""Longest vector that pgvector can put into a graph."""
 
 _GRAPH = "m = 16, ef_construction = 200"  # 10,000 x 512: built in 5 to 15 s on two cores; 32 takes twice that
 
-_BREADTHS = (100, 200, 400, 800)  # of a walk, tried from the narrowest; pgvector allows up to 1000
+_BREADTHS = (100, 200, 400, 800)  # hnsw.ef_search, tried from the narrowest; pgvector allows up to 1000
 _WIDEST = 1000
 
-_PATIENCE_MS = 60_000  # how long a process waits for another that brings the table up to date
+_PATIENCE_MS = 60_000  # how long a process waits for another that updates the table
 _TRIES = 3
 
+_CREATE_POSITIONS = """
+CREATE TABLE IF NOT EXISTS search_tables (
+    name varchar(63) PRIMARY KEY,
+    gallery_id bigint NOT NULL REFERENCES galleries (id) ON DELETE CASCADE,
+    position bigint NOT NULL,
+    token varchar(32) NOT NULL
+)"""
+
+_CREATE_VECTORS = """
+CREATE TABLE IF NOT EXISTS {table} (
+    face_id bigint PRIMARY KEY,
+    person_row bigint NOT NULL,
+    vector vector({dimension}) NOT NULL
+);
+ALTER TABLE {table} ALTER COLUMN vector SET STORAGE {storage};
+CREATE INDEX IF NOT EXISTS {table}_of ON {table} (person_row);
+CREATE OR REPLACE FUNCTION {table}_gone() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    DELETE FROM {table} WHERE face_id IN (SELECT face_id FROM gone WHERE pack_digest = '{digest}');
+    RETURN NULL;
+END
+$body$;
+DROP TRIGGER IF EXISTS {table} ON templates;
+CREATE TRIGGER {table} AFTER DELETE ON templates
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION {table}_gone();
+DELETE FROM {table};
+"""
+
+_WRITE_POSITION = sa.text(
+    "INSERT INTO search_tables (name, gallery_id, position, token) VALUES (:name, :gallery, :position, :token) "
+    "ON CONFLICT (name) DO UPDATE SET position = excluded.position, token = excluded.token"
+)
+_VERSION = sa.text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+_OFFERED = sa.text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")
+_CREATION_LOCK = 0x66616365766563  # "facevec": the advisory lock of the extension and of the table of positions
+
 _STATE = """
-SELECT g.position, g.token, g.faces, s.position AS noted, s.token AS noted_token,
+SELECT g.position, g.token, g.faces, s.position AS applied, s.token AS applied_token,
        (SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('{table}_graph')) AS graph
 FROM galleries g LEFT JOIN search_tables s ON s.name = '{table}'
 WHERE g.id = :gallery AND g.uuid = :uuid
@@ -51,14 +95,14 @@ SELECT face_id, -distance, person_row FROM (
 ) f ORDER BY distance, face_id
 """
 
-_WALKED = "vector <#> '{probe}'"
-_COMPARED = "(vector <#> '{probe}') + 0"  # for such an expression no index is made: every row is looked at
+_BY_GRAPH = "vector <#> '{probe}'"
+_BY_SCAN = "(vector <#> '{probe}') + 0"  # no index serves this expression: every row is compared
 
 _SCORES = """
 SELECT person_row, -(vector <#> '{probe}') FROM {table} WHERE person_row = ANY(ARRAY[{people}]::bigint[])
 """
 
-_HELD = "SELECT face_id, person_row, CAST(vector AS real[]) FROM {table} WHERE face_id = ANY(:faces)"
+_FETCH = "SELECT face_id, person_row, CAST(vector AS real[]) FROM {table} WHERE face_id = ANY(:faces)"
 _SAMPLE = "SELECT CAST(vector AS real[]) FROM {table} TABLESAMPLE SYSTEM (:percent) LIMIT :n"
 
 
@@ -70,12 +114,12 @@ class PgvectorSearch(RemoteSearch):
     feed : Feed
         The gallery, bound to its pack, in PostgreSQL.
     options : SearchOptions
-        "exact" compares every face, "hnsw" walks pgvector's graph, "auto" chooses when the gallery is opened, by the
+        "exact" compares every face, "hnsw" uses pgvector's graph, "auto" chooses when the gallery is opened, by the
         budget or else the number of faces.
     fresh : bool
-        Start over from the database.
+        Rebuild the table from the database.
     progress : callable, optional
-        Called with the number of faces that a table that is rebuilt has so far.
+        Called during a rebuild with the number of faces that the table has so far.
 
     Raises
     ------
@@ -90,8 +134,8 @@ class PgvectorSearch(RemoteSearch):
     def __init__(
         self,
         feed: Feed,
-        *,
         options: SearchOptions,
+        *,
         fresh: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> None:
@@ -110,9 +154,9 @@ class PgvectorSearch(RemoteSearch):
         self._table = table_name(feed)
         self._keys = {"gallery": feed.book.row, "uuid": feed.uuid}
         self._state = sa.text(_STATE.format(table=self._table))
-        self._these = sa.text(_HELD.format(table=self._table))
-        self._some = sa.text(_SAMPLE.format(table=self._table))
-        self._ready = False
+        self._fetch_query = sa.text(_FETCH.format(table=self._table))
+        self._sample_query = sa.text(_SAMPLE.format(table=self._table))
+        self._graph_ready = False
         self._breadth = _BREADTHS[0]
         with self._lock:
             self._advance(fresh=fresh)
@@ -120,9 +164,9 @@ class PgvectorSearch(RemoteSearch):
             self._make_graph()
             self._choose_breadth(_BREADTHS, "every face is compared")
 
-    def wipe(self, *, anew: bool = False) -> bool:
-        """Clear away what was deleted; False, because the server's log and its backups are not a client's to empty."""
-        how = "FULL" if anew else "SKIP_LOCKED"
+    def vacuum(self, *, full: bool = False) -> bool:
+        """Vacuum the table; False, because a client cannot empty the server's log and backups."""
+        how = "FULL" if full else "SKIP_LOCKED"
         try:
             with self._database.single() as connection:
                 connection.exec_driver_sql(f"VACUUM ({how}) {self._table}")
@@ -132,107 +176,94 @@ class PgvectorSearch(RemoteSearch):
 
     @property
     def _graph(self) -> bool:
-        return self._ready
+        return self._graph_ready
 
     def _is_current(self) -> bool:
         with self._database.single() as connection:
             row = connection.execute(self._state, self._keys).one()
-        return self._stands(row)
+        return self._accept_if_current(row)
 
-    def _stands(self, row: Any) -> bool:
-        if row.noted is None or (row.noted, row.noted_token) != (row.position, row.token):
+    def _accept_if_current(self, row: Any) -> bool:
+        if row.applied is None or (row.applied, row.applied_token) != (row.position, row.token):
             return False
-        self._at, self._faces, self._ready = (row.position, row.token), row.faces, bool(row.graph)
+        self._at, self._faces, self._graph_ready = (row.position, row.token), row.faces, bool(row.graph)
         return True
 
     def _advance(self, *, fresh: bool = False) -> None:
         for left in reversed(range(_TRIES)):
             try:
-                with self._following() as (connection, row):
-                    made = row.noted is None
+                with self._locked_table() as (connection, row):
+                    made = row.applied is None
                     if made:
                         make_table(connection, self._table, self._feed)
                     else:
                         self._follow(connection, row, fresh=fresh)
                 if not made:
                     return
-            except CommitUnansweredError:  # what became of it, the table tells
+            except CommitUnansweredError:  # the table shows whether it was committed
                 if not left:
                     raise
         raise SearchError(f"search table {self._table} of database {self._database.place} is dropped again and again")
 
     @contextlib.contextmanager
-    def _following(self) -> Iterator[tuple[sa.Connection, Any]]:
-        """Run a transaction that has the table to itself, and lend what it says."""
+    def _locked_table(self) -> Iterator[tuple[sa.Connection, Any]]:
+        """Run a transaction that has the table to itself, with the row of its state."""
         with self._database.write() as connection:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_PATIENCE_MS}")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock(hashtextextended('{self._table}', 0))")
             yield connection, connection.execute(self._state, self._keys).one()
 
     def _follow(self, connection: sa.Connection, row: Any, *, fresh: bool) -> None:
-        if fresh or not self._stands(row):
-            delta = None if fresh or not row.noted else self._feed.since(row.noted, row.noted_token)
+        if fresh or not self._accept_if_current(row):
+            delta = None if fresh or not row.applied else self._feed.since(row.applied, row.applied_token)
             if delta is None:
-                if row.noted and not fresh:
-                    self._tell("the database was put back to another history")
+                if row.applied and not fresh:
+                    self._log_rebuild("the database was put back to another history")
                 connection.exec_driver_sql(f"DELETE FROM {self._table}")
-                self._fill(connection)
+                state = self._write_all(partial(copy_rows, connection, self._table))
             else:
-                gone = sa.text(f"DELETE FROM {self._table} WHERE face_id = ANY(:faces)")
-                connection.execute(gone, {"faces": delta.removed.astype(np.int64).tolist()})
+                delete = sa.text(f"DELETE FROM {self._table} WHERE face_id = ANY(:faces)")
+                connection.execute(delete, {"faces": delta.removed.astype(np.int64).tolist()})
                 copy_rows(connection, self._table, delta.added, delta.people, delta.vectors)
-                self._note(connection, (delta.position, delta.token))
+                state = (delta.position, delta.token)
+            write_position(connection, self._table, self._feed, state)
         now = connection.execute(self._state, self._keys).one()
-        if not self._stands(now):  # somebody changed the gallery meanwhile: the next question applies it
-            self._at, self._faces, self._ready = (now.noted, now.noted_token), now.faces, bool(now.graph)
-
-    def _fill(self, connection: sa.Connection) -> None:
-        done = 0
-        state = (0, "")
-        for position, token, added, vectors, _, people in self._feed.templates():
-            copy_rows(connection, self._table, added, people, vectors)
-            state = (position, token)
-            done += len(added)
-            if self._progress is not None:
-                self._progress(done)
-        self._note(connection, state)
-
-    def _note(self, connection: sa.Connection, state: tuple[int, str]) -> None:
-        note_state(connection, self._table, self._keys["gallery"], state)  # type: ignore[arg-type]
+        if not self._accept_if_current(now):  # the gallery was changed meanwhile: the next query applies that
+            self._at, self._faces, self._graph_ready = (now.applied, now.applied_token), now.faces, bool(now.graph)
 
     def _nearest(self, probes: Vectors, k: int) -> tuple[Keys, Vectors, Keys]:
         if self.method == "hnsw" and k <= _WIDEST:
-            rows = self._ask(probes, k, walk=True)
+            rows = self._query(probes, k, by_graph=True)
             least = min(k, self._faces)
             if all(len(row) >= least for row in rows):
-                return table_of(rows)
-        return table_of(self._ask(probes, k, walk=False))
+                return arrays_of(rows)
+        return arrays_of(self._query(probes, k, by_graph=False))
 
-    def _ask(self, probes: Vectors, k: int, *, walk: bool) -> list[list[tuple[int, float, int]]]:
+    def _query(self, probes: Vectors, k: int, *, by_graph: bool) -> list[list[tuple[int, float, int]]]:
         rows = []
         with self._database.read() as connection:
-            if walk:
+            if by_graph:
                 breadth = max(self._breadth, min(2 * k, _WIDEST))
                 connection.exec_driver_sql(f"SET LOCAL hnsw.ef_search = {breadth}; SET LOCAL enable_seqscan = off")
             for probe in probes:
-                # The probe stands in the text: as a parameter it may be read anew for each row. It is only numbers.
-                distance = (_WALKED if walk else _COMPARED).format(probe=_text(probe))
+                # The probe, which is only numbers, is in the text: a parameter may be parsed again for each row.
+                distance = (_BY_GRAPH if by_graph else _BY_SCAN).format(probe=_vector_literal(probe))
                 query = _NEAREST.format(distance=distance, table=self._table, k=int(k))
                 rows.append([tuple(row) for row in connection.exec_driver_sql(query)])
         return rows
 
     def _scores(self, probe: Vectors, people: Sequence[int]) -> dict[int, list[float]]:
         among = ",".join(str(int(person)) for person in people)
-        query = _SCORES.format(probe=_text(probe), table=self._table, people=among)
+        query = _SCORES.format(probe=_vector_literal(probe), table=self._table, people=among)
         scores: dict[int, list[float]] = {}
         with self._database.single() as connection:
             for person, similarity in connection.exec_driver_sql(query):
                 scores.setdefault(person, []).append(similarity)
         return scores
 
-    def _held(self, keys: list[int]) -> dict[int, tuple[int, Vectors]]:
+    def _fetch(self, keys: list[int]) -> dict[int, tuple[int, Vectors]]:
         with self._database.single() as connection:
-            rows = connection.execute(self._these, {"faces": keys}).all()
+            rows = connection.execute(self._fetch_query, {"faces": keys}).all()
         return {face: (person, np.array(vector, np.float32)) for face, person, vector in rows}
 
     def _count(self) -> int:
@@ -242,13 +273,13 @@ class PgvectorSearch(RemoteSearch):
     def _sample(self, n: int) -> Vectors:
         percent = min(100.0, 1.0 + 400.0 * n / max(1, self._faces))
         with self._database.single() as connection:
-            rows = connection.execute(self._some, {"percent": percent, "n": n}).scalars().all()
+            rows = connection.execute(self._sample_query, {"percent": percent, "n": n}).scalars().all()
         return np.array(rows, np.float32).reshape(len(rows), self._feed.pin.dimension)
 
     def _make_graph(self) -> None:
-        """Build the graph while others go on; a build that broke off is started over. Only one process builds it."""
-        with self._alone() as alone:
-            if not alone or self._ready:
+        """Build the graph in one process, without blocking the others; a build that broke off is started over."""
+        with self._build_lock() as locked:
+            if not locked or self._graph_ready:
                 return
             with self._database.single() as connection:
                 connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {self._table}_graph")
@@ -259,8 +290,8 @@ class PgvectorSearch(RemoteSearch):
         self._is_current()
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Keep other builders out; False when one is at work."""
+    def _build_lock(self) -> Iterator[bool]:
+        """Keep other builders out; yields False when another process is building."""
         name = f"hashtextextended('{self._table}_graph', 0)"
         with self._database.single() as connection:
             if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({name})").scalar():
@@ -272,18 +303,120 @@ class PgvectorSearch(RemoteSearch):
                 connection.exec_driver_sql(f"SELECT pg_advisory_unlock({name})")
 
     def _is_slow(self) -> bool:
-        """Whether comparing every face takes longer than it may."""
+        """Return whether comparing every face takes longer than the budget."""
         budget_ms = self._options.budget_ms
         if budget_ms is None:
             return self._faces > AUTO_FACES
         probes = self._sample(1)
         if not len(probes):
             return False
-        self._ask(probes, 1, walk=False)  # brings the table into memory
+        self._query(probes, 1, by_graph=False)  # brings the table into memory
         started = time.perf_counter()
-        self._ask(probes, 1, walk=False)
+        self._query(probes, 1, by_graph=False)
         return 1000 * (time.perf_counter() - started) > budget_ms
 
 
-def _text(vector: Vectors) -> str:
+def _vector_literal(vector: Vectors) -> str:
     return "[" + ",".join(map(repr, vector.tolist())) + "]"
+
+
+def table_name(feed: Feed) -> str:
+    """Return the name of the table of a gallery's vectors: letters and digits, shorter than PostgreSQL's 63."""
+    return f"search_{feed.uuid}_{feed.pin.digest[:12]}"
+
+
+def need_pgvector(database: Database, *, graph: bool) -> None:
+    """Create the extension and the table of positions in a database unless they exist.
+
+    Raises
+    ------
+    SearchUnavailableError
+        When it is not installed, may not be created, or has no graphs and one is wanted.
+    """
+    with database.single() as connection:
+        version = connection.execute(_VERSION).scalar_one_or_none()
+        offered = connection.execute(_OFFERED).scalar_one_or_none()
+        positions = connection.exec_driver_sql("SELECT to_regclass('search_tables')").scalar()
+    if version is None and offered is None:
+        raise SearchUnavailableError(
+            f"the server of database {database.place} has no pgvector; install it there (Debian: the package "
+            "postgresql-<version>-pgvector), or open the gallery with search='local'"
+        )
+    if version is None or positions is None:
+        try:
+            with database.write() as connection:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})")
+                connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
+                connection.exec_driver_sql(_CREATE_POSITIONS)
+                version = connection.execute(_VERSION).scalar_one()
+        except StoreError as error:
+            raise SearchUnavailableError(
+                f"pgvector cannot be made available in database {database.place}: {error}; let an administrator run "
+                "CREATE EXTENSION vector there"
+            ) from error
+    found = [int(part) for part in re.findall(r"\d+", str(version))]
+    if graph and found < [0, 5]:
+        raise SearchUnavailableError(
+            f"pgvector {version} in database {database.place} has no graphs; update it to 0.5, or use index='exact'"
+        )
+
+
+def make_table(connection: sa.Connection, table: str, feed: Feed) -> None:
+    """Create the empty table of vectors with its trigger; until the commit nobody can read or write templates."""
+    dimension = feed.pin.dimension
+    storage = "PLAIN" if dimension <= PLAIN_DIMENSION else "EXTERNAL"
+    digest = feed.pin.digest
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise StoreError(f"the digest of pack {feed.pin.name!r} is not SHA-256 in hexadecimal: {digest!r}")
+    connection.exec_driver_sql(_CREATE_VECTORS.format(table=table, dimension=dimension, storage=storage, digest=digest))
+    write_position(connection, table, feed, (0, ""))
+
+
+def write_position(connection: sa.Connection, table: str, feed: Feed, state: State) -> None:
+    """Write the position of a table, in the transaction that brought it there."""
+    values = {"name": table, "gallery": feed.book.row, "position": state[0], "token": state[1]}
+    connection.execute(_WRITE_POSITION, values)
+
+
+def drop_tables(feed: Feed) -> None:
+    """Drop the vectors of a gallery, of every pack, from PostgreSQL; other databases have none.
+
+    The next search inside PostgreSQL rebuilds them.
+    """
+    if not feed.database.location.startswith("postgresql"):
+        return
+    with feed.database.write() as connection:
+        if connection.exec_driver_sql("SELECT to_regclass('search_tables')").scalar() is None:
+            return
+        delete = sa.text("DELETE FROM search_tables WHERE gallery_id = :gallery RETURNING name")
+        for table in connection.execute(delete, {"gallery": feed.book.row}).scalars().all():
+            connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {table}_gone() CASCADE")
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
+
+
+def copy_rows(connection: sa.Connection, table: str, keys: Keys, people: Keys, vectors: Vectors) -> None:
+    """Add rows by PostgreSQL's binary COPY (its manual, "Binary Format"); a vector is its length, 0, and float32."""
+    rows, dimension = vectors.shape
+    if not rows:
+        return
+    row = np.dtype(
+        [
+            ("fields", ">i2"),
+            ("size_1", ">i4"),
+            ("face", ">i8"),
+            ("size_2", ">i4"),
+            ("person", ">i8"),
+            ("size_3", ">i4"),
+            ("dimension", ">i2"),
+            ("unused", ">i2"),
+            ("vector", ">f4", (dimension,)),
+        ]
+    )
+    content = np.zeros(rows, row)
+    content["fields"], content["size_1"], content["size_2"], content["size_3"] = 3, 8, 8, 4 + 4 * dimension
+    content["face"], content["person"], content["dimension"], content["vector"] = keys, people, dimension, vectors
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
+        copy.write(content.tobytes())
+        copy.write(b"\xff\xff")

@@ -1,6 +1,6 @@
-"""What searches in another program have in common: checked probes, people by widening, a measured recall.
+"""The common part of the searches in another program: probe checks, people from faces, measured recall.
 
-Vectors stand there as they are, so an encrypted gallery is refused.
+Vectors are stored there in the clear, so an encrypted gallery is refused.
 """
 
 from __future__ import annotations
@@ -17,22 +17,28 @@ from .._core import Index
 from ..errors import ArgumentError, PlainSearchError
 from ..options import IndexMethod
 from ..store import Feed
-from .base import FoundPeople, SearchOptions, SearchStatus
-from .following import Keys, State, Vectors
-from .widening import people_by_widening
+from .base import FoundPeople, Keys, SearchOptions, SearchStatus, State, Vectors
 
 _log = logging.getLogger("facedex")
 
 _METHODS = [method for method in get_args(IndexMethod) if method != "ivf"]
 
 _COMPARED = 500  # faces fetched at once to be compared with the database
-_PROBES = 100  # of the sample that chooses the breadth of a walk
-_PERSON = 0.75  # cosine of two pictures of one person, about, of which the probes of a sample are made
-_LOSS = 1e-5  # what float32 may lose on a cosine
+_PROBES = 100  # of the sample that chooses the breadth of a graph search
+_PERSON = 0.75  # approximate cosine of two pictures of one person, of which the probes of a sample are made
+_LOSS = 1e-5  # rounding error of float32 on a cosine
+_FACES_PER_PERSON = 4  # faces that are searched first for each person
+_WIDENING = 8  # factor by which a search that found too few people is widened
+
+Nearest = Callable[[Vectors, int], tuple[Keys, Vectors, Keys]]
+"""Faces, similarities and people of the nearest faces of some probes, each of shape (m, k'), closest first."""
+
+Scores = Callable[[Vectors, Sequence[int]], dict[int, list[float]]]
+"""Similarities of one probe to all faces of these people."""
 
 
 class RemoteSearch(ABC):
-    """A search that other processes share, in step with one gallery.
+    """A search that other processes share; its public methods are those of `Search`.
 
     Parameters
     ----------
@@ -43,7 +49,7 @@ class RemoteSearch(ABC):
     place : str
         Where it searches, without secrets.
     progress : callable, optional
-        Called with the number of faces that an index that is built has so far.
+        Called during a rebuild with the number of faces that are stored so far.
 
     Raises
     ------
@@ -54,7 +60,7 @@ class RemoteSearch(ABC):
     """
 
     _breadth: int
-    """Of a walk through the graph."""
+    """Of a search through the graph."""
 
     def __init__(
         self, feed: Feed, *, options: SearchOptions, place: str, progress: Callable[[int], object] | None
@@ -76,10 +82,11 @@ class RemoteSearch(ABC):
         self._lock = threading.Lock()
         self._at: State = (0, "")
         self._faces = 0
-        self._walks = False
+        self._uses_graph = False
         self._recall: float | None = None
         self._measured_at: State | None = None
-        self._gate = Index(feed.pin.dimension, feed.pin.digest, method="exact")
+        # Empty: it checks probes, with the errors of the search in this process.
+        self._checker = Index(feed.pin.dimension, feed.pin.digest, method="exact")
 
     @property
     def at(self) -> State:
@@ -93,14 +100,14 @@ class RemoteSearch(ABC):
 
     @property
     def method(self) -> str:
-        """How searches are answered now: "exact" or "hnsw"."""
-        return "hnsw" if self._graph and self._walks else "exact"
+        """The method in use: "exact" or "hnsw"."""
+        return "hnsw" if self._graph and self._uses_graph else "exact"
 
     def __len__(self) -> int:
         return self._faces
 
     def sync(self) -> State:
-        """Apply what changed in the database; one small query when nothing did."""
+        """Apply what changed in the database; one small query when nothing changed."""
         if not self._is_current():
             with self._lock:
                 if not self._is_current():
@@ -108,26 +115,16 @@ class RemoteSearch(ABC):
         return self._at
 
     def search(self, probes: Vectors, k: int) -> tuple[Keys, Vectors]:
-        """Find the nearest faces in the state of the last `sync` or a later one.
-
-        Parameters
-        ----------
-        probes : ndarray of float32, shape (m, dimension)
-            Unit length.
-        k : int
-
-        Returns
-        -------
-        keys : ndarray of uint64, shape (m, k')
-            Face ids, closest first.
-        similarities : ndarray of float32, shape (m, k')
-        """
-        keys, similarities, _ = self._checked(probes, k)
+        """Find the nearest faces in the state of the last `sync` or a later one."""
+        self._checker.search(probes, k)
+        if not len(probes):
+            return np.empty((0, 0), np.uint64), np.empty((0, 0), np.float32)
+        keys, similarities, _ = self._nearest(probes, k)
         return keys, similarities
 
     def search_people(self, probes: Vectors, k: int, *, faces: int = 1) -> FoundPeople:
-        """Find the nearest people; the mean of so many closest faces of each counts."""
-        self._gate.search(probes, k)
+        """Find the nearest people: by their closest face, or by the mean of their closest `faces`."""
+        self._checker.search(probes, k)
         return people_by_widening(self._nearest, self._scores, len(self), probes, k, faces)
 
     def sample_recall(self, n: int = 200) -> float:
@@ -149,11 +146,11 @@ class RemoteSearch(ABC):
         _, similarities, _ = self._nearest(probes, 1)
         recall = float(np.mean(similarities[:, 0] >= own - _LOSS)) if similarities.shape[1] else 0.0
         self._recall, self._measured_at = recall, self._at
-        self._walks = recall >= self._options.promised_recall
+        self._uses_graph = recall >= self._options.promised_recall
         return recall
 
     def status(self) -> SearchStatus:
-        """Tell how searches are answered; the recall is measured when that was not done for this state."""
+        """Describe how the gallery is searched; measures the recall unless that was done for this state."""
         if self.method == "hnsw" and self._measured_at != self._at:
             self.sample_recall()
         recall = self._recall if self._recall is not None and self._options.method != "exact" else 1.0
@@ -163,46 +160,47 @@ class RemoteSearch(ABC):
         """Do nothing: no file of this machine holds a vector."""
 
     def save(self) -> None:  # noqa: B027
-        """Do nothing: what is searched stands where it is searched."""
+        """Do nothing: the other program stores the vectors."""
 
     def close(self) -> None:  # noqa: B027
-        """Let go of connections."""
+        """Close the connections."""
 
     def difference(self) -> str | None:
-        """Compare what it holds, brought up to date, with the database; what differs first, None when nothing does."""
+        """Compare what it holds, brought up to date, with the database; return the first difference or None."""
         self.sync()
         stored = 0
-        for _, _, keys, vectors, _, people in self._feed.templates():
+        for batch in self._feed.templates():
+            keys, vectors, people = batch.added, batch.vectors, batch.people
             stored += len(keys)
             for start in range(0, len(keys), _COMPARED):
                 part = slice(start, start + _COMPARED)
-                held = self._held(keys[part].tolist())
+                remote = self._fetch(keys[part].tolist())
                 for key, person, vector in zip(keys[part].tolist(), people[part].tolist(), vectors[part], strict=True):
-                    if key not in held:
+                    if key not in remote:
                         return f"it lacks face {key}"
-                    if held[key][0] != person:
+                    if remote[key][0] != person:
                         return f"face {key} in it is another person's than in the database"
-                    if not np.array_equal(held[key][1], vector):
+                    if not np.array_equal(remote[key][1], vector):
                         return f"the vector of face {key} in it is another than the database's"
-        held_now = self._count()
-        return None if held_now == stored else f"it holds {held_now} faces, the database {stored}"
+        count = self._count()
+        return None if count == stored else f"it holds {count} faces, the database {stored}"
 
     @property
     @abstractmethod
     def _graph(self) -> bool:
-        """Whether there is a graph to be searched."""
+        """Whether there is a graph to search."""
 
     @abstractmethod
-    def wipe(self, *, anew: bool = False) -> bool:
-        """Clear away what was deleted."""
+    def vacuum(self, *, full: bool = False) -> bool:
+        """Free the space of deleted vectors; return False when copies may remain elsewhere."""
 
     @abstractmethod
     def _is_current(self) -> bool:
-        """Whether it stands at the head of the feed; when it does, `_at` and `_faces` say so."""
+        """Return whether it has applied the last change; then `_at` and `_faces` are up to date."""
 
     @abstractmethod
     def _advance(self) -> None:
-        """Bring it to the head of the feed; the caller holds the lock."""
+        """Apply the changes of the feed; the caller holds the lock."""
 
     @abstractmethod
     def _nearest(self, probes: Vectors, k: int) -> tuple[Keys, Vectors, Keys]:
@@ -213,8 +211,8 @@ class RemoteSearch(ABC):
         """Compare one probe with all faces of these people."""
 
     @abstractmethod
-    def _held(self, keys: list[int]) -> dict[int, tuple[int, Vectors]]:
-        """Fetch person and vector of the faces of these ids, as far as they are there."""
+    def _fetch(self, keys: list[int]) -> dict[int, tuple[int, Vectors]]:
+        """Fetch person and vector of the faces of these ids, where they exist."""
 
     @abstractmethod
     def _count(self) -> int:
@@ -224,20 +222,25 @@ class RemoteSearch(ABC):
     def _sample(self, n: int) -> Vectors:
         """Fetch about n stored vectors."""
 
-    def _checked(self, probes: Vectors, k: int) -> tuple[Keys, Vectors, Keys]:
-        self._gate.search(probes, k)  # refuses, in the same words, what the search of this process refuses
-        if not len(probes):
-            nothing = np.empty((0, 0), np.uint64)
-            return nothing, np.empty((0, 0), np.float32), nothing
-        return self._nearest(probes, k)
+    def _write_all(self, write: Callable[[Keys, Keys, Vectors], None]) -> State:
+        """Write every stored template in batches of keys, people and vectors, and return the state that they are of."""
+        done = 0
+        state: State = (0, "")
+        for batch in self._feed.templates():
+            write(batch.added, batch.people, batch.vectors)
+            state = (batch.position, batch.token)
+            done += len(batch.added)
+            if self._progress is not None:
+                self._progress(done)
+        return state
 
     def _choose_breadth(self, breadths: Sequence[int], otherwise: str) -> None:
-        """Walk as broadly as the promised recall needs, tried from the narrowest; where none has it, say so."""
+        """Choose the narrowest graph search that has the promised recall; log a warning where none has it."""
         recall = 0.0
         for breadth in breadths:
-            self._breadth, self._walks = breadth, True
+            self._breadth, self._uses_graph = breadth, True
             recall = self.sample_recall(_PROBES)
-            if self._walks:
+            if self._uses_graph:
                 return
         found = 100 * recall
         _log.warning("the graph of the search %s finds %.1f %% of the nearest faces; %s", self.place, found, otherwise)
@@ -251,16 +254,72 @@ class RemoteSearch(ABC):
             return "asked for" if self._options.method == "hnsw" else "an exact search would take too long"
         return "an exact search is quick enough" if self._options.method == "auto" else "the graph is not built yet"
 
-    def _tell(self, reason: str) -> None:
+    def _log_rebuild(self, reason: str) -> None:
         self.rebuilt = reason
         _log.warning("the search %s is rebuilt from the database: %s", self._place, reason)
 
 
-def table_of(rows: Sequence[Sequence[tuple[int, float, int]]]) -> tuple[Keys, Vectors, Keys]:
-    """Put rows of (face, similarity, person) into three arrays, each row cut to the shortest."""
+def arrays_of(rows: Sequence[Sequence[tuple[int, float, int]]]) -> tuple[Keys, Vectors, Keys]:
+    """Turn rows of (number, similarity, number) into three arrays; each row is cut to the shortest."""
     width = min(map(len, rows), default=0)
     shape = (len(rows), width)
     keys = np.array([[one[0] for one in row[:width]] for row in rows], np.uint64).reshape(shape)
     similarities = np.array([[one[1] for one in row[:width]] for row in rows], np.float32).reshape(shape)
     people = np.array([[one[2] for one in row[:width]] for row in rows], np.uint64).reshape(shape)
     return keys, similarities, people
+
+
+def people_by_widening(
+    nearest: Nearest, scores: Scores, stored: int, probes: Vectors, k: int, faces: int = 1
+) -> FoundPeople:
+    """Find the `k` nearest people of each probe where only faces can be searched, by searching ever more of them.
+
+    Parameters
+    ----------
+    nearest : callable
+        Finds faces.
+    scores : callable
+        Compares with given people; called for a mean of several faces only.
+    stored : int
+        Number of faces.
+    probes : ndarray of float32, shape (m, dimension)
+    k : int
+    faces : int
+        A person's similarity is the mean of this many closest faces, or of all where there are fewer.
+
+    Returns
+    -------
+    FoundPeople
+    """
+    answers: list[list[tuple[int, float, int]]] = [[] for _ in probes]
+    pending, width = list(range(len(probes))), min(_FACES_PER_PERSON * k, stored)
+    while pending and width:
+        again = []
+        for probe, *rows in zip(pending, *nearest(probes[pending], width), strict=True):
+            found = _closest_of_each(*rows)
+            complete = width >= stored or len(rows[0]) < width
+            enough = len(found) >= k
+            if faces > 1 and found:
+                given = scores(probes[probe], [person for person, _, _ in found])
+                means = [(person, _mean(given.get(person, [best]), faces), face) for person, best, face in found]
+                found = sorted(means, key=lambda one: (-one[1], one[2]))
+                # A mean is at most the closest face, and no face that was not seen is closer than the last one.
+                enough = enough and found[k - 1][1] > float(rows[1][-1])
+            answers[probe] = found[:k]
+            if not (complete or enough):
+                again.append(probe)
+        pending, width = again, min(_WIDENING * width, stored)
+    return FoundPeople(*arrays_of(answers))
+
+
+def _closest_of_each(keys: Keys, similarities: Vectors, people: Keys) -> list[tuple[int, float, int]]:
+    """Keep the closest face of each person, in order: person, similarity, face."""
+    found: dict[int, tuple[int, float, int]] = {}
+    for key, similarity, person in zip(keys.tolist(), similarities.tolist(), people.tolist(), strict=True):
+        found.setdefault(person, (person, similarity, key))
+    return list(found.values())
+
+
+def _mean(similarities: Sequence[float], faces: int) -> float:
+    best = sorted(similarities, reverse=True)[:faces]
+    return float(np.mean(best))

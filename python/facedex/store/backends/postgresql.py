@@ -40,7 +40,7 @@ _KINDS = {
 
 
 _SEARCH_TABLE = re.compile(r"search_tables|search_[0-9a-f]{32}_[0-9a-f]{12}")
-"""The tables of the search inside PostgreSQL (facedex.search.pgtables)."""
+"""The tables of the search inside PostgreSQL (facedex.search.pgvector)."""
 
 _SEARCH_TRIGGER = (
     r"\s*BEGIN\s+DELETE FROM {table} WHERE face_id IN "
