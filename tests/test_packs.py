@@ -39,7 +39,7 @@ from facedex.errors import (
     WeightsMissingError,
     WeightsUnverifiedError,
 )
-from facedex.packs.installed import installed
+from facedex.packs.find import installed
 from facedex.store.rows import pin_of
 from facedex.transfer.lines import Head as GalleryHead
 from facedex.transfer.lines import Reading, head_line
@@ -405,7 +405,7 @@ def test_what_training_data_allow_is_told() -> None:
     ):
         told = [caution for file in packs.state(pack).files for caution in packs.cautions(file.file.trained_on)]
         assert any(words in caution for caution in told), pack
-        assert "whoever sells a product with them decides" in told[-1]
+        assert "decide this, with legal advice" in told[-1]
     assert not any(packs.cautions(file.file.trained_on) for file in packs.state("liveness").files)
 
 
@@ -444,7 +444,7 @@ def test_an_added_manifest_that_went_away(tmp_path: Path, caplog: pytest.LogCapt
     manifest = own(tmp_path / "own")
     packs.add(manifest)
     manifest.unlink()
-    with pytest.raises(PackNotFoundError, match="which is gone; restore it, or forget it: facedex packs remove mine"):
+    with pytest.raises(PackNotFoundError, match="which is gone; restore it, or remove it: facedex packs remove mine"):
         Engine("mine")
     assert "mine" not in [pack.name for pack in packs.list()]
     assert "which is gone" in caplog.text

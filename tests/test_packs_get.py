@@ -28,10 +28,10 @@ from facedex.errors import (
     WeightsDigestError,
     WeightsUnverifiedError,
 )
-from facedex.packs.fetch import Patience, fetch
+from facedex.packs.download import RetryPolicy, download
 
 CONTENT = hashlib.sha256(b"weights").digest() * 10_000  # 320,000 bytes
-HASTY = Patience(attempts=3, wait_s=0.01, timeout_s=0.5)
+HASTY = RetryPolicy(attempts=3, wait_s=0.01, timeout_s=0.5)
 
 Fault = Callable[[http.server.BaseHTTPRequestHandler, bytes], None]
 
@@ -171,7 +171,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("FACEDEX_MIRROR", "FACEDEX_ACCEPT_LICENSE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FACEDEX_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(sys.modules["facedex.packs.get"], "_PATIENCE", HASTY)
+    monkeypatch.setattr(sys.modules["facedex.packs.get"], "_RETRIES", HASTY)
     return tmp_path / "home"
 
 
@@ -283,7 +283,7 @@ def test_a_cut_download_is_continued_where_it_was_cut(pack: Path, site: Site) ->
 
 def test_a_later_call_continues_what_an_earlier_one_began(pack: Path, site: Site) -> None:
     site.faults["/tiny/net.onnx"] = [cut(100_000), cut(0), cut(0)]
-    with pytest.raises(DownloadError, match="what came is kept"):
+    with pytest.raises(DownloadError, match="try again to continue it"):
         packs.get(pack, mirror=site.address)
     site.asked.clear()
     assert packs.get(pack, mirror=site.address).ready
@@ -344,12 +344,12 @@ def test_a_server_that_stays_broken(pack: Path, site: Site) -> None:
 
 def test_a_server_that_stays_silent(pack: Path, site: Site) -> None:
     site.faults["/tiny/net.onnx"] = [silent(1.0)] * 3
-    refused(pack, site, DownloadError, "silent for too long")
+    refused(pack, site, DownloadError, "did not answer in time")
 
 
 def test_nobody_answers(pack: Path, site: Site) -> None:
     site.address = "http://127.0.0.1:9"  # the discard port: nobody listens
-    refused(pack, site, DownloadError, "the line was cut")
+    refused(pack, site, DownloadError, "the connection broke")
 
 
 def test_another_size_is_refused_before_it_is_fetched(pack: Path, site: Site) -> None:
@@ -369,7 +369,7 @@ def test_an_answer_without_end_is_cut_off(pack: Path, site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("place", "words"),
-    [("http://example.org/x", "not https"), ("/tiny/net.onnx", "without end"), ("ftp://x", "not https")],
+    [("http://example.org/x", "not https"), ("/tiny/net.onnx", "too many times"), ("ftp://x", "not https")],
 )
 def test_a_redirection_that_is_not_followed(pack: Path, site: Site, place: str, words: str) -> None:
     site.faults["/tiny/net.onnx"] = [status(302, Location=place)] * 20
@@ -499,7 +499,7 @@ def test_a_killed_download_leaves_nothing_that_is_taken_for_the_file(pack: Path,
 def test_a_wrong_file_of_the_users_is_told_and_left(pack: Path, site: Site) -> None:
     fetched(pack).parent.mkdir(parents=True)
     fetched(pack).write_bytes(b"mine")
-    with pytest.raises(WeightsDigestError, match="it was not written by facedex, so it is left as it is: move it away"):
+    with pytest.raises(WeightsDigestError, match="facedex did not write it and leaves it as it is: move it away"):
         packs.get(pack, mirror=site.address)
     assert fetched(pack).read_bytes() == b"mine"
     assert site.asked == []
@@ -521,7 +521,7 @@ def test_a_file_beside_the_manifest_is_used_where_it_is(pack: Path, site: Site) 
     beside.write_bytes(CONTENT)
     assert packs.get(pack, mirror=site.address).files[0].path == beside
     beside.write_bytes(b"mine")
-    with pytest.raises(WeightsDigestError, match="left as it is"):
+    with pytest.raises(WeightsDigestError, match="leaves it as it is"):
         packs.get(pack, mirror=site.address)
     assert beside.read_bytes() == b"mine"
 
@@ -542,7 +542,7 @@ def test_a_file_of_the_users_that_comes_meanwhile_is_left(pack: Path, site: Site
 def test_our_file_that_somebody_changed_is_his(pack: Path, site: Site) -> None:
     packs.get(pack, mirror=site.address)
     fetched(pack).write_bytes(b"mine")
-    with pytest.raises(WeightsDigestError, match="left as it is"):
+    with pytest.raises(WeightsDigestError, match="leaves it as it is"):
         packs.get(pack, mirror=site.address)
     assert packs.remove(pack).kept == (fetched(pack),)
     assert fetched(pack).read_bytes() == b"mine"
@@ -678,7 +678,7 @@ def _damaged() -> bytes:
 @pytest.mark.parametrize(
     ("archive", "words"),
     [
-        (b"no zip archive at all", "no zip archive"),
+        (b"no zip archive at all", "not a zip archive"),
         (_damaged(), "damaged"),
         (_encrypted(), "encrypted"),
         (zipped(("another.onnx", CONTENT)), "0 times"),
@@ -705,7 +705,7 @@ def test_another_archive_than_declared(tmp_path: Path, site: Site) -> None:
     archive = zipped(("net.onnx", CONTENT))
     pack = archive_pack(tmp_path / "own", archive, member(CONTENT, "net.onnx", "net.onnx"))
     site.files["/tiny/all.zip"] = archive[:-1] + b"!"
-    refused(pack, site, WeightsDigestError, "'all.zip' came, but is not the file of the manifest")
+    refused(pack, site, WeightsDigestError, "'all.zip' was fetched, but is not the file of the manifest")
 
 
 # One file, without a pack.
@@ -716,7 +716,9 @@ def test_several_attempts_that_bring_something_do_not_count(tmp_path: Path, site
     site.files["/x"] = data
     site.faults["/x"] = [cut(70_000)] * 10
     done: list[int] = []
-    fetch(f"{site.address}/x", tmp_path / "x", size=len(data), most=len(data), progress=done.append, patience=HASTY)
+    download(
+        f"{site.address}/x", tmp_path / "x", size=len(data), max_size=len(data), progress=done.append, retries=HASTY
+    )
     assert (tmp_path / "x").read_bytes() == data
     assert len(site.asked) == 11
 
@@ -724,5 +726,7 @@ def test_several_attempts_that_bring_something_do_not_count(tmp_path: Path, site
 def test_an_unknown_size_is_limited(tmp_path: Path, site: Site) -> None:
     site.faults["/x"] = [endless]
     with pytest.raises(DownloadError, match="more than the 1000000 bytes"):
-        fetch(f"{site.address}/x", tmp_path / "x", size=None, most=1_000_000, progress=lambda _: None, patience=HASTY)
+        download(
+            f"{site.address}/x", tmp_path / "x", size=None, max_size=1_000_000, progress=lambda _: None, retries=HASTY
+        )
     assert (tmp_path / "x").stat().st_size <= 1_000_000

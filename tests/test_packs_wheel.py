@@ -36,7 +36,7 @@ from facedex.errors import (
     WeightsMissingError,
     WeightsUnverifiedError,
 )
-from facedex.packs.installed import installed
+from facedex.packs.find import installed
 
 CLASSIC = packs.find("classic")
 MOBILE = ("yunet/yunet_n_dynamic.onnx", "mobilefacenet/mobilefacenet_foamliu_128d.onnx")

@@ -1,4 +1,4 @@
-"""Atomic writes: a temporary file beside the target, synced, then renamed. Only the owner may read the files."""
+"""Atomic writes: a temporary file beside the target, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 
-def write_atomically(path: Path, pieces: Iterable[bytes]) -> int:
+def write_atomically(path: Path, pieces: Iterable[bytes], *, mode: int = 0o600) -> int:
     """Write a file atomically: to a temporary file beside `path`, which is synced and then renamed.
 
     Parameters
     ----------
     path : Path
     pieces : iterable of bytes
+    mode : int
+        Permissions; by default only the owner may read the file.
 
     Returns
     -------
@@ -30,7 +33,7 @@ def write_atomically(path: Path, pieces: Iterable[bytes]) -> int:
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
     size = 0
     try:
-        with open(temporary, "xb", opener=_private) as file:
+        with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
             for piece in pieces:
                 size += file.write(piece)
             file.flush()
@@ -51,7 +54,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

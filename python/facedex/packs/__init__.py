@@ -1,6 +1,6 @@
-"""Packs: networks that belong together, by name. List them, fetch one, check it, add one's own, make a wheel of one.
+"""Packs: sets of networks, by name. List them, fetch one, verify it, add one's own, make a wheel of one.
 
-Nothing is ever fetched on its own: a pack that is not there is an error that names the command.
+Nothing is fetched without being asked for: a missing pack is an error that names the command.
 
 Examples
 --------
@@ -11,11 +11,11 @@ True
 ['classic', 'mobile', 'open']
 """
 
-from .cautions import cautions
 from .find import PackLocation, built_in, find
 from .get import Progress, get
-from .shelf import Removal, add, path, remove
-from .shelf import list_packs as list  # noqa: A004 - `packs.list()`, as on the command line
+from .licenses import cautions
+from .registry import Removal, add, path, remove
+from .registry import list_packs as list  # noqa: A004 - `packs.list()`, as on the command line
 from .state import Condition, FileState, PackState, ReadyPack, default, fallback, require_ready, state, verify
 from .wheel import wheel
 

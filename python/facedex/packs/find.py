@@ -1,20 +1,22 @@
-"""A pack's name or path → its manifest and the folders in which its files lie.
+"""Finds the manifest and the folders of a pack by its name or path.
 
-The manifests of the packs that facedex knows come with the package; their files are fetched into the folder for packs
-or installed by pip, but for those of `BUNDLED`, which come with the package too. A manifest of one's own has its files
-beside it. What the files contain is checked when they are loaded, not here.
+The manifests of the built-in packs come with the package. Their files are fetched into the folder for packs or
+installed by pip; those of `BUNDLED` come with the package too. The files of the user's own manifest lie beside it. A
+package that brings a pack, such as `wheel` makes, announces it by an entry point, which names the folder of the
+manifest; nothing of the package is imported. The content of the files is checked when they are loaded, not here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .._core import is_plain_name
 from ..errors import PackFolderError, PackNotFoundError
-from .home import folder_of, home, read_json
-from .installed import InstalledPack, installed
+from .records import data_folder, pack_folder, read_json
 
 _DATA = Path(__file__).parent / "data"
 BUNDLED = ("base", "classic")
@@ -23,7 +25,33 @@ BUNDLED = ("base", "classic")
 PREFERRED = ("base", "classic")
 """The packs of which the first that is here is used where none is named; see `default`."""
 
+GROUP = "facedex.packs"
+"""Group of the entry points that announce packs."""
+
+_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
+
 _FIRST = (*BUNDLED, "mobile", "open")
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPack:
+    """A pack in a package that pip installed.
+
+    Attributes
+    ----------
+    manifest : pathlib.Path
+        The TOML file that declares it; its files lie beside it.
+    distribution : str
+        Name of the package, as ``pip uninstall`` takes it.
+    """
+
+    manifest: Path
+    distribution: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its files."""
+        return self.manifest.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +63,11 @@ class PackLocation:
     manifest : pathlib.Path
         The TOML file that declares it.
     folders : tuple of pathlib.Path
-        Where its files are looked for, in order.
+        Where its files are searched, in order.
     key : str
-        Names its folder and its lock among the packs of this machine.
+        The name of its folder and its lock among the packs of this machine.
     package : InstalledPack or None
-        The package that brings its files, where pip installed them.
+        The installed package that brings its files.
     """
 
     manifest: Path
@@ -49,18 +77,18 @@ class PackLocation:
 
     @property
     def folder(self) -> Path:
-        """The first place of its files: of a built-in pack its own, of one's own manifest the folder beside it."""
+        """The folder that is searched first: a built-in pack's own, or the folder of the user's own manifest."""
         return self.folders[0]
 
     def folders_of(self, pack: str | None) -> tuple[Path, ...]:
-        """Where a file is looked for: among those of a bundled pack only where the manifest says that it is of it."""
+        """Return the folders to search for a file; that of another bundled pack only for a file of that pack."""
         others = {folder for name, folder in _bundled().items() if name not in (pack, self.key)}
         return tuple(folder for folder in self.folders if folder not in others)
 
     @property
     def cache(self) -> Path:
-        """Where files of it are fetched to; nobody but facedex writes there."""
-        return folder_of(self.key)
+        """The folder into which facedex fetches its files."""
+        return pack_folder(self.key)
 
     @property
     def bundled(self) -> bool:
@@ -68,7 +96,7 @@ class PackLocation:
         return self.key in BUNDLED
 
     def with_package(self) -> PackLocation:
-        """Look for the files of a pack of facedex also where pip installed them."""
+        """Return the location with the folder of the package that brings the pack's files, where one is installed."""
         package = None if self.bundled or self.package is not None else installed().get(self.key)
         if package is None:
             return self
@@ -76,18 +104,18 @@ class PackLocation:
 
 
 def built_in() -> tuple[str, ...]:
-    """Names of the packs whose manifests come with facedex, those to try first at the head."""
+    """List the packs whose manifests come with facedex, those to try first at the head."""
     names = {path.stem for path in (_DATA / "manifests").glob("*.toml")}
     return tuple(sorted(names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)))
 
 
 def added_file() -> Path:
-    """Tell the place of the record of added manifests."""
-    return home() / "added.json"
+    """Return the path of the record of added manifests."""
+    return data_folder() / "added.json"
 
 
 def added() -> dict[str, Path]:
-    """Name → manifest of the packs that were added.
+    """Return the manifests that were added, by the name of the pack.
 
     Raises
     ------
@@ -96,8 +124,23 @@ def added() -> dict[str, Path]:
     """
     content = read_json(added_file())
     if not all(isinstance(path, str) for path in content.values()):
-        raise PackFolderError(f"the record {str(added_file())!r} is damaged: a path is no text; move it away")
+        raise PackFolderError(f"the record {str(added_file())!r} is damaged: a path is not a string; move it away")
     return {name: Path(path) for name, path in content.items()}
+
+
+def installed() -> dict[str, InstalledPack]:
+    """Return the installed packs by name; of two packages with one name the first on ``sys.path``."""
+    from importlib.metadata import entry_points  # slow to import, and few packs need it
+
+    found: dict[str, InstalledPack] = {}
+    for point in entry_points(group=GROUP):
+        if point.dist is None or not (_MODULE.fullmatch(point.value) and is_plain_name(point.name)):
+            continue
+        folder = point.value.replace(".", "/")
+        manifest = Path(str(point.dist.locate_file(f"{folder}/{point.name}.toml")))
+        if manifest.is_file():
+            found.setdefault(point.name, InstalledPack(manifest, point.dist.name))
+    return found
 
 
 def find(pack: str | os.PathLike[str]) -> PackLocation:
@@ -120,21 +163,19 @@ def find(pack: str | os.PathLike[str]) -> PackLocation:
     """
     text = os.fspath(pack)
     if text.endswith(".toml"):
-        return _own(Path(text), f"there is no manifest at {text!r}")
+        return _locate_own(Path(text), f"there is no manifest at {text!r}")
     if text in built_in():
         bundled = _bundled()
-        first = bundled.get(text, folder_of(text))
+        first = bundled.get(text, pack_folder(text))
         folders = (first, *(folder for folder in bundled.values() if folder != first))
         return PackLocation(_DATA / "manifests" / f"{text}.toml", folders, text)
     others = added()
     if text in others:
-        remedy = f"or forget it: facedex packs remove {text}"
-        return _own(
-            others[text], f"pack {text!r} was added from {str(others[text])!r}, which is gone; restore it, {remedy}"
-        )
+        absent = f"pack {text!r} was added from {str(others[text])!r}, which is gone; restore it, "
+        return _locate_own(others[text], f"{absent}or remove it: facedex packs remove {text}")
     packages = installed()
     if text in packages:
-        return _own(packages[text].manifest, "", packages[text])
+        return _locate_own(packages[text].manifest, "", packages[text])
     known = ", ".join([*built_in(), *others, *packages]) or "none: the package was built without its data"
     raise PackNotFoundError(f"no pack is called {text!r}; known are {known}; or give the path of a .toml manifest")
 
@@ -143,10 +184,10 @@ def _bundled() -> dict[str, Path]:
     return {name: _DATA / name for name in BUNDLED}
 
 
-def _own(manifest: Path, absent: str, package: InstalledPack | None = None) -> PackLocation:
+def _locate_own(manifest: Path, absent: str, package: InstalledPack | None = None) -> PackLocation:
     if not manifest.is_file():
         raise PackNotFoundError(absent)
     place = manifest.resolve()
-    # Its name is its own affair, and may be that of another pack: the path tells it apart.
+    # By the path, because its name may be that of another pack.
     key = f"own-{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}"
-    return PackLocation(manifest, (place.parent, folder_of(key), *_bundled().values()), key, package)
+    return PackLocation(manifest, (place.parent, pack_folder(key), *_bundled().values()), key, package)

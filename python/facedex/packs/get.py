@@ -1,6 +1,6 @@
-"""Fetch the files of a pack: each is checked before it has its name, and nothing of the user's is touched.
+"""Fetches the files of a pack: each is checked before it gets its name, and no file of the user is touched.
 
-A file comes from a mirror where one is set, else from its own addresses, else out of the archive that holds it. It is
+A file comes from a mirror where one is set, else from its own addresses, else from the archive that holds it. It is
 written beside its place, compared with size and SHA-256, and renamed. One process at a time works on a pack; a second
 one waits and finds the files there.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,21 +26,22 @@ from ..errors import (
     WeightsMissingError,
     WeightsUnverifiedError,
 )
-from . import licence
-from .fetch import Patience, check_address, fetch
+from .download import RetryPolicy, check_address, download
 from .find import find
-from .home import locked, writing
-from .record import Record, digest_of, read_record, write_record
-from .state import PackState, missing_message, state_of
-from .unpack import unpack
+from .licenses import require_licenses
+from .records import Record, digest_of, lock, read_record, translate_write_errors, write_record
+from .state import PackState, format_missing, state_of
 
 if TYPE_CHECKING:
     from .._core import PackArchive, PackFile
 
-MOST = 4 << 30
-"""Largest file whose size nobody published, bytes."""
+MAX_SIZE = 4 << 30
+"""Largest file whose size is not published, bytes."""
 
 _PART = ".part"
+_BLOCK = 1 << 18
+_ENCRYPTED = 0x1  # flag of a zip entry
+_RETRIES = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,9 @@ class Progress:
     name : str
         The file or archive that is fetched.
     done : int
-        Bytes that are there.
+        Bytes so far.
     total : int or None
-        Bytes that are needed, where that is known.
+        Bytes of the whole file, if known.
     """
 
     name: str
@@ -68,7 +71,7 @@ def get(
     mirror: str | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> PackState:
-    """Fetch what is missing of a pack.
+    """Fetch the missing files of a pack.
 
     Parameters
     ----------
@@ -78,90 +81,90 @@ def get(
         Names of licences that are accepted, separated by commas; also ``FACEDEX_ACCEPT_LICENSE``. Needed once, for
         weights whose licence forbids commercial use.
     accept_unverified : bool, default False
-        Take a file whose digest nobody published as it comes; its digest is kept, and from then on no other is taken.
+        Accept a file whose digest is not published; its digest is recorded, and from then on no other is accepted.
     mirror : str, optional
         Address under which the files lie as ``<mirror>/<pack>/<file name>``: ``https://``, ``file://``, or ``http://``
         on this machine; default ``FACEDEX_MIRROR``, else the addresses of the manifest.
     progress : callable, optional
-        Called with a `Progress` now and then.
+        Called with a `Progress` after each block.
 
     Returns
     -------
     PackState
-        The pack, each file read and right.
+        The pack, every file verified.
 
     Raises
     ------
     LicenseError
         Its licence was not accepted.
     WeightsUnverifiedError
-        Nobody published a digest of a file, and `accept_unverified` is False.
+        The digest of a file is not published, and `accept_unverified` is False.
     WeightsMissingError
         It comes with facedex, and this build lacks a file of it.
     DownloadError
-        A file is not there, or the line was cut too often.
+        A file does not exist at its address, or the connection broke too often.
     WeightsDigestError
-        What came, or a file of the user's that is there already, is another than the manifest declares.
+        A fetched file, or one of the user that is there already, is not the one that the manifest declares.
     ArchiveError
         An archive is damaged or lacks a file.
     PackFolderError
         The folder cannot be written, or its disk is full.
     """
     location = find(pack)
-    before = state_of(location, read_record(location.cache))
+    before = state_of(location)
     if location.bundled and before.missing:
-        raise WeightsMissingError(missing_message(before, location.key))
-    licence.require(before.info, accept_license)
+        raise WeightsMissingError(format_missing(before, location.key))
+    require_licenses(before.info, accept_license)
     if before.unpinned and not accept_unverified:
         names = ", ".join(repr(file.name) for file in before.unpinned)
         raise WeightsUnverifiedError(
-            f"pack {before.name!r}: nobody published a SHA-256 of {names}, so another file could come unnoticed; to "
-            "take it as it comes, once, give accept_unverified=True or say --accept-unverified"
+            f"pack {before.name!r}: no SHA-256 of {names} is published, so another file could come unnoticed; to "
+            "accept it, once, give accept_unverified=True or say --accept-unverified"
         )
     base = mirror or settings().mirror
     base = None if base is None else check_address(base, name="the mirror")
-    with locked(location.key):
-        work = _Work(state_of(location, read_record(location.cache), read=True), base, progress or (lambda _: None))
-        return work.do()
+    with lock(location.key):
+        before = state_of(location, read=True)
+        return _Fetcher(before, base, progress or (lambda _: None)).run()
 
 
-class _Work:
-    """Fetching one pack, under its lock."""
+class _Fetcher:
+    """Fetches one pack, under its lock."""
 
-    def __init__(self, before: PackState, mirror: str | None, tell: Callable[[Progress], object]) -> None:
+    def __init__(self, before: PackState, mirror: str | None, progress: Callable[[Progress], object]) -> None:
         self._before = before
         self._info = before.info
         self._folder = before.location.cache
         self._mirror = None if mirror is None else f"{mirror}/{before.name}"
-        self._tell = tell
+        self._progress = progress
         self._record = read_record(self._folder)
-        self._taken: set[str] = set()
+        self._extracted: set[str] = set()
 
-    def do(self) -> PackState:
+    def run(self) -> PackState:
         for state in self._before.files:
             if state.condition == "unverified":
                 assert state.path is not None  # it was read
-                self._keep(self._record.with_pin(state.file.name, digest_of(state.path)))
+                self._write_record(self._record.with_pin(state.file.name, digest_of(state.path)))
             elif state.condition == "missing":
                 self._fetch(state.file)
             elif state.condition == "wrong":
                 assert state.path is not None
-                self._check_ours(state.file, state.path)
+                self._check_replaceable(state.file, state.path)
                 self._fetch(state.file)
-        return state_of(self._before.location, self._record, read=True)
+        return state_of(self._before.location, read=True)
 
-    def _check_ours(self, file: PackFile, path: Path) -> None:
-        """Only what facedex wrote, and nobody changed since, may be replaced."""
+    def _check_replaceable(self, file: PackFile, path: Path) -> None:
+        """Refuse to replace a file that facedex did not write, or that was changed since."""
         found = digest_of(path)
         if path.parent != self._folder or self._record.files.get(file.name) != found:
             raise WeightsDigestError(
-                f"{str(path)!r} is there, but not the file of the manifest: expected SHA-256 {file.sha256}, found "
-                f"{found}; it was not written by facedex, so it is left as it is: move it away and try again"
+                f"{str(path)!r} is not the file of the manifest: expected SHA-256 {file.sha256}, found "
+                f"{found}; facedex did not write it and leaves it as it is: move it away and try again"
             )
 
     def _fetch(self, file: PackFile) -> None:
-        if file.name in self._taken:
-            return  # out of the archive of a file before it
+        if file.name in self._extracted:
+            return  # an archive of an earlier file held it
         if file.pack is not None:
             raise WeightsMissingError(f"file {file.name!r} comes with pack {file.pack!r}, which is not complete")
         archive = next((archive for archive in self._info.archives if archive.name == file.archive), None)
@@ -170,15 +173,15 @@ class _Work:
         for url in urls:
             part = self._part(file.name, file.sha256)
             try:
-                self._bring(url, part, file.name, size=file.size, sha256=file.sha256)
+                self._download(url, part, file.name, size=file.size, sha256=file.sha256)
             except (DownloadError, WeightsDigestError) as error:
                 errors.append(error)
             else:
-                self._place(part, file)
+                self._install(part, file)
                 return
         if archive is not None:
             try:
-                self._fetch_from(archive, file)
+                self._fetch_archive(archive, file)
             except (DownloadError, WeightsDigestError, ArchiveError) as error:
                 errors.append(error)
             else:
@@ -190,13 +193,13 @@ class _Work:
             )
         raise errors[-1]
 
-    def _fetch_from(self, archive: PackArchive, file: PackFile) -> None:
-        """Fetch an archive and take every file out of it that the pack still needs."""
+    def _fetch_archive(self, archive: PackArchive, file: PackFile) -> None:
+        """Fetch an archive and extract every file that the pack still needs."""
         packed = self._part(archive.name, archive.sha256)
         urls = archive.urls if self._mirror is None else [f"{self._mirror}/{archive.name}"]
         for i, url in enumerate(urls):
             try:
-                self._bring(url, packed, archive.name, size=archive.size, sha256=archive.sha256)
+                self._download(url, packed, archive.name, size=archive.size, sha256=archive.sha256)
                 break
             except (DownloadError, WeightsDigestError):
                 if i == len(urls) - 1:
@@ -204,33 +207,33 @@ class _Work:
         try:
             missing = {state.file.name for state in self._before.files if state.condition == "missing"} | {file.name}
             for other in self._info.files:
-                if other.archive == archive.name and other.name in missing - self._taken:
-                    self._take_out(packed, archive.name, other)
+                if other.archive == archive.name and other.name in missing - self._extracted:
+                    self._extract(packed, archive.name, other)
         finally:
             packed.unlink(missing_ok=True)
 
-    def _take_out(self, packed: Path, archive: str, file: PackFile) -> None:
+    def _extract(self, packed: Path, archive: str, file: PackFile) -> None:
         assert file.member is not None  # the manifest has both or neither
         part = self._part(file.name, file.sha256)
-        unpack(packed, file.member, part, name=archive, size=file.size, most=file.size or MOST)
+        extract_member(packed, file.member, part, name=archive, size=file.size, max_size=file.size or MAX_SIZE)
         self._check(part, file.name, file.sha256)
-        self._place(part, file)
-        self._taken.add(file.name)
+        self._install(part, file)
+        self._extracted.add(file.name)
 
-    def _bring(self, url: str, part: Path, name: str, *, size: int | None, sha256: str | None) -> None:
-        """Fetch into an unfinished file and check it; one that was continued and is wrong is begun anew."""
-        with writing(self._folder):
+    def _download(self, url: str, part: Path, name: str, *, size: int | None, sha256: str | None) -> None:
+        """Download into an unfinished file and check it; one that was continued and is wrong is started over."""
+        with translate_write_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._check_room(part, size)
             continued = part.exists()
         while True:
-            fetch(
+            download(
                 url,
                 part,
                 size=size,
-                most=size or MOST,
-                progress=lambda done: self._tell(Progress(name, done, size)),
-                patience=_PATIENCE,
+                max_size=size or MAX_SIZE,
+                progress=lambda done: self._progress(Progress(name, done, size)),
+                retries=_RETRIES,
             )
             try:
                 self._check(part, name, sha256)
@@ -241,11 +244,11 @@ class _Work:
                 continued = False
 
     def _check_room(self, part: Path, size: int | None) -> None:
-        there = part.stat().st_size if part.exists() else 0
+        done = part.stat().st_size if part.exists() else 0
         free = shutil.disk_usage(self._folder).free
-        if size is not None and size - there > free:
+        if size is not None and size - done > free:
             raise PackFolderError(
-                f"the disk of {str(self._folder)!r} is too full: {size - there} bytes are needed, {free} are free; "
+                f"the disk of {str(self._folder)!r} is too full: {size - done} bytes are needed, {free} are free; "
                 "make room or choose another folder with FACEDEX_HOME"
             )
 
@@ -255,17 +258,17 @@ class _Work:
         if sha256 is not None and found != sha256:
             part.unlink()
             raise WeightsDigestError(
-                f"{name!r} came, but is not the file of the manifest: expected SHA-256 {sha256}, found {found}"
+                f"{name!r} was fetched, but is not the file of the manifest: expected SHA-256 {sha256}, found {found}"
             )
 
-    def _place(self, part: Path, file: PackFile) -> None:
-        """Give a checked file its name. The record comes first: without it the file would be taken for the user's."""
+    def _install(self, part: Path, file: PackFile) -> None:
+        """Give a checked file its name. The record is written first: without it the file would count as the user's."""
         target = self._folder / file.name
         digest = digest_of(part)
         ours = target.is_file() and self._record.files.get(file.name) == digest_of(target)
         record = self._record.with_file(file.name, digest)
-        self._keep(record if file.sha256 is not None else record.with_pin(file.name, digest))
-        with writing(self._folder):
+        self._write_record(record if file.sha256 is not None else record.with_pin(file.name, digest))
+        with translate_write_errors(self._folder):
             with part.open("rb") as written:
                 os.fsync(written.fileno())
             if ours:
@@ -273,25 +276,73 @@ class _Work:
             else:
                 _rename_new(part, target)
 
-    def _keep(self, record: Record) -> None:
+    def _write_record(self, record: Record) -> None:
         write_record(self._folder, record)
         self._record = record
 
     def _part(self, name: str, sha256: str | None) -> Path:
-        # With the digest in its name, an unfinished file of an older manifest is not continued.
+        # The name has the digest, so that an unfinished file of an older manifest is not continued.
         return self._folder / f".{name}.{(sha256 or 'unverified')[:16]}{_PART}"
 
 
-_PATIENCE = Patience()
+def extract_member(archive: Path, member: str, target: Path, *, name: str, size: int | None, max_size: int) -> None:
+    """Write one member of a zip archive whose digest was checked.
+
+    No name from the archive becomes a path, and nothing grows beyond its declared size.
+
+    Parameters
+    ----------
+    archive : pathlib.Path
+        The zip file.
+    member : str
+        Its path within the archive, exactly.
+    target : pathlib.Path
+        The file to write; overwritten.
+    name : str
+        The archive's name, for messages.
+    size : int, optional
+        The member's size, bytes, if known.
+    max_size : int
+        Largest allowed size, bytes.
+
+    Raises
+    ------
+    ArchiveError
+        It is damaged or not a zip file, or does not hold that member exactly once, unencrypted, with that size.
+    PackFolderError
+        It cannot be written.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            found = [entry for entry in file.infolist() if entry.filename == member]
+            if len(found) != 1:
+                raise ArchiveError(f"archive {name!r} holds {member!r} {len(found)} times; once is needed")
+            (entry,) = found
+            if entry.flag_bits & _ENCRYPTED:
+                raise ArchiveError(f"{member!r} of archive {name!r} is encrypted")
+            if entry.file_size > max_size or (size is not None and entry.file_size != size):
+                raise ArchiveError(
+                    f"{member!r} of archive {name!r} has {entry.file_size} bytes, {max_size if size is None else size} "
+                    f"{'at most are allowed' if size is None else 'are declared'}"
+                )
+            with file.open(entry) as source, translate_write_errors(target.parent), target.open("wb") as output:
+                done = 0
+                while block := source.read(_BLOCK):
+                    done += len(block)
+                    if done > entry.file_size:
+                        raise ArchiveError(f"{member!r} of archive {name!r} is larger than it says")
+                    output.write(block)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ArchiveError(f"archive {name!r} is damaged or not a zip archive: {error}") from error
 
 
-def unfinished(folder: Path) -> list[Path]:
-    """Unfinished downloads in a folder of facedex."""
+def unfinished_downloads(folder: Path) -> list[Path]:
+    """List the unfinished downloads in a folder of facedex."""
     return sorted(folder.glob(f".*{_PART}"))
 
 
 def _rename_new(part: Path, target: Path) -> None:
-    """Rename, but over nothing: a file that came there meanwhile is not ours."""
+    """Rename a file, but never over one that appeared meanwhile."""
     try:
         os.link(part, target)
     except FileExistsError:

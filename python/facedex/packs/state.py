@@ -1,4 +1,4 @@
-"""How a pack stands on this machine: which files are there, what is still needed before it can be opened."""
+"""The state of a pack on this machine: which files are there, and what is needed before it can be opened."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import WeightsMissingError, WeightsUnverifiedError
-from . import licence
 from .find import PREFERRED, PackLocation, find
-from .record import Record, digest_of, read_record, write_record
+from .licenses import require_licenses, unaccepted_licenses
+from .records import digest_of, read_record, write_record
 
 if TYPE_CHECKING:
     from .._core import PackFile, PackInfo
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("facedex")
 
 Condition = Literal["missing", "present", "good", "wrong", "unverified"]
-"""Of a file: not there; there, unread; read and right; read and another than declared; read, and no digest is known."""
+"""Of a file: missing; there, but not read; read and as declared; read and not as declared; read, no digest is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class FileState:
     Attributes
     ----------
     file : PackFile
-        What the manifest declares of it.
+        Its entry in the manifest.
     path : pathlib.Path or None
-        Where it is.
+        Where it is, unless it is missing.
     condition : {"missing", "present", "good", "wrong", "unverified"}
-        "present" where it was not read.
+        "present" when it was not read.
     """
 
     file: PackFile
@@ -49,7 +49,7 @@ class PackState:
     Attributes
     ----------
     info : PackInfo
-        What its manifest declares, with the digests that were accepted here.
+        The manifest, with the digests that were accepted here.
     location : PackLocation
         Its manifest and folders.
     files : tuple of FileState
@@ -70,23 +70,23 @@ class PackState:
 
     @property
     def ready(self) -> bool:
-        """Whether it can be opened, as far as one sees without reading its files."""
+        """Whether it can be opened, without verifying its files."""
         usable = all(state.condition in ("present", "good") for state in self.files)
         return usable and not self.unaccepted and not self.unpinned
 
     @property
     def missing(self) -> tuple[PackFile, ...]:
-        """Files that are not there."""
+        """The missing files."""
         return tuple(state.file for state in self.files if state.condition == "missing")
 
     @property
     def unpinned(self) -> tuple[PackFile, ...]:
-        """Files whose digest nobody published and this machine has not accepted."""
+        """Files whose digest is not published and was not accepted on this machine."""
         return tuple(file for file in self.info.files if file.sha256 is None)
 
     @property
     def download_size(self) -> int | None:
-        """Bytes to fetch for what is missing; None where a size is not known."""
+        """Size of the downloads that are needed, bytes; None where a size is not known."""
         archives = {archive.name: archive.size for archive in self.info.archives}
         packed = {file.archive for file in self.missing if file.archive is not None and not file.urls}
         sizes = [file.size for file in self.missing if file.urls or file.archive is None]
@@ -111,20 +111,19 @@ class ReadyPack:
 
 
 def default() -> str:
-    """Tell the pack that is used where none is named: the first of `PREFERRED` whose files are here.
+    """Return the pack that is used where none is named: the first of `PREFERRED` whose files are here.
 
-    A build that could not fetch the weights of one goes on without it; the logger ``facedex`` then says so, once.
+    Where that is not the first one, the logger ``facedex`` warns once.
     """
-    name = _first_here()
     reason = fallback()
     if reason is not None:
-        _warn(reason)
-    return name
+        _warn_once(reason)
+    return _first_present()
 
 
 def fallback() -> str | None:
-    """Say why the default is not the first of `PREFERRED`; None where it is."""
-    name = _first_here()
+    """Explain why the default is not the first of `PREFERRED`; None where it is."""
+    name = _first_present()
     if name == PREFERRED[0]:
         return None
     return (
@@ -133,18 +132,17 @@ def fallback() -> str | None:
     )
 
 
-def _first_here() -> str:
+def _first_present() -> str:
     return next((name for name in PREFERRED if not state(name).missing), PREFERRED[-1])
 
 
 @lru_cache
-def _warn(message: str) -> None:
-    """Log a warning, once a process."""
+def _warn_once(message: str) -> None:
     _log.warning("%s", message)
 
 
 def state(pack: str | os.PathLike[str]) -> PackState:
-    """Describe a pack; its files are looked for and not read.
+    """Describe a pack without reading its files.
 
     Parameters
     ----------
@@ -154,33 +152,31 @@ def state(pack: str | os.PathLike[str]) -> PackState:
     Raises
     ------
     PackNotFoundError, ManifestError
-        There is no such pack, or its manifest cannot be read as one.
+        There is no such pack, or its manifest is not valid.
     """
-    location = find(pack)
-    return state_of(location, read_record(location.cache))
+    return state_of(find(pack))
 
 
-def state_of(location: PackLocation, record: Record, *, read: bool = False) -> PackState:
-    """Describe a pack at a place; with `read`, its files are read and compared with their digests.
+def state_of(location: PackLocation, *, read: bool = False) -> PackState:
+    """Describe a pack at a location; with `read`, its files are compared with their digests.
 
-    A package that pip installed is looked for only where a file is missing.
+    Installed packages are searched only where a file is missing.
     """
     from .._core import read_manifest
 
-    info = read_manifest(location.manifest, pins=pins_of(location, record))
+    info = read_manifest(location.manifest, pins=pins_of(location))
     files = tuple(_file_state(file, location, read=read) for file in info.files)
     if any(file.condition == "missing" for file in files):
         wider = location.with_package()
         if wider != location:
-            return state_of(wider, record, read=read)
-    return PackState(info, location, files, licence.unaccepted(info))
+            return state_of(wider, read=read)
+    return PackState(info, location, files, unaccepted_licenses(info))
 
 
-def pins_of(location: PackLocation, record: Record) -> dict[str, str]:
-    """Tell the digests of unverified files that were accepted: here, or by who made the package that pip installed."""
-    if location.package is None:
-        return record.pins
-    return {**read_record(location.package.folder).pins, **record.pins}
+def pins_of(location: PackLocation) -> dict[str, str]:
+    """Return the accepted digests of unverified files: those of the installed package and those of this machine."""
+    own = read_record(location.cache).pins
+    return own if location.package is None else {**read_record(location.package.folder).pins, **own}
 
 
 def verify(pack: str | os.PathLike[str], *, accept_unverified: bool = False) -> PackState:
@@ -191,7 +187,7 @@ def verify(pack: str | os.PathLike[str], *, accept_unverified: bool = False) -> 
     pack : str or path
         Name of a pack, or path of a manifest.
     accept_unverified : bool, default False
-        Accept files as they are whose digest nobody published: it is kept, and from then on no other is taken.
+        Accept files whose digest is not published: it is recorded, and from then on no other is accepted.
 
     Returns
     -------
@@ -199,20 +195,20 @@ def verify(pack: str | os.PathLike[str], *, accept_unverified: bool = False) -> 
         Each file "good", "wrong", "missing" or "unverified".
     """
     location = find(pack)
-    record = read_record(location.cache)
-    found = state_of(location, record, read=True)
+    found = state_of(location, read=True)
     fresh = [file for file in found.files if file.condition == "unverified"]
     if not accept_unverified or not fresh:
         return found
+    record = read_record(location.cache)
     for file in fresh:
         assert file.path is not None  # it was read
         record = record.with_pin(file.file.name, digest_of(file.path))
     write_record(location.cache, record)
-    return state_of(location, record, read=True)
+    return state_of(location, read=True)
 
 
 def require_ready(pack: str | os.PathLike[str], *, accept_license: str | None = None) -> ReadyPack:
-    """Let a pack be opened only when it is there and its licence was accepted. Nothing is fetched.
+    """Check that a pack can be opened: its files are here and its licence is accepted. Nothing is fetched.
 
     Parameters
     ----------
@@ -224,31 +220,29 @@ def require_ready(pack: str | os.PathLike[str], *, accept_license: str | None = 
     Raises
     ------
     PackNotFoundError, ManifestError
-        There is no such pack, or its manifest cannot be read as one.
+        There is no such pack, or its manifest is not valid.
     WeightsMissingError
-        A file is not there; it names the command that fetches it, the folder, and the way without a network.
+        A file is missing; the message names the command that fetches it, the folder, and the way without a network.
     LicenseError
         Its licence forbids commercial use and was not accepted.
     WeightsUnverifiedError
-        Nobody published a digest of a file, and none was accepted.
+        The digest of a file is not published, and none was accepted.
     """
-    location = find(pack)
-    record = read_record(location.cache)
-    found = state_of(location, record)
+    found = state(pack)
     if found.missing:
-        raise WeightsMissingError(missing_message(found, os.fspath(pack)))
-    licence.require(found.info, accept_license)
+        raise WeightsMissingError(format_missing(found, os.fspath(pack)))
+    require_licenses(found.info, accept_license)
     if found.unpinned:
         name = found.unpinned[0].name
         raise WeightsUnverifiedError(
-            f"pack {found.name!r}: nobody published a SHA-256 of file {name!r}, so it cannot be told from another; "
+            f"pack {found.name!r}: no SHA-256 of file {name!r} is published, so another file would go unnoticed; "
             f"accept the one that is there: facedex packs verify {os.fspath(pack)} --accept-unverified"
         )
-    return ReadyPack(found.location, pins_of(found.location, record))
+    return ReadyPack(found.location, pins_of(found.location))
 
 
-def missing_message(found: PackState, pack: str) -> str:
-    """Say which files of a pack are not here, and how it comes here."""
+def format_missing(found: PackState, pack: str) -> str:
+    """Format the error for missing files: which they are, and how to get them."""
     names = ", ".join(repr(file.name) for file in found.missing)
     folder = str(found.location.folder)
     if found.location.bundled:

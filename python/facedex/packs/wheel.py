@@ -1,8 +1,8 @@
-"""A pack that is ready here → a wheel, which pip installs on machines and images that may fetch nothing else.
+"""Makes a wheel of a pack, for machines and images that install packages but fetch nothing else.
 
 The wheel has the manifest, the files that do not come with facedex, a record of their digests, a notice of their
-licences, and the entry point by which `installed` finds it. Each file is compared with its digest while it is packed.
-The same pack gives the same bytes. A licence that forbids commercial use has to be accepted on each machine.
+licences, and the entry point by which `find` finds it. Each file is compared with its digest while it is added. The
+same pack gives the same bytes. A licence that forbids commercial use has to be accepted on each machine.
 """
 
 from __future__ import annotations
@@ -20,35 +20,33 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ..errors import ArgumentError, PackFolderError, PackNameError, WeightsDigestError
-from .cautions import cautions
-from .find import built_in
-from .home import writing
-from .installed import GROUP
-from .record import RECORD, read_record
+from .find import GROUP, built_in
+from .licenses import cautions
+from .records import RECORD, translate_write_errors
 from .state import FileState, PackState, require_ready, state_of
 
 if TYPE_CHECKING:
     from .._core import PackFile, PackInfo
 
 _BLOCK = 1 << 20
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip archive can tell
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of a zip entry
 _VERSION = re.compile(r"\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?(?:\.post\d+)?(?:\.dev\d+)?", re.ASCII)
 _SPDX = ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "ISC", "MIT", "MPL-2.0", "Unlicense")
 _TEXTS = Path(__file__).parent / "texts"
 
 
 def wheel(pack: str | os.PathLike[str], out: str | os.PathLike[str] = ".", *, version: str | None = None) -> Path:
-    """Pack a pack that is ready here into a wheel.
+    """Make a wheel of a pack that is ready here.
 
-    It is called ``facedex-pack-<name>``. Where pip installs it beside facedex, the pack is there; files that come with
-    facedex are not in it. Digests of unverified files that were accepted here are accepted there.
+    It is called ``facedex-pack-<name>``; a machine that installs it beside facedex has the pack. It does not hold files
+    that come with facedex. Digests of unverified files that were accepted here are accepted there.
 
     Parameters
     ----------
     pack : str or path
         Name of a pack, or path of a manifest.
     out : path, default "."
-        Folder for the wheel; made where it is not there.
+        Folder for the wheel; created when it does not exist.
     version : str, optional
         Version of the wheel, such as "1.2"; default that of facedex.
 
@@ -62,11 +60,11 @@ def wheel(pack: str | os.PathLike[str], out: str | os.PathLike[str] = ".", *, ve
     PackNotFoundError, ManifestError, WeightsMissingError, WeightsUnverifiedError, LicenseError
         The pack cannot be opened here; see `require_ready`.
     WeightsDigestError
-        A file is another than the manifest declares.
+        A file is not the one that the manifest declares.
     ArgumentError
-        The pack comes with facedex, its name cannot be that of a package, or the version is none.
+        The pack comes with facedex, its name cannot be that of a package, or the version is not valid.
     PackNameError
-        A manifest of one's own has the name of a pack of facedex, which would be found instead.
+        The user's own manifest has the name of a pack of facedex, which would be found instead.
     PackFolderError
         The wheel cannot be written.
     """
@@ -76,7 +74,7 @@ def wheel(pack: str | os.PathLike[str], out: str | os.PathLike[str] = ".", *, ve
     if not _VERSION.fullmatch(number):
         raise ArgumentError(f"version must be numbers with dots, such as 1.2, got {number!r}")
     ready = require_ready(pack)
-    found = state_of(ready.location, read_record(ready.location.cache))
+    found = state_of(ready.location)
     if found.location.bundled:
         raise ArgumentError(f"pack {found.name!r} comes with facedex and needs no wheel of its own")
     if found.name in built_in() and found.location.key != found.name:
@@ -88,18 +86,18 @@ def wheel(pack: str | os.PathLike[str], out: str | os.PathLike[str] = ".", *, ve
 
 
 def _write(pack: PackState, out: Path, package: str, version: str) -> Path:
-    with writing(out):
+    with translate_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{package}.", dir=out)
     temporary, target = Path(name), out / f"{package}-{version}-py3-none-any.whl"
     try:
         with (
-            writing(out),
+            translate_write_errors(out),
             os.fdopen(handle, "wb") as file,
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
         ):
-            _fill(_Archive(archive), pack, package, version)
-        with writing(out):
+            _write_entries(_Archive(archive), pack, package, version)
+        with translate_write_errors(out):
             temporary.chmod(0o644)  # mkstemp's files are for their owner only
             temporary.replace(target)
     finally:
@@ -107,7 +105,7 @@ def _write(pack: PackState, out: Path, package: str, version: str) -> Path:
     return target
 
 
-def _fill(archive: _Archive, pack: PackState, package: str, version: str) -> None:
+def _write_entries(archive: _Archive, pack: PackState, package: str, version: str) -> None:
     info, own = pack.info, [state for state in pack.files if state.file.pack is None]
     title = f"The pack {info.name!r} of facedex"
     archive.add_text(f"{package}/__init__.py", f'"""{title}: its manifest and its files."""\n')
@@ -117,11 +115,11 @@ def _fill(archive: _Archive, pack: PackState, package: str, version: str) -> Non
         digests[state.file.name] = _add_weights(archive, f"{package}/{state.file.name}", state)
     pins = {name: digest for name, digest in digests.items() if name in _unpublished(pack)}
     archive.add_text(f"{package}/{RECORD}", json.dumps({"files": digests, "pins": pins}, indent=2, sort_keys=True))
-    described = f"{package}-{version}.dist-info"
+    dist_info = f"{package}-{version}.dist-info"
     notice = _notice(info, [state.file for state in own])
     licences = {"NOTICE.txt": notice.encode(), **_licence_texts(pack, own)}
     for name, text in licences.items():
-        archive.add(f"{described}/licenses/{name}", io.BytesIO(text), len(text))
+        archive.add(f"{dist_info}/licenses/{name}", io.BytesIO(text), len(text))
     lines = [
         "Metadata-Version: 2.4",
         f"Name: {package.replace('_', '-')}",
@@ -132,15 +130,15 @@ def _fill(archive: _Archive, pack: PackState, package: str, version: str) -> Non
         "Requires-Python: >=3.10",
         "Description-Content-Type: text/plain",
     ]
-    archive.add_text(f"{described}/METADATA", "\n".join([*lines, "", notice]))
+    archive.add_text(f"{dist_info}/METADATA", "\n".join([*lines, "", notice]))
     wheel = ["Wheel-Version: 1.0", "Generator: facedex", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
-    archive.add_text(f"{described}/WHEEL", "\n".join(wheel))
-    archive.add_text(f"{described}/entry_points.txt", f"[{GROUP}]\n{info.name} = {package}\n")
-    archive.add_record(f"{described}/RECORD")
+    archive.add_text(f"{dist_info}/WHEEL", "\n".join(wheel))
+    archive.add_text(f"{dist_info}/entry_points.txt", f"[{GROUP}]\n{info.name} = {package}\n")
+    archive.add_record(f"{dist_info}/RECORD")
 
 
 def _unpublished(pack: PackState) -> set[str]:
-    """Names of the files whose digest only this machine, or who made the package it comes from, has accepted."""
+    """Return the names of the files whose digest is not in the manifest itself."""
     from .._core import read_manifest
 
     return {file.name for file in read_manifest(pack.location.manifest).files if file.sha256 is None}
@@ -165,7 +163,7 @@ def _notice(info: PackInfo, files: Sequence[PackFile]) -> str:
             f"  SHA-256: {file.sha256}",
             f"  source: {file.source}",
             f"  licence: {file.licence}, {file.licence_source}",
-            f"  commercial use: {'the licence allows it' if file.commercial else 'the licence forbids it'}",
+            f"  commercial use: {'allowed by the licence' if file.commercial else 'forbidden by the licence'}",
             f"  trained on: {file.trained_on}",
         ]
         if file.terms is not None:
@@ -175,7 +173,7 @@ def _notice(info: PackInfo, files: Sequence[PackFile]) -> str:
 
 
 def _licence_texts(pack: PackState, own: Sequence[FileState]) -> dict[str, bytes]:
-    """Collect the texts of the licences that are known here, and those that lie beside the manifest or the files."""
+    """Collect the licence texts that come with facedex, and those beside the manifest or the files."""
     texts = {}
     for licence in sorted({state.file.licence for state in own}):
         text = _TEXTS / f"{licence}.txt"
@@ -190,14 +188,14 @@ def _licence_texts(pack: PackState, own: Sequence[FileState]) -> dict[str, bytes
 
 
 def _expression(files: Sequence[PackFile]) -> str:
-    """Write the licences as an SPDX expression; one that SPDX does not list refers to the notice."""
+    """Format the licences as an SPDX expression; one that is not in the SPDX list refers to the notice."""
     names = dict.fromkeys(file.licence for file in files)
     known = [name if name in _SPDX else f"LicenseRef-{re.sub('[^A-Za-z0-9.-]+', '-', name)}" for name in names]
     return " AND ".join(known) or "LicenseRef-none"
 
 
 class _Archive:
-    """A zip archive that keeps the digests of its entries.
+    """A zip archive that records the digests of its entries.
 
     Parameters
     ----------
@@ -223,11 +221,11 @@ class _Archive:
             return self.add(name, source, os.fstat(source.fileno()).st_size)
 
     def add(self, name: str, source: IO[bytes], size: int) -> str:
-        """Add what `source` has; return its SHA-256, 64 hexadecimal digits."""
+        """Add the content of `source`; return its SHA-256, 64 hexadecimal digits."""
         entry = zipfile.ZipInfo(name, _EPOCH)
         entry.compress_type = zipfile.ZIP_DEFLATED
         entry.external_attr = 0o644 << 16
-        entry.file_size = size  # so that large files get the large format
+        entry.file_size = size  # files over 2 GiB then get the zip64 format
         digest, done = hashlib.sha256(), 0
         with self._archive.open(entry, "w") as target:
             while block := source.read(_BLOCK):
@@ -238,6 +236,6 @@ class _Archive:
         return digest.hexdigest()
 
     def add_record(self, name: str) -> None:
-        """Add the list of all entries and their digests, as the wheel format has it."""
+        """Add the list of all entries and their digests in the format of wheels."""
         text = "\n".join([*self._record, f"{name},,", ""])
         self.add_text(name, text)

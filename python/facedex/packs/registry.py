@@ -1,23 +1,18 @@
-"""The packs of this machine: list them, add one's own, remove what facedex fetched, tell where one lies."""
+"""The packs of this machine: list them, add one's own, remove fetched files, find the folder of one."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, PackError, PackNameError, PackNotFoundError
-from .find import BUNDLED, added, added_file, built_in, find
-from .get import unfinished
-from .home import locked, write_json, writing
-from .installed import installed
-from .record import RECORD, digest_of, read_record
+from .find import BUNDLED, PackLocation, added, added_file, built_in, find, installed
+from .get import unfinished_downloads
+from .records import RECORD, digest_of, lock, read_record, translate_write_errors, write_json
 from .state import PackState, state
-
-if TYPE_CHECKING:
-    from .find import PackLocation
 
 _log = logging.getLogger("facedex")
 
@@ -31,9 +26,9 @@ class Removal:
     removed : tuple of pathlib.Path
         Files that were deleted.
     kept : tuple of pathlib.Path
-        Files in the pack's folder that facedex did not write, or that were changed since: they are left as they are.
+        Files in the pack's folder that facedex did not write, or that were changed since.
     forgotten : pathlib.Path or None
-        The manifest that is no longer known by its name; it stays where it is, with its files.
+        The manifest that is no longer registered; it stays where it is, with its files.
     """
 
     removed: tuple[Path, ...]
@@ -47,7 +42,7 @@ def list_packs() -> tuple[PackState, ...]:
     Returns
     -------
     tuple of PackState
-        An added or installed pack whose manifest is gone or broken is left out; the logger ``facedex`` tells why.
+        An added or installed pack whose manifest is gone or broken is left out; the logger ``facedex`` says why.
     """
     known = built_in()
     found = [state(name) for name in known]
@@ -60,7 +55,7 @@ def list_packs() -> tuple[PackState, ...]:
 
 
 def path(pack: str | os.PathLike[str]) -> Path:
-    """Tell the folder of a pack: there its files are looked for first, and there one may put them oneself.
+    """Return the folder of a pack, which is searched first and where one may put its files by hand.
 
     Raises
     ------
@@ -70,7 +65,7 @@ def path(pack: str | os.PathLike[str]) -> Path:
 
 
 def add(manifest: str | os.PathLike[str]) -> PackState:
-    """Make a pack of one's own known by its name. Its files stay beside the manifest.
+    """Register a pack of one's own by its name. Its files stay beside the manifest.
 
     Parameters
     ----------
@@ -85,7 +80,7 @@ def add(manifest: str | os.PathLike[str]) -> PackState:
     Raises
     ------
     PackNotFoundError, ManifestError
-        There is no such file, or it cannot be read as a manifest.
+        There is no such file, or it is not a valid manifest.
     PackNameError
         Another pack has its name.
     """
@@ -95,12 +90,12 @@ def add(manifest: str | os.PathLike[str]) -> PackState:
     found = state(place)
     if found.name in built_in():
         raise PackNameError(f"pack name {found.name!r} is taken by a pack of facedex; choose another in {str(place)!r}")
-    with locked("added"):
+    with lock("added"):
         others = added()
-        taken = others.get(found.name)
-        if taken is not None and taken != place.resolve():
+        other = others.get(found.name)
+        if other is not None and other != place.resolve():
             raise PackNameError(
-                f"pack name {found.name!r} is taken by {str(taken)!r}; choose another in {str(place)!r}, or forget "
+                f"pack name {found.name!r} is taken by {str(other)!r}; choose another in {str(place)!r}, or remove "
                 f"that one: facedex packs remove {found.name}"
             )
         package = installed().get(found.name)
@@ -109,13 +104,12 @@ def add(manifest: str | os.PathLike[str]) -> PackState:
                 f"pack name {found.name!r} is taken by the package {package.distribution!r}; choose another in "
                 f"{str(place)!r}, or remove that one: pip uninstall {package.distribution}"
             )
-        content = {name: str(other) for name, other in others.items()}
-        write_json(added_file(), {**content, found.name: str(place.resolve())})
+        _write_added({**others, found.name: place.resolve()})
     return found
 
 
 def remove(pack: str | os.PathLike[str]) -> Removal:
-    """Delete the files of a pack that facedex fetched; forget a pack that was added.
+    """Delete the files of a pack that facedex fetched; unregister a pack that was added.
 
     Parameters
     ----------
@@ -125,7 +119,7 @@ def remove(pack: str | os.PathLike[str]) -> Removal:
     Returns
     -------
     Removal
-        What was deleted, and what was left because it is not facedex's.
+        The deleted files, and those that stay because facedex did not write them.
 
     Raises
     ------
@@ -144,22 +138,26 @@ def remove(pack: str | os.PathLike[str]) -> Removal:
     except PackNotFoundError:
         if name not in added():
             raise
-        return Removal((), (), _forget(name))  # its manifest is gone, and with it the way to its files
-    with locked(location.key):
+        return Removal((), (), _unregister(name))  # without the manifest its files cannot be found
+    with lock(location.key):
         removed, kept = _delete(location)
-    forgotten = _forget(name) if name in added() else None
+    forgotten = _unregister(name) if name in added() else None
     package = location.with_package().package
     if package is not None and not removed and forgotten is None:
         raise ArgumentError(f"pack {name!r} was installed by pip: pip uninstall {package.distribution}")
     return Removal(removed, kept, forgotten)
 
 
-def _forget(name: str) -> Path:
-    with locked("added"):
+def _unregister(name: str) -> Path:
+    with lock("added"):
         others = added()
         place = others.pop(name)
-        write_json(added_file(), {other: str(path) for other, path in others.items()})
+        _write_added(others)
     return place
+
+
+def _write_added(manifests: Mapping[str, Path]) -> None:
+    write_json(added_file(), {name: str(path) for name, path in manifests.items()})
 
 
 def _delete(location: PackLocation) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
@@ -172,8 +170,8 @@ def _delete(location: PackLocation) -> tuple[tuple[Path, ...], tuple[Path, ...]]
         for name, sha256 in record.files.items()
         if (folder / name).is_file() and digest_of(folder / name) == sha256
     ]
-    with writing(folder):
-        for file in [*ours, *unfinished(folder), folder / RECORD]:
+    with translate_write_errors(folder):
+        for file in [*ours, *unfinished_downloads(folder), folder / RECORD]:
             file.unlink(missing_ok=True)
         kept = tuple(sorted(folder.iterdir()))
         if not kept:
