@@ -1,6 +1,6 @@
-"""The build of facedex: a PEP 517 backend round maturin that first makes the weights of the built-in pack.
+"""The build of facedex: a PEP 517 backend around maturin that first makes the weights of the built-in packs.
 
-Never part of the wheel. ``python -m facedex_build`` makes the weights alone.
+It is not part of the wheel. ``python -m facedex_build`` makes only the weights.
 """
 
 from facedex_build.backend import (

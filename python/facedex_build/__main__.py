@@ -1,8 +1,8 @@
 """Make the weights of the built-in packs in a source tree, without building anything else.
 
 PYTHONPATH=python python -m facedex_build            make them
-PYTHONPATH=python python -m facedex_build fetch      fetch what they are made of, so that one sees how it goes
-PYTHONPATH=python python -m facedex_build left-out   name the packs that are not there
+PYTHONPATH=python python -m facedex_build fetch      fetch their sources, with visible progress
+PYTHONPATH=python python -m facedex_build left-out   name the missing packs
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from facedex_build.errors import BuildError, FetchError
 
 
 def main() -> int:
-    """Do what the command line says; return the exit status."""
+    """Run the step of the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m facedex_build", description="the weights of the built-in packs")
     parser.add_argument("step", nargs="?", choices=("make", "fetch", "left-out"), default="make")
     try:
@@ -33,19 +33,19 @@ def _make() -> None:
 
 
 def _fetch() -> None:
-    files = weights.to_fetch(ROOT)
+    files = weights.files_to_fetch(ROOT)
     if npm.requirements(files):
         size = sum(package.size for package in {file.package for file in files}) // 10**6
-        sys.stderr.write(f"facedex: there is no npm here; pip installs {npm.WHEEL}, which fetches {size} MB, once\n")
+        sys.stderr.write(f"facedex: npm is not installed; pip installs {npm.WHEEL}, which fetches {size} MB, once\n")
         return
     try:
         npm.fetch(files)
-    except FetchError as error:  # the build that follows says what it makes of it
+    except FetchError as error:  # the build that follows decides whether this is an error
         sys.stderr.write(f"facedex: {error}\n")
 
 
 def _left_out() -> None:
-    for name in weights.left_out(ROOT):
+    for name in weights.missing_packs(ROOT):
         sys.stdout.write(
             f"facedex was built without its pack {name}, whose networks could not be fetched; "
             "make weights tries again\n"

@@ -1,22 +1,22 @@
-"""The weights of MTCNN's three networks, as Keras keeps them, in; ONNX files out.
+"""Converts MTCNN's three networks from the weights of Keras to ONNX files.
 
 ``input`` is float32 (images, 3, height, width), RGB, (value - 127.5) / 128: of any size from 12×12 for P-Net, 24×24 for
 R-Net, 48×48 for O-Net. ``bbox_reg`` is x1, y1, x2, y2 as fractions of the box, ``prob`` not-a-face and face,
 ``landmarks`` (O-Net) five x, then five y, as fractions of the box. P-Net's outputs have a grid (images, 4 or 2, rows,
 columns), the others are (images, 4, 10 or 2).
 
-The numbers are those of the mtcnn package; three things are written differently for speed. Against the plain form, on
-one AVX-512 thread: with ONNX Runtime 1.31 P-Net takes 5.3 instead of 11.4 ms at 384×288, R-Net and O-Net 40 and 55 %;
-with 1.20 all three 83 to 90 %. Where ONNX Runtime has no blocked layout of convolutions, 1.20 needs a fifth to a half
-more than for the plain form, 1.31 still less.
+The numbers are those of the mtcnn package; three parts are written differently for speed. Compared with the plain form
+on one AVX-512 thread: with ONNX Runtime 1.31 P-Net takes 5.3 instead of 11.4 ms at 384×288, R-Net and O-Net 40 and
+55 % of the time; with 1.20 all three take 83 to 90 %. Where ONNX Runtime has no blocked layout of convolutions, 1.20
+needs a fifth to a half more time than for the plain form, 1.31 still less.
 
 - PRelu is composed of operators that have a kernel for the blocked layout (`operators.prelu`); for it, channels are
-  filled up with zeros to a multiple of 16.
+  padded with zeros to a multiple of 16.
 - P-Net pools before the activation, on a quarter of the values. A slope of 0 or more keeps the order of values, so the
-  maximum may be taken first; for a negative slope ``prelu(x) = max(x, slope * x)``, and both sides are pooled.
-- The softmax of two values is ``1 / (1 + exp(d))`` with their difference. It is spelled out, since ONNX Runtime's
-  Sigmoid is off by up to 6e-8 near 1: as much as the scores of P-Net's best cells differ, whose order decides which box
-  survives.
+  maximum may come first; for a negative slope ``prelu(x) = max(x, slope * x)``, and both sides are pooled.
+- The softmax of two values is ``1 / (1 + exp(d))`` with their difference. It is written out, because ONNX Runtime's
+  Sigmoid is off by up to 6e-8 near 1, which is the difference between the scores of P-Net's best cells; their order
+  decides which box survives.
 
 Architecture: ``mtcnn/network/{pnet,rnet,onet}.py`` of the PyPI package mtcnn 1.0.0.
 """
@@ -33,7 +33,7 @@ from facedex_build.errors import BuildError
 from facedex_build.onnx_file import Attribute, Network
 from facedex_build.operators import Float64, add_scaled, constants, convolve, float32, prelu
 
-_BLOCK = 16  # channels a block in ONNX Runtime's blocked layout: 16 with AVX-512, 8 without
+_BLOCK = 16  # channels in a block of ONNX Runtime's blocked layout: 16 with AVX-512, 8 without
 _POOLS = {"rnet": ((3, 1), (3, 0)), "onet": ((3, 1), (3, 0), (2, 0))}  # window, padding at the end ("same")
 _SIDES = {"rnet": 24, "onet": 48}
 _HEADS = {"rnet": {"bbox_reg": 4}, "onet": {"bbox_reg": 4, "landmarks": 10}}
@@ -56,7 +56,7 @@ _SHAPES = {
 def unpickle(data: bytes, name: str) -> list[Float64]:
     """Return the weights of `name` (pnet, rnet, onet) from the package's file.
 
-    Unpickling runs whatever the file says: `data` must be bytes whose digest has been checked.
+    Unpickling can run any code: `data` must be bytes whose digest has been checked.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def unpickle(data: bytes, name: str) -> list[Float64]:
     arrays = [np.asarray(array, np.float64) for array in joblib.load(io.BytesIO(data))]
     shapes = tuple(array.shape for array in arrays if array.ndim in (2, 4))
     if shapes != _SHAPES[name]:
-        raise BuildError(f"{name}: weights have the shapes {shapes}; install mtcnn 1.0.0 afresh")
+        raise BuildError(f"{name}: weights have the shapes {shapes}; reinstall mtcnn 1.0.0")
     return arrays
 
 
@@ -76,7 +76,7 @@ def convert(name: str, arrays: Sequence[Float64]) -> bytes:
 
 
 def _convert_grid(arrays: Sequence[Float64]) -> bytes:
-    """P-Net: convolutions only, an answer for every cell of 12×12 pixels in steps of 2."""
+    """Convert P-Net: convolutions only, an answer for each cell of 12×12 pixels in steps of 2."""
     network = Network("pnet")
     value = network.input("input", ["images", 3, "height", "width"])
     value, channels = _first_of_grid(network, value, *arrays[:3])
@@ -117,7 +117,7 @@ def _first_of_grid(network: Network, value: str, filters: Float64, biases: Float
 
 
 def _convert_crops(name: str, arrays: Sequence[Float64]) -> bytes:
-    """R-Net and O-Net: crops of one size, an answer a crop."""
+    """Convert R-Net or O-Net: crops of one size, an answer for each crop."""
     network = Network(name)
     side = _SIDES[name]
     value, channels = network.input("input", ["images", 3, side, side]), 3
@@ -148,19 +148,19 @@ def _convert_crops(name: str, arrays: Sequence[Float64]) -> bytes:
 def _convolve(
     network: Network, value: str, name: str, filters: Float64, biases: Float64, inputs: int
 ) -> tuple[str, int]:
-    """Append a convolution with Keras' filters (rows, columns, in, out), filled up with zeros to whole blocks."""
-    rows, columns, given, outputs = filters.shape
+    """Append a convolution with Keras' filters (rows, columns, in, out), padded with zeros to whole blocks."""
+    rows, columns, inner, outputs = filters.shape
     channels = -(-outputs // _BLOCK) * _BLOCK
-    filled, filled_biases = np.zeros((channels, inputs, rows, columns)), np.zeros(channels)
-    filled[:outputs, :given] = filters.transpose(3, 2, 0, 1)
-    filled_biases[:outputs] = biases
-    return convolve(network, value, name, filled, filled_biases), channels
+    padded, padded_biases = np.zeros((channels, inputs, rows, columns)), np.zeros(channels)
+    padded[:outputs, :inner] = filters.transpose(3, 2, 0, 1)
+    padded_biases[:outputs] = biases
+    return convolve(network, value, name, padded, padded_biases), channels
 
 
 def _prelu(network: Network, value: str, slopes: Float64, channels: int) -> str:
-    filled = np.ones(channels)
-    filled[: len(slopes)] = slopes
-    return prelu(network, value, filled)
+    padded = np.ones(channels)
+    padded[: len(slopes)] = slopes
+    return prelu(network, value, padded)
 
 
 def _multiply(network: Network, value: str, name: str, weights: Float64, biases: Float64) -> str:
@@ -174,7 +174,7 @@ def _slice(network: Network, value: str, name: str, start: int, end: int) -> str
 
 
 def _against(classes: Float64) -> Float64:
-    """Return (face, not a face) minus (not a face, face) along the last axis: what speaks against each class."""
+    """Return (face, not a face) minus (not a face, face) along the last axis: the logit against each class."""
     return classes[..., ::-1] - classes
 
 

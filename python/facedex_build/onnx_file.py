@@ -1,9 +1,9 @@
-"""Network descriptions in, the bytes of an ONNX file out.
+"""Describes networks and writes them as ONNX files.
 
-Holds the few message types of the ONNX format that the conversion uses, written in protobuf's wire format by hand: a
-converted file is recognised by its SHA-256, so equal networks must give equal bytes on every machine, for every Python
-and for good, which a protobuf library does not promise from one release to the next. Only float32 and int64 tensors,
-and no unknown attribute type, are accepted.
+The few message types of the ONNX format that the conversion uses are written directly in protobuf's wire format: a
+converted file is identified by its SHA-256, so equal networks must give equal bytes on every machine and with every
+version of Python, which a protobuf library does not promise from one release to the next. Only float32 and int64
+tensors and the known attribute types are accepted.
 
 Field numbers: ``onnx/onnx.proto`` of the ONNX project; wire format: the protobuf encoding guide.
 """
@@ -32,7 +32,7 @@ _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_STRING, _ATTRIBUTE_INTS = 1, 2, 3, 
 
 @dataclass(frozen=True)
 class Operator:
-    """A node of a graph: its kind, what it takes, the one value it gives, which also names it."""
+    """A node of a graph: its kind, its inputs and its one output, which also names it."""
 
     kind: str
     inputs: tuple[str, ...]
@@ -66,7 +66,7 @@ class Network:
     outputs: dict[str, Shape] = field(default_factory=dict)
 
     def input(self, name: str, shape: Shape) -> str:
-        """Declare a float32 input; a word in `shape` is a free dimension. Returns `name`."""
+        """Declare a float32 input; a string in `shape` is a free dimension. Returns `name`."""
         self.inputs[name] = shape
         return name
 
@@ -89,7 +89,7 @@ class Network:
         return output
 
     def to_bytes(self) -> bytes:
-        """Return the ONNX file: producer and versions are fixed, and nothing else but the graph goes in."""
+        """Return the ONNX file, which holds the graph, the producer and the versions only."""
         graph = b"".join(_bytes(1, _node(operator)) for operator in self.operators) + _text(2, self.name)
         graph += b"".join(_bytes(5, _tensor(name, values)) for name, values in self.tensors.items())
         for number, values in ((11, self.inputs), (12, self.outputs)):

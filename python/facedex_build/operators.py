@@ -1,8 +1,8 @@
-"""Layers in, the operators that ONNX Runtime runs them with fastest appended to a network.
+"""Appends layers to a network, written with the operators that ONNX Runtime runs fastest.
 
 ONNX Runtime keeps the values between convolutions in blocks of 16 channels (8 without AVX-512) and leaves that layout
-for every operator that has no kernel for it. So layers are written with operators that have one, and in the order in
-which its optimiser takes additions and activations into the convolution before them.
+for every operator without a kernel for it. So layers are written with operators that have one, in the order in which
+its optimiser fuses additions and activations into the preceding convolution.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def convolve(
     Parameters
     ----------
     network, value, name
-        Where to, its input, its output.
+        The network, the input and the output.
     filters
-        (out, in, rows, columns); (channels, 1, rows, columns) where it is depthwise.
+        (out, in, rows, columns); (channels, 1, rows, columns) if it is depthwise.
     biases
         (out,).
     stride
-        Its step in both directions.
+        In both directions.
     pads
         Zeros before the first and after the last row and column.
     depthwise
-        Whether each channel has a filter of its own.
+        Whether each channel has its own filter.
     """
     attributes: dict[str, Attribute] = {"kernel_shape": filters.shape[2:]}
     if depthwise:
@@ -62,7 +62,7 @@ def prelu(network: Network, value: str, slopes: Float64) -> str:
 
 
 def add_scaled(network: Network, value: str, other: str, scales: Float64, name: str) -> str:
-    """Append ``value + scales * other``; the product is a convolution by channel, which takes the sum in."""
+    """Append ``value + scales * other``; the product is a convolution by channel, which absorbs the sum."""
     scaled = convolve(network, other, f"{name}_scaled", scales[:, None, None, None], depthwise=True)
     return network.node("Add", [scaled, value], name)
 
@@ -74,5 +74,5 @@ def constants(network: Network, name: str, weights: Float64, biases: Float64 | N
 
 
 def float32(values: Float64) -> NDArray[np.float32]:
-    """Return the values as they are stored."""
+    """Return the values as stored in the file."""
     return np.ascontiguousarray(values, np.float32)

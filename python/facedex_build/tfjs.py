@@ -1,8 +1,8 @@
-"""A graph model of TensorFlow.js, its JSON and its weights, in; its nodes and float64 constants out.
+"""Reads a graph model of TensorFlow.js, its JSON and its weights, as nodes and float64 constants.
 
-Reads what the converter of TensorFlow.js writes for a frozen graph: ``modelTopology`` (a GraphDef as JSON) and
-``weightsManifest``, whose entries lie one after the other in one file, in little-endian. Weights that were quantised,
-nodes without a producer and bytes left over are refused. Nothing in it is executed.
+The converter of TensorFlow.js writes a frozen graph as ``modelTopology`` (a GraphDef as JSON) and ``weightsManifest``,
+whose entries follow each other in one little-endian file. Quantised weights, inputs that no node produces and trailing
+bytes are refused. Nothing in the files is executed.
 
 Format: ``tfjs-converter/src/operations`` and ``tfjs-core/src/io/types.ts`` of the TensorFlow.js project.
 """
@@ -17,13 +17,12 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facedex_build.errors import BuildError
+from facedex_build.onnx_file import Network
+from facedex_build.operators import Float64, convolve
 
-Float64 = NDArray[np.float64]
-
-_MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # what JSON of another form leads to
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # raised by JSON of another structure
 _TYPES = {"float32": "<f4", "int32": "<i4"}
 
 
@@ -36,7 +35,7 @@ class Node:
     name, kind
         Its name and TensorFlow's name of the operator.
     inputs
-        Names of the nodes whose values it takes.
+        Names of the nodes whose values it reads.
     attributes
         Its settings, as JSON: see `strings` and `integers`.
     """
@@ -68,7 +67,7 @@ class GraphModel:
     Parameters
     ----------
     nodes
-        The operators by name, each after those whose values it takes.
+        The operators by name, each after its inputs.
     constants
         The weights by name, float64.
     """
@@ -77,28 +76,28 @@ class GraphModel:
     constants: Mapping[str, Float64]
 
     def consumers(self, name: str) -> tuple[Node, ...]:
-        """Return the nodes that take the value of the node `name`."""
+        """Return the nodes that read the value of the node `name`."""
         return tuple(node for node in self.nodes.values() if name in node.inputs)
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of the graph, in ONNX's order.
+    """A convolution of the graph, in the layout of ONNX.
 
     Parameters
     ----------
     filters
-        (out, in, rows, columns); (channels, 1, rows, columns) where it is depthwise.
+        (out, in, rows, columns); (channels, 1, rows, columns) if it is depthwise.
     biases
         (out,), or None.
     stride
-        Its step in both directions.
+        In both directions.
     same
-        Whether the image is padded so that its size is divided by the step and rounded up.
+        Whether the image is padded to the size divided by the stride, rounded up.
     depthwise
-        Whether each channel has a filter of its own.
+        Whether each channel has its own filter.
     activated
-        Whether a Relu is part of it.
+        Whether it includes a Relu.
     """
 
     filters: Float64
@@ -109,11 +108,17 @@ class Convolution:
     activated: bool
 
     def pads(self, side: int) -> tuple[int, int]:
-        """Return the zeros before the first and after the last of `side` rows, as TensorFlow counts them."""
+        """Return the padding before the first and after the last of `side` rows, as in TensorFlow."""
         if not self.same:
             return 0, 0
         total = max(0, (-(-side // self.stride) - 1) * self.stride + self.filters.shape[2] - side)
         return total // 2, total - total // 2
+
+    def append(self, network: Network, value: str, name: str, pads: tuple[int, int]) -> str:
+        """Append it to a network, without its Relu; return its output."""
+        return convolve(
+            network, value, name, self.filters, self.biases, stride=self.stride, pads=pads, depthwise=self.depthwise
+        )
 
 
 def read(topology: bytes, weights: bytes) -> GraphModel:
@@ -129,7 +134,7 @@ def read(topology: bytes, weights: bytes) -> GraphModel:
     Raises
     ------
     BuildError
-        It is no graph model, or the two files do not fit together.
+        It is not a graph model, or the two files do not match.
     """
     try:
         model = json.loads(topology)
@@ -141,33 +146,33 @@ def read(topology: bytes, weights: bytes) -> GraphModel:
         ]
         return GraphModel(_in_order(nodes, constants), constants)
     except _MALFORMED as error:
-        raise BuildError(f"no graph model of TensorFlow.js: {error!r}") from error
+        raise BuildError(f"not a graph model of TensorFlow.js: {error!r}") from error
 
 
 def convolution(model: GraphModel, node: Node) -> Convolution | None:
-    """Return the convolution that `node` is, or None if it is none.
+    """Return `node` as a convolution, or None if it is another operator.
 
     Raises
     ------
     BuildError
-        It is one of another form than those of the networks that are converted here.
+        It has a form that the converted networks do not use.
     """
     if node.kind not in ("_FusedConv2D", "FusedDepthwiseConv2dNative", "DepthwiseConv2dNative"):
         return None
     depthwise = node.kind != "_FusedConv2D"
     values = [model.constants.get(name) for name in node.inputs[1:]]
-    given = [value for value in values if value is not None]
+    tensors = [value for value in values if value is not None]
     try:
         steps, (same,), fused = node.integers("strides"), node.strings("padding"), node.strings("fused_ops")
         plain = steps == (1, steps[1], steps[1], 1) and set(node.integers("dilations")) <= {1}
     except _MALFORMED as error:
         raise BuildError(f"{node.name}: its attributes cannot be read: {error!r}") from error
-    form = (len(values), len(given), fused)
+    form = (len(values), len(tensors), fused)
     known = ((1, 1, ()), (2, 2, ("BiasAdd",)), (2, 2, ("BiasAdd", "Relu")))
-    if form not in known or not plain or same not in ("SAME", "VALID") or given[0].ndim != 4:
-        raise BuildError(f"{node.name}: a {node.kind} of a form that is not known ({steps}, {same}, {fused})")
-    filters = given[0].transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
-    biases = given[1] if len(given) > 1 else None
+    if form not in known or not plain or same not in ("SAME", "VALID") or tensors[0].ndim != 4:
+        raise BuildError(f"{node.name}: a {node.kind} of an unknown form ({steps}, {same}, {fused})")
+    filters = tensors[0].transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
+    biases = tensors[1] if len(tensors) > 1 else None
     if (depthwise and filters.shape[1] != 1) or (biases is not None and biases.shape != filters.shape[:1]):
         raise BuildError(f"{node.name}: filters of shape {filters.shape} with biases of another")
     return Convolution(filters, biases, steps[1], same == "SAME", depthwise, "Relu" in fused)
@@ -192,13 +197,13 @@ def _constants(manifest: Sequence[Mapping[str, Any]], data: bytes) -> dict[str, 
 
 
 def _in_order(nodes: Sequence[Node], constants: Mapping[str, Float64]) -> dict[str, Node]:
-    """Order the nodes so that each comes after its inputs."""
+    """Sort the nodes so that each comes after its inputs."""
     ordered: dict[str, Node] = {}
     waiting = list(nodes)
     while waiting:
         ready = [node for node in waiting if all(name in ordered or name in constants for name in node.inputs)]
         if not ready:
-            raise BuildError(f"node {waiting[0].name} takes a value that no node of the graph gives")
+            raise BuildError(f"node {waiting[0].name} reads a value that no node of the graph produces")
         ordered.update((node.name, node) for node in ready)
         waiting = [node for node in waiting if node.name not in ordered]
     return ordered

@@ -1,11 +1,11 @@
-"""A source tree in; the package data of the built-in packs written into it: networks, their licences, the manifests.
+"""Writes the package data of the built-in packs into a source tree: networks, their licences, the manifests.
 
-What a converted network must be is told by its pack's manifest in ``models/`` (``[[file]]`` tables: name, sha256): a
-file that is there with that digest is kept, any other is made anew, and one that comes out differently is refused.
-Files are written beside their place and renamed, so that an interrupted build leaves no half of one.
+The manifest of a pack in ``models/`` has the digest of each converted network (``[[file]]`` tables: name, sha256). A
+file with that digest is kept, any other is converted again, and a result with another digest is refused. Files are
+written atomically, so that an interrupted build leaves no half of one.
 
-A pack is whole or not there. One whose sources cannot be fetched can be left out where that is allowed: its folder is
-then removed, and `left_out` names it.
+A pack is complete or absent. One whose sources cannot be fetched may be left out where that is allowed: its folder is
+then removed, and `missing_packs` names it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from facedex_build.npm import NpmFile
 from facedex_build.sources import SourceFile
 
 if TYPE_CHECKING:
-    from facedex_build.onnx_file import Network  # wants numpy, which only a wheel needs
+    from facedex_build.onnx_file import Network  # imports numpy, which only a wheel needs
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,7 +39,7 @@ DATA = Path("python", "facedex", "packs", "data")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a file of a pack is made: from which files, by which function of their checked bytes."""
+    """How a file of a pack is made: its source files, and the function that converts their checked bytes."""
 
     sources: tuple[SourceFile | NpmFile, ...]
     convert: Callable[..., bytes]
@@ -47,21 +47,21 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Pack:
-    """What is made for a built-in pack.
+    """The files of a built-in pack.
 
     Parameters
     ----------
     recipes
-        Its networks by name, but for those that its manifest takes from another pack.
+        Its networks by name, without those that its manifest takes from another pack.
     licences
-        Licences and notices by name: a file of a source, or one of this project by its path.
+        Licences and notices by name: a file of a source, or the path of one of this project.
     """
 
     recipes: Mapping[str, Recipe]
     licences: Mapping[str, SourceFile | NpmFile | Path]
 
-    def fetched(self, names: Collection[str]) -> list[NpmFile]:
-        """Return the files of the npm registry of which its files `names` are made."""
+    def npm_files(self, names: Collection[str]) -> list[NpmFile]:
+        """Return the files of the npm registry from which its files `names` are made."""
         used = [source for name, recipe in self.recipes.items() if name in names for source in recipe.sources]
         used += [source for name, source in self.licences.items() if name in names and isinstance(source, NpmFile)]
         return [source for source in used if isinstance(source, NpmFile)]
@@ -96,57 +96,57 @@ def make(root: Path, *, optional: Collection[str] = ()) -> list[Path]:
     return [*paths, *_copy_manifests(root)]
 
 
-def left_out(root: Path) -> list[str]:
-    """Return the names of the packs of which a file is missing below `root`, or another than its manifest says."""
+def missing_packs(root: Path) -> list[str]:
+    """Return the names of the packs that lack a file below `root`, or have one with another digest."""
     return [name for name in PACKS if _missing(root, name)]
 
 
-def to_fetch(root: Path) -> list[NpmFile]:
+def files_to_fetch(root: Path) -> list[NpmFile]:
     """Return the files of the npm registry that `make` will read."""
-    return [file for name, pack in PACKS.items() for file in pack.fetched(_missing(root, name))]
+    return [file for name, pack in PACKS.items() for file in pack.npm_files(_missing(root, name))]
 
 
 def _make_pack(root: Path, name: str, pack: Pack) -> list[Path]:
     folder, missing = root / DATA / name, _missing(root, name)
-    npm.fetch(pack.fetched(missing))
+    npm.fetch(pack.npm_files(missing))
     for file in missing:
         if file in pack.recipes:
             _make_file(root, folder / file, pack.recipes[file])
         else:
-            _write(folder / file, _licence(root, pack.licences[file]))
+            _write(folder / file, _read_licence(root, pack.licences[file]))
     return [folder / file for file in (*pack.recipes, *pack.licences)]
 
 
 def _missing(root: Path, name: str) -> list[str]:
-    """Return the names of the files of a pack that have to be made."""
+    """Return the names of the files of a pack that must be made."""
     pack, folder = PACKS[name], root / DATA / name
-    wanted = _digests(root, name)
-    unknown = set(pack.recipes) - set(wanted)
+    digests = _digests(root, name)
+    unknown = set(pack.recipes) - set(digests)
     if unknown:
         manifest = _manifest(name)
         raise BuildError(f"{manifest} lists no file {min(unknown)}; restore it: git checkout {manifest}")
-    made = [file for file in pack.recipes if _digest(folder / file) != wanted[file]]
-    return made + [file for file, source in pack.licences.items() if not _same_licence(root, folder / file, source)]
+    made = [file for file in pack.recipes if _digest(folder / file) != digests[file]]
+    return made + [file for file, source in pack.licences.items() if not _has_licence(root, folder / file, source)]
 
 
 def _make_file(root: Path, path: Path, recipe: Recipe) -> None:
-    manifest, wanted = _manifest(path.parent.name), _digests(root, path.parent.name)[path.name]
+    manifest, expected = _manifest(path.parent.name), _digests(root, path.parent.name)[path.name]
     data = recipe.convert(*(source.read() for source in recipe.sources))
     found = sha256(data).hexdigest()
-    if found != wanted:
+    if found != expected:
         raise BuildError(
-            f"{path.name} came out with sha256 {found} ({len(data)} bytes), but {manifest} says {wanted}; "
+            f"{path.name} came out with sha256 {found} ({len(data)} bytes), but {manifest} says {expected}; "
             "restore the converter, or record the new digest there if the change is meant"
         )
     _write(path, data)
 
 
-def _same_licence(root: Path, path: Path, source: SourceFile | NpmFile | Path) -> bool:
-    """Whether a licence is there; one of this project may have been changed."""
+def _has_licence(root: Path, path: Path, source: SourceFile | NpmFile | Path) -> bool:
+    """Return whether a licence is there and, if it is one of this project, unchanged."""
     return path.is_file() and not (isinstance(source, Path) and path.read_bytes() != (root / source).read_bytes())
 
 
-def _licence(root: Path, source: SourceFile | NpmFile | Path) -> bytes:
+def _read_licence(root: Path, source: SourceFile | NpmFile | Path) -> bytes:
     return (root / source).read_bytes() if isinstance(source, Path) else source.read()
 
 
@@ -196,7 +196,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _convert_cascade(name: str) -> Callable[[bytes], bytes]:
     def convert(data: bytes) -> bytes:
-        from facedex_build import cascade  # wants numpy and joblib, which only a wheel needs
+        from facedex_build import cascade  # imports numpy and joblib, which only a wheel needs
 
         return cascade.convert(name, cascade.unpickle(data, name))
 
@@ -212,16 +212,16 @@ def _convert_resnet(data: bytes) -> bytes:
 def _convert_mobilefacenet(topology: bytes, weights: bytes) -> bytes:
     from facedex_build import mobilefacenet, tfjs
 
-    return _checked("mobilefacenet_sirius.onnx", mobilefacenet.convert(tfjs.read(topology, weights)))
+    return _check("mobilefacenet_sirius.onnx", mobilefacenet.convert(tfjs.read(topology, weights)))
 
 
 def _convert_blazeface(topology: bytes, weights: bytes) -> bytes:
     from facedex_build import blazeface, tfjs
 
-    return _checked("blazeface_back.onnx", blazeface.convert(tfjs.read(topology, weights)))
+    return _check("blazeface_back.onnx", blazeface.convert(tfjs.read(topology, weights)))
 
 
-def _checked(name: str, network: Network) -> bytes:
+def _check(name: str, network: Network) -> bytes:
     from facedex_build import recorded
 
     recorded.check(name, network)

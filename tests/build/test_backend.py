@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facedex_build import toolchain
+from facedex_build import backend
 from facedex_build.errors import BuildError
 
 ROOT = Path(__file__).parents[2]
@@ -36,12 +36,12 @@ def test_everything_there(tools: Path) -> None:
     program(tools, "cargo")
     program(tools, "rustc", "rustc 1.95.0 (1234 2026-01-01)")
     program(tools, "g++")
-    toolchain.check(ROOT)
+    backend.check_toolchain(ROOT)
 
 
 def test_no_rust(tools: Path) -> None:
     with pytest.raises(BuildError, match="cargo is not on the PATH; install Rust from"):
-        toolchain.check(ROOT)
+        backend.check_toolchain(ROOT)
 
 
 @needs_posix
@@ -49,7 +49,7 @@ def test_old_rust(tools: Path) -> None:
     program(tools, "cargo")
     program(tools, "rustc", "rustc 1.70.0 (1234 2023-01-01)")
     with pytest.raises(BuildError, match=r"Rust 1.70 is too old, 1.\d+ is needed; run: rustup update stable"):
-        toolchain.check(ROOT)
+        backend.check_toolchain(ROOT)
 
 
 @needs_posix
@@ -57,7 +57,7 @@ def test_rust_that_does_not_run(tools: Path) -> None:
     program(tools, "cargo")
     program(tools, "rustc", "error: no default toolchain", status=1)
     with pytest.raises(BuildError, match=r"rustc does not run .*install Rust from"):
-        toolchain.check(ROOT)
+        backend.check_toolchain(ROOT)
 
 
 @needs_posix
@@ -65,10 +65,10 @@ def test_no_compiler(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tools, "cargo")
     program(tools, "rustc", "rustc 1.95.0")
     with pytest.raises(BuildError, match=r"no C\+\+ compiler found; install one"):
-        toolchain.check(ROOT)
+        backend.check_toolchain(ROOT)
     program(tools, "my-compiler")
     monkeypatch.setenv("CXX", "my-compiler -m64")
-    toolchain.check(ROOT)
+    backend.check_toolchain(ROOT)
 
 
 def test_the_hook_ends_with_one_line(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
-from facedex_build import blazeface, forward, mobilefacenet, recorded, sources, tfjs
+from facedex_build import blazeface, mobilefacenet, recorded, sources, tfjs
 from facedex_build.errors import BuildError
 from facedex_build.npm import NpmFile
 from facedex_build.onnx_file import Network
@@ -30,7 +30,7 @@ HEADS = {"stride16": ("Identity", "Identity_2"), "stride32": ("Identity_1", "Ide
 
 
 def read(files: tuple[NpmFile, NpmFile]) -> GraphModel:
-    if not all(file.there for file in files):
+    if not all(file.cached for file in files):
         reason = f"{files[0].package.name} is not in the cache: make build fetches it"
         pytest.fail(reason) if os.environ.get("FACEDEX_REQUIRE_SHARED") == "1" else pytest.skip(reason)
     return tfjs.read(*(file.read() for file in files))
@@ -148,7 +148,7 @@ def test_mobilefacenet_is_its_mended_graph(embedder: GraphModel, faces: Array) -
     images = (faces - 127.5) / 128
     expected = embeddings(embedder, images)
     network = mobilefacenet.convert(embedder)
-    agree(forward.run(network, {"input": images})["embedding"], expected, 1e-6)
+    agree(recorded.run(network, {"input": images})["embedding"], expected, 1e-6)
     agree(run(network, images)["embedding"], expected, 3e-6)
     broken = embeddings(embedder, images, repair=False)
     assert np.abs(broken - expected).max() > 0.1 * np.abs(expected).max()
@@ -169,7 +169,7 @@ def test_blazeface_is_its_graph_at_any_size(detector: GraphModel, rows: int, col
     images = np.random.default_rng(3).uniform(-1, 1, (2 if rows < 200 else 1, 3, rows, columns))
     expected = heads(detector, images)
     network = blazeface.convert(detector)
-    plain, found = forward.run(network, {"input": images}), run(network, images)
+    plain, found = recorded.run(network, {"input": images}), run(network, images)
     for name, sizes in {
         "stride16": (34, rows // 16, columns // 16),
         "stride32": (102, rows // 32, columns // 32),
@@ -205,9 +205,9 @@ def swapped(network: Network) -> Network:
 
 
 def test_red_and_blue_swapped_is_noticed(embedder: GraphModel, detector: GraphModel) -> None:
-    with pytest.raises(BuildError, match=r"mobilefacenet_sirius.onnx is not the network .*: embedding is off by"):
+    with pytest.raises(BuildError, match=r"mobilefacenet_sirius.onnx is not the expected network: embedding is off by"):
         recorded.check("mobilefacenet_sirius.onnx", swapped(mobilefacenet.convert(embedder)))
-    with pytest.raises(BuildError, match=r"blazeface_back.onnx is not the network .*: stride16 is off by"):
+    with pytest.raises(BuildError, match=r"blazeface_back.onnx is not the expected network: stride16 is off by"):
         recorded.check("blazeface_back.onnx", swapped(blazeface.convert(detector)))
 
 
@@ -216,11 +216,11 @@ def test_a_wrong_repair_is_noticed(embedder: GraphModel, monkeypatch: pytest.Mon
         layer = prelu(model, node)
         if layer is None:
             return None
-        return replace(layer, what=mobilefacenet._PRelu(-layer.what.slopes))  # type: ignore[union-attr]
+        return replace(layer, kind=mobilefacenet._PRelu(-layer.kind.slopes))  # type: ignore[union-attr]
 
     prelu = mobilefacenet._prelu
     monkeypatch.setattr(mobilefacenet, "_prelu", negated)
-    with pytest.raises(BuildError, match="is not the network that it should be"):
+    with pytest.raises(BuildError, match="is not the expected network"):
         recorded.check("mobilefacenet_sirius.onnx", mobilefacenet.convert(embedder))
 
 
@@ -229,22 +229,22 @@ def test_one_slope_is_noticed(embedder: GraphModel) -> None:
     name = [name for name in network.tensors if "scaled" in name][20]
     scales = network.tensors[name].copy()
     scales[0] += 0.1
-    with pytest.raises(BuildError, match="is not the network that it should be"):
+    with pytest.raises(BuildError, match="is not the expected network"):
         recorded.check("mobilefacenet_sirius.onnx", replace(network, tensors={**network.tensors, name: scales}))
 
 
 def test_another_graph_is_refused(embedder: GraphModel, detector: GraphModel) -> None:
     with pytest.raises(BuildError, match="MobileFaceNet: 1 inputs and 0 outputs"):
         mobilefacenet.convert(detector)
-    with pytest.raises(BuildError, match="BlazeFace: no convolution gives Identity"):
+    with pytest.raises(BuildError, match="BlazeFace: no convolution produces Identity"):
         blazeface.convert(embedder)
     (name,) = (node.name for node in embedder.nodes.values() if node.name.endswith("Conv2d_7/Abs"))
     altered = {**embedder.nodes, name: replace(embedder.nodes[name], kind="Relu")}
-    with pytest.raises(BuildError, match=r"MobileFaceNet: .*Conv2d_7/add is no PRelu"):
+    with pytest.raises(BuildError, match=r"MobileFaceNet: .*Conv2d_7/add is not the expected PRelu"):
         mobilefacenet.convert(replace(embedder, nodes=altered))
     activated = next(node for node in embedder.nodes.values() if "Relu" in node.strings("fused_ops"))
     plain = replace(activated, attributes={**activated.attributes, "fused_ops": {"list": {"s": ["Qmlhc0FkZA=="]}}})
-    with pytest.raises(BuildError, match="MobileFaceNet: 15 convolutions with a Relu, 16 are expected"):
+    with pytest.raises(BuildError, match="MobileFaceNet: 15 convolutions with a Relu, expected 16"):
         mobilefacenet.convert(replace(embedder, nodes={**embedder.nodes, activated.name: plain}))
 
 
@@ -252,5 +252,5 @@ def test_the_check_knows_its_operators() -> None:
     network = Network("other")
     network.node("Tanh", [network.input("input", [1])], "output")
     network.output("output", [1])
-    with pytest.raises(BuildError, match="knows no operator Tanh"):
-        forward.run(network, {"input": np.zeros(1)})
+    with pytest.raises(BuildError, match="does not know operator Tanh"):
+        recorded.run(network, {"input": np.zeros(1)})

@@ -98,15 +98,15 @@ def test_reads_what_was_written() -> None:
         (lambda: network(beta=np.array([0, 0, np.nan, 0])), "a value that is not finite"),
         (lambda: network().replace(b"relu_", b"tanh_"), "layer 'tanh_' is unknown"),
         (lambda: integers(1) + text("x" * 65), "a name of 65 bytes"),
-        (lambda: b"\x00", "control byte 0x00 begins no integer"),
-        (lambda: b"", "the file is truncated, 1 bytes wanted, 0 left"),
+        (lambda: b"\x00", "control byte 0x00 does not begin an integer"),
+        (lambda: b"", "the file is truncated, 1 bytes expected, 0 left"),
     ],
 )
 def test_refuses(change: Callable[[], bytes], message: str) -> None:
     with pytest.raises(BuildError, match=message) as caught:
         dlib_dat.read(change())
     assert "\n" not in str(caught.value)
-    assert "install face_recognition_models 0.3.0 afresh" in str(caught.value)
+    assert "reinstall face_recognition_models 0.3.0" in str(caught.value)
 
 
 def test_every_truncation_is_refused() -> None:

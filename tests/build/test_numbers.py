@@ -120,7 +120,7 @@ def test_cascade_against_the_reference_conversion(name: str, shared: Path) -> No
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(BuildError, match=r"rnet: weights have the shapes .*; install mtcnn 1.0.0 afresh"):
+    with pytest.raises(BuildError, match=r"rnet: weights have the shapes .*; reinstall mtcnn 1.0.0"):
         cascade.unpickle(sources.PNET.read(), "rnet")
 
 

@@ -138,18 +138,18 @@ def test_a_pack_that_cannot_be_fetched_may_be_left_out(with_base: Path, capsys: 
         "manifests/classic.toml",
         "manifests/base.toml",
     }
-    assert weights.left_out(with_base) == ["base"]
+    assert weights.missing_packs(with_base) == ["base"]
     assert capsys.readouterr().err.startswith("facedex: npm is not on the PATH")
 
 
 def test_what_is_in_the_cache_is_not_fetched(with_base: Path) -> None:
-    assert weights.to_fetch(with_base) == [FETCHED]
-    FETCHED.keep(b"FETCHED")
+    assert weights.files_to_fetch(with_base) == [FETCHED]
+    FETCHED.store(b"FETCHED")
     weights.make(with_base)
     made = data_files(with_base)
     assert (made["base/two.onnx"], made["base/NOTICE"]) == (b"fetched", b"notice")
     assert "base/one.onnx" not in made  # the manifest takes it from the other pack
-    assert (weights.left_out(with_base), weights.to_fetch(with_base)) == ([], [])
+    assert (weights.missing_packs(with_base), weights.files_to_fetch(with_base)) == ([], [])
     (FETCHED.package.folder / "two.bin").unlink()
     (with_base / "models" / "base.NOTICE").write_text("another notice")
     weights.make(with_base)  # wants no more than the notice
@@ -235,7 +235,7 @@ def test_recorded_digests_are_those_of_the_manifest(pack: str, name: str) -> Non
 def at_hand(recipe: Recipe) -> tuple[SourceFile | NpmFile, ...]:
     for source in recipe.sources:
         if isinstance(source, NpmFile):
-            if not source.there:
+            if not source.cached:
                 pytest.skip(f"{source.package.name} is not in the cache: make build fetches it")
         elif not there(source.package):
             pytest.skip(f"needs {source.package} (100 MB): make EXTRAS=test,build test-all")
