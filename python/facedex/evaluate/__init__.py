@@ -1,6 +1,6 @@
-"""Error rates on pictures of known people: `rates` counts, `protocol` reads the pairs, `measure` runs the engine.
+"""Error rates on pictures of known people: `protocol` reads the pairs, `measure` runs the engine, `rates` counts.
 
-``python -m facedex.evaluate`` prints a report; ``make accuracy`` calls it.
+``python -m facedex.evaluate`` prints a report; ``make accuracy`` runs it.
 """
 
 from .measure import Measurement, OperatingPoint, measure

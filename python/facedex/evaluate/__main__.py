@@ -15,32 +15,32 @@ from ..engine import Engine
 from ..errors import ArgumentError, FacedexError
 from ..packs import default
 from . import rates, report
-from .measure import Measurement, enrolled, measure
+from .measure import Measurement, measure, stack_embeddings
 from .protocol import Protocol, read_lfw, read_subset
 from .scores import ScoreTable, score_table
 
 SUBSET = Path("..", "shared", "assets", "faces", "lfw-subset")
-"""Where the shared subset lies, seen from a checkout."""
+"""The shared subset, relative to a checkout."""
 
 VARIANTS = {"one crop": False, "crop and mirror image": True}
-"""What is measured, by the engine's option `mirror`."""
+"""Name of each variant that is measured → the option `mirror` of the engine."""
 
 FAILED = 3
-"""Exit code where it could not be measured, as that of the command line; 2 is wrong usage."""
+"""Exit code when the measurement fails, as of the command line; 2 is wrong usage."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print.
+    """Measure a pack and print the report.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        Instead of the process's own.
+        Command-line arguments; by default those of the process.
 
     Returns
     -------
     int
-        0, or 3 with the reason in one line on standard error.
+        0, or 3 after one line with the error on standard error.
     """
     parser = argparse.ArgumentParser(prog="python -m facedex.evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group()
@@ -53,11 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         pack = options.pack or default()
-        protocol = read(options.lfw, options.subset)
+        protocol = _read_protocol(options.lfw, options.subset)
         if options.scores:
-            sys.stdout.write(scores(pack, protocol).toml() + "\n")
+            sys.stdout.write(_measure_scores(pack, protocol).toml() + "\n")
             return 0
-        measured = run(pack, protocol)
+        measured = _measure_variants(pack, protocol)
     except FacedexError as error:
         sys.stderr.write(f"error [{error.code}]: {error}\n")
         return FAILED
@@ -68,44 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read(lfw: Path | None, subset: Path | None) -> Protocol:
-    """Read the test set that was named, else the shared subset.
-
-    Parameters
-    ----------
-    lfw, subset : pathlib.Path or None
-        Folders; at most one.
-
-    Returns
-    -------
-    Protocol
-
-    Raises
-    ------
-    ArgumentError
-        It is not there, or not complete.
-    """
+def _read_protocol(lfw: Path | None, subset: Path | None) -> Protocol:
+    """Read the given test set, by default the shared subset; raises `ArgumentError` when it is missing."""
     if lfw is not None:
         return read_lfw(lfw)
     if subset is None and not SUBSET.is_dir():
-        raise ArgumentError(f"the shared pictures are not at {SUBSET}: name a test set with --subset or --lfw")
+        raise ArgumentError(f"the shared pictures are not at {SUBSET}: give a test set with --subset or --lfw")
     return read_subset(SUBSET if subset is None else subset)
 
 
-def run(pack: str, protocol: Protocol) -> dict[str, Measurement]:
-    """Measure each variant with an engine of its own, with a bar on standard error.
-
-    Parameters
-    ----------
-    pack : str
-        Name of a pack or path of a manifest.
-    protocol : Protocol
-        Pictures and pairs.
-
-    Returns
-    -------
-    dict of str to Measurement
-    """
+def _measure_variants(pack: str, protocol: Protocol) -> dict[str, Measurement]:
+    """Measure each variant with its own engine; a progress bar goes to standard error."""
     measured = {}
     with Progress(console=Console(stderr=True), transient=True) as bar:
         for name, mirror in VARIANTS.items():
@@ -118,26 +91,14 @@ def run(pack: str, protocol: Protocol) -> dict[str, Measurement]:
     return measured
 
 
-def scores(pack: str, protocol: Protocol) -> ScoreTable:
-    """Compare all pictures of the test set with each other, one crop each, as a gallery does.
-
-    Parameters
-    ----------
-    pack : str
-        Name of a pack or path of a manifest.
-    protocol : Protocol
-        Pictures.
-
-    Returns
-    -------
-    ScoreTable
-    """
+def _measure_scores(pack: str, protocol: Protocol) -> ScoreTable:
+    """Compare all pictures of the test set with each other, by one crop each, as a gallery does."""
     engine = Engine(pack)
-    embeddings, _ = enrolled(engine.analyze_many(protocol.pictures), protocol.pictures)
+    embeddings, _ = stack_embeddings(engine.analyze_many(protocol.pictures), protocol.pictures)
     mated, impostors = rates.all_pairs(embeddings, protocol.people)
-    counted = f"{len(set(protocol.people.tolist()))} people, {len(protocol.pictures)} pictures"
+    size = f"{len(set(protocol.people.tolist()))} people, {len(protocol.pictures)} pictures"
     command = f"python -m facedex.evaluate --pack {Path(pack).stem} --scores"
-    return score_table(mated, impostors, f"{protocol.name}: {counted}; {command}")
+    return score_table(mated, impostors, f"{protocol.name}: {size}; {command}")
 
 
 if __name__ == "__main__":

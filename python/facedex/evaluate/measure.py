@@ -1,7 +1,7 @@
-"""Protocol + Engine → what was measured.
+"""Runs an engine on a protocol and measures its error rates.
 
-Of several faces in a picture the one nearest its middle counts, as is usual with LFW, whose pictures are centred on
-their person. A picture without a face, or one that cannot be read, is a failure to enrol: it is told, and every
+Of several faces in a picture the one nearest its centre counts, as is usual with LFW, whose pictures are centred on
+their person. A picture without a face, or one that cannot be read, is a failure to enrol: it is reported, and every
 comparison with it counts as a non-match.
 """
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from .._core import Face
 
 FARS = (1e-2, 1e-3)
-"""Rates at which the protocol's own pairs are judged: it has too few impostors for lower ones."""
+"""False match rates for the protocol's own pairs, which have too few impostors for lower ones."""
 
 FMRS = (1e-2, 1e-3, 1e-4)
-"""Rates at which all pictures are compared with all others."""
+"""False match rates for the comparison of all pictures with all others."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A threshold and what it costs.
+    """The error rates at a threshold.
 
     Attributes
     ----------
     wanted : float
-        False match rate asked for, 0 to 1.
+        Requested false match rate, 0 to 1.
     threshold : float
-        The least cosine that keeps it, inclusive.
+        The lowest cosine that keeps it, inclusive.
     fmr, fnmr : Rate
-        What was counted there.
+        The measured rates.
     """
 
     wanted: float
@@ -55,14 +55,14 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What an engine reached under a protocol.
+    """The results of an engine on a protocol.
 
     Attributes
     ----------
     failures : tuple of (pathlib.Path, str)
         Pictures that were not enrolled, and why.
     pictures, people : int
-        How many of each.
+        Their numbers.
     accuracy : FoldAccuracy
         Over the protocol's pairs.
     pairs : tuple of OperatingPoint
@@ -74,7 +74,7 @@ class Measurement:
     impostor_pairs : int
         Their number.
     seconds : float
-        For all pictures, by the clock: decoding, detection and embedding.
+        Wall time for all pictures: decoding, detection and embedding.
     threads : int
         Threads that shared the work.
     """
@@ -93,16 +93,16 @@ class Measurement:
 
 
 def measure(engine: Engine, protocol: Protocol, *, progress: Callable[[int], object] | None = None) -> Measurement:
-    """Embed the pictures of a protocol and count.
+    """Embed the pictures of a protocol and measure the error rates.
 
     Parameters
     ----------
     engine : Engine
-        With the pack and the options to be judged.
+        With the pack and the options to be measured.
     protocol : Protocol
         Pictures and pairs.
     progress : callable, optional
-        Called now and then with the number of pictures done.
+        Called with the number of pictures done.
 
     Returns
     -------
@@ -115,10 +115,10 @@ def measure(engine: Engine, protocol: Protocol, *, progress: Callable[[int], obj
     """
     if not protocol.same.any() or protocol.same.all():
         raise ArgumentError("the protocol needs pairs of one person and pairs of two")
-    began = time.perf_counter()
-    answers = engine.analyze_many(protocol.pictures, progress=progress)
-    seconds = time.perf_counter() - began
-    embeddings, failures = enrolled(answers, protocol.pictures)
+    start = time.perf_counter()
+    analyses = engine.analyze_many(protocol.pictures, progress=progress)
+    seconds = time.perf_counter() - start
+    embeddings, failures = stack_embeddings(analyses, protocol.pictures)
     similarity = np.einsum("ij,ij->i", embeddings[protocol.first], embeddings[protocol.second])
     similarity = np.where(np.isfinite(similarity), similarity, np.float32(-np.inf))
     mated, impostors = rates.all_pairs(embeddings, protocol.people)
@@ -139,7 +139,7 @@ def measure(engine: Engine, protocol: Protocol, *, progress: Callable[[int], obj
 
 
 def central_face(analysis: Analysis) -> Face | None:
-    """Choose the face whose box has its centre nearest the picture's.
+    """Return the face whose box is nearest the centre of the picture.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def central_face(analysis: Analysis) -> Face | None:
     Returns
     -------
     Face or None
-        None where there is no face.
+        None when there is no face.
     """
     width, height = analysis.image_size.width, analysis.image_size.height
 
@@ -159,40 +159,23 @@ def central_face(analysis: Analysis) -> Face | None:
     return analysis[min(range(len(analysis)), key=off_centre)] if len(analysis) else None
 
 
-def central_embedding(analysis: Analysis) -> NDArray[np.float32] | None:
-    """Take the embedding of the `central_face`.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        Faces with embeddings.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        (dimension,), float32, unit length; None where there is no face.
-    """
-    face = central_face(analysis)
-    return None if face is None else face.embedding
-
-
-def enrolled(
-    answers: list[Analysis | FacedexError], pictures: tuple[Path, ...]
+def stack_embeddings(
+    analyses: list[Analysis | FacedexError], pictures: tuple[Path, ...]
 ) -> tuple[NDArray[np.float32], tuple[tuple[Path, str], ...]]:
-    """Put the embeddings of pictures together.
+    """Stack the embeddings of the `central_face` of each picture.
 
     Parameters
     ----------
-    answers : list of Analysis or FacedexError
+    analyses : list of Analysis or FacedexError
         One for each picture, in order.
     pictures : tuple of pathlib.Path
 
     Returns
     -------
     embeddings : numpy.ndarray
-        (pictures, dimension), float32, unit length; not a number where a picture failed.
+        (pictures, dimension), float32, unit length; NaN where a picture failed.
     failures : tuple of (pathlib.Path, str)
-        Those pictures, and why.
+        The pictures that failed, and why.
 
     Raises
     ------
@@ -201,12 +184,13 @@ def enrolled(
     """
     found: list[NDArray[np.float32] | None] = []
     failures = []
-    for picture, answer in zip(pictures, answers, strict=True):
-        if isinstance(answer, FacedexError):
+    for picture, analysis in zip(pictures, analyses, strict=True):
+        if isinstance(analysis, FacedexError):
             found.append(None)
-            failures.append((picture, str(answer)))
+            failures.append((picture, str(analysis)))
             continue
-        embedding = central_embedding(answer)
+        face = central_face(analysis)
+        embedding = None if face is None else face.embedding
         found.append(embedding)
         if embedding is None:
             failures.append((picture, "no face"))

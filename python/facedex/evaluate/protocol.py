@@ -1,14 +1,14 @@
-"""Files of a test set → pictures, people and pairs in folds.
+"""Reads the pictures, people and pairs of a test set.
 
-Two kinds are read: the shared subset, with its own `pairs.csv`, and LFW, "Labeled Faces in the Wild" (Huang et al.
-2007), with `pairs.txt` as its authors publish it: a line with the number of folds and of pairs, then for each fold that
+Two formats: the shared subset, with its own `pairs.csv`, and LFW, "Labeled Faces in the Wild" (Huang et al. 2007),
+with `pairs.txt` as its authors publish it: a line with the number of folds and of pairs, then for each fold that
 many lines "name number number" of one person and as many "name number name number" of two.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,24 +18,24 @@ from numpy.typing import NDArray
 from ..errors import ArgumentError
 
 SUBSET = "shared subset, not the LFW protocol"
-"""How figures from the subset are called: it is another set of pairs, so its figures are none of LFW."""
+"""Label of results on the subset: its pairs are not those of LFW, so its results are not LFW results."""
 
 LFW = "LFW, standard protocol"
-"""How figures from LFW's own pairs are called."""
+"""Label of results on LFW's own pairs."""
 
-_NAMED = 3  # how many missing pictures an error names
+_MAX_NAMED = 3  # missing pictures that an error names
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Which pictures are compared.
+    """A test set: which pictures are compared.
 
     Attributes
     ----------
     name : str
-        How figures from it must be called.
+        Label of the results.
     pictures : tuple of pathlib.Path
-        Every picture once.
+        Each picture once.
     people : numpy.ndarray
         (pictures,), int64, number of the person in each picture.
     first, second : numpy.ndarray
@@ -69,21 +69,21 @@ def read_subset(folder: Path) -> Protocol:
     Parameters
     ----------
     folder : pathlib.Path
-        Where `pairs.csv` lies.
+        The folder of `pairs.csv`.
 
     Returns
     -------
     Protocol
-        With every picture of the folder, in a pair or not.
+        With all pictures of the folder, also those in no pair.
 
     Raises
     ------
     ArgumentError
-        The file, a column or a picture is missing, or a line is not a pair.
+        The file, a column or a picture is missing, or a line is not valid.
     """
     listing = folder / "pairs.csv"
     pairs = []
-    with _opened(listing).open(encoding="utf-8", newline="") as lines:
+    with _require(listing).open(encoding="utf-8", newline="") as lines:
         reader = csv.DictReader(lines)
         absent = {"fold", "same", "path_a", "path_b"} - set(reader.fieldnames or ())
         if absent:
@@ -101,21 +101,21 @@ def read_lfw(folder: Path) -> Protocol:
     Parameters
     ----------
     folder : pathlib.Path
-        Where `pairs.txt` lies, with the pictures `<name>/<name>_0001.jpg` beside it or in one folder below, such as
+        The folder of `pairs.txt`, with the pictures `<name>/<name>_0001.jpg` beside it or in a subfolder, such as
         `lfw/` or `lfw-deepfunneled/`.
 
     Returns
     -------
     Protocol
-        With the pictures that occur in a pair.
+        With the pictures that are in a pair.
 
     Raises
     ------
     ArgumentError
-        The file or a picture is missing, or a line is not what its place demands.
+        The file or a picture is missing, or a line is not valid.
     """
     listing = folder / "pairs.txt"
-    lines = _opened(listing).read_text(encoding="utf-8").splitlines()
+    lines = _require(listing).read_text(encoding="utf-8").splitlines()
     rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
     header = rows[0][1] if rows else []
     if len(header) != 2 or not all(word.isdigit() for word in header):
@@ -123,32 +123,32 @@ def read_lfw(folder: Path) -> Protocol:
     folds, count = int(header[0]), int(header[1])
     if len(rows) - 1 != folds * count * 2:
         raise ArgumentError(f"{listing} announces {folds} folds of 2 × {count} pairs and has {len(rows) - 1} lines")
-    below = _pictures_below(folder, [name for _, (name, *_) in rows[1:]])
+    root = _pictures_folder(folder, [name for _, (name, *_) in rows[1:]])
 
     def picture(name: str, number: str) -> Path:
-        return below / name / f"{name}_{int(number):04d}.jpg"
+        return root / name / f"{name}_{int(number):04d}.jpg"
 
     pairs = []
     for place, (line, words) in enumerate(rows[1:]):
-        fold, inside = divmod(place, 2 * count)
-        same = inside < count
+        fold, index = divmod(place, 2 * count)
+        same = index < count
         numbers = words[1::2] if not same else words[1:]
         if len(words) != (3 if same else 4) or not all(number.isdigit() for number in numbers):
-            wanted = "a name and two numbers" if same else "a name and a number, twice"
-            raise ArgumentError(f"{listing}, line {line}: expected {wanted}, got {' '.join(words)!r}")
+            expected = "a name and two numbers" if same else "a name and a number, twice"
+            raise ArgumentError(f"{listing}, line {line}: expected {expected}, got {' '.join(words)!r}")
         second = words[0] if same else words[2]
         pairs.append(_Pair(fold + 1, same, picture(words[0], words[1]), picture(second, words[-1])))
     return _protocol(LFW, pairs, ())
 
 
-def _opened(listing: Path) -> Path:
+def _require(listing: Path) -> Path:
     if not listing.is_file():
         raise ArgumentError(f"{listing} is missing: the list of pairs belongs beside the pictures")
     return listing
 
 
-def _pictures_below(folder: Path, names: Sequence[str]) -> Path:
-    """Find the folder, itself or one in it, that has the folder of the first person in the list."""
+def _pictures_folder(folder: Path, names: Sequence[str]) -> Path:
+    """Find the folder, this or a subfolder, that has the folder of the first listed person."""
     name = names[0] if names else ""
     for candidate in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
         if name and (candidate / name).is_dir():
@@ -159,11 +159,11 @@ def _pictures_below(folder: Path, names: Sequence[str]) -> Path:
 
 
 def _protocol(name: str, pairs: Sequence[_Pair], others: Iterable[Path]) -> Protocol:
-    pictures = tuple(dict.fromkeys([*others, *_both(pairs)]))
-    absent = [picture for picture in pictures if not picture.is_file()]
-    if absent:
-        named = ", ".join(str(picture) for picture in absent[:_NAMED])
-        raise ArgumentError(f"{len(absent)} of {len(pictures)} pictures are missing: {named}{' …'[: len(absent)]}")
+    pictures = tuple(dict.fromkeys([*others, *(picture for pair in pairs for picture in (pair.first, pair.second))]))
+    missing = [picture for picture in pictures if not picture.is_file()]
+    if missing:
+        named = ", ".join(str(picture) for picture in missing[:_MAX_NAMED])
+        raise ArgumentError(f"{len(missing)} of {len(pictures)} pictures are missing: {named}{' …'[: len(missing)]}")
     number = {picture: place for place, picture in enumerate(pictures)}
     person = {folder: place for place, folder in enumerate(dict.fromkeys(picture.parent for picture in pictures))}
     return Protocol(
@@ -175,9 +175,3 @@ def _protocol(name: str, pairs: Sequence[_Pair], others: Iterable[Path]) -> Prot
         same=np.array([pair.same for pair in pairs], dtype=bool),
         fold=np.array([pair.fold for pair in pairs], dtype=np.int64),
     )
-
-
-def _both(pairs: Iterable[_Pair]) -> Iterator[Path]:
-    for pair in pairs:
-        yield pair.first
-        yield pair.second

@@ -1,4 +1,4 @@
-"""Similarities → error rates, thresholds and their limits: counting, nothing else.
+"""Computes error rates, their confidence limits and thresholds from similarities.
 
 Terms are those of ISO/IEC 19795-1: the false match rate (FMR) is the share of impostor comparisons that match, the
 false non-match rate (FNMR) the share of mated ones that do not. A comparison with a picture in which no face was found
@@ -22,14 +22,14 @@ _BLOCK = 512  # rows of the matrix of similarities that are computed at once
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A share that was counted.
+    """A measured rate.
 
     Attributes
     ----------
     errors : int
-        How often it happened.
+        Number of errors.
     trials : int
-        Of how many.
+        Number of comparisons.
     """
 
     errors: int
@@ -37,33 +37,33 @@ class Rate:
 
     @property
     def value(self) -> float:
-        """Share, 0 to 1; not a number where nothing was tried."""
+        """The rate, 0 to 1; NaN without any trial."""
         return self.errors / self.trials if self.trials else float("nan")
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Limits of the true share at 95 %, see `limits`."""
+        """95 % confidence limits of the rate, see `limits`."""
         return limits(self.errors, self.trials)
 
 
 def limits(errors: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Limits within which the true rate lies, from the number of errors seen.
+    """Compute confidence limits of a rate from the number of errors.
 
     Wilson's score interval (Wilson 1927); where no error was seen, the upper limit is the one-sided one, at 95 % the
-    "rule of three" 3 / trials (Hanley and Lippman-Hand 1983), and likewise where every trial was one. It takes the
-    trials for independent; comparisons that share a picture or a person are not, so that the truth may lie further off.
+    "rule of three" 3 / trials (Hanley and Lippman-Hand 1983), and likewise where every trial was one. It assumes
+    independent trials; comparisons that share a picture or a person are not, so that the true rate may lie outside.
 
     Parameters
     ----------
     errors, trials : int
-        How often it happened, of how many.
+        Number of errors and of comparisons.
     confidence : float, default 0.95
         0 to 1.
 
     Returns
     -------
     tuple of float
-        Lower and upper limit, 0 to 1; the whole range where nothing was tried.
+        Lower and upper limit, 0 to 1; the whole range without any trial.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def fmr(impostors: Array, threshold: float) -> Rate:
     Returns
     -------
     Rate
-        Lower is better; never rises with the threshold.
+        Lower is better; it never rises with the threshold.
     """
     return Rate(int(np.count_nonzero(impostors >= threshold)), len(impostors))
 
@@ -126,26 +126,26 @@ def fnmr(mated: Array, threshold: float) -> Rate:
     Returns
     -------
     Rate
-        Lower is better; never falls as the threshold rises.
+        Lower is better; it never falls as the threshold rises.
     """
     return Rate(int(np.count_nonzero(mated < threshold)), len(mated))
 
 
 def threshold_at_fmr(impostors: Array, rate: float) -> float:
-    """Find the least threshold at which no more than this share of impostor comparisons matches.
+    """Find the lowest threshold with at most this false match rate.
 
     Parameters
     ----------
     impostors : numpy.ndarray
         (n,), similarities of different people.
     rate : float
-        Wanted false match rate, 0 to 1.
+        False match rate, 0 to 1.
 
     Returns
     -------
     float
-        One step above the greatest similarity that must not match, a step of the type of the similarities; minus
-        infinity where all may match.
+        The next value of the type of the similarities above the greatest one that must not match; minus infinity when
+        all may match.
 
     Raises
     ------
@@ -161,12 +161,12 @@ def threshold_at_fmr(impostors: Array, rate: float) -> float:
     if allowed >= count:
         return float("-inf")
     place = count - 1 - allowed
-    # In their own type: a comparison of float32 with a Python float is made in float32.
+    # In the type of the similarities: a comparison of float32 with a Python float is made in float32.
     return float(np.nextafter(np.partition(impostors, place)[place], impostors.dtype.type(np.inf)))
 
 
 def best_threshold(similarity: Array, same: NDArray[np.bool_]) -> float:
-    """Find the threshold with the most right decisions; of several equally good the lowest.
+    """Find the threshold with the most right decisions; the lowest of several equally good ones.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def best_threshold(similarity: Array, same: NDArray[np.bool_]) -> float:
     Returns
     -------
     float
-        The middle between the least similarity that matches and the greatest that does not.
+        Halfway between the lowest similarity that matches and the highest that does not.
 
     Raises
     ------
@@ -203,14 +203,14 @@ def best_threshold(similarity: Array, same: NDArray[np.bool_]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class FoldAccuracy:
-    """Share of right decisions, each fold judged at the threshold of the others.
+    """Share of right decisions, each fold at the best threshold of the others.
 
     Attributes
     ----------
     folds : tuple of float
         Accuracy of each fold, 0 to 1, in the order of their numbers.
     thresholds : tuple of float
-        The threshold that each was judged at.
+        The threshold of each fold.
     right : Rate
         Right decisions of all folds together.
     """
@@ -231,7 +231,7 @@ class FoldAccuracy:
 
 
 def fold_accuracy(similarity: Array, same: NDArray[np.bool_], fold: NDArray[np.int64]) -> FoldAccuracy:
-    """Accuracy over folds, the threshold chosen on the other folds: the verification protocol of LFW.
+    """Compute the accuracy over folds, with the threshold of the other folds: the verification protocol of LFW.
 
     Parameters
     ----------
@@ -267,12 +267,12 @@ def fold_accuracy(similarity: Array, same: NDArray[np.bool_], fold: NDArray[np.i
 
 
 def all_pairs(embeddings: Array, people: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Compare every picture with every other, once.
+    """Compare each picture with each other one, once.
 
     Parameters
     ----------
     embeddings : numpy.ndarray
-        (n, dimension), unit length; a row that is not finite stands for a picture without a face.
+        (n, dimension), unit length; rows that are not finite are pictures without a face.
     people : numpy.ndarray
         (n,), number of the person in each picture.
 
@@ -298,12 +298,12 @@ def all_pairs(embeddings: Array, people: NDArray[np.int64]) -> tuple[NDArray[np.
 
 
 def impostor_statistics(impostors: Array) -> tuple[float, float, int]:
-    """Mean and standard deviation of the similarity of different people.
+    """Compute the mean and standard deviation of the similarities of different people.
 
     Parameters
     ----------
     impostors : numpy.ndarray
-        (n,), similarities; those with a missing face do not count.
+        (n,), similarities; those with a missing face are left out.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Measurements → a table for people, a document for programs."""
+"""Formats measurements as a table or as a JSON document."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .measure import Measurement, OperatingPoint
 from .protocol import Protocol
 from .rates import Rate
 
-_PIPE_WIDTH = 200  # characters, where there is no terminal whose width counts
-_NAMED = 10  # failures that the table names
+_PIPE_WIDTH = 200  # characters, without a terminal
+_MAX_NAMED = 10  # failures that the table names
 
 NOTE = (
     "In brackets: limits at 95 % (Wilson; the rule of three where no error was seen), as if the comparisons were "
@@ -24,12 +24,12 @@ NOTE = (
 
 
 def document(protocol: Protocol, measured: Mapping[str, Measurement], pack: str) -> dict[str, Any]:
-    """Describe measurements for programs.
+    """Return measurements as a JSON document.
 
     Parameters
     ----------
     protocol : Protocol
-        What was measured on.
+        The test set.
     measured : mapping of str to Measurement
         By the name of the variant.
     pack : str
@@ -44,11 +44,11 @@ def document(protocol: Protocol, measured: Mapping[str, Measurement], pack: str)
         "protocol": protocol.name,
         "pack": pack,
         "pairs": {"mated": int(protocol.same.sum()), "impostor": int((~protocol.same).sum())},
-        "variants": {name: _described(measurement) for name, measurement in measured.items()},
+        "variants": {name: _measurement(measurement) for name, measurement in measured.items()},
     }
 
 
-def _described(measurement: Measurement) -> dict[str, Any]:
+def _measurement(measurement: Measurement) -> dict[str, Any]:
     accuracy = measurement.accuracy
     return {
         "pictures": measurement.pictures,
@@ -94,7 +94,7 @@ def show(console: Console, protocol: Protocol, measured: Mapping[str, Measuremen
     Parameters
     ----------
     console : rich.console.Console
-        Where to.
+        The output.
     protocol, measured, pack
         As for `document`.
     """
@@ -107,15 +107,15 @@ def show(console: Console, protocol: Protocol, measured: Mapping[str, Measuremen
         table.add_row(row, *(column[row] for column in columns))
     console.print(table)
     for name, measurement in measured.items():
-        for path, why in measurement.failures[:_NAMED]:
+        for path, why in measurement.failures[:_MAX_NAMED]:
             console.print(f"{name}, not enrolled: {path.parent.name}/{path.name}: {why}")
-        if len(measurement.failures) > _NAMED:
-            console.print(f"{name}, not enrolled: {len(measurement.failures) - _NAMED} more")
+        if len(measurement.failures) > _MAX_NAMED:
+            console.print(f"{name}, not enrolled: {len(measurement.failures) - _MAX_NAMED} more")
     console.print(NOTE)
 
 
 def console() -> Console:
-    """Open the console on standard output; into a file or pipe a row is one line."""
+    """Open the console on standard output; rows are not wrapped in a file or pipe."""
     terminal = Console(highlight=False, markup=False)
     return terminal if terminal.is_terminal else Console(highlight=False, markup=False, width=_PIPE_WIDTH)
 
@@ -125,7 +125,7 @@ def _cells(measurement: Measurement) -> list[tuple[str, str]]:
     thresholds = f"{min(accuracy.thresholds):.3f} to {max(accuracy.thresholds):.3f}"
     cells = [
         ("people, pictures", f"{measurement.people:,}, {measurement.pictures:,}"),
-        ("failures to enrol", _shown(Rate(len(measurement.failures), measurement.pictures))),
+        ("failures to enrol", _format_rate(Rate(len(measurement.failures), measurement.pictures))),
         (
             f"accuracy, {len(accuracy.folds)} folds",
             f"{accuracy.mean:.2%} ± {accuracy.standard_error:.2%} of {accuracy.right.trials:,} pairs",
@@ -134,11 +134,13 @@ def _cells(measurement: Measurement) -> list[tuple[str, str]]:
     ]
     for point in measurement.pairs:
         reached = Rate(point.fnmr.trials - point.fnmr.errors, point.fnmr.trials)
-        cells.append((f"TAR at FAR {point.wanted:.0e}, protocol's pairs", _shown(reached)))
+        cells.append((f"TAR at FAR {point.wanted:.0e}, protocol's pairs", _format_rate(reached)))
     for point in measurement.crossed:
-        cells.append((f"FNMR at FMR {point.wanted:.0e}, all pairs", _shown(point.fnmr)))
-        seen = f"{point.fmr.errors:,} of {point.fmr.trials:,} impostor pairs match"
-        cells.append((f"  threshold for FMR {point.wanted:.0e}", f"cosine {raised(point.threshold, 4):.4f}, {seen}"))
+        cells.append((f"FNMR at FMR {point.wanted:.0e}, all pairs", _format_rate(point.fnmr)))
+        matches = f"{point.fmr.errors:,} of {point.fmr.trials:,} impostor pairs match"
+        cells.append(
+            (f"  threshold for FMR {point.wanted:.0e}", f"cosine {round_up(point.threshold, 4):.4f}, {matches}")
+        )
     spread = f"{measurement.impostor_mean:.4f} ± {measurement.impostor_std:.4f}"
     cells.append(("cosine of different people", f"{spread}, {measurement.impostor_pairs:,} pairs"))
     milliseconds = 1e3 * measurement.seconds / measurement.pictures
@@ -146,17 +148,17 @@ def _cells(measurement: Measurement) -> list[tuple[str, str]]:
     return cells
 
 
-def _shown(rate: Rate) -> str:
+def _format_rate(rate: Rate) -> str:
     low, high = rate.limits
     return f"{rate.value:.2%} ({low:.2%} to {high:.2%}), {rate.errors:,} of {rate.trials:,}"
 
 
-def raised(threshold: float, digits: int) -> float:
+def round_up(threshold: float, digits: int) -> float:
     """Round a threshold up, so that its false match rate is kept.
 
     Examples
     --------
-    >>> raised(0.92512, 3), raised(0.925, 3)
+    >>> round_up(0.92512, 3), round_up(0.925, 3)
     (0.926, 0.925)
     """
     step = 10**digits

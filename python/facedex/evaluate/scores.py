@@ -1,7 +1,7 @@
-"""Similarities of many comparisons → the table ``[scores]`` of a pack's manifest.
+"""Makes the table ``[scores]`` of a pack's manifest from the similarities of many comparisons.
 
-The table puts the pack's cosines on other scales by equal false match rate (`facedex.scales`). It ends where the data
-end: with n comparisons no rate below 3/n was seen (Hanley and Lippman-Hand 1983), and none is put down.
+The table maps the pack's cosines to other scales by equal false match rate (`facedex.scales`). It has no rate that the
+data cannot show: with n comparisons none below 3/n (Hanley and Lippman-Hand 1983).
 """
 
 from __future__ import annotations
@@ -12,30 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ArgumentError
+from ..scales.networks import RATES, Curve
 from .rates import Array
-
-RATES = (
-    *(0.999, 0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01),
-    *(5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 5e-6, 2e-6, 1e-6),
-)
-"""Rates of the table, as far down as the data reach."""
 
 DIGITS = 4
 """Decimals of a similarity in the table."""
 
-Curve = tuple[tuple[float, float], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class ScoreTable:
-    """What a manifest keeps of the similarities of many comparisons.
+    """The table of scores of a manifest.
 
     Attributes
     ----------
     data : str
-        On what they were measured, by which command.
+        The test set and the command.
     impostor_pairs, genuine_pairs : int
-        How many comparisons of different people and of the same person.
+        Number of comparisons of different people and of the same person.
     impostor : tuple of (float, float)
         False match rate, falling, and the cosine, rising, that this share of different people reach.
     genuine : tuple of (float, float)
@@ -49,7 +42,7 @@ class ScoreTable:
     genuine: Curve
 
     def toml(self) -> str:
-        """Write it as the section of a manifest."""
+        """Format it as the section of a manifest."""
         return "\n".join(
             [
                 "[scores]",
@@ -68,9 +61,9 @@ def score_table(mated: Array, impostors: Array, data: str) -> ScoreTable:
     Parameters
     ----------
     mated, impostors : numpy.ndarray
-        (n,), similarities of the same and of different people; those of a picture without a face do not count.
+        (n,), similarities of the same and of different people; those of a picture without a face are left out.
     data : str
-        On what they were measured, by which command; without quotation marks and line breaks.
+        The test set and the command, without quotation marks and line breaks.
 
     Returns
     -------
@@ -92,7 +85,7 @@ def score_table(mated: Array, impostors: Array, data: str) -> ScoreTable:
 
 
 def curve(scores: Array, shares: Sequence[float], rates: Sequence[float]) -> Curve:
-    """Pair rates with the scores below which those shares lie, where the data show the rate.
+    """Pair rates with the scores below which these shares lie, for the rates that the data can show.
 
     Parameters
     ----------
@@ -106,7 +99,7 @@ def curve(scores: Array, shares: Sequence[float], rates: Sequence[float]) -> Cur
     Returns
     -------
     tuple of (float, float)
-        Rate and score; scores rise strictly, so that one that repeats is left out.
+        Rate and score; scores rise strictly, a repeated one is left out.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Similarities of one network on the scale of another, and as a probability.
+"""Maps similarities of one network to the scale of another, and to a probability.
 
-A cut-off and a similarity of an old network are put on a pack's scale, and back, by equal false match rate; see
+Thresholds and similarities of an old network are mapped to a pack's scale, and back, by equal false match rate; see
 docs/scales.md.
 """
 

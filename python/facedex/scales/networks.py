@@ -1,7 +1,4 @@
-"""The scales of old networks: at which of their values how many different people match.
-
-Each is a list of false match rates with the network's value at that rate, and a note of where the figures come from.
-"""
+"""The scales of old networks: the value of each at a list of false match rates, with the source of the figures."""
 
 from __future__ import annotations
 
@@ -10,23 +7,24 @@ from statistics import NormalDist
 
 Curve = tuple[tuple[float, float], ...]
 
-_RATES = (
+RATES = (
     *(0.999, 0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01),
     *(5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 5e-6, 2e-6, 1e-6),
 )
+"""False match rates at which scales are tabulated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How an old network measures likeness.
+    """The scale of an old network.
 
     Attributes
     ----------
     name : str
     points : tuple of (float, float)
-        False match rate, falling, and the value that this share of different people reach.
+        False match rate, falling, and the value that this share of comparisons of different people reaches.
     same : float
-        The value of a picture with itself: 1 of a cosine, 0 of a distance.
+        The value of a picture compared with itself: 1 for a cosine, 0 for a distance.
     own : frozenset of str
         Packs whose cosine is this scale.
     source : str
@@ -50,7 +48,7 @@ class Scale:
 # puts 1e-3 at 0.266, where 0.28 is published for another ArcFace network on LFW (AdvFaces, Deb et al. 2019).
 _ARCFACE_MEAN = 0.002
 _ARCFACE_STD = (0.4078 - _ARCFACE_MEAN) / NormalDist().inv_cdf(1 - 1e-6)
-_ARCFACE_POINTS = tuple((rate, NormalDist(_ARCFACE_MEAN, _ARCFACE_STD).inv_cdf(1 - rate)) for rate in _RATES)
+_ARCFACE_POINTS = tuple((rate, NormalDist(_ARCFACE_MEAN, _ARCFACE_STD).inv_cdf(1 - rate)) for rate in RATES)
 _ARCFACE_SOURCE = (
     "a model, not a measurement: normal distribution with mean 0.002 through buffalo_l's published threshold, 0.4078 "
     "at a false match rate of 1e-6"

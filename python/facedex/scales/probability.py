@@ -1,8 +1,8 @@
-"""A pack's cosine → the probability that both pictures show the same person.
+"""Estimates from a pack's cosine the probability that both pictures show the same person.
 
-Isotonic regression (pool adjacent violators, Ayer et al. 1955) on the pack's table of scores: an impostor and a genuine
-comparison are equally likely beforehand, unless another prior is given. It never falls as the similarity rises, and
-never says more than the comparisons show: one in their number, plus two, is left to doubt (Laplace's rule).
+Isotonic regression (pool adjacent violators, Ayer et al. 1955) on the pack's table of scores: impostor and genuine
+comparisons are equally likely a priori, unless another prior is given. It never falls as the similarity rises. It stays
+away from 0 and 1 by one in the number of comparisons plus two (Laplace's rule).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from .._core import PackInfo
 
 PRIOR = 0.5
-"""Share of comparisons of the same person that is taken for granted where none is given."""
+"""Default share of comparisons of the same person."""
 
 _Values = NDArray[np.float64]
 
 
 class Calibration:
-    """Reads a probability from a similarity.
+    """Maps similarities to probabilities.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Calibration:
         scores = pack.scores
         if scores is None:
             raise PackScoresError(
-                f"pack {pack.name!r} has no table of scores, so that no probability can be told; measure one with "
+                f"pack {pack.name!r} has no table of scores, so that probabilities are unknown; measure one with "
                 f"'python -m facedex.evaluate --pack {pack.name} --scores --lfw DIR' and put it into the manifest"
             )
         impostor = np.array([(value, 1 - rate) for rate, value in scores.impostor])
@@ -56,12 +56,12 @@ class Calibration:
         places = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
         others, same = _shares(edges, impostor), _shares(edges, genuine)
         self._places = places
-        odds = _risen(same, others) * prior / (1 - prior)
+        odds = _isotonic(same, others) * prior / (1 - prior)
         doubt = np.array([1 / (scores.impostor_pairs + 2), 1 - 1 / (scores.genuine_pairs + 2)])
         self._probabilities = (1 - 1 / (1 + odds)).clip(*doubt)
 
     def probability(self, similarity: float) -> float:
-        """Tell how probable it is that both are the same person.
+        """Estimate the probability that both are the same person.
 
         Parameters
         ----------
@@ -77,14 +77,14 @@ class Calibration:
 
 
 def _shares(edges: _Values, curve: _Values) -> _Values:
-    """Share of the comparisons below the first edge, between two each, and above the last."""
+    """Return the share of comparisons below the first edge, between each two, and above the last."""
     below = np.interp(edges, curve[:, 0], curve[:, 1], left=0.0, right=1.0)
-    # What lies beyond the table's own ends is put where the table ends.
+    # What lies beyond the ends of the table counts at its ends.
     return np.diff(np.concatenate([[0.0], below, [1.0]]))
 
 
-def _risen(same: _Values, others: _Values) -> _Values:
-    """Likelihood ratio of each piece, pooled with its neighbours until it does not fall."""
+def _isotonic(same: _Values, others: _Values) -> _Values:
+    """Return the likelihood ratio of each piece, pooled with its neighbours until it does not fall."""
     pools: list[tuple[float, float, int]] = []
     for mine, theirs in zip(same.tolist(), others.tolist(), strict=True):
         pool = (mine, theirs, 1)
