@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facedex.http.admission import SMALL_BODY
-from facedex.http.contracts.flask_face.auth import MOST_A_MINUTE
+from facedex.http.contracts.flask_face.auth import MAX_PER_MINUTE
 from facedex.http.serve import address_of
 from facedex.http.settings import Settings
 from facedex.server import Access
@@ -130,7 +130,7 @@ def test_a_contract_takes_larger_bodies_at_its_own_routes_only(
 
 def test_a_sign_in_with_a_face_is_counted_before_its_picture_is_read(serve: Any) -> None:
     client = serve(contracts=("flask-face",), face_login_liveness="off")
-    for number in range(MOST_A_MINUTE):
+    for number in range(MAX_PER_MINUTE):
         sent = client.post("/api/auth/login-face", files={"file": ("a.jpg", b"x")})
         assert sent.status_code != 429, number
     for path in ("/api/auth/login-face", "/api/auth/login-face-verify"):

@@ -88,7 +88,7 @@ def test_an_account_that_may_more_outlives_a_deletion_with_an_enrol_key(
 
 
 def test_a_stranger_does_not_learn_who_is_there(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "MOST_A_MINUTE", 100)
+    monkeypatch.setattr(auth, "MAX_PER_MINUTE", 100)
     register(client, "ayu", email="ayu@x.org")
     register(client, "citra", None, email="citra@x.org")
     for picture, status in ((STRANGER, 403), (faceless(), 401)):

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facedex import Gallery
-from facedex.http.contracts.listing import AT_ONCE
+from facedex.http.contracts.listing import PAGE_SIZE
 
 NAMES = ["Ayu", "Budi", "Citra", "Dewi", "Eko"]
 
@@ -22,7 +22,7 @@ def client(serve: Any, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     people_after = Gallery.people_after
 
     def two(gallery: Gallery, number: int = 0, *, limit: int = 100) -> Any:
-        assert limit <= AT_ONCE
+        assert limit <= PAGE_SIZE
         return people_after(gallery, number, limit=min(limit, 2))
 
     def all_at_once(gallery: Gallery) -> Any:

@@ -12,7 +12,7 @@ from place import Place
 from facedex import Gallery, people
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, UnknownFaceError, UnknownGalleryError, UnknownJobError, UnknownPersonError
-from facedex.http.contracts.people import by_uuid, number_of, uuid_from, uuid_of
+from facedex.http.contracts.people import by_uuid, number_of, parse_uuid, uuid_of
 from facedex.http.jobs import Jobs
 from facedex.server import Access
 from facedex.store import Database
@@ -65,7 +65,7 @@ def test_everybody_has_one_uuid_either_way(place: Place, engine: Engine) -> None
         assert str(uuids[2]) == keys[2]
         for key, uuid in zip(keys, uuids, strict=True):
             assert uuid.version == 4
-            assert uuid_from(str(uuid)) == uuid
+            assert parse_uuid(str(uuid)) == uuid
             assert by_uuid(gallery, uuid).person_id == key
         assert number_of(uuids[2]) is None
         gallery.delete("ayu")

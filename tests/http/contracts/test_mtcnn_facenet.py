@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from facedex.errors import ArgumentError
-from facedex.http.contracts.daily import Attempt, DailyFile
+from facedex.http.contracts.mtcnn_facenet import Attempt, DailyFile
 
 LINE = re.compile(r"\d\d:\d\d:\d\d - NIK: [^,]*, Name: [^,]*, Accuracy: [01]\.\d{4}, Matched: (True|False)")
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from facedex._core import PackInfo
 from facedex.engine import Engine
 from facedex.errors import ArgumentError
-from facedex.http.contracts.mask import masked, read_mask
+from facedex.http.contracts.mask import apply_mask, read_mask
 from facedex.scales import ARCFACE_R18, ARCFACE_R50, ARCFACE_R100, DLIB, Calibration, ScaleMap
 
 PASSWORD = "correct horse battery"
@@ -236,7 +236,7 @@ def test_any_mask_is_read_or_refused(text: str) -> None:
         mask = read_mask(text)
     except ArgumentError:
         return
-    kept = masked({"a": 1, "b": {"a": 2, "ab": [3, {"b": 4}]}}, mask)
+    kept = apply_mask({"a": 1, "b": {"a": 2, "ab": [3, {"b": 4}]}}, mask)
     assert isinstance(kept, dict)
 
 
@@ -246,9 +246,9 @@ def test_any_mask_is_read_or_refused(text: str) -> None:
     )
 )
 def test_a_mask_of_all_fields_changes_nothing(answer: dict[str, Any]) -> None:
-    assert masked(answer, read_mask("*")) == answer
+    assert apply_mask(answer, read_mask("*")) == answer
     if answer:
-        assert masked(answer, read_mask(",".join(answer))) == answer
+        assert apply_mask(answer, read_mask(",".join(answer))) == answer
 
 
 def test_an_unknown_contract_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:

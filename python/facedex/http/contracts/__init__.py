@@ -1,4 +1,4 @@
-"""The HTTP contracts of five older backends: thin routers over the same people, faces and gallery as `/v1`."""
+"""The HTTP contracts of five older backends: routers over the same gallery as `/v1`."""
 
 from .mount import CONTRACTS, add_contracts
 

@@ -1,10 +1,10 @@
-"""Contract `face-re`: name and picture in, UUID out; a score is a cosine on the scale of ArcFace R100."""
+"""Contract `face-re`: people with a name, a picture and a UUID; scores are cosines on the scale of ArcFace R100."""
 
 from __future__ import annotations
 
 import base64
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from fastapi import APIRouter, Depends, File, Form, Query, UploadFile
 from fastapi.responses import JSONResponse
@@ -17,77 +17,64 @@ from ...scales import ARCFACE_R100
 from ...store import media_type_of
 from ..security import need
 from ..services import Services, ServicesOf
-from .faces import largest, on_scale
-from .listing import JsonList, listed
-from .people import by_uuid, name_of, uuid_from, uuid_of
-from .pictures import read
-from .shapes import Words, contract_route, shape, told
+from .faces import read_upload, recognize_largest, scale_map
+from .listing import JsonList, list_people
+from .people import by_uuid, delete_person, name_of, parse_uuid, uuid_of
+from .shapes import ErrorFormat
 
-NAME = "face-re"
-KINDS = ("JPG", "PNG")
+_FORMATS = ("JPG", "PNG")
+_PAGE_SIZE = 50  # people read from the database at a time, with their pictures
 
-_AT_ONCE = 50  # people read from the database at a time, with their pictures
-
-SHAPE = shape(
-    lambda message: {"message": message},
-    Words(
-        {
-            "no_face": "No face was found in the picture",
-            "several_faces": "Several faces were found in the picture; exactly one is needed",
-        }
-    ),
+ERRORS = ErrorFormat(
+    "face-re",
+    {"message": "No face was found"},
+    {
+        "no_face": "No face was found in the picture",
+        "several_faces": "Several faces were found in the picture; exactly one is needed",
+    },
 )
-SHAPES = (("/api/face/", SHAPE),)
+SHAPES = (("/api/face/", ERRORS.respond),)
 
 
 def router() -> APIRouter:
     """Make the routes of the contract."""
-    routes = APIRouter(
-        route_class=contract_route(SHAPE, NAME),
-        prefix="/api/face",
-        tags=[NAME],
-        responses=told(message="No face was found"),
-    )
+    routes = ERRORS.router("/api/face")
 
     @routes.post("/register", dependencies=[Depends(need("enrol"))])
     async def register(services: ServicesOf, name: Annotated[str, Form()], file: Annotated[UploadFile, File()]) -> Any:
         """Register a person under a new UUID."""
         if not name.strip():
             return JSONResponse({"message": "name must not be empty"}, 400)
-        picture = await read(file, accepted=KINDS)
+        picture = await read_upload(file, accepted=_FORMATS)
         await services.work(lambda gallery: _register(gallery, name.strip(), picture))
         return {"message": "Face registered successfully"}
 
     @routes.post("/recognition", dependencies=[Depends(need("recognise"))])
     async def recognition(services: ServicesOf, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
-        """Say who is in a picture."""
-        picture = await read(file, accepted=KINDS)
+        """Recognize the person in a picture."""
+        picture = await read_upload(file, accepted=_FORMATS)
         return await services.work(lambda gallery: _recognize(services, gallery, picture))
 
     @routes.delete("/recognition/{id_face}", dependencies=[Depends(need("enrol"))])
     async def delete(services: ServicesOf, id_face: str) -> Any:
         """Delete a person with all data."""
-        uuid = uuid_from(id_face)
+        uuid = parse_uuid(id_face)
         if uuid is None:
             return JSONResponse({"message": f"{id_face[:64]!r} is no UUID of version 4"}, 400)
-
-        def erase(gallery: Gallery, uuid: UUID = uuid) -> None:
-            gallery.delete(by_uuid(gallery, uuid).person_id)
-
         try:
-            await services.work(erase)
+            await services.work(lambda gallery: delete_person(gallery, by_uuid(gallery, uuid)))
         except UnknownPersonError:
             return JSONResponse({"message": f"Face with ID {uuid} was not found"}, 404)
         return {"message": f"Face with ID {uuid} has been deleted successfully"}
 
     @routes.get("/", dependencies=[Depends(need("read"))])
-    async def everybody(
+    async def list_all(
         services: ServicesOf,
         limit: Annotated[int | None, Query(ge=1)] = None,
         offset: Annotated[int, Query(ge=0)] = 0,
     ) -> JsonList:
-        """List people with a small picture of each, some read from the database at a time."""
-        return await listed(services, _entry, at_once=_AT_ONCE, skip=offset, limit=limit)
+        """List people with a small picture of each."""
+        return await list_people(services, _entry, page_size=_PAGE_SIZE, skip=offset, limit=limit)
 
     return routes
 
@@ -105,8 +92,8 @@ def _register(gallery: Gallery, name: str, picture: bytes) -> None:
 
 
 def _recognize(services: Services, gallery: Gallery, picture: bytes) -> dict[str, Any]:
-    face = largest(services, gallery, picture)
-    score = 0.0 if face is None else round(on_scale(gallery, ARCFACE_R100).from_pack(face.similarity), 4)
+    face = recognize_largest(services, gallery, picture)
+    score = 0.0 if face is None else round(scale_map(gallery, ARCFACE_R100).from_pack(face.similarity), 4)
     if face is None or face.person_id is None:
         return {"match": False, "name": None, "id_face": None, "score": score}
     person = gallery.person(face.person_id)
@@ -118,7 +105,7 @@ def _entry(gallery: Gallery, person: Person) -> dict[str, Any]:
 
 
 def _image(gallery: Gallery, person: Person) -> str:
-    """Make a small JPEG of the first photo in base64; empty where none is kept or it was deleted meanwhile."""
+    """Return a small JPEG of the first photo in base64; empty when there is none or it was deleted meanwhile."""
     try:
         photos = gallery.photos(person.person_id)
         if not photos:

@@ -1,12 +1,11 @@
-"""Contract `face-server`: JSON with base64 photos; a user has up to so many encodings; photos are never stored.
+"""Contract `face-server`: JSON with base64 photos; the encodings of a user are limited; photos are never stored.
 
-Cut-offs and answers are Euclidean distances of dlib's descriptors (docs/scales.md).
+Thresholds and answers are Euclidean distances of dlib's descriptors (docs/scales.md).
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +23,26 @@ from ...scales import DLIB
 from ..pictures import decoded
 from ..security import need, principal_of
 from ..services import Services, ServicesOf
-from .faces import largest, on_scale, the_face
-from .shapes import Words, contract_route, shape, told
+from .faces import find_face, recognize_largest, scale_map
+from .people import delete_person, now
+from .shapes import ErrorFormat
 
-NAME = "face-server"
 LOG_FILE = "face_server.log"
 
 _log = logging.getLogger("facedex.contracts.face_server")
-_QUALITY = 100.0  # facedex tells quality in percent, the contract as a share
+_QUALITY = 100.0  # facedex gives quality in percent, the contract as a share
 
-SHAPE = shape(
-    lambda message: {"success": False, "message": message},
-    Words(
-        {
-            "no_face": "No face detected in image",
-            "several_faces": "More than one face detected in image",
-            "not_an_image": "Photo is not base64 of an image",
-        },
-        {"person_id": "user_id"},
-    ),
+ERRORS = ErrorFormat(
+    "face-server",
+    {"success": False, "message": "Face not found"},
+    {
+        "no_face": "No face detected in image",
+        "several_faces": "More than one face detected in image",
+        "not_an_image": "Photo is not base64 of an image",
+    },
+    {"person_id": "user_id"},
 )
-
-
-SHAPES = tuple((path, SHAPE) for path in ("/register-face", "/recognize", "/status/", "/face/", "/stats"))
+SHAPES = tuple((path, ERRORS.respond) for path in ("/register-face", "/recognize", "/status/", "/face/", "/stats"))
 
 
 class FaceServerSettings(BaseSettings):
@@ -61,44 +57,44 @@ class FaceServerSettings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="(?i)^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
 
 
-class Registering(BaseModel):
+class RegisterRequest(BaseModel):
     """A photo of a user."""
 
     user_id: StrictInt | StrictStr = Field(examples=[123])
     photo: str = Field(examples=["data:image/jpeg;base64,/9j/4AAQSk..."])
 
 
-class Recognising(BaseModel):
-    """A photo of somebody."""
+class RecognizeRequest(BaseModel):
+    """A photo of a person."""
 
     photo: str = Field(examples=["data:image/jpeg;base64,/9j/4AAQSk..."])
 
 
-def router() -> APIRouter:
-    """Make the routes of the contract, with the old settings as they are now."""
-    settings = FaceServerSettings()
+SETTINGS = FaceServerSettings
+
+
+def router(settings: FaceServerSettings) -> APIRouter:
+    """Make the routes of the contract."""
     _write_log(settings.log_level.upper())
-    routes = APIRouter(
-        route_class=contract_route(SHAPE, NAME), tags=[NAME], responses=told(success=False, message="Face not found")
-    )
+    routes = ERRORS.router()
 
     @routes.post("/register-face", dependencies=[Depends(need("enrol"))])
-    async def register_face(services: ServicesOf, asked: Registering) -> dict[str, Any]:
-        """Add a face to a user; the first makes the user."""
-        photo = decoded(asked.photo).data
-        await services.work(lambda gallery: _register(services, gallery, asked.user_id, photo, settings))
+    async def register_face(services: ServicesOf, body: RegisterRequest) -> dict[str, Any]:
+        """Add a face to a user; the first one creates the user."""
+        photo = decoded(body.photo).data
+        await services.work(lambda gallery: _register(services, gallery, body.user_id, photo, settings))
         _log.info("registered a face of a user")
         return {
             "success": True,
             "message": "Face registered successfully",
-            "user_id": asked.user_id,
-            "registered_at": _now(),
+            "user_id": body.user_id,
+            "registered_at": now(),
         }
 
     @routes.post("/recognize", dependencies=[Depends(need("recognise"))])
-    async def recognize(services: ServicesOf, asked: Recognising) -> dict[str, Any]:
-        """Say who is on a photo."""
-        photo = decoded(asked.photo).data
+    async def recognize(services: ServicesOf, body: RecognizeRequest) -> dict[str, Any]:
+        """Recognize the person on a photo."""
+        photo = decoded(body.photo).data
         found = await services.work(
             lambda gallery: _recognize(services, gallery, photo, settings.recognition_tolerance)
         )
@@ -110,12 +106,12 @@ def router() -> APIRouter:
             "message": "Face recognized successfully",
             "user_id": user_id,
             "confidence": confidence,
-            "recognized_at": _now(),
+            "recognized_at": now(),
         }
 
     @routes.get("/status/{user_id:path}", dependencies=[Depends(need("read"))])
     async def status(services: ServicesOf, user_id: str) -> dict[str, Any]:
-        """Say whether a user is registered, and with how many encodings."""
+        """Return whether a user is registered, and the number of encodings."""
         try:
             person = await services.ask(lambda gallery: gallery.person(user_id))
         except UnknownPersonError:
@@ -127,22 +123,16 @@ def router() -> APIRouter:
     @routes.delete("/face/{user_id:path}", dependencies=[Depends(need("enrol"))])
     async def delete_face(services: ServicesOf, user_id: str) -> Any:
         """Delete a user with all data."""
-
-        def delete(gallery: Gallery) -> PersonId:
-            person = gallery.person(user_id)
-            gallery.delete(person.person_id)
-            return person.person_id
-
         try:
-            deleted = await services.work(delete)
+            deleted = await services.work(lambda gallery: delete_person(gallery, gallery.person(user_id)))
         except UnknownPersonError:
             return JSONResponse({"success": False, "message": "User not found"}, 404)
-        return {"success": True, "message": "Face data deleted successfully", "user_id": deleted}
+        return {"success": True, "message": "Face data deleted successfully", "user_id": deleted.person_id}
 
     @routes.get("/health")
     async def health(services: ServicesOf, request: Request) -> dict[str, Any]:
-        """Say that the server is there; what it holds is told to whoever may read."""
-        online = {"status": "online", "service": "facedex", "timestamp": _now()}
+        """Return that the server is up, and with the scope `read` what it holds."""
+        online = {"status": "online", "service": "facedex", "timestamp": now()}
         if not (await principal_of(request)).may("read"):
             return online
         _, faces = await services.ask(lambda gallery: gallery.counts())
@@ -155,16 +145,16 @@ def router() -> APIRouter:
 
     @routes.get("/stats", dependencies=[Depends(need("read"))])
     async def stats(services: ServicesOf) -> dict[str, Any]:
-        """Tell counts and how busy the machine is."""
+        """Return counts and the load of the machine."""
         people, faces = await services.ask(lambda gallery: gallery.counts())
         machine = await services.limits.ask(_machine)
-        counted = {"registered_users": people, "total_encodings": faces}
-        place = {
+        counts = {"registered_users": people, "total_encodings": faces}
+        server = {
             "recognition_tolerance": settings.recognition_tolerance,
             "data_directory": settings.face_data_dir,
             "server_info": machine,
         }
-        return {"success": True, "stats": counted | place}
+        return {"success": True, "stats": counts | server}
 
     return routes
 
@@ -172,24 +162,24 @@ def router() -> APIRouter:
 def _register(
     services: Services, gallery: Gallery, user_id: PersonId, photo: bytes, settings: FaceServerSettings
 ) -> None:
-    face = the_face(services, photo, faces="one", quality=True)
+    face = find_face(services, photo, faces="one", quality=True)
     quality = 0.0 if face.quality is None else face.quality.unified_score / _QUALITY
-    least = settings.face_quality_threshold
-    if quality < least:
+    threshold = settings.face_quality_threshold
+    if quality < threshold:
         raise EnrolmentError(
-            f"Face quality {quality:.2f} is below the threshold of {least:g}", measured=quality, limit=least
+            f"Face quality {quality:.2f} is below the threshold of {threshold:g}", measured=quality, limit=threshold
         )
     gallery.register(user_id, photo, on_existing="add")
     for surplus in gallery.person(user_id).faces[: -settings.max_faces_per_user]:
         try:
             gallery.delete_face(surplus.face_id)
         except UnknownFaceError:
-            continue  # another worker has made room too
+            continue  # another worker has deleted it
 
 
 def _recognize(services: Services, gallery: Gallery, photo: bytes, tolerance: float) -> tuple[PersonId, float] | None:
-    scale = on_scale(gallery, DLIB)
-    face = largest(services, gallery, photo, threshold=scale.to_pack(tolerance))
+    scale = scale_map(gallery, DLIB)
+    face = recognize_largest(services, gallery, photo, threshold=scale.to_pack(tolerance))
     if face is None or face.person_id is None:
         return None
     return face.person_id, round(max(0.0, 1.0 - scale.from_pack(face.similarity)), 4)
@@ -204,13 +194,9 @@ def _machine() -> dict[str, float]:
 
 
 def _write_log(level: str) -> None:
-    """Log to the console and to the file of the old backend; a second router in a process adds nothing."""
+    """Log to the console and, once a process, to the file of the old backend."""
     _log.setLevel(level)
     if not any(isinstance(handler, logging.FileHandler) for handler in _log.handlers):
         handler = logging.FileHandler(LOG_FILE, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s - %(levelname)s - %(message)s"))
         _log.addHandler(handler)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat()

@@ -1,4 +1,4 @@
-"""Everybody, read from the database in pages, so that a hundred thousand people are never held at once."""
+"""Lists of all people, read and sent in pages, so that large galleries are never in memory at once."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from fastapi.responses import StreamingResponse
 
 from ...gallery import Gallery
 from ...records import Person
-from .mask import Mask, masked
+from .mask import Mask, apply_mask
 
 if TYPE_CHECKING:
     from ..services import Services
 
-AT_ONCE = 1000
-"""People read at a time, who are some 2 MB."""
+PAGE_SIZE = 1000
+"""People in a page, some 2 MB."""
 
 Entry = Callable[[Gallery, Person], dict[str, Any]]
-"""Describes a person in a contract's words."""
+"""Formats a person as an item of a list."""
 
-_Page = tuple[list[dict[str, Any]], int]  # entries, and the number of the last person among them; 0 at the end
+_Page = tuple[list[dict[str, Any]], int]  # items, and the number of the last person; 0 at the end
 
 
-def everybody(gallery: Gallery) -> Iterator[Person]:
-    """Go through everybody in the order of registration; blocks."""
+def iter_people(gallery: Gallery) -> Iterator[Person]:
+    """Iterate over all people in the order of registration; blocks."""
     after = 0
-    while people := gallery.people_after(after, limit=AT_ONCE):
+    while people := gallery.people_after(after, limit=PAGE_SIZE):
         yield from people
         after = people[-1].number
 
 
 class JsonList(StreamingResponse):
-    """A list in JSON that is sent page by page.
+    """A JSON list that is sent page by page.
 
     Attributes
     ----------
     mask : Mask or None
-        What to keep of each item.
+        The fields to keep of each item.
     """
 
     def __init__(self, pages: AsyncIterator[list[dict[str, Any]]]) -> None:
@@ -47,37 +47,37 @@ class JsonList(StreamingResponse):
         super().__init__(self._text(pages), media_type="application/json")
 
     async def _text(self, pages: AsyncIterator[list[dict[str, Any]]]) -> AsyncIterator[bytes]:
-        between = b"["
+        separator = b"["
         async for page in pages:
-            for item in page if self.mask is None else masked(page, self.mask):
-                yield between + json.dumps(item, ensure_ascii=False).encode()
-                between = b", "
-        yield b"]" if between == b", " else b"[]"
+            for item in page if self.mask is None else apply_mask(page, self.mask):
+                yield separator + json.dumps(item, ensure_ascii=False).encode()
+                separator = b", "
+        yield b"]" if separator == b", " else b"[]"
 
 
-async def listed(
-    services: Services, entry: Entry, *, at_once: int = AT_ONCE, skip: int = 0, limit: int | None = None
+async def list_people(
+    services: Services, entry: Entry, *, page_size: int = PAGE_SIZE, skip: int = 0, limit: int | None = None
 ) -> JsonList:
-    """Answer a list of people, of which the first page is read before the answer begins.
+    """Answer a list of people; the first page is read before the response starts.
 
     Parameters
     ----------
     services : Services
     entry : callable
-        Describes a person.
-    at_once : int
-        People read at a time.
+        Formats a person.
+    page_size : int
+        People in a page.
     skip : int
-        People to be left out before the first.
+        People to skip.
     limit : int or None
-        Most people; None is all.
+        Maximum number of people; None is all.
     """
-    first = await services.ask(partial(_page, entry=entry, after=0, skip=skip, most=_least(at_once, limit)))
-    return JsonList(_pages(services, entry, first, at_once, limit))
+    first = await services.ask(partial(_page, entry=entry, after=0, skip=skip, count=_count(page_size, limit)))
+    return JsonList(_pages(services, entry, first, page_size, limit))
 
 
 async def _pages(
-    services: Services, entry: Entry, page: _Page, at_once: int, limit: int | None
+    services: Services, entry: Entry, page: _Page, page_size: int, limit: int | None
 ) -> AsyncIterator[list[dict[str, Any]]]:
     left = limit
     while page[0]:
@@ -85,19 +85,19 @@ async def _pages(
         left = None if left is None else left - len(page[0])
         if left == 0:
             return
-        page = await services.ask(partial(_page, entry=entry, after=page[1], skip=0, most=_least(at_once, left)))
+        page = await services.ask(partial(_page, entry=entry, after=page[1], skip=0, count=_count(page_size, left)))
 
 
-def _page(gallery: Gallery, entry: Entry, after: int, skip: int, most: int) -> _Page:
-    """Read the next page, leaving out so many people before it; blocks."""
+def _page(gallery: Gallery, entry: Entry, after: int, skip: int, count: int) -> _Page:
+    """Skip people and read the next page; blocks."""
     while skip > 0:
-        people = gallery.people_after(after, limit=min(skip, AT_ONCE))
+        people = gallery.people_after(after, limit=min(skip, PAGE_SIZE))
         if not people:
             return [], 0
         skip, after = skip - len(people), people[-1].number
-    people = gallery.people_after(after, limit=most)
+    people = gallery.people_after(after, limit=count)
     return [entry(gallery, person) for person in people], people[-1].number if people else 0
 
 
-def _least(at_once: int, limit: int | None) -> int:
-    return at_once if limit is None else min(limit, at_once)
+def _count(page_size: int, limit: int | None) -> int:
+    return page_size if limit is None else min(limit, page_size)

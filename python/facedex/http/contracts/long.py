@@ -1,4 +1,4 @@
-"""Work that may take minutes, which the old backends did within one request: one at a time in each process."""
+"""Tasks of minutes, which the older backends ran within one request: each process runs one at a time."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from ..services import Services
 
 _Answer = TypeVar("_Answer")
 
-MOST = 8
-"""Pieces of such work that may wait for their turn or run."""
+MAX_TASKS = 8
+"""Tasks that may run or wait."""
 
 RETRY_AFTER_S = 30
 
-_turns = ThreadPoolExecutor(1, thread_name_prefix="facedex-long")
-_inside = 0
+_executor = ThreadPoolExecutor(1, thread_name_prefix="facedex-long")
+_tasks = 0
 
 
-async def at_leisure(services: Services, verb: Callable[[Gallery], _Answer]) -> _Answer:
-    """Run something with the gallery in a thread of its own, without the time limit of other requests.
+async def run_long(services: Services, task: Callable[[Gallery], _Answer]) -> _Answer:
+    """Run a task in the thread for long tasks, without the time limit of other requests.
 
     Parameters
     ----------
     services : Services
-    verb : callable
-        Given the open gallery.
+    task : callable
+        Called with the open gallery.
 
     Raises
     ------
     OverloadedError
-        When too much such work is waiting.
+        When too many tasks are waiting.
     """
-    global _inside
-    if _inside >= MOST:
+    global _tasks
+    if _tasks >= MAX_TASKS:
         raise OverloadedError("the gallery is being built already; try again later", retry_after_s=RETRY_AFTER_S)
-    _inside += 1
+    _tasks += 1
     try:
-        work = partial(services.galleries.use, services.settings.gallery, verb)
-        return await asyncio.get_running_loop().run_in_executor(_turns, contextvars.copy_context().run, work)
+        work = partial(services.galleries.use, services.settings.gallery, task)
+        return await asyncio.get_running_loop().run_in_executor(_executor, contextvars.copy_context().run, work)
     finally:
-        _inside -= 1
+        _tasks -= 1

@@ -1,12 +1,14 @@
-"""Which contracts an application answers: none, some, or all at once."""
+"""Adds the contracts to an application: none, some or all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 
 from fastapi import APIRouter, FastAPI
+from pydantic_settings import BaseSettings
 from starlette.routing import BaseRoute
 
 from ..._core import PackInfo
@@ -23,43 +25,44 @@ CONTRACTS: dict[str, Callable[[PackInfo], object]] = {
     "face-api": lambda pack: ScaleMap(pack, ARCFACE_R18),
     "mtcnn-facenet": Calibration,
 }
-"""Each contract, and what it needs of a pack. Where two have a route of one path and method, the first is answered."""
+"""Each contract and the scale that it needs of a pack. Of two routes with one path and method the first one answers."""
 
 
 def add_contracts(app: FastAPI, names: Iterable[str]) -> None:
-    """Answer contracts.
+    """Add the routes of contracts to an application.
 
     Parameters
     ----------
     app : fastapi.FastAPI
-        Of `facedex.http.create_app`.
+        An application of `facedex.http.create_app`.
     names : iterable of str
-        Of `CONTRACTS`, or "all".
+        Names in `CONTRACTS`, or "all".
 
     Raises
     ------
     ArgumentError
-        When there is no contract of a name.
+        When a name is unknown.
     PackScoresError
-        When the gallery's pack has no table by which the contract's scale is put on its own.
+        When the gallery's pack has no table of scores for the scale of a contract.
     """
-    wanted = set(names)
-    unknown = wanted - CONTRACTS.keys() - {ALL}
+    chosen = set(names)
+    unknown = chosen - CONTRACTS.keys() - {ALL}
     if unknown:
         listed = ", ".join(sorted(unknown))
         raise ArgumentError(f"there is no contract {listed}; contracts are {', '.join(CONTRACTS)}, or {ALL}")
     shapes: dict[str, Shape] = {}
     services: Services = app.state.facedex
     pack = services.galleries.at(services.settings.gallery).pack
-    for name, needed in CONTRACTS.items():
-        if name in wanted or ALL in wanted:
-            needed(pack)
-            routes, shapes_of_contract = _contract(name)
-            app.router.routes.extend(routes)
-            shapes |= shapes_of_contract
+    for name, make_scale in CONTRACTS.items():
+        if name in chosen or ALL in chosen:
+            make_scale(pack)
+            contract = import_module(f".{name.replace('-', '_')}", __package__)
+            settings = [contract.SETTINGS()] if hasattr(contract, "SETTINGS") else []
+            app.router.routes.extend(_routes(contract, *settings))
+            shapes |= dict(contract.SHAPES)
 
     def shape_of(path: str) -> Shape:
-        """Return the shape of errors below a path, for what is refused before a route is reached."""
+        """Return the format of errors below a path, for requests that are refused before they reach a route."""
         longest = max((start for start in shapes if path.startswith(start)), key=len, default=None)
         return as_problem if longest is None else shapes[longest]
 
@@ -67,9 +70,8 @@ def add_contracts(app: FastAPI, names: Iterable[str]) -> None:
 
 
 @cache
-def _contract(name: str) -> tuple[list[BaseRoute], dict[str, Shape]]:
-    """Import a contract; returns its routes, which are made once a process, and its shapes of errors."""
-    contract = import_module(f".{name.replace('-', '_')}", __package__)
+def _routes(contract: ModuleType, *settings: BaseSettings) -> list[BaseRoute]:
+    """Make the routes of a contract, once a process for the same settings."""
     router = APIRouter()
-    router.include_router(contract.router())
-    return router.routes, dict(contract.SHAPES)
+    router.include_router(contract.router(*settings))
+    return router.routes

@@ -1,15 +1,19 @@
 """Contract `mtcnn-facenet`: attendance. The client claims an employee number (NIK), the face must confirm it.
 
-`accuracy` is the probability that both are the same person (docs/scales.md), of which more than 0.7 is a match. Every
-attempt is kept in the database and in the file of the day.
+`accuracy` is the probability that both are the same person (docs/scales.md); more than 0.7 is a match. Every attempt is
+recorded in the database and in the file of the day.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import threading
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, File, Form, UploadFile
 from pydantic import Field
@@ -22,27 +26,30 @@ from ...server import AttendanceRecord
 from ...store import plain_name
 from ..security import need
 from ..services import Services, ServicesOf
-from .daily import UNKNOWN, ZONE, Attempt, DailyFile
-from .faces import calibrated, recognized
-from .pictures import read
-from .shapes import Words, contract_route, shape, told
+from .faces import calibration, check_count, read_upload, recognize
+from .shapes import ErrorFormat
 
-NAME = "mtcnn-facenet"
-MOST_FILES = 100
-NEEDED = 0.7
-"""A match needs a higher probability."""
+ZONE = "Asia/Jakarta"
+"""The old backend's time zone."""
+
+UNKNOWN = "Unknown"
+"""In place of a name when nobody was recognised."""
+
+MATCH_ABOVE = 0.7
+"""Probability above which a face matches."""
 
 DETECTED = "TERDETEKSI"
 NOT_RECOGNISED = "WAJAH TIDAK DIKENALI"
 
 _log = logging.getLogger("facedex.http")
-WORDS = Words(fields={"person_id": "nik", "name": "nama"})
-SHAPE = shape(lambda message: {"message": message}, WORDS)
-SHAPES = (("/upload/", SHAPE), ("/recognize/", SHAPE))
+ERRORS = ErrorFormat(
+    "mtcnn-facenet", {"message": "nama must be in UPPER CASE"}, fields={"person_id": "nik", "name": "nama"}
+)
+SHAPES = (("/upload/", ERRORS.respond), ("/recognize/", ERRORS.respond))
 
 
 class AttendanceSettings(BaseSettings):
-    """Where and when: ``FACEDEX_ATTENDANCE_FOLDER``, ``FACEDEX_ATTENDANCE_ZONE``."""
+    """The daily files: ``FACEDEX_ATTENDANCE_FOLDER``, ``FACEDEX_ATTENDANCE_ZONE``."""
 
     model_config = SettingsConfigDict(env_prefix="FACEDEX_ATTENDANCE_", env_file=".env", extra="ignore", frozen=True)
 
@@ -50,13 +57,95 @@ class AttendanceSettings(BaseSettings):
     zone: str = Field(default=ZONE, description="The time zone of the daily files.")
 
 
-def router() -> APIRouter:
-    """Make the routes of the contract, with its settings as they are now."""
-    settings = AttendanceSettings()
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt to be recognised.
+
+    Attributes
+    ----------
+    claimed : str
+        The claimed number.
+    name : str or None
+        Of the recognised person; None is nobody.
+    probability : float
+        That both are the same person, 0 to 1.
+    matched : bool
+        Whether the face confirmed the claim.
+    """
+
+    claimed: str
+    name: str | None
+    probability: float
+    matched: bool
+
+
+class DailyFile:
+    """Writes attempts to ``logging_dd-mm-yyyy.txt`` of the day, a line each.
+
+    A line is one write to a file opened for appending, under a lock: the lines of workers and threads do not mix. At
+    midnight of the time zone the next line starts the next file. A name cannot end a line or start a field of it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Created with the first line.
+    zone : str
+        Name of the time zone of the hour and the day.
+
+    Raises
+    ------
+    ArgumentError
+        When the time zone is unknown.
+    """
+
+    def __init__(self, folder: Path, zone: str = ZONE) -> None:
+        try:
+            self.zone = ZoneInfo(zone)
+        except (KeyError, ValueError, OSError) as error:
+            raise ArgumentError(f"the time zone must be a name such as {ZONE!r}, got {zone!r}") from error
+        self._folder = folder
+        self._lock = threading.Lock()
+
+    def path(self, at: datetime) -> Path:
+        """Return the file for a time with a time zone."""
+        return self._folder / f"logging_{at.astimezone(self.zone):%d-%m-%Y}.txt"
+
+    def line(self, attempt: Attempt, at: datetime) -> str:
+        """Format the line of an attempt, without its end."""
+        name = UNKNOWN if attempt.name is None else attempt.name
+        return (
+            f"{at.astimezone(self.zone):%H:%M:%S} - NIK: {_one_line(attempt.claimed)}, Name: {_one_line(name)}, "
+            f"Accuracy: {attempt.probability:.4f}, Matched: {attempt.matched}"
+        )
+
+    def append(self, attempt: Attempt, at: datetime) -> None:
+        """Append the line of an attempt to the file of its day.
+
+        Raises
+        ------
+        OSError
+            When the folder cannot be written.
+        """
+        content = (self.line(attempt, at) + "\n").encode()
+        with self._lock:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path(at), os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640)
+            try:
+                _lock_file(handle)
+                written = 0
+                while written < len(content):
+                    written += os.write(handle, content[written:])
+            finally:
+                os.close(handle)  # releases the lock
+
+
+SETTINGS = AttendanceSettings
+
+
+def router(settings: AttendanceSettings) -> APIRouter:
+    """Make the routes of the contract."""
     daily = DailyFile(settings.folder, settings.zone)
-    routes = APIRouter(
-        route_class=contract_route(SHAPE, NAME), tags=[NAME], responses=told(message="nama must be in UPPER CASE")
-    )
+    routes = ERRORS.router()
 
     @routes.post("/upload/", dependencies=[Depends(need("enrol"))])
     async def upload(
@@ -70,10 +159,9 @@ def router() -> APIRouter:
             raise ArgumentError(f"nama must be in UPPER CASE, got {nama!r}")
         if not nik.strip():
             raise ArgumentError("nik must not be empty")
-        if not 1 <= len(files) <= MOST_FILES:
-            raise ArgumentError(f"files must be 1 to {MOST_FILES} pictures, got {len(files)}")
+        check_count(files, "files")
         names = [plain_name(file.filename) or f"file {place}" for place, file in enumerate(files, 1)]
-        pictures, failed = await _pictures(files, names)
+        pictures, failed = await _read_all(files, names)
         return await services.work(lambda gallery: _enrol(gallery, nik.strip(), nama.strip(), pictures, failed))
 
     @routes.post("/recognize/", dependencies=[Depends(need("recognise"))])
@@ -82,11 +170,11 @@ def router() -> APIRouter:
         nik_input: Annotated[str, Form(min_length=1, max_length=255)],
         file: Annotated[UploadFile, File()],
     ) -> dict[str, Any]:
-        """Say whether the face is that of the employee who is claimed."""
-        picture = await read(file)
+        """Verify that the face is that of the claimed employee."""
+        picture = await read_upload(file)
         claimed = nik_input.strip()
-        answer, seen = await services.work(lambda gallery: _recognize(services, gallery, claimed, picture))
-        await _note(services, daily, seen)
+        answer, record = await services.work(lambda gallery: _recognize(services, gallery, claimed, picture))
+        await _record(services, daily, record)
         return answer
 
     return routes
@@ -95,14 +183,14 @@ def router() -> APIRouter:
 Named = tuple[str, bytes]
 
 
-async def _pictures(files: list[UploadFile], names: list[str]) -> tuple[list[Named], list[dict[str, str]]]:
+async def _read_all(files: list[UploadFile], names: list[str]) -> tuple[list[Named], list[dict[str, str]]]:
     pictures: list[Named] = []
     failed = []
     for file, name in zip(files, names, strict=True):
         try:
-            pictures.append((name, await read(file)))
+            pictures.append((name, await read_upload(file)))
         except FacedexError as error:
-            failed.append({"file": name, "reason": WORDS.about(error)})
+            failed.append({"file": name, "reason": ERRORS.message(error)})
     return pictures, failed
 
 
@@ -120,14 +208,14 @@ def _enrol(
             rejected = error.rejected
         reasons += [{"file": pictures[one.source][0], "reason": _reason(one.error)} for one in rejected]
     if not enrolled:
-        told = "; ".join(f"{one['file']}: {one['reason']}" for one in reasons[:5])
-        raise NoFaceError(f"no picture shows a face that can be enrolled: {told}")
+        details = "; ".join(f"{one['file']}: {one['reason']}" for one in reasons[:5])
+        raise NoFaceError(f"no picture shows a face that can be enrolled: {details}")
     message = f"{enrolled} of {enrolled + len(reasons)} pictures of {nama} enrolled"
     return {"message": message, "nik": nik, "nama": nama, "enrolled": enrolled, "failed": reasons}
 
 
 def _reason(error: Exception) -> str:
-    return "no face was found" if isinstance(error, NoFaceError) else WORDS.about(error)
+    return "no face was found" if isinstance(error, NoFaceError) else ERRORS.message(error)
 
 
 def _recognize(
@@ -136,18 +224,18 @@ def _recognize(
     faces: list[FoundFace] = []
     number = 0
     try:
-        found = recognized(services, gallery, picture, threshold=-1.0)
+        found = recognize(services, gallery, picture, threshold=-1.0)
         faces, number = ([], 1) if found is None else (list(found), len(found))
     except NoFaceError:
         number = 0
-    calibration = calibrated(gallery)
-    judged = [(calibration.probability(face.similarity), face) for face in faces]
+    probability = calibration(gallery).probability
+    judged = [(probability(face.similarity), face) for face in faces]
     accuracy, best = max(judged, key=lambda one: one[0], default=(0.0, None))
-    known = best is not None and accuracy > NEEDED
+    known = best is not None and accuracy > MATCH_ABOVE
     matched = best is not None and known and str(best.person_id) == claimed
     name = _name(best) if best is not None and known else None
     answer = {
-        "results": [_result(probability, face) for probability, face in judged],
+        "results": [_result(accuracy, face) for accuracy, face in judged],
         "nik_input": claimed,
         "nik_matched": matched,
         "face_num": number,
@@ -160,14 +248,16 @@ def _recognize(
         matched=matched,
         similarity=None if best is None else best.similarity,
         probability=accuracy,
-        contract=NAME,
+        contract=ERRORS.contract,
         at=datetime.now(timezone.utc),
     )
 
 
 def _result(accuracy: float, face: FoundFace) -> dict[str, Any]:
     known = (
-        {"nik": str(face.person_id), "name": _name(face)} if accuracy > NEEDED else {"nik": UNKNOWN, "name": UNKNOWN}
+        {"nik": str(face.person_id), "name": _name(face)}
+        if accuracy > MATCH_ABOVE
+        else {"nik": UNKNOWN, "name": UNKNOWN}
     )
     return known | {"accuracy": round(accuracy, 4)}
 
@@ -176,12 +266,27 @@ def _name(face: FoundFace) -> str:
     return (face.name or str(face.person_id)).upper()
 
 
-async def _note(services: Services, daily: DailyFile, seen: AttendanceRecord) -> None:
-    """Keep an attempt in the database, and in the file of the day; a full disk does not keep people out."""
-    await services.ask_access(lambda access: access.attendance.add(seen, services.settings.gallery))
-    attempt = Attempt(seen.claimed or "", seen.name, seen.probability or 0.0, seen.matched)
-    at = seen.at or datetime.now(timezone.utc)
+async def _record(services: Services, daily: DailyFile, record: AttendanceRecord) -> None:
+    """Record an attempt in the database and in the file of the day; an error of the file is only logged."""
+    await services.ask_access(lambda access: access.attendance.add(record, services.settings.gallery))
+    attempt = Attempt(record.claimed or "", record.name, record.probability or 0.0, record.matched)
+    at = record.at or datetime.now(timezone.utc)
     try:
         await services.limits.ask(lambda: daily.append(attempt, at))
     except OSError as error:
         _log.error("the attendance file %s cannot be written: %s", daily.path(at), error)
+
+
+def _lock_file(handle: int) -> None:
+    """Lock out other processes, where the platform has such locks; one write is one line without it too."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(
+        "".join(character if character.isprintable() and character != "," else " " for character in text).split()
+    )

@@ -1,13 +1,13 @@
-"""One person under the ids of several old backends: whole numbers, UUIDs, the client's own text; and their accounts.
+"""The ids of people in the older backends (whole numbers, UUIDs, the client's own text), and their accounts.
 
-A person has one key in the gallery. A contract whose ids are whole numbers answers the person's number; one whose ids
-are UUIDs answers the key where that is one, and else a UUID (version 4) that holds the number, so that either way back
-is one look-up.
+A person has one key in the gallery. A contract with whole numbers uses the person's number. One with UUIDs uses the key
+if it is a UUID, and otherwise a UUID of version 4 that encodes the number; both are found by one lookup.
 """
 
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, cast
 from uuid import RFC_4122, UUID
 
@@ -24,19 +24,19 @@ _SALT = b"facedex person "
 
 
 def uuid_of(person: Person) -> UUID:
-    """Tell the UUID of a person: the key where it is one of version 4, else one that holds the person's number.
+    """Return the UUID of a person: the key if it is a UUID of version 4, else one that encodes the number.
 
     Examples
     --------
-    >>> number_of(_uuid_with(7)), number_of(UUID("b3c1d5a0-4f7e-4a43-9a52-0f6a3c1d2e4b"))
+    >>> number_of(_encode_number(7)), number_of(UUID("b3c1d5a0-4f7e-4a43-9a52-0f6a3c1d2e4b"))
     (7, None)
     """
-    found = uuid_from(str(person.person_id))
-    return found if found is not None and str(found) == str(person.person_id) else _uuid_with(person.number)
+    found = parse_uuid(str(person.person_id))
+    return found if found is not None and str(found) == str(person.person_id) else _encode_number(person.number)
 
 
-def uuid_from(text: str) -> UUID | None:
-    """Read a UUID of version 4, in its usual form; None when it is none."""
+def parse_uuid(text: str) -> UUID | None:
+    """Parse a UUID of version 4 in its usual form; None when it is not one."""
     try:
         found = UUID(text)
     except ValueError:
@@ -45,18 +45,13 @@ def uuid_from(text: str) -> UUID | None:
 
 
 def number_of(uuid: UUID) -> int | None:
-    """Tell the number that a UUID holds; None when it was not made by `uuid_of`."""
+    """Return the number that a UUID encodes; None when `uuid_of` did not make it."""
     number = uuid.int & ((1 << _NUMBER_BITS) - 1)
-    return number if _uuid_with(number) == uuid else None
+    return number if _encode_number(number) == uuid else None
 
 
 def by_uuid(gallery: Gallery, uuid: UUID) -> Person:
-    """Find a person by UUID.
-
-    Raises
-    ------
-    UnknownPersonError
-    """
+    """Find a person by UUID, or raise `UnknownPersonError`."""
     number = number_of(uuid)
     if number is not None:
         person = gallery.person_numbered(number)
@@ -67,31 +62,31 @@ def by_uuid(gallery: Gallery, uuid: UUID) -> Person:
 
 
 def name_of(person: Person) -> str:
-    """Tell a person's name; the key where no name was given."""
+    """Return the name of a person, or the key without one."""
     return person.name or str(person.person_id)
 
 
 def access_of(services: Services) -> Access:
-    """Return the accounts; an application that answers contracts always has them."""
+    """Return the accounts, which an application with contracts always has."""
     return cast("Access", services.access)
 
 
-def _uuid_with(number: int) -> UUID:
+def _encode_number(number: int) -> UUID:
     mark = int.from_bytes(hashlib.sha256(_SALT + str(number).encode()).digest()[:16], "big")
     return UUID(int=(mark >> _NUMBER_BITS << _NUMBER_BITS) | number, version=4)
 
 
-def refuse_taken(gallery: Gallery, text: str | None, person_key: str | int | None = None) -> None:
-    """Refuse a login or an e-mail address that is the address of somebody else in the gallery.
+def check_email_free(gallery: Gallery, text: str | None, person_key: str | int | None = None) -> None:
+    """Check that a login or e-mail address is not the address of another person, who may have no account.
 
-    That one may have no account; of two accounts the database refuses one.
+    The database itself refuses two accounts with one address.
 
     Parameters
     ----------
     gallery : Gallery
     text : str or None
     person_key : str or int, optional
-        Whose it may be.
+        The person who may have it.
 
     Raises
     ------
@@ -100,3 +95,14 @@ def refuse_taken(gallery: Gallery, text: str | None, person_key: str | int | Non
     others = gallery.people_with_email(text.strip()) if text is not None and "@" in text else []
     if any(person_key is None or str(other.person_id) != str(person_key) for other in others):
         raise DuplicateAccountError("somebody else has that e-mail address")
+
+
+def delete_person(gallery: Gallery, person: Person) -> Person:
+    """Delete a person with all data, and return the person as stored before."""
+    gallery.delete(person.person_id)
+    return person
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return datetime.now(timezone.utc).isoformat()

@@ -1,5 +1,5 @@
-"""Contract `face-api`: accounts, people with a client's own ids, embeddings, queries; cosines of ArcFace R18."""
+"""Contract `face-api`: accounts, people with ids of the client, embeddings, queries; cosines of ArcFace R18."""
 
-from .routes import SHAPES, router
+from .routes import SETTINGS, SHAPES, router
 
-__all__ = ["SHAPES", "router"]
+__all__ = ["SETTINGS", "SHAPES", "router"]

@@ -1,4 +1,4 @@
-"""Accounts: register, sign in and out, the profile."""
+"""Accounts: register, sign in and out, edit the profile."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from ....errors import MalformedRequestError, UnauthenticatedError
 from ....gallery import Gallery
 from ....server import Account, SignIn
-from ...pictures import form_of, json_of
 from ...security import COOKIE, address_of, clear_cookie, counted, need, shown_secret
 from ...services import Services, ServicesOf
-from ..people import access_of, refuse_taken
-from .setup import signed_in
+from ..people import access_of, check_email_free
+from .setup import fields_of, signed_in
 
-MOST_A_MINUTE = 60
-"""Accounts that one address may make in a minute."""
+MAX_PER_MINUTE = 60
+"""Accounts that one address may create in a minute."""
 
 _LOGIN = {"username": {"type": "string"}, "password": {"type": "string", "format": "password"}}
 
 
-class Registering(BaseModel):
-    """A new account; what else is sent is its profile."""
+class NewAccount(BaseModel):
+    """A new account; further fields are its profile."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -31,8 +30,8 @@ class Registering(BaseModel):
     password: str = Field(examples=["correct horse battery"])
 
 
-class Profile(BaseModel):
-    """What is to be changed of a profile; `password` changes the password."""
+class ProfileChange(BaseModel):
+    """Changes of a profile; `password` changes the password."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -47,29 +46,31 @@ def add(routes: APIRouter) -> None:
     @routes.post(
         "/api/register", status_code=201, dependencies=[Depends(need("enrol"))], openapi_extra={"x-once": False}
     )
-    async def register(services: ServicesOf, request: Request, asked: Registering) -> dict[str, Any]:
-        """Make an account."""
-        profile = dict(asked.model_extra or {})
+    async def register(services: ServicesOf, request: Request, body: NewAccount) -> dict[str, Any]:
+        """Create an account."""
+        profile = dict(body.model_extra or {})
         email = profile.pop("email", None)
         name = profile.pop("name", None) or profile.pop("full_name", None) or ""
         if not (email is None or isinstance(email, str)) or not isinstance(name, str):
             raise MalformedRequestError("email and name must be texts")
-        await services.ask_access(lambda access: access.attempts.take(f"register {address_of(request)}", MOST_A_MINUTE))
+        await services.ask_access(
+            lambda access: access.attempts.take(f"register {address_of(request)}", MAX_PER_MINUTE)
+        )
 
         def add_account(gallery: Gallery) -> Account:
-            for text in (asked.username, email):
-                refuse_taken(gallery, text)
+            for text in (body.username, email):
+                check_email_free(gallery, text)
             return access_of(services).accounts.add(
-                login=asked.username,
+                login=body.username,
                 email=email or None,
                 name=name,
-                password=asked.password,
+                password=body.password,
                 scopes=services.settings.account_scopes,
                 profile=profile,
             )
 
         account = await services.ask(add_account, password=True)
-        return {"success": True, "message": "Account created"} | _account(account)
+        return {"success": True, "message": "Account created"} | _format_account(account)
 
     @routes.post(
         "/api/login",
@@ -87,9 +88,8 @@ def add(routes: APIRouter) -> None:
     )
     async def login(services: ServicesOf, request: Request) -> dict[str, Any]:
         """Sign in; JSON or a form."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        given: Any = await json_of(request) if kind == "application/json" else await form_of(request, 1)
-        username, password = given.get("username"), given.get("password")
+        fields = await fields_of(request)
+        username, password = fields.get("username"), fields.get("password")
         if not isinstance(username, str) or not isinstance(password, str):
             raise MalformedRequestError("username and password are needed, as JSON or as a form")
         signed: SignIn = await services.ask_access(
@@ -107,7 +107,7 @@ def add(routes: APIRouter) -> None:
 
     @routes.post("/api/logout")
     async def logout(services: ServicesOf, request: Request, response: Response) -> dict[str, Any]:
-        """Make the token useless at once, also one that the page has in its cookie."""
+        """Revoke the token of the caller, or that in the cookie of the page."""
         await _account_of(services, request)
         secret = shown_secret(request) or request.cookies.get(COOKIE, "")
         if not await services.ask_access(lambda access: access.tokens.revoke(secret)):
@@ -117,29 +117,29 @@ def add(routes: APIRouter) -> None:
 
     @routes.get("/api/profile")
     async def profile(services: ServicesOf, request: Request) -> dict[str, Any]:
-        """Tell the profile of the account that asks."""
-        return {"success": True} | _account(await _account_of(services, request))
+        """Return the profile of the caller's account."""
+        return {"success": True} | _format_account(await _account_of(services, request))
 
     @routes.put("/api/profile", dependencies=[Depends(signed_in)])
-    async def edit_profile(services: ServicesOf, request: Request, asked: Profile) -> dict[str, Any]:
+    async def edit_profile(services: ServicesOf, request: Request, body: ProfileChange) -> dict[str, Any]:
         """Change the profile; a new password ends all sign-ins."""
         account = await _account_of(services, request)
-        extra = {key: value for key, value in (asked.model_extra or {}).items() if key not in ("username", "scopes")}
+        extra = {key: value for key, value in (body.model_extra or {}).items() if key not in ("username", "scopes")}
         changes: dict[str, Any] = {
             key: value
-            for key, value in (("password", asked.password), ("email", asked.email), ("name", asked.name))
+            for key, value in (("password", body.password), ("email", body.email), ("name", body.name))
             if value is not None
         }
         if extra:
             changes["profile"] = account.profile | extra
 
         def update_account(gallery: Gallery) -> Account:
-            if asked.email is not None and asked.email != account.email:
-                refuse_taken(gallery, asked.email, account.person_key)
+            if body.email is not None and body.email != account.email:
+                check_email_free(gallery, body.email, account.person_key)
             return access_of(services).accounts.update(account.id, **changes)
 
         changed = await services.ask(update_account, password="password" in changes)
-        return {"success": True, "message": "Profile updated"} | _account(changed)
+        return {"success": True, "message": "Profile updated"} | _format_account(changed)
 
 
 async def _account_of(services: Services, request: Request) -> Account:
@@ -151,9 +151,9 @@ async def _account_of(services: Services, request: Request) -> Account:
     return account
 
 
-def _account(account: Account) -> dict[str, Any]:
-    own = {"id": account.id, "username": account.login, "email": account.email, "name": account.name}
-    return own | {
+def _format_account(account: Account) -> dict[str, Any]:
+    identity = {"id": account.id, "username": account.login, "email": account.email, "name": account.name}
+    return identity | {
         "profile": account.profile,
         "scopes": list(account.scopes),
         "created_at": account.created_at.isoformat(),

@@ -1,9 +1,10 @@
-"""Who is on a picture: the largest face in the single-face fields, all of them in `faces`."""
+"""Recognition: the largest face in the single-face fields, all faces in `faces`."""
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, UploadFile
@@ -14,8 +15,8 @@ from ....results import Candidate, FoundFace, Recognition
 from ....scales import ARCFACE_R18
 from ...security import need
 from ...services import Services, ServicesOf
-from ..faces import on_scale, recognized
-from .setup import FaceApiSettings, person_info, upload_of
+from ..faces import recognize, scale_map
+from .setup import FaceApiSettings, person_info, read_file
 
 TOP = 5
 UNAVAILABLE = "unavailable"
@@ -26,62 +27,62 @@ _log = logging.getLogger("facedex.http")
 def add(routes: APIRouter, settings: FaceApiSettings) -> None:
     """Add the routes."""
 
-    async def asked(
+    async def query_of(
         file: Annotated[UploadFile, File()],
         threshold: Annotated[float, Form(ge=-1, le=1, allow_inf_nan=False)] = 0.5,
         include_demographics: Annotated[bool, Form()] = False,
-    ) -> Query:
-        return Query(settings, await upload_of(file, settings), threshold, include_demographics)
+    ) -> FaceQuery:
+        return FaceQuery(settings, await read_file(file, settings), threshold, include_demographics)
 
-    given = Depends(asked)
+    from_request = Depends(query_of)
 
     @routes.post("/api/face_query", dependencies=[Depends(need("recognise"))])
-    async def face_query(services: ServicesOf, query: Query = given) -> dict[str, Any]:
-        """Say who is on a picture."""
-        return await query.answer(services, top=1)
+    async def face_query(services: ServicesOf, query: FaceQuery = from_request) -> dict[str, Any]:
+        """Recognize the person on a picture."""
+        return await query.run(services, top=1)
 
     @routes.post("/api/face_query_top5", dependencies=[Depends(need("recognise"))])
-    async def face_query_top5(services: ServicesOf, query: Query = given) -> dict[str, Any]:
-        """Name up to five people who resemble the face on a picture."""
-        return await query.answer(services, top=TOP)
+    async def face_query_top5(services: ServicesOf, query: FaceQuery = from_request) -> dict[str, Any]:
+        """List up to five people who resemble the face on a picture."""
+        return await query.run(services, top=TOP)
 
 
-class Query:
-    """A question whose face a picture shows.
+@dataclass(frozen=True, slots=True)
+class FaceQuery:
+    """Recognizes the faces of a picture.
 
-    Parameters
+    Attributes
     ----------
     settings : FaceApiSettings
     picture : bytes
     threshold : float
         Cosine on the contract's scale.
     demographics : bool
-        Whether age and gender are told.
+        Whether age and gender are estimated.
     """
 
-    def __init__(self, settings: FaceApiSettings, picture: bytes, threshold: float, demographics: bool) -> None:
-        self._settings = settings
-        self._picture = picture
-        self._threshold = threshold
-        self._demographics = demographics
+    settings: FaceApiSettings
+    picture: bytes
+    threshold: float
+    demographics: bool
 
-    async def answer(self, services: Services, *, top: int) -> dict[str, Any]:
-        """Ask, and answer in the contract's words."""
+    async def run(self, services: Services, *, top: int) -> dict[str, Any]:
+        """Recognize the faces and format the answer."""
         started = time.perf_counter()
-        said = await services.work(lambda gallery: self._said(services, gallery, top))
-        return said | {"processing_time": round(time.perf_counter() - started, 4)}
+        answer = await services.work(lambda gallery: self._answer(services, gallery, top))
+        return answer | {"processing_time": round(time.perf_counter() - started, 4)}
 
-    def _said(self, services: Services, gallery: Gallery, top: int) -> dict[str, Any]:
-        scale = on_scale(gallery, ARCFACE_R18)
-        cut = scale.to_pack(self._threshold)
-        found, said = self._found(services, gallery, cut, top)
+    def _answer(self, services: Services, gallery: Gallery, top: int) -> dict[str, Any]:
+        scale = scale_map(gallery, ARCFACE_R18)
+        threshold = scale.to_pack(self.threshold)
+        found, unavailable = self._recognize(services, gallery, threshold, top)
         faces = []
         for face in found or ():
-            refused = self._spoofed(face)
-            named = [] if refused else [one for one in face.candidates if one.similarity >= cut]
+            spoofed = self._is_spoof(face)
+            matches = [] if spoofed else [one for one in face.candidates if one.similarity >= threshold]
             results = [
                 {"similarity": round(scale.from_pack(one.similarity), 4), "person_info": _person_info(gallery, one)}
-                for one in named[:top]
+                for one in matches[:top]
             ]
             faces.append({"bbox": [round(value, 1) for value in face.bbox], "results": results, **self._extras(face)})
         first = faces[0] if faces else {"results": []}
@@ -91,34 +92,34 @@ class Query:
             similarity = round(scale.from_pack(found[0].similarity), 4) if found else 0.0
             answer = {"similarity": similarity, "person_info": best["person_info"] if best else None}
         answer |= {key: value for key, value in first.items() if key not in ("bbox", "results")}
-        return said | answer | {"success": True, "faces": faces}
+        return unavailable | answer | {"success": True, "faces": faces}
 
-    def _found(
-        self, services: Services, gallery: Gallery, cut: float, top: int
+    def _recognize(
+        self, services: Services, gallery: Gallery, threshold: float, top: int
     ) -> tuple[Recognition | None, dict[str, Any]]:
-        """Recognise, without what the packs of this server cannot tell; and say so."""
-        said: dict[str, Any] = {}
-        wanted: dict[str, Any] = {"k": top, "threshold": cut, "attributes": self._demographics}
-        strict = self._settings.anti_spoofing_strict
-        if self._settings.enable_anti_spoofing:
-            wanted["liveness"] = "required" if strict else "advisory"
+        """Recognize the faces; return also the fields that name what the packs of this server cannot judge."""
+        unavailable: dict[str, Any] = {}
+        options: dict[str, Any] = {"k": top, "threshold": threshold, "attributes": self.demographics}
+        strict = self.settings.anti_spoofing_strict
+        if self.settings.enable_anti_spoofing:
+            options["liveness"] = "required" if strict else "advisory"
         try:
-            found = recognized(services, gallery, self._picture, **wanted)
+            found = recognize(services, gallery, self.picture, **options)
         except RoleMissingError:
-            if not self._demographics:
+            if not self.demographics:
                 raise
-            said["demographics"] = UNAVAILABLE
-            found = recognized(services, gallery, self._picture, **wanted | {"attributes": False})
-        if self._settings.enable_anti_spoofing and found and not any(_score(face) is not None for face in found):
+            unavailable["demographics"] = UNAVAILABLE
+            found = recognize(services, gallery, self.picture, **options | {"attributes": False})
+        if self.settings.enable_anti_spoofing and found and not any(_score(face) is not None for face in found):
             if strict:
                 raise LivenessError("anti-spoofing is required, and it cannot judge this picture")
-            said["anti_spoofing"] = UNAVAILABLE
+            unavailable["anti_spoofing"] = UNAVAILABLE
             _warn_once(found[0])
-        return found, said
+        return found, unavailable
 
-    def _spoofed(self, face: FoundFace) -> bool:
+    def _is_spoof(self, face: FoundFace) -> bool:
         score = _score(face)
-        return score is not None and score < self._settings.anti_spoofing_threshold
+        return score is not None and score < self.settings.anti_spoofing_threshold
 
     def _extras(self, face: FoundFace) -> dict[str, Any]:
         extras: dict[str, Any] = {}
@@ -127,7 +128,7 @@ class Query:
             extras |= {"age": age, "gender": face.attributes.gender}
         score = _score(face)
         if score is not None:
-            extras |= {"is_real": not self._spoofed(face), "spoof_score": round(1.0 - score, 4)}
+            extras |= {"is_real": not self._is_spoof(face), "spoof_score": round(1.0 - score, 4)}
         return extras
 
 

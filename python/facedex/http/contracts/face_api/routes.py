@@ -1,26 +1,61 @@
-"""The routes of the contract, put together."""
+"""The routes of the contract: health for orchestrators here, the others in their files."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Any
 
-from ..shapes import contract_route, told
-from . import accounts, health, queries, upkeep
-from .setup import NAME, SHAPE, FaceApiSettings
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 
-SHAPES = (("/api/", SHAPE),)
+from .... import __version__
+from ....errors import FacedexError
+from ...security import principal_of
+from ...services import ServicesOf
+from . import accounts, queries, upkeep
+from .setup import ERRORS, FaceApiSettings
+
+SETTINGS = FaceApiSettings
+SHAPES = (("/api/", ERRORS.respond),)
 
 
-def router() -> APIRouter:
-    """Make the routes of the contract, with the old settings as they are now."""
-    settings = FaceApiSettings()
-    routes = APIRouter(
-        route_class=contract_route(SHAPE, NAME),
-        tags=[NAME],
-        responses=told(success=False, message="a bearer token is needed"),
-    )
+def router(settings: FaceApiSettings) -> APIRouter:
+    """Make the routes of the contract."""
+    routes = ERRORS.router()
     accounts.add(routes)
     queries.add(routes, settings)
     upkeep.add(routes, settings)
-    health.add(routes, settings)
+    _add_health(routes, settings)
     return routes
+
+
+def _add_health(routes: APIRouter, settings: FaceApiSettings) -> None:
+    @routes.get("/health")
+    @routes.get("/health/live")
+    async def live() -> dict[str, Any]:
+        """Return that the process is up."""
+        return {"status": "healthy", "service": "facedex"}
+
+    @routes.get("/health/ready")
+    async def ready(services: ServicesOf) -> Any:
+        """Return whether the gallery can be read; "degraded" when changes cannot be stored now."""
+        try:
+            storage = await services.look(lambda gallery: (gallery.counts(), gallery.storage())[1])
+        except FacedexError:
+            return JSONResponse({"status": "unavailable", "ready": False}, 503)
+        return {"status": "healthy" if storage == "ok" else "degraded", "ready": True}
+
+    @routes.get("/health/detailed")
+    async def detailed(services: ServicesOf, request: Request) -> dict[str, Any]:
+        """Describe the server to callers with the scope `read`."""
+        if not (await principal_of(request)).may("read"):
+            return {"status": "healthy"}
+        status = await services.ask(lambda gallery: gallery.status())
+        return {
+            "status": "healthy",
+            "version": __version__,
+            "model": {"name": settings.model_name, "pack": status.pack},
+            "people": status.people,
+            "embeddings": status.faces,
+            "index": status.method,
+            "working": services.limits.pictures.inside,
+        }

@@ -1,7 +1,8 @@
-"""The old backend's settings and words, and who may change something."""
+"""The settings and errors of the contract, and what its routes share."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request, UploadFile
@@ -11,12 +12,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ....errors import BodyTooLargeError, UnauthenticatedError
 from ....server import Principal
 from ...admission import before_body
+from ...pictures import form_of, json_of
 from ...security import principal_of
-from ..pictures import read
-from ..shapes import Words, shape
+from ..faces import read_upload
+from ..shapes import ErrorFormat
 
-NAME = "face-api"
-WORDS = Words(
+ERRORS = ErrorFormat(
+    "face-api",
+    {"success": False, "message": "a bearer token is needed"},
     {
         "unknown_person": "there is no such class_id",
         "unknown_face": "there is no such image_id",
@@ -25,11 +28,10 @@ WORDS = Words(
     },
     {"person_id": "class_id", "login": "username"},
 )
-SHAPE = shape(lambda message: {"success": False, "message": message}, WORDS)
 
 
 class FaceApiSettings(BaseSettings):
-    """The old backend's settings that still say something: its own names in the environment or in ``.env``."""
+    """The settings of the old backend that still apply, by its names in the environment or in ``.env``."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
 
@@ -41,9 +43,9 @@ class FaceApiSettings(BaseSettings):
     anti_spoofing_strict: bool = False
 
 
-async def upload_of(file: UploadFile, settings: FaceApiSettings) -> bytes:
+async def read_file(file: UploadFile, settings: FaceApiSettings) -> bytes:
     """Read an upload; raises BodyTooLargeError above ``MAX_FILE_SIZE``."""
-    data = await read(file)
+    data = await read_upload(file)
     if len(data) > settings.max_file_size:
         raise BodyTooLargeError(
             f"the file has {len(data)} bytes, at most {settings.max_file_size} are taken", limit=settings.max_file_size
@@ -53,7 +55,7 @@ async def upload_of(file: UploadFile, settings: FaceApiSettings) -> bytes:
 
 @before_body
 async def signed_in(request: Request) -> Principal:
-    """Return who asks, who must have shown a token or a key, however open the server is.
+    """Return the caller, who needs a token or a key even on an open server.
 
     Raises
     ------
@@ -65,12 +67,18 @@ async def signed_in(request: Request) -> Principal:
     return principal
 
 
-def info_text(info: dict[str, Any]) -> str | None:
-    """Take the free text of a person from the free data."""
+def free_text(info: dict[str, Any]) -> str | None:
+    """Return the free text of a person from the free data."""
     text = info.get("info")
     return text if isinstance(text, str) else None
 
 
 def person_info(class_id: Any, name: str | None, info: dict[str, Any]) -> dict[str, Any]:
-    """Describe a person in the contract's words."""
-    return {"class_id": str(class_id), "name": name, "info": info_text(info)}
+    """Format a person."""
+    return {"class_id": str(class_id), "name": name, "info": free_text(info)}
+
+
+async def fields_of(request: Request) -> Mapping[str, Any]:
+    """Read the fields of a body in JSON or of a form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return await json_of(request) if kind == "application/json" else await form_of(request, 1)

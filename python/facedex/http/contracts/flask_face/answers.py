@@ -1,13 +1,13 @@
-"""The contract's words for a user, a similarity and an error, and the accounts behind its users.
+"""The formats of users, similarities and errors, and the accounts of users.
 
-A user's id is the person's number; the e-mail address and the password are those of an account that is linked with the
-person. People who were registered through another interface are users too; they get an account when they first
-need one.
+A user's id is the person's number; the e-mail address and the password are those of the account that is linked to the
+person. People who were registered through another interface are users too; they get an account when they first need
+one.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from dataclasses import replace
 from typing import Any
 
 from ....errors import UnknownPersonError
@@ -16,61 +16,52 @@ from ....records import Person
 from ....scales import ARCFACE_R50
 from ....server import Account
 from ...services import Services
-from ..faces import on_scale
+from ..faces import scale_map
 from ..people import access_of, name_of
-from ..shapes import Words, shape, told
+from ..shapes import ErrorFormat
 
-NAME = "flask-face"
-KINDS = ("JPG", "PNG", "GIF")
+FORMATS = ("JPG", "PNG", "GIF")
 
-TAKEN = "the e-mail address is taken"
-WORDS = Words(
+PLAIN = ErrorFormat(
+    "flask-face",
+    {"message": "there is no such user"},
     {
         "no_face": "No face was found in the picture",
         "unknown_person": "there is no such user",
         "unknown_photo": "the user has no such photo",
         "photo_too_large": "the photo is too large to be kept",
-        "duplicate_account": TAKEN,
+        "duplicate_account": "the e-mail address is taken",
         "sign_in": "wrong e-mail address or password",
-    }
+    },
 )
-PLAIN = shape(lambda message: {"message": message}, WORDS)
-TRAINING = shape(lambda message: {"success": False, "message": message}, WORDS)
-STATUS = shape(lambda message: {"status": "error", "message": message}, WORDS)
-PLAIN_ERRORS = told(message="there is no such user")
-TRAINING_ERRORS = told(success=False, message="no photo shows a face")
-STATUS_ERRORS = told(status="error", message="No face was found in the picture")
+TRAINING = replace(PLAIN, example={"success": False, "message": "no photo shows a face"})
+STATUS = replace(PLAIN, example={"status": "error", "message": "No face was found in the picture"})
 
 SHAPES = (
-    *(("/api/face/predict", STATUS), ("/api/face/model-info", STATUS), ("/api/auth/", STATUS)),
-    *(("/api/training/", TRAINING), ("/api/users", PLAIN), ("/api/photos/", PLAIN)),
+    *((path, STATUS.respond) for path in ("/api/face/predict", "/api/face/model-info", "/api/auth/")),
+    *(("/api/training/", TRAINING.respond), ("/api/users", PLAIN.respond), ("/api/photos/", PLAIN.respond)),
 )
-"""The shape of errors by the beginning of the path, for what is refused before a route is reached."""
+"""The format of errors by the start of the path, for requests that are refused before they reach a route."""
 
 
-def user(person: Person) -> dict[str, Any]:
-    """Describe a user."""
+def format_user(person: Person) -> dict[str, Any]:
+    """Format a user."""
     return {"id": person.number, "name": name_of(person), "email": person.email}
 
 
-def user_data(person: Person) -> dict[str, Any]:
-    """Describe a user within ``data``."""
+def format_user_data(person: Person) -> dict[str, Any]:
+    """Format a user within ``data``."""
     return {"user_id": person.number, "name": name_of(person), "email": person.email}
 
 
 def scores(gallery: Gallery, similarity: float) -> dict[str, float]:
-    """Tell a similarity on the contract's scale, and in percent."""
-    value = on_scale(gallery, ARCFACE_R50).from_pack(similarity)
+    """Return a similarity on the contract's scale, and in percent."""
+    value = scale_map(gallery, ARCFACE_R50).from_pack(similarity)
     return {"confidence": round(100.0 * max(0.0, value), 2), "similarity": round(value, 4)}
 
 
 def by_email(services: Services, gallery: Gallery, email: str) -> Person:
-    """Find a user by e-mail address: among the people, else through the account that has it; blocks.
-
-    Raises
-    ------
-    UnknownPersonError
-    """
+    """Find a user by the e-mail address of the person or the account, or raise `UnknownPersonError`; blocks."""
     found = gallery.people_with_email(email)
     if found:
         return found[0]
@@ -81,10 +72,5 @@ def by_email(services: Services, gallery: Gallery, email: str) -> Person:
 
 
 def account_of(services: Services, person: Person) -> Account | None:
-    """Return the account of a user; None where there is none; blocks."""
+    """Return the account of a user, if there is one; blocks."""
     return next(iter(access_of(services).accounts.of_person(person.person_id)), None)
-
-
-def now() -> str:
-    """Tell the time, ISO 8601."""
-    return datetime.now(timezone.utc).isoformat()

@@ -14,22 +14,21 @@ from ....records import Person
 from ....server import Account, Principal
 from ...security import EnrolBy, need
 from ...services import Services, ServicesOf
-from ..listing import JsonList, listed
-from ..people import access_of, refuse_taken
-from ..shapes import masked_route
-from .answers import NAME, PLAIN, PLAIN_ERRORS, account_of, by_email, user
+from ..listing import JsonList, list_people
+from ..people import access_of, check_email_free, delete_person
+from .answers import PLAIN, account_of, by_email, format_user
 
 
-class _Text(BaseModel):
+class _Names(BaseModel):
     @field_validator("name", "email", check_fields=False)
     @classmethod
-    def _said(cls, value: str | None) -> str | None:
+    def _strip(cls, value: str | None) -> str | None:
         if value is not None and not value.strip():
             raise ValueError("must not be empty")
         return None if value is None else value.strip()
 
 
-class NewUser(_Text):
+class NewUser(_Names):
     """A new user."""
 
     name: str = Field(max_length=255, examples=["Ayu"])
@@ -37,8 +36,8 @@ class NewUser(_Text):
     password: str | None = Field(None, description="8 to 1024 characters; never told again.")
 
 
-class ChangedUser(_Text):
-    """What is to be changed; what is not given stays."""
+class UserChange(_Names):
+    """Changes of a user; missing fields stay."""
 
     name: str | None = Field(None, max_length=255)
     email: str | None = Field(None, max_length=255)
@@ -47,89 +46,89 @@ class ChangedUser(_Text):
 
 def router() -> APIRouter:
     """Make the routes."""
-    routes = APIRouter(prefix="/users", route_class=masked_route(PLAIN, NAME), tags=[NAME], responses=PLAIN_ERRORS)
+    routes = PLAIN.router("/users", maskable=True)
 
     @routes.post("", status_code=201, dependencies=[Depends(need("enrol"))])
-    async def create(services: ServicesOf, asked: NewUser) -> dict[str, Any]:
-        """Make a user."""
-        made = await services.ask(lambda gallery: _create(services, gallery, asked), password=bool(asked.password))
-        return user(made)
+    async def create(services: ServicesOf, body: NewUser) -> dict[str, Any]:
+        """Create a user."""
+        created = await services.ask(lambda gallery: _create(services, gallery, body), password=bool(body.password))
+        return format_user(created)
 
     @routes.get("", dependencies=[Depends(need("read"))], response_model=list[dict[str, Any]])
-    async def everybody(services: ServicesOf) -> JsonList:
+    async def list_all(services: ServicesOf) -> JsonList:
         """List all users."""
-        return await listed(services, lambda _, person: user(person))
+        return await list_people(services, lambda _, person: format_user(person))
 
     @routes.get("/email/{email:path}", dependencies=[Depends(need("read"))])
     async def of_email(services: ServicesOf, email: str) -> dict[str, Any]:
         """Find a user by e-mail address."""
-        return user(await services.ask(lambda gallery: by_email(services, gallery, email)))
+        return format_user(await services.ask(lambda gallery: by_email(services, gallery, email)))
 
     @routes.get("/{user_id}", dependencies=[Depends(need("read"))])
     async def one(services: ServicesOf, user_id: int) -> dict[str, Any]:
-        """Tell a user."""
-        return user(await services.ask(lambda gallery: gallery.person_numbered(user_id)))
+        """Return a user."""
+        return format_user(await services.ask(lambda gallery: gallery.person_numbered(user_id)))
 
     @routes.put("/{user_id}")
-    async def change(services: ServicesOf, who: EnrolBy, user_id: int, asked: ChangedUser) -> dict[str, Any]:
+    async def change(services: ServicesOf, caller: EnrolBy, user_id: int, body: UserChange) -> dict[str, Any]:
         """Change a user; a new password ends all sign-ins."""
         changed = await services.ask(
-            lambda gallery: _change(services, who, gallery, user_id, asked), password=bool(asked.password)
+            lambda gallery: _change(services, caller, gallery, user_id, body), password=bool(body.password)
         )
-        return user(changed)
+        return format_user(changed)
 
     @routes.delete("/{user_id}", dependencies=[Depends(need("enrol"))])
     async def delete(services: ServicesOf, user_id: int) -> dict[str, Any]:
         """Delete a user with photos, templates and account."""
-        await services.work(lambda gallery: gallery.delete(gallery.person_numbered(user_id).person_id))
+        await services.work(lambda gallery: delete_person(gallery, gallery.person_numbered(user_id)))
         return {"message": "User deleted"}
 
     return routes
 
 
-def _create(services: Services, gallery: Gallery, asked: NewUser) -> Person:
+def _create(services: Services, gallery: Gallery, body: NewUser) -> Person:
     key = str(uuid4())
-    refuse_taken(gallery, asked.email)
+    check_email_free(gallery, body.email)
     accounts = access_of(services).accounts
     account = accounts.add(
-        email=asked.email,
-        name=asked.name,
-        password=asked.password or None,
+        email=body.email,
+        name=body.name,
+        password=body.password or None,
         person_key=key,
         expected=True,
         scopes=services.settings.account_scopes,
     )
     try:
-        return gallery.create(key, name=asked.name, email=asked.email)
+        return gallery.create(key, name=body.name, email=body.email)
     except BaseException:
         accounts.delete(account.id)
         raise
 
 
-def _change(services: Services, who: Principal, gallery: Gallery, user_id: int, asked: ChangedUser) -> Person:
+def _change(services: Services, caller: Principal, gallery: Gallery, user_id: int, body: UserChange) -> Person:
     person = gallery.person_numbered(user_id)
-    changes = {field: value for field, value in asked.model_dump(include={"name", "email"}).items() if value}
-    if asked.email is not None and asked.email != person.email:
-        refuse_taken(gallery, asked.email, person.person_id)
-    if changes or asked.password:
+    changes = {field: value for field, value in body.model_dump(include={"name", "email"}).items() if value}
+    if body.email is not None and body.email != person.email:
+        check_email_free(gallery, body.email, person.person_id)
+    if changes or body.password:
         accounts = access_of(services).accounts
         account = account_of(services, person)
         if account is not None:
-            _refuse_above(services, who, account)
-            accounts.update(account.id, **changes | ({"password": asked.password} if asked.password else {}))
-        elif asked.email or asked.password:
+            _check_scopes(services, caller, account)
+            accounts.update(account.id, **changes | ({"password": body.password} if body.password else {}))
+        elif body.email or body.password:
             accounts.add(
-                email=asked.email or person.email,
-                name=asked.name or person.name or "",
-                password=asked.password or None,
+                email=body.email or person.email,
+                name=body.name or person.name or "",
+                password=body.password or None,
                 person_key=person.person_id,
                 scopes=services.settings.account_scopes,
             )
     return gallery.update(person.person_id, **changes) if changes else person
 
 
-def _refuse_above(services: Services, who: Principal, account: Account) -> None:
-    """Refuse to change an account that may more than accounts of clients do, unless whoever asks may that too."""
-    beyond = [one for one in account.scopes if one not in services.settings.account_scopes and not who.may(one)]
+def _check_scopes(services: Services, caller: Principal, account: Account) -> None:
+    """Refuse to change an account with broader scopes than those of client accounts, unless the caller has them."""
+    beyond = [one for one in account.scopes if one not in services.settings.account_scopes and not caller.may(one)]
     if beyond:
-        raise ForbiddenError(f"{who.name} may not change an account that may {', '.join(beyond)}")
+        raise ForbiddenError(f"{caller.name} may not change an account that may {', '.join(beyond)}")
