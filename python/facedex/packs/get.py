@@ -11,7 +11,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,43 +167,31 @@ class _Fetcher:
             return  # an archive of an earlier file held it
         if file.pack is not None:
             raise WeightsMissingError(f"file {file.name!r} comes with pack {file.pack!r}, which is not complete")
-        archive = next((archive for archive in self._info.archives if archive.name == file.archive), None)
+        archives = [one for one in self._info.archives if one.name == file.archive and (one.urls or self._mirror)]
+        archive = archives[0] if archives else None
         urls = file.urls if self._mirror is None else [f"{self._mirror}/{file.name}"]
-        errors: list[DownloadError | WeightsDigestError | ArchiveError] = []
-        for url in urls:
-            part = self._part(file.name, file.sha256)
+        part = self._part(file.name, file.sha256)
+        if urls:
             try:
-                self._download(url, part, file.name, size=file.size, sha256=file.sha256)
-            except (DownloadError, WeightsDigestError) as error:
-                errors.append(error)
+                self._download_any(urls, part, file.name, size=file.size, sha256=file.sha256)
+            except (DownloadError, WeightsDigestError):
+                if archive is None:
+                    raise
             else:
                 self._install(part, file)
                 return
-        if archive is not None:
-            try:
-                self._fetch_archive(archive, file)
-            except (DownloadError, WeightsDigestError, ArchiveError) as error:
-                errors.append(error)
-            else:
-                return
-        if not errors:
+        if archive is None:
             raise DownloadError(
                 f"no address of {file.name!r} is published ({file.source}); put it into {str(self._folder)!r} "
                 "yourself, or name a mirror that has it"
             )
-        raise errors[-1]
+        self._fetch_archive(archive, file)
 
     def _fetch_archive(self, archive: PackArchive, file: PackFile) -> None:
         """Fetch an archive and extract every file that the pack still needs."""
         packed = self._part(archive.name, archive.sha256)
         urls = archive.urls if self._mirror is None else [f"{self._mirror}/{archive.name}"]
-        for i, url in enumerate(urls):
-            try:
-                self._download(url, packed, archive.name, size=archive.size, sha256=archive.sha256)
-                break
-            except (DownloadError, WeightsDigestError):
-                if i == len(urls) - 1:
-                    raise
+        self._download_any(urls, packed, archive.name, size=archive.size, sha256=archive.sha256)
         try:
             missing = {state.file.name for state in self._before.files if state.condition == "missing"} | {file.name}
             for other in self._info.files:
@@ -219,6 +207,16 @@ class _Fetcher:
         self._check(part, file.name, file.sha256)
         self._install(part, file)
         self._extracted.add(file.name)
+
+    def _download_any(
+        self, urls: Sequence[str], part: Path, name: str, *, size: int | None, sha256: str | None
+    ) -> None:
+        """Download from the first address that works, or raise the error of the last one."""
+        for url in urls[:-1]:
+            with suppress(DownloadError, WeightsDigestError):
+                self._download(url, part, name, size=size, sha256=sha256)
+                return
+        self._download(urls[-1], part, name, size=size, sha256=sha256)
 
     def _download(self, url: str, part: Path, name: str, *, size: int | None, sha256: str | None) -> None:
         """Download into an unfinished file and check it; one that was continued and is wrong is started over."""
