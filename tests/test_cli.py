@@ -6,16 +6,22 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 import facedex
-from facedex import people
+from facedex import _core, people
 from facedex.cli import app
+from facedex.cli.documents import to_json
+from facedex.errors import SeveralFacesError
+from facedex.records import Person, RegisteredFace
 
 runner = CliRunner()
 
@@ -130,6 +136,7 @@ def test_register_tells_what_was_stored(tmp_path: Path) -> None:
     db = tmp_path / "people.db"
     content = answer("register", "eko", *people.PICTURES["eko"], "--db", db)
     assert content["person_id"] == "eko"
+    assert all(0 < face["quality"] <= 100 for face in content["faces"])
     assert [face["source"] for face in content["faces"]] == [0, 1, 2]
     assert content["rejected"] == []
     assert answer("people", "--db", db)["people"][0]["faces"][0]["face_id"] == content["faces"][0]["face_id"]
@@ -308,6 +315,48 @@ def test_detect_finds_faces_without_a_gallery(tmp_path: Path) -> None:
     x1, y1, x2, y2 = face["bbox"]
     assert all(x1 < x < x2 and y1 < y < y2 for x, y in face["landmarks"])
     assert "no face" in run("detect", _plain(tmp_path)).stdout
+
+
+def test_quality_is_measured_on_request(registered: Path) -> None:
+    commands = {
+        "detect": lambda *options: answer("detect", AYU, *options)["pictures"][0]["faces"][0],
+        "recognize": lambda *options: answer("recognize", AYU, "--db", registered, *options)["pictures"][0]["faces"][0],
+        "verify": lambda *options: answer("verify", "ayu", AYU, "--db", registered, *options),
+    }
+    for command, face_of in commands.items():
+        assert not {"quality", "liveness", "attributes"} & face_of().keys(), command
+        assert 0 < face_of("--quality")["quality"]["unified_score"] <= 100, command
+    for arguments in (
+        ["detect", AYU],
+        ["recognize", AYU, "--db", registered],
+        ["verify", "ayu", AYU, "--db", registered],
+    ):
+        assert "quality " in run(*arguments, "--quality").stdout
+        assert "[role_missing]" in run(*arguments, "--attributes").stderr
+
+
+@dataclass(frozen=True, slots=True)
+class PersonWithBadge(Person):
+    """A person of a version to come, with two fields more."""
+
+    badge: str | None = None
+    hired_at: datetime | None = None
+
+
+def test_a_new_field_needs_no_change_of_the_serializer() -> None:
+    at = datetime(2026, 1, 2, tzinfo=timezone.utc)
+    face = RegisteredFace(3, 0, (1.0, 2.0, 3.0, 4.0), 0.9)
+    person = PersonWithBadge(7, None, None, {"n": np.float32(1)}, at, at, (), badge="B7", hired_at=at)
+    described = to_json(
+        {"person": person, "face": face, "path": Path("a"), "error": SeveralFacesError("two", bboxes=())}
+    )
+    assert (described["person"]["badge"], described["person"]["hired_at"]) == ("B7", "2026-01-02T00:00:00+00:00")
+    assert (described["person"]["person_id"], described["person"]["info"]) == (7, {"n": 1.0})
+    assert described["face"]["bbox"] == [1.0, 2.0, 3.0, 4.0]
+    assert described["error"] == {"code": "several_faces", "message": "two", "bboxes": [], "measured": 0, "limit": 1}
+    embedded = _core.Face((0.0, 0.0, 9.0, 9.0), None, 0.5, embedding=np.ones(4, np.float32))
+    assert "embedding" not in to_json(embedded)
+    assert json.loads(json.dumps(described)) == described
 
 
 def test_pictures_with_boxes_are_written(registered: Path, tmp_path: Path) -> None:

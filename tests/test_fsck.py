@@ -336,7 +336,7 @@ def run(*arguments: str) -> Result:
 def test_the_commands(filled: Place) -> None:
     assert {command.callback.__name__ for command in app.registered_commands if command.callback} >= {"fsck", "rebuild"}
     whole = run("fsck", "--db", filled.location)
-    assert (whole.exit_code, whole.stdout, whole.stderr) == (0, "4 faces, 1 snapshot: all agrees\n", "")
+    assert (whole.exit_code, whole.stdout, whole.stderr) == (0, "4 faces, 1 snapshot: all is consistent\n", "")
     forged(filled, [1, 2, 3], [1, 2, 3])
     wrong = run("fsck", "--db", filled.location, "--json")
     assert wrong.exit_code == 1
@@ -344,7 +344,7 @@ def test_the_commands(filled: Place) -> None:
     assert (told["ok"], [finding["where"] for finding in told["findings"]]) == (False, ["snapshot"])
     mended = run("fsck", "--db", filled.location, "--repair")
     assert mended.exit_code == 0
-    assert mended.stdout.startswith("mended: people.db.default.")
+    assert mended.stdout.startswith("repaired: people.db.default.")
     assert run("rebuild", "--db", filled.location).stdout == "indexed 4 faces\n"
     failed = run("fsck", "--db", filled.location, "--gallery", "nobody")
     assert failed.exit_code == 3

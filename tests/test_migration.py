@@ -960,7 +960,7 @@ def test_the_command_line_moves_a_gallery_there_and_back(
     db = ["--db", place.location]
     stopped = runner.invoke(app, ["gallery", "migrate", str(manifest), *db])
     assert stopped.exit_code == 1
-    assert "no photo is kept of 1 person: budi" in stopped.output
+    assert "no photo is stored of 1 person: budi" in stopped.output
     assert "the gallery was left as it is" in stopped.output
     moved = runner.invoke(app, ["gallery", "migrate", str(manifest), "--leave-without-photo", "--json", *db])
     assert moved.exit_code == 0, moved.output
@@ -969,7 +969,7 @@ def test_the_command_line_moves_a_gallery_there_and_back(
     own = ["--pack", str(manifest), *db]
     back = runner.invoke(app, ["gallery", "rollback", *own])
     assert back.exit_code == 0, back.output
-    assert "the gallery is of pack 'classic' now" in back.output
+    assert "the gallery uses pack 'classic' now" in back.output
     done = runner.invoke(app, ["gallery", "finish", *db])
     assert done.exit_code == 0, done.output
     assert "removed 3 templates of other packs" in done.output

@@ -469,7 +469,7 @@ def test_the_default_is_the_first_pack_that_is_here(
 ) -> None:
     assert (packs.default(), packs.fallback()) == ("base", None)
     assert Engine().pack.name == "base"
-    assert "pack 'base' is used where no pack is named" in run("list").stdout
+    assert "pack 'base' is the default" in run("list").stdout
     assert (answer("list")["default"], answer("list")["note"]) == ("base", None)
     assert caplog.text == ""
     # As a build is that could not fetch the weights.

@@ -9,8 +9,6 @@ import math
 import operator
 from typing import get_args
 
-import numpy as np
-
 from .errors import ArgumentError
 
 _SHOWN_BITS = 128  # longer numbers are shown by their length; Python formats none of more than 4300 digits
@@ -48,7 +46,7 @@ def check_int(name: str, value: object, *, least: int | None = None) -> int:
         When it is not an integer, is too small, or has more than 64 bits.
     """
     try:
-        if isinstance(value, (bool, np.bool_)):
+        if isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", None) == "b":  # numpy's bool
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:

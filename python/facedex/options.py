@@ -17,6 +17,9 @@ OnExisting = Literal["error", "add", "replace"]
 OnExistingImport = Literal["error", "add", "replace", "skip"]
 """What an import does with a person who is registered: as `OnExisting`, or leave the person as stored."""
 
+ImportKind = Literal["folder", "pickles", "array", "faiss", "gallery"]
+"""What an import reads: photos, pickled encodings, a numpy array, a faiss index, or a gallery file."""
+
 FacePolicy = Literal["one", "largest"]
 """A picture must show exactly one face, or its largest face is used."""
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from . import access, custody, gallery, migration, pictures, status, transfer, upkeep
+from . import access, gallery, people, pictures, transfer
+from .audit import audit
 from .demo import demo
 from .packs import packs
 from .photos import photos
@@ -39,7 +40,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def facedex(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Register people from pictures and recognise them, on this machine."""
@@ -47,17 +48,17 @@ def facedex(
 
 for command in (
     demo,
-    gallery.register,
+    people.register,
     pictures.recognize,
     pictures.verify,
     pictures.compare,
     pictures.detect,
-    gallery.people,
-    gallery.delete,
-    custody.purge,
-    custody.vacuum,
-    upkeep.fsck,
-    upkeep.rebuild,
+    people.people,
+    people.delete,
+    people.purge,
+    gallery.vacuum,
+    gallery.fsck,
+    gallery.rebuild,
     serve,
 ):
     app.command(epilog=EXIT_CODES)(command)
@@ -65,12 +66,10 @@ app.command("import", epilog=EXIT_CODES)(transfer.import_people)
 app.command(epilog=EXIT_CODES)(transfer.export)
 app.add_typer(photos, name="photos", epilog=EXIT_CODES, no_args_is_help=True)
 app.add_typer(packs, name="packs")
-app.add_typer(custody.audit, name="audit", epilog=EXIT_CODES, no_args_is_help=True)
+app.add_typer(audit, name="audit", epilog=EXIT_CODES, no_args_is_help=True)
 app.add_typer(access.keys, name="keys", epilog=EXIT_CODES, no_args_is_help=True)
 app.add_typer(access.users, name="users", epilog=EXIT_CODES, no_args_is_help=True)
-migration.add_to(custody.keys)
-status.add_to(custody.keys)
-app.add_typer(custody.keys, name="gallery", epilog=EXIT_CODES, no_args_is_help=True)
+app.add_typer(gallery.gallery, name="gallery", epilog=EXIT_CODES, no_args_is_help=True)
 
 
 def main() -> None:

@@ -1,156 +1,238 @@
-"""The verbs that change or list who is known: register, people, delete."""
+"""The commands about a whole gallery: its status, key, pack and files."""
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import documents
-from .opening import gallery_at
-from .options import (
-    DatabaseOption,
-    FacePolicy,
-    FacesOption,
-    GalleryOption,
-    JsonOption,
-    MinFaceOption,
-    OnExisting,
-    PackOption,
-    PersonArgument,
-    PhotosOption,
-    PicturesArgument,
-    Rendition,
-    StrictOption,
-)
-from .output import answering, complain, counted, document, say, table
+from ..config import settings
+from .documents import to_json
+from .opening import Target, command, location_of, read_key
+from .options import DatabaseOption, GalleryOption, IndexOption, JsonOption
+from .output import NO, Output, pluralize, print_error, print_line, print_table, progress_bar
+from .people import NOT_WIPED
 
 if TYPE_CHECKING:
-    from ..records import Person
+    from ..gallery.fsck import FsckReport
+    from ..gallery.migration import Migration
+    from ..options import WithoutPhoto
+    from ..records import Status
+
+gallery = typer.Typer(help="Show a gallery, change its key, or migrate it to another pack.")
+
+LeaveOption = Annotated[
+    bool,
+    typer.Option(
+        "--leave-without-photo",
+        help="Migrate the gallery even if people can no longer be recognised; they stay registered.",
+    ),
+]
+NewThresholdOption = Annotated[
+    float | None,
+    typer.Option("--threshold", min=-1.0, max=1.0, help="Required if the pack states none."),
+]
+
+_LISTED = 20  # people named of a long list
 
 
-def register(
-    person_id: PersonArgument,
-    pictures: PicturesArgument,
-    name: Annotated[str | None, typer.Option("--name", help="The person's name.")] = None,
-    email: Annotated[str | None, typer.Option("--email", help="The person's e-mail address.")] = None,
-    on_existing: Annotated[
-        OnExisting, typer.Option("--on-existing", help="When the id is taken: refuse, add the faces, or replace them.")
-    ] = OnExisting.error,
-    faces: FacesOption = FacePolicy.one,
-    min_face: MinFaceOption = None,
-    strict: StrictOption = False,
-    retain_until: Annotated[
-        datetime | None,
-        typer.Option("--retain-until", help="When 'facedex purge' is to delete the person, UTC."),
+@gallery.command("new-key")
+def new_key() -> None:
+    """Print a new random key, for FACEDEX_KEY or a file. Without the key the templates are lost."""
+    import base64
+    import secrets
+
+    from ..config import KEY_BYTES
+
+    typer.echo(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode("ascii"))
+
+
+@gallery.command("rekey")
+@command
+def rekey(
+    target: Target,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--new-key-file", metavar="FILE", help="File with the new key, as 'new-key' prints it; - is standard input."
+        ),
     ] = None,
-    photos: PhotosOption = Rendition.none,
-    db: DatabaseOption = None,
-    within: GalleryOption = None,
-    pack: PackOption = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Store the templates without encryption.")] = False,
+) -> Output:
+    """Encrypt a gallery with a new key. The current key, if there is one, is read from FACEDEX_KEY."""
+    if (key_file is None) != plain:
+        raise typer.BadParameter("give either --new-key-file FILE or --plain", param_hint="--new-key-file")
+    key = read_key(key_file, "--new-key-file")
+    with target.open() as opened:
+        wiped = opened.rekey(key)
+
+    def show() -> None:
+        print_line("the gallery is not encrypted now" if key is None else "the gallery opens with the new key only")
+        if not wiped:
+            print_line(NOT_WIPED)
+
+    return Output({"encrypted": key is not None, "wiped": wiped}, show)
+
+
+@gallery.command("migrate")
+@command
+def migrate(
+    target: Target,
+    to: Annotated[str, typer.Argument(metavar="PACK", help="The new pack: name or path of a manifest.")],
+    leave: LeaveOption = False,
+    threshold: NewThresholdOption = None,
     as_json: JsonOption = False,
-) -> None:
-    """Register a person from pictures. Refused pictures are told; one good picture is enough."""
-    with answering(as_json):
-        with gallery_at(db, within, pack=pack, create=True, photos=photos.value) as gallery:
-            given = [str(picture) for picture in pictures]
-            result = gallery.register(
-                person_id,
-                given[0] if len(given) == 1 else given,
-                name=name,
-                email=email,
-                on_existing=on_existing.value,
-                faces=faces.value,
-                min_face=min_face,
-                strict=strict,
-                retain_until=None if retain_until is None else retain_until.replace(tzinfo=timezone.utc),
-            )
-        if as_json:
-            document(documents.registration(result))
-            return
-        say(f"registered {result.person_id!r} with {counted(len(result.faces), 'face')}")
-        for rejection in result.rejected:
-            complain(rejection.error, rejection.text)
-        for warning in result.warnings:
-            say(
-                f"warning: {pictures[warning.source]} resembles {warning.person_id!r}, who is registered "
-                f"(similarity {warning.similarity:.3f}, threshold {warning.threshold:.3f})"
-            )
+) -> Output:
+    """Embed all faces again with another pack, from the stored photos, and then use that pack.
+
+    It may be interrupted at any time: the next run resumes it. Exit code 1: people would be left behind, and nothing
+    was changed; they are named.
+    """
+    with target.open() as opened, progress_bar("embedding", as_json) as progress:
+        result = opened.migrate(to, threshold=threshold, without_photo=_policy(leave), progress=progress)
+    return _migration_output(result)
 
 
-def people(
-    person_id: Annotated[str | None, typer.Argument(metavar="ID", help="Only this person, with every face.")] = None,
-    db: DatabaseOption = None,
-    within: GalleryOption = None,
-    pack: PackOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List who is registered."""
-    with answering(as_json):
-        with gallery_at(db, within, pack=pack) as gallery:
-            listed = gallery.people() if person_id is None else [gallery.person(person_id)]
-        if as_json:
-            document({"people": [documents.person(person) for person in listed]})
-        elif person_id is None:
-            rows = [
-                [str(person.person_id), person.name or "", person.email or "", str(len(person.faces)), _when(person)]
-                for person in listed
-            ]
-            if rows:
-                table(["person", "name", "e-mail", "faces", "registered (UTC)"], rows, right="faces")
-            say(f"{counted(len(listed), 'person', 'people')} registered")
-        else:
-            _show_person(listed[0])
-
-
-def delete(
-    person_id: Annotated[str | None, typer.Argument(metavar="ID", help="The person to delete.")] = None,
-    face: Annotated[
-        int | None,
-        typer.Option("--face", min=1, metavar="NUMBER", help="Delete only this face; see 'facedex people ID'."),
+@gallery.command("rollback")
+@command
+def rollback(
+    target: Target,
+    leave: LeaveOption = False,
+    threshold: NewThresholdOption = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="PATH", help="The manifest of the previous pack, if it is your own.")
     ] = None,
+    as_json: JsonOption = False,
+) -> Output:
+    """Go back to the pack before the last migration, unless that was finished."""
+    from ..engine import Engine
+
+    engine = None if to is None else Engine(to)
+    with target.open() as opened, progress_bar("embedding", as_json) as progress:
+        result = opened.rollback(engine=engine, threshold=threshold, without_photo=_policy(leave), progress=progress)
+    return _migration_output(result)
+
+
+@gallery.command("finish")
+@command
+def finish(target: Target) -> Output:
+    """Make a migration final, or cancel an unfinished one: remove the templates of all other packs."""
+    with target.open() as opened:
+        result = opened.finish_migration()
+
+    def show() -> None:
+        print_line(f"removed {pluralize(result.templates, 'template')} of other packs")
+        if result.faces:
+            print_line(f"removed {pluralize(len(result.faces), 'face')} that had no other template")
+
+    return Output(result, show)
+
+
+@gallery.command("status")
+@command
+def status(
+    target: Target,
+    index: IndexOption = "auto",
+    budget_ms: Annotated[
+        float | None,
+        typer.Option("--budget-ms", min=0.0, help="Milliseconds of a search before 'auto' becomes approximate."),
+    ] = None,
+) -> Output:
+    """Show what a gallery holds, how it is searched and why, and the recall of that search."""
+    with target.open(index=index, budget_ms=budget_ms) as opened:
+        found = opened.status()
+    return Output(found, lambda: print_table(["", ""], _rows(found)))
+
+
+@command
+def vacuum(target: Target) -> Output:
+    """Rewrite the database without deleted data, and return the space to the disk."""
+    with target.open() as opened:
+        wiped = opened.vacuum()
+    sentence = "no file holds deleted data now" if wiped else f"the tables were rewritten. {NOT_WIPED}"
+    return Output({"wiped": wiped}, lambda: print_line(sentence))
+
+
+@command
+def fsck(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair what is possible; a face without a valid template is removed.")
+    ] = False,
     db: DatabaseOption = None,
     within: GalleryOption = None,
-    pack: PackOption = None,
     as_json: JsonOption = False,
-) -> None:
-    """Delete a person with all faces, or one face. It does not come back, and nothing is asked first."""
-    if (person_id is None) == (face is None):
-        raise typer.BadParameter("give either a person's ID or --face NUMBER", param_hint="ID")
-    with answering(as_json):
-        with gallery_at(db, within, pack=pack) as gallery:
-            if person_id is not None:
-                result = gallery.delete(person_id)
-            elif face is not None:
-                result = gallery.delete_face(face)
-        if as_json:
-            document(documents.deletion(result))
-        elif result.person_removed:
-            say(f"deleted {result.person_id!r} with {counted(len(result.faces), 'face')}, receipt {result.digest}")
+) -> Output:
+    """Check the consistency of the database and of the search snapshots, and list the differences."""
+    from ..gallery.fsck import fsck as check
+
+    with progress_bar("comparing", as_json) as progress:
+        report = check(location_of(db), name=within or settings().gallery, repair=repair, progress=progress)
+    return Output({"ok": report.ok} | to_json(report), lambda: _show_report(report), 0 if report.ok else NO)
+
+
+@command
+def rebuild(db: DatabaseOption = None, within: GalleryOption = None, as_json: JsonOption = False) -> Output:
+    """Rebuild the search index from the database."""
+    from ..gallery.fsck import rebuild as build
+
+    with progress_bar("indexing", as_json) as progress:
+        number = build(location_of(db), name=within or settings().gallery, progress=progress)
+    return Output({"faces": number}, lambda: print_line(f"indexed {pluralize(number, 'face')}"))
+
+
+def _policy(leave: bool) -> WithoutPhoto:
+    return "leave" if leave else "stop"
+
+
+def _migration_output(result: Migration) -> Output:
+    """Describe how far a migration came, with exit code 1 if the gallery was left as it is."""
+
+    def show() -> None:
+        for refusal in result.refused[:_LISTED]:
+            print_error(refusal.error, str(refusal.person_id))
+        _list_people("no photo is stored of", result.without_photo)
+        _list_people("no face is found any more in the photos of", result.without_face)
+        print_line(f"embedded {pluralize(result.moved, 'face')} with {result.pack!r}")
+        if result.swapped:
+            print_line(f"the gallery uses pack {result.pack!r} now; 'facedex gallery rollback' goes back")
         else:
-            told = ", ".join(str(number) for number in result.faces)
-            say(f"deleted face {told} of {result.person_id!r}, receipt {result.digest}")
+            print_line(
+                "the gallery was left as it is: register these people again from stored pictures, delete them, or use "
+                "--leave-without-photo"
+            )
+
+    return Output(result, show, 0 if result.swapped else NO)
 
 
-def _show_person(person: Person) -> None:
-    for label, value in (("person", str(person.person_id)), ("name", person.name), ("e-mail", person.email)):
-        if value:
-            say(f"{label}: {value}")
-    for key, value in person.info.items():
-        say(f"{key}: {value}")
+def _list_people(what: str, people: tuple[str | int, ...]) -> None:
+    if people:
+        more = f" and {len(people) - _LISTED} more" if len(people) > _LISTED else ""
+        names = ", ".join(map(str, people[:_LISTED]))
+        print_line(f"{what} {pluralize(len(people), 'person', 'people')}: {names}{more}")
+
+
+def _show_report(report: FsckReport) -> None:
+    for finding in report.findings:
+        print_line(f"{'repaired' if finding.mended else 'wrong'}: {finding.text}")
+    verdict = "all is consistent" if report.ok else "this is not consistent; --repair repairs what is possible"
+    print_line(f"{pluralize(report.faces, 'face')}, {pluralize(report.snapshots, 'snapshot')}: {verdict}")
+
+
+def _rows(found: Status) -> list[list[str]]:
     rows = [
-        [
-            str(face.face_id),
-            ", ".join(str(round(value)) for value in face.bbox),
-            f"{face.det_score:.3f}",
-            "" if face.quality is None else f"{face.quality:.0f}",
-            f"{face.created_at:%Y-%m-%d %H:%M}",
-        ]
-        for face in person.faces
+        ["gallery", f"{found.gallery} in {found.location}"],
+        ["pack", f"{found.pack} ({found.pack_digest[:12]})"],
+        ["people", f"{found.people:,}"],
+        ["faces", f"{found.faces:,}"],
+        ["search", f"{found.method}: {found.why}"],
+        ["recall", "not measured" if found.recall is None else f"{found.recall:.4f}"],
+        ["encrypted", "yes" if found.encrypted else "no"],
     ]
-    table(["face", "box", "score", "quality", "stored (UTC)"], rows, right="face,score,quality")
-
-
-def _when(person: Person) -> str:
-    return f"{person.created_at:%Y-%m-%d %H:%M}"
+    optional = [
+        ("retention ended", found.due, f"{found.due:,} people; 'facedex purge' deletes them"),
+        ("without template", found.dormant, f"{found.dormant:,} faces, which are not recognised"),
+        ("other templates", found.beside, ", ".join(found.beside)),
+        ("index rebuilt", found.rebuilt, found.rebuilt or ""),
+    ]
+    return rows + [[name, text] for name, shown, text in optional if shown]

@@ -1,102 +1,154 @@
-"""Options → an open gallery or engine.
+"""Options → an open gallery, a key, a folder for pictures; and the decorator that gives them to a command.
 
 What these need is imported when a command runs, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..config import settings
 from ..errors import DatabaseUnavailableError
-from .options import DEFAULT_DATABASE
+from .options import DEFAULT_DATABASE, DatabaseOption, GalleryOption, JsonOption, PackOption
+from .output import Output, report_errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..engine import Engine
     from ..gallery import Gallery
-    from ..options import IndexMethod, KeptPhotos
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The gallery that ``--db``, ``--gallery`` and ``--pack`` name.
+
+    Attributes
+    ----------
+    location : str
+        Path or URL of the database; by default that of the environment, else ``people.db``.
+    name : str
+        The gallery's name; by default that of the environment, else "default".
+    pack : str or None
+        Name or path; None is the pack that made the gallery.
+    """
+
+    location: str
+    name: str
+    pack: str | None
+
+    @contextmanager
+    def open(self, *, create: bool = False, pack: str | None = None, **options: Any) -> Iterator[Gallery]:
+        """Open the gallery.
+
+        Parameters
+        ----------
+        create : bool
+            Whether to create the database if there is none.
+        pack : str, optional
+            In place of the target's.
+        **options
+            As of `Gallery.open`.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            When there is none and `create` is False: a mistyped path must not make an empty gallery.
+        """
+        from ..gallery import Gallery
+
+        if not create and not self.exists:
+            raise DatabaseUnavailableError(
+                f"there is no database at {self.location!r}; register somebody first, or name another with --db"
+            )
+        with Gallery.open(self.location, name=self.name, pack=pack or self.pack, **options) as gallery:
+            yield gallery
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database; always True for a URL."""
+        return "://" in self.location or Path(self.location).exists()
 
 
 def location_of(db: str | None) -> str:
-    """Tell where the database is that the options name: a path or a URL."""
+    """Return the path or URL of the database that ``--db`` names."""
     return db or settings().db or DEFAULT_DATABASE
 
 
-def name_of(within: str | None) -> str:
-    """Tell which gallery of the database the options name."""
-    return within or settings().gallery
+_TARGET_OPTIONS = {"db": DatabaseOption, "within": GalleryOption, "pack": PackOption}
 
 
-@contextmanager
-def gallery_at(
-    db: str | None,
-    within: str | None,
-    *,
-    pack: str | None,
-    create: bool = False,
-    index: IndexMethod = "auto",
-    budget_ms: float | None = None,
-    photos: KeptPhotos = "none",
-) -> Iterator[Gallery]:
-    """Open the gallery that the options name.
+def command(function: Callable[..., Output]) -> Callable[..., None]:
+    """Make a command of a function: print the output it returns, or its error.
 
-    Parameters
-    ----------
-    db : str or None
-        Path or URL; without it that of the environment, else ``people.db``.
-    within : str or None
-        The gallery's name; without it that of the environment, else "default".
-    pack : str or None
-        Name or path; without it the pack that made the gallery.
-    create : bool
-        Make the database when it is not there.
-    index, budget_ms, photos
-        As of `Gallery.open`.
-
-    Raises
-    ------
-    DatabaseUnavailableError
-        When there is none and `create` is False: a mistyped path must not make an empty gallery.
+    A parameter of type `Target` becomes the options that name a gallery; every command has ``--json``.
     """
-    from ..gallery import Gallery
+    signature = inspect.signature(function, eval_str=True)
+    target = next((name for name, parameter in signature.parameters.items() if parameter.annotation is Target), None)
+    options: dict[str, tuple[Any, Any]] = {
+        name: (parameter.annotation, parameter.default)
+        for name, parameter in signature.parameters.items()
+        if name not in (target, "as_json")
+    }
+    if target is not None:
+        options |= {name: (annotation, None) for name, annotation in _TARGET_OPTIONS.items()}
+    options["as_json"] = (JsonOption, False)
 
-    location = location_of(db)
-    if not create and "://" not in location and not Path(location).exists():
-        raise DatabaseUnavailableError(
-            f"there is no database at {location!r}; register somebody first, or name another with --db"
-        )
-    with Gallery.open(
-        location, name=name_of(within), pack=pack, index=index, budget_ms=budget_ms, photos=photos
-    ) as gallery:
-        yield gallery
+    @wraps(function)
+    def run(**given: Any) -> None:
+        as_json = given["as_json"]
+        if "as_json" not in signature.parameters:
+            del given["as_json"]
+        if target is not None:
+            db, within, pack = (given.pop(name) for name in _TARGET_OPTIONS)
+            given[target] = Target(location_of(db), within or settings().gallery, pack)
+        with report_errors(as_json):
+            output = function(**given)
+            output.print(as_json)
+
+    run.__annotations__ = {name: annotation for name, (annotation, _) in options.items()}
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+            for name, (annotation, default) in options.items()
+        ]
+    )
+    return run
 
 
-def engine_of(pack: str | None) -> Engine:
-    """Make the engine that the options name."""
-    from ..engine import Engine
+def read_key(path: Path | None, option: str) -> bytes | None:
+    """Read a key from a file, None without one: a key on the command line would be in the list of processes."""
+    from ..config import key_from
+    from ..errors import ArgumentError
 
-    return Engine(pack)
+    if path is None:
+        return None
+    try:
+        text = typer.get_text_stream("stdin").read(1000) if str(path) == "-" else path.read_text("ascii")
+        return key_from(text, str(path))
+    except (OSError, UnicodeDecodeError, ArgumentError) as error:
+        raise typer.BadParameter(f"no key can be read from {path}: {error}", param_hint=option) from error
 
 
 class OutFolder:
-    """A folder for pictures with boxes and names; each gets a name of its own.
+    """A folder for pictures with boxes and names; each gets its own file name.
 
     Parameters
     ----------
     folder : Path
-        Made when it is not there.
+        Created if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._taken: set[str] = set()
+        self._used: set[str] = set()
         with writing_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -111,10 +163,10 @@ class OutFolder:
         from ..draw import png
 
         stem, number = picture.stem, 1
-        while stem in self._taken:
+        while stem in self._used:
             number += 1
             stem = f"{picture.stem}-{number}"
-        self._taken.add(stem)
+        self._used.add(stem)
         target = self.folder / f"{stem}.png"
         with writing_to(self.folder):
             target.write_bytes(png(drawing))
@@ -123,7 +175,7 @@ class OutFolder:
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Tell a folder that cannot be written to as wrong usage of ``--out``."""
+    """Report a folder that cannot be written to as wrong usage of ``--out``."""
     try:
         yield
     except OSError as error:

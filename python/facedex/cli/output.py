@@ -1,28 +1,21 @@
 """What a command prints, and the code it ends with.
 
 People get tables and sentences on standard output and errors as one line on standard error. With ``--json`` programs
-get one document on standard output, an error included. Embeddings are never printed.
+get one document on standard output, also for an error. Embeddings are never printed.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from ..errors import (
-    DuplicateFaceError,
-    EnrolmentError,
-    FacedexError,
-    NoFaceError,
-    PersonFullError,
-    RegistrationError,
-    SeveralFacesError,
-)
+from ..errors import FacedexError
+from .documents import code_of, message_of, to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,35 +23,57 @@ if TYPE_CHECKING:
 NO = 1
 """Exit code: the command ran, and the answer is no."""
 
+FAILED = 3
+"""Exit code: facedex could not do it. (2 is wrong usage, from typer.)"""
+
 _PIPE_WIDTH = 1000  # characters; a table takes only what it needs
 
-_ADVICE = re.compile(r"\b(on_existing|faces|photos|index|pack)=('[^']+'(?:(?:, | or )'\w+')*)")  # as messages write it
 
-FAILED = 3
-"""Exit code: facedex could not do what was asked. (2 is wrong usage, from typer.)"""
+class Output(NamedTuple):
+    """The result of a command.
+
+    content : object
+        What ``--json`` prints, described by `to_json`.
+    show : callable
+        Prints it for people.
+    exit_code : int
+    """
+
+    content: Any
+    show: Callable[[], object]
+    exit_code: int = 0
+
+    def print(self, as_json: bool) -> None:
+        """Print it, and exit with its code unless that is 0."""
+        if as_json:
+            print_json(self.content)
+        else:
+            self.show()
+        if self.exit_code:
+            raise typer.Exit(self.exit_code)
 
 
 @contextmanager
-def answering(as_json: bool) -> Iterator[None]:
-    """Turn an error of facedex into its message and exit code; any other is a fault of the program and shows its trace.
+def report_errors(as_json: bool) -> Iterator[None]:
+    """Print an error of facedex and exit with its code; any other error is a bug and shows its trace.
 
     Parameters
     ----------
     as_json : bool
-        Print the error as a JSON document on standard output.
+        Whether to print the error as a JSON document on standard output.
     """
     try:
         yield
     except FacedexError as error:
         if as_json:
-            document({"error": error_document(error)})
+            print_json({"error": error})
         else:
-            complain(error)
+            print_error(error)
         raise typer.Exit(FAILED) from None
 
 
-def complain(error: Exception, about: str | None = None) -> None:
-    """Tell an error as one line on standard error.
+def print_error(error: Exception, about: str | None = None) -> None:
+    """Print an error as one line on standard error.
 
     Parameters
     ----------
@@ -67,52 +82,22 @@ def complain(error: Exception, about: str | None = None) -> None:
     about : str, optional
         The picture it belongs to.
     """
-    subject = "" if about is None else f"{plain(about)}: "
-    typer.echo(f"error [{_code(error)}]: {subject}{plain(_message(error))}", err=True)
+    subject = "" if about is None else f"{escape(about)}: "
+    typer.echo(f"error [{code_of(error)}]: {subject}{escape(message_of(error))}", err=True)
 
 
-def document(content: dict[str, Any]) -> None:
+def print_json(content: Any) -> None:
     """Print a JSON document; ASCII only, so that it passes through any pipe."""
-    typer.echo(json.dumps(content, indent=2, allow_nan=False))
+    typer.echo(json.dumps(to_json(content), indent=2, allow_nan=False))
 
 
-def error_document(error: Exception) -> dict[str, Any]:
-    """Describe an error for programs.
-
-    Parameters
-    ----------
-    error : Exception
-        A `FacedexError`.
-
-    Returns
-    -------
-    dict
-        With code and message; boxes, rejected pictures, or what was measured and its limit, where the error has them.
-    """
-    described: dict[str, Any] = {"code": _code(error), "message": _message(error)}
-    if isinstance(error, SeveralFacesError):
-        described["bboxes"] = [list(bbox) for bbox in error.bboxes]
-    if isinstance(error, RegistrationError):
-        described["rejected"] = [
-            {"picture": rejection.text, "error": error_document(rejection.error)} for rejection in error.rejected
-        ]
-    if isinstance(error, (EnrolmentError, DuplicateFaceError, PersonFullError, NoFaceError, SeveralFacesError)):
-        described |= {"measured": error.measured, "limit": error.limit}
-    return described
+def print_line(sentence: str) -> None:
+    """Print a sentence."""
+    typer.echo(escape(sentence))
 
 
-def _message(error: Exception) -> str:
-    """Take the message, with the options of the command line where it advises arguments of Python."""
-    told = str(error).replace("plain=True", "--plain").replace("(name=...)", "(--gallery NAME)")
-    return _ADVICE.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2].replace(chr(39), '')}", told)
-
-
-def _code(error: Exception) -> str:
-    return error.code if isinstance(error, FacedexError) else FacedexError.code
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> None:
-    """Print a table.
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> None:
+    """Print a table, unless it has no rows.
 
     Parameters
     ----------
@@ -127,45 +112,68 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: str =
     from rich.table import Table
     from rich.text import Text
 
+    if not rows:
+        return
     grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, show_header=any(columns))
     numbers = right.split(",") if right else []
     for heading in columns:
         grid.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(plain(cell)) for cell in row))
-    console().print(grid)
+        grid.add_row(*(Text(escape(cell)) for cell in row))
+    _console().print(grid)
 
 
-def say(sentence: str) -> None:
-    """Print a sentence."""
-    typer.echo(plain(sentence))
-
-
-def console() -> Console:
-    """Open the console on standard output as it is now; into a file or pipe a row is one line, however long."""
+@contextmanager
+def progress_bar(label: str, as_json: bool) -> Iterator[Callable[[int, int], object] | None]:
+    """Show a progress bar on standard error if that is a terminal; there is none with ``--json``."""
+    if as_json:
+        yield None
+        return
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    terminal = Console(highlight=False, markup=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, markup=False, width=_PIPE_WIDTH)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    terminal = Console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, number: bar.update(task, completed=done, total=number)
 
 
-def plain(text: str) -> str:
-    r"""Write a text on one line, without anything that a terminal would obey.
+def escape(text: str) -> str:
+    r"""Write a text on one line, with every control character escaped.
 
     Examples
     --------
-    >>> plain("a name\x1b[2J")
+    >>> escape("a name\x1b[2J")
     'a name\\x1b[2J'
     """
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
-def counted(number: int, singular: str, plural: str | None = None) -> str:
+def pluralize(number: int, singular: str, plural: str | None = None) -> str:
     """Write a number with its noun.
 
     Examples
     --------
-    >>> counted(1, "face"), counted(2, "person", "people")
+    >>> pluralize(1, "face"), pluralize(2, "person", "people")
     ('1 face', '2 people')
     """
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
+def format_time(at: datetime | None) -> str:
+    """Write a time to the minute."""
+    return "" if at is None else f"{at:%Y-%m-%d %H:%M}"
+
+
+def format_bbox(bbox: Sequence[float]) -> str:
+    """Write the corners of a box in whole pixels."""
+    return ", ".join(str(round(value)) for value in bbox)
+
+
+def _console() -> Console:
+    """Open the console on standard output; into a file or pipe a row is one line, however long."""
+    from rich.console import Console
+
+    terminal = Console(highlight=False, markup=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, markup=False, width=_PIPE_WIDTH)

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Annotated, Any
 
 import typer
 
+from ..options import KeptPhotos
 from .opening import location_of
 from .options import DatabaseOption, PackOption
-from .output import answering, say
-
-
-class Photos(Enum):
-    """What is kept of the pictures."""
-
-    none = "none"
-    thumbnail = "thumbnail"
-    original = "original"
+from .output import print_line, report_errors
 
 
 def serve(
     db: DatabaseOption = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen at. Without it 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Without it 8000.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, max=64, help="Processes. Without it 1.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen at. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Default: 8000.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, max=64, help="Processes. Default: 1.")] = None,
     contracts: Annotated[
         str | None, typer.Option("--contracts", metavar="NAMES", help="Older backends to stand in for, or 'all'.")
     ] = None,
-    photos: Annotated[Photos | None, typer.Option("--photos", help="What is kept of the pictures.")] = None,
+    photos: Annotated[KeptPhotos | None, typer.Option("--photos", help="What to store of the pictures.")] = None,
     pack: PackOption = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let other machines in without keys or accounts.")
@@ -37,11 +29,11 @@ def serve(
     tls_key: Annotated[str | None, typer.Option("--tls-key", metavar="FILE", help="Its private key, PEM.")] = None,
     trusted_proxy: Annotated[
         list[str] | None,
-        typer.Option("--trusted-proxy", metavar="ADDRESS", help="Believe forwarded headers from here; repeatable."),
+        typer.Option("--trusted-proxy", metavar="ADDRESS", help="Trust forwarded headers from here; repeatable."),
     ] = None,
 ) -> None:
-    """Serve the gallery over HTTP. What is not given is read from FACEDEX_* variables."""
-    with answering(False):
+    """Serve the gallery over HTTP. Other settings are read from FACEDEX_* variables."""
+    with report_errors(False):
         try:
             from pydantic import ValidationError
 
@@ -55,7 +47,7 @@ def serve(
             "port": port,
             "workers": workers,
             "contracts": contracts,
-            "photos": None if photos is None else photos.value,
+            "photos": photos,
             "pack": pack,
             "insecure": insecure or None,
             "tls_cert": tls_cert,
@@ -67,4 +59,4 @@ def serve(
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise typer.BadParameter(problems) from error
-        run(settings, begun=lambda address: say(f"serving at {address}, interactive documentation at /api/docs"))
+        run(settings, begun=lambda address: print_line(f"serving at {address}, interactive documentation at /api/docs"))

@@ -1,65 +1,35 @@
-"""The verbs that move people between galleries and programs: import, export."""
+"""The commands that move people between galleries and programs: import, export."""
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .custody import key_in
-from .opening import gallery_at, location_of
-from .options import (
-    DatabaseOption,
-    FacePolicy,
-    FacesOption,
-    GalleryOption,
-    JsonOption,
-    MinFaceOption,
-    PackOption,
-    PhotosOption,
-    Rendition,
-    StrictOption,
-)
-from .output import NO, answering, complain, counted, document, error_document, say
-from .upkeep import bar
+from ..options import ImportKind, OnExistingImport
+from .documents import to_json
+from .opening import Target, command, read_key
+from .options import FacesOption, JsonOption, MinFaceOption, PhotosOption, StrictOption
+from .output import NO, Output, pluralize, print_error, print_line, progress_bar
 
 if TYPE_CHECKING:
-    from ..transfer import ImportReport
-
-
-class Kind(Enum):
-    """What is imported."""
-
-    folder = "folder"
-    pickles = "pickles"
-    array = "array"
-    faiss = "faiss"
-    gallery = "gallery"
-
-
-class OnExisting(Enum):
-    """What to do when a person is registered already."""
-
-    error = "error"
-    add = "add"
-    replace = "replace"
-    skip = "skip"
-
+    from ..transfer import ExportReport, ImportReport
 
 KeyFileOption = Annotated[
     Path | None,
     typer.Option(
         "--key-file",
         metavar="FILE",
-        help="File with the key that seals the gallery file, as 'facedex gallery new-key' prints it; - is standard "
+        help="File with the key that encrypts the gallery file, as 'facedex gallery new-key' prints it; - is standard "
         "input.",
     ),
 ]
 
 
+@command
 def import_people(
+    target: Target,
     path: Annotated[
         Path,
         typer.Argument(
@@ -68,7 +38,10 @@ def import_people(
             "array, or a flat faiss index.",
         ),
     ],
-    kind: Annotated[Kind | None, typer.Option("--kind", help="What it is. Without it the content tells.")] = None,
+    kind: Annotated[
+        ImportKind | None,
+        typer.Option("--kind", help="What it is. Default: detected from the content."),
+    ] = None,
     names: Annotated[
         Path | None,
         typer.Option(
@@ -79,123 +52,86 @@ def import_people(
     ] = None,
     same_pack: Annotated[
         str | None,
-        typer.Option(
-            "--same-pack", metavar="NAME", help="Say that this pack made the vectors; it must be the gallery's."
-        ),
+        typer.Option("--same-pack", metavar="NAME", help="The pack that made the vectors; must be the gallery's."),
     ] = None,
     key_file: KeyFileOption = None,
     on_existing: Annotated[
-        OnExisting,
-        typer.Option(
-            "--on-existing", help="When an id is taken: reject, add the faces, replace them, or leave as stored."
-        ),
-    ] = OnExisting.error,
-    faces: FacesOption = FacePolicy.one,
+        OnExistingImport,
+        typer.Option("--on-existing", help="If an id is in use: reject, add the faces, replace them, or skip."),
+    ] = "error",
+    faces: FacesOption = "one",
     min_face: MinFaceOption = None,
     strict: StrictOption = False,
-    photos: PhotosOption = Rendition.none,
-    db: DatabaseOption = None,
-    within: GalleryOption = None,
-    pack: PackOption = None,
+    photos: PhotosOption = "none",
     as_json: JsonOption = False,
-) -> None:
+) -> Output:
     """Import people from another program, or from a gallery file. Exit code 1: something was rejected."""
-    key = None if key_file is None else key_in(key_file, "--key-file")
-    with answering(as_json):
-        from .. import transfer
+    from .. import transfer
 
-        found = transfer.kind_of(path) if kind is None else kind.value
-        location = location_of(db)
-        if pack is None and found == "gallery" and "://" not in location and not Path(location).exists():
-            pack = transfer.pack_of(path, key=key)  # a new gallery is made with the pack of the file
-        opened = gallery_at(db, within, pack=pack, create=True, photos=photos.value)
-        with opened as gallery, bar("importing", as_json) as progress:
-            report = transfer.import_from(
-                gallery,
-                path,
-                kind=found,
-                names=names,
-                same_pack=same_pack,
-                key=key,
-                on_existing=on_existing.value,
-                faces=faces.value,
-                min_face=min_face,
-                strict=strict,
-                progress=progress,
-            )
-        if as_json:
-            document(_imported(report))
-        else:
-            _tell(report)
-    if report.rejected:
-        raise typer.Exit(NO)
+    key = read_key(key_file, "--key-file")
+    kind = transfer.kind_of(path) if kind is None else kind
+    pack = target.pack
+    if pack is None and kind == "gallery" and not target.exists:
+        pack = transfer.pack_of(path, key=key)  # a new gallery is made with the pack of the file
+    opened = target.open(create=True, pack=pack, photos=photos)
+    with opened as gallery, progress_bar("importing", as_json) as progress:
+        report = transfer.import_from(
+            gallery,
+            path,
+            kind=kind,
+            names=names,
+            same_pack=same_pack,
+            key=key,
+            on_existing=on_existing,
+            faces=faces,
+            min_face=min_face,
+            strict=strict,
+            progress=progress,
+        )
+    return Output(_describe_import(report), lambda: _show_import(report), NO if report.rejected else 0)
 
 
+@command
 def export(
+    target: Target,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="The gallery file to write; an older one is replaced.")],
     key_file: KeyFileOption = None,
     plain: Annotated[bool, typer.Option("--plain", help="Write an encrypted gallery in the clear.")] = False,
-    db: DatabaseOption = None,
-    within: GalleryOption = None,
-    pack: PackOption = None,
     as_json: JsonOption = False,
-) -> None:
-    """Write the whole gallery into one file: people, faces, templates and kept photos."""
+) -> Output:
+    """Write the whole gallery to one file: people, faces, templates and stored photos."""
+    from .. import transfer
+
     if plain and key_file is not None:
         raise typer.BadParameter("give either --key-file FILE or --plain", param_hint="--key-file")
-    key = None if key_file is None else key_in(key_file, "--key-file")
-    with answering(as_json):
-        from .. import transfer
-
-        with gallery_at(db, within, pack=pack) as gallery, bar("exporting", as_json) as progress:
-            report = transfer.export_to(gallery, path, key=key, plain=plain, progress=progress)
-        if as_json:
-            described = {"path": str(report.path), "people": report.people, "faces": report.faces}
-            document(described | {"photos": report.photos, "size": report.size, "encrypted": report.encrypted})
-        else:
-            held = _held(report.people, report.faces, report.photos)
-            say(f"wrote {held} to {report.path}" + (", encrypted" if report.encrypted else ", not encrypted"))
+    key = read_key(key_file, "--key-file")
+    with target.open() as gallery, progress_bar("exporting", as_json) as progress:
+        report = transfer.export_to(gallery, path, key=key, plain=plain, progress=progress)
+    sentence = f"wrote {_counts(report)} to {path}, " + ("encrypted" if report.encrypted else "not encrypted")
+    return Output(report, lambda: print_line(sentence))
 
 
-def _tell(report: ImportReport) -> None:
+def _show_import(report: ImportReport) -> None:
     for rejection in report.rejected:
-        complain(rejection.error, rejection.text)
+        print_error(rejection.error, rejection.text)
     for person_id, warning in report.warnings:
-        say(
+        print_line(
             f"warning: {person_id!r} resembles {warning.person_id!r} (similarity {warning.similarity:.3f}, threshold "
             f"{warning.threshold:.3f})"
         )
     if report.unnamed:
-        say(f"without a line in the file of names: {', '.join(report.unnamed)}")
-    told = f"imported {_held(report.people, report.faces, report.photos)}"
-    if report.skipped:
-        told += f", left {counted(len(report.skipped), 'person', 'people')} as stored"
-    say(f"{told}; {counted(len(report.rejected), 'item')} rejected")
+        print_line(f"without a line in the file of names: {', '.join(report.unnamed)}")
+    skipped = f", left {pluralize(len(report.skipped), 'person', 'people')} as stored" if report.skipped else ""
+    print_line(f"imported {_counts(report)}{skipped}; {pluralize(len(report.rejected), 'item')} rejected")
 
 
-def _imported(report: ImportReport) -> dict[str, Any]:
-    return {
-        "kind": report.kind,
-        "people": report.people,
-        "faces": report.faces,
-        "photos": report.photos,
-        "skipped": list(report.skipped),
-        "rejected": [
-            {"item": rejection.text, "error": error_document(rejection.error)} for rejection in report.rejected
-        ],
-        "unnamed": list(report.unnamed),
-        "warnings": [
-            {
-                "person_id": person_id,
-                "resembles": warning.person_id,
-                "similarity": warning.similarity,
-                "threshold": warning.threshold,
-            }
-            for person_id, warning in report.warnings
-        ],
-    }
+def _describe_import(report: ImportReport) -> object:
+    warnings = [
+        {"person_id": person_id} | to_json(warning, person_id="resembles") for person_id, warning in report.warnings
+    ]
+    return to_json(report, text="item") | {"warnings": warnings}
 
 
-def _held(people: int, faces: int, photos: int) -> str:
-    text = f"{counted(people, 'person', 'people')} with {counted(faces, 'face')}"
-    return f"{text} and {counted(photos, 'photo')}" if photos else text
+def _counts(report: ImportReport | ExportReport) -> str:
+    text = f"{pluralize(report.people, 'person', 'people')} with {pluralize(report.faces, 'face')}"
+    return f"{text} and {pluralize(report.photos, 'photo')}" if report.photos else text

@@ -16,6 +16,6 @@ ImportReport(folder: 8 people, 24 faces, 0 photos, 0 skipped, 0 rejected)
 from .archive import pack_of
 from .export import ExportReport, export_to
 from .importing import import_from, kind_of
-from .report import ImportReport, Kind
+from .report import ImportReport
 
-__all__ = ["ExportReport", "ImportReport", "Kind", "export_to", "import_from", "kind_of", "pack_of"]
+__all__ = ["ExportReport", "ImportReport", "export_to", "import_from", "kind_of", "pack_of"]

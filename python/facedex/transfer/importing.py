@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, get_args
 
 from ..checks import check_choice
 from ..errors import ArgumentError, FacedexError, ImportFileError
-from ..options import FacePolicy, OnExistingImport, RegisterOptions
+from ..options import FacePolicy, ImportKind, OnExistingImport, RegisterOptions
 from ..store import KeyInput
 from . import encodings, faiss_file, tables
 from .archive import import_gallery, is_gallery_file
 from .folder import import_folder
-from .report import ImportReport, Kind, Tally
+from .report import ImportReport, Tally
 from .vectors import PersonVectors, check_dlib, check_dlib_pack, check_pack, check_sound, unproven
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def import_from(
     gallery: Gallery,
     path: str | os.PathLike[str],
     *,
-    kind: Kind | None = None,
+    kind: ImportKind | None = None,
     names: str | os.PathLike[str] | None = None,
     same_pack: str | None = None,
     key: KeyInput | None = None,
@@ -93,7 +93,7 @@ def import_from(
         on_existing="error" if on_existing == "skip" else on_existing, faces=faces, min_face=min_face, strict=strict
     )
     if kind is not None:
-        check_choice("kind", kind, Kind)
+        check_choice("kind", kind, ImportKind)
     if same_pack is not None and not isinstance(same_pack, str):
         raise ArgumentError(f"same_pack must be the name or digest of a pack, got {type(same_pack).__name__}")
     place, beside = Path(path), None if names is None else Path(names)
@@ -124,7 +124,7 @@ def import_from(
     return tally.report()
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> ImportKind:
     """Detect what is at a path, from its content.
 
     Raises
@@ -150,12 +150,12 @@ def kind_of(path: Path) -> Kind:
     raise ImportFileError(
         f"{path} is of no known kind: a folder of <person>/<photo>, a gallery file, a pickle of protocol 2 "
         f"to 5, an .npy array, a flat faiss index ({', '.join(kind.decode() for kind in faiss_file.FLAT)}); "
-        f"kinds: {', '.join(get_args(Kind))}"
+        f"kinds: {', '.join(get_args(ImportKind))}"
     )
 
 
 def _read_vectors(
-    pack: PackInfo, path: Path, kind: Kind, beside: Path | None, same_pack: str | None, tally: Tally
+    pack: PackInfo, path: Path, kind: ImportKind, beside: Path | None, same_pack: str | None, tally: Tally
 ) -> list[PersonVectors]:
     """Read vectors, and refuse those that are not proven to be of the gallery's pack."""
     if same_pack is not None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ..errors import DuplicatePersonError, FacedexError, RegistrationError, StoreError
+from ..options import ImportKind
 from ..records import Duplicate, PersonId, Registration, Rejection
-
-Kind = Literal["folder", "pickles", "array", "faiss", "gallery"]
-"""The kinds of files that can be imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class ImportReport:
         People with a face that resembles another person.
     """
 
-    kind: Kind
+    kind: ImportKind
     people: int
     faces: int
     photos: int = 0
@@ -60,8 +57,8 @@ class Tally:
         Whether a person who is already registered is left as stored, without a rejection.
     """
 
-    def __init__(self, kind: Kind, *, skip: bool) -> None:
-        self._kind: Kind = kind
+    def __init__(self, kind: ImportKind, *, skip: bool) -> None:
+        self._kind: ImportKind = kind
         self._skip = skip
         self._people = 0
         self._faces = 0

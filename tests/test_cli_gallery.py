@@ -1,4 +1,4 @@
-"""The commands about deletion, audit and keys, as a program sees them."""
+"""The commands about deletion, the audit and keys, as a program sees them."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def test_the_audit_is_sealed_exported_and_checked_with_a_key(db: Path, tmp_path:
     answer("register", "ayu", AYU, "--db", db)
     assert run("audit", "verify", "--key", "--db", db).exit_code == 3
     assert answer("audit", "verify", "--key", "--db", db, code=1, **key)["sealed"] is False
-    assert "NOT sealed" in run("audit", "verify", "--db", db, **key).stdout
-    assert "sealed with the key" in run("audit", "seal", "--db", db, **key).stdout
+    assert "NOT signed with the key" in run("audit", "verify", "--db", db, **key).stdout
+    assert ", signed with the key" in run("audit", "seal", "--db", db, **key).stdout
     answer("register", "budi", BUDI, "--db", db, **key)
     report = answer("audit", "verify", "--key", "--db", db, **key)
     assert (report["whole"], report["sealed"], report["lines"]) == (True, True, 2)

@@ -1,0 +1,155 @@
+"""The commands that change or list who is registered: register, people, delete, purge."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..options import OnExisting
+from .documents import to_json
+from .opening import Target, command
+from .options import FacesOption, MinFaceOption, PersonArgument, PhotosOption, PicturesArgument, StrictOption
+from .output import Output, format_bbox, format_time, pluralize, print_error, print_line, print_table
+
+if TYPE_CHECKING:
+    from ..records import Deletion, Person, Registration
+
+NOT_WIPED = "Traces may remain in the logs of the database: another program was reading them, or it is a server's."
+
+
+@command
+def register(
+    target: Target,
+    person_id: PersonArgument,
+    pictures: PicturesArgument,
+    name: Annotated[str | None, typer.Option("--name", help="The person's name.")] = None,
+    email: Annotated[str | None, typer.Option("--email", help="The person's e-mail address.")] = None,
+    on_existing: Annotated[
+        OnExisting, typer.Option("--on-existing", help="If the id is in use: refuse, add the faces, or replace them.")
+    ] = "error",
+    faces: FacesOption = "one",
+    min_face: MinFaceOption = None,
+    strict: StrictOption = False,
+    retain_until: Annotated[
+        datetime | None,
+        typer.Option("--retain-until", help="When 'facedex purge' is to delete the person, UTC."),
+    ] = None,
+    photos: PhotosOption = "none",
+) -> Output:
+    """Register a person from pictures. One good picture is enough; rejected pictures are listed."""
+    with target.open(create=True, photos=photos) as gallery:
+        given = [str(picture) for picture in pictures]
+        result = gallery.register(
+            person_id,
+            given[0] if len(given) == 1 else given,
+            name=name,
+            email=email,
+            on_existing=on_existing,
+            faces=faces,
+            min_face=min_face,
+            strict=strict,
+            retain_until=None if retain_until is None else retain_until.replace(tzinfo=timezone.utc),
+        )
+
+    def show() -> None:
+        show_registration(result, "registered")
+        for warning in result.warnings:
+            print_line(
+                f"warning: {pictures[warning.source]} resembles {warning.person_id!r}, who is registered "
+                f"(similarity {warning.similarity:.3f}, threshold {warning.threshold:.3f})"
+            )
+
+    return Output(to_json(result, text="picture"), show)
+
+
+@command
+def people(
+    target: Target,
+    person_id: Annotated[str | None, typer.Argument(metavar="ID", help="Only this person, with every face.")] = None,
+) -> Output:
+    """List the registered people."""
+    with target.open() as gallery:
+        listed = gallery.people() if person_id is None else [gallery.person(person_id)]
+    show = (lambda: _show_people(listed)) if person_id is None else (lambda: _show_person(listed[0]))
+    return Output({"people": listed}, show)
+
+
+@command
+def delete(
+    target: Target,
+    person_id: Annotated[str | None, typer.Argument(metavar="ID", help="The person to delete.")] = None,
+    face: Annotated[
+        int | None,
+        typer.Option("--face", min=1, metavar="NUMBER", help="Delete only this face; see 'facedex people ID'."),
+    ] = None,
+) -> Output:
+    """Delete a person with all faces, or one face. This is final, and there is no confirmation."""
+    if (person_id is None) == (face is None):
+        raise typer.BadParameter("give either a person's ID or --face NUMBER", param_hint="ID")
+    with target.open() as gallery:
+        if person_id is not None:
+            receipt = gallery.delete(person_id)
+        elif face is not None:
+            receipt = gallery.delete_face(face)
+    return Output(receipt, lambda: _show_deletion(receipt))
+
+
+@command
+def purge(target: Target) -> Output:
+    """Delete everybody whose retention has ended. Run it from a timer, as often as needed to be on time."""
+    with target.open() as gallery:
+        receipts = gallery.purge()
+
+    def show() -> None:
+        for receipt in receipts:
+            _show_deletion(receipt)
+        print_line(f"{pluralize(len(receipts), 'person', 'people')} purged")
+        if not all(receipt.wiped for receipt in receipts):
+            print_line(NOT_WIPED)
+
+    return Output({"purged": receipts}, show)
+
+
+def show_registration(result: Registration, verb: str) -> None:
+    """Print the number of faces, and each rejected picture."""
+    print_line(f"{verb} {result.person_id!r} with {pluralize(len(result.faces), 'face')}")
+    for rejection in result.rejected:
+        print_error(rejection.error, rejection.text)
+
+
+def _show_deletion(receipt: Deletion) -> None:
+    if receipt.person_removed:
+        faces = pluralize(len(receipt.faces), "face")
+        print_line(f"deleted {receipt.person_id!r} with {faces}, receipt {receipt.digest}")
+    else:
+        numbers = ", ".join(map(str, receipt.faces))
+        print_line(f"deleted face {numbers} of {receipt.person_id!r}, receipt {receipt.digest}")
+
+
+def _show_people(listed: list[Person]) -> None:
+    rows = [
+        [str(one.person_id), one.name or "", one.email or "", str(len(one.faces)), format_time(one.created_at)]
+        for one in listed
+    ]
+    print_table(["person", "name", "e-mail", "faces", "registered (UTC)"], rows, right="faces")
+    print_line(f"{pluralize(len(listed), 'person', 'people')} registered")
+
+
+def _show_person(person: Person) -> None:
+    facts = {"person": str(person.person_id), "name": person.name, "e-mail": person.email} | person.info
+    for label, value in facts.items():
+        if value is not None:
+            print_line(f"{label}: {value}")
+    rows = [
+        [
+            str(face.face_id),
+            format_bbox(face.bbox),
+            f"{face.det_score:.3f}",
+            "" if face.quality is None else f"{face.quality:.0f}",
+            format_time(face.created_at),
+        ]
+        for face in person.faces
+    ]
+    print_table(["face", "box", "score", "quality", "stored (UTC)"], rows, right="face,score,quality")
