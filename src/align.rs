@@ -23,11 +23,11 @@ pub fn crop(image: &Image, landmarks: &Landmarks, template: &Landmarks, size: Si
 
 /// Cut the crop that a similarity lays over the picture.
 pub fn cut(image: &Image, crop_from_image: Similarity, size: Size) -> Result<Image> {
-    image::warped(image, crop_from_image.inverse(), size)
+    image::warp(image, crop_from_image.inverse(), size)
 }
 
 /// The crop seen in a mirror: left and right exchanged.
-pub fn mirrored(crop: &Image) -> Result<Image> {
+pub fn mirror(crop: &Image) -> Result<Image> {
     let stride = crop.width() as usize * 3;
     let rows = crop.data().chunks_exact(stride);
     let data = rows.flat_map(|row| row.chunks_exact(3).rev().flatten()).copied().collect();
@@ -74,9 +74,9 @@ mod tests {
     #[test]
     fn mirroring_twice_is_nothing() {
         let image = gradient(31, 7);
-        let once = mirrored(&image).unwrap();
+        let once = mirror(&image).unwrap();
         assert_ne!(once, image);
-        assert_eq!(mirrored(&once).unwrap(), image);
+        assert_eq!(mirror(&once).unwrap(), image);
     }
 
     proptest! {

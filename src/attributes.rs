@@ -84,7 +84,7 @@ impl Estimator {
                 found: crop.size().to_string(),
             });
         }
-        let input = tensor::crops(&[crop], &self.spec.network().input);
+        let input = tensor::stack_crops(&[crop], &self.spec.network().input);
         let shape = [1, self.spec.values()];
         self.network.run(input.shape(), input.values(), |outputs| {
             let wrong =
@@ -105,7 +105,7 @@ impl Estimator {
 
 /// The upright square of `scale` times the box's longer side, laid on a crop of `side` pixels.
 fn boxed(bbox: BBox, scale: f64, side: f64) -> Option<Similarity> {
-    let longer = f64::from(bbox.width().max(bbox.height()));
+    let longer = f64::from(bbox.longer_side());
     let centre = bbox.centre();
     let zoom = side / (longer * scale);
     let place = |centre: f32| side / 2.0 - f64::from(centre) * zoom;

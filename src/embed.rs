@@ -86,8 +86,8 @@ impl Embedder {
         }
         let mut sums = self.forward(crops)?;
         if self.spec.mirror {
-            let mirrored = crops.iter().map(|crop| align::mirrored(crop)).collect::<Result<Vec<_>>>()?;
-            let others = self.forward(&mirrored.iter().collect::<Vec<_>>())?;
+            let mirror = crops.iter().map(|crop| align::mirror(crop)).collect::<Result<Vec<_>>>()?;
+            let others = self.forward(&mirror.iter().collect::<Vec<_>>())?;
             for (sum, other) in sums.iter_mut().zip(others) {
                 sum.iter_mut().zip(other).for_each(|(total, value)| *total += value);
             }
@@ -103,7 +103,7 @@ impl Embedder {
     fn forward(&self, crops: &[&Image]) -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(crops.len());
         for crops in crops.chunks(self.spec.batch) {
-            let input = tensor::crops(crops, &self.spec.network.input);
+            let input = tensor::stack_crops(crops, &self.spec.network.input);
             let expected = [crops.len(), self.spec.dimension];
             self.network.run(input.shape(), input.values(), |outputs| {
                 let wrong =

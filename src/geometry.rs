@@ -85,6 +85,23 @@ impl BBox {
         self.y2 - self.y1
     }
 
+    /// The longer side, pixels.
+    pub fn longer_side(self) -> f32 {
+        self.width().max(self.height())
+    }
+
+    /// The square of a side about a centre.
+    pub fn square_at(centre: Point, side: f32) -> Self {
+        let half = side / 2.0;
+        Self::new(centre.x - half, centre.y - half, centre.x + half, centre.y + half)
+    }
+
+    /// The square about the centre over the longer side.
+    #[must_use]
+    pub fn square(self) -> Self {
+        Self::square_at(self.centre(), self.longer_side())
+    }
+
     /// Area, square pixels; 0 for an empty box.
     pub fn area(self) -> f32 {
         self.width().max(0.0) * self.height().max(0.0)
@@ -97,7 +114,7 @@ impl BBox {
 
     /// The part inside a picture.
     #[must_use]
-    pub fn clipped(self, size: Size) -> Self {
+    pub fn clip(self, size: Size) -> Self {
         let (width, height) = (size.width as f32, size.height as f32);
         Self::new(
             self.x1.clamp(0.0, width),
@@ -123,7 +140,7 @@ impl BBox {
 
     /// The box times a factor, for going between resized pictures.
     #[must_use]
-    pub fn scaled(self, x: f32, y: f32) -> Self {
+    pub fn scale(self, x: f32, y: f32) -> Self {
         Self::new(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y)
     }
 }
@@ -148,7 +165,7 @@ impl Landmarks {
 
     /// The points times a factor, for going between resized pictures.
     #[must_use]
-    pub fn scaled(self, x: f32, y: f32) -> Self {
+    pub fn scale(self, x: f32, y: f32) -> Self {
         Self(self.0.map(|p| Point::new(p.x * x, p.y * y)))
     }
 }
@@ -238,6 +255,12 @@ mod tests {
         assert!(unit.iou(BBox::new(2.0, 0.0, 4.0, 2.0)).abs() < 1e-6);
         assert!((unit.iou(BBox::new(1.0, 0.0, 3.0, 2.0)) - 1.0 / 3.0).abs() < 1e-6);
         assert!(BBox::default().iou(BBox::default()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_square_has_the_centre_and_the_longer_side_of_its_box() {
+        assert_eq!(BBox::new(10.0, 0.0, 20.0, 40.0).square(), BBox::new(-5.0, 0.0, 35.0, 40.0));
+        assert_eq!(BBox::square_at(Point::new(5.0, 6.0), 4.0), BBox::new(3.0, 4.0, 7.0, 8.0));
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Judge {
     ///
     /// One crop a run: batches of 2 to 16 were no faster than single crops for any of the networks above.
     pub fn score(&self, crop: &Image) -> Result<f64> {
-        let input = tensor::crops(&[crop], &self.spec.network.input);
+        let input = tensor::stack_crops(&[crop], &self.spec.network.input);
         let expected = [1, self.spec.classes];
         self.network.run(input.shape(), input.values(), |outputs| {
             let wrong =
@@ -141,7 +141,7 @@ fn obstacle(spec: &LivenessSpec, picture: Size, bbox: BBox, landmarks: Option<&L
     if !(width >= least && height >= least && width.is_finite() && height.is_finite()) {
         return Some(format!("the face is {width:.0} x {height:.0} pixels, under {least} pixels"));
     }
-    let inside = bbox.clipped(picture).area() / bbox.area();
+    let inside = bbox.clip(picture).area() / bbox.area();
     let beyond = |landmarks: &Landmarks| {
         landmarks
             .0
@@ -188,7 +188,7 @@ impl Region {
 
     /// The square with the box's centre and its longer side times the scale.
     fn square(bbox: BBox, scale: f64) -> Self {
-        let side = f64::from(bbox.width().max(bbox.height())) * scale;
+        let side = f64::from(bbox.longer_side()) * scale;
         let centre = bbox.centre();
         let start = |centre: f32| (f64::from(centre) - side / 2.0) as i64;
         let length = (side as i64).max(1);

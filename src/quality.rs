@@ -364,8 +364,8 @@ mod tests {
     #[test]
     fn a_smaller_face_has_a_smaller_size_and_another_crop_is_refused() {
         let sized = |scale: f32| {
-            let bbox = BBox::new(20.0, 20.0, 92.0, 108.0).scaled(scale, scale);
-            measure(&face(), bbox, &Landmarks(TEMPLATE).scaled(scale, scale), Size::new(400, 400)).unwrap()
+            let bbox = BBox::new(20.0, 20.0, 92.0, 108.0).scale(scale, scale);
+            measure(&face(), bbox, &Landmarks(TEMPLATE).scale(scale, scale), Size::new(400, 400)).unwrap()
         };
         let sizes = [1.5, 1.0, 0.7, 0.4].map(sized);
         for pair in sizes.windows(2) {

@@ -1,26 +1,25 @@
 //! Image + [`InputSpec`] → NCHW input of a network.
 //!
-//! Goes in: RGB pictures. Comes out: float32 tensors in the network's channel order and scale. Nothing is rounded to
-//! bytes on the way. The area average is that of OpenCV's and TensorFlow's AREA, the box sampling that of TensorFlow's
-//! `crop_and_resize`, because MTCNN was built on them. Every sum has one order, so that all processors agree.
+//! Goes in: RGB images. Comes out: float32 tensors in the network's channel order and scale. Nothing is rounded to bytes
+//! on the way. The area average is that of OpenCV's and TensorFlow's AREA, the box sampling that of TensorFlow's
+//! `crop_and_resize`, because MTCNN was built on them. Every sum has a fixed order, so that all processors agree.
 
 mod area;
+mod bilinear;
 mod boxes;
 mod crops;
-mod frame;
 mod letterbox;
 
-pub use area::area_resized;
-pub use boxes::boxes;
-pub use crops::crops;
-pub use frame::Frame;
-pub use letterbox::{framed, letterboxed};
+pub use area::resize_area;
+pub use bilinear::{fill_bilinear, fill_letterboxes};
+pub use boxes::sample_boxes;
+pub use crops::stack_crops;
+pub use letterbox::Letterbox;
 
 use crate::geometry::Size;
 use crate::pack::{Colour, InputSpec};
 
-/// A batch of N × C × H × W values, or in another order where the network's layout has one; the last axis is side by
-/// side in memory.
+/// A batch of N × C × H × W values, or another order by the network's layout; contiguous in memory, last axis fastest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     shape: [usize; 4],
@@ -28,13 +27,13 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Three planes of `size` for each of `count` pictures, all 0.
+    /// Create `count` images of three planes, all 0.
     fn zeros(count: usize, size: Size) -> Self {
         let (width, height) = (size.width as usize, size.height as usize);
         Self { shape: [count, 3, height, width], values: vec![0.0; count * 3 * height * width] }
     }
 
-    /// N, C, H, W, or as the layout says.
+    /// N, C, H, W, or another order by the layout.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
@@ -44,18 +43,18 @@ impl Tensor {
         &self.values
     }
 
-    /// The three planes of each picture; `size` is that of `zeros` and has pixels.
-    fn pictures(&mut self, size: Size) -> impl Iterator<Item = [&mut [f32]; 3]> {
+    /// Iterate over the three planes of each image; `size` is that given to `zeros`, not empty.
+    fn planes(&mut self, size: Size) -> impl Iterator<Item = [&mut [f32]; 3]> {
         let plane = size.pixels() as usize;
-        self.values.chunks_exact_mut((3 * plane).max(1)).map(move |picture| {
-            let (first, others) = picture.split_at_mut(plane);
+        self.values.chunks_exact_mut((3 * plane).max(1)).map(move |image| {
+            let (first, others) = image.split_at_mut(plane);
             let (second, third) = others.split_at_mut(plane);
             [first, second, third]
         })
     }
 }
 
-/// value = pixel · factor + offset for each RGB channel, and the plane that it goes to.
+/// value = pixel · factor + offset for each RGB channel, and the plane of that channel.
 #[derive(Debug, Clone, Copy)]
 struct Scaling {
     factor: [f32; 3],
@@ -71,10 +70,11 @@ impl Scaling {
         };
         Self { factor: plane.map(|p| 1.0 / spec.std[p]), offset: plane.map(|p| -spec.mean[p] / spec.std[p]), plane }
     }
-    /// Pixels, their channels side by side and a fourth lane unused, into the row of each plane.
+
+    /// Write pixels, interleaved with an unused fourth lane, to a row of each plane.
     fn spread(self, pixels: &[[f32; 4]], rows: [&mut [f32]; 3]) {
         for (plane, row) in rows.into_iter().enumerate() {
-            let channel = self.plane[plane]; // the same exchange there and back
+            let channel = self.plane[plane]; // the permutation is its own inverse
             let (factor, offset) = (self.factor[channel], self.offset[channel]);
             for (value, pixel) in row.iter_mut().zip(pixels) {
                 *value = pixel[channel] * factor + offset;
@@ -119,8 +119,8 @@ mod tests {
     #[test]
     fn channels_go_to_the_declared_planes() {
         let red = Image::from_rgb(Size::new(1, 1), vec![255, 0, 51]).unwrap();
-        let rgb = crops(&[&red], &spec(Colour::Rgb));
-        let bgr = crops(&[&red], &spec(Colour::Bgr));
+        let rgb = stack_crops(&[&red], &spec(Colour::Rgb));
+        let bgr = stack_crops(&[&red], &spec(Colour::Bgr));
         assert!((rgb[[0, 0, 0, 0]] - 127.5 / 128.0).abs() < 1e-6);
         assert!((bgr[[0, 2, 0, 0]] - 127.5 / 128.0).abs() < 1e-6);
         assert!((bgr[[0, 0, 0, 0]] - (51.0 - 127.5) / 128.0).abs() < 1e-6);

@@ -43,7 +43,7 @@ fn levels_of_the_pyramid() {
     let levels = [4, 6].map(|level| cascade.array(&format!("pyramid_level{level}_tensor")));
     let sizes = levels.each_ref().map(|level| Size::new(level.shape()[1] as u32, level.shape()[0] as u32));
     for (colour, agrees) in [(Colour::Rgb, true), (Colour::Bgr, false)] {
-        let tensors = tensor::area_resized(&image, &sizes, &spec(colour));
+        let tensors = tensor::resize_area(&image, &sizes, &spec(colour));
         for (tensor, level) in tensors.iter().zip(&levels) {
             let most = difference(tensor, &level.clone().insert_axis(Axis(0)));
             assert!(if agrees { most < 1e-5 } else { most > 0.1 }, "{colour:?}: {most}");
@@ -60,9 +60,9 @@ fn insides_of_boxes() {
     for side in [24, 48] {
         let expected = cascade.array(&format!("crops{side}"));
         let boxes = &boxes[..expected.len_of(Axis(0))];
-        let most = difference(&tensor::boxes(&image, boxes, side, &spec(Colour::Rgb)), &expected);
+        let most = difference(&tensor::sample_boxes(&image, boxes, side, &spec(Colour::Rgb)), &expected);
         assert!(most < 1e-4, "{side}: {most}");
-        let swapped = difference(&tensor::boxes(&image, boxes, side, &spec(Colour::Bgr)), &expected);
+        let swapped = difference(&tensor::sample_boxes(&image, boxes, side, &spec(Colour::Bgr)), &expected);
         assert!(swapped > 0.1, "{side}: {swapped}");
     }
 }

@@ -1,11 +1,11 @@
-//! Image → faces: a file for each family of networks.
+//! Image → faces: one file per family of networks.
 
 mod blazeface;
-mod finder;
-mod input;
 mod mtcnn;
 mod nms;
 mod onet;
+mod refine;
+mod resize;
 mod retinaface;
 mod scrfd;
 mod single_shot;
@@ -23,43 +23,43 @@ use crate::pack::{DetectorSpec, PackFiles};
 use crate::session::{Network, SessionOptions};
 use ndarray::{ArrayView1, ArrayView2, ArrayViewD, Ix2};
 
-/// A face in a picture, in the picture's upright pixels.
+/// A face in an image, pixels of the upright image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Face {
-    /// Where it is.
+    /// Its box.
     pub bbox: BBox,
-    /// Its five points; none where no network of the pack finds them.
+    /// Its five points; none if no network of the pack finds them.
     pub landmarks: Option<Landmarks>,
     /// The detector's certainty, 0 to 1.
     pub det_score: f32,
 }
 
-/// What to look for.
+/// Which faces to detect.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DetectOptions {
-    /// Least height of a face, pixels; where absent, what the pack finds by itself. A detector looks for no smaller
-    /// ones than it reaches: MTCNN for 12 pixels, for more in pictures beyond four megapixels.
+    /// Minimum height of a face, pixels; by default the pack decides. A detector has a lower limit of its own: MTCNN finds
+    /// faces from 12 pixels, in images above four megapixels from more.
     pub min_face: Option<u32>,
 }
 
-/// A network, or several in a row, that finds faces.
+/// One or more networks that find faces.
 pub trait Detector: Send + Sync {
-    /// The faces of a picture, in no particular order; none is no error.
+    /// Find the faces in an image, in any order; an image without faces is not an error.
     fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>>;
 
-    /// The faces of a small picture, seen once at its own size: a cut-out round a face, turned.
-    fn look_once(&self, image: &Image) -> Result<Vec<Face>> {
+    /// Find the faces in a small crop, in one run at its own size.
+    fn detect_once(&self, image: &Image) -> Result<Vec<Face>> {
         self.detect(image, &DetectOptions::default())
     }
 
-    /// Whether its faces have five points.
+    /// Whether its faces have landmarks.
     fn gives_landmarks(&self) -> bool;
 
-    /// The networks it runs.
+    /// Its networks.
     fn networks(&self) -> Vec<&Network>;
 }
 
-/// Open the detector of a pack, with its landmarks network where it has one.
+/// Open the detector of a pack, with its landmarks network if it has one.
 pub fn open(files: &PackFiles, options: &SessionOptions) -> Result<Box<dyn Detector>> {
     let detector: Box<dyn Detector> = match &files.pack.detector {
         Some(DetectorSpec::Mtcnn(spec)) => Box::new(mtcnn::Mtcnn::open(files, spec, options)?),
@@ -76,10 +76,10 @@ pub fn open(files: &PackFiles, options: &SessionOptions) -> Result<Box<dyn Detec
             });
         }
     };
-    Ok(Box::new(finder::Finder::open(files, detector, options)?))
+    Ok(Box::new(refine::RefinedDetector::open(files, detector, options)?))
 }
 
-/// The outputs of R-Net or O-Net as matrices: a row for each of `count` boxes, with as many columns as its family has.
+/// View the outputs of R-Net or O-Net as matrices: a row for each of `count` boxes, with these numbers of columns.
 fn rows<'a, const COUNT: usize>(
     network: &Network,
     outputs: &'a [ArrayViewD<'_, f32>],
@@ -98,15 +98,8 @@ fn rows<'a, const COUNT: usize>(
     views.try_into().map_err(|_| network.shape_error("outputs", &COUNT.to_string(), &[outputs.len()]))
 }
 
-/// A box moved by fractions of its size, as MTCNN's R-Net and O-Net were trained: sizes count both edge pixels.
-fn regressed(bbox: BBox, by: &ArrayView1<'_, f32>) -> BBox {
+/// Move the corners of a box by fractions of its size. As in the training of MTCNN, sizes count both edge pixels.
+fn regress(bbox: BBox, by: &ArrayView1<'_, f32>) -> BBox {
     let (width, height) = (bbox.width() + 1.0, bbox.height() + 1.0);
     BBox::new(bbox.x1 + by[0] * width, bbox.y1 + by[1] * height, bbox.x2 + by[2] * width, bbox.y2 + by[3] * height)
-}
-
-/// The square with the box's middle and its longer side.
-fn square(bbox: BBox) -> BBox {
-    let half = bbox.width().max(bbox.height()) / 2.0;
-    let centre = bbox.centre();
-    BBox::new(centre.x - half, centre.y - half, centre.x + half, centre.y + half)
 }

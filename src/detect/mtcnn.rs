@@ -1,17 +1,17 @@
-//! MTCNN: proposals over an image pyramid (P-Net), refinement (R-Net), five points and a last word (O-Net).
+//! MTCNN: proposals over an image pyramid (P-Net), refinement (R-Net), final decision and five points (O-Net).
 //!
 //! Method: Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016).
-//! The arithmetic is that of the mtcnn package 1.0.0, whose weights the pack `classic` holds; where this cascade differs
-//! on purpose, `tests/parity/README.md` says so. The pyramid ends where its short side is under 12 pixels, so that a
-//! face as large as the picture is found whatever the minimum size. O-Net's score depends on where exactly the square
-//! lies: a plain face may score low in one square and high in the next, while hair or a collar scores high in few. So
-//! a pack may ask for a second look at doubtful faces, which takes the mean of several squares.
+//! The arithmetic is that of the mtcnn package 1.0.0, whose weights the pack `classic` contains; intended differences are
+//! listed in `tests/parity/README.md`. The pyramid ends when its short side is below 12 pixels, so that a face as large
+//! as the image is found whatever the minimum size. O-Net's score depends on the exact position of the square: a clear
+//! face may score low in one square and high in the next, while hair or a collar scores high in few. A pack may
+//! therefore declare a second look at doubtful faces, which takes the mean score of several squares.
 
 use super::nms::{self, Overlap};
 use super::onet::{ONet, Refined};
-use super::{DetectOptions, Detector, Face, regressed, rows, square};
+use super::{DetectOptions, Detector, Face, regress, rows};
 use crate::error::Result;
-use crate::geometry::{BBox, Size};
+use crate::geometry::{BBox, Point, Size};
 use crate::image::Image;
 use crate::pack::{MtcnnSpec, PackFiles, SecondLookSpec};
 use crate::session::{Network, SessionOptions};
@@ -20,18 +20,18 @@ use ndarray::{ArrayViewD, Axis};
 
 /// Side of P-Net's window, pixels.
 const CELL: f64 = 12.0;
-/// Distance of two windows, pixels.
+/// Distance between windows, pixels.
 const STRIDE: usize = 2;
 /// Side of R-Net's input, pixels.
 const REFINE_SIDE: u32 = 24;
-/// Most pixels of the pyramid's first level: the memory of P-Net and its time go with them.
+/// Maximum pixels of the pyramid's first level; memory and time of P-Net are proportional to them.
 const LEVEL_PIXELS: f64 = 4e6;
 /// Boxes in one run of R-Net.
 const BATCH: usize = 64;
-/// Squares of a second look: a factor of the side, and shifts right and down in sides. Chosen among scales of 0.85 to
-/// 1.3 and shifts of 0.06 and 0.08 as those whose mean score parts faces best from what is none, over 100 people of
-/// the test subset at 24 scales.
-const LOOKS: [(f32, f32, f32); 5] =
+/// Squares of a second look: scale of the side, and shifts right and down as fractions of the side. Chosen among scales
+/// of 0.85 to 1.3 and shifts of 0.06 and 0.08 because their mean score separates faces from other objects best, over 100
+/// people of the test subset at 24 scales.
+const SECOND_LOOK: [(f32, f32, f32); 5] =
     [(0.93, 0.0, 0.0), (1.0, 0.08, 0.0), (1.0, -0.08, 0.0), (1.0, 0.0, 0.08), (1.0, 0.0, -0.08)];
 
 /// The cascade.
@@ -42,7 +42,7 @@ pub struct Mtcnn {
     onet: ONet,
 }
 
-/// Boxes with scores, side by side.
+/// Boxes and their scores, by index.
 #[derive(Default)]
 struct Candidates {
     boxes: Vec<BBox>,
@@ -55,8 +55,8 @@ impl Candidates {
         self.scores.push(score);
     }
 
-    fn suppressed(&self, overlap: Overlap, threshold: f32) -> Self {
-        let kept = nms::any_earlier(&self.boxes, &nms::by_score(&self.scores), overlap, threshold);
+    fn suppress(&self, overlap: Overlap, threshold: f32) -> Self {
+        let kept = nms::suppress_by_all(&self.boxes, &nms::best_first_later(&self.scores), overlap, threshold);
         Self {
             boxes: kept.iter().map(|&i| self.boxes[i]).collect(),
             scores: kept.iter().map(|&i| self.scores[i]).collect(),
@@ -64,7 +64,7 @@ impl Candidates {
     }
 
     fn squares(&self) -> Vec<BBox> {
-        self.boxes.iter().copied().map(square).collect()
+        self.boxes.iter().copied().map(BBox::square).collect()
     }
 }
 
@@ -79,18 +79,18 @@ impl Mtcnn {
         })
     }
 
-    /// Proposals of all levels of the pyramid.
+    /// Propose boxes on all levels of the pyramid.
     fn propose(&self, image: &Image, min_face: f64) -> Result<Candidates> {
         let mut all = Candidates::default();
         let (scales, sizes): (Vec<_>, Vec<_>) =
             pyramid(image.size(), min_face, self.spec.scale_factor).into_iter().unzip();
-        let inputs = tensor::area_resized(image, &sizes, &self.pnet.spec().input);
+        let inputs = tensor::resize_area(image, &sizes, &self.pnet.spec().input);
         for (scale, input) in scales.into_iter().zip(inputs) {
-            let level = self.propose_level(&input, scale)?.suppressed(Overlap::Union, 0.5);
+            let level = self.propose_level(&input, scale)?.suppress(Overlap::Union, 0.5);
             all.boxes.extend(level.boxes);
             all.scores.extend(level.scores);
         }
-        Ok(all.suppressed(Overlap::Union, 0.7))
+        Ok(all.suppress(Overlap::Union, 0.7))
     }
 
     fn propose_level(&self, input: &Tensor, scale: f64) -> Result<Candidates> {
@@ -108,32 +108,33 @@ impl Mtcnn {
     fn refine(&self, image: &Image, squares: &[BBox]) -> Result<Candidates> {
         let mut found = Candidates::default();
         for squares in squares.chunks(BATCH) {
-            let input = tensor::boxes(image, squares, REFINE_SIDE, &self.rnet.spec().input);
+            let input = tensor::sample_boxes(image, squares, REFINE_SIDE, &self.rnet.spec().input);
             self.rnet.run(input.shape(), input.values(), |outputs| {
                 let [regression, probability] = rows(&self.rnet, outputs, squares.len(), [4, 2])?;
                 for (i, &square) in squares.iter().enumerate() {
                     let score = probability[[i, 1]];
                     if score > self.spec.score_thresholds[1] {
-                        found.push(regressed(square, &regression.row(i)), score);
+                        found.push(regress(square, &regression.row(i)), score);
                     }
                 }
                 Ok(())
             })?;
         }
-        Ok(found.suppressed(Overlap::Union, 0.7))
+        Ok(found.suppress(Overlap::Union, 0.7))
     }
 
-    /// The faces whose score is sure, and of the others those that hold a second look.
-    fn confirmed(&self, image: &Image, faces: Vec<Refined>, look: SecondLookSpec) -> Result<Vec<Refined>> {
+    /// Keep the faces with a certain score, and those of the others that pass a second look.
+    fn confirm(&self, image: &Image, faces: Vec<Refined>, look: SecondLookSpec) -> Result<Vec<Refined>> {
         let doubtful = |face: &Refined| face.score <= look.sure_score;
-        let squares: Vec<BBox> = faces.iter().filter(|face| doubtful(face)).flat_map(|face| looks(face.bbox)).collect();
-        let seen = self.onet.refine(image, &squares)?;
-        let mut means = seen.chunks(LOOKS.len()).map(|squares| {
+        let squares: Vec<BBox> =
+            faces.iter().filter(|face| doubtful(face)).flat_map(|face| second_look(face.bbox)).collect();
+        let refined = self.onet.refine(image, &squares)?;
+        let mut means = refined.chunks(SECOND_LOOK.len()).map(|squares| {
             let sum: f32 = squares.iter().map(|square| square.score).sum();
-            sum / LOOKS.len() as f32
+            sum / SECOND_LOOK.len() as f32
         });
-        let holds = |face: &Refined| !doubtful(face) || means.next().is_some_and(|mean| mean > look.score_threshold);
-        Ok(faces.into_iter().filter(holds).collect())
+        let passes = |face: &Refined| !doubtful(face) || means.next().is_some_and(|mean| mean > look.score_threshold);
+        Ok(faces.into_iter().filter(passes).collect())
     }
 }
 
@@ -142,22 +143,22 @@ impl Detector for Mtcnn {
         let min_face = if let Some(pixels) = options.min_face {
             f64::from(pixels)
         } else {
-            let [least, greatest] = self.spec.min_face_limits.map(f64::from);
-            (f64::from(self.spec.min_face_fraction) * f64::from(image.size().short_side())).clamp(least, greatest)
+            let [low, high] = self.spec.min_face_limits.map(f64::from);
+            (f64::from(self.spec.min_face_fraction) * f64::from(image.size().short_side())).clamp(low, high)
         };
-        let proposed = self.propose(image, min_face.max(reached(image.size())))?.squares();
+        let proposed = self.propose(image, min_face.max(min_reachable_face(image.size())))?.squares();
         let refined = self.refine(image, &proposed)?.squares();
-        let mut last: Vec<_> = self.onet.refine(image, &refined)?;
-        last.retain(|face| face.score > self.spec.score_thresholds[2]);
-        let (boxes, scores): (Vec<_>, Vec<_>) = last.iter().map(|face| (face.bbox, face.score)).unzip();
-        let kept = nms::any_earlier(&boxes, &nms::by_score(&scores), Overlap::Smaller, 0.7);
-        let mut found: Vec<_> = kept.into_iter().map(|i| last[i]).collect();
+        let mut faces = self.onet.refine(image, &refined)?;
+        faces.retain(|face| face.score > self.spec.score_thresholds[2]);
+        let (boxes, scores): (Vec<_>, Vec<_>) = faces.iter().map(|face| (face.bbox, face.score)).unzip();
+        let kept = nms::suppress_by_all(&boxes, &nms::best_first_later(&scores), Overlap::Smaller, 0.7);
+        let mut faces: Vec<_> = kept.into_iter().map(|i| faces[i]).collect();
         if let Some(look) = self.spec.second_look {
-            found = self.confirmed(image, found, look)?;
+            faces = self.confirm(image, faces, look)?;
         }
         let inside = Size::new(image.width() - 1, image.height() - 1);
-        let faces = found.into_iter().map(|face| Face {
-            bbox: face.bbox.clipped(inside),
+        let faces = faces.into_iter().map(|face| Face {
+            bbox: face.bbox.clip(inside),
             landmarks: Some(face.landmarks),
             det_score: face.score,
         });
@@ -173,19 +174,19 @@ impl Detector for Mtcnn {
     }
 }
 
-/// P-Net's answer to one level, [1, 4, h, w] and [1, 2, h, w] → boxes in the picture that score above `least`.
+/// Decode P-Net's outputs for one level, [1, 4, h, w] and [1, 2, h, w]: boxes in the image with scores above `min_score`.
 fn proposals(
     regression: &ArrayViewD<'_, f32>,
     probability: &ArrayViewD<'_, f32>,
-    least: f32,
+    min_score: f32,
     scale: f64,
 ) -> Candidates {
     let (height, width) = (probability.len_of(Axis(2)), probability.len_of(Axis(3)));
     let mut found = Candidates::default();
     let scores = probability.iter().skip(height * width);
-    for (cell, &score) in scores.enumerate().filter(|&(_, &score)| score > least) {
+    for (cell, &score) in scores.enumerate().filter(|&(_, &score)| score > min_score) {
         let (x, y) = (cell % width, cell / width);
-        // The window is 12 pixels, but the package's arithmetic has corners 11 apart.
+        // The window is 12 pixels, but in the package's arithmetic its corners are 11 apart.
         let corner = |at: usize, channel: usize, end: f32| {
             let position = (STRIDE * at) as f32 + end + regression[&[0, channel, y, x][..]] * 11.0;
             (f64::from(position) / scale) as f32
@@ -196,21 +197,20 @@ fn proposals(
 }
 
 /// The squares of a second look at a face.
-fn looks(bbox: BBox) -> [BBox; LOOKS.len()] {
-    let (centre, side) = (bbox.centre(), bbox.width().max(bbox.height()));
-    LOOKS.map(|(scale, right, down)| {
-        let (x, y, half) = (centre.x + right * side, centre.y + down * side, scale * side / 2.0);
-        BBox::new(x - half, y - half, x + half, y + half)
+fn second_look(bbox: BBox) -> [BBox; SECOND_LOOK.len()] {
+    let (centre, side) = (bbox.centre(), bbox.longer_side());
+    SECOND_LOOK.map(|(scale, right, down)| {
+        BBox::square_at(Point::new(centre.x + right * side, centre.y + down * side), scale * side)
     })
 }
 
-/// The smallest face that can be found in a picture of a size, pixels: P-Net's window, in a first level that is not
-/// enlarged and has no more than [`LEVEL_PIXELS`].
-fn reached(size: Size) -> f64 {
+/// The smallest face that can be found in an image of a size, pixels: P-Net's window in a first level that is not
+/// enlarged and has at most [`LEVEL_PIXELS`].
+fn min_reachable_face(size: Size) -> f64 {
     CELL * (f64::from(size.width) * f64::from(size.height) / LEVEL_PIXELS).sqrt().max(1.0)
 }
 
-/// Scales and sizes of the pyramid's levels, largest first.
+/// Compute scales and sizes of the pyramid's levels, largest first.
 fn pyramid(size: Size, min_face: f64, factor: f64) -> Vec<(f64, Size)> {
     let scales = std::iter::successors(Some(CELL / min_face), |scale| Some(scale * factor));
     scales
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recorded_answers_of_a_level_become_the_recorded_boxes() {
+    fn the_recorded_outputs_of_a_level_decode_to_the_recorded_boxes() {
         let recorded = Npz::recorded("mtcnn_cascade.npz");
         let scales = recorded.array::<f64>("pyramid_scales");
         for level in [4, 6] {
@@ -250,12 +250,12 @@ mod tests {
                 maps.permuted_axes(&[2, 0, 1][..]).insert_axis(Axis(0))
             };
             let found = proposals(&head("reg").view(), &head("prob").view(), 0.6, scales[level]);
-            let order = nms::by_score(&found.scores);
+            let order = nms::best_first_later(&found.scores);
             let sorted = Candidates {
                 boxes: order.iter().map(|&i| found.boxes[i]).collect(),
                 scores: order.iter().map(|&i| found.scores[i]).collect(),
             };
-            for (name, candidates) in [("boxes", sorted), ("kept", found.suppressed(Overlap::Union, 0.5))] {
+            for (name, candidates) in [("boxes", sorted), ("kept", found.suppress(Overlap::Union, 0.5))] {
                 let expected = recorded.array::<f64>(&format!("pyramid_level{level}_{name}"));
                 assert_eq!(candidates.boxes.len(), expected.len_of(Axis(0)), "level {level}, {name}");
                 assert!(expected.len_of(Axis(0)) > 0);
@@ -272,12 +272,12 @@ mod tests {
     fn no_level_is_enlarged_or_larger_than_four_megapixels() {
         for (width, height) in [(300, 300), (2000, 2000), (4000, 3000), (8000, 8000), (60000, 1000)] {
             let size = Size::new(width, height);
-            let first = pyramid(size, reached(size), 0.709)[0].1;
+            let first = pyramid(size, min_reachable_face(size), 0.709)[0].1;
             assert!(first.width <= width && first.height <= height);
             assert!(f64::from(first.width) * f64::from(first.height) <= LEVEL_PIXELS);
         }
-        assert!((reached(Size::new(640, 480)) - 12.0).abs() < 1e-12);
-        assert!((reached(Size::new(8000, 8000)) - 48.0).abs() < 1e-12);
+        assert!((min_reachable_face(Size::new(640, 480)) - 12.0).abs() < 1e-12);
+        assert!((min_reachable_face(Size::new(8000, 8000)) - 48.0).abs() < 1e-12);
     }
 
     #[test]
@@ -292,16 +292,11 @@ mod tests {
     }
 
     #[test]
-    fn a_second_look_is_at_a_smaller_square_and_at_four_shifted_ones() {
-        let squares = looks(BBox::new(10.0, 0.0, 90.0, 100.0));
+    fn a_second_look_takes_a_smaller_square_and_four_shifted_ones() {
+        let squares = second_look(BBox::new(10.0, 0.0, 90.0, 100.0));
         assert_eq!(squares[0], BBox::new(3.5, 3.5, 96.5, 96.5));
         let corners = squares[1..].iter().map(|square| (square.x1, square.y1)).collect::<Vec<_>>();
         assert_eq!(corners, vec![(8.0, 0.0), (-8.0, 0.0), (0.0, 8.0), (0.0, -8.0)]);
         assert!(squares[1..].iter().all(|square| (square.width(), square.height()) == (100.0, 100.0)));
-    }
-
-    #[test]
-    fn a_square_keeps_the_middle_and_takes_the_longer_side() {
-        assert_eq!(square(BBox::new(10.0, 0.0, 20.0, 40.0)), BBox::new(-5.0, 0.0, 35.0, 40.0));
     }
 }

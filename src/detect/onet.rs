@@ -1,6 +1,6 @@
-//! MTCNN's third network: the square round a face → a finer box, five points, a probability.
+//! O-Net, MTCNN's third network: the square around a face → a refined box, five points, a probability.
 //!
-//! A stage of the cascade, and by itself a way to get five points from any detector's box. Method: Zhang et al. (2016);
+//! It is the last stage of the cascade, and by itself finds landmarks in the boxes of any detector. Method: Zhang et al. (2016);
 //! the arithmetic is that of the mtcnn package (see `tests/parity/README.md`).
 
 use crate::error::Result;
@@ -13,13 +13,13 @@ use ndarray::ArrayView1;
 
 /// Side of the network's input, pixels.
 const SIDE: u32 = 48;
-/// Squares in one run, where the file takes any number.
+/// Squares in one run, if the file's batch size is not fixed.
 const BATCH: usize = 16;
 
-/// What the network says of a square.
+/// The network's output for a square.
 #[derive(Debug, Clone, Copy)]
 pub struct Refined {
-    /// The finer box.
+    /// The refined box.
     pub bbox: BBox,
     /// Five points.
     pub landmarks: Landmarks,
@@ -42,20 +42,20 @@ impl ONet {
         Ok(Self { network, batch })
     }
 
-    /// The network, for its figures.
+    /// The network.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// Look at upright squares of a picture; one answer each, in order.
+    /// Run on upright squares of an image; returns a result for each, in order.
     pub fn refine(&self, image: &Image, squares: &[BBox]) -> Result<Vec<Refined>> {
         let mut refined = Vec::with_capacity(squares.len());
         for squares in squares.chunks(self.batch) {
-            let input = tensor::boxes(image, squares, SIDE, &self.network.spec().input);
+            let input = tensor::sample_boxes(image, squares, SIDE, &self.network.spec().input);
             self.run(&input, |i, regression, points, score| {
                 let square = squares[i];
                 refined.push(Refined {
-                    bbox: super::regressed(square, regression),
+                    bbox: super::regress(square, regression),
                     landmarks: landmarks(square, |k| points[k]),
                     score,
                 });
@@ -64,15 +64,15 @@ impl ONet {
         Ok(refined)
     }
 
-    /// Look at turned squares of a picture; points and score of each, in order.
+    /// Run on turned squares of an image; returns landmarks and score of each, in order.
     pub fn refine_turned(&self, image: &Image, squares: &[TurnedSquare]) -> Result<Vec<(Landmarks, f32)>> {
         let mut refined = Vec::with_capacity(squares.len());
         for squares in squares.chunks(self.batch) {
-            let transforms: Vec<Similarity> = squares.iter().map(|square| square.image_from_cut(SIDE)).collect();
+            let transforms: Vec<Similarity> = squares.iter().map(|square| square.image_from_crop(SIDE)).collect();
             let size = Size::new(SIDE, SIDE);
-            let cuts = transforms.iter().map(|&transform| image::warped(image, transform, size));
-            let cuts = cuts.collect::<Result<Vec<_>>>()?;
-            let input = tensor::crops(&cuts.iter().collect::<Vec<_>>(), &self.network.spec().input);
+            let crops = transforms.iter().map(|&transform| image::warp(image, transform, size));
+            let crops = crops.collect::<Result<Vec<_>>>()?;
+            let input = tensor::stack_crops(&crops.iter().collect::<Vec<_>>(), &self.network.spec().input);
             self.run(&input, |i, _, points, score| {
                 let steps = (SIDE - 1) as f32;
                 let point = |k: usize| transforms[i].apply(Point::new(steps * points[k], steps * points[5 + k]));
@@ -82,7 +82,7 @@ impl ONet {
         Ok(refined)
     }
 
-    /// Run on a batch; `read` gets number, regression, points and score of each row.
+    /// Run on a batch; `read` receives index, regression, points and score of each row.
     fn run(
         &self,
         input: &Tensor,
@@ -99,20 +99,20 @@ impl ONet {
     }
 }
 
-/// A square of a picture that need not be upright.
+/// A square of an image, possibly rotated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TurnedSquare {
-    /// Its middle.
+    /// Its centre.
     pub centre: Point,
-    /// Its side, pixels of the picture.
+    /// Its side, pixels of the image.
     pub side: f32,
-    /// The angle of its upper edge, radians, positive where it is turned clockwise.
+    /// The angle of its upper edge, radians, positive clockwise.
     pub angle: f32,
 }
 
 impl TurnedSquare {
-    /// Where the pixels of a cut-out of `side` pixels lie in the picture; its edge pixels lie on the square's edges.
-    pub fn image_from_cut(self, side: u32) -> Similarity {
+    /// The transform from a crop of `side` pixels to the image; the crop's edge pixels lie on the square's edges.
+    pub fn image_from_crop(self, side: u32) -> Similarity {
         let last = f64::from(side - 1);
         let scale = f64::from(self.side) / last;
         let (sin, cos) = f64::from(self.angle).sin_cos();
@@ -122,7 +122,7 @@ impl TurnedSquare {
     }
 }
 
-/// Five x, then five y, as fractions of the square.
+/// Convert fractions of a square, five x and then five y, to landmarks.
 fn landmarks(square: BBox, fraction: impl Fn(usize) -> f32) -> Landmarks {
     let (width, height) = (square.width() + 1.0, square.height() + 1.0);
     Landmarks(std::array::from_fn(|k| {
@@ -135,11 +135,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turned_square_has_its_corners_where_they_are_turned_to() {
+    fn the_corners_of_a_crop_map_to_the_corners_of_its_turned_square() {
         let square = TurnedSquare { centre: Point::new(50.0, 40.0), side: 20.0, angle: std::f32::consts::FRAC_PI_2 };
-        let image_from_cut = square.image_from_cut(48);
-        for (cut, image) in [((0.0, 0.0), (60.0, 30.0)), ((47.0, 0.0), (60.0, 50.0)), ((23.5, 23.5), (50.0, 40.0))] {
-            let found = image_from_cut.apply(Point::new(cut.0, cut.1));
+        let image_from_crop = square.image_from_crop(48);
+        for (crop, image) in [((0.0, 0.0), (60.0, 30.0)), ((47.0, 0.0), (60.0, 50.0)), ((23.5, 23.5), (50.0, 40.0))] {
+            let found = image_from_crop.apply(Point::new(crop.0, crop.1));
             assert!(found.distance(Point::new(image.0, image.1)) < 1e-4, "{found:?}");
         }
     }

@@ -1,11 +1,11 @@
-//! SCRFD: distances from an anchor's centre to the sides of a face, and offsets to its five points.
+//! SCRFD: distances from an anchor's centre to the sides of a face, and offsets of its five points.
 //!
 //! Method: Guo et al., "Sample and Computation Redistribution for Efficient Face Detection" (2021). The arithmetic is
 //! that of the `InsightFace` package: an anchor's centre is the upper left corner of its cell, overlap counts both edge
 //! pixels. Intended differences: `tests/parity/README.md`.
 
 use super::Face;
-use super::input::Filling;
+use super::resize::Resize;
 use super::single_shot::{Heads, SingleShot, Suppression, anchors, sigmoid};
 use crate::error::Result;
 use crate::geometry::{BBox, Landmarks, Point, Size};
@@ -13,15 +13,15 @@ use crate::pack::{PackFiles, ScrfdSpec};
 use crate::session::{Network, SessionOptions};
 use ndarray::ArrayViewD;
 
-/// The heads of one network.
+/// The outputs of one network.
 pub struct Scrfd(ScrfdSpec);
 
 /// Open and verify the network of a pack.
 pub fn open(files: &PackFiles, spec: &ScrfdSpec, options: &SessionOptions) -> Result<SingleShot<Scrfd>> {
     let largest = spec.strides.iter().copied().max().unwrap_or(1);
-    let filling = Filling::declared(&spec.network.input, spec.size, largest);
-    let suppression = Suppression { threshold: spec.nms_threshold, edge: 1.0 };
-    SingleShot::open(files, &spec.network, options, filling, suppression, Scrfd(spec.clone()))
+    let resize = Resize::declared(&spec.network.input, spec.size, largest);
+    let suppression = Suppression { max_iou: spec.thresholds.nms, edge: 1.0 };
+    SingleShot::open(files, &spec.network, options, resize, suppression, Scrfd(spec.clone()))
 }
 
 impl Heads for Scrfd {
@@ -34,7 +34,7 @@ impl Heads for Scrfd {
         self.0.landmarks
     }
 
-    fn read(&self, network: &Network, outputs: &[ArrayViewD<'_, f32>], input: Size) -> Result<Vec<Face>> {
+    fn decode(&self, network: &Network, outputs: &[ArrayViewD<'_, f32>], input: Size) -> Result<Vec<Face>> {
         let (levels, each) = (self.0.strides.len(), self.0.anchors as usize);
         let mut faces = Vec::new();
         for (i, &stride) in self.0.strides.iter().enumerate() {
@@ -48,7 +48,7 @@ impl Heads for Scrfd {
             };
             for (anchor, &score) in scores.iter().enumerate() {
                 let det_score = sigmoid(self.0.activation, score);
-                if det_score < self.0.score_threshold || det_score.is_nan() {
+                if det_score < self.0.thresholds.score || det_score.is_nan() {
                     continue;
                 }
                 let cell = anchor / each;

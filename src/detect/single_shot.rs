@@ -1,8 +1,9 @@
-//! A detector of one network that looks at the whole picture once: what its families have in common.
+//! A detector that runs one network once on the full image: the part that all its families share.
 //!
-//! The picture goes into the input, a family reads candidates from the heads, of candidates that overlap the best stays.
+//! The image is resized to the input, the family decodes candidates from the outputs, and non-maximum suppression drops
+//! overlapping ones.
 
-use super::input::Filling;
+use super::resize::Resize;
 use super::{DetectOptions, Detector, Face, nms};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
@@ -12,34 +13,34 @@ use crate::session::{Network, SessionOptions};
 use crate::tensor;
 use ndarray::ArrayViewD;
 
-/// Only so many candidates, the best, are compared with each other; OpenCV's default.
-const MOST_CANDIDATES: usize = 5000;
+/// Maximum number of candidates for suppression, the best ones; OpenCV's default.
+const MAX_CANDIDATES: usize = 5000;
 
-/// What one family makes of its network's outputs.
+/// How a family decodes the outputs of its network.
 pub trait Heads: Send + Sync {
-    /// Number of values for an anchor in each declared output.
+    /// Number of values per anchor in each declared output.
     fn columns(&self) -> Vec<usize>;
 
-    /// Whether faces come with five points.
+    /// Whether faces have landmarks.
     fn gives_landmarks(&self) -> bool;
 
-    /// The faces in an input, in its pixels, before overlapping ones are dropped.
-    fn read(&self, network: &Network, outputs: &[ArrayViewD<'_, f32>], input: Size) -> Result<Vec<Face>>;
+    /// Decode the candidates, in pixels of the input.
+    fn decode(&self, network: &Network, outputs: &[ArrayViewD<'_, f32>], input: Size) -> Result<Vec<Face>>;
 }
 
-/// How candidates that overlap are dropped.
+/// How overlapping candidates are dropped.
 #[derive(Debug, Clone, Copy)]
 pub struct Suppression {
-    /// Greatest intersection over union with a better box.
-    pub threshold: f32,
-    /// Added to widths and heights: 1 where the reference counts both edge pixels, else 0.
+    /// Maximum intersection over union with a better box.
+    pub max_iou: f32,
+    /// Added to widths and heights: 1 if the reference counts both edge pixels, else 0.
     pub edge: f32,
 }
 
-/// The network of a family, ready to run.
+/// A network and its family.
 pub struct SingleShot<H> {
     network: Network,
-    filling: Filling,
+    resize: Resize,
     suppression: Suppression,
     heads: H,
 }
@@ -50,27 +51,27 @@ impl<H: Heads> SingleShot<H> {
         files: &PackFiles,
         network: &NetworkSpec,
         options: &SessionOptions,
-        filling: Filling,
+        resize: Resize,
         suppression: Suppression,
         heads: H,
     ) -> Result<Self> {
         let network = Network::open(files, network, options)?;
         network.batch(1)?;
         network.check_columns(&heads.columns())?;
-        Ok(Self { network, filling, suppression, heads })
+        Ok(Self { network, resize, suppression, heads })
     }
 }
 
 impl<H: Heads> Detector for SingleShot<H> {
     fn detect(&self, image: &Image, options: &DetectOptions) -> Result<Vec<Face>> {
-        let fit = self.filling.fit(image.size(), options.min_face);
-        let input = tensor::letterboxed(image, fit.picture, fit.input, &self.network.spec().input);
-        let mut faces = self
-            .network
-            .run(input.shape(), input.values(), |outputs| self.heads.read(&self.network, outputs, fit.input))?;
+        let letterbox = self.resize.letterbox(image.size(), options.min_face);
+        let input = tensor::fill_bilinear(image, letterbox, &self.network.spec().input);
+        let mut faces = self.network.run(input.shape(), input.values(), |outputs| {
+            self.heads.decode(&self.network, outputs, letterbox.canvas)
+        })?;
         for face in &mut faces {
-            face.bbox = fit.original_box(face.bbox);
-            face.landmarks = face.landmarks.map(|landmarks| fit.original_landmarks(landmarks));
+            face.bbox = letterbox.original_box(image.size(), face.bbox);
+            face.landmarks = face.landmarks.map(|landmarks| letterbox.original_landmarks(image.size(), landmarks));
             if !is_finite(face) {
                 let reason = "a box or point is not finite".to_string();
                 return Err(Error::NetworkRun { file: self.network.spec().file.clone(), reason });
@@ -78,10 +79,10 @@ impl<H: Heads> Detector for SingleShot<H> {
         }
         let (boxes, scores): (Vec<_>, Vec<_>) = faces.iter().map(|face| (face.bbox, face.det_score)).unzip();
         let mut order = nms::best_first(&scores);
-        order.truncate(MOST_CANDIDATES);
-        let kept = nms::greedy(&boxes, &order, self.suppression.edge, self.suppression.threshold);
-        let least = options.min_face.unwrap_or(0) as f32;
-        Ok(kept.into_iter().map(|i| faces[i]).filter(|face| face.bbox.height() >= least).collect())
+        order.truncate(MAX_CANDIDATES);
+        let kept = nms::suppress(&boxes, &order, self.suppression.edge, self.suppression.max_iou);
+        let min_height = options.min_face.unwrap_or(0) as f32;
+        Ok(kept.into_iter().map(|i| faces[i]).filter(|face| face.bbox.height() >= min_height).collect())
     }
 
     fn gives_landmarks(&self) -> bool {
@@ -99,7 +100,7 @@ fn is_finite(face: &Face) -> bool {
     corners.iter().all(|side| side.is_finite()) && points.into_iter().all(|point| (point.x + point.y).is_finite())
 }
 
-/// The values of an output that has `columns` for each of `anchors`, with or without an axis for the batch of one.
+/// Return the values of an output with `columns` values per anchor, with or without a batch axis of 1.
 pub fn anchors<'a>(
     network: &Network,
     output: &'a ArrayViewD<'_, f32>,
@@ -111,12 +112,12 @@ pub fn anchors<'a>(
     values.ok_or_else(|| network.shape_error("output shape", &format!("[{anchors}, {columns}]"), output.shape()))
 }
 
-/// A score as the network gives it → a probability.
+/// Convert a score of the network to a probability.
 pub fn sigmoid(activation: Activation, score: f32) -> f32 {
     if activation == Activation::Sigmoid { 1.0 / (1.0 + (-score).exp()) } else { score }
 }
 
-/// The scores of two classes as the network gives them → the probability of the second.
+/// Convert the network's scores of two classes to the probability of the second.
 pub fn second_class(activation: Activation, scores: &[f32]) -> f32 {
     match (activation, scores) {
         (Activation::Softmax, [first, second]) => 1.0 / (1.0 + (first - second).exp()),
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn activations_make_probabilities() {
+    fn activations_give_probabilities() {
         assert!((sigmoid(Activation::Sigmoid, 0.0) - 0.5).abs() < 1e-6);
         assert!((sigmoid(Activation::None, 0.25) - 0.25).abs() < 1e-6);
         assert!((second_class(Activation::Softmax, &[1.0, 1.0 + 3f32.ln()]) - 0.75).abs() < 1e-6);

@@ -1,10 +1,10 @@
 //! `UltraFace`: boxes without points, decoded inside the graph.
 //!
-//! The network of Linzaer's Ultra-Light-Fast-Generic-Face-Detector-1MB. The picture is stretched to its input, so the
-//! boxes come as fractions of the picture. A crop needs five points: name a landmarks network in the manifest.
+//! The network of Linzaer's Ultra-Light-Fast-Generic-Face-Detector-1MB. The image is stretched to its input, so
+//! boxes are fractions of the image. Alignment needs five points: name a landmarks network in the manifest.
 
 use super::Face;
-use super::input::Filling;
+use super::resize::Resize;
 use super::single_shot::{Heads, SingleShot, Suppression, anchors, second_class};
 use crate::error::Result;
 use crate::geometry::{BBox, Size};
@@ -12,15 +12,15 @@ use crate::pack::{PackFiles, UltrafaceSpec};
 use crate::session::{Network, SessionOptions};
 use ndarray::ArrayViewD;
 
-/// The heads of one network.
+/// The outputs of one network.
 pub struct Ultraface(UltrafaceSpec);
 
 /// Open and verify the network of a pack.
 pub fn open(files: &PackFiles, spec: &UltrafaceSpec, options: &SessionOptions) -> Result<SingleShot<Ultraface>> {
-    // `check` has seen that the size is declared.
-    let filling = Filling::Stretched(spec.network.input.size().unwrap_or(Size::new(1, 1)));
-    let suppression = Suppression { threshold: spec.nms_threshold, edge: 0.0 };
-    SingleShot::open(files, &spec.network, options, filling, suppression, Ultraface(spec.clone()))
+    // `UltrafaceSpec::check` ensures that the size is declared.
+    let resize = Resize::Stretched(spec.network.input.size().unwrap_or(Size::new(1, 1)));
+    let suppression = Suppression { max_iou: spec.thresholds.nms, edge: 0.0 };
+    SingleShot::open(files, &spec.network, options, resize, suppression, Ultraface(spec.clone()))
 }
 
 impl Heads for Ultraface {
@@ -32,7 +32,7 @@ impl Heads for Ultraface {
         false
     }
 
-    fn read(&self, network: &Network, outputs: &[ArrayViewD<'_, f32>], input: Size) -> Result<Vec<Face>> {
+    fn decode(&self, network: &Network, outputs: &[ArrayViewD<'_, f32>], input: Size) -> Result<Vec<Face>> {
         let count = outputs[0].len() / 2;
         let scores = anchors(network, &outputs[0], count, 2)?;
         let boxes = anchors(network, &outputs[1], count, 4)?;
@@ -40,7 +40,7 @@ impl Heads for Ultraface {
         let mut faces = Vec::new();
         for (scores, corners) in scores.chunks_exact(2).zip(boxes.chunks_exact(4)) {
             let det_score = second_class(self.0.activation, scores);
-            if det_score < self.0.score_threshold || det_score.is_nan() {
+            if det_score < self.0.thresholds.score || det_score.is_nan() {
                 continue;
             }
             let bbox = BBox::new(corners[0] * width, corners[1] * height, corners[2] * width, corners[3] * height);

@@ -1,10 +1,10 @@
-//! `YuNet`: one anchor a cell, a box by centre and logarithmic size, five points, two scores.
+//! `YuNet`: one anchor per cell, a box as centre and logarithmic size, five points, two scores.
 //!
 //! Method: Wu, Peng and Yu, "`YuNet`: A Tiny Millisecond-level Face Detector" (2023). The arithmetic is that of OpenCV's
 //! `FaceDetectorYN`. Intended differences: `tests/parity/README.md`.
 
 use super::Face;
-use super::input::Filling;
+use super::resize::Resize;
 use super::single_shot::{Heads, SingleShot, Suppression, anchors, sigmoid};
 use crate::error::Result;
 use crate::geometry::{BBox, Landmarks, Point, Size};
@@ -12,15 +12,15 @@ use crate::pack::{PackFiles, YunetSpec};
 use crate::session::{Network, SessionOptions};
 use ndarray::ArrayViewD;
 
-/// The heads of one network.
+/// The outputs of one network.
 pub struct Yunet(YunetSpec);
 
 /// Open and verify the network of a pack.
 pub fn open(files: &PackFiles, spec: &YunetSpec, options: &SessionOptions) -> Result<SingleShot<Yunet>> {
     let largest = spec.strides.iter().copied().max().unwrap_or(1);
-    let filling = Filling::declared(&spec.network.input, spec.size, largest);
-    let suppression = Suppression { threshold: spec.nms_threshold, edge: 0.0 };
-    SingleShot::open(files, &spec.network, options, filling, suppression, Yunet(spec.clone()))
+    let resize = Resize::declared(&spec.network.input, spec.size, largest);
+    let suppression = Suppression { max_iou: spec.thresholds.nms, edge: 0.0 };
+    SingleShot::open(files, &spec.network, options, resize, suppression, Yunet(spec.clone()))
 }
 
 impl Heads for Yunet {
@@ -32,7 +32,7 @@ impl Heads for Yunet {
         true
     }
 
-    fn read(&self, network: &Network, outputs: &[ArrayViewD<'_, f32>], input: Size) -> Result<Vec<Face>> {
+    fn decode(&self, network: &Network, outputs: &[ArrayViewD<'_, f32>], input: Size) -> Result<Vec<Face>> {
         let levels = self.0.strides.len();
         let probability = |score: f32| sigmoid(self.0.activation, score).clamp(0.0, 1.0);
         let mut faces = Vec::new();
@@ -45,7 +45,7 @@ impl Heads for Yunet {
             let points = anchors(network, &outputs[3 * levels + i], count, 10)?;
             for (cell, (&class, &object)) in classes.iter().zip(objects).enumerate() {
                 let det_score = (probability(class) * probability(object)).sqrt();
-                if det_score < self.0.score_threshold || det_score.is_nan() {
+                if det_score < self.0.thresholds.score || det_score.is_nan() {
                     continue;
                 }
                 let stride = stride as f32;

@@ -26,4 +26,4 @@ mod webp;
 pub use decode::{decode, load, probe, read};
 pub use picture::{DecodeOptions, Image};
 pub use strip::{Bare, without_metadata};
-pub use warp::warped;
+pub use warp::warp;

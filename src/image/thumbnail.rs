@@ -49,7 +49,7 @@ impl Image {
 /// The square round a face: its left upper corner and size.
 fn square(image: Size, bbox: BBox) -> Result<(u32, u32, Size)> {
     let centre = bbox.centre();
-    let side = MARGIN * bbox.width().max(bbox.height());
+    let side = MARGIN * bbox.longer_side();
     if !(centre.x.is_finite() && centre.y.is_finite() && side.is_finite()) {
         let found = format!("{bbox:?}");
         return Err(Error::Argument { name: "bbox", accepted: "four finite numbers".to_string(), found });

@@ -12,7 +12,7 @@ use crate::geometry::{Similarity, Size};
 const LARGEST_BLOCK: u32 = 4096;
 
 /// The cut-out of `size` whose pixel (u, v) shows the picture at `image_from_crop` · (u, v).
-pub fn warped(image: &Image, image_from_crop: Similarity, size: Size) -> Result<Image> {
+pub fn warp(image: &Image, image_from_crop: Similarity, size: Size) -> Result<Image> {
     let region = Region::seen(image, image_from_crop, size);
     region.warp(region.from_image.after(image_from_crop), size)
 }

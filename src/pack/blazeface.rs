@@ -2,10 +2,8 @@
 
 use super::Refusal;
 use super::network::{NetworkSpec, in_range};
+use super::single_shot::{MAX_LONG_SIDE, Thresholds, check_strides};
 use serde::Deserialize;
-
-/// Longest side of an input, pixels: activations grow with its square.
-const MOST_LONG_SIDE: u32 = 4096;
 
 /// `BlazeFace`: for each anchor of a grid a score, a box and six points.
 ///
@@ -20,10 +18,9 @@ pub struct BlazefaceSpec {
     pub strides: Vec<u32>,
     /// Anchors of a cell, for each grid.
     pub anchors: Vec<u32>,
-    /// Least score, inclusive.
-    pub score_threshold: f32,
-    /// Boxes that overlap a better one by more are merged with it.
-    pub nms_threshold: f32,
+    /// Which candidates are faces; overlapping ones are merged.
+    #[serde(flatten)]
+    pub thresholds: Thresholds,
     /// Long side of the picture in the first look, pixels.
     pub long_side: u32,
     /// The look for faces that fill the frame.
@@ -66,27 +63,19 @@ impl BlazefaceSpec {
         if self.network.input.size().is_some() {
             return Err(format!("the input of {file:?} must take any size: leave width and height out"));
         }
-        if self.strides.is_empty() || self.strides.len() != self.anchors.len() {
-            return Err(format!(
-                "strides and anchors need a number for each grid, got {} and {}",
-                self.strides.len(),
-                self.anchors.len()
-            ));
-        }
-        self.strides.iter().try_for_each(|&stride| in_range("strides", stride.into(), 2.0, 256.0))?;
-        let multiple = self.multiple();
-        if let Some(stride) = self.strides.iter().find(|&&stride| !multiple.is_multiple_of(stride)) {
-            return Err(format!("strides must divide the largest, {multiple}; {stride} does not"));
+        check_strides(&self.strides, None, false)?;
+        if self.strides.len() != self.anchors.len() {
+            let (strides, anchors) = (self.strides.len(), self.anchors.len());
+            return Err(format!("strides and anchors need one number per grid, got {strides} and {anchors}"));
         }
         self.anchors.iter().try_for_each(|&anchors| in_range("anchors", anchors.into(), 1.0, 16.0))?;
-        in_range("score_threshold", self.score_threshold.into(), 0.0, 1.0)?;
-        in_range("nms_threshold", self.nms_threshold.into(), 0.0, 1.0)?;
-        in_range("long_side", self.long_side.into(), 32.0, MOST_LONG_SIDE.into())?;
-        in_range("close_up.long_side", self.close_up.long_side.into(), 32.0, MOST_LONG_SIDE.into())?;
+        self.thresholds.check()?;
+        in_range("long_side", self.long_side.into(), 32.0, MAX_LONG_SIDE.into())?;
+        in_range("close_up.long_side", self.close_up.long_side.into(), 32.0, MAX_LONG_SIDE.into())?;
         in_range("close_up.margin", self.close_up.margin, 0.0, 4.0)?;
         in_range("close_up.from_fraction", self.close_up.from_fraction.into(), 0.0, 1.0)?;
         let closer = self.closer;
-        in_range("closer.max_long_side", closer.max_long_side.into(), 32.0, MOST_LONG_SIDE.into())?;
+        in_range("closer.max_long_side", closer.max_long_side.into(), 32.0, MAX_LONG_SIDE.into())?;
         in_range("closer.long_side", closer.long_side.into(), self.long_side.into(), closer.max_long_side.into())?;
         in_range("closer.smallest_face", closer.smallest_face.into(), 1.0, self.long_side.into())?;
         in_range("closer.doubtful_score", closer.doubtful_score.into(), 0.0, 1.0)
@@ -100,8 +89,8 @@ impl BlazefaceSpec {
 
 #[cfg(test)]
 mod tests {
-    use crate::pack::{DetectorSpec, Pack};
-    use std::path::Path;
+    use crate::pack::DetectorSpec;
+    use crate::pack::manifest::parse_roles;
 
     const DETECTOR: &str = "\
 [detector]
@@ -127,19 +116,9 @@ outputs = [\"bbox_reg\", \"landmarks\", \"prob\"]
 input = { name = \"i\", width = 48, height = 48, colour = \"rgb\", mean = [0, 0, 0], std = [1, 1, 1] }
 ";
 
-    fn parse(roles: &str) -> Result<Pack, String> {
-        let text = format!(
-            "format = 1\nname = \"p\"\nsummary = \"s\"\n{roles}\n[[file]]\nname = \"a.onnx\"\nsize = 1\n\
-             sha256 = \"{}\"\nlicence = \"MIT\"\ncommercial = true\nlicence_source = \"x\"\nsource = \"x\"\n\
-             trained_on = \"x\"\n",
-            "0".repeat(64)
-        );
-        Pack::parse(&text, Path::new("p.toml")).map_err(|error| error.to_string())
-    }
-
     #[test]
     fn a_declaration_is_read() {
-        let pack = parse(DETECTOR).unwrap();
+        let pack = parse_roles(DETECTOR).unwrap();
         let Some(DetectorSpec::Blazeface(spec)) = pack.detector else { panic!("another family") };
         assert_eq!((spec.multiple(), spec.anchors, spec.closer.smallest_face), (32, vec![2, 6], 12));
     }
@@ -147,7 +126,7 @@ input = { name = \"i\", width = 48, height = 48, colour = \"rgb\", mean = [0, 0,
     #[test]
     fn what_is_wrong_is_refused() {
         for (from, to, words) in [
-            ("anchors = [2, 6]", "anchors = [2]", "a number for each grid, got 2 and 1"),
+            ("anchors = [2, 6]", "anchors = [2]", "one number per grid, got 2 and 1"),
             ("anchors = [2, 6]", "anchors = [2, 0]", "anchors must be 1 to 16, got 0"),
             ("strides = [16, 32]", "strides = [12, 32]", "12 does not"),
             ("strides = [16, 32]", "strides = [16]", "needs 1 outputs, got 2"),
@@ -155,7 +134,10 @@ input = { name = \"i\", width = 48, height = 48, colour = \"rgb\", mean = [0, 0,
             ("margin = 0.6", "margin = -1", "close_up.margin must be 0 to 4, got -1"),
             ("long_side = 640", "long_side = 128", "closer.long_side must be 256 to 1280, got 128"),
             ("smallest_face = 12", "smallest_face = 0", "closer.smallest_face must be 1 to 256, got 0"),
-            ("closer = {", "closest = {", "closest"),
+            ("nms_threshold = 0.3", "nms_threshold = 3", "nms_threshold must be 0 to 1, got 3"),
+            ("nms_threshold", "nms_thresholds", "nms_threshold"),
+            ("closer = {", "closest = {", "missing field `closer`"),
+            ("nms_threshold = 0.3", "nms_threshold = 0.3\nextra = 1", "unknown field `extra`"),
             ("name = \"i\", colour", "name = \"i\", width = 256, height = 256, colour", "must take any size"),
             ("sure_score = 0.99", "sure_score = 2", "sure_score must be 0 to 1, got 2"),
             ("sure_product = 0.8", "sure_product = -1", "sure_product must be 0 to 1, got -1"),
@@ -164,7 +146,7 @@ input = { name = \"i\", width = 48, height = 48, colour = \"rgb\", mean = [0, 0,
             (", min_score = 0.9", "", "min_score"),
         ] {
             assert!(DETECTOR.contains(from), "{from}");
-            let message = parse(&DETECTOR.replacen(from, to, 1)).expect_err(to);
+            let message = parse_roles(&DETECTOR.replacen(from, to, 1)).expect_err(to);
             assert!(message.contains(words), "{to:?}: {message}");
         }
     }

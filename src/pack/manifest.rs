@@ -164,6 +164,17 @@ impl Pack {
     }
 }
 
+/// Parse a manifest of these roles, all of whose networks are in the file a.onnx.
+#[cfg(test)]
+pub(super) fn parse_roles(roles: &str) -> std::result::Result<Pack, String> {
+    let text = format!(
+        "format = 1\nname = \"p\"\nsummary = \"s\"\n{roles}\n[[file]]\nname = \"a.onnx\"\nsize = 1\nsha256 = \"{}\"\n\
+         licence = \"MIT\"\ncommercial = true\nlicence_source = \"x\"\nsource = \"x\"\ntrained_on = \"x\"\n",
+        "0".repeat(64)
+    );
+    Pack::parse(&text, Path::new("p.toml")).map_err(|error| error.to_string())
+}
+
 /// A pack's manifest and the folders in which its files lie.
 #[derive(Debug, Clone)]
 pub struct PackFiles {

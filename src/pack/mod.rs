@@ -23,7 +23,7 @@ pub use liveness::{JudgeSpec, LivenessSpec, SurroundingCrop};
 pub use manifest::{Pack, PackFiles, hex};
 pub use network::{Colour, InputSpec, Layout, NetworkSpec};
 pub use scores::ScoresSpec;
-pub use single_shot::{Activation, RetinafaceSpec, ScrfdSpec, SizeSpec, UltrafaceSpec, YunetSpec};
+pub use single_shot::{Activation, RetinafaceSpec, ScrfdSpec, SizeSpec, Thresholds, UltrafaceSpec, YunetSpec};
 
 /// What is wrong with a manifest, in words.
 type Refusal = std::result::Result<(), String>;

@@ -6,7 +6,7 @@ use crate::geometry::Size;
 use serde::Deserialize;
 
 /// Longest side that a picture may have in a network's input, pixels: activations grow with its square.
-const MOST_LONG_SIDE: u32 = 4096;
+pub(super) const MAX_LONG_SIDE: u32 = 4096;
 
 /// How large a picture goes into a network that takes any size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -35,6 +35,27 @@ pub enum Activation {
     Softmax,
 }
 
+/// Which candidates of a detector are faces.
+///
+/// Its keys stand beside those of the family. Serde does not promise that `flatten` goes with `deny_unknown_fields`; the
+/// tests below hold that an unknown key is still refused.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct Thresholds {
+    /// Minimum score, inclusive.
+    #[serde(rename = "score_threshold")]
+    pub score: f32,
+    /// Maximum overlap with a better box, as intersection over union.
+    #[serde(rename = "nms_threshold")]
+    pub nms: f32,
+}
+
+impl Thresholds {
+    pub(super) fn check(self) -> Refusal {
+        in_range("score_threshold", self.score.into(), 0.0, 1.0)?;
+        in_range("nms_threshold", self.nms.into(), 0.0, 1.0)
+    }
+}
+
 /// SCRFD: at every stride a score, four distances and, with landmarks, five points for each anchor.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,10 +72,9 @@ pub struct ScrfdSpec {
     pub landmarks: bool,
     /// What the scores need: `none` or `sigmoid`.
     pub activation: Activation,
-    /// Least score, inclusive.
-    pub score_threshold: f32,
-    /// Boxes that overlap a better one by more are dropped.
-    pub nms_threshold: f32,
+    /// Which candidates are faces.
+    #[serde(flatten)]
+    pub thresholds: Thresholds,
 }
 
 /// `YuNet`: at every stride a class score, an objectness score, a box and five points for each cell.
@@ -69,10 +89,9 @@ pub struct YunetSpec {
     pub strides: Vec<u32>,
     /// What both scores need: `none` or `sigmoid`.
     pub activation: Activation,
-    /// Least score, inclusive.
-    pub score_threshold: f32,
-    /// Boxes that overlap a better one by more are dropped.
-    pub nms_threshold: f32,
+    /// Which candidates are faces.
+    #[serde(flatten)]
+    pub thresholds: Thresholds,
 }
 
 /// `RetinaFace` in the layout of SSD: all anchors of all strides in one list.
@@ -91,10 +110,9 @@ pub struct RetinafaceSpec {
     pub variances: [f32; 2],
     /// What the scores need: `none` or `softmax`.
     pub activation: Activation,
-    /// Least score, inclusive.
-    pub score_threshold: f32,
-    /// Boxes that overlap a better one by more are dropped.
-    pub nms_threshold: f32,
+    /// Which candidates are faces.
+    #[serde(flatten)]
+    pub thresholds: Thresholds,
 }
 
 /// `UltraFace`: boxes only, decoded inside the graph; the picture is stretched to the input.
@@ -105,15 +123,14 @@ pub struct UltrafaceSpec {
     pub network: NetworkSpec,
     /// What the scores need: `none` or `softmax`.
     pub activation: Activation,
-    /// Least score, inclusive.
-    pub score_threshold: f32,
-    /// Boxes that overlap a better one by more are dropped.
-    pub nms_threshold: f32,
+    /// Which candidates are faces.
+    #[serde(flatten)]
+    pub thresholds: Thresholds,
 }
 
 impl SizeSpec {
     fn check(self) -> Refusal {
-        in_range("max_long_side", self.max_long_side.into(), 32.0, MOST_LONG_SIDE.into())?;
+        in_range("max_long_side", self.max_long_side.into(), 32.0, MAX_LONG_SIDE.into())?;
         in_range("long_side", self.long_side.into(), 32.0, self.max_long_side.into())?;
         in_range("smallest_face", self.smallest_face.into(), 1.0, self.long_side.into())
     }
@@ -125,7 +142,8 @@ impl ScrfdSpec {
         check_input(&self.network, heads * self.strides.len(), self.size)?;
         check_strides(&self.strides, self.network.input.size(), true)?;
         in_range("anchors", self.anchors.into(), 1.0, 16.0)?;
-        check_scores(self.activation, Activation::Sigmoid, self.score_threshold, self.nms_threshold)
+        check_activation(self.activation, Activation::Sigmoid)?;
+        self.thresholds.check()
     }
 }
 
@@ -133,7 +151,8 @@ impl YunetSpec {
     pub(super) fn check(&self) -> Refusal {
         check_input(&self.network, 4 * self.strides.len(), self.size)?;
         check_strides(&self.strides, self.network.input.size(), true)?;
-        check_scores(self.activation, Activation::Sigmoid, self.score_threshold, self.nms_threshold)
+        check_activation(self.activation, Activation::Sigmoid)?;
+        self.thresholds.check()
     }
 }
 
@@ -147,7 +166,8 @@ impl RetinafaceSpec {
         let mut sizes = self.anchor_sizes.iter().flatten();
         sizes.try_for_each(|&side| in_range("anchor_sizes", side.into(), 1.0, 4096.0))?;
         self.variances.iter().try_for_each(|&scale| in_range("variances", scale.into(), 1e-3, 10.0))?;
-        check_scores(self.activation, Activation::Softmax, self.score_threshold, self.nms_threshold)
+        check_activation(self.activation, Activation::Softmax)?;
+        self.thresholds.check()
     }
 }
 
@@ -157,7 +177,8 @@ impl UltrafaceSpec {
         if self.network.input.size().is_none() {
             return Err(format!("the input of {:?} needs width and height", self.network.file));
         }
-        check_scores(self.activation, Activation::Softmax, self.score_threshold, self.nms_threshold)
+        check_activation(self.activation, Activation::Softmax)?;
+        self.thresholds.check()
     }
 }
 
@@ -175,7 +196,7 @@ fn check_input(network: &NetworkSpec, outputs: usize, size: Option<SizeSpec>) ->
 }
 
 /// A level's cells must fill the input: the largest stride divides its sides, and the others divide the largest.
-fn check_strides(strides: &[u32], input: Option<Size>, fill: bool) -> Refusal {
+pub(super) fn check_strides(strides: &[u32], input: Option<Size>, fill: bool) -> Refusal {
     if strides.is_empty() || strides.len() > 8 {
         return Err(format!("strides needs 1 to 8 numbers, got {}", strides.len()));
     }
@@ -192,18 +213,17 @@ fn check_strides(strides: &[u32], input: Option<Size>, fill: bool) -> Refusal {
     }
 }
 
-fn check_scores(found: Activation, other: Activation, score: f32, nms: f32) -> Refusal {
-    if found != Activation::None && found != other {
-        return Err(format!("activation of this family is \"none\" or \"{}\"", format!("{other:?}").to_lowercase()));
+fn check_activation(found: Activation, other: Activation) -> Refusal {
+    if found == Activation::None || found == other {
+        return Ok(());
     }
-    in_range("score_threshold", score.into(), 0.0, 1.0)?;
-    in_range("nms_threshold", nms.into(), 0.0, 1.0)
+    Err(format!("activation of this family must be \"none\" or \"{}\"", format!("{other:?}").to_lowercase()))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::pack::{Activation, DetectorSpec, LandmarksSpec, Layout, Pack};
-    use std::path::Path;
+    use crate::pack::manifest::parse_roles;
+    use crate::pack::{Activation, DetectorSpec, LandmarksSpec, Layout};
 
     const INPUT: &str = "input = { name = \"i\", colour = \"rgb\", mean = [0, 0, 0], std = [1, 1, 1] }";
     const SIZE: &str = "size = { long_side = 640, max_long_side = 1920, smallest_face = 12 }";
@@ -229,19 +249,9 @@ mod tests {
         )
     }
 
-    fn parse(roles: &str) -> Result<Pack, String> {
-        let text = format!(
-            "format = 1\nname = \"p\"\nsummary = \"s\"\n{roles}\n[[file]]\nname = \"a.onnx\"\nsize = 1\n\
-             sha256 = \"{}\"\nlicence = \"MIT\"\ncommercial = true\nlicence_source = \"x\"\nsource = \"x\"\n\
-             trained_on = \"x\"\n",
-            "0".repeat(64)
-        );
-        Pack::parse(&text, Path::new("p.toml")).map_err(|error| error.to_string())
-    }
-
     fn refused(roles: &str, from: &str, to: &str, words: &str) {
         assert_eq!(roles.matches(from).count(), 1, "{from:?} in {roles}");
-        let message = parse(&roles.replace(from, to)).expect_err(to);
+        let message = parse_roles(&roles.replace(from, to)).expect_err(to);
         assert!(message.contains(words), "{to:?}: {message}");
     }
 
@@ -257,18 +267,18 @@ mod tests {
             (retinaface(), |spec| matches!(spec, DetectorSpec::Retinaface(_))),
             (ultraface, |spec| matches!(spec, DetectorSpec::Ultraface(_))),
         ] {
-            let pack = parse(&text).unwrap();
+            let pack = parse_roles(&text).unwrap();
             assert!(is(pack.detector.as_ref().unwrap()), "{text}");
         }
     }
 
     #[test]
     fn what_is_absent_has_its_declared_default() {
-        let Some(DetectorSpec::Scrfd(spec)) = parse(&scrfd()).unwrap().detector else { panic!("another family") };
+        let Some(DetectorSpec::Scrfd(spec)) = parse_roles(&scrfd()).unwrap().detector else { panic!("another family") };
         assert_eq!((spec.activation, spec.network.input.layout), (Activation::None, Layout::Nchw));
         assert!(!spec.network.input.standardise && !spec.size.unwrap().enlarge);
         let roles = format!("{}[landmarks]\nfamily = \"onet\"\n{}", scrfd(), network("landmarks", 3));
-        let Some(LandmarksSpec::Onet(spec)) = parse(&roles).unwrap().landmarks else { panic!("no landmarks") };
+        let Some(LandmarksSpec::Onet(spec)) = parse_roles(&roles).unwrap().landmarks else { panic!("no landmarks") };
         assert_eq!(spec.min_score, None);
         refused(&roles, "family = \"onet\"", "family = \"onet\"\nmin_score = 2.0", "min_score must be 0 to 1");
         refused(&roles, "family = \"onet\"", "family = \"onet\"\nmin_scores = 0.2", "min_scores");
@@ -278,7 +288,8 @@ mod tests {
     fn what_is_wrong_is_told() {
         for (from, to, words) in [
             ("anchors = 2", "anchors = 0", "anchors must be 1 to 16, got 0"),
-            ("anchors = 2", "anchor = 2", "anchor"),
+            ("anchors = 2", "anchor = 2", "missing field `anchors`"),
+            ("anchors = 2", "anchors = 2\nextra = 1", "unknown field `extra`"),
             ("anchors = 2", "", "anchors"),
             ("landmarks = true", "landmarks = false", "needs 6 outputs, got 9"),
             ("[8, 16, 32]", "[]", "outputs"),
@@ -301,7 +312,7 @@ mod tests {
             refused(&scrfd(), from, to, words);
         }
         let fixed = scrfd().replace(SIZE, "").replace("name = \"i\"", "name = \"i\", width = 640, height = 640");
-        parse(&fixed).unwrap();
+        parse_roles(&fixed).unwrap();
         refused(&fixed, "height = 640", "height = 500", "640 x 500 pixels is no multiple of the largest stride, 32");
         for (from, to, words) in [
             ("[[16, 32], [64]]", "[[16, 32]]", "a list for each of the 2 strides"),

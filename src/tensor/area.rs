@@ -1,24 +1,24 @@
-//! The whole picture averaged by area: the levels of MTCNN's pyramid.
+//! The full image averaged by area: the levels of MTCNN's pyramid, and letterboxes.
 
-use super::{Frame, Scaling, Tensor};
+use super::{Letterbox, Scaling, Tensor};
 use crate::geometry::Size;
 use crate::image::Image;
 use crate::pack::InputSpec;
 
-/// The whole picture averaged by area to other sizes, in one pass over its rows → 1 × 3 × height × width each.
+/// Resize the full image to other sizes by area average, in one pass over its rows → 1 × 3 × height × width each.
 ///
-/// Output pixel k covers the input interval [k·r, (k+1)·r) with r = input ÷ output; every input pixel counts by the
-/// length of its overlap, on both axes. Sums over rectangles are differences in a summed-area table (Crow 1984), of
-/// which two rows are kept: a rectangle of a hundred pixels costs as much as one of four, and all sizes share the table.
-pub fn area_resized(image: &Image, sizes: &[Size], spec: &InputSpec) -> Vec<Tensor> {
-    area_framed(image, &sizes.iter().copied().map(Frame::filled).collect::<Vec<_>>(), spec)
+/// Output pixel k covers the input interval [k·r, (k+1)·r) with r = input ÷ output; every input pixel is weighted by
+/// its overlap, on both axes. Sums over rectangles are differences in a summed-area table (Crow 1984), of which only two
+/// rows are kept: the cost does not depend on the size of the rectangle, and all output sizes share the table.
+pub fn resize_area(image: &Image, sizes: &[Size], spec: &InputSpec) -> Vec<Tensor> {
+    fill_by_area(image, &sizes.iter().copied().map(Letterbox::full).collect::<Vec<_>>(), spec)
 }
 
-/// The same, each picture in a frame that is black elsewhere → 1 × 3 × height × width of the canvas each.
-pub(super) fn area_framed(image: &Image, frames: &[Frame], spec: &InputSpec) -> Vec<Tensor> {
+/// Resize the image by area average into each letterbox → 1 × 3 × height × width of its canvas.
+pub(super) fn fill_by_area(image: &Image, letterboxes: &[Letterbox], spec: &InputSpec) -> Vec<Tensor> {
     let width = image.width() as usize;
     let mut averages: Vec<_> =
-        frames.iter().map(|&frame| AreaAverage::new(image.size(), frame, Scaling::of(spec))).collect();
+        letterboxes.iter().map(|&letterbox| AreaAverage::new(image.size(), letterbox, Scaling::of(spec))).collect();
     let mut values = vec![0; width * 3 + 1];
     let (mut above, mut below) = (vec![[0; 4]; width + 2], vec![[0; 4]; width + 2]);
     for (y, row) in image.data().chunks_exact(width * 3).enumerate() {
@@ -34,10 +34,10 @@ pub(super) fn area_framed(image: &Image, frames: &[Frame], spec: &InputSpec) -> 
     averages.into_iter().map(|average| average.output).collect()
 }
 
-/// The next row of the table: at index x the sum of all pixels left of x down to this row, for each channel, modulo 2³²;
-/// the last one twice.
+/// Compute the next row of the table: at index x the sum of all pixels left of x down to this row, per channel, modulo
+/// 2³²; the last sum stands twice.
 ///
-/// The fourth lane keeps the others in step and means nothing; it reads one value beyond the last pixel.
+/// The fourth lane only aligns the others for SIMD; it reads one value beyond the last pixel.
 fn add_row(row: &[i32], above: &[[i32; 4]], below: &mut [[i32; 4]]) {
     let mut total = [0i32; 4];
     for ((below, above), four) in below.iter_mut().skip(1).zip(above.iter().skip(1)).zip(row.windows(4).step_by(3)) {
@@ -49,38 +49,38 @@ fn add_row(row: &[i32], above: &[[i32; 4]], below: &mut [[i32; 4]]) {
     }
 }
 
-/// The state of one output size while the input rows go by.
+/// State of one output size during the pass over the input rows.
 struct AreaAverage {
     input_height: usize,
-    /// Input rows for an output row.
+    /// Input rows per output row.
     row_ratio: f64,
-    /// Where each output column ends: in which input column, and after which part of it.
+    /// End of each output column: the input column, and the part of it that is covered.
     ends: Vec<(usize, f32)>,
-    /// What lies above the last crossing, by output column.
+    /// Sums above the last row boundary, by output column.
     crossed: Vec<Crossed>,
-    /// The sums of the next output row; the fourth lane means nothing.
+    /// Sums of the next output row; the fourth lane is unused.
     sums: Vec<[f32; 4]>,
     next_row: usize,
-    frame: Frame,
-    /// From sums over output pixels.
+    letterbox: Letterbox,
+    /// Scaling of a sum over an output pixel.
     scaling: Scaling,
     output: Tensor,
 }
 
-/// Sums above the line between two output rows, kept in whole numbers where they are large.
+/// Sums above the boundary between two output rows; integers where they are large.
 #[derive(Clone, Copy, Default)]
 struct Crossed {
-    /// Of the whole input rows between the input columns in which this and the last output column end.
+    /// Of complete input rows, between the input columns in which the previous and this output column end.
     whole: [i32; 4],
-    /// Of the whole input rows in the input column in which this output column ends.
+    /// Of complete input rows, in the input column in which this output column ends.
     column: [i32; 4],
-    /// Of the part of the crossed input row over the output column.
+    /// Of the covered part of the crossed input row, over the output column.
     partial: [f32; 4],
 }
 
 impl AreaAverage {
-    fn new(input: Size, frame: Frame, scaling: Scaling) -> Self {
-        let size = frame.picture;
+    fn new(input: Size, letterbox: Letterbox, scaling: Scaling) -> Self {
+        let size = letterbox.picture;
         let ratio = f64::from(input.width) / f64::from(size.width);
         let ends = (1..=size.width).map(|k| {
             let at = (f64::from(k) * ratio).min(f64::from(input.width));
@@ -94,24 +94,24 @@ impl AreaAverage {
             crossed: vec![Crossed::default(); size.width as usize],
             sums: vec![[0.0; 4]; size.width as usize],
             next_row: 0,
-            frame,
+            letterbox,
             scaling: Scaling { factor: scaling.factor.map(|factor| factor * share), ..scaling },
-            output: frame.black(scaling),
+            output: letterbox.black(scaling),
         }
     }
 
-    /// Finish the output rows that end in input row y, which lies between two rows of the table.
+    /// Complete the output rows that end in input row y, which lies between two rows of the table.
     fn advance(&mut self, y: usize, above: &[[i32; 4]], below: &[[i32; 4]]) {
-        let (left, top) = (self.frame.left as usize, self.frame.top as usize);
-        let (width, stride) = (self.frame.picture.width as usize, self.frame.canvas.width as usize);
-        while self.next_row < self.frame.picture.height as usize {
+        let (left, top) = (self.letterbox.left as usize, self.letterbox.top as usize);
+        let (width, stride) = (self.letterbox.picture.width as usize, self.letterbox.canvas.width as usize);
+        while self.next_row < self.letterbox.picture.height as usize {
             let end = (self.next_row + 1) as f64 * self.row_ratio;
             if end > (y + 1) as f64 && y + 1 < self.input_height {
                 return;
             }
             self.cross(above, below, (end - y as f64).min(1.0) as f32);
             let start = (top + self.next_row) * stride + left;
-            for planes in self.output.pictures(self.frame.canvas) {
+            for planes in self.output.planes(self.letterbox.canvas) {
                 self.scaling.spread(&self.sums, planes.map(|plane| &mut plane[start..start + width]));
             }
             self.next_row += 1;
@@ -119,7 +119,7 @@ impl AreaAverage {
     }
 
     /// Sum up the output row that ends after `low_part` of an input row.
-    #[inline(never)] // by itself its lanes become vector instructions, inside its caller they do not
+    #[inline(never)] // LLVM vectorizes the lanes only if the function is separate
     fn cross(&mut self, above: &[[i32; 4]], below: &[[i32; 4]], low_part: f32) {
         let (mut left_above, mut left_below) = ([0; 4], [0; 4]);
         let (mut left_split, mut left_row_split) = ([0.0; 4], [0.0; 4]);
@@ -153,7 +153,7 @@ mod tests {
     use crate::pack::Colour;
     use proptest::prelude::*;
 
-    /// The area average as it is defined: overlap by overlap.
+    /// The definition of the area average: overlap by overlap.
     fn defined_average(image: &Image, size: Size, x: u32, y: u32, channel: usize) -> f64 {
         let overlaps = |length: u32, output: u32, k: u32| {
             let ratio = f64::from(length) / f64::from(output);
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn halving_averages_four_pixels() {
         let image = picture(8, 6);
-        let half = area_resized(&image, &[Size::new(4, 3)], &spec(Colour::Rgb)).remove(0);
+        let half = resize_area(&image, &[Size::new(4, 3)], &spec(Colour::Rgb)).remove(0);
         for (x, y) in [(0u32, 0u32), (3, 2), (1, 1)] {
             let four = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(i, j)| image.pixel(2 * x + i, 2 * y + j));
             let mean: f32 = four.iter().map(|p| f32::from(p[1])).sum::<f32>() / 4.0;
@@ -182,12 +182,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn area_averages_are_those_of_the_definition(
+        fn area_averages_equal_the_definition(
             width in 1u32..90, height in 1u32..90, sizes in proptest::collection::vec((1u32..90, 1u32..90), 1..4),
         ) {
             let image = picture(width, height);
             let sizes: Vec<_> = sizes.into_iter().map(|(w, h)| Size::new(w, h)).collect();
-            for (&size, resized) in sizes.iter().zip(area_resized(&image, &sizes, &spec(Colour::Bgr))) {
+            for (&size, resized) in sizes.iter().zip(resize_area(&image, &sizes, &spec(Colour::Bgr))) {
                 prop_assert_eq!(resized.shape(), [1, 3, size.height as usize, size.width as usize]);
                 let (right, low) = (size.width - 1, size.height - 1);
                 for (x, y) in [(0, 0), (right, low), (right / 2, low / 2), (right / 3, low), (right, low / 3)] {

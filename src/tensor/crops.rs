@@ -1,17 +1,16 @@
-//! Crops → the input of an embedder, or of another network that sees aligned faces.
+//! Crops → the input of an embedder or another network for aligned faces.
 
 use super::{Scaling, Tensor};
 use crate::geometry::Size;
 use crate::image::Image;
 use crate::pack::{InputSpec, Layout};
 
-/// Crops as they are → N × 3 × height × width, or N × height × width × 3 as the layout says. All must have the size of
-/// the first.
-pub fn crops(crops: &[&Image], spec: &InputSpec) -> Tensor {
+/// Stack crops of one size, without resizing → N × 3 × height × width, or N × height × width × 3 by the layout.
+pub fn stack_crops(crops: &[&Image], spec: &InputSpec) -> Tensor {
     let size = crops.first().map_or(Size::new(0, 0), |crop| crop.size());
     let scaling = Scaling::of(spec);
     let mut batch = Tensor::zeros(crops.len(), size);
-    for (crop, planes) in crops.iter().zip(batch.pictures(size)) {
+    for (crop, planes) in crops.iter().zip(batch.planes(size)) {
         for channel in 0..3 {
             let (factor, offset) = (scaling.factor[channel], scaling.offset[channel]);
             for (value, pixel) in planes[scaling.plane[channel]].iter_mut().zip(crop.data().chunks_exact(3)) {
@@ -28,8 +27,8 @@ pub fn crops(crops: &[&Image], spec: &InputSpec) -> Tensor {
     }
 }
 
-/// Bring the values of one crop to mean 0 and standard deviation 1, as `FaceNet`'s prewhitening does it: a crop of one
-/// colour has no deviation, so that it is at least one over the root of the number of values.
+/// Standardise the values of one crop to mean 0 and standard deviation 1, like `FaceNet`'s prewhitening: the deviation is
+/// at least 1 ÷ √count, so that a crop of one colour causes no division by zero.
 fn standardise(values: &mut [f32]) {
     let count = values.len() as f64;
     let mean = values.iter().copied().map(f64::from).sum::<f64>() / count;
@@ -70,12 +69,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_axis_holds_the_channels_where_the_layout_says_so() {
+    fn nhwc_puts_the_channels_last() {
         let image = Image::from_rgb(Size::new(2, 1), vec![1, 2, 3, 4, 5, 6]).unwrap();
-        let first = crops(&[&image, &image], &spec(Layout::Nchw, false));
+        let first = stack_crops(&[&image, &image], &spec(Layout::Nchw, false));
         assert_eq!(first.shape(), [2, 3, 1, 2]);
         assert_eq!(first.values()[..6], [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
-        let last = crops(&[&image, &image], &spec(Layout::Nhwc, false));
+        let last = stack_crops(&[&image, &image], &spec(Layout::Nhwc, false));
         assert_eq!(last.shape(), [2, 1, 2, 3]);
         assert_eq!(last.values(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     }
@@ -83,7 +82,7 @@ mod tests {
     #[test]
     fn a_crop_of_one_colour_becomes_zero() {
         let grey = Image::from_rgb(Size::new(3, 3), vec![90; 27]).unwrap();
-        assert!(crops(&[&grey], &spec(Layout::Nchw, true)).values().iter().all(|value| value.abs() < 1e-6));
+        assert!(stack_crops(&[&grey], &spec(Layout::Nchw, true)).values().iter().all(|value| value.abs() < 1e-6));
     }
 
     proptest! {
@@ -94,7 +93,7 @@ mod tests {
             prop_assume!(first.iter().any(|&v| v != first[0]) && second.iter().any(|&v| v != second[0]));
             let images = [first, second].map(|data| Image::from_rgb(Size::new(4, 4), data).unwrap());
             for layout in [Layout::Nchw, Layout::Nhwc] {
-                let batch = crops(&[&images[0], &images[1]], &spec(layout, true));
+                let batch = stack_crops(&[&images[0], &images[1]], &spec(layout, true));
                 for crop in batch.values().chunks(48) {
                     let mean = crop.iter().sum::<f32>() / 48.0;
                     let variance = crop.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 48.0;

@@ -1,203 +1,102 @@
-//! The whole picture, resized, in a detector's input: in its upper left, or in a frame.
+//! A letterbox: a resized image within a larger input, and the transform back.
 
-use super::area::area_framed;
-use super::{Frame, Scaling, Tensor};
-use crate::geometry::Size;
-use crate::image::Image;
-use crate::pack::InputSpec;
+use super::{Scaling, Tensor};
+use crate::geometry::{BBox, Landmarks, Point, Size};
 
-/// Weights of two neighbours add up to this.
-const WHOLE: i32 = 1 << 11;
-
-/// The picture at `size` in the upper left corner of an input of `canvas`, black elsewhere → 1 × 3 × height × width.
-///
-/// `size` must fit into `canvas`. Bilinear between the centres of four pixels, bit for bit as OpenCV's `resize` with
-/// `INTER_LINEAR` does it to bytes, with which these detectors are used: of several candidates for a face with nearly
-/// equal scores the same one wins. Like OpenCV's, shrinking skips pixels. Black is the pixel 0, not the value 0.
-pub fn letterboxed(image: &Image, size: Size, canvas: Size, spec: &InputSpec) -> Tensor {
-    interpolated(image, Frame { picture: size, canvas, left: 0, top: 0 }, spec)
+/// Position of a resized image in an input; the image must fit into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Letterbox {
+    /// Size of the resized image, pixels of the input.
+    pub picture: Size,
+    /// Size of the input, pixels.
+    pub canvas: Size,
+    /// Columns left of the image.
+    pub left: u32,
+    /// Rows above the image.
+    pub top: u32,
 }
 
-/// The same in a frame.
-pub(super) fn interpolated(image: &Image, frame: Frame, spec: &InputSpec) -> Tensor {
-    let scaling = Scaling::of(spec);
-    let mut output = frame.black(scaling);
-    let (width, stride) = (frame.picture.width as usize, frame.canvas.width as usize);
-    let columns = samples(image.width(), frame.picture.width);
-    let rows = samples(image.height(), frame.picture.height);
-    let source = |row: usize| &image.data()[row * image.width() as usize * 3..][..image.width() as usize * 3];
-    let (mut upper, mut lower) = (Row::new(width), Row::new(width));
-    let start = frame.top as usize * stride + frame.left as usize;
-    for planes in output.pictures(frame.canvas) {
-        for (y, row) in rows.iter().enumerate() {
-            if lower.number == Some(row.low) {
-                std::mem::swap(&mut upper, &mut lower);
-            }
-            upper.resize(row.low, source(row.low), &columns);
-            lower.resize(row.high, source(row.high), &columns);
+impl Letterbox {
+    /// Create a letterbox without a border.
+    pub fn full(size: Size) -> Self {
+        Self { picture: size, canvas: size, left: 0, top: 0 }
+    }
+
+    /// Create the smallest letterbox whose sides are multiples of `multiple` for an image whose long side, with a margin
+    /// on both ends, has `long_side` pixels. The margin is a fraction of the image's sides.
+    pub fn with_margin(image: Size, long_side: u32, margin: f64, multiple: u32) -> Self {
+        let longest = f64::from(image.width.max(image.height));
+        let scale = f64::from(long_side) / (longest * (1.0 + 2.0 * margin));
+        let side = |length: u32, times: f64| (f64::from(length) * scale * times).round().max(1.0) as u32;
+        let picture = Size::new(side(image.width, 1.0), side(image.height, 1.0));
+        let outer = Size::new(side(image.width, 1.0 + 2.0 * margin), side(image.height, 1.0 + 2.0 * margin));
+        let padded = |length: u32| length.div_ceil(multiple) * multiple;
+        Self {
+            picture,
+            canvas: Size::new(padded(outer.width), padded(outer.height)),
+            left: (outer.width - picture.width) / 2,
+            top: (outer.height - picture.height) / 2,
+        }
+    }
+
+    /// Pixels of the original per pixel of the input, horizontally and vertically.
+    fn scale(&self, image: Size) -> (f32, f32) {
+        let scale = |original: u32, resized: u32| original as f32 / resized as f32;
+        (scale(image.width, self.picture.width), scale(image.height, self.picture.height))
+    }
+
+    /// Map a point of the input to the original image.
+    pub fn original_point(&self, image: Size, point: Point) -> Point {
+        let (across, down) = self.scale(image);
+        Point::new((point.x - self.left as f32) * across, (point.y - self.top as f32) * down)
+    }
+
+    /// Map a box of the input to the original image.
+    pub fn original_box(&self, image: Size, bbox: BBox) -> BBox {
+        let upper = self.original_point(image, Point::new(bbox.x1, bbox.y1));
+        let lower = self.original_point(image, Point::new(bbox.x2, bbox.y2));
+        BBox::new(upper.x, upper.y, lower.x, lower.y)
+    }
+
+    /// Map landmarks of the input to the original image.
+    pub fn original_landmarks(&self, image: Size, landmarks: Landmarks) -> Landmarks {
+        Landmarks(landmarks.0.map(|point| self.original_point(image, point)))
+    }
+
+    /// Create a black input.
+    pub(super) fn black(&self, scaling: Scaling) -> Tensor {
+        let mut output = Tensor::zeros(1, self.canvas);
+        for planes in output.planes(self.canvas) {
             for channel in 0..3 {
-                let (factor, offset) = (scaling.factor[channel], scaling.offset[channel]);
-                let values = &mut planes[scaling.plane[channel]][start + y * stride..][..width];
-                let (upper, lower) = (&upper.channels[channel], &lower.channels[channel]);
-                for ((value, &upper), &lower) in values.iter_mut().zip(upper).zip(lower) {
-                    // OpenCV's rounding: four bits go before, sixteen after the product, the last two with a half.
-                    let sum = ((row.weights[0] * (upper >> 4)) >> 16) + ((row.weights[1] * (lower >> 4)) >> 16);
-                    *value = ((sum + 2) >> 2) as f32 * factor + offset;
-                }
+                planes[scaling.plane[channel]].fill(scaling.offset[channel]);
             }
         }
+        output
     }
-    output
-}
-
-/// The picture in each frame, black elsewhere → 1 × 3 × height × width of its canvas.
-///
-/// Shrunk by area, so that no pixel goes unseen, and enlarged by bilinear interpolation; all frames into which it is
-/// shrunk share one pass over the picture.
-pub fn framed(image: &Image, frames: &[Frame], spec: &InputSpec) -> Vec<Tensor> {
-    let shrinks = |frame: &Frame| frame.picture.width <= image.width() && frame.picture.height <= image.height();
-    let smaller: Vec<Frame> = frames.iter().copied().filter(shrinks).collect();
-    let mut averaged = if smaller.is_empty() { Vec::new() } else { area_framed(image, &smaller, spec) }.into_iter();
-    let tensor = |frame: &Frame| {
-        let averaged = if shrinks(frame) { averaged.next() } else { None };
-        averaged.unwrap_or_else(|| interpolated(image, *frame, spec))
-    };
-    frames.iter().map(tensor).collect()
-}
-
-/// A row of the picture resized across, its channels apart, times `WHOLE`.
-struct Row {
-    number: Option<usize>,
-    channels: [Vec<i32>; 3],
-}
-
-impl Row {
-    fn new(width: usize) -> Self {
-        Self { number: None, channels: std::array::from_fn(|_| vec![0; width]) }
-    }
-
-    fn resize(&mut self, number: usize, pixels: &[u8], columns: &[Sample]) {
-        if self.number == Some(number) {
-            return;
-        }
-        self.number = Some(number);
-        let [first, second, third] = &mut self.channels;
-        for (((column, first), second), third) in columns.iter().zip(first).zip(second).zip(third) {
-            let (left, right) = (&pixels[column.low * 3..][..3], &pixels[column.high * 3..][..3]);
-            for (channel, value) in [first, second, third].into_iter().enumerate() {
-                let (left, right) = (i32::from(left[channel]), i32::from(right[channel]));
-                *value = left * column.weights[0] + right * column.weights[1];
-            }
-        }
-    }
-}
-
-/// Two neighbouring pixels and what each counts for.
-#[derive(Debug, Clone, Copy)]
-struct Sample {
-    low: usize,
-    high: usize,
-    weights: [i32; 2],
-}
-
-/// Where the `count` output pixels of an axis lie among its `length` input pixels; at the ends, on the last pixel.
-fn samples(length: u32, count: u32) -> Vec<Sample> {
-    let ratio = 1.0 / (f64::from(count) / f64::from(length));
-    let last = length as usize - 1;
-    let sample = |k: u32| {
-        let at = ((f64::from(k) + 0.5) * ratio - 0.5) as f32;
-        let fraction = at - at.floor();
-        let weight = |part: f32| (part * WHOLE as f32).round_ties_even() as i32;
-        // A place before the first pixel saturates to it.
-        let high = ((at.floor() + 1.0) as usize).min(last);
-        Sample { low: (at as usize).min(last), high, weights: [weight(1.0 - fraction), weight(fraction)] }
-    };
-    (0..count).map(sample).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests;
     use super::*;
-    use crate::pack::{Colour, Layout};
     use proptest::prelude::*;
-
-    fn spec(colour: Colour) -> InputSpec {
-        InputSpec {
-            name: "input".to_string(),
-            width: None,
-            height: None,
-            colour,
-            mean: [104.0, 117.0, 123.0],
-            std: [1.0, 2.0, 4.0],
-            layout: Layout::Nchw,
-            standardise: false,
-        }
-    }
-
-    #[test]
-    fn channels_mean_and_black_are_those_of_the_declaration() {
-        let image = Image::from_rgb(Size::new(1, 1), vec![200, 100, 50]).unwrap();
-        let tensor = letterboxed(&image, Size::new(2, 1), Size::new(3, 2), &spec(Colour::Bgr));
-        assert_eq!(tensor.shape(), [1, 3, 2, 3]);
-        let (blue, green, red) = (50.0 - 104.0, (100.0 - 117.0) / 2.0, (200.0 - 123.0) / 4.0);
-        let black = [-104.0, -117.0 / 2.0, -123.0 / 4.0];
-        let expected: Vec<f32> = [(blue, black[0]), (green, black[1]), (red, black[2])]
-            .into_iter()
-            .flat_map(|(value, black)| [value, value, black, black, black, black])
-            .collect();
-        let differences = tensor.values().iter().zip(&expected).map(|(a, b)| (a - b).abs());
-        assert!(differences.fold(0.0, f32::max) < 1e-4, "{:?}", tensor.values());
-    }
-
-    #[test]
-    fn the_picture_lies_in_its_frame_and_black_round_it() {
-        let image = tests::picture(8, 6);
-        let frame = Frame { picture: Size::new(4, 3), canvas: Size::new(9, 7), left: 2, top: 3 };
-        let larger = Frame { picture: Size::new(16, 12), canvas: Size::new(32, 32), left: 5, top: 1 };
-        let framed = framed(&image, &[frame, larger, frame], &tests::spec(Colour::Rgb));
-        assert_eq!(framed[0], framed[2]);
-        let black = -127.5 / 128.0;
-        for (tensor, frame) in framed.iter().zip([frame, larger]) {
-            let plain = if frame == larger {
-                interpolated(&image, Frame::filled(frame.picture), &tests::spec(Colour::Rgb))
-            } else {
-                area_framed(&image, &[Frame::filled(frame.picture)], &tests::spec(Colour::Rgb)).remove(0)
-            };
-            for y in 0..frame.canvas.height {
-                for x in 0..frame.canvas.width {
-                    let (inside_x, inside_y) = (x.wrapping_sub(frame.left), y.wrapping_sub(frame.top));
-                    let inside = inside_x < frame.picture.width && inside_y < frame.picture.height;
-                    for channel in 0..3 {
-                        let value = tensor[[0, channel, y as usize, x as usize]];
-                        let expected =
-                            if inside { plain[[0, channel, inside_y as usize, inside_x as usize]] } else { black };
-                        assert!((value - expected).abs() < 1e-6, "{x}, {y}");
-                    }
-                }
-            }
-        }
-    }
 
     proptest! {
         #[test]
-        fn a_ramp_stays_where_it_is(width in 2u32..300, height in 2u32..300, wide in 2u32..300, high in 2u32..300) {
-            let ramp = |x: u32, y: u32| [(x % 256) as u8, (y % 256) as u8, 7];
-            prop_assume!(width <= 256 && height <= 256);
-            let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| ramp(x, y))).collect();
-            let image = Image::from_rgb(Size::new(width, height), pixels).unwrap();
-            let plain = InputSpec { mean: [0.0; 3], std: [1.0; 3], ..spec(Colour::Rgb) };
-            let tensor = letterboxed(&image, Size::new(wide, high), Size::new(wide, high), &plain);
-            let at = |channel: u32, x: u32, y: u32| tensor.values()[((channel * high + y) * wide + x) as usize];
-            for (x, y) in [(0, 0), (wide - 1, high - 1), (wide / 2, high / 3)] {
-                // There and back: the value of a ramp is its place.
-                let place = |k: u32, from: u32, to: u32| {
-                    ((k as f32 + 0.5) * from as f32 / to as f32 - 0.5).clamp(0.0, (from - 1) as f32)
-                };
-                prop_assert!((at(0, x, y) - place(x, width, wide)).abs() < 0.8);
-                prop_assert!((at(1, x, y) - place(y, height, high)).abs() < 0.8);
-                prop_assert!((at(2, x, y) - 7.0).abs() < 1e-4);
-            }
+        fn mapping_back_is_within_half_a_pixel(
+            width in 1u32..5000, height in 1u32..5000, long_side in 32u32..700, margin in 0.0f64..1.5,
+            x in 0.0f32..1.0, y in 0.0f32..1.0,
+        ) {
+            let image = Size::new(width, height);
+            let letterbox = Letterbox::with_margin(image, long_side, margin, 32);
+            prop_assert!(letterbox.left + letterbox.picture.width <= letterbox.canvas.width);
+            prop_assert!(letterbox.top + letterbox.picture.height <= letterbox.canvas.height);
+            prop_assert!(letterbox.canvas.width.is_multiple_of(32) && letterbox.canvas.height.is_multiple_of(32));
+            let there = Point::new(
+                letterbox.left as f32 + letterbox.picture.width as f32 * x,
+                letterbox.top as f32 + letterbox.picture.height as f32 * y,
+            );
+            let back = letterbox.original_point(image, there);
+            prop_assert!((back.x - width as f32 * x).abs() < 0.5 && (back.y - height as f32 * y).abs() < 0.5);
         }
     }
 }
