@@ -1,14 +1,14 @@
-//! Image + landmarks → crop: the face turned, scaled and moved so that its five points lie on a template.
+//! Image + landmarks → crop: the face, rotated, scaled and shifted so that its five points lie on a template.
 //!
-//! The transform is the least-squares similarity; the sampling is bilinear with black outside the picture, as
-//! `warpAffine` of OpenCV, on which the ArcFace family was trained. One difference on purpose: a face more than twice
-//! as large as the crop is first averaged down by a whole factor, because bilinear sampling alone would skip pixels.
+//! The transform is the least-squares similarity; the sampling is bilinear with black outside the image, like
+//! `warpAffine` of OpenCV, on which the ArcFace family was trained. One intended difference: a face more than twice as
+//! large as the crop is first reduced by an integer factor by averaging, because bilinear sampling would skip pixels.
 
 use crate::error::{Error, Result};
 use crate::geometry::{Landmarks, Similarity, Size};
 use crate::image::{self, Image};
 
-/// The similarity that takes the picture's landmarks to the template.
+/// Compute the transform from the image's landmarks to the template.
 ///
 /// Refused: points that are not finite or coincide.
 pub fn crop_from_image(landmarks: &Landmarks, template: &Landmarks) -> Result<Similarity> {
@@ -21,12 +21,12 @@ pub fn crop(image: &Image, landmarks: &Landmarks, template: &Landmarks, size: Si
     cut(image, crop_from_image(landmarks, template)?, size)
 }
 
-/// Cut the crop that a similarity lays over the picture.
+/// Cut the crop that a transform defines.
 pub fn cut(image: &Image, crop_from_image: Similarity, size: Size) -> Result<Image> {
     image::warp(image, crop_from_image.inverse(), size)
 }
 
-/// The crop seen in a mirror: left and right exchanged.
+/// Flip a crop horizontally.
 pub fn mirror(crop: &Image) -> Result<Image> {
     let stride = crop.width() as usize * 3;
     let rows = crop.data().chunks_exact(stride);
@@ -51,7 +51,7 @@ mod tests {
 
     static LARGE: LazyLock<Image> = LazyLock::new(|| gradient(600, 600));
 
-    /// A smooth picture whose value tells the place: red x, green y.
+    /// A smooth image whose colours give the position: red x, green y.
     fn gradient(width: u32, height: u32) -> Image {
         let ramp = |at: u32, length: u32| (at * 255 / length.max(2)) as u8;
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| [ramp(x, width), ramp(y, height), 0]));
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn landmarks_on_the_template_cut_the_picture_itself() {
+    fn landmarks_on_the_template_give_an_unchanged_crop() {
         let image = gradient(64, 64);
         assert_eq!(crop(&image, &TEMPLATE, &TEMPLATE, Size::new(64, 64)).unwrap(), image);
     }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn mirroring_twice_is_nothing() {
+    fn mirroring_twice_gives_the_original() {
         let image = gradient(31, 7);
         let once = mirror(&image).unwrap();
         assert_ne!(once, image);

@@ -1,8 +1,8 @@
-//! Image + face → age and gender, as a network guesses them.
+//! Image + face → age and gender, estimated by a network.
 //!
-//! Goes in: a crop laid as the network's family defines it. Comes out: an age in years, and the network's own label
-//! "female" or "male" with its score. Both are guesses from looks, and wrong for many people; neither says what a person
-//! is. The layouts are those of github.com/deepinsight/insightface: `python-package/insightface/model_zoo/attribute.py`
+//! Goes in: a crop as the network's family defines it. Comes out: an age in years, and the network's label "female" or
+//! "male" with its score. Both are guesses from appearance, wrong for many people; neither states what a person is. The
+//! layouts are those of github.com/deepinsight/insightface: `python-package/insightface/model_zoo/attribute.py`
 //! (an upright square round the box, three values) and `gender-age/` of 2019 (the aligned crop, 202 values).
 
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::pack::{AttributesSpec, PackFiles};
 use crate::session::{Network, SessionOptions};
 use crate::tensor;
 
-/// The network's label, from looks.
+/// The network's label, from appearance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Gender {
     /// Its first class.
@@ -21,18 +21,18 @@ pub enum Gender {
     Male,
 }
 
-/// What a network guesses of a face.
+/// A network's estimate for a face.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Attributes {
     /// Years.
     pub age: f32,
     /// Its label.
     pub gender: Gender,
-    /// The network's share for that label against the other, 0.5 to 1; not calibrated.
+    /// The network's probability of that label against the other, 0.5 to 1; not calibrated.
     pub gender_score: f32,
 }
 
-/// The network of a pack that guesses.
+/// The attributes network of a pack.
 pub struct Estimator {
     spec: AttributesSpec,
     network: Network,
@@ -46,24 +46,25 @@ impl Estimator {
         Ok(Self { spec: spec.clone(), network })
     }
 
-    /// The declaration it was opened with.
+    /// The declaration that it was opened with.
     pub fn spec(&self) -> &AttributesSpec {
         &self.spec
     }
 
-    /// The network, for its figures.
+    /// The network.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// The similarity that lays a face in the crop.
+    /// Compute the transform from the image to the crop.
     ///
-    /// Refused: an empty box, points that coincide or are not finite, no points where the crop is laid by them.
+    /// Refused: an empty box, points that coincide or are not finite, and missing points if the crop is aligned by
+    /// them.
     pub fn crop_from_image(&self, bbox: BBox, landmarks: Option<&Landmarks>) -> Result<Similarity> {
         let refused = |reason: &str| Error::Landmarks { reason: reason.to_string() };
         match &self.spec {
             AttributesSpec::Genderage { scale, .. } => {
-                boxed(bbox, f64::from(*scale), f64::from(self.spec.crop_size().width))
+                square_crop(bbox, f64::from(*scale), f64::from(self.spec.crop_size().width))
                     .ok_or_else(|| refused("the box is empty or not finite"))
             }
             AttributesSpec::GenderageV1 { template, .. } => {
@@ -74,7 +75,7 @@ impl Estimator {
         }
     }
 
-    /// What the network guesses of a crop. One crop a run: batches of 2 to 16 were slower.
+    /// Estimate age and gender from a crop. One crop per run: batches of 2 to 16 were slower.
     pub fn estimate(&self, crop: &Image) -> Result<Attributes> {
         let expected = self.spec.crop_size();
         if crop.size() != expected {
@@ -95,7 +96,7 @@ impl Estimator {
             }
             let values: Vec<f32> = output.iter().copied().collect();
             if values.iter().all(|value| value.is_finite()) {
-                return Ok(read(&self.spec, &values));
+                return Ok(decode(&self.spec, &values));
             }
             let reason = "its output is not finite".to_string();
             Err(Error::NetworkRun { file: self.spec.network().file.clone(), reason })
@@ -103,18 +104,19 @@ impl Estimator {
     }
 }
 
-/// The upright square of `scale` times the box's longer side, laid on a crop of `side` pixels.
-fn boxed(bbox: BBox, scale: f64, side: f64) -> Option<Similarity> {
+/// The transform from the upright square over `scale` times the box's longer side to a crop of `side` pixels.
+fn square_crop(bbox: BBox, scale: f64, side: f64) -> Option<Similarity> {
     let longer = f64::from(bbox.longer_side());
     let centre = bbox.centre();
     let zoom = side / (longer * scale);
-    let place = |centre: f32| side / 2.0 - f64::from(centre) * zoom;
-    let laid = Similarity { a: zoom, b: 0.0, tx: place(centre.x), ty: place(centre.y) };
-    (longer > 0.0 && zoom > 0.0 && laid.tx.is_finite() && laid.ty.is_finite()).then_some(laid)
+    let shift = |centre: f32| side / 2.0 - f64::from(centre) * zoom;
+    let crop_from_image = Similarity { a: zoom, b: 0.0, tx: shift(centre.x), ty: shift(centre.y) };
+    (longer > 0.0 && zoom > 0.0 && crop_from_image.tx.is_finite() && crop_from_image.ty.is_finite())
+        .then_some(crop_from_image)
 }
 
-/// The meaning of a network's values; as many as the family has.
-fn read(spec: &AttributesSpec, values: &[f32]) -> Attributes {
+/// Decode the output values of a family.
+fn decode(spec: &AttributesSpec, values: &[f32]) -> Attributes {
     let (female, male) = (values[0], values[1]);
     let age = match spec {
         AttributesSpec::Genderage { .. } => (values[2] * 100.0).max(0.0),
@@ -122,7 +124,7 @@ fn read(spec: &AttributesSpec, values: &[f32]) -> Attributes {
             values[2..].chunks_exact(2).filter(|year| year[1] > year[0]).count() as f32
         }
     };
-    // The first of equals, as argmax has it.
+    // The first of equals, like argmax.
     let gender = if male > female { Gender::Male } else { Gender::Female };
     Attributes { age, gender, gender_score: 1.0 / (1.0 + (-(male - female).abs()).exp()) }
 }
@@ -147,35 +149,35 @@ mod tests {
     }
 
     #[test]
-    fn three_values_are_female_male_and_a_hundredth_of_the_age() {
+    fn three_values_are_female_male_and_age_over_100() {
         let spec = AttributesSpec::Genderage { network: network(), scale: 1.5 };
-        let read = read(&spec, &[-1.0, 1.0, 0.345]);
-        assert_eq!(read.gender, Gender::Male);
-        assert!((read.age - 34.5).abs() < 1e-4);
-        assert!((read.gender_score - 0.880_797).abs() < 1e-5);
+        let found = decode(&spec, &[-1.0, 1.0, 0.345]);
+        assert_eq!(found.gender, Gender::Male);
+        assert!((found.age - 34.5).abs() < 1e-4);
+        assert!((found.gender_score - 0.880_797).abs() < 1e-5);
     }
 
     #[test]
-    fn two_hundred_and_two_values_count_the_years() {
+    fn of_202_values_each_pair_counts_one_year() {
         let spec = AttributesSpec::GenderageV1 { network: network(), template: [[0.0; 2]; 5] };
         let mut values = vec![2.0, 2.0];
         values.extend((0..100).flat_map(|year| if year < 41 { [0.1, 0.9] } else { [0.9, 0.1] }));
-        let read = read(&spec, &values);
-        assert_eq!((read.gender, read.gender_score), (Gender::Female, 0.5));
-        assert!((read.age - 41.0).abs() < 1e-6);
+        let found = decode(&spec, &values);
+        assert_eq!((found.gender, found.gender_score), (Gender::Female, 0.5));
+        assert!((found.age - 41.0).abs() < 1e-6);
     }
 
     #[test]
-    fn the_square_round_a_box_fills_the_crop() {
+    fn the_square_around_a_box_fills_the_crop() {
         // 40 x 60 about (120, 230): the square has 90 pixels a side.
-        let laid = boxed(BBox::new(100.0, 200.0, 140.0, 260.0), 1.5, 96.0).unwrap();
+        let crop_from_image = square_crop(BBox::new(100.0, 200.0, 140.0, 260.0), 1.5, 96.0).unwrap();
         for (point, expected) in
             [((120.0, 230.0), (48.0, 48.0)), ((75.0, 185.0), (0.0, 0.0)), ((165.0, 275.0), (96.0, 96.0))]
         {
-            let (x, y) = laid.apply_f64(point.0, point.1);
+            let (x, y) = crop_from_image.apply_f64(point.0, point.1);
             assert!((x - expected.0).abs() < 1e-9 && (y - expected.1).abs() < 1e-9);
         }
-        assert!(boxed(BBox::default(), 1.5, 96.0).is_none());
-        assert!(boxed(BBox::new(0.0, 0.0, f32::NAN, 5.0), 1.5, 96.0).is_none());
+        assert!(square_crop(BBox::default(), 1.5, 96.0).is_none());
+        assert!(square_crop(BBox::new(0.0, 0.0, f32::NAN, 5.0), 1.5, 96.0).is_none());
     }
 }

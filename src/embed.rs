@@ -1,7 +1,7 @@
 //! crops → unit embeddings.
 //!
-//! Goes in: crops of the pack's size. Comes out: vectors of length 1 that carry nothing else; their cosine is the
-//! similarity of two faces. Refused: a crop of another size, an output that is not finite.
+//! Goes in: crops of the pack's size. Comes out: vectors of length 1, whose cosine is the similarity of two faces.
+//! Refused: a crop of another size, and an output that is not finite.
 
 use crate::align;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::tensor;
 pub struct Embedding(Vec<f32>);
 
 impl Embedding {
-    /// The direction of a vector; none where its length is 0 or not finite.
+    /// Normalize a vector to unit length; none if its length is 0 or not finite.
     pub fn from_direction(mut values: Vec<f32>) -> Option<Self> {
         let length = values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
         if !length.is_finite() || length < 1e-12 {
@@ -62,19 +62,19 @@ impl Embedder {
         Ok(Self { spec, network })
     }
 
-    /// The declaration it was opened with.
+    /// The declaration that it was opened with.
     pub fn spec(&self) -> &EmbedderSpec {
         &self.spec
     }
 
-    /// The network, for its figures.
+    /// The network.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// The embedding of each crop, in order.
+    /// Compute the embedding of each crop, in order.
     ///
-    /// With `mirror` in the manifest it is the direction of the crop's output plus its mirror image's.
+    /// With `mirror` in the manifest, outputs of the crop and of its mirror image are added before normalization.
     pub fn embed(&self, crops: &[&Image]) -> Result<Vec<Embedding>> {
         let expected = self.spec.crop_size();
         if let Some(other) = crops.iter().find(|crop| crop.size() != expected) {
@@ -99,7 +99,7 @@ impl Embedder {
         sums.into_iter().map(|values| Embedding::from_direction(values).ok_or_else(unusable)).collect()
     }
 
-    /// The network's own output for each crop.
+    /// Run the network on each crop.
     fn forward(&self, crops: &[&Image]) -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(crops.len());
         for crops in crops.chunks(self.spec.batch) {
@@ -126,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn nothing_has_no_direction() {
+    fn a_vector_without_length_has_no_direction() {
         assert!(Embedding::from_direction(vec![0.0; 4]).is_none());
         assert!(Embedding::from_direction(vec![f32::NAN, 1.0]).is_none());
     }

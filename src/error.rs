@@ -1,14 +1,14 @@
-//! Every way in which the core can refuse: one variant a cause, the data in its fields.
+//! The errors of the core: one variant per cause, with its data in fields.
 //!
 //! A message is lower case, names the offending value and says what is accepted. `code` is stable: programs may depend
-//! on it. `src/py/error.rs` maps each variant to a Python exception with a `match` that has no `_`.
+//! on it. `src/py/error.rs` maps each variant to a Python exception by a `match` without `_`.
 
 use std::path::PathBuf;
 
 /// The result of every fallible operation of the core.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why an operation was refused.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,18 +16,18 @@ pub enum Error {
     /// A file or stream could not be read.
     #[error("cannot read image {path:?}: {reason}")]
     ImageRead {
-        /// Where it was looked for.
+        /// The path.
         path: PathBuf,
         /// What the operating system said.
         reason: String,
     },
-    /// The bytes are not a picture of a known format.
+    /// The bytes are not an image of a known format.
     #[error("not an image: {reason}; accepted are JPEG, PNG, WebP, BMP, GIF and TIFF")]
     NotAnImage {
         /// What was found instead.
         reason: String,
     },
-    /// A picture of a known format in a variant that is not decoded.
+    /// An image of a known format in an unsupported variant.
     #[error("unsupported {format} image: {reason}")]
     ImageUnsupported {
         /// Name of the format.
@@ -35,7 +35,7 @@ pub enum Error {
         /// The variant.
         reason: String,
     },
-    /// A picture whose data are damaged.
+    /// An image with damaged data.
     #[error("damaged {format} image: {reason}")]
     ImageDamaged {
         /// Name of the format.
@@ -43,7 +43,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A picture that ends before its last row.
+    /// An image that ends before its last row.
     #[error("truncated {format} image: {reason}")]
     ImageTruncated {
         /// Name of the format.
@@ -51,7 +51,7 @@ pub enum Error {
         /// Where it ends.
         reason: String,
     },
-    /// A picture with more pixels than the limit.
+    /// An image with more pixels than the limit.
     #[error("image of {width} x {height} = {pixels} pixels is over the limit of {limit} pixels")]
     ImageTooLarge {
         /// Width from the header, pixels.
@@ -66,20 +66,20 @@ pub enum Error {
     /// A pixel array of the wrong type or shape.
     #[error("image must be uint8 of shape (height, width, 3), got {found}")]
     ImageArray {
-        /// Type and shape of what came.
+        /// Its type and shape.
         found: String,
     },
 
     // Packs and their networks.
-    /// A manifest that cannot be read as one.
+    /// An invalid manifest.
     #[error("manifest {path:?}: {reason}")]
     Manifest {
         /// The manifest's file.
         path: PathBuf,
-        /// What is wrong, with its line where known.
+        /// What is wrong, with the line if known.
         reason: String,
     },
-    /// A file that the manifest names is not there.
+    /// A file in the manifest does not exist.
     #[error("pack {pack:?}: file {file:?} is not in {folder:?}")]
     WeightsMissing {
         /// Name of the pack.
@@ -89,17 +89,17 @@ pub enum Error {
         /// The folder that was searched.
         folder: PathBuf,
     },
-    /// A file differs from what the manifest declares.
-    #[error("weights {file:?} are not those of the manifest: expected SHA-256 {expected}, found {found}")]
+    /// A file has another digest than in the manifest.
+    #[error("weights {file:?} do not match the manifest: expected SHA-256 {expected}, found {found}")]
     WeightsDigest {
         /// Name of the file.
         file: String,
-        /// Digest declared.
+        /// Declared digest.
         expected: String,
         /// Digest of the file.
         found: String,
     },
-    /// A file whose digest nobody published, before it was pinned.
+    /// A file without a published digest, before its digest is pinned.
     #[error(
         "weights {file:?} are unverified: the manifest of pack {pack:?} states no SHA-256, and none is pinned here"
     )]
@@ -109,7 +109,7 @@ pub enum Error {
         /// Name of the file.
         file: String,
     },
-    /// A network differs from what the manifest declares about it.
+    /// A network differs from its declaration in the manifest.
     #[error("network {file:?}: {what}: expected {expected}, found {found}")]
     NetworkMismatch {
         /// Name of the file.
@@ -121,7 +121,7 @@ pub enum Error {
         /// As found in the file.
         found: String,
     },
-    /// ONNX Runtime refused to load a file.
+    /// ONNX Runtime cannot load a file.
     #[error("network {file:?} cannot be loaded: {reason}")]
     NetworkLoad {
         /// Name of the file.
@@ -137,17 +137,17 @@ pub enum Error {
         /// What the runtime said.
         reason: String,
     },
-    /// The pack has no network for what was asked.
+    /// The pack has no network for a requested task.
     #[error("pack {pack:?} has no {role}; {remedy}")]
     RoleMissing {
         /// Name of the pack.
         pack: String,
-        /// The role that was asked for.
+        /// The missing role.
         role: &'static str,
         /// What to do.
         remedy: String,
     },
-    /// Embeddings of two packs were to be compared.
+    /// Embeddings of two packs were compared.
     #[error("embeddings of different packs cannot be compared: {left} and {right}")]
     PackMismatch {
         /// Digest of one pack.
@@ -165,10 +165,10 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
-    /// An execution provider that was named is not available.
+    /// A requested execution provider is not available.
     #[error("execution provider {provider:?} is not available: {reason}")]
     Provider {
-        /// As it was named.
+        /// Its name.
         provider: String,
         /// What the runtime said.
         reason: String,
@@ -183,14 +183,14 @@ pub enum Error {
     },
 
     // Values.
-    /// An argument outside its range.
+    /// An argument out of range.
     #[error("{name} must be {accepted}, got {found}")]
     Argument {
         /// Name of the argument.
         name: &'static str,
         /// What is accepted.
         accepted: String,
-        /// What came.
+        /// The value.
         found: String,
     },
     /// Landmarks from which no crop can be cut.
@@ -200,7 +200,7 @@ pub enum Error {
         reason: String,
     },
 
-    /// Liveness was required and cannot be judged.
+    /// Liveness is required and cannot be judged.
     #[error("liveness cannot be judged: {reason}")]
     LivenessUnavailable {
         /// Why not.
@@ -208,7 +208,7 @@ pub enum Error {
     },
 
     // The index.
-    /// A vector of the wrong length, or one that is not finite or not of unit length.
+    /// A vector of the wrong length, not finite, or not of unit length.
     #[error("embedding {reason}")]
     Embedding {
         /// What is wrong, with what is accepted.
@@ -222,7 +222,7 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// An index operation failed in the library below, or in the file system.
+    /// An index operation failed in the library or in the file system.
     #[error("index: {reason}")]
     Index {
         /// What went wrong.

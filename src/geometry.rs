@@ -1,6 +1,6 @@
 //! Plane geometry in pixels: sizes, points, boxes, five landmarks, similarity transforms.
 //!
-//! Coordinates are those of the upright picture: x to the right, y down. Integer coordinates are pixel centres, as in
+//! Coordinates are those of the upright image: x to the right, y down. Integer coordinates are pixel centres, as in
 //! OpenCV and in the networks' published templates. Names read `to_from`: `crop_from_image.apply(point_in_image)`.
 
 /// Width and height, pixels.
@@ -13,7 +13,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// A size from columns and rows.
+    /// Create a size from columns and rows.
     pub fn new(width: u32, height: u32) -> Self {
         Self { width, height }
     }
@@ -38,14 +38,14 @@ impl std::fmt::Display for Size {
 /// A point, pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Point {
-    /// To the right.
+    /// Horizontal, to the right.
     pub x: f32,
-    /// Down.
+    /// Vertical, down.
     pub y: f32,
 }
 
 impl Point {
-    /// A point from its coordinates.
+    /// Create a point from its coordinates.
     pub fn new(x: f32, y: f32) -> Self {
         Self { x, y }
     }
@@ -70,7 +70,7 @@ pub struct BBox {
 }
 
 impl BBox {
-    /// A box from its corners.
+    /// Create a box from its corners.
     pub fn new(x1: f32, y1: f32, x2: f32, y2: f32) -> Self {
         Self { x1, y1, x2, y2 }
     }
@@ -107,12 +107,12 @@ impl BBox {
         self.width().max(0.0) * self.height().max(0.0)
     }
 
-    /// The middle.
+    /// The centre.
     pub fn centre(self) -> Point {
         Point::new(f32::midpoint(self.x1, self.x2), f32::midpoint(self.y1, self.y2))
     }
 
-    /// The part inside a picture.
+    /// Clip to an image.
     #[must_use]
     pub fn clip(self, size: Size) -> Self {
         let (width, height) = (size.width as f32, size.height as f32);
@@ -131,22 +131,22 @@ impl BBox {
         width.max(0.0) * height.max(0.0)
     }
 
-    /// Intersection over union, 0 to 1; 0 when both are empty.
+    /// Intersection over union, 0 to 1; 0 if both are empty.
     pub fn iou(self, other: Self) -> f32 {
         let shared = self.intersection(other);
         let union = self.area() + other.area() - shared;
         if union > 0.0 { shared / union } else { 0.0 }
     }
 
-    /// The box times a factor, for going between resized pictures.
+    /// Multiply the coordinates, for a resized image.
     #[must_use]
     pub fn scale(self, x: f32, y: f32) -> Self {
         Self::new(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y)
     }
 }
 
-/// Right eye, left eye, nose, right and left corner of the mouth of the subject; in an upright face the first has the
-/// smaller x, in a face upside down the greater.
+/// Right eye, left eye, nose, right and left corner of the mouth of the subject. The right eye has the smaller x in an
+/// upright face, and the larger x in an upside-down one.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Landmarks(pub [Point; 5]);
 
@@ -156,14 +156,14 @@ impl Landmarks {
         self.0[0].distance(self.0[1])
     }
 
-    /// The angle of the line from the right to the left eye, radians, −π to π: 0 in an upright face, positive where the
-    /// head is turned clockwise.
+    /// The angle of the line from the right to the left eye, radians, −π to π: 0 in an upright face, positive
+    /// clockwise.
     pub fn roll(self) -> f32 {
         let [right_eye, left_eye, ..] = self.0;
         (left_eye.y - right_eye.y).atan2(left_eye.x - right_eye.x)
     }
 
-    /// The points times a factor, for going between resized pictures.
+    /// Multiply the coordinates, for a resized image.
     #[must_use]
     pub fn scale(self, x: f32, y: f32) -> Self {
         Self(self.0.map(|p| Point::new(p.x * x, p.y * y)))
@@ -184,8 +184,8 @@ pub struct Similarity {
 }
 
 impl Similarity {
-    /// The least-squares similarity that takes `from` to `to`; none where the points of `from` coincide or a
-    /// coordinate is not finite.
+    /// Fit the least-squares similarity from `from` to `to`; none if the points of `from` coincide or a coordinate is
+    /// not finite.
     ///
     /// The closed form of Umeyama (1991) without reflection; in the plane it is linear in (a, b).
     pub fn fit(from: &[Point], to: &[Point]) -> Option<Self> {
@@ -211,30 +211,30 @@ impl Similarity {
         (spread > 1e-6 && fitted.scale() > 1e-9 && fitted.tx.is_finite() && fitted.ty.is_finite()).then_some(fitted)
     }
 
-    /// Length of an image of a unit segment.
+    /// The scale factor.
     pub fn scale(self) -> f64 {
         self.a.hypot(self.b)
     }
 
-    /// The image of a point.
+    /// Transform a point.
     pub fn apply(self, p: Point) -> Point {
         let (x, y) = self.apply_f64(f64::from(p.x), f64::from(p.y));
         Point::new(x as f32, y as f32)
     }
 
-    /// The image of a point in double precision.
+    /// Transform a point in double precision.
     pub fn apply_f64(self, x: f64, y: f64) -> (f64, f64) {
         (self.a * x - self.b * y + self.tx, self.b * x + self.a * y + self.ty)
     }
 
-    /// First `inner`, then this one.
+    /// Compose: first `inner`, then this one.
     #[must_use]
     pub fn after(self, inner: Self) -> Self {
         let (tx, ty) = self.apply_f64(inner.tx, inner.ty);
         Self { a: self.a * inner.a - self.b * inner.b, b: self.a * inner.b + self.b * inner.a, tx, ty }
     }
 
-    /// The way back.
+    /// The inverse.
     #[must_use]
     pub fn inverse(self) -> Self {
         let square = self.a * self.a + self.b * self.b;

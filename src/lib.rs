@@ -5,7 +5,7 @@
 //!         image   detect   align    embed         index
 //! ```
 //!
-//! Every word of the lower row is a module. A module uses lower levels only; `tests/test_layers.py` holds the levels.
+//! Every word of the lower row is a module. A module uses lower levels only; `tests/test_layers.py` defines the levels.
 //!
 //! ```
 //! use facedex::geometry::{BBox, Point, Similarity};

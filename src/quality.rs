@@ -1,18 +1,18 @@
 //! Crop + landmarks + box → how well a face serves recognition, without a network.
 //!
-//! Goes in: a crop on a template of its own, so that the figures are the same with every pack, and where the face is in
-//! the picture. Comes out: components from 0 to 100, 100 is best, and one unified score. The terms are those of ISO/IEC
-//! 29794-5 (head size, inter-eye distance, head pose, sharpness, dynamic range, face occlusion prevention); the measures
-//! are our own, simple and fast, and no conformity with that standard is claimed.
+//! Goes in: a crop on a template of its own, so that the results do not depend on the pack, and the position of the
+//! face in the image. Comes out: components from 0 to 100, 100 is best, and one unified score. The terms are those of
+//! ISO/IEC 29794-5 (head size, inter-eye distance, head pose, sharpness, dynamic range, face occlusion prevention); the
+//! measures are our own, simple and fast, and no conformity with that standard is claimed.
 
 use crate::error::{Error, Result};
 use crate::geometry::{BBox, Landmarks, Point, Similarity, Size};
 use crate::image::Image;
 
-/// Size of the crop that is measured.
+/// Size of the measured crop.
 pub const CROP_SIZE: Size = Size { width: 112, height: 112 };
 
-/// Where the five points lie in it: the template of the `ArcFace` family.
+/// Positions of the five points in the crop: the template of the `ArcFace` family.
 const TEMPLATE: [Point; 5] = [
     Point { x: 38.2946, y: 51.6963 },
     Point { x: 73.5318, y: 51.5014 },
@@ -21,14 +21,13 @@ const TEMPLATE: [Point; 5] = [
     Point { x: 70.7299, y: 92.2041 },
 ];
 
-/// The inner face in the crop, from brows to chin: first and past-the-last column, first and past-the-last row.
+/// The inner face in the crop, from brows to chin: half-open ranges of columns and of rows.
 const FACE: [usize; 4] = [24, 88, 34, 106];
 /// Half the width and height of the patches of the eyes and of the mouth.
 const EYE_PATCH: [usize; 2] = [9, 6];
 const MOUTH_PATCH: [usize; 2] = [16, 8];
 
-/// The share of each component in the unified score, which is their weighted geometric mean: one bad component cannot
-/// be made up for by the others.
+/// Weight of each component in the unified score, a geometric mean: good components do not compensate a bad one.
 pub const WEIGHTS: Weights = Weights {
     head_size: 0.10,
     inter_eye_distance: 0.15,
@@ -39,7 +38,7 @@ pub const WEIGHTS: Weights = Weights {
     face_occlusion_prevention: 0.05,
 };
 
-/// See [`WEIGHTS`].
+/// Weights of the components; see [`WEIGHTS`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {
     /// Of [`Quality::head_size`].
@@ -65,28 +64,28 @@ pub struct Quality {
     pub unified_score: f32,
     /// Shorter side of the box: 0 at 16 pixels, 100 from 128 pixels.
     pub head_size: f32,
-    /// Distance of the eyes: 0 at 6 pixels, 100 from 60 pixels.
+    /// Distance between the eyes: 0 at 6 pixels, 100 from 60 pixels.
     pub inter_eye_distance: f32,
-    /// cos² of yaw and of pitch and of half the roll, which alignment undoes.
+    /// cos² of yaw, of pitch and of half the roll, which alignment removes.
     pub head_pose: f32,
-    /// Energy of the finest structures against all contrast in the inner face. Noise counts as structure.
+    /// Energy of the finest structures relative to the contrast of the inner face. Noise counts as structure.
     pub sharpness: f32,
-    /// Share of the inner face that is neither black nor burnt out.
+    /// Share of the inner face that is neither underexposed nor overexposed.
     pub exposure: f32,
-    /// Entropy of the luminance of the inner face: 12.5 for each bit.
+    /// Entropy of the luminance of the inner face: 12.5 per bit.
     pub dynamic_range: f32,
-    /// A hint, no detector: structure in the eyes and the mouth, and share of the inner face inside the picture. A flat
-    /// cover lowers it; dark glasses with a frame or a printed mask need not.
+    /// A hint, not a detection: structure in the eyes and the mouth, and share of the inner face inside the image. A
+    /// flat cover lowers it; dark glasses with a frame or a printed mask may not.
     pub face_occlusion_prevention: f32,
-    /// Turn to the side, degrees, estimated from the five points within about 10; positive: the nose points to larger x.
+    /// Turn to the side, degrees, from the five points, accurate to about 10; positive: the nose points to larger x.
     pub yaw: f32,
-    /// Nod, degrees, estimated within about 10; positive: the nose points down.
+    /// Nod, degrees, accurate to about 10; positive: the nose points down.
     pub pitch: f32,
-    /// Turn in the picture's plane, degrees, −180 to 180; positive: clockwise.
+    /// In-plane rotation, degrees, −180 to 180; positive: clockwise.
     pub roll: f32,
 }
 
-/// The similarity that lays a face in the crop that [`measure`] wants.
+/// Compute the transform from the image to the crop for [`measure`].
 ///
 /// Refused: points that coincide or are not finite.
 pub fn crop_from_image(landmarks: &Landmarks) -> Result<Similarity> {
@@ -94,8 +93,8 @@ pub fn crop_from_image(landmarks: &Landmarks) -> Result<Similarity> {
         .ok_or_else(|| Error::Landmarks { reason: "the five points coincide or are not finite".to_string() })
 }
 
-/// The quality of a face whose crop was cut with [`crop_from_image`] at [`CROP_SIZE`].
-pub fn measure(crop: &Image, bbox: BBox, landmarks: &Landmarks, picture: Size) -> Result<Quality> {
+/// Measure the quality of a face whose crop was cut with [`crop_from_image`] at [`CROP_SIZE`].
+pub fn measure(crop: &Image, bbox: BBox, landmarks: &Landmarks, image: Size) -> Result<Quality> {
     if crop.size() != CROP_SIZE {
         let (accepted, found) = (format!("{CROP_SIZE} pixels"), crop.size().to_string());
         return Err(Error::Argument { name: "crop", accepted, found });
@@ -111,7 +110,7 @@ pub fn measure(crop: &Image, bbox: BBox, landmarks: &Landmarks, picture: Size) -
         sharpness: luminance.sharpness(),
         exposure: luminance.exposure(),
         dynamic_range: luminance.dynamic_range(),
-        face_occlusion_prevention: luminance.features() * part_inside(image_from_crop, picture),
+        face_occlusion_prevention: luminance.features() * part_inside(image_from_crop, image),
         yaw: yaw.to_degrees(),
         pitch: pitch.to_degrees(),
         roll: roll.to_degrees(),
@@ -120,7 +119,7 @@ pub fn measure(crop: &Image, bbox: BBox, landmarks: &Landmarks, picture: Size) -
     Ok(quality)
 }
 
-/// 0 up to `low`, 100 from `high`, straight between.
+/// Scale linearly from 0 at `low` to 100 at `high`, clamped.
 fn ramp(value: f32, low: f32, high: f32) -> f32 {
     100.0 * ((value - low) / (high - low)).clamp(0.0, 1.0)
 }
@@ -135,19 +134,19 @@ fn unified(quality: &Quality) -> f32 {
         (quality.dynamic_range, WEIGHTS.dynamic_range),
         (quality.face_occlusion_prevention, WEIGHTS.face_occlusion_prevention),
     ];
-    // Under 1 of 100 a component counts as 1, so that the others still order such faces.
+    // A component counts as at least 1 of 100, so that the others still order such faces.
     parts.iter().map(|&(value, weight)| (value.max(1.0) / 100.0).powf(weight)).product::<f32>() * 100.0
 }
 
-/// Yaw, pitch and roll, radians, as if the head were the usual one: eyes 63 mm apart, 65 mm above the mouth, the nose 26
-/// mm before their plane, and 0.52 of the way from the eyes to the mouth when seen from the front.
+/// Estimate yaw, pitch and roll, radians, of an average head: eyes 63 mm apart, 65 mm above the mouth, the nose 26 mm
+/// in front of their plane, and at 0.52 of the distance from the eyes to the mouth in a frontal view.
 fn pose(landmarks: &Landmarks) -> (f32, f32, f32) {
     let [right_eye, left_eye, nose, right_mouth, left_mouth] = landmarks.0;
     let between = |a: Point, b: Point| Point::new(f32::midpoint(a.x, b.x), f32::midpoint(a.y, b.y));
     let (eyes, mouth) = (between(right_eye, left_eye), between(right_mouth, left_mouth));
     let roll = landmarks.roll();
     let (sin, cos) = roll.sin_cos();
-    // Seen upright, from the middle of the eyes.
+    // Coordinates without roll, relative to the middle of the eyes.
     let upright = |p: Point| {
         let (x, y) = (p.x - eyes.x, p.y - eyes.y);
         Point::new(cos * x + sin * y, cos * y - sin * x)
@@ -155,20 +154,20 @@ fn pose(landmarks: &Landmarks) -> (f32, f32, f32) {
     let (nose, mouth) = (upright(nose), upright(mouth));
     let breadth = landmarks.inter_eye_distance().max(1e-6);
     let length = if mouth.y > 0.0 { mouth.y.max(1e-6) } else { 1e-6 };
-    let way = nose.y / length;
-    let yaw = ((nose.x - way * mouth.x) / breadth * (63.0 / 26.0)).atan();
-    let pitch = ((way - 0.52) * (65.0 / 26.0)).atan();
+    let share = nose.y / length;
+    let yaw = ((nose.x - share * mouth.x) / breadth * (63.0 / 26.0)).atan();
+    let pitch = ((share - 0.52) * (65.0 / 26.0)).atan();
     (yaw, pitch, roll)
 }
 
-/// The part of the inner face that lies inside the picture, 0 to 1.
-fn part_inside(image_from_crop: Similarity, picture: Size) -> f32 {
+/// Compute the share of the inner face that lies inside the image, 0 to 1.
+fn part_inside(image_from_crop: Similarity, image: Size) -> f32 {
     const STEPS: u32 = 12;
     let [left, right, top, low] = FACE.map(|edge| edge as f64);
-    let place = |k: u32, start: f64, end: f64| start + (end - start) * (f64::from(k) + 0.5) / f64::from(STEPS);
+    let position = |k: u32, start: f64, end: f64| start + (end - start) * (f64::from(k) + 0.5) / f64::from(STEPS);
     let inside = (0..STEPS * STEPS).filter(|k| {
-        let (x, y) = image_from_crop.apply_f64(place(k % STEPS, left, right), place(k / STEPS, top, low));
-        (-0.5..f64::from(picture.width) - 0.5).contains(&x) && (-0.5..f64::from(picture.height) - 0.5).contains(&y)
+        let (x, y) = image_from_crop.apply_f64(position(k % STEPS, left, right), position(k / STEPS, top, low));
+        (-0.5..f64::from(image.width) - 0.5).contains(&x) && (-0.5..f64::from(image.height) - 0.5).contains(&y)
     });
     inside.count() as f32 / (STEPS * STEPS) as f32
 }
@@ -193,7 +192,7 @@ impl Luminance {
         (top..low).flat_map(move |y| self.row(y)[left..right].iter().copied())
     }
 
-    /// The energy of the Laplacian against the variance, on a logarithmic scale that was fitted to blurred photos.
+    /// Energy of the Laplacian relative to the variance, on a logarithmic scale that was fitted to blurred photos.
     fn sharpness(&self) -> f32 {
         let [left, right, top, low] = FACE;
         let mut energy = 0i64;
@@ -227,24 +226,24 @@ impl Luminance {
         12.5 * bits
     }
 
-    /// The least structure of the two eyes and the mouth against that of the whole inner face, 0 to 100.
+    /// The minimum structure of the eyes and the mouth relative to that of the inner face, 0 to 100.
     fn features(&self) -> f32 {
-        let whole = variance(self.face()).sqrt() + 4.0;
+        let total = variance(self.face()).sqrt() + 4.0;
         let mouth = Point::new(f32::midpoint(TEMPLATE[3].x, TEMPLATE[4].x), TEMPLATE[3].y);
         let patches = [(TEMPLATE[0], EYE_PATCH), (TEMPLATE[1], EYE_PATCH), (mouth, MOUTH_PATCH)];
         let structure = patches.map(|(centre, [across, down])| {
             let (x, y) = (centre.x as usize, centre.y as usize);
             let patch = (y - down..=y + down).flat_map(|row| &self.row(row)[x - across..=x + across]).copied();
-            variance(patch).sqrt() / whole
+            variance(patch).sqrt() / total
         });
         ramp(structure.into_iter().fold(f32::INFINITY, f32::min), FLAT, STRUCTURED)
     }
 }
 
-/// log₁₀ of the Laplacian's energy over the variance, at which a face is wholly blurred and wholly sharp.
+/// log₁₀ of the Laplacian's energy over the variance at sharpness 0 and 100.
 const SOFT: f32 = -2.0;
 const SHARP: f32 = -0.5;
-/// Deviation of a patch over that of the face, at which nothing and all of a feature is seen.
+/// Deviation of a patch relative to that of the face, at 0 and 100.
 const FLAT: f32 = 0.1;
 const STRUCTURED: f32 = 0.5;
 
@@ -260,7 +259,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A face of dark eyes and mouth on skin, with fine structure, as it lies in the crop.
+    /// A crop of a face: dark eyes and mouth on skin, with fine structure.
     fn face() -> Image {
         let shade = |x: i32, y: i32| {
             let near = |cx: i32, cy: i32, across: i32, down: i32| {
@@ -278,7 +277,7 @@ mod tests {
     }
 
     /// The mean of each pixel's neighbours out to `radius`.
-    fn blurred(crop: &Image, radius: i32) -> Image {
+    fn blur(crop: &Image, radius: i32) -> Image {
         let clamp = |at: i32| at.clamp(0, 111) as u32;
         picture(|x, y| {
             let count = (2 * radius + 1).pow(2) as u32;
@@ -291,7 +290,7 @@ mod tests {
         })
     }
 
-    fn darkened(crop: &Image, part: f32) -> Image {
+    fn darken(crop: &Image, part: f32) -> Image {
         picture(|x, y| crop.pixel(x as u32, y as u32).map(|value| (f32::from(value) * part) as u8))
     }
 
@@ -300,8 +299,8 @@ mod tests {
         measure(crop, bbox, &Landmarks(TEMPLATE), CROP_SIZE).unwrap()
     }
 
-    /// The five points of the usual head, turned by yaw and pitch in degrees, seen from far away.
-    fn turned(yaw: f32, pitch: f32) -> Landmarks {
+    /// The five points of the average head, turned by yaw and pitch in degrees, in parallel projection.
+    fn turn(yaw: f32, pitch: f32) -> Landmarks {
         let head = [(-31.5, 0.0, 0.0), (31.5, 0.0, 0.0), (0.0, 33.8, 26.0), (-25.0, 65.0, 0.0), (25.0, 65.0, 0.0)];
         let ((sy, cy), (sp, cp)) = (yaw.to_radians().sin_cos(), pitch.to_radians().sin_cos());
         Landmarks(head.map(|(x, y, z): (f32, f32, f32)| {
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_add_up_to_one() {
+    fn weights_sum_to_one() {
         let Weights { head_size, inter_eye_distance, head_pose, sharpness, exposure, .. } = WEIGHTS;
         let sum = head_size + inter_eye_distance + head_pose + sharpness + exposure;
         assert!((sum + WEIGHTS.dynamic_range + WEIGHTS.face_occlusion_prevention - 1.0).abs() < 1e-6);
@@ -319,13 +318,13 @@ mod tests {
 
     #[test]
     fn blur_lowers_sharpness() {
-        let scores: Vec<f32> = (0..4).map(|radius| of(&blurred(&face(), radius)).sharpness).collect();
+        let scores: Vec<f32> = (0..4).map(|radius| of(&blur(&face(), radius)).sharpness).collect();
         assert!(scores.windows(2).all(|pair| pair[0] > pair[1]), "{scores:?}");
     }
 
     #[test]
     fn darkening_lowers_exposure_and_dynamic_range_but_not_sharpness() {
-        let dark = [1.0, 0.3, 0.15, 0.05].map(|part| of(&darkened(&face(), part)));
+        let dark = [1.0, 0.3, 0.15, 0.05].map(|part| of(&darken(&face(), part)));
         assert!(dark.windows(2).all(|pair| pair[0].exposure > pair[1].exposure), "{dark:?}");
         assert!(dark.windows(2).all(|pair| pair[0].dynamic_range > pair[1].dynamic_range), "{dark:?}");
         assert!((dark[0].sharpness - dark[1].sharpness).abs() < 20.0, "{dark:?}");
@@ -333,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flat_cover_and_the_edge_of_the_picture_lower_the_hint() {
+    fn a_flat_cover_and_the_edge_of_the_image_lower_occlusion_prevention() {
         let (face, open) = (face(), of(&face()));
         let covered = picture(|x, y| if y > 76 { [120; 3] } else { face.pixel(x as u32, y as u32) });
         assert!(of(&covered).face_occlusion_prevention < open.face_occlusion_prevention / 2.0);
@@ -343,17 +342,23 @@ mod tests {
     }
 
     #[test]
-    fn turning_lowers_pose_and_its_angle_is_found() {
-        for turn in [0.0f32, 10.0, 20.0, 30.0, 40.0] {
+    fn turning_lowers_head_pose_and_the_angle_is_estimated() {
+        for degrees in [0.0f32, 10.0, 20.0, 30.0, 40.0] {
             for sign in [-1.0, 1.0] {
-                let (yaw, pitch, _) = pose(&turned(sign * turn, 0.0));
-                assert!((yaw.to_degrees() - sign * turn).abs() < 1.0 && pitch.abs() < 0.05, "{turn}: {yaw} {pitch}");
-                let (yaw, pitch, _) = pose(&turned(0.0, sign * turn));
-                assert!((pitch.to_degrees() - sign * turn).abs() < 1.0 && yaw.abs() < 0.05, "{turn}: {yaw} {pitch}");
+                let (yaw, pitch, _) = pose(&turn(sign * degrees, 0.0));
+                assert!(
+                    (yaw.to_degrees() - sign * degrees).abs() < 1.0 && pitch.abs() < 0.05,
+                    "{degrees}: {yaw} {pitch}"
+                );
+                let (yaw, pitch, _) = pose(&turn(0.0, sign * degrees));
+                assert!(
+                    (pitch.to_degrees() - sign * degrees).abs() < 1.0 && yaw.abs() < 0.05,
+                    "{degrees}: {yaw} {pitch}"
+                );
             }
         }
         let score = |yaw, pitch| {
-            let landmarks = turned(yaw, pitch);
+            let landmarks = turn(yaw, pitch);
             measure(&face(), BBox::new(150.0, 150.0, 250.0, 290.0), &landmarks, Size::new(400, 400)).unwrap().head_pose
         };
         for pair in [0.0f32, 10.0, 20.0, 30.0, 40.0].windows(2) {
@@ -362,12 +367,12 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_face_has_a_smaller_size_and_another_crop_is_refused() {
-        let sized = |scale: f32| {
+    fn a_smaller_face_scores_lower_and_another_crop_size_is_refused() {
+        let measured = |scale: f32| {
             let bbox = BBox::new(20.0, 20.0, 92.0, 108.0).scale(scale, scale);
             measure(&face(), bbox, &Landmarks(TEMPLATE).scale(scale, scale), Size::new(400, 400)).unwrap()
         };
-        let sizes = [1.5, 1.0, 0.7, 0.4].map(sized);
+        let sizes = [1.5, 1.0, 0.7, 0.4].map(measured);
         for pair in sizes.windows(2) {
             assert!(pair[0].head_size > pair[1].head_size && pair[0].inter_eye_distance > pair[1].inter_eye_distance);
             assert!(pair[0].unified_score > pair[1].unified_score);

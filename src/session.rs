@@ -1,8 +1,8 @@
-//! ONNX Runtime: load its library, verify a network against its declaration, run it from any thread.
+//! ONNX Runtime: loads its library, verifies a network against its declaration, runs it from any thread.
 //!
-//! Goes in: a file whose digest the manifest states, tensors of float32. Comes out: the declared outputs, in order.
-//! Refused: a missing or too old runtime, a provider that is not there, a file with another digest or with weights
-//! outside of it, graph inputs or outputs other than declared. The only file naming `ort`.
+//! Goes in: a file with the digest in the manifest, and float32 tensors. Comes out: the declared outputs, in order.
+//! Refused: a missing or too old runtime, an unavailable provider, a file with another digest or with external data,
+//! and inputs or outputs other than declared. The only file that names `ort`.
 
 mod onnx;
 
@@ -19,15 +19,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-/// The process's one ONNX Runtime. Loaded on first use, not at import; never unloaded.
+/// The ONNX Runtime of this process. Loaded on first use, not at import; never unloaded.
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
 
-/// Load the ONNX Runtime library at `path`; a later call keeps the library that is loaded.
+/// Load the ONNX Runtime library at `path`. Later calls keep the library that is loaded.
 ///
 /// A library older than 1.20 is refused.
 pub fn load_runtime(path: &Path) -> Result<()> {
-    let _one = lock(&LOADING);
+    let _guard = lock(&LOADING);
     if ENVIRONMENT.get().is_some() {
         return Ok(());
     }
@@ -41,24 +41,25 @@ pub fn load_runtime(path: &Path) -> Result<()> {
     let builder = ort::init_from(path).map_err(|error| refused(error.to_string()))?;
     let environment =
         builder.with_name("facedex").with_telemetry(false).build().map_err(|error| refused(error.to_string()))?;
-    // What fails comes back as an error; it need not stand on the terminal too.
+    // Failures are returned as errors and not logged as well.
     environment.set_log_level(ort::logging::LogLevel::Fatal);
     ENVIRONMENT.get_or_init(|| environment);
     Ok(())
 }
 
-/// How networks are run.
+/// Options for running networks.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// Most sessions of a network, so most concurrent runs of it.
+    /// Maximum number of sessions per network, and so of concurrent runs.
     pub sessions: usize,
-    /// Threads inside one run. More than one gains little and spins: see `max_sessions` first.
+    /// Threads within one run. More sessions gain more than more threads.
     pub intra_threads: usize,
     /// Execution providers by name, in order of preference; empty means the CPU.
     pub providers: Vec<String>,
 }
 
-/// A verified network with a pool of sessions. Any number of threads may call `run`; each run has a session of its own.
+/// A verified network with a pool of sessions. Any number of threads may call `run`; each run uses a session of its
+/// own.
 pub struct Network {
     spec: NetworkSpec,
     files: PackFiles,
@@ -66,8 +67,9 @@ pub struct Network {
     pool: Mutex<Pool>,
     returned: Condvar,
     busy_ns: AtomicU64,
-    /// As the file declares them; none where any number is taken.
+    /// Batch size that the file fixes, if any.
     fixed_batch: Option<usize>,
+    /// Last axis of each output, if the file declares it.
     columns: Vec<Option<usize>>,
 }
 
@@ -77,7 +79,7 @@ struct Pool {
 }
 
 impl Network {
-    /// Open a network of a pack: digest, input and outputs are checked against the declaration.
+    /// Open a network of a pack; digest, input and outputs are checked against the declaration.
     pub fn open(files: &PackFiles, spec: &NetworkSpec, options: &SessionOptions) -> Result<Self> {
         let mut network = Self {
             spec: spec.clone(),
@@ -107,28 +109,28 @@ impl Network {
         Ok(network)
     }
 
-    /// The declaration it was opened with.
+    /// The declaration that it was opened with.
     pub fn spec(&self) -> &NetworkSpec {
         &self.spec
     }
 
-    /// Time spent inside ONNX Runtime by all runs so far, nanoseconds.
+    /// Total time of all runs inside ONNX Runtime, nanoseconds.
     pub fn busy_ns(&self) -> u64 {
         self.busy_ns.load(Ordering::Relaxed)
     }
 
-    /// Run on a batch of a shape (N, C, H, W); `read` gets the declared outputs in order, where the runtime left them.
+    /// Run on a batch of a shape (N, C, H, W); `read` borrows the declared outputs from the runtime, in order.
     pub fn run<T>(
         &self,
         shape: [usize; 4],
         values: &[f32],
         read: impl FnOnce(&[ArrayViewD<'_, f32>]) -> Result<T>,
     ) -> Result<T> {
-        let mut session = self.take()?;
-        let answer = self.run_in(&mut session, shape, values, read);
+        let mut session = self.acquire()?;
+        let result = self.run_in(&mut session, shape, values, read);
         lock(&self.pool).idle.push(session);
         self.returned.notify_one();
-        answer
+        result
     }
 
     fn run_in<T>(
@@ -151,7 +153,8 @@ impl Network {
         read(&views.collect::<Result<Vec<_>>>()?)
     }
 
-    fn take(&self) -> Result<Session> {
+    /// Take an idle session, open another one, or wait for one.
+    fn acquire(&self) -> Result<Session> {
         let mut pool = lock(&self.pool);
         loop {
             if let Some(session) = pool.idle.pop() {
@@ -169,7 +172,7 @@ impl Network {
         }
     }
 
-    /// Read the file, verify its digest and make a session of these very bytes.
+    /// Read the file, verify its digest and create a session from the same bytes.
     fn open_session(&self) -> Result<Session> {
         let file = &self.spec.file;
         let path = self.files.path(file)?;
@@ -183,13 +186,13 @@ impl Network {
         if found != expected {
             return Err(Error::WeightsDigest { file: file.clone(), expected, found });
         }
-        onnx::check_whole(&bytes).map_err(unreadable)?;
+        onnx::check_self_contained(&bytes).map_err(unreadable)?;
         let environment = ENVIRONMENT.get().ok_or_else(|| Error::Runtime {
             reason: "it is not loaded".to_string(),
             remedy: "call load_runtime first".to_string(),
         })?;
-        // For inputs of any size no arena, which would keep as much as the largest ever took, and no pattern of memory,
-        // which would be kept for every size ever seen.
+        // Without a fixed input size, an arena would keep the memory of the largest input, and memory patterns that of
+        // every size.
         let fixed_size = self.spec.input.size().is_some();
         let mut builder = Session::builder(environment)
             .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::All)?))
@@ -247,28 +250,28 @@ impl Network {
         Ok(())
     }
 
-    /// How many inputs one run takes: `most`, or 1 where the file fixes it. Refused: a file that fixes another number.
-    pub fn batch(&self, most: usize) -> Result<usize> {
+    /// The batch size of a run: `max`, or 1 if the file fixes it. A file that fixes another number is refused.
+    pub fn batch(&self, max: usize) -> Result<usize> {
         match self.fixed_batch {
-            None => Ok(most),
+            None => Ok(max),
             Some(1) => Ok(1),
             Some(fixed) => Err(self.shape_error("batch", "any, or 1", &[fixed])),
         }
     }
 
-    /// Refuse a file whose outputs declare another number of values for a row than the family has, where they declare
-    /// one: the last axis of each. The other axes are not trusted, for some files state those of one input size only.
+    /// Refuse a file whose outputs declare another last axis than the family. Undeclared axes pass; other axes are not
+    /// checked, because some files declare those of one input size only.
     pub fn check_columns(&self, columns: &[usize]) -> Result<()> {
         for ((name, &expected), found) in self.spec.outputs.iter().zip(columns).zip(&self.columns) {
             if found.is_some_and(|found| found != expected) {
-                let what = format!("values for a row of output {name:?}");
+                let what = format!("values per row of output {name:?}");
                 return Err(self.shape_error(&what, &expected.to_string(), &found.map_or(vec![], |found| vec![found])));
             }
         }
         Ok(())
     }
 
-    /// The error for an output of another shape than its family has.
+    /// Create the error for an output of an unexpected shape.
     pub fn shape_error(&self, what: &str, expected: &str, found: &[usize]) -> Error {
         Error::NetworkMismatch {
             file: self.spec.file.clone(),
@@ -279,19 +282,19 @@ impl Network {
     }
 }
 
-/// An execution provider by its ONNX Runtime name. One that cannot be had is an error, never a fall-back.
+/// Create an execution provider by its ONNX Runtime name. An unavailable one is an error, never a fallback.
 fn provider(name: &str, arena: bool) -> Result<ExecutionProviderDispatch> {
     match name {
         "CPUExecutionProvider" => Ok(cpu(arena)),
         "CUDAExecutionProvider" => Ok(ep::CUDA::default().build().error_on_failure()),
         _ => Err(Error::Provider {
             provider: name.to_string(),
-            reason: "known are CPUExecutionProvider and CUDAExecutionProvider".to_string(),
+            reason: "supported are CPUExecutionProvider and CUDAExecutionProvider".to_string(),
         }),
     }
 }
 
-/// The CPU, with an arena that keeps memory from run to run, or without.
+/// Create the CPU provider, with or without an arena that keeps memory between runs.
 fn cpu(arena: bool) -> ExecutionProviderDispatch {
     ep::CPU::default().with_arena_allocator(arena).build().error_on_failure()
 }

@@ -1,7 +1,7 @@
 //! Image + [`InputSpec`] → NCHW input of a network.
 //!
-//! Goes in: RGB images. Comes out: float32 tensors in the network's channel order and scale. Nothing is rounded to bytes
-//! on the way. The area average is that of OpenCV's and TensorFlow's AREA, the box sampling that of TensorFlow's
+//! Goes in: RGB images. Comes out: float32 tensors in the network's channel order and scale. Nothing is rounded to
+//! bytes on the way. The area average is that of OpenCV's and TensorFlow's AREA, the box sampling that of TensorFlow's
 //! `crop_and_resize`, because MTCNN was built on them. Every sum has a fixed order, so that all processors agree.
 
 mod area;

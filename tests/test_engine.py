@@ -286,7 +286,7 @@ def test_a_runtime_that_is_too_old_is_refused(tmp_path: Path) -> None:
 def test_a_provider_that_is_not_there_is_an_error() -> None:
     with pytest.raises(errors.ProviderError, match="CUDAExecutionProvider"):
         Engine(providers=["CUDAExecutionProvider"])
-    with pytest.raises(errors.ProviderError, match="known are"):
+    with pytest.raises(errors.ProviderError, match="supported are"):
         Engine(providers=["TurboExecutionProvider"])
     assert Engine(providers=["CPUExecutionProvider"], threads=1).threads == 1
 

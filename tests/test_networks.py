@@ -95,8 +95,8 @@ def test_the_constant_network_answers(tmp_path: Path) -> None:
     ("scores", "boxes", "words"),
     [
         (SURE, np.zeros((1, 2, 4), np.float32), r"output shape: expected \[1, 4\], found \[1, 2, 4\]"),
-        (SURE[..., :1], MIDDLE, r'a row of output "scores": expected 2, found \[1\]'),
-        (SURE, MIDDLE[..., :3], r'a row of output "boxes": expected 4, found \[3\]'),
+        (SURE[..., :1], MIDDLE, r'per row of output "scores": expected 2, found \[1\]'),
+        (SURE, MIDDLE[..., :3], r'per row of output "boxes": expected 4, found \[3\]'),
         (np.zeros((0, 2), np.float32), MIDDLE, r"output shape: expected \[0, 4\], found \[1, 1, 4\]"),
         (SURE, np.full((1, 1, 4), np.inf, np.float32), "not finite"),
         (SURE, np.full((1, 1, 4), np.nan, np.float32), "not finite"),
@@ -200,5 +200,5 @@ def test_a_network_with_weights_outside_its_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where ONNX Runtime looks for what lies beside bytes in memory
-    with pytest.raises(NetworkError, match="weights outside of it, which no digest covers"):
+    with pytest.raises(NetworkError, match="external data, which no digest covers"):
         engine_of(tmp_path, with_weights_outside(tmp_path, location), ULTRAFACE)

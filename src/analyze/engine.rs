@@ -1,4 +1,4 @@
-//! A pack opened: its detector, the networks of the other tasks, and the threads that run them.
+//! An open pack: its detector, the networks of the other tasks, and the threads that run them.
 
 use super::tasks::Tasks;
 use super::{Analysis, AnalyzeOptions, Source, Stats};
@@ -15,16 +15,16 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// How an engine works.
+/// Options of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// The ONNX Runtime library.
     pub runtime: PathBuf,
-    /// Threads; 0 means as many as this process may use (affinity and control groups counted).
+    /// Number of threads; 0 means as many as this process may use by affinity and control groups.
     pub threads: usize,
     /// ONNX Runtime execution providers by name; empty means the CPU.
     pub providers: Vec<String>,
-    /// Limits on pictures.
+    /// Limits on images.
     pub decode: DecodeOptions,
 }
 
@@ -45,8 +45,9 @@ pub struct Engine {
 impl Engine {
     /// Load the runtime, verify and open the networks of a pack.
     ///
-    /// The first addition that has liveness or attributes brings what the pack lacks of the two; nothing else is taken
-    /// from additions, so that they change no embedding. An addition that brings nothing is refused.
+    /// Additions provide liveness and attributes if the pack has no network for them; the first addition that has one
+    /// is used. Nothing else of an addition is used, so embeddings do not change. An addition without any use is
+    /// refused.
     pub fn open(files: PackFiles, additions: Vec<PackFiles>, options: EngineOptions) -> Result<Self> {
         session::load_runtime(&options.runtime)?;
         let count = match options.threads {
@@ -78,17 +79,17 @@ impl Engine {
         })
     }
 
-    /// The pack's declarations.
+    /// The pack's manifest.
     pub fn pack(&self) -> &Pack {
         &self.files.pack
     }
 
-    /// The declarations of the packs that were added.
+    /// The manifests of the added packs.
     pub fn additions(&self) -> impl Iterator<Item = &Pack> {
         self.additions.iter().map(|files| &files.pack)
     }
 
-    /// Identifies what this engine's embeddings are; see [`Pack::digest`].
+    /// The digest that identifies this engine's embeddings; see [`Pack::digest`].
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -98,12 +99,12 @@ impl Engine {
         self.threads.current_num_threads()
     }
 
-    /// What it was opened with.
+    /// The options that it was opened with.
     pub fn options(&self) -> &EngineOptions {
         &self.options
     }
 
-    /// What it has done so far.
+    /// Statistics since it was opened.
     pub fn stats(&self) -> Stats {
         let networks = self.detector.networks().into_iter().chain(self.tasks.networks());
         let busy: u64 = networks.map(session::Network::busy_ns).sum();
@@ -114,40 +115,40 @@ impl Engine {
         }
     }
 
-    /// The faces of a picture.
+    /// Analyse one image.
     pub fn analyze(&self, source: &Source, options: &AnalyzeOptions) -> Result<Analysis> {
         self.check_process()?;
         self.threads.install(|| self.analyze_one(source, options))
     }
 
-    /// The faces of many pictures: one answer or error each, in order.
+    /// Analyse many images: a result or an error for each, in order.
     pub fn analyze_many(&self, sources: &[Source], options: &AnalyzeOptions) -> Result<Vec<Result<Analysis>>> {
         self.check_process()?;
         Ok(self.threads.install(|| sources.par_iter().map(|source| self.analyze_one(source, options)).collect()))
     }
 
-    /// The crop of a face, as the embedder sees it.
+    /// Cut the crop of a face that the embedder receives.
     pub fn crop(&self, source: &Source, landmarks: &Landmarks) -> Result<Image> {
         self.tasks.crop(&self.decode(source)?, landmarks)
     }
 
-    /// What each liveness network is shown of a face.
+    /// Cut the crop of a face that each liveness network receives.
     pub fn liveness_crops(&self, source: &Source, bbox: BBox) -> Result<Vec<Image>> {
         self.tasks.liveness_crops(&self.decode(source)?, bbox)
     }
 
-    /// What the attributes network is shown of a face.
+    /// Cut the crop of a face that the attributes network receives.
     pub fn attributes_crop(&self, source: &Source, bbox: BBox, landmarks: Option<&Landmarks>) -> Result<Image> {
         self.tasks.attributes_crop(&self.decode(source)?, bbox, landmarks)
     }
 
-    /// The embeddings of crops that were cut before.
+    /// Compute the embeddings of crops.
     pub fn embed(&self, crops: &[Image]) -> Result<Vec<Embedding>> {
         self.check_process()?;
         self.threads.install(|| self.tasks.embed(crops))
     }
 
-    /// A picture decoded within this engine's limits.
+    /// Decode an image within this engine's limits.
     pub fn decode(&self, source: &Source) -> Result<Image> {
         match source {
             Source::Path(path) => image::read(path, &self.options.decode),

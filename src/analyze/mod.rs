@@ -1,15 +1,15 @@
-//! bytes → analysed faces, one picture or many.
+//! bytes → analysed faces, of one image or many.
 //!
-//! Goes in: pictures as paths, bytes or pixels, and what is asked about them. Comes out: faces, largest first, with what
-//! was asked: embedding, liveness, attributes, quality. Tasks, faces of a picture and pictures of a batch run side by
-//! side on the engine's own threads; every answer is bit for bit that of one thread. Refused: use in another process
-//! than the one that opened it, a face whose liveness is required and cannot be judged. The only folder naming `rayon`.
+//! Goes in: images as paths, bytes or pixels, and options. Comes out: faces, largest first, with the requested results:
+//! embedding, liveness, attributes, quality. Tasks, faces of an image and images of a batch run in parallel on the
+//! engine's own threads; results are bit for bit those of one thread. Refused: use in another process than the one that
+//! opened the engine, and a face whose liveness is required and cannot be judged. The only folder that names `rayon`.
 
-mod answer;
+mod analysis;
 mod engine;
-mod question;
+mod options;
 mod tasks;
 
-pub use answer::{Analysis, AnalyzedFace, Stats};
+pub use analysis::{Analysis, AnalyzedFace, Stats};
 pub use engine::{Engine, EngineOptions};
-pub use question::{AnalyzeOptions, LivenessPolicy, Source};
+pub use options::{AnalyzeOptions, LivenessPolicy, Source};

@@ -1,8 +1,8 @@
-//! Picture + faces → what is asked about each: the networks of an engine beside its detector.
+//! Image + faces → the requested results for each: the networks of an engine other than its detector.
 //!
-//! Only what is asked is run. Crops go through a network in batches where its manifest says so, else one by one, because
-//! batches are no faster for most of them; faces, tasks and liveness networks run side by side. Refused: a task for
-//! which no network is there, an aligned crop where no network finds five points.
+//! Only requested tasks run. Crops run in batches if the manifest declares so, else one by one, because batches are no
+//! faster for most networks; faces, tasks and liveness networks run in parallel. Refused: a task without a network, and
+//! an aligned crop if no network finds the five points.
 
 use super::{AnalyzeOptions, AnalyzedFace, LivenessPolicy};
 use crate::align;
@@ -12,7 +12,7 @@ use crate::embed::{Embedder, Embedding};
 use crate::error::{Error, Result};
 use crate::geometry::{BBox, Landmarks};
 use crate::image::Image;
-use crate::liveness::{Judge, Judges, Liveness};
+use crate::liveness::{Liveness, LivenessEnsemble, LivenessNetwork};
 use crate::pack::PackFiles;
 use crate::quality::{self, Quality};
 use crate::session::{Network, SessionOptions};
@@ -22,32 +22,32 @@ use rayon::prelude::*;
 pub(super) struct Tasks {
     pack: String,
     embedder: Option<Embedder>,
-    judges: Option<Judges>,
+    liveness: Option<LivenessEnsemble>,
     estimator: Option<Estimator>,
 }
 
 impl Tasks {
-    /// Open the networks of a pack, and those of the first addition that has what the pack lacks.
+    /// Open the networks of a pack, and those that additions provide.
     pub fn open(files: &PackFiles, additions: &[PackFiles], sessions: &SessionOptions) -> Result<Self> {
         check_additions(files, additions)?;
         let embedder = files.pack.embedder.as_ref().map(|_| Embedder::open(files, sessions)).transpose()?;
         let packs = || std::iter::once(files).chain(additions);
-        let judges = packs().find_map(|files| Some((files, files.pack.liveness.as_ref()?)));
-        let judges = judges.map(|(files, spec)| Judges::open(files, spec, sessions)).transpose()?;
+        let liveness = packs().find_map(|files| Some((files, files.pack.liveness.as_ref()?)));
+        let liveness = liveness.map(|(files, spec)| LivenessEnsemble::open(files, spec, sessions)).transpose()?;
         let estimator = packs().find_map(|files| Some((files, files.pack.attributes.as_ref()?)));
         let estimator = estimator.map(|(files, spec)| Estimator::open(files, spec, sessions)).transpose()?;
-        Ok(Self { pack: files.pack.name.clone(), embedder, judges, estimator })
+        Ok(Self { pack: files.pack.name.clone(), embedder, liveness, estimator })
     }
 
     /// The networks, for their figures.
     pub fn networks(&self) -> Vec<&Network> {
         let mut networks: Vec<&Network> = self.embedder.iter().map(Embedder::network).collect();
-        networks.extend(self.judges.iter().flat_map(Judges::judges).map(Judge::network));
+        networks.extend(self.liveness.iter().flat_map(LivenessEnsemble::networks).map(LivenessNetwork::network));
         networks.extend(self.estimator.iter().map(Estimator::network));
         networks
     }
 
-    /// Refuse, before any work, what no face can be told.
+    /// Refuse, before any work, tasks that lack a network.
     pub fn check(&self, options: &AnalyzeOptions, landmarks: bool) -> Result<()> {
         if options.embed {
             self.embedder()?;
@@ -57,20 +57,20 @@ impl Tasks {
         if aligned && !landmarks {
             return Err(self.without_landmarks());
         }
-        match (options.liveness, &self.judges) {
+        match (options.liveness, &self.liveness) {
             (LivenessPolicy::Required, None) => {
-                Err(Error::LivenessUnavailable { reason: self.no_judges().to_string() })
+                Err(Error::LivenessUnavailable { reason: self.no_liveness_network().to_string() })
             }
             _ => Ok(()),
         }
     }
 
-    /// What is asked about each face, in order.
+    /// Compute the requested results for each face, in order.
     pub fn run(&self, image: &Image, faces: Vec<Face>, options: &AnalyzeOptions) -> Result<Vec<AnalyzedFace>> {
         let ((embeddings, liveness), (attributes, qualities)) = rayon::join(
             || {
                 rayon::join(
-                    || if options.embed { self.embeddings(image, &faces) } else { Ok(nothing(&faces)) },
+                    || if options.embed { self.embeddings(image, &faces) } else { Ok(none(&faces)) },
                     || {
                         each(options.liveness != LivenessPolicy::Off, &faces, |face| {
                             self.liveness(image, face, options)
@@ -85,18 +85,18 @@ impl Tasks {
                 )
             },
         );
-        let answers = embeddings?.into_iter().zip(liveness?).zip(attributes?).zip(qualities?);
-        let whole = |(face, (((embedding, liveness), attributes), quality))| AnalyzedFace {
+        let results = embeddings?.into_iter().zip(liveness?).zip(attributes?).zip(qualities?);
+        let analyzed = |(face, (((embedding, liveness), attributes), quality))| AnalyzedFace {
             face,
             embedding,
             liveness,
             attributes,
             quality,
         };
-        Ok(faces.into_iter().zip(answers).map(whole).collect())
+        Ok(faces.into_iter().zip(results).map(analyzed).collect())
     }
 
-    /// The embeddings of crops.
+    /// Compute the embeddings of crops.
     pub fn embed(&self, crops: &[Image]) -> Result<Vec<Embedding>> {
         let embedder = self.embedder()?;
         let batches: Vec<&[Image]> = crops.chunks(embedder.spec().batch).collect();
@@ -105,19 +105,19 @@ impl Tasks {
         Ok(embedded.into_iter().flatten().collect())
     }
 
-    /// A face as the embedder sees it.
+    /// Cut the crop for the embedder.
     pub fn crop(&self, image: &Image, landmarks: &Landmarks) -> Result<Image> {
         let spec = self.embedder()?.spec();
         align::crop(image, landmarks, &spec.template(), spec.crop_size())
     }
 
-    /// A face as each liveness network sees it.
+    /// Cut the crop for each liveness network.
     pub fn liveness_crops(&self, image: &Image, bbox: BBox) -> Result<Vec<Image>> {
-        let judges = self.judges.as_ref().ok_or_else(|| self.no_judges())?;
-        judges.judges().iter().map(|judge| judge.crop(image, bbox)).collect()
+        let ensemble = self.liveness.as_ref().ok_or_else(|| self.no_liveness_network())?;
+        ensemble.networks().iter().map(|network| network.crop(image, bbox)).collect()
     }
 
-    /// A face as the attributes network sees it.
+    /// Cut the crop for the attributes network.
     pub fn attributes_crop(&self, image: &Image, bbox: BBox, landmarks: Option<&Landmarks>) -> Result<Image> {
         let estimator = self.estimator()?;
         align::cut(image, estimator.crop_from_image(bbox, landmarks)?, estimator.spec().crop_size())
@@ -129,17 +129,17 @@ impl Tasks {
     }
 
     fn liveness(&self, image: &Image, face: &Face, options: &AnalyzeOptions) -> Result<Liveness> {
-        let Some(judges) = &self.judges else {
-            return Ok(Liveness::Unavailable { reason: self.no_judges().to_string() });
+        let Some(ensemble) = &self.liveness else {
+            return Ok(Liveness::Unavailable { reason: self.no_liveness_network().to_string() });
         };
-        if let Some(reason) = judges.obstacle(image.size(), face.bbox, face.landmarks.as_ref()) {
+        if let Some(reason) = ensemble.obstacle(image.size(), face.bbox, face.landmarks.as_ref()) {
             if options.liveness == LivenessPolicy::Required {
                 return Err(Error::LivenessUnavailable { reason });
             }
             return Ok(Liveness::Unavailable { reason });
         }
-        let scores = judges.judges().par_iter().map(|judge| judge.score(&judge.crop(image, face.bbox)?));
-        Ok(judges.judged(&scores.collect::<Result<Vec<_>>>()?))
+        let scores = ensemble.networks().par_iter().map(|network| network.score(&network.crop(image, face.bbox)?));
+        Ok(ensemble.average(&scores.collect::<Result<Vec<_>>>()?))
     }
 
     fn attributes(&self, image: &Image, face: &Face) -> Result<Attributes> {
@@ -157,7 +157,7 @@ impl Tasks {
     }
 
     fn embedder(&self) -> Result<&Embedder> {
-        let remedy = "open a pack that has one, or ask for boxes only";
+        let remedy = "open a pack that has one, or request boxes only";
         self.embedder.as_ref().ok_or_else(|| self.missing("embedder", remedy))
     }
 
@@ -166,13 +166,13 @@ impl Tasks {
         self.estimator.as_ref().ok_or_else(|| self.missing("attributes network", remedy))
     }
 
-    fn no_judges(&self) -> Error {
+    fn no_liveness_network(&self) -> Error {
         self.missing("liveness network", "open a pack that has one, or add one")
     }
 
     fn without_landmarks(&self) -> Error {
         let role = "landmarks network, and its detector finds boxes only";
-        self.missing(role, "name one under [landmarks] in the manifest, or ask for boxes only")
+        self.missing(role, "name one under [landmarks] in the manifest, or request boxes only")
     }
 
     fn missing(&self, role: &'static str, remedy: &str) -> Error {
@@ -180,15 +180,15 @@ impl Tasks {
     }
 }
 
-/// Refuse an addition that brings nothing which those before it lack.
+/// Refuse an addition that provides nothing new.
 fn check_additions(files: &PackFiles, additions: &[PackFiles]) -> Result<()> {
     let (mut liveness, mut attributes) = (files.pack.liveness.is_some(), files.pack.attributes.is_some());
     for PackFiles { pack, .. } in additions {
-        let brings = (pack.liveness.is_some() && !liveness) || (pack.attributes.is_some() && !attributes);
-        if !brings {
+        let useful = (pack.liveness.is_some() && !liveness) || (pack.attributes.is_some() && !attributes);
+        if !useful {
             return Err(Error::Argument {
                 name: "add",
-                accepted: "packs with a liveness or attributes network that is not there yet".to_string(),
+                accepted: "packs with a liveness or attributes network that the pack lacks".to_string(),
                 found: format!("{:?} with {}", pack.name, pack.roles().join(", ")),
             });
         }
@@ -197,18 +197,18 @@ fn check_additions(files: &PackFiles, additions: &[PackFiles]) -> Result<()> {
     Ok(())
 }
 
-/// What a task says of each face, the faces side by side; nothing where it is not wanted.
+/// Run a task on each face, in parallel, if it is wanted.
 fn each<T: Send>(
     wanted: bool,
     faces: &[Face],
     task: impl Fn(&Face) -> Result<T> + Sync + Send,
 ) -> Result<Vec<Option<T>>> {
     if !wanted {
-        return Ok(nothing(faces));
+        return Ok(none(faces));
     }
     faces.par_iter().map(|face| task(face).map(Some)).collect()
 }
 
-fn nothing<T>(faces: &[Face]) -> Vec<Option<T>> {
+fn none<T>(faces: &[Face]) -> Vec<Option<T>> {
     faces.iter().map(|_| None).collect()
 }

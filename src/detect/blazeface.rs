@@ -1,11 +1,10 @@
 //! `BlazeFace`: two grids of anchors, a box and six points per anchor.
 //!
-//! Method: Bazarevsky et al., "`BlazeFace`: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019), the network for
-//! the back camera. Overlapping boxes are averaged by score, as in the paper. The network runs on the full image; on a
-//! small copy with a margin if a face may fill the frame, because it misses those; and on a larger copy if small faces
-//! are likely.
-//! Its points are the two eyes, the nose, the middle of the mouth and the ears. The corners of the mouth are estimated
-//! from an average face, so a landmarks network should follow.
+//! Method: Bazarevsky et al., "`BlazeFace`: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019), the network
+//! for the back camera. Overlapping boxes are averaged by score, as in the paper. The network runs on the full image;
+//! on a small copy with a margin if a face may fill the frame, because it misses those; and on a larger copy if small
+//! faces are likely. Its points are the two eyes, the nose, the middle of the mouth and the ears. The corners of the
+//! mouth are estimated from an average face, so a landmarks network should follow.
 
 use super::nms::{self, Overlap};
 use super::{DetectOptions, Detector, Face};
@@ -102,7 +101,8 @@ impl BlazeFace {
         faces.iter().any(|face| face.det_score >= self.spec.closer.doubtful_score)
     }
 
-    /// The long side of the run for small faces; none if the earlier runs, of which the first found `first` and all found
+    /// The long side of the run for small faces; none if the earlier runs, of which the first found `first` and all
+    /// found
     /// `faces`, suffice.
     fn closer_side(&self, image: Size, min_face: Option<u32>, first: &[Face], faces: &[Face]) -> Option<u32> {
         let closer = self.spec.closer;

@@ -37,8 +37,8 @@ pub struct Face {
 /// Which faces to detect.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DetectOptions {
-    /// Minimum height of a face, pixels; by default the pack decides. A detector has a lower limit of its own: MTCNN finds
-    /// faces from 12 pixels, in images above four megapixels from more.
+    /// Minimum height of a face, pixels; by default the pack decides. A detector has a lower limit of its own: MTCNN
+    /// finds faces from 12 pixels, in images above four megapixels from more.
     pub min_face: Option<u32>,
 }
 

@@ -1,10 +1,10 @@
 //! MTCNN: proposals over an image pyramid (P-Net), refinement (R-Net), final decision and five points (O-Net).
 //!
 //! Method: Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016).
-//! The arithmetic is that of the mtcnn package 1.0.0, whose weights the pack `classic` contains; intended differences are
-//! listed in `tests/parity/README.md`. The pyramid ends when its short side is below 12 pixels, so that a face as large
-//! as the image is found whatever the minimum size. O-Net's score depends on the exact position of the square: a clear
-//! face may score low in one square and high in the next, while hair or a collar scores high in few. A pack may
+//! The arithmetic is that of the mtcnn package 1.0.0, whose weights the pack `classic` contains; intended differences
+//! are listed in `tests/parity/README.md`. The pyramid ends when its short side is below 12 pixels, so that a face as
+//! large as the image is found whatever the minimum size. O-Net's score depends on the exact position of the square: a
+//! clear face may score low in one square and high in the next, while hair or a collar scores high in few. A pack may
 //! therefore declare a second look at doubtful faces, which takes the mean score of several squares.
 
 use super::nms::{self, Overlap};
@@ -29,8 +29,8 @@ const LEVEL_PIXELS: f64 = 4e6;
 /// Boxes in one run of R-Net.
 const BATCH: usize = 64;
 /// Squares of a second look: scale of the side, and shifts right and down as fractions of the side. Chosen among scales
-/// of 0.85 to 1.3 and shifts of 0.06 and 0.08 because their mean score separates faces from other objects best, over 100
-/// people of the test subset at 24 scales.
+/// of 0.85 to 1.3 and shifts of 0.06 and 0.08 because their mean score separates faces from other objects best, over
+/// 100 people of the test subset at 24 scales.
 const SECOND_LOOK: [(f32, f32, f32); 5] =
     [(0.93, 0.0, 0.0), (1.0, 0.08, 0.0), (1.0, -0.08, 0.0), (1.0, 0.0, 0.08), (1.0, 0.0, -0.08)];
 
@@ -174,7 +174,8 @@ impl Detector for Mtcnn {
     }
 }
 
-/// Decode P-Net's outputs for one level, [1, 4, h, w] and [1, 2, h, w]: boxes in the image with scores above `min_score`.
+/// Decode P-Net's outputs for one level, [1, 4, h, w] and [1, 2, h, w]: boxes in the image with scores above
+/// `min_score`.
 fn proposals(
     regression: &ArrayViewD<'_, f32>,
     probability: &ArrayViewD<'_, f32>,

@@ -1,7 +1,7 @@
 //! O-Net, MTCNN's third network: the square around a face → a refined box, five points, a probability.
 //!
-//! It is the last stage of the cascade, and by itself finds landmarks in the boxes of any detector. Method: Zhang et al. (2016);
-//! the arithmetic is that of the mtcnn package (see `tests/parity/README.md`).
+//! It is the last stage of the cascade, and by itself finds landmarks in the boxes of any detector. Method: Zhang et
+//! al. (2016); the arithmetic is that of the mtcnn package (see `tests/parity/README.md`).
 
 use crate::error::Result;
 use crate::geometry::{BBox, Landmarks, Point, Similarity, Size};

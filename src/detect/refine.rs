@@ -1,7 +1,7 @@
 //! A pack's detector and, if the manifest names one, a second network for the five points.
 //!
-//! Goes in: an image. Comes out: faces with boxes inside the image, at any angle if the manifest declares how squares are
-//! turned. Refused: a minimum face of 0 pixels.
+//! Goes in: an image. Comes out: faces with boxes inside the image, at any angle if the manifest declares how squares
+//! are turned. Refused: a minimum face of 0 pixels.
 
 use super::nms::{self, Overlap};
 use super::onet::{ONet, TurnedSquare};
@@ -114,8 +114,8 @@ impl Refiner {
         Ok(faces.iter().filter_map(scored).collect())
     }
 
-    /// Find the best face in the middle of a square around a box, in each of four quarter turns: the detector runs on the
-    /// turned square, O-Net on the faces found there.
+    /// Find the best face in the middle of a square around a box, in each of four quarter turns: the detector runs on
+    /// the turned square, O-Net on the faces found there.
     fn look_again(
         &self,
         detector: &dyn Detector,

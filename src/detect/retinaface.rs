@@ -1,8 +1,8 @@
 //! `RetinaFace` in the layout of SSD: boxes and points as offsets from square anchors.
 //!
-//! Method: Deng et al., "`RetinaFace`: Single-stage Dense Face Localisation in the Wild" (2019); anchors and variances as
-//! in SSD (Liu et al., 2016). The arithmetic is that of the `PyTorch` port of biubug6, whose `MobileNet`-0.25 and ResNet-50
-//! networks have these heads. The image is not padded: a level has a cell for every started stride.
+//! Method: Deng et al., "`RetinaFace`: Single-stage Dense Face Localisation in the Wild" (2019); anchors and variances
+//! as in SSD (Liu et al., 2016). The arithmetic is that of the `PyTorch` port of biubug6, whose `MobileNet`-0.25 and
+//! ResNet-50 networks have these heads. The image is not padded: a level has a cell for every started stride.
 
 use super::Face;
 use super::resize::Resize;

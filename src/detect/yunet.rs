@@ -1,6 +1,7 @@
 //! `YuNet`: one anchor per cell, a box as centre and logarithmic size, five points, two scores.
 //!
-//! Method: Wu, Peng and Yu, "`YuNet`: A Tiny Millisecond-level Face Detector" (2023). The arithmetic is that of OpenCV's
+//! Method: Wu, Peng and Yu, "`YuNet`: A Tiny Millisecond-level Face Detector" (2023). The arithmetic is that of
+//! OpenCV's
 //! `FaceDetectorYN`. Intended differences: `tests/parity/README.md`.
 
 use super::Face;

@@ -1,7 +1,7 @@
-//! The door: bytes or a path → [`Image`].
+//! Bytes or a path → [`Image`].
 //!
-//! Recognises the format and hands the bytes to the file that owns it. Refuses formats that are not decoded, by name
-//! where it is known, and files that are larger than any picture within the limit could be.
+//! Detects the format and calls its decoder. Refuses unsupported formats, by name if known, and files that are larger
+//! than any image within the limit.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -10,41 +10,41 @@ use std::panic::UnwindSafe;
 use std::path::Path;
 use std::sync::Once;
 
-use super::format::{Format, foreign};
+use super::format::{Format, unsupported_name};
 use super::{DecodeOptions, Image, jpeg, markers, png, raster, tiff, webp};
 use crate::geometry::Size;
 use crate::{Error, Result};
 
-/// The most bytes that an uncompressed pixel takes in a file: four channels of 16 bits.
-const BYTES_A_PIXEL: u64 = 8;
+/// Maximum bytes per uncompressed pixel in a file: four channels of 16 bits.
+const BYTES_PER_PIXEL: u64 = 8;
 
-/// Room for headers and metadata in a file, bytes.
+/// Allowance for headers and metadata in a file, bytes.
 const BYTES_OF_METADATA: u64 = 64 << 20;
 
-/// Enough of a file to recognise its format.
+/// Bytes of a file that identify its format.
 const BYTES_OF_SIGNATURE: u64 = 32;
 
-/// Decodes a picture from the bytes of its file: RGB, upright, transparency laid over white.
+/// Decode the bytes of an image file: RGB, upright, transparency blended with white.
 ///
-/// JPEG: grey, `YCbCr`, RGB, CMYK and YCCK as Adobe writes them, baseline and progressive, 8 bits; not arithmetic
-/// coding, nor baseline with a scan for each colour. PNG: every bit depth and colour type. WebP: lossy and lossless.
-/// BMP, GIF, TIFF: what the `image` crate reads. 16 bits become 8 by scaling. Of an animation it is the first frame,
-/// of several pages the first. The EXIF orientation of JPEG, PNG, WebP and TIFF is applied; a value outside 1 to 8
-/// counts as upright. Colour profiles are not applied.
+/// JPEG: grey, `YCbCr`, RGB, CMYK and YCCK in Adobe's encoding, baseline and progressive, 8 bits; not arithmetic
+/// coding, nor baseline with one scan per component. PNG: every bit depth and colour type. WebP: lossy and lossless.
+/// BMP, GIF, TIFF: what the `image` crate reads. 16 bits are scaled to 8. Of an animation or several pages, the first
+/// is decoded. The EXIF orientation of JPEG, PNG, WebP and TIFF is applied; a value outside 1 to 8 counts as upright.
+/// Colour profiles are not applied.
 ///
-/// A file that ends early is refused. One case cannot be seen: a progressive JPEG or a run-length BMP whose end mark
-/// was put behind data that had been cut.
+/// A truncated file is refused. One case cannot be detected: a progressive JPEG or a run-length BMP that was truncated
+/// and given an end marker again.
 pub fn decode(data: &[u8], options: &DecodeOptions) -> Result<Image> {
-    let format = recognised(data)?;
-    guarded(format, || decode_as(format, data, *options))
+    let format = detect_format(data)?;
+    catch_panic(format, || decode_as(format, data, *options))
 }
 
-/// The size that a picture's header announces, before it is turned upright; nothing is decoded.
+/// Read the size in an image's header, before its orientation is applied; nothing is decoded.
 ///
-/// What is refused here is refused by [`decode`] too; a size that is told here is no proof that the rest is whole.
+/// Everything refused here is refused by [`decode`] too; a file accepted here may still be damaged.
 pub fn probe(data: &[u8], options: &DecodeOptions) -> Result<Size> {
-    let format = recognised(data)?;
-    guarded(format, || match format {
+    let format = detect_format(data)?;
+    catch_panic(format, || match format {
         Format::Jpeg => markers::size(data, *options),
         Format::Png => png::size(data, *options),
         Format::WebP => webp::size(data, *options),
@@ -54,43 +54,43 @@ pub fn probe(data: &[u8], options: &DecodeOptions) -> Result<Size> {
     })
 }
 
-/// Runs what hands bytes to the libraries.
-pub(super) fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T> + UnwindSafe) -> Result<T> {
-    // The libraries below index slices with numbers from the file: zune-jpeg 0.5 panicked on sampling factors that are
-    // refused in `markers` now, png 0.18 on palettes that are refused in `png`. No other way to a panic is known; one
-    // must not end the process of a server.
-    let broken = |_| Err(Error::ImageDamaged { format: format.name(), reason: "the decoder broke off".into() });
-    let _quiet = Quiet::begin();
-    std::panic::catch_unwind(work).unwrap_or_else(broken)
+/// Run a decoder and return a panic of it as an error.
+pub(super) fn catch_panic<T>(format: Format, work: impl FnOnce() -> Result<T> + UnwindSafe) -> Result<T> {
+    // The libraries index slices with numbers from the file: zune-jpeg 0.5 panicked on sampling factors that `markers`
+    // refuses now, png 0.18 on palettes that `png` refuses. No other panic is known; one must not end a server's
+    // process.
+    let panicked = |_| Err(Error::ImageDamaged { format: format.name(), reason: "the decoder failed".into() });
+    let _silence = SilencedPanics::begin();
+    std::panic::catch_unwind(work).unwrap_or_else(panicked)
 }
 
 thread_local! {
-    static QUIET: Cell<usize> = const { Cell::new(0) };
+    static SILENCED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// While it lives, a panic of this thread writes nothing: the message would name paths of the machine that built it, and
-/// anybody who sends pictures could fill a log with it.
-struct Quiet;
+/// Suppresses the message of a panic on this thread while it exists: the message would contain paths of the machine
+/// that built the library, and clients could fill a log with it.
+struct SilencedPanics;
 
-impl Quiet {
+impl SilencedPanics {
     fn begin() -> Self {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
-                if QUIET.get() == 0 {
+                if SILENCED.get() == 0 {
                     before(panic);
                 }
             }));
         });
-        QUIET.set(QUIET.get() + 1);
+        SILENCED.set(SILENCED.get() + 1);
         Self
     }
 }
 
-impl Drop for Quiet {
+impl Drop for SilencedPanics {
     fn drop(&mut self) {
-        QUIET.set(QUIET.get() - 1);
+        SILENCED.set(SILENCED.get() - 1);
     }
 }
 
@@ -105,13 +105,13 @@ fn decode_as(format: Format, data: &[u8], options: DecodeOptions) -> Result<Imag
     }
 }
 
-/// The format, refused where it is not one of ours.
-pub(super) fn recognised(data: &[u8]) -> Result<Format> {
+/// Detect the format of a file; unsupported ones are refused.
+pub(super) fn detect_format(data: &[u8]) -> Result<Format> {
     if let Some(format) = Format::of(data) {
         return Ok(format);
     }
-    let reason = match foreign(data) {
-        Some(name) => format!("{name} is not decoded"),
+    let reason = match unsupported_name(data) {
+        Some(name) => format!("{name} is not supported"),
         None if data.is_empty() => "the file is empty".into(),
         None => {
             let start: Vec<String> = data.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -121,25 +121,25 @@ pub(super) fn recognised(data: &[u8]) -> Result<Format> {
     Err(Error::NotAnImage { reason })
 }
 
-/// Reads and decodes a picture file, see [`decode`]. What does not start like a picture is not read further.
+/// Read and decode an image file, see [`decode`]. A file that does not start like an image is not read further.
 pub fn read(path: &Path, options: &DecodeOptions) -> Result<Image> {
     decode(&load(path, options)?, options)
 }
 
-/// Reads a picture file, of which no more than the start is known to be one.
+/// Read an image file without decoding it; only its start is checked.
 pub fn load(path: &Path, options: &DecodeOptions) -> Result<Vec<u8>> {
     let refused = |reason: String| Error::ImageRead { path: path.to_path_buf(), reason };
-    let limit = options.max_pixels.saturating_mul(BYTES_A_PIXEL).saturating_add(BYTES_OF_METADATA);
+    let limit = options.max_pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(BYTES_OF_METADATA);
     let mut file = File::open(path).map_err(|error| refused(error.to_string()))?;
     let mut data = Vec::new();
     (&mut file).take(BYTES_OF_SIGNATURE).read_to_end(&mut data).map_err(|error| refused(error.to_string()))?;
-    recognised(&data)?;
+    detect_format(&data)?;
     let bytes = file.metadata().map_err(|error| refused(error.to_string()))?.len();
     data.reserve_exact(bytes.min(limit) as usize);
     file.take(limit).read_to_end(&mut data).map_err(|error| refused(error.to_string()))?;
     if data.len() as u64 > limit {
         let pixels = options.max_pixels;
-        return Err(refused(format!("the file has more than the {limit} bytes that {pixels} pixels can need")));
+        return Err(refused(format!("the file is larger than {limit} bytes, the maximum for {pixels} pixels")));
     }
     Ok(data)
 }
@@ -149,15 +149,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_of_a_decoder_is_an_error_and_writes_nothing() {
+    fn a_panic_of_a_decoder_becomes_an_error_without_output() {
         for _ in 0..2 {
-            let outcome = guarded(Format::Png, || {
-                assert_eq!(QUIET.get(), 1);
-                panic!("a decoder's own words")
+            let outcome = catch_panic(Format::Png, || {
+                assert_eq!(SILENCED.get(), 1);
+                panic!("message of a decoder")
             });
             let outcome: Result<()> = outcome;
             assert!(matches!(outcome, Err(Error::ImageDamaged { format: "PNG", .. })));
-            assert_eq!(QUIET.get(), 0);
+            assert_eq!(SILENCED.get(), 0);
         }
     }
 }

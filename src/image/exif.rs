@@ -1,30 +1,30 @@
-//! EXIF orientation: where it is in the metadata, and how a picture is turned upright by it.
+//! EXIF orientation: reads it from the metadata, and rotates or flips an image by it.
 //!
-//! In goes the TIFF structure of an EXIF block, or a picture with its orientation; out comes a value from 1 (upright)
-//! to 8, or the turned picture. Nothing is refused: what cannot be read counts as upright. The values are those of the
+//! Goes in: the TIFF structure of an EXIF block, or an image with its orientation. Comes out: a value from 1 (upright)
+//! to 8, or the upright image. Nothing is refused: an unreadable block counts as upright. The values are those of the
 //! Exif standard (CIPA DC-008, tag 0x0112), which took them from TIFF 6.0.
 
 use super::Image;
 use crate::Result;
 use crate::geometry::Size;
 
-/// The orientation of a picture that is upright as it is stored.
+/// The orientation of an image that is stored upright.
 pub(super) const UPRIGHT: u16 = 1;
 
 const TAG: u16 = 0x0112;
 const TYPE_SHORT: u16 = 3;
 const TYPE_LONG: u16 = 4;
 
-/// Side of the square that is turned at a time, pixels; two of them fit into the fastest cache.
+/// Side of the blocks in which an image is transposed, pixels; two of them fit into the L1 cache.
 const BLOCK: usize = 32;
 
-/// The orientation in an EXIF block, with or without the "Exif" that stands before it in some files.
+/// Read the orientation of an EXIF block, with or without the "Exif" before it.
 pub(super) fn orientation(block: &[u8]) -> u16 {
     let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
     find(block).filter(|value| (1..=8).contains(value)).unwrap_or(UPRIGHT)
 }
 
-/// The value of the tag in the first directory. Later directories belong to thumbnails.
+/// Read the tag's value in the first directory. Later directories belong to thumbnails.
 fn find(block: &[u8]) -> Option<u16> {
     let little = match block.get(..4)? {
         b"II*\0" => true,
@@ -54,15 +54,15 @@ fn find(block: &[u8]) -> Option<u16> {
     None
 }
 
-/// An EXIF block that says the orientation and nothing else.
+/// Create an EXIF block with only the orientation.
 pub(super) fn block(orientation: u16) -> Vec<u8> {
     let entry = [TAG.to_le_bytes(), TYPE_SHORT.to_le_bytes(), [1, 0], [0, 0], orientation.to_le_bytes(), [0, 0]];
-    // Signature, place of the first directory, its one entry, and no second directory.
+    // Signature, offset of the first directory, its one entry, and no second directory.
     [b"II*\0\x08\0\0\0\x01\0".as_slice(), entry.as_flattened(), &[0; 4]].concat()
 }
 
-/// Turns a picture upright.
-pub(super) fn upright(image: Image, orientation: u16) -> Result<Image> {
+/// Rotate and flip an image upright.
+pub(super) fn apply(image: Image, orientation: u16) -> Result<Image> {
     let size = image.size();
     let (width, height) = (size.width as usize, size.height as usize);
     match orientation {
@@ -80,13 +80,13 @@ pub(super) fn upright(image: Image, orientation: u16) -> Result<Image> {
             }
             Image::from_rgb(size, data)
         }
-        5..=8 => Image::from_rgb(Size::new(size.height, size.width), transposed(&image, orientation)),
+        5..=8 => Image::from_rgb(Size::new(size.height, size.width), transpose(&image, orientation)),
         _ => Ok(image),
     }
 }
 
-/// The pixels of a picture whose rows become columns, for orientations 5 to 8.
-fn transposed(image: &Image, orientation: u16) -> Vec<u8> {
+/// Exchange rows and columns, for orientations 5 to 8.
+fn transpose(image: &Image, orientation: u16) -> Vec<u8> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (from_right, from_bottom) = (matches!(orientation, 7 | 8), matches!(orientation, 6 | 7));
     let mut data = vec![0; image.data().len()];

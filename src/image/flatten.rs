@@ -1,14 +1,14 @@
-//! Samples as decoders give them → R, G, B of 8 bits.
+//! Samples of a decoder → R, G, B of 8 bits.
 //!
-//! In go grey, grey and alpha, RGB or RGBA samples of 8 or 16 bits or floats; out comes RGB. 16 bits are scaled by
-//! 255 / 65535 and rounded, floats from 0 to 1; transparency is laid over white, as on paper. No colour profile and no
-//! gamma is applied. Refused: any other kind of sample.
+//! Goes in: grey, grey and alpha, RGB or RGBA samples of 8 or 16 bits or floats. Comes out: RGB. 16 bits are scaled by
+//! 255 / 65535 and rounded, floats from [0, 1]; transparency is blended with white. No colour profile and no gamma is
+//! applied. Refused: any other kind of sample.
 
 use ::image::ColorType;
 
 use crate::{Error, Result};
 
-/// What a sample is.
+/// The channels of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Channels {
     Grey,
@@ -17,7 +17,7 @@ pub(super) enum Channels {
     RgbAlpha,
 }
 
-/// Samples of the `image` crate, in the byte order of the machine.
+/// Convert samples of the `image` crate, in native byte order.
 pub(super) fn flatten(samples: Vec<u8>, color: ColorType, format: &'static str) -> Result<Vec<u8>> {
     let (channels, samples) = match color {
         ColorType::L8 => (Channels::Grey, samples),
@@ -30,12 +30,12 @@ pub(super) fn flatten(samples: Vec<u8>, color: ColorType, format: &'static str) 
         ColorType::Rgba16 => (Channels::RgbAlpha, narrow(samples, u16::from_ne_bytes)),
         ColorType::Rgb32F => (Channels::Rgb, from_floats(&samples)),
         ColorType::Rgba32F => (Channels::RgbAlpha, from_floats(&samples)),
-        other => return Err(Error::ImageUnsupported { format, reason: format!("its samples are {other:?}") }),
+        other => return Err(Error::ImageUnsupported { format, reason: format!("samples of type {other:?}") }),
     };
     Ok(to_rgb(samples, channels))
 }
 
-/// 16 bits → 8 bits, in place.
+/// Convert 16 bits to 8 bits, in place.
 pub(super) fn narrow(mut samples: Vec<u8>, from_bytes: fn([u8; 2]) -> u16) -> Vec<u8> {
     let count = samples.len() / 2;
     for index in 0..count {
@@ -52,21 +52,21 @@ fn from_floats(samples: &[u8]) -> Vec<u8> {
     floats.map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
 }
 
-/// 8-bit samples → RGB.
+/// Convert 8-bit samples to RGB.
 pub(super) fn to_rgb(mut samples: Vec<u8>, channels: Channels) -> Vec<u8> {
     match channels {
         Channels::Rgb => samples,
         Channels::Grey => samples.iter().flat_map(|&grey| [grey; 3]).collect(),
         Channels::GreyAlpha => {
             let pixels = samples.as_chunks::<2>().0.iter();
-            pixels.flat_map(|&[grey, alpha]| [over_white(grey, alpha); 3]).collect()
+            pixels.flat_map(|&[grey, alpha]| [blend_with_white(grey, alpha); 3]).collect()
         }
         Channels::RgbAlpha => {
             let count = samples.len() / 4;
             for index in 0..count {
                 let alpha = samples[4 * index + 3];
                 for channel in 0..3 {
-                    samples[3 * index + channel] = over_white(samples[4 * index + channel], alpha);
+                    samples[3 * index + channel] = blend_with_white(samples[4 * index + channel], alpha);
                 }
             }
             samples.truncate(3 * count);
@@ -76,7 +76,7 @@ pub(super) fn to_rgb(mut samples: Vec<u8>, channels: Channels) -> Vec<u8> {
     }
 }
 
-fn over_white(value: u8, alpha: u8) -> u8 {
+fn blend_with_white(value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
     ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }

@@ -1,9 +1,9 @@
 //! First bytes → format.
 //!
-//! The six formats that are decoded, and by name those others that a user may take for a picture, so that a refusal can
-//! say what the file is. The signatures are those of the formats' own specifications.
+//! Knows the six supported formats, and the names of others that a user may send, so that an error can say what the
+//! file is. The signatures are those of the formats' specifications.
 
-/// A format that is decoded.
+/// A supported format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Jpeg,
@@ -15,7 +15,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format of a file, none where its first bytes are those of no decoded one.
+    /// Detect the format of a file from its first bytes; none if it is not supported.
     pub(super) fn of(data: &[u8]) -> Option<Self> {
         match data {
             [0xff, 0xd8, ..] => Some(Self::Jpeg),
@@ -28,7 +28,7 @@ impl Format {
         }
     }
 
-    /// As it stands in messages.
+    /// Its name in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Jpeg => "JPEG",
@@ -41,8 +41,8 @@ impl Format {
     }
 }
 
-/// What a file is that is not decoded, none where it is unknown.
-pub(super) fn foreign(data: &[u8]) -> Option<&'static str> {
+/// The name of an unsupported format, if known.
+pub(super) fn unsupported_name(data: &[u8]) -> Option<&'static str> {
     let starts = |signatures: &[&[u8]]| signatures.iter().any(|signature| data.starts_with(signature));
     let brand = data.get(4..12).and_then(|kind| kind.strip_prefix(b"ftyp"));
     Some(match brand {

@@ -1,8 +1,8 @@
-//! JPEG → picture.
+//! JPEG → image.
 //!
-//! `markers` checks the file and cleans it, `zune-jpeg` decodes it in its strict mode, straight into the picture's own
-//! memory. Refused beyond what the markers show: data that break off or make no sense. Its pixels differ from those of
-//! libjpeg-turbo by a few levels.
+//! `markers` checks and cleans the file, `zune-jpeg` decodes it in strict mode, directly into the image's memory.
+//! Refused beyond what the markers show: truncated or invalid data. Pixels differ from those of libjpeg-turbo by a few
+//! levels.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
@@ -14,7 +14,7 @@ use super::markers::{MAX_SCANS, Target, damaged, truncated, walk};
 use super::{DecodeOptions, Image, exif};
 use crate::Result;
 
-/// Decodes a JPEG file.
+/// Decode a JPEG file.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     let markers = walk(data, options, Target::Decoder)?;
     let orientation = markers.exif.map_or(exif::UPRIGHT, exif::orientation);
@@ -26,17 +26,17 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(markers.stream.as_slice()), settings);
     let pixels = decoder.decode().map_err(|error| match error {
-        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => truncated("it ends in the picture data"),
-        DecodeErrors::Format(reason) => damaged(&format!("its data are wrong or end early ({reason})")),
-        DecodeErrors::FormatStatic(reason) => damaged(&format!("its data are wrong or end early ({reason})")),
+        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => truncated("it ends in the image data"),
+        DecodeErrors::Format(reason) => damaged(&format!("its data are invalid or end early ({reason})")),
+        DecodeErrors::FormatStatic(reason) => damaged(&format!("its data are invalid or end early ({reason})")),
         other => damaged(&other.to_string()),
     })?;
-    exif::upright(Image::from_rgb(markers.size, pixels)?, orientation)
+    exif::apply(Image::from_rgb(markers.size, pixels)?, orientation)
 }
 
-/// The same picture as a file with nothing but what decoding needs: tables, frame, scans, the colour model, and the
-/// orientation where it is not upright.
-pub(super) fn bare(data: &[u8], options: DecodeOptions) -> Result<Vec<u8>> {
+/// Remove everything that decoding does not need: tables, frame, scans and the colour model stay, and the orientation
+/// if it is not upright.
+pub(super) fn strip(data: &[u8], options: DecodeOptions) -> Result<Vec<u8>> {
     const START: [u8; 2] = [0xff, 0xd8];
     const EXIF: [u8; 2] = [0xff, 0xe1];
     let markers = walk(data, options, Target::File)?;

@@ -1,15 +1,15 @@
-//! JPEG bytes → their segments, checked to the end marker.
+//! JPEG bytes → segments, checked up to the end marker.
 //!
-//! In goes a file, out come its size, its EXIF block and a clean stream with nothing but what decoding needs: metadata,
-//! fill bytes and whatever follows the picture are left out, the colour model is written down. Refused: files without
-//! the end marker, frames that the decoder does not know or gets wrong, sizes over the limit, too many scans. Segments
-//! as in ITU-T T.81; the colour model is chosen as libjpeg does (`jdapimin.c`), so that other libraries agree.
+//! Goes in: a file. Comes out: its size, its EXIF block and a clean stream with only what decoding needs: metadata,
+//! fill bytes and trailing bytes are left out, the colour model is explicit. Refused: files without the end marker,
+//! frames that the decoder does not support or decodes incorrectly, sizes over the limit, too many scans. Segments as
+//! in ITU-T T.81; the colour model is chosen like in libjpeg (`jdapimin.c`), so that other libraries agree.
 
 use super::DecodeOptions;
 use crate::geometry::Size;
 use crate::{Error, Result};
 
-/// Each scan may cost a pass over the whole picture. Encoders write about ten; 100 of 50 megapixels take 1.3 s.
+/// Each scan may cost a pass over the full image. Encoders write about ten; 100 of 50 megapixels take 1.3 s.
 pub(super) const MAX_SCANS: usize = 100;
 
 const SOI: u8 = 0xd8;
@@ -22,8 +22,8 @@ const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
 const APP14: u8 = 0xee;
 
-/// Stands behind the data of a baseline picture, as stuffed ones: no Huffman code has only ones (T.81, C.2), so that a
-/// decoder that runs out of data meets an error here, where it would otherwise go on with grey.
+/// Follows the data of a baseline image, as stuffed ones: no Huffman code has only ones (T.81, C.2), so a decoder that
+/// runs out of data fails here instead of filling with grey.
 const GUARD: [u8; 32] = {
     let mut guard = [0; 32];
     let mut index = 0;
@@ -34,7 +34,7 @@ const GUARD: [u8; 32] = {
     guard
 };
 
-/// How colours are stored.
+/// The colour model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Color {
     Grey,
@@ -44,7 +44,7 @@ enum Color {
     Ycck,
 }
 
-/// What the frame header says.
+/// The frame header.
 #[derive(Debug, Clone)]
 struct Frame {
     size: Size,
@@ -52,10 +52,10 @@ struct Frame {
     components: Vec<u8>,
 }
 
-/// A file whose segments are in order.
+/// A valid file.
 #[derive(Debug)]
 pub(super) struct Markers<'a> {
-    /// As stored, before it is turned upright.
+    /// Size as stored, before the orientation is applied.
     pub(super) size: Size,
     /// The first EXIF block, without the "Exif" before it.
     pub(super) exif: Option<&'a [u8]>,
@@ -63,9 +63,9 @@ pub(super) struct Markers<'a> {
     pub(super) stream: Vec<u8>,
 }
 
-/// The size in the frame header; nothing behind it is looked at.
+/// Read the size in the frame header; nothing after it is checked.
 pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
-    let mut walk = Walk::over(data, Target::File);
+    let mut walk = Walk::new(data, Target::File);
     loop {
         match walk.marker()? {
             SOI | 0x01 | 0xd0..=0xd7 => {}
@@ -78,9 +78,9 @@ pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
     }
 }
 
-/// Walks over all segments up to the end of the picture; the stream is for the decoder, or a file for anybody.
+/// Check all segments up to the end of the image; the stream is for our decoder or for a file.
 pub(super) fn walk(data: &[u8], options: DecodeOptions, target: Target) -> Result<Markers<'_>> {
-    let mut walk = Walk::over(data, target);
+    let mut walk = Walk::new(data, target);
     loop {
         match walk.marker()? {
             EOI => break,
@@ -96,12 +96,12 @@ pub(super) fn walk(data: &[u8], options: DecodeOptions, target: Target) -> Resul
     Ok(Markers { size: frame.size, exif: walk.exif, stream: walk.stream })
 }
 
-/// For whom the clean stream is.
+/// The purpose of the clean stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// The decoder of this folder: `GUARD` stands behind baseline data.
+    /// Our decoder: `GUARD` follows baseline data.
     Decoder,
-    /// Every decoder.
+    /// A file for any decoder.
     File,
 }
 
@@ -119,7 +119,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn over(data: &'a [u8], target: Target) -> Self {
+    fn new(data: &'a [u8], target: Target) -> Self {
         Self {
             data,
             target,
@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The code of the next marker; stray and fill bytes before it are passed over, as libjpeg does.
+    /// Read the code of the next marker; stray and fill bytes before it are skipped, like in libjpeg.
     fn marker(&mut self) -> Result<u8> {
         loop {
             let skipped = find_ff(&self.data[self.position..]).ok_or_else(|| truncated("it has no end marker"))?;
@@ -150,7 +150,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A segment with a length, and after a scan header its data.
+    /// Read a segment with a length and, after a scan header, the scan's data.
     fn segment(&mut self, code: u8, options: DecodeOptions) -> Result<()> {
         let length = match self.data.get(self.position..self.position + 2) {
             Some(&[high, low]) => usize::from(high) << 8 | usize::from(low),
@@ -193,7 +193,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A scan: its header is in `header`, its data follow.
+    /// Read the data of a scan with this header.
     fn scan(&mut self, header: &[u8]) -> Result<()> {
         let frame = self.frame.clone().ok_or_else(|| damaged("a scan comes before the frame header"))?;
         let components = frame.components.len();
@@ -203,8 +203,8 @@ impl<'a> Walk<'a> {
         }
         self.scans += 1;
         if !frame.progressive && scanned != components {
-            // zune-jpeg 0.5.15 decodes these to wrong colours where they are subsampled, without an error.
-            return Err(unsupported("baseline coding with a scan for each colour"));
+            // zune-jpeg 0.5.15 decodes these to wrong colours if they are subsampled, without an error.
+            return Err(unsupported("baseline coding with one scan per component"));
         }
         let limit = if frame.progressive { MAX_SCANS } else { 1 };
         if self.scans > limit {
@@ -214,9 +214,9 @@ impl<'a> Walk<'a> {
         let start = self.position;
         loop {
             let rest = &self.data[self.position..];
-            let skipped = find_ff(rest).ok_or_else(|| truncated("it ends in the picture data"))?;
+            let skipped = find_ff(rest).ok_or_else(|| truncated("it ends in the image data"))?;
             match rest.get(skipped + 1) {
-                None => return Err(truncated("it ends in the picture data")),
+                None => return Err(truncated("it ends in the image data")),
                 Some(0x00 | 0xd0..=0xd7) => self.position += skipped + 2,
                 Some(0xff) => self.position += skipped + 1,
                 Some(_) => {
@@ -232,10 +232,10 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Writes down what a decoder would otherwise have to guess.
+    /// Write what a decoder would otherwise have to guess.
     fn before_first_scan(&mut self, frame: &Frame) -> Result<()> {
         if !self.has_huffman_tables {
-            // Motion JPEG leaves out the tables of T.81, annex K; this name makes the decoder take them.
+            // Motion JPEG leaves out the tables of T.81, annex K; this name makes the decoder use them.
             self.keep(APP0, b"AVI1\0");
         }
         let transform = match self.color(frame)? {
@@ -256,7 +256,9 @@ impl<'a> Walk<'a> {
             ([_, _, _], _) => Color::YCbCr,
             (_, Some(0)) => Color::Cmyk,
             (_, Some(_)) => Color::Ycck,
-            (_, None) => return Err(unsupported("four components without Adobe's marker, so its colours are unknown")),
+            (_, None) => {
+                return Err(unsupported("four components without Adobe's marker, so the colour model is unknown"));
+            }
         })
     }
 
@@ -271,7 +273,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A frame header that can be decoded within the limit.
+/// Parse a frame header that can be decoded within the limit.
 fn frame(code: u8, content: &[u8], options: DecodeOptions) -> Result<Frame> {
     let coding = match code {
         0xc0..=0xc2 => None,
@@ -290,25 +292,26 @@ fn frame(code: u8, content: &[u8], options: DecodeOptions) -> Result<Frame> {
     let size = Size::new(u16::from_be_bytes([high_x, low_x]).into(), u16::from_be_bytes([high_y, low_y]).into());
     options.check_size(size)?;
     if size.pixels() == 0 {
-        return Err(damaged(&format!("its frame header says {size} pixels")));
+        return Err(damaged(&format!("its frame header has a size of {size} pixels")));
     }
     if bits != 8 {
-        return Err(unsupported(&format!("{bits} bits a channel")));
+        return Err(unsupported(&format!("{bits} bits per channel")));
     }
     if !matches!(count, 1 | 3 | 4) || specifications.len() != 3 * usize::from(count) {
         let bytes = specifications.len();
-        return Err(damaged(&format!("its frame header says {count} components in {bytes} bytes")));
+        return Err(damaged(&format!("its frame header has {count} components in {bytes} bytes")));
     }
-    // zune-jpeg 0.5.15 takes the first component for the finest one: else wrong colours, or a panic.
+    // zune-jpeg 0.5.15 assumes that the first component has the highest resolution; otherwise it gives wrong colours or
+    // panics.
     let factors: Vec<(u8, u8)> = specifications.chunks_exact(3).map(|one| (one[1] >> 4, one[1] & 15)).collect();
     if factors.iter().any(|&(x, y)| x > factors[0].0 || y > factors[0].1) {
-        return Err(unsupported("its first component is coarser than another one"));
+        return Err(unsupported("its first component has a lower resolution than another one"));
     }
     let components = specifications.chunks_exact(3).map(|component| component[0]).collect();
     Ok(Frame { size, progressive: code == 0xc2, components })
 }
 
-/// Where the next 0xFF is. In blocks, because a search for a byte is fast in blocks and these are frequent.
+/// Find the next 0xFF. In blocks, because `contains` is vectorized.
 fn find_ff(data: &[u8]) -> Option<usize> {
     let mut start = 0;
     for block in data.chunks(64) {

@@ -1,10 +1,10 @@
-//! Encoded bytes → upright RGB picture.
+//! Encoded bytes → upright RGB image.
 //!
-//! In goes a JPEG, PNG, WebP, BMP, GIF or TIFF file, from memory or from a path; its format is recognised from its
-//! bytes, never from its name. Out comes an [`Image`]: 8 bits a channel, turned upright as EXIF says, transparency laid
-//! over white, of an animation the first frame. For keeping, there are a file without metadata and a small picture of a
-//! face. Refused: what is no picture, is damaged, ends early, or announces more
-//! pixels than the limit; that is read before memory is taken. This folder is the only place that names decoders.
+//! Goes in: a JPEG, PNG, WebP, BMP, GIF or TIFF file, from memory or from a path; the format is detected from the
+//! bytes, never from the name. Comes out: an [`Image`] of 8 bits per channel, upright by its EXIF orientation,
+//! transparency blended with white, the first frame of an animation. For storage, metadata are removed and thumbnails
+//! made. Refused: files that are not images, are damaged or truncated, or whose header announces more pixels than the
+//! limit, which is checked before memory is allocated. The only folder that names decoders.
 
 mod decode;
 mod exif;
@@ -25,5 +25,5 @@ mod webp;
 
 pub use decode::{decode, load, probe, read};
 pub use picture::{DecodeOptions, Image};
-pub use strip::{Bare, without_metadata};
+pub use strip::{Stripped, without_metadata};
 pub use warp::warp;

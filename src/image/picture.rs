@@ -1,6 +1,4 @@
-//! The picture that every later stage works on: RGB, 8 bits a channel, rows from the top, no padding.
-//!
-//! In go a size and its bytes, out come pixels and PNG files. Refused: an empty size, and data of another length.
+//! The decoded image of all later stages, and the limit on its size.
 
 use ::image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use ::image::{ExtendedColorType, ImageEncoder};
@@ -11,7 +9,7 @@ use crate::{Error, Result};
 /// The limit on what decoding may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeOptions {
-    /// Maximum number of pixels in a picture, 50 million by default. Memory grows with the pixels: 3 bytes each for the
+    /// Maximum number of pixels in an image, 50 million by default. Memory grows with the pixels: 3 bytes each for the
     /// result, up to 12 while decoding, up to 36 for a TIFF of 16 bits or floats.
     pub max_pixels: u64,
 }
@@ -38,7 +36,7 @@ impl DecodeOptions {
     }
 }
 
-/// An upright RGB picture, 8 bits a channel, rows from the top, no padding.
+/// An upright RGB image, 8 bits per channel, rows from the top, no padding.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Image {
     size: Size,
@@ -46,9 +44,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// A picture from its bytes: `height` rows of `width` pixels of R, G, B.
+    /// Create an image from its bytes: `height` rows of `width` pixels of R, G, B.
     ///
-    /// Refuses a size without pixels and data of another length than `width × height × 3`.
+    /// Refused: an empty size, and data of another length than `width × height × 3`.
     pub fn from_rgb(size: Size, data: Vec<u8>) -> Result<Self> {
         if size.pixels() == 0 {
             return Err(Error::ImageArray { found: format!("uint8 ({}, {}, 3)", size.height, size.width) });
@@ -80,19 +78,19 @@ impl Image {
         &self.data
     }
 
-    /// The bytes, without a copy.
+    /// Return the bytes without a copy.
     pub fn into_data(self) -> Vec<u8> {
         self.data
     }
 
-    /// R, G, B at a column and a row; those of the nearest pixel outside the picture.
+    /// R, G, B at a column and a row; outside the image, those of the nearest pixel.
     pub fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
         let (x, y) = (x.min(self.size.width - 1) as usize, y.min(self.size.height - 1) as usize);
         let start = (y * self.size.width as usize + x) * 3;
         [self.data[start], self.data[start + 1], self.data[start + 2]]
     }
 
-    /// The picture as a PNG file, compressed for speed.
+    /// Encode as a PNG file, compressed for speed.
     pub fn encode_png(&self) -> Result<Vec<u8>> {
         let mut file = Vec::with_capacity(self.data.len() / 2);
         PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)

@@ -1,8 +1,8 @@
-//! PNG → picture.
+//! PNG → image.
 //!
-//! In goes a file, out its default image; of an APNG that is the first frame in all but rare files. Refused: files that
-//! do not reach their last chunk, wrong check sums of critical chunks, sizes over the limit. Text and colour profiles
-//! are passed over without being inflated. The chunks are those of the PNG specification (third edition).
+//! Goes in: a file. Comes out: its default image, which is the first frame of almost all APNG files. Refused: files
+//! without their last chunk, wrong checksums of critical chunks, sizes over the limit. Text and colour profiles are
+//! skipped without inflating them. The chunks are those of the PNG specification (third edition).
 
 use std::io::{Cursor, ErrorKind};
 
@@ -15,16 +15,16 @@ use crate::{Error, Result};
 
 const SIGNATURE_BYTES: usize = 8;
 
-/// Colour type of a picture whose samples are places in its palette; the specification, 11.2.1.
+/// Colour type of an image whose samples are indices into a palette; the specification, 11.2.1.
 const INDEXED: u8 = 3;
 
-/// Most colours of a palette; the specification, 11.2.2.
-const COLOURS: usize = 256;
+/// Maximum number of colours in a palette; the specification, 11.2.2.
+const MAX_COLOURS: usize = 256;
 
-/// What the decoder may take besides the picture: a few rows and an EXIF block.
+/// Memory limit of the decoder besides the image: a few rows and an EXIF block, bytes.
 const WORKING_BYTES: usize = 64 << 20;
 
-/// The size in the header chunk.
+/// Read the size in the header chunk.
 pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(data), Limits { bytes: WORKING_BYTES });
     let header = decoder.read_header_info().map_err(refused)?;
@@ -33,7 +33,7 @@ pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
     Ok(size)
 }
 
-/// Decodes a PNG file.
+/// Decode a PNG file.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(data), Limits { bytes: WORKING_BYTES });
     decoder.set_ignore_text_chunk(true);
@@ -50,7 +50,7 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     let mut samples = vec![0; bytes];
     let frame = reader.next_frame(&mut samples).map_err(refused)?;
     if (frame.width, frame.height) != (size.width, size.height) {
-        return Err(damaged("its first frame is smaller than the picture"));
+        return Err(damaged("its first frame is smaller than the image"));
     }
     if depth == BitDepth::Sixteen {
         samples = narrow(samples, u16::from_be_bytes);
@@ -62,40 +62,40 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
         ColorType::Rgba => Channels::RgbAlpha,
         ColorType::Indexed => return Err(damaged("its palette is missing")),
     };
-    exif::upright(Image::from_rgb(size, to_rgb(samples, channels))?, orientation)
+    exif::apply(Image::from_rgb(size, to_rgb(samples, channels))?, orientation)
 }
 
-/// The same picture as a file with nothing but what decoding needs: size, palette, transparency, data, and the
-/// orientation where it is not upright.
-pub(super) fn bare(data: &[u8]) -> Result<Vec<u8>> {
+/// Remove everything that decoding does not need: size, palette, transparency and data stay, and the orientation if it
+/// is not upright.
+pub(super) fn strip(data: &[u8]) -> Result<Vec<u8>> {
     let chunks = walk(data)?;
     let orientation = chunks.orientation();
     let mut file = data[..SIGNATURE_BYTES].to_vec();
-    for (name, whole) in chunks.needed {
-        file.extend_from_slice(whole);
+    for (name, chunk) in chunks.needed {
+        file.extend_from_slice(chunk);
         if name == b"IHDR" && orientation != exif::UPRIGHT {
             let block = exif::block(orientation);
             let named = [b"eXIf".as_slice(), &block].concat();
             file.extend((block.len() as u32).to_be_bytes());
             file.extend_from_slice(&named);
-            file.extend(check_sum(&named).to_be_bytes());
+            file.extend(checksum(&named).to_be_bytes());
         }
     }
     Ok(file)
 }
 
-/// CRC-32 as the PNG specification has it, 5.5; for short data.
-fn check_sum(data: &[u8]) -> u32 {
+/// Compute the CRC-32 of the PNG specification, 5.5; for short data.
+fn checksum(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |sum, &byte| {
         (0..8).fold(sum ^ u32::from(byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 })
     })
 }
 
-/// A file whose chunks are in order.
+/// The chunks of a valid file.
 struct Chunks<'a> {
     /// The first EXIF block.
     exif: Option<&'a [u8]>,
-    /// Name and bytes of each chunk without which the picture would be another.
+    /// Name and bytes of each chunk that affects the image.
     needed: Vec<(&'a [u8], &'a [u8])>,
 }
 
@@ -105,7 +105,7 @@ impl Chunks<'_> {
     }
 }
 
-/// Goes from chunk to chunk to the last.
+/// Check all chunks up to the last.
 fn walk(data: &[u8]) -> Result<Chunks<'_>> {
     let mut position = SIGNATURE_BYTES;
     let mut chunks = Chunks { exif: None, needed: Vec::new() };
@@ -122,7 +122,7 @@ fn walk(data: &[u8]) -> Result<Chunks<'_>> {
             let name = name.escape_ascii();
             return Err(truncated(&format!("it ends in chunk {name} of {length} bytes")));
         };
-        let whole = &data[position..start + length + 4];
+        let chunk = &data[position..start + length + 4];
         position = start + length + 4;
         match name {
             b"IHDR" => indexed = content.get(9) == Some(&INDEXED),
@@ -131,9 +131,9 @@ fn walk(data: &[u8]) -> Result<Chunks<'_>> {
         }
         match name {
             b"eXIf" => chunks.exif = chunks.exif.or(Some(content)),
-            b"IHDR" | b"PLTE" | b"tRNS" | b"IDAT" => chunks.needed.push((name, whole)),
+            b"IHDR" | b"PLTE" | b"tRNS" | b"IDAT" => chunks.needed.push((name, chunk)),
             b"IEND" => {
-                chunks.needed.push((name, whole));
+                chunks.needed.push((name, chunk));
                 return Ok(chunks);
             }
             _ => {}
@@ -141,19 +141,19 @@ fn walk(data: &[u8]) -> Result<Chunks<'_>> {
     }
 }
 
-/// Refuses a palette that is no whole number of colours, or of none or too many: png 0.18.1 panics on it where a sample
-/// has less than 8 bits, because it copies three bytes of what is left.
+/// Refuse a palette with an incomplete colour, without colours or with too many: png 0.18.1 panics on it if a sample
+/// has less than 8 bits, because it always copies three bytes.
 fn check_palette(bytes: usize) -> Result<()> {
-    if bytes.is_multiple_of(3) && (1..=COLOURS).contains(&(bytes / 3)) {
+    if bytes.is_multiple_of(3) && (1..=MAX_COLOURS).contains(&(bytes / 3)) {
         return Ok(());
     }
-    Err(damaged(&format!("its palette has {bytes} bytes, which are not 1 to {COLOURS} colours of three")))
+    Err(damaged(&format!("its palette has {bytes} bytes, not 1 to {MAX_COLOURS} colours of three bytes")))
 }
 
 fn refused(error: DecodingError) -> Error {
     match error {
         DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            truncated("it ends in the picture data")
+            truncated("it ends in the image data")
         }
         other => damaged(&other.to_string()),
     }
@@ -173,10 +173,10 @@ mod tests {
 
     fn chunk(name: &[u8], content: &[u8]) -> Vec<u8> {
         let named = [name, content].concat();
-        [&(content.len() as u32).to_be_bytes()[..], &named, &check_sum(&named).to_be_bytes()].concat()
+        [&(content.len() as u32).to_be_bytes()[..], &named, &checksum(&named).to_be_bytes()].concat()
     }
 
-    /// A row of eight samples of this depth and colour type, with a palette of so many bytes.
+    /// A file with one row of eight samples of this depth and colour type, and a palette of so many bytes.
     fn file(depth: u8, color: u8, palette: usize) -> Vec<u8> {
         let header = [0, 0, 0, 8, 0, 0, 0, 1, depth, color, 0, 0, 0];
         let samples = if color == INDEXED { usize::from(depth) } else { 24 };
@@ -199,25 +199,25 @@ mod tests {
     }
 
     #[test]
-    fn a_palette_that_is_no_whole_number_of_colours_is_refused_before_it_is_used() {
+    fn an_invalid_palette_is_refused_before_it_is_used() {
         for depth in [1, 2, 4, 8] {
             for bytes in (0..12).chain(760..780) {
-                let whole = bytes % 3 == 0 && (3..=768).contains(&bytes);
+                let valid = bytes % 3 == 0 && (3..=768).contains(&bytes);
                 let outcome = decode(&file(depth, INDEXED, bytes), DecodeOptions::default());
                 match outcome {
-                    Ok(image) => assert!(whole && image.size() == Size::new(8, 1)),
+                    Ok(image) => assert!(valid && image.size() == Size::new(8, 1)),
                     Err(Error::ImageDamaged { reason, .. }) => {
-                        assert!(!whole && reason.contains("palette"), "{reason}");
+                        assert!(!valid && reason.contains("palette"), "{reason}");
                     }
                     Err(other) => panic!("{depth} bits, {bytes} bytes: {other}"),
                 }
-                assert_eq!(bare(&file(depth, INDEXED, bytes)).is_ok(), whole);
+                assert_eq!(strip(&file(depth, INDEXED, bytes)).is_ok(), valid);
             }
         }
     }
 
     #[test]
-    fn a_palette_that_is_only_a_proposal_is_passed_over() {
+    fn a_suggested_palette_is_ignored() {
         assert!(decode(&file(8, 2, 6), DecodeOptions::default()).is_ok());
         assert!(decode(&file(8, 2, 7), DecodeOptions::default()).is_ok());
     }

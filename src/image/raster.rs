@@ -1,8 +1,8 @@
-//! BMP, GIF → picture, and WebP and TIFF on their last stretch, through the decoders of the `image` crate.
+//! BMP and GIF → image, and the last step for WebP and TIFF, by the decoders of the `image` crate.
 //!
-//! What those decoders do not check is checked before they take memory: that the file is complete, and that its size is
-//! within the limit. Refused: truncated files, sizes over the limit, variants that the crate does not read. Headers are
-//! read as in the Windows SDK (`BITMAPINFOHEADER`) and in the GIF specification of 1989.
+//! Checks what those decoders do not check before they allocate memory: that the file is complete, and that its size is
+//! within the limit. Refused: truncated files, sizes over the limit, variants that the crate does not read. Headers as
+//! in the Windows SDK (`BITMAPINFOHEADER`) and in the GIF specification of 1989.
 
 use std::error::Error as _;
 use std::io::{Cursor, ErrorKind};
@@ -16,15 +16,15 @@ use super::{DecodeOptions, Image, exif};
 use crate::geometry::Size;
 use crate::{Error, Result};
 
-/// What a decoder may take besides the picture and a copy of it, bytes.
+/// Memory limit of a decoder besides the image and a copy of it, bytes.
 const WORKING_BYTES: u64 = 64 << 20;
 
-/// The size in the header of a BMP file.
+/// Read the size in the header of a BMP file.
 pub(super) fn size_of_bmp(data: &[u8], options: DecodeOptions) -> Result<Size> {
     const FORMAT: &str = "BMP";
     let long = |offset: usize| data.get(offset..offset + 4).and_then(little_endian);
     let short = |offset: usize| long(offset).map(|value| value & 0xffff);
-    // The oldest header has sizes of 16 bits, later ones of 32 and a sign: a negative height is stored from the top.
+    // The oldest header has sizes of 16 bits, later ones of 32 with a sign: a negative height means rows from the top.
     let size = match long(14) {
         Some(12) => short(18).zip(short(20)),
         _ => long(18).zip(long(22)).map(|(width, height)| (width, u64::from((height as i32).unsigned_abs()))),
@@ -32,14 +32,14 @@ pub(super) fn size_of_bmp(data: &[u8], options: DecodeOptions) -> Result<Size> {
     let (width, height) =
         size.ok_or_else(|| Error::ImageTruncated { format: FORMAT, reason: "it ends in its header".into() })?;
     if width == 0 || height == 0 || width > i32::MAX as u64 {
-        let reason = format!("its header says {} x {height} pixels", width as i32);
+        let reason = format!("its header has a size of {} x {height} pixels", width as i32);
         return Err(Error::ImageDamaged { format: FORMAT, reason });
     }
     options.check(width, height)?;
     Ok(Size::new(width as u32, height as u32))
 }
 
-/// Decodes a BMP file.
+/// Decode a BMP file.
 pub(super) fn decode_bmp(data: &[u8], options: DecodeOptions) -> Result<Image> {
     const FORMAT: &str = "BMP";
     size_of_bmp(data, options)?;
@@ -47,7 +47,7 @@ pub(super) fn decode_bmp(data: &[u8], options: DecodeOptions) -> Result<Image> {
     pixels(decoder, FORMAT, options)
 }
 
-/// The size of a GIF file's screen.
+/// Read the screen size of a GIF file.
 pub(super) fn size_of_gif(data: &[u8], options: DecodeOptions) -> Result<Size> {
     let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, "GIF"))?;
     let (width, height) = decoder.dimensions();
@@ -56,20 +56,20 @@ pub(super) fn size_of_gif(data: &[u8], options: DecodeOptions) -> Result<Size> {
     Ok(size)
 }
 
-/// Decodes the first frame of a GIF file, on its screen.
+/// Decode the first frame of a GIF file, on its screen.
 pub(super) fn decode_gif(data: &[u8], options: DecodeOptions) -> Result<Image> {
     const FORMAT: &str = "GIF";
     size_of_gif(data, options)?;
     let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
     if first_gif_frame_end(data).is_none() {
-        return Err(Error::ImageTruncated { format: FORMAT, reason: "it ends before its first frame does".into() });
+        return Err(Error::ImageTruncated { format: FORMAT, reason: "it ends in its first frame".into() });
     }
     pixels(decoder, FORMAT, options)
 }
 
-/// Where the data of the first frame end, none where the file ends before (sections 15 to 26 of the specification).
+/// Find the end of the first frame's data; none if the file is truncated (sections 15 to 26 of the specification).
 fn first_gif_frame_end(data: &[u8]) -> Option<usize> {
-    // A table of 2^(n + 1) colours stands behind a descriptor whose flags have the uppermost bit set.
+    // A table of 2^(n + 1) colours follows a descriptor whose flags have the highest bit set.
     let colors = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
     let past_blocks = |mut position: usize| loop {
         match usize::from(*data.get(position)?) {
@@ -82,18 +82,18 @@ fn first_gif_frame_end(data: &[u8]) -> Option<usize> {
         match *data.get(position)? {
             b'!' => position = past_blocks(position + 2)?,
             b',' => return past_blocks(position + 11 + colors(*data.get(position + 9)?)),
-            _ => return Some(position), // The end or no block at all: for the decoder to tell.
+            _ => return Some(position), // The trailer or an invalid block: left to the decoder.
         }
     }
 }
 
-/// Decodes within the limit.
+/// Run a decoder within the limit.
 pub(super) fn pixels(mut decoder: impl ImageDecoder, format: &'static str, options: DecodeOptions) -> Result<Image> {
     let (width, height) = decoder.dimensions();
     let size = Size::new(width, height);
     options.check_size(size)?;
     if size.pixels() == 0 {
-        return Err(Error::ImageDamaged { format, reason: format!("its header says {size} pixels") });
+        return Err(Error::ImageDamaged { format, reason: format!("its header has a size of {size} pixels") });
     }
     let run = || -> ImageResult<(Vec<u8>, ::image::ColorType, u16)> {
         let mut limits = Limits::no_limits();
@@ -106,18 +106,18 @@ pub(super) fn pixels(mut decoder: impl ImageDecoder, format: &'static str, optio
         Ok((samples, color, orientation))
     };
     let (samples, color, orientation) = run().map_err(|error| refused(error, format))?;
-    exif::upright(Image::from_rgb(size, flatten(samples, color, format)?)?, orientation)
+    exif::apply(Image::from_rgb(size, flatten(samples, color, format)?)?, orientation)
 }
 
 pub(super) fn little_endian(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(|bytes| u64::from(u32::from_le_bytes(bytes)))
 }
 
-/// What the `image` crate says, in our terms.
+/// Convert an error of the `image` crate.
 pub(super) fn refused(error: ImageError, format: &'static str) -> Error {
     match error {
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Error::ImageTruncated { format, reason: "it ends in the picture data".into() }
+            Error::ImageTruncated { format, reason: "it ends in the image data".into() }
         }
         ImageError::Unsupported(error) => Error::ImageUnsupported { format, reason: error.to_string() },
         other => {

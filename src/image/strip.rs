@@ -1,49 +1,49 @@
-//! Encoded bytes → the same picture in a file without metadata.
+//! Encoded bytes → the same image in a file without metadata.
 //!
-//! In goes what [`decode`](super::decode()) takes; out comes a file that decodes to the very same pixels and holds
-//! nothing else: no EXIF but the orientation, no place, time, camera, text, colour profile or small picture, no further
-//! frames or pages, nothing behind the end. JPEG, PNG and WebP keep their compressed data; the others become PNG.
-//! Refused: what cannot be decoded.
+//! Goes in: a file that [`decode`](super::decode()) accepts. Comes out: a file that decodes to the same pixels and
+//! contains nothing else: no EXIF but the orientation, no place, time, camera, text, colour profile or thumbnail, no
+//! further frames or pages, nothing after the end. JPEG, PNG and WebP keep their compressed data; the others become
+//! PNG. Refused: files that cannot be decoded.
 
-use super::decode::{guarded, recognised};
+use super::decode::{catch_panic, detect_format};
 use super::format::Format;
 use super::{DecodeOptions, Image, decode, jpeg, png, webp};
 use crate::Result;
 use crate::geometry::Size;
 
-/// A picture's file without metadata.
+/// An image file without metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bare {
+pub struct Stripped {
     /// The file.
     pub data: Vec<u8>,
-    /// Its format: `image/jpeg`, `image/png` or `image/webp`.
+    /// Its media type: `image/jpeg`, `image/png` or `image/webp`.
     pub media_type: &'static str,
-    /// Its picture's size, upright.
+    /// Size of the upright image.
     pub size: Size,
 }
 
-impl Bare {
-    /// Pixels as a PNG file.
+impl Stripped {
+    /// Encode pixels as a PNG file.
     pub fn from_image(image: &Image) -> Result<Self> {
         Ok(Self { data: image.encode_png()?, media_type: "image/png", size: image.size() })
     }
 }
 
-/// Takes the metadata out of a picture's file.
-pub fn without_metadata(data: &[u8], options: &DecodeOptions) -> Result<Bare> {
-    let format = recognised(data)?;
+/// Remove the metadata from an image file.
+pub fn without_metadata(data: &[u8], options: &DecodeOptions) -> Result<Stripped> {
+    let format = detect_format(data)?;
     let (file, media_type) = match format {
-        Format::Jpeg => (guarded(format, || jpeg::bare(data, *options))?, "image/jpeg"),
-        Format::Png => (guarded(format, || png::bare(data))?, "image/png"),
-        Format::WebP => match guarded(format, || webp::bare(data))? {
+        Format::Jpeg => (catch_panic(format, || jpeg::strip(data, *options))?, "image/jpeg"),
+        Format::Png => (catch_panic(format, || png::strip(data))?, "image/png"),
+        Format::WebP => match catch_panic(format, || webp::strip(data))? {
             Some(file) => (file, "image/webp"),
-            None => return Bare::from_image(&decode(data, options)?),
+            None => return Stripped::from_image(&decode(data, options)?),
         },
-        Format::Bmp | Format::Gif | Format::Tiff => return Bare::from_image(&decode(data, options)?),
+        Format::Bmp | Format::Gif | Format::Tiff => return Stripped::from_image(&decode(data, options)?),
     };
-    // What is kept must decode in years to come, and its size is known only upright.
+    // The file will be stored, so it must decode; decoding also gives the upright size.
     let size = decode(&file, options)?.size();
-    Ok(Bare { data: file, media_type, size })
+    Ok(Stripped { data: file, media_type, size })
 }
 
 #[cfg(test)]
@@ -53,12 +53,12 @@ mod tests {
     use ::image::ImageFormat;
     use proptest::prelude::*;
 
-    use super::super::tests::{Change, FORMATS, changed, crc, encoded, encoded_with_exif, exif, opened, picture, tiff};
+    use super::super::tests::{Change, FORMATS, changed, crc, encoded, encoded_with_exif, exif, open, picture, tiff};
     use super::*;
 
     const SECRET: &[u8] = b"LAT 51.4778 LON -0.0015";
 
-    fn bare(file: &[u8]) -> Bare {
+    fn strip(file: &[u8]) -> Stripped {
         without_metadata(file, &DecodeOptions::default()).unwrap()
     }
 
@@ -77,7 +77,7 @@ mod tests {
         chunk
     }
 
-    /// A file with an orientation and the secret wherever its format has room for it.
+    /// A file with an orientation, and with the secret in every place that its format has for metadata.
     fn secretive(format: ImageFormat, orientation: u16) -> Vec<u8> {
         let block = [exif(orientation.into(), true, true), SECRET.to_vec()].concat();
         let stored = picture(24, 17);
@@ -111,30 +111,30 @@ mod tests {
     }
 
     #[test]
-    fn the_same_pixels_are_left_and_nothing_else() {
+    fn only_the_pixels_remain() {
         for format in FORMATS {
             for orientation in 1..=8 {
                 let file = secretive(format, orientation);
-                let left = bare(&file);
-                let image = opened(&left.data).unwrap();
-                assert_eq!(image, opened(&file).unwrap(), "{format:?}, orientation {orientation}");
+                let left = strip(&file);
+                let image = open(&left.data).unwrap();
+                assert_eq!(image, open(&file).unwrap(), "{format:?}, orientation {orientation}");
                 assert_eq!(image.size(), left.size);
                 assert!(
                     !left.data.windows(8).any(|window| SECRET.windows(8).any(|piece| piece == window)),
                     "{format:?}"
                 );
-                assert_eq!(bare(&left.data), left, "{format:?}: once is enough");
+                assert_eq!(strip(&left.data), left, "{format:?}: not idempotent");
             }
         }
     }
 
     #[test]
-    fn a_file_keeps_its_format_where_that_can_be_cleaned() {
-        let types: Vec<_> = FORMATS.map(|format| bare(&secretive(format, 1)).media_type).to_vec();
+    fn jpeg_png_and_webp_keep_their_format() {
+        let types: Vec<_> = FORMATS.map(|format| strip(&secretive(format, 1)).media_type).to_vec();
         assert_eq!(types, ["image/jpeg", "image/png", "image/webp", "image/png", "image/png", "image/png"]);
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
             let plain = encoded(&picture(24, 17), format);
-            let (turned, upright) = (bare(&secretive(format, 6)), bare(&secretive(format, 1)));
+            let (turned, upright) = (strip(&secretive(format, 6)), strip(&secretive(format, 1)));
             assert!(upright.data.len() <= plain.len() + 32, "{format:?}");
             assert!((20..=48).contains(&(turned.data.len() - upright.data.len())), "{format:?}: one tag");
         }
@@ -142,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_changed_file_never_becomes_another_picture(
+        fn stripping_a_corrupt_file_never_changes_its_image(
             format in 0_usize..6, orientation in 1_u16..9,
             changes in proptest::collection::vec((0.0..1.0, any::<u8>(), 0_usize..3), 1..6),
         ) {

@@ -1,4 +1,4 @@
-//! Files made by the `image` crate's encoders, whole, turned, cut, changed and with false headers.
+//! Files of the `image` crate's encoders: complete, rotated, truncated, corrupt and with false headers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,11 +19,11 @@ use crate::{Error, Result};
 pub(super) const FORMATS: [ImageFormat; 6] =
     [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff];
 
-pub(super) fn opened(data: &[u8]) -> Result<Image> {
+pub(super) fn open(data: &[u8]) -> Result<Image> {
     decode(data, &DecodeOptions::default())
 }
 
-/// Smooth, so that JPEG hardly changes it, and unlike itself when it is turned or its channels are swapped.
+/// A smooth image, which JPEG hardly changes, that differs from all its rotations and channel orders.
 pub(super) fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| [(40 + 3 * x) as u8, (200 - 2 * y) as u8, (20 + x + y) as u8].into())
 }
@@ -45,7 +45,7 @@ fn greatest_difference(image: &Image, expected: &RgbImage) -> u8 {
     image.data().iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
 }
 
-/// A TIFF structure whose only entry is the orientation, as EXIF has it.
+/// An EXIF block whose only entry is the orientation.
 pub(super) fn exif(orientation: u32, big_endian: bool, long: bool) -> Vec<u8> {
     let short = |value: u16| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
     let word = |value: u32| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
@@ -80,7 +80,7 @@ pub(super) fn encoded_with_exif(picture: &RgbImage, format: ImageFormat, block: 
     file
 }
 
-/// An uncompressed RGB TIFF with an orientation, and a second directory that is the first one again.
+/// An uncompressed RGB TIFF with an orientation, whose directory links to itself as the second one.
 pub(super) fn tiff(picture: &RgbImage, orientation: u16) -> Vec<u8> {
     let data_at = 8 + 2 + 12 * 10 + 4 + 6;
     let entries: [(u16, u16, u32, u32); 10] = [
@@ -107,7 +107,7 @@ pub(super) fn tiff(picture: &RgbImage, orientation: u16) -> Vec<u8> {
     file
 }
 
-/// The check sum of PNG chunks (PNG specification, annex D).
+/// The checksum of PNG chunks (PNG specification, annex D).
 pub(super) fn crc(data: &[u8]) -> u32 {
     !data.iter().fold(u32::MAX, |sum, &byte| {
         (0..8).fold(sum ^ u32::from(byte), |sum, _| if sum & 1 == 1 { 0xedb8_8320 ^ (sum >> 1) } else { sum >> 1 })
@@ -119,20 +119,20 @@ fn is_of_images(error: &Error) -> bool {
 }
 
 #[test]
-fn an_image_has_as_many_bytes_as_its_size_says() {
+fn an_image_needs_as_many_bytes_as_its_size() {
     let image = Image::from_rgb(Size::new(2, 1), vec![1, 2, 3, 4, 5, 6]).unwrap();
     assert_eq!(image.pixel(1, 0), [4, 5, 6]);
     for (size, bytes) in [(Size::new(2, 1), 5), (Size::new(0, 4), 0), (Size::new(u32::MAX, u32::MAX), 3)] {
         assert!(matches!(Image::from_rgb(size, vec![0; bytes]), Err(Error::ImageArray { .. })), "{size}");
     }
-    assert_eq!(opened(&image.encode_png().unwrap()).unwrap(), image);
+    assert_eq!(open(&image.encode_png().unwrap()).unwrap(), image);
 }
 
 #[test]
-fn each_format_gives_back_its_pixels() {
+fn each_format_preserves_its_pixels() {
     let picture = picture(37, 29);
     for format in FORMATS {
-        let image = opened(&encoded(&picture, format)).unwrap();
+        let image = open(&encoded(&picture, format)).unwrap();
         let limit = match format {
             ImageFormat::Jpeg => 12,
             ImageFormat::Gif => 40, // 256 colours
@@ -144,14 +144,14 @@ fn each_format_gives_back_its_pixels() {
 }
 
 #[test]
-fn a_header_tells_the_size_without_the_rest() {
+fn the_size_is_read_from_the_header_alone() {
     for format in FORMATS {
         let file = encoded(&picture(24, 17), format);
         assert_eq!(probe(&file, &DecodeOptions::default()).unwrap(), Size::new(24, 17), "{format:?}");
         assert!(probe(&file, &DecodeOptions { max_pixels: 400 }).is_err(), "{format:?}");
         if format == ImageFormat::Jpeg || format == ImageFormat::Png {
             let cut = &file[..file.len() / 2];
-            assert!(opened(cut).is_err());
+            assert!(open(cut).is_err());
             assert_eq!(probe(cut, &DecodeOptions::default()).unwrap(), Size::new(24, 17), "{format:?}");
         }
     }
@@ -160,7 +160,7 @@ fn a_header_tells_the_size_without_the_rest() {
 }
 
 #[test]
-fn depths_grey_and_transparency_become_rgb_over_white() {
+fn depth_grey_and_transparency_become_rgb_on_white() {
     let color = DynamicImage::ImageRgb8(picture(16, 12));
     let faded = {
         let mut faded = color.to_rgba16();
@@ -183,13 +183,13 @@ fn depths_grey_and_transparency_become_rgb_over_white() {
             let [r, g, b, alpha] = variant.to_rgba32f().get_pixel(x, y).0;
             [r, g, b].map(|value| ((value * alpha + 1.0 - alpha) * 255.0).round() as u8).into()
         });
-        let greatest = greatest_difference(&opened(&file).unwrap(), &over_white);
+        let greatest = greatest_difference(&open(&file).unwrap(), &over_white);
         assert!(greatest <= 1, "{:?}: {greatest}", variant.color());
     }
 }
 
 #[test]
-fn eight_orientations_in_four_formats_are_turned_upright() {
+fn eight_orientations_in_four_formats_become_upright() {
     let stored = picture(24, 17);
     for value in 1..=8 {
         let mut expected = DynamicImage::ImageRgb8(stored.clone());
@@ -198,22 +198,22 @@ fn eight_orientations_in_four_formats_are_turned_upright() {
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
             for (big_endian, long) in [(false, false), (true, false), (false, true), (true, true)] {
                 let file = encoded_with_exif(&stored, format, exif(value, big_endian, long));
-                let greatest = greatest_difference(&opened(&file).unwrap(), &expected);
+                let greatest = greatest_difference(&open(&file).unwrap(), &expected);
                 let limit = if format == ImageFormat::Jpeg { 12 } else { 0 };
                 assert!(greatest <= limit, "{format:?}, orientation {value}: {greatest}");
             }
         }
-        assert_eq!(greatest_difference(&opened(&tiff(&stored, value as u16)).unwrap(), &expected), 0);
+        assert_eq!(greatest_difference(&open(&tiff(&stored, value as u16)).unwrap(), &expected), 0);
     }
 }
 
 #[test]
-fn an_orientation_that_does_not_exist_is_upright() {
+fn an_invalid_orientation_counts_as_upright() {
     let stored = picture(24, 17);
     for value in [0, 9, 65_535] {
         let file = encoded_with_exif(&stored, ImageFormat::Png, exif(value, false, false));
-        assert_eq!(greatest_difference(&opened(&file).unwrap(), &stored), 0, "orientation {value}");
-        assert_eq!(greatest_difference(&opened(&tiff(&stored, value as u16)).unwrap(), &stored), 0);
+        assert_eq!(greatest_difference(&open(&file).unwrap(), &stored), 0, "orientation {value}");
+        assert_eq!(greatest_difference(&open(&tiff(&stored, value as u16)).unwrap(), &stored), 0);
     }
     let whole = exif(6, false, false);
     for length in 0..18 {
@@ -222,38 +222,38 @@ fn an_orientation_that_does_not_exist_is_upright() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_refused() {
+fn a_file_truncated_anywhere_is_refused() {
     let picture = picture(21, 18);
     for format in FORMATS {
         let file = encoded(&picture, format);
-        // The end marks of GIF are no part of the frame.
+        // The end markers of GIF are not part of the frame.
         let end = file.len() - usize::from(format == ImageFormat::Gif);
         for length in 0..end {
-            let outcome = opened(&file[..length]);
+            let outcome = open(&file[..length]);
             assert!(outcome.as_ref().is_err_and(is_of_images), "{format:?} cut to {length} of {end}: {outcome:?}");
         }
-        let outcome = opened(&file[..file.len() * 2 / 3]);
+        let outcome = open(&file[..file.len() * 2 / 3]);
         assert!(matches!(outcome, Err(Error::ImageTruncated { .. })), "{format:?}: {outcome:?}");
     }
 }
 
 #[test]
-fn a_jpeg_that_ends_early_behind_a_whole_frame_is_refused() {
+fn a_jpeg_truncated_in_its_scan_is_refused() {
     let file = encoded(&picture(64, 64), ImageFormat::Jpeg);
     let scan = file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 14;
     for length in (scan + 4..file.len() - 6).filter(|&length| file[length - 1] != 0xff) {
         let mut early = file[..length].to_vec();
         early.extend([0xff, 0xd9]);
-        assert!(opened(&early).is_err_and(|error| is_of_images(&error)), "cut to {length} of {}", file.len());
+        assert!(open(&early).is_err_and(|error| is_of_images(&error)), "cut to {length} of {}", file.len());
     }
 }
 
 #[test]
-fn what_the_jpeg_decoder_gets_wrong_is_refused() {
+fn jpeg_variants_that_decode_incorrectly_are_refused() {
     let file = encoded(&picture(40, 24), ImageFormat::Jpeg);
     let frame = file.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     let scan = file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
-    let unsupported = |file: &[u8]| matches!(opened(file), Err(Error::ImageUnsupported { format: "JPEG", .. }));
+    let unsupported = |file: &[u8]| matches!(open(file), Err(Error::ImageUnsupported { format: "JPEG", .. }));
 
     let mut coarse = file.clone();
     coarse[frame + 14] = 0x22;
@@ -270,7 +270,7 @@ fn what_the_jpeg_decoder_gets_wrong_is_refused() {
         bomb.extend([0xff, 0xda, 0, 8, 1, file[scan + 5], 0, 0, 0, 0, 0x55]);
     }
     bomb.extend([0xff, 0xd9]);
-    assert!(opened(&bomb).unwrap_err().to_string().contains("100 scans"));
+    assert!(open(&bomb).unwrap_err().to_string().contains("100 scans"));
 }
 
 #[test]
@@ -312,28 +312,28 @@ fn a_header_that_announces_gigapixels_is_refused() {
         tiff,
     ];
     for bomb in bombs {
-        let outcome = opened(&bomb);
+        let outcome = open(&bomb);
         assert!(matches!(outcome, Err(Error::ImageTooLarge { .. })), "{:?}: {outcome:?}", &bomb[..4]);
     }
 }
 
 #[test]
-fn a_tag_that_points_outside_the_file_takes_no_memory() {
+fn a_tag_that_points_outside_the_file_allocates_no_memory() {
     let mut file = tiff(&picture(20, 10), 1);
     file[14..18].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(matches!(opened(&file), Err(Error::ImageTruncated { format: "TIFF", .. })));
+    assert!(matches!(open(&file), Err(Error::ImageTruncated { format: "TIFF", .. })));
 }
 
 #[test]
 fn other_formats_are_refused_by_name() {
     for (start, name) in [(&b"\0\0\0\x1cftypavif"[..], "AVIF"), (b"%PDF-1.7", "PDF"), (b"P6\n2 2\n255\n", "PNM")] {
-        assert!(opened(start).unwrap_err().to_string().contains(name));
+        assert!(open(start).unwrap_err().to_string().contains(name));
     }
-    assert!(opened(b"").unwrap_err().to_string().contains("empty"));
+    assert!(open(b"").unwrap_err().to_string().contains("empty"));
 }
 
 #[test]
-fn a_path_that_cannot_be_read_is_an_error_of_its_own() {
+fn an_unreadable_path_is_an_error_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let options = DecodeOptions { max_pixels: 1000 };
     let path = folder.path().join("a.txt");
@@ -353,7 +353,7 @@ fn a_path_that_cannot_be_read_is_an_error_of_its_own() {
     assert!(matches!(read(&path, &options), Err(Error::NotAnImage { .. })));
 }
 
-/// A change to a file: where, as a share of its length; what; and how many bytes are left out there.
+/// A change to a file: position, as a share of its length; new byte; number of bytes removed there.
 pub(super) type Change = (f64, u8, usize);
 
 pub(super) fn changed(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
@@ -375,12 +375,12 @@ proptest! {
         let starts: [&[u8]; 7] = [
             b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBPVP8 ", b"BM", b"GIF89a", b"II*\0\x08\0\0\0",
         ];
-        let outcome = opened(&[starts[start], &rest].concat());
+        let outcome = open(&[starts[start], &rest].concat());
         prop_assert!(outcome.is_ok() || outcome.as_ref().is_err_and(is_of_images), "{outcome:?}");
     }
 
     #[test]
-    fn no_picture_has_more_pixels_than_its_header_told(
+    fn no_image_has_more_pixels_than_its_header(
         format in 0_usize..6,
         changes in proptest::collection::vec((0.0..1.0, any::<u8>(), 0_usize..3), 0..6),
     ) {

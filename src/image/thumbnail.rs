@@ -1,8 +1,8 @@
-//! Picture and box of a face → a small JPEG file of the face and what is close round it.
+//! Image and box of a face → a small JPEG file of the face and its close surroundings.
 //!
-//! The square is twice as long as the longer side of the box, moved inside the picture and no longer than its shorter
-//! side; so most other people are left out. Without a box it is the whole picture. Pixels are averaged by area, never
-//! enlarged. Refused: a box that is not finite.
+//! The square is twice the longer side of the box, shifted inside the image and at most its shorter side, so that most
+//! other people are left out. Without a box it is the full image. Pixels are averaged by area, never enlarged. Refused:
+//! a box that is not finite.
 
 use ::image::codecs::jpeg::JpegEncoder;
 use ::image::imageops::{crop_imm, thumbnail};
@@ -12,17 +12,17 @@ use super::Image;
 use crate::geometry::{BBox, Size};
 use crate::{Error, Result};
 
-/// Longest side, pixels: what lists and forms show, on screens of two pixels a point.
-const LONGEST: u32 = 224;
+/// Maximum side, pixels: for lists and forms, on screens of two pixels per point.
+const MAX_SIDE: u32 = 224;
 
-/// Sides of the square for each longer side of the box.
+/// Side of the square as a multiple of the box's longer side.
 const MARGIN: f32 = 2.0;
 
-/// Of 100; at this quality a face shows no blocks.
+/// JPEG quality, of 100, at which a face shows no blocks.
 const QUALITY: u8 = 85;
 
 impl Image {
-    /// A small JPEG file of the square round a face, or of the whole picture, and its size.
+    /// Encode the square around a face, or the full image, as a small JPEG file; returns the file and its size.
     pub fn thumbnail(&self, bbox: Option<BBox>) -> Result<(Vec<u8>, Size)> {
         let (x, y, part) = match bbox {
             Some(bbox) => square(self.size(), bbox)?,
@@ -30,7 +30,7 @@ impl Image {
         };
         let longest = part.width.max(part.height).max(1);
         let scaled = |side: u32| {
-            let shown = u64::from(side) * u64::from(LONGEST.min(longest)) / u64::from(longest);
+            let shown = u64::from(side) * u64::from(MAX_SIDE.min(longest)) / u64::from(longest);
             (shown as u32).max(1)
         };
         let size = Size::new(scaled(part.width), scaled(part.height));
@@ -46,7 +46,7 @@ impl Image {
     }
 }
 
-/// The square round a face: its left upper corner and size.
+/// Compute the square around a face: its upper left corner and its size.
 fn square(image: Size, bbox: BBox) -> Result<(u32, u32, Size)> {
     let centre = bbox.centre();
     let side = MARGIN * bbox.longer_side();
@@ -68,14 +68,14 @@ mod tests {
     use super::super::{DecodeOptions, decode};
     use super::*;
 
-    /// Red says the column, green the row, in steps of the size.
+    /// Red gives the column, green the row.
     fn ramp(width: u32, height: u32) -> Image {
         let pixel = |index: u32| [(index % width * 255 / width) as u8, (index / width * 255 / height) as u8, 90];
         Image::from_rgb(Size::new(width, height), (0..width * height).flat_map(pixel).collect()).unwrap()
     }
 
     #[test]
-    fn a_thumbnail_shows_twice_the_box_round_its_middle() {
+    fn a_thumbnail_shows_twice_the_box_about_its_centre() {
         let image = ramp(1000, 800);
         let (file, size) = image.thumbnail(Some(BBox::new(400.0, 300.0, 480.0, 400.0))).unwrap();
         assert_eq!(size, Size::new(200, 200)); // from 340, 250 to 540, 450: not enlarged
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_box_the_whole_picture_is_shown() {
+    fn without_a_box_the_full_image_is_shown() {
         assert_eq!(ramp(900, 300).thumbnail(None).unwrap().1, Size::new(224, 74));
         assert_eq!(ramp(30, 20).thumbnail(None).unwrap().1, Size::new(30, 20));
         assert_eq!(ramp(2000, 1).thumbnail(None).unwrap().1, Size::new(224, 1));
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_box_gives_a_square_inside_the_picture(
+        fn every_box_gives_a_square_inside_the_image(
             width in 1_u32..90, height in 1_u32..90,
             x in -1e4_f32..1e4, y in -1e4_f32..1e4, w in -1e3_f32..1e4, h in -1e3_f32..1e4,
         ) {

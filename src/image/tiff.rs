@@ -1,8 +1,9 @@
-//! TIFF → picture.
+//! TIFF → image.
 //!
-//! In goes a file, out its first page: further pages are cut off, so that they cannot spoil it. The `image` crate
-//! decodes it; what its entries announce is compared with the file before. Refused: entries that point outside it,
-//! sizes over the limit, samples that the crate does not read. The structure is that of TIFF 6.0, section 2.
+//! Goes in: a file. Comes out: its first page; the link to further pages is removed, so that they cannot cause errors.
+//! The `image` crate decodes it after its entries were checked against the file's length. Refused: entries that point
+//! outside the file, sizes over the limit, samples that the crate does not read. The structure is that of TIFF 6.0,
+//! section 2.
 
 use std::io::Cursor;
 
@@ -18,7 +19,7 @@ const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
 const SHORT: u16 = 3;
 
-/// Decodes the first page of a TIFF file.
+/// Decode the first page of a TIFF file.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     let (link, _) = link_of_first_page(data, options)?;
     let mut page = data.to_vec();
@@ -29,12 +30,12 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     pixels(decoder, FORMAT, options)
 }
 
-/// The size of the first page.
+/// Read the size of the first page.
 pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
     link_of_first_page(data, options).map(|(_, size)| size)
 }
 
-/// Checks the first directory; where the link to the second one is, and the size of the page.
+/// Check the first directory; returns the offset of the link to the second one, and the size of the page.
 fn link_of_first_page(data: &[u8], options: DecodeOptions) -> Result<(usize, Size)> {
     let little = data.starts_with(b"II");
     let truncated = |reason: String| Error::ImageTruncated { format: FORMAT, reason };
@@ -53,7 +54,7 @@ fn link_of_first_page(data: &[u8], options: DecodeOptions) -> Result<(usize, Siz
     for entry in (directory + 2..link).step_by(12) {
         let parts = short(entry).zip(short(entry + 2)).zip(long(entry + 4)).zip(long(entry + 8));
         let (((tag, kind), count), value) = parts.ok_or_else(|| truncated("it ends in its directory".into()))?;
-        let bytes = u64::from(count) * bytes_a_value(kind);
+        let bytes = u64::from(count) * bytes_per_value(kind);
         if bytes > 4 && u64::from(value) + bytes > data.len() as u64 {
             return Err(truncated(format!("tag {tag} has {bytes} bytes at {value}, the file has {}", data.len())));
         }
@@ -69,7 +70,7 @@ fn link_of_first_page(data: &[u8], options: DecodeOptions) -> Result<(usize, Siz
     Ok((link, size))
 }
 
-fn bytes_a_value(kind: u16) -> u64 {
+fn bytes_per_value(kind: u16) -> u64 {
     match kind {
         1 | 2 | 6 | 7 => 1,
         SHORT | 8 => 2,

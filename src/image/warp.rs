@@ -1,35 +1,35 @@
-//! Image + similarity → a turned, scaled and moved cut-out.
+//! Image + similarity → a rotated, scaled and shifted crop.
 //!
-//! Sampling is bilinear with black outside the picture, as `warpAffine` of OpenCV. One difference on purpose: where the
-//! cut-out's pixels lie more than twice as far apart as the picture's, the picture is first averaged down by a whole
-//! factor, because bilinear sampling alone would skip pixels.
+//! Sampling is bilinear with black outside the image, like `warpAffine` of OpenCV. One intended difference: an image
+//! that is reduced to less than half is first reduced by an integer factor by averaging, because bilinear sampling
+//! would skip pixels.
 
 use super::Image;
 use crate::error::Result;
 use crate::geometry::{Similarity, Size};
 
-/// Longest side of a square of pixels that is averaged into one: the sum of its bytes fits in 32 bits.
-const LARGEST_BLOCK: u32 = 4096;
+/// Maximum side of a block that is averaged to one pixel; the sum of its bytes fits in 32 bits.
+const MAX_BLOCK: u32 = 4096;
 
-/// The cut-out of `size` whose pixel (u, v) shows the picture at `image_from_crop` · (u, v).
+/// Cut a crop of `size` whose pixel (u, v) shows the image at `image_from_crop` · (u, v).
 pub fn warp(image: &Image, image_from_crop: Similarity, size: Size) -> Result<Image> {
-    let region = Region::seen(image, image_from_crop, size);
+    let region = Region::of_crop(image, image_from_crop, size);
     region.warp(region.from_image.after(image_from_crop), size)
 }
 
-/// The part of a picture that a crop sees, averaged over squares of pixels, in a black frame one pixel wide.
+/// The part of an image under a crop, reduced by averaging, with a black border of one pixel.
 struct Region {
     width: usize,
     height: usize,
-    /// R, G, B by row, and one value more: a fourth lane keeps the channels in step and reads beyond the last.
+    /// R, G, B by row, and one extra value: a fourth lane aligns the channels for SIMD and reads beyond the last.
     values: Vec<f32>,
     from_image: Similarity,
 }
 
 impl Region {
-    /// What a crop of `size` sees: averaged where its pixels are twice as far apart as the picture's, or more.
-    fn seen(image: &Image, image_from_crop: Similarity, size: Size) -> Self {
-        let factor = image_from_crop.scale().min(image.size().short_side().min(LARGEST_BLOCK).into()).max(1.0) as u32;
+    /// The region under a crop of `size`, reduced if the crop is at most half as large.
+    fn of_crop(image: &Image, image_from_crop: Similarity, size: Size) -> Self {
+        let factor = image_from_crop.scale().min(image.size().short_side().min(MAX_BLOCK).into()).max(1.0) as u32;
         let (right, low) = (f64::from(size.width), f64::from(size.height));
         let corners =
             [(0.0, 0.0), (right, 0.0), (0.0, low), (right, low)].map(|(x, y)| image_from_crop.apply_f64(x, y));
@@ -56,7 +56,7 @@ impl Region {
         region
     }
 
-    /// Fill the inside with the averages of squares of `factor` pixels, the first of them at `start`.
+    /// Fill the inside with the averages of blocks of `factor` pixels, from `start` on.
     fn average(&mut self, image: &Image, start: (usize, usize), factor: usize) {
         let inside = (self.width - 2) * 3;
         let rows = self.values.chunks_exact_mut(self.width * 3).skip(1).take(self.height - 2);
@@ -81,7 +81,7 @@ impl Region {
         }
     }
 
-    /// Bilinear samples at the places of the crop's pixels.
+    /// Sample at the positions of the crop's pixels.
     fn warp(&self, region_from_crop: Similarity, size: Size) -> Result<Image> {
         let mut data = vec![0; size.pixels() as usize * 3];
         let mut line = vec![[0.0; 4]; size.width as usize];
@@ -100,7 +100,7 @@ impl Region {
         Image::from_rgb(size, data)
     }
 
-    /// The region at a place between pixels; black outside.
+    /// Interpolate at a position; black outside.
     fn sample(&self, x: f32, y: f32) -> [f32; 4] {
         if !(x >= 0.0 && y >= 0.0 && x < (self.width - 1) as f32 && y < (self.height - 1) as f32) {
             return [0.0; 4];

@@ -1,8 +1,8 @@
-//! WebP → picture.
+//! WebP → image.
 //!
-//! In goes a file, lossy or lossless; out comes its picture, of an animation the first frame on its canvas. Its chunks
-//! are walked before the `image` crate decodes it, which trusts their lengths and sizes. Refused: files shorter than
-//! they announce, bit streams and canvases over the limit. The chunks are those of RFC 9649.
+//! Goes in: a file, lossy or lossless. Comes out: its image, or the first frame of an animation on its canvas. Chunks
+//! are checked before the `image` crate decodes the file, because it trusts their lengths and sizes. Refused: truncated
+//! files, bit streams and canvases over the limit. The chunks are those of RFC 9649.
 
 use std::io::Cursor;
 
@@ -15,10 +15,10 @@ use crate::{Error, Result};
 
 const FORMAT: &str = "WebP";
 
-/// The largest size that a chunk announces: a canvas may be larger than its bit streams, and the other way round.
+/// Find the largest size in a chunk: a canvas may be larger than its bit streams, or smaller.
 pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
     let mut largest = Size::new(0, 0);
-    let mut look = |chunk: &Chunk| -> Result<()> {
+    let mut check = |chunk: &Chunk| -> Result<()> {
         if let Some((width, height)) = chunk.size() {
             options.check(width, height)?;
             let size = Size::new(width as u32, height as u32);
@@ -30,12 +30,12 @@ pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
     };
     let mut rest = chunks(data)?;
     while let Some(chunk) = Chunk::first(rest)? {
-        look(&chunk)?;
+        check(&chunk)?;
         if chunk.name == b"ANMF" {
             // 16 bytes of frame header, then the frame's own chunks.
             let mut frame = chunk.content.get(16..).unwrap_or_default();
             while let Some(inner) = Chunk::first(frame)? {
-                look(&inner)?;
+                check(&inner)?;
                 frame = inner.rest;
             }
         }
@@ -44,7 +44,7 @@ pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
     Ok(largest)
 }
 
-/// Decodes a WebP file; of an animation the first frame.
+/// Decode a WebP file; of an animation, the first frame.
 pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     size(data, options)?;
     let mut orientation = exif::UPRIGHT;
@@ -56,12 +56,11 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
         rest = chunk.rest;
     }
     let decoder = WebPDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
-    exif::upright(pixels(decoder, FORMAT, options)?, orientation)
+    exif::apply(pixels(decoder, FORMAT, options)?, orientation)
 }
 
-/// The same picture as a file with nothing but what decoding needs; none where it is an animation, of which the other
-/// frames would stay.
-pub(super) fn bare(data: &[u8]) -> Result<Option<Vec<u8>>> {
+/// Remove everything that decoding does not need; none for an animation, whose other frames would stay.
+pub(super) fn strip(data: &[u8]) -> Result<Option<Vec<u8>>> {
     const HAS_ALPHA: u8 = 0x10;
     const HAS_EXIF: u8 = 0x08;
     let mut orientation = exif::UPRIGHT;
@@ -95,11 +94,11 @@ pub(super) fn bare(data: &[u8]) -> Result<Option<Vec<u8>>> {
     Ok(Some([b"RIFF".as_slice(), &(body.len() as u32).to_le_bytes(), &body].concat()))
 }
 
-/// What stands in the RIFF container, up to the length that it announces.
+/// Return the content of the RIFF container, up to its declared length.
 fn chunks(data: &[u8]) -> Result<&[u8]> {
     let riff = data.get(4..8).and_then(little_endian).unwrap_or_default();
     if riff + 8 > data.len() as u64 {
-        return Err(truncated(format!("it announces {} bytes and has {}", riff + 8, data.len())));
+        return Err(truncated(format!("it declares {} bytes and has {}", riff + 8, data.len())));
     }
     Ok(&data[12..(riff + 8).max(12) as usize])
 }
@@ -112,19 +111,19 @@ struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// The first chunk, none where no chunk follows.
+    /// Parse the first chunk; none at the end.
     fn first(data: &'a [u8]) -> Result<Option<Self>> {
         let Some((name, after)) = data.split_first_chunk::<4>() else { return Ok(None) };
         let chunk = after.split_first_chunk::<4>().and_then(|(length, after)| {
             let length = u32::from_le_bytes(*length) as usize;
-            // An odd chunk has a byte of padding, which some writers leave out at the end.
+            // An odd chunk has a byte of padding, which some encoders omit at the end.
             let rest = after.get(length + length % 2..).unwrap_or_default();
             after.get(..length).map(|content| Self { name, content, rest })
         });
         chunk.map(Some).ok_or_else(|| truncated(format!("it ends in chunk {}", name.escape_ascii())))
     }
 
-    /// Width and height that a bit stream or a canvas announces (RFC 6386, 9.1; RFC 9649, 3.4 and 2.7).
+    /// Width and height of a bit stream or a canvas (RFC 6386, 9.1; RFC 9649, 3.4 and 2.7).
     fn size(&self) -> Option<(u64, u64)> {
         match (self.name, self.content) {
             (b"VP8 ", [_, _, _, 0x9d, 0x01, 0x2a, x0, x1, y0, y1, ..]) => {

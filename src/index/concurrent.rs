@@ -177,7 +177,8 @@ impl Index {
         Self::load_within(path, Expected { pack, gallery, digests: None }, options, RESIDENT_LIMIT)
     }
 
-    /// Like `load`, for a snapshot that is known by its digest; vectors of more than `resident_bytes` bytes stay in the file.
+    /// Like `load`, for a snapshot that is known by its digest; vectors of more than `resident_bytes` bytes stay in the
+    /// file.
     pub fn load_within(
         path: &Path,
         expected: Expected<'_>,

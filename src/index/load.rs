@@ -1,8 +1,8 @@
 //! Loading a snapshot that `save` wrote, after everything in it was validated.
 //!
 //! A file of another format, pack or gallery is rejected, and so is one with a wrong length or checksum, with a digest
-//! that the caller does not know, or with inconsistent content. The vectors of a large gallery stay in the file; codes are computed while the file is read and
-//! verified.
+//! that the caller does not know, or with inconsistent content. The vectors of a large gallery stay in the file; codes
+//! are computed while the file is read and verified.
 
 use std::num::NonZero;
 use std::path::Path;

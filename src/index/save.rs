@@ -7,9 +7,9 @@
 //! block, the first half of the SHA-256 of everything except the vectors.
 //!
 //! Nothing is used before length and checksums are verified. The last SHA-256 covers the checksums of the blocks and so
-//! identifies the snapshot: a caller that keeps it can tell this file from every other. Codes are not stored but computed
-//! again from the vectors, and a graph is built again: its bytes would keep deleted vectors, and usearch does not
-//! validate them.
+//! identifies the snapshot: a caller that keeps it can tell this file from every other. Codes are not stored but
+//! computed again from the vectors, and a graph is built again: its bytes would keep deleted vectors, and usearch does
+//! not validate them.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

@@ -1,6 +1,6 @@
-//! What a manifest says about the network that guesses age and gender.
+//! Declaration of the network that estimates age and gender.
 
-use super::Refusal;
+use super::Checked;
 use super::network::{NetworkSpec, in_range};
 use crate::geometry::Size;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "family", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AttributesSpec {
-    /// `InsightFace` since 2021: an upright square round the box; output: female, male, age ÷ 100.
+    /// `InsightFace` since 2021: an upright square around the box; output: female, male, age ÷ 100.
     Genderage {
         /// The network. Outputs: three values.
         network: NetworkSpec,
@@ -20,7 +20,7 @@ pub enum AttributesSpec {
     GenderageV1 {
         /// The network. Outputs: 202 values.
         network: NetworkSpec,
-        /// Where the five points lie in the crop, pixels.
+        /// Positions of the five points in the crop, pixels.
         template: [[f32; 2]; 5],
     },
 }
@@ -33,7 +33,7 @@ impl AttributesSpec {
         }
     }
 
-    /// Number of values that the network gives for a crop.
+    /// Number of output values per crop.
     pub fn values(&self) -> usize {
         match self {
             Self::Genderage { .. } => 3,
@@ -41,7 +41,7 @@ impl AttributesSpec {
         }
     }
 
-    /// Whether the crop is laid by the five points.
+    /// Whether the crop is aligned by the five points.
     pub fn needs_landmarks(&self) -> bool {
         matches!(self, Self::GenderageV1 { .. })
     }
@@ -49,11 +49,11 @@ impl AttributesSpec {
     /// Size of a crop, pixels.
     pub fn crop_size(&self) -> Size {
         let input = &self.network().input;
-        // `check` has seen both.
+        // `check` ensures that both are declared.
         Size::new(input.width.unwrap_or(0), input.height.unwrap_or(0))
     }
 
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         self.network().check(1)?;
         if self.network().input.width.is_none() || self.network().input.height.is_none() {
             return Err("the input of the attributes network needs width and height".to_string());

@@ -1,63 +1,63 @@
-//! What a manifest says about `BlazeFace`: its grids, and how large it is shown a picture.
+//! Declaration of `BlazeFace`: its grids, and the sizes of its input.
 
-use super::Refusal;
+use super::Checked;
 use super::network::{NetworkSpec, in_range};
 use super::single_shot::{MAX_LONG_SIDE, Thresholds, check_strides};
 use serde::Deserialize;
 
-/// `BlazeFace`: for each anchor of a grid a score, a box and six points.
+/// `BlazeFace`: a score, a box and six points per anchor of a grid.
 ///
-/// The network sees a picture up to three times: whole; small, with a margin round it, where a face fills the frame or
-/// none is certain; and larger, where `min_face` or small faces of the first look ask for it.
+/// The network runs up to three times: on the full image; on a small copy with a margin, if a face fills the frame or
+/// none is certain; and on a larger copy, if `min_face` or small faces of the first run require it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlazefaceSpec {
-    /// Outputs: one a grid, channels first: the scores of a cell's anchors, then 16 values for each of them.
+    /// Outputs: one per grid, channels first: the scores of a cell's anchors, then 16 values for each of them.
     pub network: NetworkSpec,
-    /// Pixels from one cell to the next, for each grid.
+    /// Pixels from one cell to the next, per grid.
     pub strides: Vec<u32>,
-    /// Anchors of a cell, for each grid.
+    /// Anchors per cell, per grid.
     pub anchors: Vec<u32>,
-    /// Which candidates are faces; overlapping ones are merged.
+    /// Thresholds of the candidates; overlapping ones are merged.
     #[serde(flatten)]
     pub thresholds: Thresholds,
-    /// Long side of the picture in the first look, pixels.
+    /// Long side of the image in the first run, pixels.
     pub long_side: u32,
-    /// The look for faces that fill the frame.
+    /// The run for faces that fill the frame.
     pub close_up: CloseUpSpec,
-    /// The look for small faces.
+    /// The run for small faces.
     pub closer: CloserSpec,
 }
 
-/// The picture with a margin round it.
+/// The run on a copy with a margin.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CloseUpSpec {
     /// Long side of the input, pixels.
     pub long_side: u32,
-    /// Margin on each side, as a fraction of the picture's sides.
+    /// Margin on each side, as a fraction of the image's sides.
     pub margin: f64,
-    /// Faces larger than this fraction of the picture's short side are taken from this look.
+    /// Faces larger than this fraction of the image's short side come from this run.
     pub from_fraction: f32,
 }
 
-/// The picture in a larger input.
+/// The run on a larger copy.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CloserSpec {
-    /// Long side of the picture in the input, pixels.
+    /// Long side of the image in the input, pixels.
     pub long_side: u32,
-    /// To this a caller's small minimum face may raise it, pixels.
+    /// Its maximum if the caller's minimum face requires more, pixels.
     pub max_long_side: u32,
-    /// A face that is smaller in the first look calls for this one, pixels of the first input. A minimum face given by
-    /// the caller decides by the same size.
+    /// A face below this size in the first run requires this one, pixels of the first input. The caller's minimum face
+    /// is compared with the same size.
     pub smallest_face: u32,
-    /// Two faces in the first look with scores below this call for it too, where they are less than twice that size.
+    /// Two faces of the first run with scores below this require it too, if they are less than twice that size.
     pub doubtful_score: f32,
 }
 
 impl BlazefaceSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         self.network.check_pictures(self.strides.len())?;
         let file = &self.network.file;
         if self.network.input.size().is_some() {
@@ -81,7 +81,7 @@ impl BlazefaceSpec {
         in_range("closer.doubtful_score", closer.doubtful_score.into(), 0.0, 1.0)
     }
 
-    /// The sides of an input are multiples of this, pixels.
+    /// The sides of an input are multiples of this number of pixels.
     pub fn multiple(&self) -> u32 {
         self.strides.iter().copied().max().unwrap_or(1)
     }
@@ -117,14 +117,14 @@ input = { name = \"i\", width = 48, height = 48, colour = \"rgb\", mean = [0, 0,
 ";
 
     #[test]
-    fn a_declaration_is_read() {
+    fn a_valid_declaration_is_parsed() {
         let pack = parse_roles(DETECTOR).unwrap();
-        let Some(DetectorSpec::Blazeface(spec)) = pack.detector else { panic!("another family") };
+        let Some(DetectorSpec::Blazeface(spec)) = pack.detector else { panic!("wrong family") };
         assert_eq!((spec.multiple(), spec.anchors, spec.closer.smallest_face), (32, vec![2, 6], 12));
     }
 
     #[test]
-    fn what_is_wrong_is_refused() {
+    fn invalid_declarations_are_refused() {
         for (from, to, words) in [
             ("anchors = [2, 6]", "anchors = [2]", "one number per grid, got 2 and 1"),
             ("anchors = [2, 6]", "anchors = [2, 0]", "anchors must be 1 to 16, got 0"),

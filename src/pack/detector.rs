@@ -1,6 +1,6 @@
-//! The families of detectors and landmark networks, and what a manifest says about each.
+//! Declarations of detectors and landmark networks, by family.
 
-use super::Refusal;
+use super::Checked;
 use super::blazeface::BlazefaceSpec;
 use super::network::{NetworkSpec, in_range};
 use super::single_shot::{RetinafaceSpec, ScrfdSpec, UltrafaceSpec, YunetSpec};
@@ -10,11 +10,11 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "family", rename_all = "lowercase", deny_unknown_fields)]
 pub enum DetectorSpec {
-    /// The cascade of Zhang et al. (2016): proposals, refinement, output with five points.
+    /// Zhang et al. (2016): a cascade of proposals, refinement, and output with five points.
     Mtcnn(MtcnnSpec),
-    /// Guo et al. (2021), as the packs of `InsightFace` have it.
+    /// Guo et al. (2021), as in the packs of `InsightFace`.
     Scrfd(ScrfdSpec),
-    /// Wu, Peng and Yu (2023), as OpenCV has it.
+    /// Wu, Peng and Yu (2023), as in OpenCV.
     Yunet(YunetSpec),
     /// Deng et al. (2019) in the layout of the `PyTorch` port with MobileNet-0.25 or ResNet-50.
     Retinaface(RetinafaceSpec),
@@ -24,7 +24,7 @@ pub enum DetectorSpec {
     Blazeface(BlazefaceSpec),
 }
 
-/// The three networks of MTCNN and their cut-offs.
+/// The three networks of MTCNN and their thresholds.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MtcnnSpec {
@@ -34,26 +34,26 @@ pub struct MtcnnSpec {
     pub rnet: NetworkSpec,
     /// Output. Outputs: box regression, landmarks, probability.
     pub onet: NetworkSpec,
-    /// Least probability after each network, exclusive.
+    /// Minimum probability after each network, exclusive.
     pub score_thresholds: [f32; 3],
-    /// How a face of middling probability is looked at again; absent where the last threshold alone decides.
+    /// The second look at faces of medium probability; without it the last threshold alone decides.
     pub second_look: Option<SecondLookSpec>,
     /// Ratio of one pyramid level to the one before, 0 to 1.
     pub scale_factor: f64,
-    /// Default minimum face size as a fraction of the picture's short side.
+    /// Default minimum face size as a fraction of the image's short side.
     pub min_face_fraction: f32,
-    /// Least and greatest default minimum face size, pixels: smaller than the first the cascade was not trained for,
-    /// and a face as large as the second is found in a picture of any size.
+    /// Range of the default minimum face size, pixels: the cascade was not trained for faces below the first, and a
+    /// face as large as the second is found in an image of any size.
     pub min_face_limits: [u32; 2],
 }
 
-/// The mean probability of several squares round a face, where that of one square is in doubt.
+/// The second look: the mean probability of several squares around a face, if that of one square is uncertain.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecondLookSpec {
-    /// A face with a higher probability than this is kept as it is.
+    /// Faces with a higher probability are kept without a second look.
     pub sure_score: f32,
-    /// Any other is kept where the mean of the squares is higher than this.
+    /// Other faces are kept if the mean of the squares is higher than this.
     pub score_threshold: f32,
 }
 
@@ -61,7 +61,7 @@ pub struct SecondLookSpec {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "family", rename_all = "lowercase", deny_unknown_fields)]
 pub enum LandmarksSpec {
-    /// MTCNN's third network on the square round the box.
+    /// MTCNN's third network on the square around the box.
     Onet(OnetSpec),
 }
 
@@ -71,36 +71,36 @@ pub enum LandmarksSpec {
 pub struct OnetSpec {
     /// Outputs: box regression, landmarks, probability.
     pub network: NetworkSpec,
-    /// A box that it gives a lower probability is no face; absent where the detector has the last word.
+    /// Minimum probability of a face; without it every face of the detector is kept.
     pub min_score: Option<f32>,
-    /// How faces that are not upright are shown to it; absent where squares are never turned.
+    /// How squares of rotated faces are turned; without it they never are.
     pub turned: Option<TurnedSpec>,
 }
 
-/// How O-Net, which was trained on upright faces, sees faces at any angle.
+/// How O-Net, which was trained on upright faces, handles faces at any angle.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TurnedSpec {
-    /// From this angle of the detector's eye line on, degrees, the square is turned by it; points of upright faces are
-    /// better where it is not.
+    /// Minimum angle of the detector's eye line at which the square is turned by it, degrees; upright faces get better
+    /// points from an upright square.
     pub from_degrees: f32,
     /// Side of the square as a multiple of the box's longer side.
     pub scale: f32,
-    /// With a lower probability the detector looks again at the face in four quarter turns,
+    /// Faces with a lower probability get a second look in four quarter turns, unless `sure_product` is reached.
     pub sure_score: f32,
-    /// unless the product of O-Net's probability and the detector's score reaches this.
+    /// Minimum product of O-Net's probability and the detector's score of a face that needs no second look.
     pub sure_product: f32,
-    /// Side of the square for that look as a multiple of the box's longer side, and in pixels of the detector's input.
+    /// The square of the second look.
     pub look: LookSpec,
-    /// Least probability of a face in a turned square.
+    /// Minimum probability of a face in a turned square.
     pub min_score: f32,
-    /// A face with a detector's score below this, exclusive, needs `doubtful_min_score`.
+    /// Faces with a lower score of the detector need `doubtful_min_score`.
     pub doubtful_det_score: f32,
-    /// Least probability of such a face.
+    /// Minimum probability of such a face.
     pub doubtful_min_score: f32,
 }
 
-/// A square round a face.
+/// A square around a face.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookSpec {
@@ -123,7 +123,7 @@ impl DetectorSpec {
         }
     }
 
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         match self {
             Self::Mtcnn(spec) => spec.check(),
             Self::Scrfd(spec) => spec.check(),
@@ -136,17 +136,15 @@ impl DetectorSpec {
 }
 
 impl MtcnnSpec {
-    fn check(&self) -> Refusal {
+    fn check(&self) -> Checked {
         self.pnet.check_pictures(2)?;
         self.rnet.check_pictures(2)?;
         self.onet.check_pictures(3)?;
         in_range("scale_factor", self.scale_factor, 0.1, 0.95)?;
         in_range("min_face_fraction", f64::from(self.min_face_fraction), 0.001, 1.0)?;
-        let [least, greatest] = self.min_face_limits;
-        if least == 0 || least > greatest {
-            return Err(format!(
-                "min_face_limits must be two sizes from 1, the smaller first, got {least} and {greatest}"
-            ));
+        let [low, high] = self.min_face_limits;
+        if low == 0 || low > high {
+            return Err(format!("min_face_limits must be two sizes from 1, the smaller first, got {low} and {high}"));
         }
         if let Some(look) = self.second_look {
             in_range("sure_score", f64::from(look.sure_score), 0.0, 1.0)?;
@@ -157,7 +155,7 @@ impl MtcnnSpec {
 }
 
 impl TurnedSpec {
-    fn check(self) -> Refusal {
+    fn check(self) -> Checked {
         in_range("from_degrees", self.from_degrees.into(), 0.0, 180.0)?;
         in_range("scale", self.scale.into(), 0.5, 4.0)?;
         in_range("look.scale", self.look.scale.into(), 1.0, 8.0)?;
@@ -185,7 +183,7 @@ impl LandmarksSpec {
         &spec.network
     }
 
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         let Self::Onet(spec) = self;
         spec.network.check_pictures(3)?;
         spec.min_score.map_or(Ok(()), |score| in_range("min_score", score.into(), 0.0, 1.0))?;

@@ -1,6 +1,6 @@
-//! What a manifest says about an embedder, and about the similarities of its embeddings.
+//! Declaration of an embedder, and of the similarities of its embeddings.
 
-use super::Refusal;
+use super::Checked;
 use super::network::{NetworkSpec, in_range};
 use crate::geometry::{Landmarks, Point, Size};
 use serde::Deserialize;
@@ -9,15 +9,15 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedderSpec {
-    /// The network. Outputs: one embedding a crop.
+    /// The network. Outputs: one embedding per crop.
     pub network: NetworkSpec,
     /// Number of values of an embedding.
     pub dimension: usize,
-    /// Where the five points lie in the crop, pixels.
+    /// Positions of the five points in the crop, pixels.
     pub template: [[f32; 2]; 5],
-    /// Whether the embedding is the mean of the crop's and its mirror image's.
+    /// Whether to average the embeddings of the crop and of its mirror image.
     pub mirror: bool,
-    /// Most crops in one run of the network; 1 where its batch is fixed or larger ones are slower.
+    /// Maximum batch size; 1 if the file fixes it or larger batches are slower.
     pub batch: usize,
 }
 
@@ -29,12 +29,12 @@ impl EmbedderSpec {
 
     /// Size of a crop, pixels.
     pub fn crop_size(&self) -> Size {
-        // `check` has seen both.
+        // `check` ensures that both are declared.
         Size::new(self.network.input.width.unwrap_or(0), self.network.input.height.unwrap_or(0))
     }
 }
 
-/// What similarities of a pack's embeddings mean.
+/// The meaning of similarities between a pack's embeddings.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecognitionSpec {
@@ -42,16 +42,16 @@ pub struct RecognitionSpec {
     pub threshold: f32,
     /// False match rate at that threshold.
     pub fmr: f64,
-    /// Mean cosine of different people; absent where only the threshold is published, like the next two.
+    /// Mean cosine of different people. This and the next two are absent if only the threshold is published.
     pub impostor_mean: Option<f32>,
     /// Standard deviation of the cosine of different people.
     pub impostor_std: Option<f32>,
-    /// Number of comparisons behind these figures.
+    /// Number of comparisons of different people.
     pub impostor_pairs: Option<u64>,
-    /// Cosine thresholds by false match rate, as measured.
+    /// Measured thresholds by false match rate.
     #[serde(default)]
     pub thresholds: Vec<OperatingPoint>,
-    /// On what data they were measured, by which command.
+    /// Data and command of the measurement.
     pub source: String,
 }
 
@@ -68,7 +68,7 @@ pub struct OperatingPoint {
 }
 
 impl EmbedderSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         self.network.check(1)?;
         if self.dimension == 0 || self.dimension > 4096 {
             return Err(format!("dimension must be 1 to 4096, got {}", self.dimension));
@@ -84,7 +84,7 @@ impl EmbedderSpec {
 }
 
 impl RecognitionSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         in_range("threshold", f64::from(self.threshold), -1.0, 1.0)?;
         in_range("fmr", self.fmr, 0.0, 1.0)
     }

@@ -1,9 +1,10 @@
 //! The files of a pack, as its manifest declares them.
 
-use super::Refusal;
+use super::Checked;
 use serde::Deserialize;
 
-/// In place of a digest where none is published: such a file is used once its digest was pinned on this machine.
+/// Stands for a digest that the author does not publish. Such a file is used after its digest was pinned on this
+/// machine.
 pub const UNVERIFIED: &str = "unverified";
 
 /// One file of a pack.
@@ -12,30 +13,30 @@ pub const UNVERIFIED: &str = "unverified";
 pub struct FileSpec {
     /// File name, without a folder.
     pub name: String,
-    /// Size, bytes; may be absent where `sha256` is "unverified".
+    /// Size, bytes; optional if `sha256` is "unverified".
     pub size: Option<u64>,
     /// SHA-256, 64 lower-case hexadecimal digits, or "unverified".
     pub sha256: String,
-    /// Addresses of the file itself, https, in order of preference.
+    /// URLs of the file itself, https, in order of preference.
     #[serde(default)]
     pub urls: Vec<String>,
     /// Name of the archive that holds it.
     pub archive: Option<String>,
-    /// Its path within that archive.
+    /// Path within that archive.
     pub member: Option<String>,
-    /// The built-in pack that brings it.
+    /// The built-in pack that contains it.
     pub pack: Option<String>,
     /// SPDX identifier or name of its licence.
     pub licence: String,
     /// Whether that licence allows commercial use.
     pub commercial: bool,
-    /// What the licence allows, in one sentence; needed where it forbids commercial use.
+    /// What the licence allows, in one sentence; required if it forbids commercial use.
     pub terms: Option<String>,
     /// Where the licence is stated.
     pub licence_source: String,
-    /// Who made the file, and where it is published.
+    /// Author, and where the file is published.
     pub source: String,
-    /// What it was trained on, as its author states it.
+    /// Training data, as stated by its author.
     pub trained_on: String,
 }
 
@@ -49,7 +50,7 @@ pub struct ArchiveSpec {
     pub size: u64,
     /// SHA-256, 64 lower-case hexadecimal digits.
     pub sha256: String,
-    /// Its addresses, https, in order of preference.
+    /// URLs, https, in order of preference.
     pub urls: Vec<String>,
 }
 
@@ -59,14 +60,14 @@ impl FileSpec {
         self.sha256 == UNVERIFIED
     }
 
-    pub(super) fn check(&self, archives: &[ArchiveSpec]) -> Refusal {
+    pub(super) fn check(&self, archives: &[ArchiveSpec]) -> Checked {
         let name = &self.name;
         check_name("file name", name)?;
         check_urls(name, &self.urls)?;
         if !self.unverified() {
             check_digest(name, &self.sha256)?;
             if self.size.is_none() {
-                return Err(format!("file {name:?} needs its size, for its sha256 is known"));
+                return Err(format!("file {name:?} needs its size, because its sha256 is known"));
             }
         }
         if !self.commercial && self.terms.is_none() {
@@ -83,7 +84,7 @@ impl FileSpec {
         if let Some(pack) = &self.pack {
             check_name("pack name", pack)?;
             if self.archive.is_some() || !self.urls.is_empty() {
-                return Err(format!("file {name:?} comes with pack {pack:?} and needs no urls and no archive"));
+                return Err(format!("file {name:?} comes with pack {pack:?} and must have no urls and no archive"));
             }
         }
         Ok(())
@@ -91,7 +92,7 @@ impl FileSpec {
 }
 
 impl ArchiveSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         check_name("file name", &self.name)?;
         check_urls(&self.name, &self.urls)?;
         check_digest(&self.name, &self.sha256)
@@ -101,35 +102,35 @@ impl ArchiveSpec {
 /// Longest name of a pack or of a file of one, bytes.
 const NAME_LIMIT: usize = 200;
 
-/// Whether a text is a name of a pack or of a file of one: it stays in its folder on every system, is not hidden, as our own
-/// records and unfinished downloads are, and does not end as a manifest does, which is opened as a path.
+/// Return whether a text is a valid name of a pack or of a file in one: it names no other folder on any system, is not
+/// hidden (our own records and partial downloads are), and does not end like a manifest, which is opened as a path.
 pub fn is_plain_name(name: &str) -> bool {
     let plain = (1..=NAME_LIMIT).contains(&name.len());
     let plain = plain && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
     plain && !name.starts_with('.') && !name.ends_with('.') && !name.to_ascii_lowercase().ends_with(".toml")
 }
 
-/// Refuses a name that is not plain; `what` is named.
-pub(super) fn check_name(what: &str, name: &str) -> Refusal {
+/// Refuse an invalid name; the error begins with `what`.
+pub(super) fn check_name(what: &str, name: &str) -> Checked {
     if is_plain_name(name) {
         return Ok(());
     }
     Err(format!(
-        "{what} {name:?} must be 1 to {NAME_LIMIT} letters, digits, '_', '-', '+' and '.', without a folder, '.' at an end \
+        "{what} {name:?} must be 1 to {NAME_LIMIT} letters, digits, '_', '-', '+' and '.', without a folder, '.' at either end \
          or .toml"
     ))
 }
 
-fn check_digest(name: &str, sha256: &str) -> Refusal {
+fn check_digest(name: &str, sha256: &str) -> Checked {
     if sha256.len() == 64 && sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Ok(());
     }
     Err(format!("sha256 of {name:?} must be 64 lower-case hexadecimal digits, or {UNVERIFIED:?} for a file"))
 }
 
-fn check_urls(name: &str, urls: &[String]) -> Refusal {
+fn check_urls(name: &str, urls: &[String]) -> Checked {
     match urls.iter().find(|url| !url.starts_with("https://") || url.contains(char::is_whitespace)) {
-        Some(url) => Err(format!("address {url:?} of {name:?} must begin with https:// and have no spaces")),
+        Some(url) => Err(format!("url {url:?} of {name:?} must begin with https:// and have no spaces")),
         None => Ok(()),
     }
 }
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_declared_in_five_ways() {
+    fn a_file_can_be_declared_in_five_ways() {
         let digest = format!("sha256 = \"{}\"", "a".repeat(64));
         for file in [
             format!("name = \"a.onnx\"\nsize = 1\ncommercial = true\n{digest}"),
@@ -175,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn invalid_files_are_refused() {
         let digest = format!("sha256 = \"{}\"", "a".repeat(64));
         for (file, words) in [
             (format!("name = \"../a\"\nsize = 1\ncommercial = true\n{digest}"), "without a folder"),
-            (format!("name = \".a\"\nsize = 1\ncommercial = true\n{digest}"), "'.' at an end"),
+            (format!("name = \".a\"\nsize = 1\ncommercial = true\n{digest}"), "'.' at either end"),
             (format!("name = \"a\"\ncommercial = true\n{digest}"), "needs its size"),
             (format!("name = \"a\"\nsize = 1\ncommercial = false\n{digest}"), "needs terms"),
             (format!("name = \"a\"\nsize = 1\ncommercial = true\n{digest}\nurls = [\"http://x\"]"), "https://"),
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_and_a_missing_field_tell_their_line() {
+    fn errors_of_unknown_keys_and_missing_fields_name_the_line() {
         assert!(refused("color = 1").contains("line 4"), "{}", refused("color = 1"));
         assert!(refused("").contains("line 5"), "{}", refused(""));
     }

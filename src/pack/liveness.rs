@@ -1,67 +1,67 @@
-//! What a manifest says about liveness: which networks judge, what each is shown, and when nothing can be judged.
+//! Declaration of the liveness networks: their crops, and when a face cannot be judged.
 
 use super::network::{NetworkSpec, in_range};
-use super::{Activation, Refusal};
+use super::{Activation, Checked};
 use serde::Deserialize;
 
-/// The networks that judge whether a live person is before the camera; their scores are averaged.
+/// The networks that judge whether a face is live; their scores are averaged.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LivenessSpec {
-    /// Least score of a live face, 0 to 1, inclusive.
+    /// Minimum score of a live face, 0 to 1, inclusive.
     pub threshold: f64,
-    /// Shorter side of the smallest box that is judged, pixels.
+    /// Minimum shorter side of a box, pixels.
     pub least_face: u32,
-    /// Least room for the crop round a box, as a multiple of the box: below it the face fills the picture.
+    /// Minimum size of the image as a multiple of the box; below it the face fills the image.
     pub least_scale: f32,
-    /// On what the threshold rests, and what the networks do not stop.
+    /// Source of the threshold, and attacks that the networks do not detect.
     pub source: String,
-    /// Each network and its crop.
+    /// The networks.
     #[serde(rename = "judge")]
-    pub judges: Vec<JudgeSpec>,
+    pub networks: Vec<LivenessNetworkSpec>,
 }
 
-/// One network and what it is shown of a face.
+/// One network and its crop.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct JudgeSpec {
-    /// The network. Outputs: one value a class.
+pub struct LivenessNetworkSpec {
+    /// The network. Outputs: one value per class.
     pub network: NetworkSpec,
-    /// How its crop is laid round the box.
+    /// How its crop is cut around the box.
     pub crop: SurroundingCrop,
     /// Side of the crop as a multiple of the box's.
     pub scale: f32,
-    /// Number of values that it gives.
+    /// Number of its classes.
     pub classes: usize,
-    /// Which class is the live one, from 0.
+    /// Index of the live class, from 0.
     pub live: usize,
-    /// What makes probabilities of them.
+    /// How its outputs become probabilities.
     pub activation: Activation,
 }
 
-/// How a crop is laid round a box.
+/// How a crop is cut around a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SurroundingCrop {
-    /// The box grown on both axes, no further than the picture allows, shifted inside the picture (`MiniFASNet`).
+    /// The enlarged box, limited to the image's size and shifted inside the image (`MiniFASNet`).
     Inside,
-    /// The square over the box's longer side, black where the picture ends.
+    /// The square over the box's longer side, black outside the image.
     Padded,
 }
 
 impl LivenessSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         in_range("liveness threshold", self.threshold, 0.0, 1.0)?;
         in_range("least_scale", f64::from(self.least_scale), 1.0, 10.0)?;
-        if self.judges.is_empty() {
+        if self.networks.is_empty() {
             return Err("liveness needs at least one judge".to_string());
         }
-        self.judges.iter().try_for_each(JudgeSpec::check)
+        self.networks.iter().try_for_each(LivenessNetworkSpec::check)
     }
 }
 
-impl JudgeSpec {
-    fn check(&self) -> Refusal {
+impl LivenessNetworkSpec {
+    fn check(&self) -> Checked {
         self.network.check(1)?;
         let file = &self.network.file;
         in_range("scale", f64::from(self.scale), 1.0, 10.0)?;

@@ -1,48 +1,48 @@
-//! A whole manifest: [`Pack`], read and checked, and the digest of what its embeddings are.
+//! [`Pack`]: a manifest, parsed and checked, and the digest that identifies its embeddings.
 
 use super::file::check_name;
 use super::{ArchiveSpec, AttributesSpec, DetectorSpec, EmbedderSpec, FileSpec, LandmarksSpec, LivenessSpec};
-use super::{NetworkSpec, RecognitionSpec, Refusal, ScoresSpec};
+use super::{Checked, NetworkSpec, RecognitionSpec, ScoresSpec};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// The manifest format that this version reads.
+/// The supported manifest format.
 const FORMAT: u32 = 1;
-/// Raised when the core changes how it turns pictures into embeddings, so that old templates are not compared with new.
+/// Version of the computation of embeddings. It is raised with every change, so that old and new ones are not compared.
 const PIPELINE: u32 = 1;
 
-/// A pack: networks that belong together, and what their similarities mean.
+/// A pack: networks that belong together, and the meaning of their similarities.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pack {
-    /// Version of the manifest's grammar; 1.
+    /// Version of the manifest format; 1.
     pub format: u32,
     /// Name by which it is opened.
     pub name: String,
-    /// One sentence for a list.
+    /// Summary in one sentence.
     pub summary: String,
     /// The files of the pack.
     #[serde(rename = "file")]
     pub files: Vec<FileSpec>,
-    /// The archives that hold some of them.
+    /// The archives that hold some of the files.
     #[serde(rename = "archive", default)]
     pub archives: Vec<ArchiveSpec>,
-    /// Pictures → boxes.
+    /// Images → boxes.
     pub detector: Option<DetectorSpec>,
-    /// Boxes → five points, where the detector's own are missing or coarse.
+    /// Boxes → five points, if the detector's own are missing or coarse.
     pub landmarks: Option<LandmarksSpec>,
     /// Crops → embeddings.
     pub embedder: Option<EmbedderSpec>,
-    /// What similarities of these embeddings mean.
+    /// The meaning of similarities between these embeddings.
     pub recognition: Option<RecognitionSpec>,
-    /// Similarities of many comparisons, by which they are put on other scales.
+    /// Measured distributions of similarities, for conversion to other scales.
     pub scores: Option<ScoresSpec>,
-    /// Boxes → whether a live person is before the camera.
+    /// Boxes → whether the face is live.
     pub liveness: Option<LivenessSpec>,
-    /// Faces → age and gender, as a network guesses them.
+    /// Faces → estimated age and gender.
     pub attributes: Option<AttributesSpec>,
 }
 
@@ -62,7 +62,7 @@ impl Pack {
         Ok(pack)
     }
 
-    /// Take the digests of unverified files that were pinned on this machine: file name to SHA-256.
+    /// Set the digests of unverified files that were pinned on this machine: file name → SHA-256.
     pub fn pin(&mut self, pins: &HashMap<String, String>) {
         for file in self.files.iter_mut().filter(|file| file.unverified()) {
             if let Some(pinned) = pins.get(&file.name) {
@@ -71,20 +71,20 @@ impl Pack {
         }
     }
 
-    /// The declaration of a file.
+    /// The declaration of a file, by name.
     pub fn file(&self, name: &str) -> Option<&FileSpec> {
         self.files.iter().find(|file| file.name == name)
     }
 
-    /// All networks that the roles name.
+    /// The networks of all roles.
     pub fn networks(&self) -> Vec<&NetworkSpec> {
         let mut networks = self.embedding_networks();
-        networks.extend(self.liveness.iter().flat_map(|liveness| &liveness.judges).map(|judge| &judge.network));
+        networks.extend(self.liveness.iter().flat_map(|liveness| &liveness.networks).map(|spec| &spec.network));
         networks.extend(self.attributes.iter().map(AttributesSpec::network));
         networks
     }
 
-    /// The networks that shape an embedding.
+    /// The networks that affect an embedding.
     fn embedding_networks(&self) -> Vec<&NetworkSpec> {
         let mut networks = self.detector.as_ref().map_or_else(Vec::new, DetectorSpec::networks);
         networks.extend(self.landmarks.iter().map(LandmarksSpec::network));
@@ -92,8 +92,8 @@ impl Pack {
         networks
     }
 
-    /// Identifies what an embedding of this pack is: SHA-256, hexadecimal, over everything that shapes its values and
-    /// nothing else. Two packs with one digest make comparable embeddings.
+    /// Compute the SHA-256, hexadecimal, of everything that affects an embedding of this pack, and of nothing else.
+    /// Embeddings of packs with the same digest are comparable.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         let mut line = |text: String| {
@@ -114,7 +114,7 @@ impl Pack {
         hex(&hash.finalize())
     }
 
-    /// What the pack can do: the names of its roles.
+    /// Names of the roles that the pack has a network for.
     pub fn roles(&self) -> Vec<&'static str> {
         let roles = [
             ("detector", self.detector.is_some()),
@@ -123,15 +123,15 @@ impl Pack {
             ("liveness", self.liveness.is_some()),
             ("attributes", self.attributes.is_some()),
         ];
-        roles.into_iter().filter_map(|(role, there)| there.then_some(role)).collect()
+        roles.into_iter().filter_map(|(role, present)| present.then_some(role)).collect()
     }
 
-    /// Whether every file may be used commercially.
+    /// Whether the licences of all files allow commercial use.
     pub fn commercial(&self) -> bool {
         self.files.iter().all(|file| file.commercial)
     }
 
-    /// The licences of its files, each once.
+    /// Licences of the files, without duplicates.
     pub fn licences(&self) -> Vec<&str> {
         let mut licences: Vec<&str> = self.files.iter().map(|file| file.licence.as_str()).collect();
         licences.sort_unstable();
@@ -139,7 +139,7 @@ impl Pack {
         licences
     }
 
-    fn check(&self) -> Refusal {
+    fn check(&self) -> Checked {
         if self.format != FORMAT {
             return Err(format!("format is {}, this version reads {FORMAT}", self.format));
         }
@@ -164,7 +164,7 @@ impl Pack {
     }
 }
 
-/// Parse a manifest of these roles, all of whose networks are in the file a.onnx.
+/// Parse a manifest with these roles, whose networks are all in the file a.onnx.
 #[cfg(test)]
 pub(super) fn parse_roles(roles: &str) -> std::result::Result<Pack, String> {
     let text = format!(
@@ -175,17 +175,17 @@ pub(super) fn parse_roles(roles: &str) -> std::result::Result<Pack, String> {
     Pack::parse(&text, Path::new("p.toml")).map_err(|error| error.to_string())
 }
 
-/// A pack's manifest and the folders in which its files lie.
+/// A pack and the folders that hold its files.
 #[derive(Debug, Clone)]
 pub struct PackFiles {
-    /// The declarations.
+    /// The manifest.
     pub pack: Pack,
-    /// Folders searched for files, in order.
+    /// Folders that are searched for files, in order.
     pub folders: Vec<PathBuf>,
 }
 
 impl PackFiles {
-    /// The path of a file of the pack.
+    /// Find a file of the pack.
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
             Error::WeightsMissing {
@@ -197,7 +197,7 @@ impl PackFiles {
     }
 }
 
-/// Lower-case hexadecimal digits of bytes.
+/// Format bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         for nibble in [byte >> 4, byte & 15] {

@@ -1,7 +1,7 @@
-//! models/<pack>.toml → [`Pack`]: what every file of a pack is, how its networks are fed, what their outputs mean.
+//! models/<pack>.toml → [`Pack`]: the files of a pack, the inputs of its networks, and the meaning of their outputs.
 //!
 //! Goes in: the text of a manifest. Comes out: typed declarations, nothing guessed. Refused: an unknown key, a missing
-//! field, a file that a role names and the manifest does not declare, numbers outside their range; each with its place.
+//! field, a role whose file is not declared, a number out of range; the error names the place.
 
 mod attributes;
 mod blazeface;
@@ -19,11 +19,11 @@ pub use blazeface::BlazefaceSpec;
 pub use detector::{DetectorSpec, LandmarksSpec, LookSpec, MtcnnSpec, OnetSpec, SecondLookSpec, TurnedSpec};
 pub use embedder::{EmbedderSpec, OperatingPoint, RecognitionSpec};
 pub use file::{ArchiveSpec, FileSpec, UNVERIFIED, is_plain_name};
-pub use liveness::{JudgeSpec, LivenessSpec, SurroundingCrop};
+pub use liveness::{LivenessNetworkSpec, LivenessSpec, SurroundingCrop};
 pub use manifest::{Pack, PackFiles, hex};
 pub use network::{Colour, InputSpec, Layout, NetworkSpec};
 pub use scores::ScoresSpec;
 pub use single_shot::{Activation, RetinafaceSpec, ScrfdSpec, SizeSpec, Thresholds, UltrafaceSpec, YunetSpec};
 
-/// What is wrong with a manifest, in words.
-type Refusal = std::result::Result<(), String>;
+/// The result of a check; the error says what is wrong.
+type Checked = std::result::Result<(), String>;

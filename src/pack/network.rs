@@ -1,36 +1,36 @@
-//! How a network of a pack is fed and what it gives: its file, its input, the names of its outputs.
+//! Declaration of a network: its file, its input, the names of its outputs.
 
-use super::Refusal;
+use super::Checked;
 use crate::geometry::Size;
 use serde::Deserialize;
 
-/// How a network's input is made of RGB pixels: value = (pixel − mean) / std, channels in `colour` order.
+/// How a network's input is computed from RGB pixels: value = (pixel − mean) / std, channels in `colour` order.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
     /// Name of the input in the graph.
     pub name: String,
-    /// Width, pixels; absent where the network takes any.
+    /// Width, pixels; absent if the network accepts any.
     pub width: Option<u32>,
-    /// Height, pixels; absent where the network takes any.
+    /// Height, pixels; absent if the network accepts any.
     pub height: Option<u32>,
     /// Order of the channels.
     pub colour: Colour,
-    /// Subtracted from each channel, in the network's channel order, 0–255 scale.
+    /// Mean of each channel, subtracted, in the network's channel order, on the 0–255 scale.
     pub mean: [f32; 3],
     /// Divisor of each channel, in the network's channel order.
     pub std: [f32; 3],
-    /// Order of the axes; `nchw` where absent.
+    /// Order of the axes; `nchw` by default.
     #[serde(default)]
     pub layout: Layout,
-    /// Whether each crop is brought to mean 0 and standard deviation 1 over all its values after that; for embedders
-    /// and other networks that take crops.
+    /// Whether each crop is then standardised to mean 0 and standard deviation 1 over all its values; only for networks
+    /// whose input is a crop.
     #[serde(default)]
     pub standardise: bool,
 }
 
 impl InputSpec {
-    /// The declared size; none where the network takes any.
+    /// The declared size; none if the network accepts any.
     pub fn size(&self) -> Option<Size> {
         Some(Size::new(self.width?, self.height?))
     }
@@ -57,7 +57,7 @@ pub enum Colour {
     Bgr,
 }
 
-/// One network: its file, its input, its outputs in the order that its family defines.
+/// One network: its file, its input, and its outputs in the order that its family defines.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSpec {
@@ -70,8 +70,8 @@ pub struct NetworkSpec {
 }
 
 impl NetworkSpec {
-    /// What is wrong with the numbers of this declaration.
-    pub(super) fn check(&self, outputs: usize) -> Refusal {
+    /// Check the numbers of this declaration.
+    pub(super) fn check(&self, outputs: usize) -> Checked {
         if self.outputs.len() != outputs {
             return Err(format!("network {:?} needs {outputs} outputs, got {}", self.file, self.outputs.len()));
         }
@@ -87,8 +87,8 @@ impl NetworkSpec {
         Ok(())
     }
 
-    /// The same for a network that sees pictures or parts of them, not crops.
-    pub(super) fn check_pictures(&self, outputs: usize) -> Refusal {
+    /// Like `check`, for a network whose input is an image or a box of it, not a crop.
+    pub(super) fn check_pictures(&self, outputs: usize) -> Checked {
         self.check(outputs)?;
         if self.input.layout != Layout::Nchw || self.input.standardise {
             return Err(format!("the input of {:?} must have layout nchw and no standardise", self.file));
@@ -97,7 +97,7 @@ impl NetworkSpec {
     }
 }
 
-/// Refuse a number outside its range, both ends included.
-pub(super) fn in_range(name: &str, value: f64, least: f64, most: f64) -> Refusal {
-    if (least..=most).contains(&value) { Ok(()) } else { Err(format!("{name} must be {least} to {most}, got {value}")) }
+/// Refuse a number out of range; both ends are included.
+pub(super) fn in_range(name: &str, value: f64, min: f64, max: f64) -> Checked {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(format!("{name} must be {min} to {max}, got {value}")) }
 }

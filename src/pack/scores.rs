@@ -1,62 +1,62 @@
-//! What a manifest says about the similarities of many comparisons: the table by which they are put on other scales.
+//! Measured distributions of similarities, for conversion to other scales.
 //!
-//! Goes in: two lists of pairs, rate and cosine. Refused: fewer than two pairs, a number outside its range, an order that
-//! is not strict, and a rate lower than so few comparisons can show. The digest of a pack does not take it in: a table
-//! that is measured anew leaves the embeddings what they were.
+//! Goes in: two lists of pairs, rate and cosine. Refused: fewer than two pairs, a number out of range, an order that is
+//! not strict, and a rate that the number of comparisons is too small for. The pack's digest does not cover them: a new
+//! measurement does not change the embeddings.
 
-use super::Refusal;
+use super::Checked;
 use super::network::in_range;
 use serde::Deserialize;
 
-/// A rate below this many over the number of comparisons was not seen: with no error in n, it is at most 3/n at 95 %
-/// (Hanley and Lippman-Hand 1983).
+/// Rule of three: without an error in n comparisons the rate is at most 3 ÷ n at 95 % confidence (Hanley and
+/// Lippman-Hand 1983). Lower rates are not measurable.
 const RULE_OF_THREE: f64 = 3.0;
 
-/// Similarities of different people and of the same person, as measured.
+/// Measured similarities of different people and of the same person.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoresSpec {
-    /// On what data they were measured, by which command.
+    /// Data and command of the measurement.
     pub data: String,
     /// Number of comparisons of different people.
     pub impostor_pairs: u64,
     /// Number of comparisons of the same person.
     pub genuine_pairs: u64,
-    /// False match rate, falling, and the least cosine, rising, at which no more than that share of different people
-    /// match.
+    /// Pairs of false match rate, falling, and cosine, rising: at most this share of different people match at that
+    /// threshold.
     pub impostor: Vec<(f64, f64)>,
-    /// False non-match rate and cosine, both rising: that share of comparisons of the same person lies below.
+    /// Pairs of false non-match rate and cosine, both rising: this share of comparisons of the same person lies below.
     pub genuine: Vec<(f64, f64)>,
 }
 
 impl ScoresSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         check_curve("impostor", &self.impostor, self.impostor_pairs, |before, after| before > after)?;
         check_curve("genuine", &self.genuine, self.genuine_pairs, |before, after| before < after)
     }
 }
 
-fn check_curve(name: &str, curve: &[(f64, f64)], pairs: u64, ordered: fn(f64, f64) -> bool) -> Refusal {
+fn check_curve(name: &str, curve: &[(f64, f64)], pairs: u64, ordered: fn(f64, f64) -> bool) -> Checked {
     if curve.len() < 2 {
         return Err(format!("{name} needs at least 2 pairs of rate and cosine, got {}", curve.len()));
     }
     #[allow(clippy::cast_precision_loss)] // a count of comparisons
-    let least = RULE_OF_THREE / pairs as f64;
+    let min = RULE_OF_THREE / pairs as f64;
     for (rate, cosine) in curve {
         in_range(name, *cosine, -1.0, 1.0)?;
         if !(*rate > 0.0 && *rate < 1.0) {
             return Err(format!("a rate of {name} must lie between 0 and 1, got {rate}"));
         }
-        if *rate < least {
+        if *rate < min {
             return Err(format!(
-                "{name} has a rate of {rate:e}, which {pairs} comparisons cannot show: at least {least:.1e}"
+                "{name} has a rate of {rate:e}, which {pairs} comparisons cannot show: at least {min:.1e}"
             ));
         }
     }
     for (before, after) in curve.iter().zip(curve.iter().skip(1)) {
         if !ordered(before.0, after.0) || before.1 >= after.1 {
             return Err(format!(
-                "{name} is out of order at rate {:e}: cosines must rise, and rates go one way",
+                "{name} is out of order at rate {:e}: cosines must rise, and rates must be monotonic",
                 after.0
             ));
         }
@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_table_is_taken() {
+    fn a_valid_table_is_accepted() {
         spec().check().unwrap();
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
-        let damage: [(Change, &str); 7] = [
+    fn invalid_tables_are_refused() {
+        let changes: [(Change, &str); 7] = [
             (|s| s.impostor.truncate(1), "at least 2"),
             (|s| s.genuine[1].1 = 1.5, "1.5"),
             (|s| s.genuine[1].1 = f64::NAN, "NaN"),
@@ -96,7 +96,7 @@ mod tests {
             (|s| s.impostor[1].1 = 0.5, "out of order"),
             (|s| s.genuine[1].0 = 0.01, "out of order"),
         ];
-        for (change, words) in damage {
+        for (change, words) in changes {
             let mut wrong = spec();
             change(&mut wrong);
             let message = wrong.check().unwrap_err();

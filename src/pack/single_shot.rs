@@ -1,44 +1,44 @@
-//! What a manifest says about a detector of one network that looks at the whole picture once.
+//! Declarations of detectors that run one network once on the full image.
 
-use super::Refusal;
+use super::Checked;
 use super::network::{NetworkSpec, in_range};
 use crate::geometry::Size;
 use serde::Deserialize;
 
-/// Longest side that a picture may have in a network's input, pixels: activations grow with its square.
+/// Maximum long side of a network's input, pixels; activations grow with its square.
 pub(super) const MAX_LONG_SIDE: u32 = 4096;
 
-/// How large a picture goes into a network that takes any size.
+/// The size of an image in a network that accepts any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SizeSpec {
-    /// Long side of the picture in the input, pixels.
+    /// Long side of the image in the input, pixels.
     pub long_side: u32,
-    /// To this a caller's small minimum face may raise it, pixels.
+    /// Its maximum if the caller's minimum face requires more, pixels.
     pub max_long_side: u32,
-    /// Least height of a face that the network finds reliably, pixels of the input.
+    /// Minimum height of a face that the network finds reliably, pixels of the input.
     pub smallest_face: u32,
-    /// Whether a smaller picture is enlarged to `long_side`, as the reference implementations do.
+    /// Whether a smaller image is enlarged to `long_side`, as in the reference implementations.
     #[serde(default)]
     pub enlarge: bool,
 }
 
-/// What has to be done to a network's scores to make them probabilities.
+/// How a network's scores become probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
-    /// Nothing: the graph does it.
+    /// They are probabilities already.
     None,
     /// The logistic function of each score.
     Sigmoid,
-    /// The exponential's share, over the classes of an anchor.
+    /// Softmax over the classes of an anchor.
     Softmax,
 }
 
-/// Which candidates of a detector are faces.
+/// Thresholds of a detector's candidates.
 ///
-/// Its keys stand beside those of the family. Serde does not promise that `flatten` goes with `deny_unknown_fields`; the
-/// tests below hold that an unknown key is still refused.
+/// In the manifest these keys stand beside those of the family. Serde does not document `flatten` together with
+/// `deny_unknown_fields`; tests ensure that unknown keys are still refused.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct Thresholds {
     /// Minimum score, inclusive.
@@ -50,86 +50,86 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    pub(super) fn check(self) -> Refusal {
+    pub(super) fn check(self) -> Checked {
         in_range("score_threshold", self.score.into(), 0.0, 1.0)?;
         in_range("nms_threshold", self.nms.into(), 0.0, 1.0)
     }
 }
 
-/// SCRFD: at every stride a score, four distances and, with landmarks, five points for each anchor.
+/// SCRFD: a score, four distances and, with landmarks, five points per anchor at every stride.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScrfdSpec {
     /// Outputs: scores of all strides, then boxes of all strides, then, with landmarks, points of all strides.
     pub network: NetworkSpec,
-    /// Absent where the input's width and height are declared.
+    /// Absent if the input's width and height are declared.
     pub size: Option<SizeSpec>,
-    /// Pixels from one cell to the next, for each level.
+    /// Pixels from one cell to the next, per level.
     pub strides: Vec<u32>,
-    /// Anchors of a cell.
+    /// Anchors per cell.
     pub anchors: u32,
-    /// Whether the network has heads for the five points.
+    /// Whether the network has outputs for the five points.
     pub landmarks: bool,
-    /// What the scores need: `none` or `sigmoid`.
+    /// Activation of the scores: `none` or `sigmoid`.
     pub activation: Activation,
-    /// Which candidates are faces.
+    /// Thresholds of the candidates.
     #[serde(flatten)]
     pub thresholds: Thresholds,
 }
 
-/// `YuNet`: at every stride a class score, an objectness score, a box and five points for each cell.
+/// `YuNet`: a class score, an objectness score, a box and five points per cell at every stride.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct YunetSpec {
     /// Outputs: class scores of all strides, then objectness, then boxes, then points of all strides.
     pub network: NetworkSpec,
-    /// Absent where the input's width and height are declared.
+    /// Absent if the input's width and height are declared.
     pub size: Option<SizeSpec>,
-    /// Pixels from one cell to the next, for each level.
+    /// Pixels from one cell to the next, per level.
     pub strides: Vec<u32>,
-    /// What both scores need: `none` or `sigmoid`.
+    /// Activation of both scores: `none` or `sigmoid`.
     pub activation: Activation,
-    /// Which candidates are faces.
+    /// Thresholds of the candidates.
     #[serde(flatten)]
     pub thresholds: Thresholds,
 }
 
-/// `RetinaFace` in the layout of SSD: all anchors of all strides in one list.
+/// `RetinaFace` in the layout of SSD: the anchors of all strides in one list.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetinafaceSpec {
     /// Outputs: box regression, scores of two classes (the second is a face), regression of the points.
     pub network: NetworkSpec,
-    /// Absent where the input's width and height are declared.
+    /// Absent if the input's width and height are declared.
     pub size: Option<SizeSpec>,
-    /// Pixels from one cell to the next, for each level.
+    /// Pixels from one cell to the next, per level.
     pub strides: Vec<u32>,
-    /// Sides of the square anchors of a cell, pixels, for each level.
+    /// Sides of the square anchors of a cell, pixels, per level.
     pub anchor_sizes: Vec<Vec<f32>>,
     /// Scale of the regressed centres and points, and of the regressed sizes.
     pub variances: [f32; 2],
-    /// What the scores need: `none` or `softmax`.
+    /// Activation of the scores: `none` or `softmax`.
     pub activation: Activation,
-    /// Which candidates are faces.
+    /// Thresholds of the candidates.
     #[serde(flatten)]
     pub thresholds: Thresholds,
 }
 
-/// `UltraFace`: boxes only, decoded inside the graph; the picture is stretched to the input.
+/// `UltraFace`: boxes only, decoded inside the graph; the image is stretched to the input.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UltrafaceSpec {
-    /// Outputs: scores of two classes (the second is a face), corners of boxes as fractions of the picture.
+    /// Outputs: scores of two classes (the second is a face), corners of boxes as fractions of the image.
     pub network: NetworkSpec,
-    /// What the scores need: `none` or `softmax`.
+    /// Activation of the scores: `none` or `softmax`.
     pub activation: Activation,
-    /// Which candidates are faces.
+    /// Thresholds of the candidates.
     #[serde(flatten)]
     pub thresholds: Thresholds,
 }
 
 impl SizeSpec {
-    fn check(self) -> Refusal {
+    fn check(self) -> Checked {
         in_range("max_long_side", self.max_long_side.into(), 32.0, MAX_LONG_SIDE.into())?;
         in_range("long_side", self.long_side.into(), 32.0, self.max_long_side.into())?;
         in_range("smallest_face", self.smallest_face.into(), 1.0, self.long_side.into())
@@ -137,7 +137,7 @@ impl SizeSpec {
 }
 
 impl ScrfdSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         let heads = if self.landmarks { 3 } else { 2 };
         check_input(&self.network, heads * self.strides.len(), self.size)?;
         check_strides(&self.strides, self.network.input.size(), true)?;
@@ -148,7 +148,7 @@ impl ScrfdSpec {
 }
 
 impl YunetSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         check_input(&self.network, 4 * self.strides.len(), self.size)?;
         check_strides(&self.strides, self.network.input.size(), true)?;
         check_activation(self.activation, Activation::Sigmoid)?;
@@ -157,7 +157,7 @@ impl YunetSpec {
 }
 
 impl RetinafaceSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         check_input(&self.network, 3, self.size)?;
         check_strides(&self.strides, self.network.input.size(), false)?;
         if self.anchor_sizes.len() != self.strides.len() || self.anchor_sizes.iter().any(Vec::is_empty) {
@@ -172,7 +172,7 @@ impl RetinafaceSpec {
 }
 
 impl UltrafaceSpec {
-    pub(super) fn check(&self) -> Refusal {
+    pub(super) fn check(&self) -> Checked {
         self.network.check_pictures(2)?;
         if self.network.input.size().is_none() {
             return Err(format!("the input of {:?} needs width and height", self.network.file));
@@ -182,21 +182,22 @@ impl UltrafaceSpec {
     }
 }
 
-/// Either the input has one size, or `size` says which one is chosen.
-fn check_input(network: &NetworkSpec, outputs: usize, size: Option<SizeSpec>) -> Refusal {
+/// Check that either the input has a fixed size or `size` is given.
+fn check_input(network: &NetworkSpec, outputs: usize, size: Option<SizeSpec>) -> Checked {
     network.check_pictures(outputs)?;
     let file = &network.file;
     match (network.input.width, network.input.height, size) {
         (Some(_), Some(_), None) => Ok(()),
         (None, None, Some(size)) => size.check(),
-        (Some(_), Some(_), Some(_)) => Err(format!("the input of {file:?} has a fixed size, so size has no meaning")),
-        (None, None, None) => Err(format!("the input of {file:?} takes any size, so size is needed")),
+        (Some(_), Some(_), Some(_)) => Err(format!("the input of {file:?} has a fixed size, so size must be left out")),
+        (None, None, None) => Err(format!("the input of {file:?} has no fixed size, so size is needed")),
         _ => Err(format!("the input of {file:?} needs both width and height, or neither")),
     }
 }
 
-/// A level's cells must fill the input: the largest stride divides its sides, and the others divide the largest.
-pub(super) fn check_strides(strides: &[u32], input: Option<Size>, fill: bool) -> Refusal {
+/// Check that the cells of each level fill the input: the largest stride divides its sides, the others divide the
+/// largest.
+pub(super) fn check_strides(strides: &[u32], input: Option<Size>, fill: bool) -> Checked {
     if strides.is_empty() || strides.len() > 8 {
         return Err(format!("strides needs 1 to 8 numbers, got {}", strides.len()));
     }
@@ -213,7 +214,7 @@ pub(super) fn check_strides(strides: &[u32], input: Option<Size>, fill: bool) ->
     }
 }
 
-fn check_activation(found: Activation, other: Activation) -> Refusal {
+fn check_activation(found: Activation, other: Activation) -> Checked {
     if found == Activation::None || found == other {
         return Ok(());
     }
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn every_family_is_declared() {
+    fn every_family_can_be_declared() {
         let yunet =
             format!("[detector]\nfamily = \"yunet\"\n{SIZE}\nstrides = [8]\n{SCORES}\n{}", network("detector", 4));
         let ultraface = format!("[detector]\nfamily = \"ultraface\"\n{SCORES}\n{}", network("detector", 2))
@@ -273,8 +274,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_has_its_declared_default() {
-        let Some(DetectorSpec::Scrfd(spec)) = parse_roles(&scrfd()).unwrap().detector else { panic!("another family") };
+    fn absent_keys_have_their_defaults() {
+        let Some(DetectorSpec::Scrfd(spec)) = parse_roles(&scrfd()).unwrap().detector else { panic!("wrong family") };
         assert_eq!((spec.activation, spec.network.input.layout), (Activation::None, Layout::Nchw));
         assert!(!spec.network.input.standardise && !spec.size.unwrap().enlarge);
         let roles = format!("{}[landmarks]\nfamily = \"onet\"\n{}", scrfd(), network("landmarks", 3));
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn invalid_declarations_are_refused() {
         for (from, to, words) in [
             ("anchors = 2", "anchors = 0", "anchors must be 1 to 16, got 0"),
             ("anchors = 2", "anchor = 2", "missing field `anchors`"),
@@ -299,12 +300,12 @@ mod tests {
             ("\"none\"", "\"relu\"", "relu"),
             ("score_threshold = 0.5", "score_threshold = 5.0", "score_threshold must be 0 to 1, got 5"),
             ("nms_threshold = 0.4", "nms_threshold = -1", "nms_threshold must be 0 to 1, got -1"),
-            (SIZE, "", "takes any size, so size is needed"),
+            (SIZE, "", "has no fixed size, so size is needed"),
             ("long_side = 640, max", "long_side = 2560, max", "long_side must be 32 to 1920, got 2560"),
             ("max_long_side = 1920", "max_long_side = 9999", "max_long_side must be 32 to 4096"),
             ("smallest_face = 12", "smallest_face = 0", "smallest_face must be 1 to 640"),
             ("name = \"i\"", "name = \"i\", width = 640", "both width and height"),
-            ("name = \"i\"", "name = \"i\", width = 640, height = 640", "size has no meaning"),
+            ("name = \"i\"", "name = \"i\", width = 640, height = 640", "size must be left out"),
             ("name = \"i\"", "name = \"i\", layout = \"nhwc\"", "layout nchw"),
             ("name = \"i\"", "name = \"i\", standardise = true", "no standardise"),
             ("\"scrfd\"", "\"centerface\"", "centerface"),

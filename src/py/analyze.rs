@@ -18,22 +18,22 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// A face in a picture.
+/// A face in an image.
 ///
 /// Parameters
 /// ----------
 /// bbox : sequence of 4 float
-///     x1, y1, x2, y2, pixels of the upright picture.
+///     x1, y1, x2, y2, pixels of the upright image.
 /// landmarks : sequence of 5 (x, y) or None
-///     Right eye, left eye, nose, right and left corner of the mouth of the subject, pixels of the upright picture.
+///     Right eye, left eye, nose, right and left corner of the mouth of the subject, pixels of the upright image.
 /// det_score : float
 ///     The detector's certainty, 0 to 1, higher is more certain.
 /// embedding : sequence of float, optional
-///     Its embedding; made unit length.
+///     Its embedding; normalized to unit length.
 /// liveness : Liveness, optional
 ///     Whether it is live.
 /// attributes : Attributes, optional
-///     Age and gender as a network guesses them.
+///     Estimated age and gender.
 /// quality : Quality, optional
 ///     How well it serves recognition.
 #[pyclass(frozen, eq, module = "facedex")]
@@ -70,21 +70,21 @@ impl Face {
         Ok(Self { face: AnalyzedFace { face, embedding, liveness, attributes, quality } })
     }
 
-    /// numpy.ndarray: x1, y1, x2, y2, float32 (4,), pixels of the upright picture.
+    /// numpy.ndarray: x1, y1, x2, y2, float32 (4,), pixels of the upright image.
     #[getter]
     fn bbox<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
         array::bbox_to_py(py, self.face.face.bbox)
     }
 
-    /// numpy.ndarray or None: five points (x, y), float32 (5, 2), pixels of the upright picture: right eye, left eye,
-    /// nose, right and left corner of the mouth of the subject; None where no network of the pack finds them.
+    /// numpy.ndarray or None: five points (x, y), float32 (5, 2), pixels of the upright image: right eye, left eye,
+    /// nose, right and left corner of the mouth of the subject; None if no network of the pack finds them.
     #[getter]
     fn landmarks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
         self.face.face.landmarks.as_ref().map(|landmarks| array::landmarks_to_py(py, landmarks)).transpose()
     }
 
-    /// float or None: the angle of the eye line, degrees, −180 to 180: 0 in an upright face, positive where the head is
-    /// turned clockwise; None where no network of the pack finds the eyes.
+    /// float or None: the angle of the eye line, degrees, −180 to 180: 0 in an upright face, positive clockwise; None
+    /// if no network of the pack finds the eyes.
     #[getter]
     fn roll(&self) -> Option<f32> {
         self.face.face.landmarks.map(|landmarks| landmarks.roll().to_degrees())
@@ -96,25 +96,25 @@ impl Face {
         self.face.face.det_score
     }
 
-    /// numpy.ndarray or None: unit vector, float32 (dimension,); None where it was not asked for.
+    /// numpy.ndarray or None: unit vector, float32 (dimension,); None if it was not requested.
     #[getter]
     fn embedding<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray1<f32>>>> {
         self.face.embedding.as_ref().map(|embedding| array::vector_to_py(py, embedding.values())).transpose()
     }
 
-    /// Liveness or None: whether it is live; None where it was not asked for.
+    /// Liveness or None: whether it is live; None if it was not requested.
     #[getter]
     fn liveness(&self) -> Option<Liveness> {
         self.face.liveness.clone().map(Liveness::from)
     }
 
-    /// Attributes or None: age and gender as a network guesses them; None where they were not asked for.
+    /// Attributes or None: estimated age and gender; None if they were not requested.
     #[getter]
     fn attributes(&self) -> Option<Attributes> {
         self.face.attributes.map(Attributes::from)
     }
 
-    /// Quality or None: how well it serves recognition; None where it was not asked for.
+    /// Quality or None: how well it serves recognition; None if it was not requested.
     #[getter]
     fn quality(&self) -> Option<Quality> {
         self.face.quality.map(Quality::from)
@@ -150,30 +150,31 @@ impl Face {
 /// manifest : path
 ///     The pack's manifest.
 /// folders : list of path
-///     Where its files are looked for, in order.
+///     Folders that are searched for its files, in order.
 /// runtime : path
 ///     The ONNX Runtime library.
 /// threads : int, optional
-///     Threads; default as many as this process may use.
+///     Number of threads; by default as many as this process may use.
 /// providers : list of str, optional
-///     ONNX Runtime execution providers by name; one that cannot be had is an error.
+///     ONNX Runtime execution providers by name; an unavailable one is an error.
 /// max_pixels : int, optional
-///     Larger pictures are refused; default 50 million.
+///     Larger images are refused; 50 million by default.
 /// mirror : bool, optional
-///     Average each crop with its mirror image; default as the manifest says. Changes the pack's digest.
+///     Average the embeddings of each crop and of its mirror image; by default as in the manifest. Changes the pack's
+///     digest.
 /// pins : dict of str to str, optional
-///     SHA-256 of files that the manifest calls unverified, as they were when they were accepted.
+///     SHA-256 of the files that the manifest declares as unverified, as recorded when they were accepted.
 /// add : list of (path, list of path, dict of str to str), optional
-///     Manifests, folders and pins of packs that bring liveness or attributes where the pack lacks them.
+///     Manifests, folders and pins of packs that provide liveness or attributes if the pack lacks them.
 #[pyclass(frozen, module = "facedex._core")]
 pub struct Engine {
     engine: analyze::Engine,
 }
 
-/// Manifest, folders and pins of a pack that is added.
+/// Manifest, folders and pins of an added pack.
 type Addition = (PathBuf, Vec<PathBuf>, HashMap<String, String>);
 
-/// The faces of a picture, largest first, and its (width, height).
+/// The faces in an image, largest first, and its (width, height).
 type Found = (Vec<Face>, (u32, u32));
 
 #[pymethods]
@@ -218,13 +219,13 @@ impl Engine {
         Ok(Self { engine })
     }
 
-    /// PackInfo: the pack's declarations.
+    /// PackInfo: the pack.
     #[getter]
     fn pack(&self) -> PackInfo {
         self.engine.pack().into()
     }
 
-    /// list of PackInfo: the packs that were added.
+    /// list of PackInfo: the added packs.
     #[getter]
     fn added(&self) -> Vec<PackInfo> {
         self.engine.additions().map(PackInfo::from).collect()
@@ -236,16 +237,16 @@ impl Engine {
         self.engine.threads()
     }
 
-    /// list of str: the execution providers that were named; empty means the CPU.
+    /// list of str: the execution providers that were requested; empty means the CPU.
     #[getter]
     fn providers(&self) -> Vec<String> {
         self.engine.options().providers.clone()
     }
 
-    /// The faces of a picture, largest first, and its (width, height).
+    /// Find the faces in an image; returns them, largest first, and its (width, height).
     #[pyo3(signature = (image, *, min_face = None, max_faces = None, embed = true, attributes = false,
                         liveness = None, quality = false))]
-    #[allow(clippy::too_many_arguments)] // keyword-only questions
+    #[allow(clippy::too_many_arguments)] // keyword-only options
     fn analyze(
         &self,
         py: Python<'_>,
@@ -258,16 +259,16 @@ impl Engine {
         quality: bool,
     ) -> PyResult<Found> {
         let source = enter::source(image)?;
-        let options = asked(min_face, max_faces, embed, attributes, liveness, quality)?;
-        Ok(found(py.detach(|| self.engine.analyze(&source, &options))?))
+        let options = options(min_face, max_faces, embed, attributes, liveness, quality)?;
+        Ok(to_py(py.detach(|| self.engine.analyze(&source, &options))?))
     }
 
-    /// The faces of many pictures: what `analyze` returns, or the exception, for each, in order.
+    /// Find the faces in many images; returns for each, in order, what `analyze` returns, or the exception.
     ///
-    /// `progress` is called with the number of pictures done so far; an exception from it ends the work.
+    /// `progress` is called with the number of images done so far; an exception that it raises ends the analysis.
     #[pyo3(signature = (images, *, min_face = None, max_faces = None, embed = true, attributes = false,
                         liveness = None, quality = false, progress = None))]
-    #[allow(clippy::too_many_arguments)] // keyword-only questions
+    #[allow(clippy::too_many_arguments)] // keyword-only options
     fn analyze_many<'py>(
         &self,
         py: Python<'py>,
@@ -280,10 +281,10 @@ impl Engine {
         quality: bool,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let options = asked(min_face, max_faces, embed, attributes, liveness, quality)?;
+        let options = options(min_face, max_faces, embed, attributes, liveness, quality)?;
         let results = PyList::empty(py);
         let images = images.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-        // Between chunks signals are looked at, so that Ctrl-C works, and memory holds one chunk of pictures.
+        // Chunks bound the memory, and signals are checked between them, so that Ctrl-C works.
         for chunk in images.chunks(self.engine.threads() * 8) {
             let (mut sources, mut refused): (Vec<Source>, Vec<Option<PyErr>>) = (Vec::new(), Vec::new());
             for image in chunk {
@@ -295,13 +296,13 @@ impl Engine {
                     Err(error) => refused.push(Some(error)),
                 }
             }
-            let mut answers = py.detach(|| self.engine.analyze_many(&sources, &options))?.into_iter();
+            let mut analyses = py.detach(|| self.engine.analyze_many(&sources, &options))?.into_iter();
             for error in refused {
-                let answer = match error {
+                let result = match error {
                     Some(error) => Err(error),
-                    None => answers.next().map_or_else(|| Ok((Vec::new(), (0, 0))), |one| Ok(found(one?))),
+                    None => analyses.next().map_or_else(|| Ok((Vec::new(), (0, 0))), |analysis| Ok(to_py(analysis?))),
                 };
-                match answer {
+                match result {
                     Ok(faces) => results.append(faces)?,
                     Err(error) => results.append(error.into_value(py))?,
                 }
@@ -314,7 +315,7 @@ impl Engine {
         Ok(results)
     }
 
-    /// The crop of a face as the embedder sees it: uint8 (height, width, 3), RGB.
+    /// Cut the crop of a face for the embedder: uint8 (height, width, 3), RGB.
     fn crop<'py>(
         &self,
         py: Python<'py>,
@@ -326,7 +327,7 @@ impl Engine {
         array::image_to_py(py, crop)
     }
 
-    /// What each liveness network is shown of a face: list of uint8 (height, width, 3), RGB.
+    /// Cut the crop of a face for each liveness network: list of uint8 (height, width, 3), RGB.
     fn liveness_crops<'py>(
         &self,
         py: Python<'py>,
@@ -338,7 +339,7 @@ impl Engine {
         crops.into_iter().map(|crop| array::image_to_py(py, crop)).collect()
     }
 
-    /// What the attributes network is shown of a face: uint8 (height, width, 3), RGB.
+    /// Cut the crop of a face for the attributes network: uint8 (height, width, 3), RGB.
     fn attributes_crop<'py>(
         &self,
         py: Python<'py>,
@@ -352,7 +353,7 @@ impl Engine {
         array::image_to_py(py, crop)
     }
 
-    /// The embeddings of crops (n, height, width, 3), uint8, RGB: float32 (n, dimension), unit length.
+    /// Compute the embeddings of crops (n, height, width, 3), uint8, RGB: float32 (n, dimension), unit length.
     fn embed<'py>(&self, py: Python<'py>, crops: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let crops = array::crops(crops)?;
         let embeddings = py.detach(|| self.engine.embed(&crops))?;
@@ -361,7 +362,8 @@ impl Engine {
         PyArray1::from_vec(py, values).reshape([embeddings.len(), dimension])
     }
 
-    /// What the engine has done so far: `images`, `total_s` and `network_s` (inside ONNX Runtime), summed over threads.
+    /// Return statistics since the engine was opened: `images`, and `total_s` and `network_s` (inside ONNX Runtime),
+    /// summed over threads.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = self.engine.stats();
         let figures = PyDict::new(py);
@@ -376,12 +378,12 @@ impl Engine {
     }
 }
 
-fn found(analysis: analyze::Analysis) -> Found {
+fn to_py(analysis: analyze::Analysis) -> Found {
     let faces = analysis.faces.into_iter().map(|face| Face { face }).collect();
     (faces, (analysis.size.width, analysis.size.height))
 }
 
-fn asked(
+fn options(
     min_face: Option<&Bound<'_, PyAny>>,
     max_faces: Option<&Bound<'_, PyAny>>,
     embed: bool,

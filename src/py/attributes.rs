@@ -5,9 +5,9 @@ use crate::error::Error;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-/// Age and gender as a network guesses them from looks.
+/// Age and gender, estimated by a network from appearance.
 ///
-/// Both are wrong for many people, more often for some groups than for others; neither says what a person is.
+/// Both are wrong for many people, more often for some groups than for others; neither states what a person is.
 ///
 /// Parameters
 /// ----------
@@ -16,7 +16,7 @@ use pyo3::types::PyTuple;
 /// gender : {"female", "male"}
 ///     The network's label.
 /// gender_score : float
-///     The network's share for that label against the other, 0.5 to 1; not calibrated.
+///     The network's probability of that label against the other, 0.5 to 1; not calibrated.
 #[pyclass(frozen, eq, module = "facedex")]
 #[derive(PartialEq)]
 pub struct Attributes {
@@ -50,7 +50,7 @@ impl Attributes {
         Ok(Self { attributes: attributes::Attributes { age, gender, gender_score } })
     }
 
-    /// float: years, as the network guesses.
+    /// float: estimated age, years.
     #[getter]
     fn age(&self) -> f32 {
         self.attributes.age
@@ -65,7 +65,7 @@ impl Attributes {
         }
     }
 
-    /// float: the network's share for that label against the other, 0.5 to 1; not calibrated.
+    /// float: the network's probability of that label against the other, 0.5 to 1; not calibrated.
     #[getter]
     fn gender_score(&self) -> f32 {
         self.attributes.gender_score

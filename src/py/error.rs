@@ -1,4 +1,4 @@
-//! A Rust error → the Python exception of its cause. One `match` without `_`: a new variant does not build until mapped.
+//! A Rust error → the Python exception of its cause. The `match` has no `_`, so that every new variant must be mapped.
 
 use crate::error::Error;
 use pyo3::PyErr;

@@ -1,22 +1,23 @@
-//! Decoding, PNG, and what is kept of a picture, for Python.
+//! Images for Python: decoding, encoding, removal of metadata, thumbnails.
 
 use super::{array, enter, number};
 use crate::analyze::Source;
 use crate::geometry::BBox;
-use crate::image::{self, Bare, DecodeOptions, Image};
+use crate::image::{self, DecodeOptions, Image, Stripped};
 use numpy::PyArray3;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::path::PathBuf;
 
-/// Decode a picture to upright RGB.
+/// Decode an image to upright RGB.
 ///
 /// Parameters
 /// ----------
 /// image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
-///     JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF. EXIF orientation is applied, transparency is laid over white.
+///     JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF. EXIF orientation is applied, transparency is blended with
+///     white.
 /// max_pixels : int, optional
-///     Larger pictures are refused before memory is taken for them. Default 50 million.
+///     Larger images are refused before memory is allocated for them. 50 million by default.
 ///
 /// Returns
 /// -------
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 /// Raises
 /// ------
 /// ImageError
-///     Not a picture, damaged, truncated, too large or unreadable.
+///     Not an image, damaged, truncated, too large or unreadable.
 #[pyfunction]
 #[pyo3(signature = (image, *, max_pixels = None))]
 pub fn decode<'py>(
@@ -48,14 +49,14 @@ fn decode_source(source: Source, options: DecodeOptions) -> crate::Result<Image>
     }
 }
 
-/// Read the size that a picture's file announces, without decoding it.
+/// Read the size in the header of an image file, without decoding it.
 ///
 /// Parameters
 /// ----------
 /// data : bytes
 ///     The file.
 /// max_pixels : int, optional
-///     Larger pictures are refused. Default 50 million.
+///     Larger images are refused. 50 million by default.
 ///
 /// Returns
 /// -------
@@ -65,7 +66,7 @@ fn decode_source(source: Source, options: DecodeOptions) -> crate::Result<Image>
 /// Raises
 /// ------
 /// ImageError
-///     Not a picture, too large, or damaged in its header.
+///     Not an image, too large, or with a damaged header.
 #[pyfunction]
 #[pyo3(signature = (data, *, max_pixels = None))]
 pub fn probe(data: &[u8], max_pixels: Option<&Bound<'_, PyAny>>) -> PyResult<(u32, u32)> {
@@ -91,16 +92,16 @@ pub fn encode_png<'py>(py: Python<'py>, image: &Bound<'py, PyAny>) -> PyResult<B
     Ok(PyBytes::new(py, &data))
 }
 
-/// Take the metadata out of a picture's file: the same pixels, and nothing else but the orientation.
+/// Remove the metadata from an image file, except the orientation; the pixels stay the same.
 ///
 /// JPEG, PNG and WebP keep their compressed data; everything else, pixels too, becomes PNG.
 ///
 /// Parameters
 /// ----------
 /// image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
-///     As `decode` takes it.
+///     An image as for `decode`.
 /// max_pixels : int, optional
-///     Larger pictures are refused. Default 50 million.
+///     Larger images are refused. 50 million by default.
 ///
 /// Returns
 /// -------
@@ -114,7 +115,7 @@ pub fn encode_png<'py>(py: Python<'py>, image: &Bound<'py, PyAny>) -> PyResult<B
 /// Raises
 /// ------
 /// ImageError
-///     Not a picture, damaged, truncated, too large or unreadable.
+///     Not an image, damaged, truncated, too large or unreadable.
 #[pyfunction]
 #[pyo3(signature = (image, *, max_pixels = None))]
 pub fn without_metadata<'py>(
@@ -127,33 +128,33 @@ pub fn without_metadata<'py>(
     let bare = py.detach(move || match source {
         Source::Path(path) => image::without_metadata(&image::load(&path, &options)?, &options),
         Source::Bytes(data) => image::without_metadata(&data, &options),
-        Source::Image(image) => Bare::from_image(&image),
+        Source::Image(image) => Stripped::from_image(&image),
     })?;
     Ok((PyBytes::new(py, &bare.data), bare.media_type, (bare.size.width, bare.size.height)))
 }
 
-/// Make a small JPEG file of the square round a face: twice as long as its box, inside the picture.
+/// Encode the square around a face, twice the longer side of its box, as a small JPEG file.
 ///
 /// Parameters
 /// ----------
 /// image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
-///     As `decode` takes it.
+///     An image as for `decode`.
 /// bbox : tuple of float, optional
-///     x1, y1, x2, y2, pixels of the upright picture; without it the whole picture is shown.
+///     x1, y1, x2, y2, pixels of the upright image; without it the full image is shown.
 /// max_pixels : int, optional
-///     Larger pictures are refused. Default 50 million.
+///     Larger images are refused. 50 million by default.
 ///
 /// Returns
 /// -------
 /// data : bytes
-///     A JPEG file, at most 224 pixels wide and high; nothing is enlarged.
+///     A JPEG file, at most 224 pixels wide and high; never enlarged.
 /// size : tuple of int
 ///     Width and height, pixels.
 ///
 /// Raises
 /// ------
 /// ImageError
-///     Not a picture, damaged, truncated, too large or unreadable.
+///     Not an image, damaged, truncated, too large or unreadable.
 /// ArgumentError
 ///     The box is not finite.
 #[pyfunction]
@@ -171,13 +172,13 @@ pub fn thumbnail<'py>(
     Ok((PyBytes::new(py, &data), (size.width, size.height)))
 }
 
-/// Read a picture's file without decoding it. What does not start like a picture is not read further.
+/// Read an image file without decoding it. A file that does not start like an image is not read further.
 ///
 /// Parameters
 /// ----------
 /// path : path
 /// max_pixels : int, optional
-///     A file larger than so many pixels can need is refused. Default 50 million.
+///     A file that is too large for so many pixels is refused. 50 million by default.
 ///
 /// Returns
 /// -------
@@ -186,7 +187,7 @@ pub fn thumbnail<'py>(
 /// Raises
 /// ------
 /// ImageError
-///     The file cannot be read, or does not start like a picture.
+///     The file cannot be read, or does not start like an image.
 #[pyfunction]
 #[pyo3(signature = (path, *, max_pixels = None))]
 pub fn load<'py>(

@@ -151,8 +151,8 @@ impl Index {
         Ok(dict)
     }
 
-    /// Write a snapshot that belongs to this gallery at this position of its change feed, atomically and durably; returns
-    /// its digest, by which `load` tells it from a file that somebody else wrote.
+    /// Write a snapshot that belongs to this gallery at this position of its change feed, atomically and durably;
+    /// returns its digest, by which `load` tells it from a file that somebody else wrote.
     fn save(&self, py: Python<'_>, path: PathBuf, gallery: &str, position: &Bound<'_, PyAny>) -> PyResult<String> {
         let position = number::integer(position, "position", 0)?;
         Ok(py.detach(|| self.index.save(&path, gallery, position))?)

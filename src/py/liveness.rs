@@ -6,20 +6,20 @@ use crate::liveness;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 
-/// Whether a live person is before the camera, as far as a single picture tells.
+/// Whether a face is live, as far as a single image shows.
 ///
-/// Networks that judge a single picture stop flat prints and screens. They do not stop paper that is cut to the outline
-/// of a face, masks, disguise, or generated pictures; where that matters, ask for a movement or use a depth camera.
+/// Networks that judge a single image detect flat prints and screens. They do not detect paper that is cut to the
+/// outline of a face, masks, disguise, or generated images; if these matter, ask for a movement or use a depth camera.
 ///
 /// Parameters
 /// ----------
 /// score : float, optional
-///     Mean of the networks' probabilities that the face is live, 0 to 1, higher is more likely live. None where nothing
-///     can be judged.
+///     Mean of the networks' probabilities that the face is live, 0 to 1, higher is more likely live. None if the
+///     face cannot be judged.
 /// threshold : float, optional
-///     Least score of a live face, inclusive. None where nothing can be judged.
+///     Minimum score of a live face, inclusive. None if the face cannot be judged.
 /// reason : str, optional
-///     Why nothing can be judged.
+///     Why the face cannot be judged.
 #[pyclass(frozen, eq, module = "facedex")]
 #[derive(PartialEq)]
 pub struct Liveness {
@@ -48,7 +48,7 @@ impl Liveness {
             (None, None, Some(reason)) => liveness::Liveness::Unavailable { reason },
             _ => {
                 let accepted = "score and threshold, or reason alone".to_string();
-                return Err(Error::Argument { name: "liveness", accepted, found: "another mixture".into() }.into());
+                return Err(Error::Argument { name: "liveness", accepted, found: "another combination".into() }.into());
             }
         };
         Ok(Self { liveness })
@@ -64,13 +64,13 @@ impl Liveness {
         }
     }
 
-    /// bool: whether the networks judged and the score reaches the threshold; False where nothing can be judged.
+    /// bool: whether the score reaches the threshold; False if the face cannot be judged.
     #[getter]
     fn live(&self) -> bool {
         self.liveness.is_live()
     }
 
-    /// float or None: 0 to 1, higher is more likely live; None where nothing can be judged.
+    /// float or None: 0 to 1, higher is more likely live; None if the face cannot be judged.
     #[getter]
     fn score(&self) -> Option<f64> {
         match &self.liveness {
@@ -79,7 +79,7 @@ impl Liveness {
         }
     }
 
-    /// float or None: least score of a live face, inclusive; None where nothing can be judged.
+    /// float or None: minimum score of a live face, inclusive; None if the face cannot be judged.
     #[getter]
     fn threshold(&self) -> Option<f64> {
         match &self.liveness {
@@ -88,7 +88,7 @@ impl Liveness {
         }
     }
 
-    /// str or None: why nothing can be judged.
+    /// str or None: why the face cannot be judged.
     #[getter]
     fn reason(&self) -> Option<&str> {
         match &self.liveness {
@@ -117,7 +117,7 @@ impl Liveness {
     }
 }
 
-/// What Python asks about liveness: False, True or "advisory", "required".
+/// Convert the `liveness` argument: False, True or "advisory", "required".
 pub fn policy(value: Option<&Bound<'_, PyAny>>) -> PyResult<LivenessPolicy> {
     let Some(value) = value else { return Ok(LivenessPolicy::Off) };
     if let Ok(wanted) = value.cast::<PyBool>() {

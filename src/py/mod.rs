@@ -1,6 +1,6 @@
-//! The seam to Python: the extension module `facedex._core`. A file for each core module, under the same name.
+//! The bindings for Python: the extension module `facedex._core`. One file per module of the core, with the same name.
 
-// Docstrings here are NumPy grammar for Python's help(), and PyO3 hands values over owned.
+// Docstrings here follow NumPy's grammar for Python's help(), and PyO3 passes values by ownership.
 #![allow(clippy::doc_markdown, clippy::needless_pass_by_value)]
 
 mod analyze;

@@ -1,15 +1,15 @@
-//! The bytes of an ONNX file → whether all of its weights are in it.
+//! The bytes of an ONNX file → whether it contains all of its weights.
 //!
-//! A tensor may lie in a file beside the network, or, for ONNX Runtime, at an address of this process's memory: the digest
-//! of the pack would not cover it. Such files are refused, and so is what is no ONNX file. Nothing is decoded but the way to
-//! the tensors. Field numbers: `onnx/onnx.proto` of the ONNX project; wire format: the protobuf encoding guide, which also
-//! says that a tag and an enumeration have 32 bits, whatever stands above them.
+//! A tensor may have external data: in another file or, for ONNX Runtime, at an address in this process's memory. The
+//! digest in the manifest would not cover them. Files with external data are refused, and so is anything but an ONNX
+//! file. Only the messages that lead to tensors are decoded. Field numbers: `onnx/onnx.proto` of the ONNX project; wire
+//! format: the protobuf encoding guide, by which only the low 32 bits of a tag or an enumeration count.
 
-/// Deepest nesting of messages; protobuf's own limit.
-const DEEPEST: usize = 100;
+/// Maximum nesting of messages; protobuf's own limit.
+const MAX_DEPTH: usize = 100;
 
-/// Why a file is refused.
-type Refusal = Result<(), String>;
+/// The result of a check; the error says what is wrong.
+type Checked = Result<(), String>;
 
 /// The messages that lead to tensors.
 #[derive(Clone, Copy)]
@@ -24,14 +24,14 @@ enum Message {
     Tensor,
 }
 
-/// Refuses a file whose weights are not all in it.
-pub(super) fn check_whole(file: &[u8]) -> Refusal {
+/// Refuse a file with external data.
+pub(super) fn check_self_contained(file: &[u8]) -> Checked {
     walk(Message::Model, file, 0)
 }
 
-fn walk(message: Message, bytes: &[u8], depth: usize) -> Refusal {
-    if depth > DEEPEST {
-        return Err(format!("its parts are nested deeper than {DEEPEST} levels"));
+fn walk(message: Message, bytes: &[u8], depth: usize) -> Checked {
+    if depth > MAX_DEPTH {
+        return Err(format!("its messages are nested deeper than {MAX_DEPTH} levels"));
     }
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -41,21 +41,21 @@ fn walk(message: Message, bytes: &[u8], depth: usize) -> Refusal {
             0 => {
                 let value = varint(&mut rest)? as u32;
                 if matches!((message, field), (Message::Tensor, 14)) && value != 0 {
-                    return Err(outside());
+                    return Err(external());
                 }
             }
-            1 => _ = take(&mut rest, 8)?,
+            1 => _ = split(&mut rest, 8)?,
             2 => {
                 let length = varint(&mut rest)?;
-                let content = take(&mut rest, usize::try_from(length).map_err(|_| malformed())?)?;
+                let content = split(&mut rest, usize::try_from(length).map_err(|_| malformed())?)?;
                 if matches!((message, field), (Message::Tensor, 13)) {
-                    return Err(outside());
+                    return Err(external());
                 }
                 if let Some(inner) = message.inner(field) {
                     walk(inner, content, depth + 1)?;
                 }
             }
-            5 => _ = take(&mut rest, 4)?,
+            5 => _ = split(&mut rest, 4)?,
             _ => return Err(malformed()), // groups, which ONNX does not have
         }
     }
@@ -63,7 +63,7 @@ fn walk(message: Message, bytes: &[u8], depth: usize) -> Refusal {
 }
 
 impl Message {
-    /// The message in a field, where it leads to tensors.
+    /// The message in a field, if it leads to tensors.
     fn inner(self, field: u32) -> Option<Self> {
         match (self, field) {
             (Self::Model, 7) | (Self::Training, 1 | 2) | (Self::Attribute, 6 | 11) => Some(Self::Graph),
@@ -91,18 +91,18 @@ fn varint(rest: &mut &[u8]) -> Result<u64, String> {
     Err(malformed())
 }
 
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
-    let (taken, after) = rest.split_at_checked(length).ok_or_else(malformed)?;
+fn split<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
+    let (front, after) = rest.split_at_checked(length).ok_or_else(malformed)?;
     *rest = after;
-    Ok(taken)
+    Ok(front)
 }
 
 fn malformed() -> String {
-    "it is no file of the ONNX format".to_owned()
+    "it is not an ONNX file".to_owned()
 }
 
-fn outside() -> String {
-    "it has weights outside of it, which no digest covers; save it as one file, without external data".to_owned()
+fn external() -> String {
+    "it has external data, which no digest covers; save it as one file".to_owned()
 }
 
 #[cfg(test)]
@@ -124,13 +124,13 @@ mod tests {
         bytes
     }
 
-    /// The content within these fields, the outermost first.
-    fn within(path: &[u32], content: &[u8]) -> Vec<u8> {
+    /// Nest content in fields, the outermost first.
+    fn nest(path: &[u32], content: &[u8]) -> Vec<u8> {
         path.iter().rev().fold(content.to_vec(), |inner, number| field(*number, &inner))
     }
 
-    /// Every way from the file to a tensor: weights, sparse ones, attributes of a node, graphs within attributes, functions
-    /// and training.
+    /// Every path from the file to a tensor: weights, sparse ones, attributes of a node, graphs within attributes,
+    /// functions and training.
     const PATHS: [&[u32]; 10] = [
         &[7, 5],
         &[7, 15, 1],
@@ -145,31 +145,31 @@ mod tests {
     ];
 
     #[test]
-    fn weights_outside_are_found_wherever_a_tensor_can_be() {
+    fn external_data_is_found_in_every_tensor() {
         let place = field(13, b"\x0a\x08location\x12\x01w");
         let wide = [0x70, 0x81, 0x80, 0x80, 0x80, 0x10]; // EXTERNAL with a bit above the 32 of an enumeration
         for path in PATHS {
-            check_whole(&within(path, &[0x70, 0])).unwrap();
-            check_whole(&within(path, &field(9, &[1; 300]))).unwrap();
+            check_self_contained(&nest(path, &[0x70, 0])).unwrap();
+            check_self_contained(&nest(path, &field(9, &[1; 300]))).unwrap();
             for tensor in [&[0x70, 1][..], &place, &wide, &[&field(8, b"name")[..], &place].concat()] {
-                let reason = check_whole(&within(path, tensor)).unwrap_err();
-                assert!(reason.contains("weights outside"), "{path:?}: {reason}");
+                let reason = check_self_contained(&nest(path, tensor)).unwrap_err();
+                assert!(reason.contains("external data"), "{path:?}: {reason}");
             }
         }
     }
 
     #[test]
-    fn the_same_numbers_elsewhere_mean_something_else() {
-        check_whole(&[field(13, b"x"), vec![0x70, 1], field(14, b"x")].concat()).unwrap();
-        check_whole(&within(&[7, 1], &field(13, b"x"))).unwrap();
+    fn the_same_field_numbers_are_allowed_in_other_messages() {
+        check_self_contained(&[field(13, b"x"), vec![0x70, 1], field(14, b"x")].concat()).unwrap();
+        check_self_contained(&nest(&[7, 1], &field(13, b"x"))).unwrap();
     }
 
     #[test]
-    fn what_is_no_protobuf_is_refused() {
-        let deep = within(&[[7, 1, 5, 6].as_slice(), &[1, 5, 6].repeat(60)].concat(), &[]);
+    fn invalid_protobuf_is_refused() {
+        let deep = nest(&[[7, 1, 5, 6].as_slice(), &[1, 5, 6].repeat(60)].concat(), &[]);
         for file in [&b"\x08"[..], b"\x3a\x05abc", b"\x0b\x0c", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", &deep]
         {
-            assert!(check_whole(file).is_err(), "{file:?}");
+            assert!(check_self_contained(file).is_err(), "{file:?}");
         }
     }
 }

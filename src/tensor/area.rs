@@ -8,8 +8,8 @@ use crate::pack::InputSpec;
 /// Resize the full image to other sizes by area average, in one pass over its rows → 1 × 3 × height × width each.
 ///
 /// Output pixel k covers the input interval [k·r, (k+1)·r) with r = input ÷ output; every input pixel is weighted by
-/// its overlap, on both axes. Sums over rectangles are differences in a summed-area table (Crow 1984), of which only two
-/// rows are kept: the cost does not depend on the size of the rectangle, and all output sizes share the table.
+/// its overlap, on both axes. Sums over rectangles are differences in a summed-area table (Crow 1984), of which only
+/// two rows are kept: the cost does not depend on the size of the rectangle, and all output sizes share the table.
 pub fn resize_area(image: &Image, sizes: &[Size], spec: &InputSpec) -> Vec<Tensor> {
     fill_by_area(image, &sizes.iter().copied().map(Letterbox::full).collect::<Vec<_>>(), spec)
 }

@@ -27,8 +27,8 @@ pub fn stack_crops(crops: &[&Image], spec: &InputSpec) -> Tensor {
     }
 }
 
-/// Standardise the values of one crop to mean 0 and standard deviation 1, like `FaceNet`'s prewhitening: the deviation is
-/// at least 1 ÷ √count, so that a crop of one colour causes no division by zero.
+/// Standardise the values of one crop to mean 0 and standard deviation 1, like `FaceNet`'s prewhitening: the deviation
+/// is at least 1 ÷ √count, so that a crop of one colour causes no division by zero.
 fn standardise(values: &mut [f32]) {
     let count = values.len() as f64;
     let mean = values.iter().copied().map(f64::from).sum::<f64>() / count;

@@ -22,8 +22,8 @@ impl Letterbox {
         Self { picture: size, canvas: size, left: 0, top: 0 }
     }
 
-    /// Create the smallest letterbox whose sides are multiples of `multiple` for an image whose long side, with a margin
-    /// on both ends, has `long_side` pixels. The margin is a fraction of the image's sides.
+    /// Create the smallest letterbox whose sides are multiples of `multiple` for an image whose long side, with a
+    /// margin on both ends, has `long_side` pixels. The margin is a fraction of the image's sides.
     pub fn with_margin(image: Size, long_side: u32, margin: f64, multiple: u32) -> Self {
         let longest = f64::from(image.width.max(image.height));
         let scale = f64::from(long_side) / (longest * (1.0 + 2.0 * margin));

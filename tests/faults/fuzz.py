@@ -106,7 +106,7 @@ def _look(data: bytes) -> str:
         try:
             answer = door(data, max_pixels=PIXELS)
         except ImageError as error:
-            if "broke off" in str(error):
+            if "the decoder failed" in str(error):
                 raise BrokenError(f"{door.__name__}: {error}") from error
             continue
         came = "taken"

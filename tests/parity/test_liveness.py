@@ -270,7 +270,7 @@ def test_what_cannot_be_judged_says_so_or_is_refused(judging: Engine, photos: di
     x1, y1, x2, y2 = box(largest(judging.analyze(photo, embed=False)))
     small = photo.resize((photo.width // 4, photo.height // 4), Image.Resampling.LANCZOS)
     filling = photo.crop((int(x1), int(y1), int(x2) + 1, int(y2) + 1))
-    for picture, words in ((small, "under 48 pixels"), (filling, "fills the picture|cut off")):
+    for picture, words in ((small, "under 48 pixels"), (filling, "fills the image|cut off")):
         face = largest(judging.analyze(picture, min_face=20, embed=False, liveness="advisory"))
         assert (face.liveness.status, face.liveness.live, face.liveness.score) == ("unavailable", False, None)
         with pytest.raises(errors.LivenessError, match=words) as caught:
@@ -296,13 +296,13 @@ def test_an_addition_changes_no_embedding(judging: Engine, photos: dict[str, Pix
 
 def test_an_addition_is_verified_and_must_bring_something(manifest: Callable[..., Path], tmp_path: Path) -> None:
     path = manifest()
-    with pytest.raises(errors.ArgumentError, match='not there yet, got "liveness" with liveness'):
+    with pytest.raises(errors.ArgumentError, match='that the pack lacks, got "liveness" with liveness'):
         Engine(add=[path, path])
     with pytest.raises(errors.ArgumentError, match='got "classic" with detector, embedder'):
         Engine("classic", add=["classic"])
     with pytest.raises(errors.ArgumentError, match="a sequence of packs"):
         Engine(add=str(path))
-    with pytest.raises(errors.NetworkError, match=r"values for a row of output \"logits\": expected 4, found \[3\]"):
+    with pytest.raises(errors.NetworkError, match=r"values per row of output \"logits\": expected 4, found \[3\]"):
         Engine(add=[manifest({"classes = 3": "classes = 4"})])
     shutil.copytree(path.parent, tmp_path / "altered")
     altered = tmp_path / "altered" / WEIGHTS[2.7]

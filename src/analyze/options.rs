@@ -1,46 +1,46 @@
-//! What comes in: a picture, and what is asked about it.
+//! Inputs of an analysis: the image, and options.
 
 use crate::detect::DetectOptions;
 use crate::image::Image;
 use std::path::PathBuf;
 
-/// A picture as it comes.
+/// An image in one of the accepted forms.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A file.
     Path(PathBuf),
-    /// An encoded picture.
+    /// An encoded image.
     Bytes(Vec<u8>),
     /// Pixels.
     Image(Image),
 }
 
-/// What is asked about a picture. Only that is computed.
+/// Which results to compute.
 #[derive(Debug, Clone, Copy)]
 pub struct AnalyzeOptions {
-    /// What to look for.
+    /// Which faces to detect.
     pub detect: DetectOptions,
-    /// At most so many faces, the largest; all where absent.
+    /// Maximum number of faces, the largest; unlimited by default.
     pub max_faces: Option<usize>,
-    /// Whether embeddings are wanted.
+    /// Whether to compute embeddings.
     pub embed: bool,
-    /// Whether age and gender are wanted.
+    /// Whether to estimate age and gender.
     pub attributes: bool,
-    /// Whether liveness is wanted, and what follows where it cannot be judged.
+    /// Whether to judge liveness, and what happens if that is impossible.
     pub liveness: LivenessPolicy,
-    /// Whether the quality is wanted.
+    /// Whether to measure quality.
     pub quality: bool,
 }
 
-/// What is asked about liveness.
+/// Whether to judge liveness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LivenessPolicy {
-    /// Nothing.
+    /// Liveness is not judged.
     #[default]
     Off,
-    /// A face that cannot be judged says so.
+    /// A face that cannot be judged gets the reason.
     Advisory,
-    /// A face that cannot be judged is an error for the whole picture.
+    /// A face that cannot be judged fails the analysis of its image.
     Required,
 }
 

@@ -1,4 +1,4 @@
-//! What comes out: the faces of a picture, and the engine's figures.
+//! Results of an analysis, and the statistics of an engine.
 
 use crate::attributes::Attributes;
 use crate::detect::Face;
@@ -7,34 +7,34 @@ use crate::geometry::Size;
 use crate::liveness::Liveness;
 use crate::quality::Quality;
 
-/// A face and what was asked about it.
+/// A face and the requested results.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnalyzedFace {
-    /// Box, points and score.
+    /// Box, landmarks and score.
     pub face: Face,
-    /// Its embedding, where asked for.
+    /// Its embedding, if requested.
     pub embedding: Option<Embedding>,
-    /// Whether it is live, where asked for.
+    /// Whether it is live, if requested.
     pub liveness: Option<Liveness>,
-    /// Age and gender as a network guesses them, where asked for.
+    /// Estimated age and gender, if requested.
     pub attributes: Option<Attributes>,
-    /// How well it serves recognition, where asked for.
+    /// How well it serves recognition, if requested.
     pub quality: Option<Quality>,
 }
 
-/// The faces of a picture.
+/// The faces of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Analysis {
     /// Largest first.
     pub faces: Vec<AnalyzedFace>,
-    /// Size of the upright picture.
+    /// Size of the upright image.
     pub size: Size,
 }
 
-/// What an engine has done so far.
+/// Statistics of an engine since it was opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stats {
-    /// Pictures analysed.
+    /// Number of analysed images.
     pub images: u64,
     /// Time spent on them, summed over threads, seconds.
     pub total_s: f64,
