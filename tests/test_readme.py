@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -22,6 +23,9 @@ PAGES = [
     ROOT / "models" / "README.md",
     ROOT / "tests" / "parity" / "README.md",
 ]
+
+LAYERS = ("RUST", "PYTHON")
+"""The tables of levels in tests/test_layers.py, in the order of those in docs/development.md."""
 
 
 def read_prose(page: Path) -> str:
@@ -119,3 +123,17 @@ def test_every_pack_is_in_the_table_of_licences() -> None:
     table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "packs.md").read_text(encoding="utf-8"), re.MULTILINE)
     listed = {name for cell in table for name in re.findall(r"`([\w-]+)`", cell)}
     assert listed == {path.stem for path in (ROOT / "models").glob("*.toml")}
+
+
+def test_the_layout_has_every_module_with_its_level() -> None:
+    tree = ast.parse((ROOT / "tests" / "test_layers.py").read_text(encoding="utf-8"))
+    levels = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in LAYERS
+    }
+    section = (ROOT / "docs" / "development.md").read_text(encoding="utf-8").split("## Layout\n")[1].split("\n## ")[0]
+    tables = [
+        re.findall(r"^\| `(\w+)` \| (\d) \| .+ \|$", part, re.MULTILINE) for part in section.split("The package,")
+    ]
+    assert [{name: int(level) for name, level in table} for table in tables] == [levels[name] for name in LAYERS]
