@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.main import get_command
+
+from facedex.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -26,6 +29,10 @@ PAGES = [
 
 LAYERS = ("RUST", "PYTHON")
 """The tables of levels in tests/test_layers.py, in the order of those in docs/development.md."""
+
+
+INFO = ("facedex seal", "facedex files")
+"""Texts in the description of an encrypted gallery file that are no command lines."""
 
 
 def read_prose(page: Path) -> str:
@@ -137,3 +144,25 @@ def test_the_layout_has_every_module_with_its_level() -> None:
         re.findall(r"^\| `(\w+)` \| (\d) \| .+ \|$", part, re.MULTILINE) for part in section.split("The package,")
     ]
     assert [{name: int(level) for name, level in table} for table in tables] == [levels[name] for name in LAYERS]
+
+
+def command_lines(page: Path) -> Iterator[list[str]]:
+    """The words of each command line of facedex: those in code blocks, and those quoted in a sentence."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n.*?^```|^    .*?$", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in re.findall(r"^ *(facedex .+)$", block, re.MULTILINE)]
+    for line in lines + [quoted for quoted in re.findall(r"`(facedex [^`]+)`", text) if quoted not in INFO]:
+        yield line.split("#")[0].split()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_line_is_understood(page: Path) -> None:
+    for words in command_lines(page):
+        command = get_command(app)
+        while getattr(command, "commands", {}) and len(words) > 1 and not words[1].startswith("-"):
+            assert words[1] in command.commands, words
+            command = command.commands[words.pop(1)]
+            if "|" in words:  # a list of commands
+                break
+        options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word.split("=")[0] for word in words if word.startswith("--")} - {"--help"} <= options, words
