@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from facedex.errors import ArgumentError
-from facedex.http.contracts.mtcnn_facenet import Attempt, DailyFile
+from facedex.http.contracts.mtcnn_facenet import DailyFile
+from facedex.server import AttendanceRecord
 
 LINE = re.compile(r"\d\d:\d\d:\d\d - NIK: [^,]*, Name: [^,]*, Accuracy: [01]\.\d{4}, Matched: (True|False)")
 
@@ -141,8 +142,11 @@ AT = datetime(2026, 3, 1, 1, 30, 1, tzinfo=timezone.utc)
 
 def test_the_line_is_as_the_old_backend_wrote_it(tmp_path: Path) -> None:
     daily = DailyFile(tmp_path / "logging")
-    daily.append(Attempt("12345", "DENNIS", 0.98234, True), AT)
-    daily.append(Attempt("99999", None, 0.4211, False), AT + timedelta(minutes=5, seconds=11))
+    daily.append(AttendanceRecord(claimed="12345", name="DENNIS", probability=0.98234, matched=True), AT)
+    daily.append(
+        AttendanceRecord(claimed="99999", name=None, probability=0.4211, matched=False),
+        AT + timedelta(minutes=5, seconds=11),
+    )
     assert (tmp_path / "logging" / "logging_01-03-2026.txt").read_text() == (
         "08:30:01 - NIK: 12345, Name: DENNIS, Accuracy: 0.9823, Matched: True\n"
         "08:35:12 - NIK: 99999, Name: Unknown, Accuracy: 0.4211, Matched: False\n"
@@ -153,8 +157,12 @@ def test_midnight_is_that_of_the_time_zone(tmp_path: Path) -> None:
     before = datetime(2026, 3, 1, 16, 59, 59, tzinfo=timezone.utc)
     daily, utc = DailyFile(tmp_path), DailyFile(tmp_path / "utc", "UTC")
     for second in (0, 1):
-        daily.append(Attempt("1", "A", 1.0, True), before + timedelta(seconds=second))
-        utc.append(Attempt("1", "A", 1.0, True), before + timedelta(seconds=second))
+        daily.append(
+            AttendanceRecord(claimed="1", name="A", probability=1.0, matched=True), before + timedelta(seconds=second)
+        )
+        utc.append(
+            AttendanceRecord(claimed="1", name="A", probability=1.0, matched=True), before + timedelta(seconds=second)
+        )
     assert (tmp_path / "logging_01-03-2026.txt").read_text().startswith("23:59:59 ")
     assert (tmp_path / "logging_02-03-2026.txt").read_text().startswith("00:00:00 ")
     assert [path.name for path in (tmp_path / "utc").iterdir()] == ["logging_01-03-2026.txt"]
@@ -162,7 +170,12 @@ def test_midnight_is_that_of_the_time_zone(tmp_path: Path) -> None:
 
 def test_a_name_neither_ends_a_line_nor_begins_a_field(tmp_path: Path) -> None:
     daily = DailyFile(tmp_path)
-    daily.append(Attempt("1\n2", "A\r\n00:00:00 - NIK: 1, Name: B, Matched: True\u2028", 0.1, False), AT)
+    daily.append(
+        AttendanceRecord(
+            claimed="1\n2", name="A\r\n00:00:00 - NIK: 1, Name: B, Matched: True\u2028", probability=0.1, matched=False
+        ),
+        AT,
+    )
     [line] = daily.path(AT).read_text().splitlines()
     assert LINE.fullmatch(line)
     assert line.endswith("Accuracy: 0.1000, Matched: False")
@@ -179,7 +192,11 @@ def write_some(folder: Path, worker: int) -> None:
     with ThreadPoolExecutor(4) as pool:
         for number in range(200):
             at = datetime(2026, 3, 1, 16, 59, 59, tzinfo=timezone.utc) + timedelta(milliseconds=10 * number)
-            pool.submit(daily.append, Attempt(f"{worker}-{number}", "N" * 200, 0.5, True), at)
+            pool.submit(
+                daily.append,
+                AttendanceRecord(claimed=f"{worker}-{number}", name="N" * 200, probability=0.5, matched=True),
+                at,
+            )
 
 
 @pytest.mark.slow

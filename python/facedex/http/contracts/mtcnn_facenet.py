@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,30 +56,8 @@ class AttendanceSettings(BaseSettings):
     zone: str = Field(default=ZONE, description="The time zone of the daily files.")
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """An attempt to be recognised.
-
-    Attributes
-    ----------
-    claimed : str
-        The claimed number.
-    name : str or None
-        Of the recognised person; None is nobody.
-    probability : float
-        That both are the same person, 0 to 1.
-    matched : bool
-        Whether the face confirmed the claim.
-    """
-
-    claimed: str
-    name: str | None
-    probability: float
-    matched: bool
-
-
 class DailyFile:
-    """Writes attempts to ``logging_dd-mm-yyyy.txt`` of the day, a line each.
+    """Writes attendance records to ``logging_dd-mm-yyyy.txt`` of the day, a line each.
 
     A line is one write to a file opened for appending, under a lock: the lines of workers and threads do not mix. At
     midnight of the time zone the next line starts the next file. A name cannot end a line or start a field of it.
@@ -110,23 +87,23 @@ class DailyFile:
         """Return the file for a time with a time zone."""
         return self._folder / f"logging_{at.astimezone(self.zone):%d-%m-%Y}.txt"
 
-    def line(self, attempt: Attempt, at: datetime) -> str:
-        """Format the line of an attempt, without its end."""
-        name = UNKNOWN if attempt.name is None else attempt.name
+    def line(self, record: AttendanceRecord, at: datetime) -> str:
+        """Format the line of a record, without its end."""
+        claimed, name = _one_line(record.claimed or ""), _one_line(UNKNOWN if record.name is None else record.name)
         return (
-            f"{at.astimezone(self.zone):%H:%M:%S} - NIK: {_one_line(attempt.claimed)}, Name: {_one_line(name)}, "
-            f"Accuracy: {attempt.probability:.4f}, Matched: {attempt.matched}"
+            f"{at.astimezone(self.zone):%H:%M:%S} - NIK: {claimed}, Name: {name}, "
+            f"Accuracy: {record.probability or 0.0:.4f}, Matched: {record.matched}"
         )
 
-    def append(self, attempt: Attempt, at: datetime) -> None:
-        """Append the line of an attempt to the file of its day.
+    def append(self, record: AttendanceRecord, at: datetime) -> None:
+        """Append the line of a record to the file of its day.
 
         Raises
         ------
         OSError
             When the folder cannot be written.
         """
-        content = (self.line(attempt, at) + "\n").encode()
+        content = (self.line(record, at) + "\n").encode()
         with self._lock:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path(at), os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640)
@@ -269,10 +246,9 @@ def _name(face: FoundFace) -> str:
 async def _record(services: Services, daily: DailyFile, record: AttendanceRecord) -> None:
     """Record an attempt in the database and in the file of the day; an error of the file is only logged."""
     await services.ask_access(lambda access: access.attendance.add(record, services.settings.gallery))
-    attempt = Attempt(record.claimed or "", record.name, record.probability or 0.0, record.matched)
     at = record.at or datetime.now(timezone.utc)
     try:
-        await services.limits.ask(lambda: daily.append(attempt, at))
+        await services.limits.ask(lambda: daily.append(record, at))
     except OSError as error:
         _log.error("the attendance file %s cannot be written: %s", daily.path(at), error)
 

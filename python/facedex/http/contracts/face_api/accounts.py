@@ -125,11 +125,7 @@ def add(routes: APIRouter) -> None:
         """Change the profile; a new password ends all sign-ins."""
         account = await _account_of(services, request)
         extra = {key: value for key, value in (body.model_extra or {}).items() if key not in ("username", "scopes")}
-        changes: dict[str, Any] = {
-            key: value
-            for key, value in (("password", body.password), ("email", body.email), ("name", body.name))
-            if value is not None
-        }
+        changes = body.model_dump(include={"password", "email", "name"}, exclude_none=True)
         if extra:
             changes["profile"] = account.profile | extra
 
