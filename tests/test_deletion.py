@@ -242,8 +242,8 @@ def test_a_date_without_a_time_zone_is_refused(place: Place, engine: Engine, unt
 def test_whose_date_was_moved_meanwhile_is_not_purged(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.register("ayu", people.PICTURES["ayu"][0], retain_until=NOW + timedelta(days=1))
-        assert gallery._store.purge("ayu", NOW) is None
-        assert gallery._store.purge("nobody", NOW) is None
+        assert gallery._resources.store.purge("ayu", NOW) is None
+        assert gallery._resources.store.purge("nobody", NOW) is None
         assert len(gallery.people()) == 1
 
 
@@ -266,9 +266,9 @@ def test_a_value_that_was_replaced_stands_in_no_file_while_the_gallery_is_open(
             given = {"name": "Name Of New", "email": "new@example.org", "info": {"a": "xnew"}}
             gallery.register("ayu", people.PICTURES["ayu"][1], on_existing="add", **given)  # type: ignore[arg-type]
         else:
-            (person,) = gallery.export_people()
+            (person,) = gallery.exchange.export_people()
             changed = dataclasses.replace(person, name="Name Of New", email="new@example.org", info={"a": "xnew"})
-            gallery.import_people([changed], on_existing="add")
+            gallery.exchange.import_people([changed], on_existing="add")
         left = on_disk(place.folder)
         assert b"Name Of New" in left
         assert not any(old in left for old in (b"Name Of Old", b"old@example.org", b"xold"))
@@ -292,7 +292,7 @@ def test_a_face_that_was_replaced_stands_in_no_file_while_the_gallery_is_open(
         if door == "import":
             with Gallery.open(place.location, engine=engine, name="other", photos="original") as other:
                 other.register("ayu", second)
-                gallery.import_people(list(other.export_people()), on_existing="replace")
+                gallery.exchange.import_people(list(other.exchange.export_people()), on_existing="replace")
         else:
             gallery.register("ayu", second, on_existing="replace" if door == "register" else "add")
         left = on_disk(place.folder)

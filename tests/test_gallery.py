@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from facedex.errors import (
 )
 from facedex.gallery import Gallery
 from facedex.gallery.lifetime import Lifetime
-from facedex.gallery.recognition import Questions
+from facedex.options import RecognizeOptions
 from facedex.records import Registration
 from facedex.results import Recognition
 
@@ -554,23 +554,16 @@ def test_every_verb_of_a_closed_gallery_says_so(place: Place, engine: Engine) ->
         "create": ("ayu",),
         "rebuild_person": ("ayu",),
         "photos": ("ayu",),
-        "photo_count": (),
         "photo": (1,),
         "photo_bytes": (1,),
         "add_photo": ("ayu", AYU[0]),
         "delete_photo": (1,),
-        "counts": (),
-        "template": (1,),
-        "people_after": (0,),
-        "people_with_email": ("a@example.org",),
-        "person_numbered": (1,),
         "register_templates": ("ayu", np.eye(1, engine.dimension, dtype=np.float32)),
-        "import_people": ([],),
         "migrate": ("classic",),
         "rollback": (),
         "finish_migration": (),
     }
-    assert {f"a{verb}" for verb in calls} | {"aclose", "aopen", "aaudit"} == TWINS
+    assert {f"a{verb}" for verb in calls} | {"aclose", "aopen", "aaudit"} == COROUTINES
     with pytest.raises(GalleryClosedError):
         next(gallery.audit())
     for verb, arguments in calls.items():
@@ -578,6 +571,38 @@ def test_every_verb_of_a_closed_gallery_says_so(place: Place, engine: Engine) ->
             getattr(gallery, verb)(*arguments)
         with pytest.raises(GalleryClosedError):
             asyncio.run(getattr(gallery, f"a{verb}")(*arguments))
+    internal: list[Callable[[], object]] = [
+        gallery.lookup.counts,
+        gallery.lookup.photo_count,
+        lambda: gallery.lookup.template(1),
+        gallery.lookup.people_after,
+        lambda: gallery.lookup.people_with_email("a@example.org"),
+        lambda: gallery.lookup.person_numbered(1),
+        lambda: gallery.exchange.import_people([]),
+        lambda: next(gallery.exchange.export_people()),
+        lambda: gallery.engine,
+    ]
+    for call in internal:
+        with pytest.raises(GalleryClosedError, match="is closed; open it again"):
+            call()
+
+
+def test_the_engine_is_the_one_that_the_gallery_uses(gallery: Gallery, engine: Engine) -> None:
+    assert gallery.engine is engine
+    face = gallery.engine.analyze(PROBE["ayu"])[0]
+    gallery.register_templates("ayu", face.embedding)
+    assert gallery.recognize(PROBE["ayu"])[0].person_id == "ayu"
+
+
+def test_an_unknown_detail_of_a_person_is_refused(gallery: Gallery) -> None:
+    for call in (
+        lambda **details: gallery.register("ayu", AYU[0], **details),
+        lambda **details: gallery.create("ayu", **details),
+        lambda **details: gallery.update("ayu", **details),
+    ):
+        with pytest.raises(ArgumentError, match="details must be of name, email, info, retain_until, got 'nam'"):
+            call(nam="Ayu")
+    assert gallery.people() == []
 
 
 def test_the_pack_is_the_one_that_made_the_gallery(gallery: Gallery, place: Place) -> None:
@@ -589,7 +614,11 @@ def test_the_pack_is_the_one_that_made_the_gallery(gallery: Gallery, place: Plac
 def test_status_tells_how_the_gallery_stands(gallery: Gallery, place: Place) -> None:
     gallery.register("ayu", AYU[:2])
     status = gallery.status()
-    assert (status.gallery, status.location, status.pack) == ("default", gallery._database.location, packs.default())
+    assert (status.gallery, status.location, status.pack) == (
+        "default",
+        gallery._resources.database.location,
+        packs.default(),
+    )
     assert PASSWORD not in str(status)
     assert PASSWORD not in repr(gallery)
     assert (status.location == place.location) == (place.kind == "sqlite")
@@ -667,28 +696,27 @@ def test_a_gallery_may_be_closed_from_a_progress_callback(place: Place, engine: 
 # The event loop.
 
 
-TWINS = {name for name in dir(Gallery) if name.startswith("a")} - {"audit", "acting_as", "add_photo"}
+COROUTINES = {name for name in dir(Gallery) if name.startswith("a")} - {"audit", "acting_as", "add_photo"}
 
 
-def test_every_verb_has_a_twin_with_its_parameters() -> None:
+def test_every_verb_has_a_coroutine_with_its_parameters() -> None:
     public = {name for name in dir(Gallery) if not name.startswith("_") and callable(getattr(Gallery, name))}
-    # a view of the database stays open while people are exported: that belongs to one thread
-    verbs = public - TWINS - {"open", "audit", "acting_as", "export_people"}
-    assert {f"a{verb}" for verb in verbs} | {"aopen", "aaudit"} == TWINS
+    verbs = public - COROUTINES - {"open", "audit", "acting_as"}
+    assert {f"a{verb}" for verb in verbs} | {"aopen", "aaudit"} == COROUTINES
     assert inspect.isasyncgenfunction(Gallery.aaudit)
     assert inspect.signature(Gallery.aaudit).parameters == inspect.signature(Gallery.audit).parameters
     for verb in verbs:
-        twin = getattr(Gallery, f"a{verb}")
-        assert inspect.iscoroutinefunction(twin)
-        assert (twin.__name__, twin.__qualname__) == (
+        coroutine = getattr(Gallery, f"a{verb}")
+        assert inspect.iscoroutinefunction(coroutine)
+        assert (coroutine.__name__, coroutine.__qualname__) == (
             f"a{verb}",
             getattr(Gallery, verb).__qualname__.replace(".", ".a"),
         )
-        assert inspect.signature(twin) == inspect.signature(getattr(Gallery, verb))
+        assert inspect.signature(coroutine) == inspect.signature(getattr(Gallery, verb))
     assert inspect.signature(Gallery.aopen) == inspect.signature(Gallery.open)
 
 
-def test_twins_answer_as_their_verbs_and_do_not_block_the_loop(place: Place) -> None:
+def test_coroutines_answer_as_their_verbs_and_do_not_block_the_loop(place: Place) -> None:
     async def work() -> tuple[Recognition, int]:
         ticks = 0
 
@@ -746,10 +774,10 @@ def test_one_search_is_quick(gallery: Gallery, engine: Engine) -> None:
     """What a recognize costs besides the networks: the question whether anything changed, the search, the names."""
     gallery.register_many([("ayu", AYU), ("budi", BUDI)])
     faces = engine.analyze(PROBE["ayu"]).faces
-    gallery._identifier._identify(faces, 1, 0.9, Questions())
+    gallery._recognizer._identify(faces, RecognizeOptions(threshold=0.9))
     times = []
     for _ in range(200):
         started = time.perf_counter()
-        gallery._identifier._identify(faces, 1, 0.9, Questions())
+        gallery._recognizer._identify(faces, RecognizeOptions(threshold=0.9))
         times.append(time.perf_counter() - started)
     assert sorted(times)[20] < 2e-3  # 0.15 ms here; the limit leaves room for a slow or busy machine

@@ -214,7 +214,7 @@ def test_no_open_snapshot_keeps_a_deleted_vector(filed: tuple[str, Path], engine
     location, path = filed
     held = path.open("rb")
     with Gallery.open(location, engine=engine) as other, Gallery.open(location, engine=engine) as gallery, held:
-        vectors = {who: gallery._store.templates_of(who)[2] for who in ("ayu", "budi")}
+        vectors = {who: gallery._resources.store.templates_of(who)[2] for who in ("ayu", "budi")}
         assert all(row.tobytes() in held.read() for row in [vectors["ayu"][0]])
         assert other.recognize(PROBE)[0].person_id == "ayu"
         gallery.delete("ayu")
@@ -242,7 +242,7 @@ def test_searches_beside_deletions_never_fail_and_never_name_the_deleted(
         def read() -> None:
             while not ended.is_set():
                 try:
-                    candidates = reading._identifier._closest(probes, 40)[0]
+                    candidates = reading._recognizer._closest(probes, 40)[0]
                     if len({one.person_id for one in candidates}) != len(candidates):
                         wrong.append(candidates)
                 except Exception as error:  # noqa: BLE001
@@ -257,7 +257,7 @@ def test_searches_beside_deletions_never_fail_and_never_name_the_deleted(
         for reader in readers:
             reader.join()
         assert wrong == []
-        assert [one.person_id for one in reading._identifier._closest(probes, 40)[0]] == ["ayu", "budi"]
+        assert [one.person_id for one in reading._recognizer._closest(probes, 40)[0]] == ["ayu", "budi"]
 
 
 # What else is asked of a face.
@@ -290,7 +290,7 @@ def test_quality_is_told_and_limits_who_is_taken_in(place: Place, engine: Engine
 @SQLITE
 def test_what_no_network_can_tell_is_told_or_refused(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, enrolment=Enrolment(require_liveness=True)) as gallery:
-        with pytest.raises(FaceNotLiveError, match=r"cannot be told: pack .* has no liveness network") as refused:
+        with pytest.raises(FaceNotLiveError, match=r"is unknown: pack .* has no liveness network") as refused:
             gallery.register("ayu", AYU[0])
         assert refused.value.code == "face_not_live"
         assert gallery.people() == []

@@ -32,13 +32,13 @@ def no_collector() -> Iterator[None]:
 
 
 def engine_of(gallery: Gallery) -> weakref.ref[Engine]:
-    return weakref.ref(gallery._registrar.engine)
+    return weakref.ref(gallery.engine)
 
 
 def test_closing_releases_the_engine_that_the_gallery_opened(tmp_path: Path) -> None:
     gallery = Gallery.open(tmp_path / "people.db")
     gallery.register("ayu", people.PICTURES["ayu"][0])
-    engine, search = engine_of(gallery), weakref.ref(gallery._search)
+    engine, search = engine_of(gallery), weakref.ref(gallery._resources.search)
     gallery.close()
     assert engine() is None
     assert search() is None

@@ -37,7 +37,7 @@ from facedex.errors import (
     RoleMissingError,
     UnknownPersonError,
 )
-from facedex.gallery import Gallery, reembedding
+from facedex.gallery import Gallery, migration
 from facedex.gallery.fsck import fsck
 from facedex.gallery.lifetime import Lifetime
 from facedex.records import Registration
@@ -267,7 +267,7 @@ def test_the_twins_do_the_same(gallery: Gallery, mirrored: Engine) -> None:
 def test_the_gallery_answers_and_changes_while_it_is_moved(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 2)
+    monkeypatch.setattr(migration, "BATCH", 2)
     register_all(gallery)
     gone = {face.face_id for face in gallery.person("citra").faces}
     done = 0
@@ -308,15 +308,15 @@ def test_who_registers_in_the_last_moment_is_moved_too(
     """Between the last look at what is to be done and the commit, which another process cannot be kept from."""
     gallery.register("ayu", list(AYU))
     with Gallery.open(place.location, engine=engine, photos="original") as other:
-        alone = Lifetime.alone
+        exclusive = Lifetime.exclusive
         late: list[Registration] = []
 
         def slow(life: Lifetime) -> Any:
             if not late:
                 late.append(other.register("budi", list(BUDI)))
-            return alone(life)
+            return exclusive(life)
 
-        monkeypatch.setattr(Lifetime, "alone", slow)
+        monkeypatch.setattr(Lifetime, "exclusive", slow)
         result = gallery.migrate(engine=mirrored)
         assert (result.swapped, result.moved) == (True, 6)
         assert {face.face_id for face in late[0].faces} <= vectors(place, mirrored).keys()
@@ -382,7 +382,7 @@ def test_a_long_call_goes_on_with_the_other_pack(gallery: Gallery, engine: Engin
 def test_threads_ask_and_register_through_the_swap(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 4)
+    monkeypatch.setattr(migration, "BATCH", 4)
     register_all(gallery)
     stop = threading.Event()
     answers: list[bool] = []
@@ -423,7 +423,7 @@ def test_threads_ask_and_register_through_the_swap(
 def test_two_who_move_a_gallery_at_once_both_see_it_moved(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 1)
+    monkeypatch.setattr(migration, "BATCH", 1)
     made = register_all(gallery)
     with ThreadPoolExecutor() as pool:
         moves = [pool.submit(gallery.migrate, engine=mirrored) for _ in range(3)]
@@ -596,11 +596,11 @@ def test_the_same_face_is_taken_among_several(gallery: Gallery, place: Place, en
     assert float(stored @ largest) > 0.99999
     # The same for a small face, found by the box that is stored.
     bare = PendingFace(1, "x", (x1 + 3, y1 - 3, x2, y2))
-    found = reembedding._at(bare.bbox, mirrored.analyze(people.GROUP))
+    found = migration._embedding_at(bare.bbox, mirrored.analyze(people.GROUP))
     assert found is not None
     assert smallest.embedding is not None
     assert float(found @ smallest.embedding) > 0.99999
-    assert reembedding._at((x2 + 1, y1, x2 + 2, y2), engine.analyze(AYU[0])) is None
+    assert migration._embedding_at((x2 + 1, y1, x2 + 2, y2), engine.analyze(AYU[0])) is None
 
 
 # Broken off.
@@ -609,7 +609,7 @@ def test_the_same_face_is_taken_among_several(gallery: Gallery, place: Place, en
 def test_a_run_that_was_broken_off_is_gone_on_with(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 5)
+    monkeypatch.setattr(migration, "BATCH", 5)
     made = register_all(gallery)
     with pytest.raises(BreakOffError):
         gallery.migrate(engine=mirrored, progress=break_off)
@@ -672,7 +672,7 @@ def test_a_damaged_row_stops_the_move(gallery: Gallery, place: Place, mirrored: 
 def test_who_ends_a_move_stops_the_one_who_is_at_it(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 1)
+    monkeypatch.setattr(migration, "BATCH", 1)
     gallery.register("ayu", list(AYU))
     with Gallery.open(place.location, engine=engine) as other:
 
@@ -688,10 +688,10 @@ def test_who_ends_a_move_stops_the_one_who_is_at_it(
 
 
 @SQLITE
-def test_closing_ends_a_move_that_can_be_gone_on_with(
+def test_closing_ends_a_migration_that_can_be_resumed(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 1)
+    monkeypatch.setattr(migration, "BATCH", 1)
     register_all(gallery)
     began = threading.Event()
 
@@ -705,7 +705,7 @@ def test_closing_ends_a_move_that_can_be_gone_on_with(
 
     closer = threading.Thread(target=close)
     closer.start()
-    with pytest.raises(GalleryClosedError, match="go on with it"):
+    with pytest.raises(GalleryClosedError, match="migrate again to resume"):
         gallery.migrate(engine=mirrored, progress=told)
     closer.join()
     with Gallery.open(place.location, engine=engine) as again:
@@ -809,7 +809,7 @@ def test_templates_of_every_pack_are_encrypted_and_rekeyed(place: Place, engine:
             gallery.migrate(engine=mirrored, progress=break_off)
         gallery.rekey(OTHER_KEY)
     with Gallery.open(place.location, engine=engine, photos="original", key=OTHER_KEY) as gallery:
-        assert gallery.migrate(engine=mirrored).moved == len(made) - reembedding.BATCH
+        assert gallery.migrate(engine=mirrored).moved == len(made) - migration.BATCH
         assert named(gallery, PROBE["ayu"]) == "ayu"
         lengths = place.rows("SELECT length(vector) FROM templates")
         assert {int(row[0]) for row in lengths} == {1 + 12 + 4 * 128 + 16}
@@ -841,10 +841,10 @@ def test_the_audit_tells_of_the_move(gallery: Gallery, place: Place, mirrored: E
     assert gallery.check_audit().whole
 
 
-# One who is alone.
+# Exclusive use.
 
 
-def test_one_who_is_alone_waits_for_the_others_and_holds_new_ones_up() -> None:
+def test_exclusive_use_waits_for_running_calls_and_delays_new_ones() -> None:
     life = Lifetime("it", GalleryClosedError, lambda: None)
     inside, go_on, told = threading.Event(), threading.Event(), []
 
@@ -863,18 +863,18 @@ def test_one_who_is_alone_waits_for_the_others_and_holds_new_ones_up() -> None:
     inside.wait()
     with life.call():
         threading.Timer(0.05, go_on.set).start()
-        with life.alone():
-            told.append("alone")
+        with life.exclusive():
+            told.append("exclusive")
             second.start()
             with life.call():  # a call of its own
                 time.sleep(0.05)
-            told.append("not alone")
+            told.append("shared")
         second.join()
     first.join()
-    assert told == ["other left", "alone", "not alone", "late entered"]
+    assert told == ["other left", "exclusive", "shared", "late entered"]
 
 
-def test_two_who_want_to_be_alone_take_turns() -> None:
+def test_exclusive_use_is_taken_in_turns() -> None:
     life = Lifetime("it", GalleryClosedError, lambda: None)
     together, most = 0, 0
     lock = threading.Lock()
@@ -882,14 +882,14 @@ def test_two_who_want_to_be_alone_take_turns() -> None:
     def work() -> None:
         nonlocal together, most
         for _ in range(20):
-            with life.call(), life.alone():
+            with life.call(), life.exclusive():
                 with lock:
                     together += 1
                     most = max(most, together)
                 time.sleep(0.001)
                 with lock:
                     together -= 1
-            with life.call(), life.aside():
+            with life.call(), life.pause():
                 time.sleep(0.001)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -901,14 +901,14 @@ def test_two_who_want_to_be_alone_take_turns() -> None:
     assert most == 1
 
 
-def test_one_who_stands_aside_is_not_waited_for_and_waits_at_the_end() -> None:
+def test_a_paused_call_is_not_waited_for_and_waits_at_the_end() -> None:
     life = Lifetime("it", GalleryClosedError, lambda: None)
     standing, go_on = threading.Event(), threading.Event()
     told: list[str] = []
 
     def other() -> None:
         with life.call():
-            with life.aside():
+            with life.pause():
                 standing.set()
                 go_on.wait()
                 with life.call():  # waits like any other
@@ -918,27 +918,27 @@ def test_one_who_stands_aside_is_not_waited_for_and_waits_at_the_end() -> None:
     thread = threading.Thread(target=other)
     thread.start()
     standing.wait()
-    with life.call(), life.alone():
+    with life.call(), life.exclusive():
         go_on.set()
         time.sleep(0.05)
-        told.append("alone")
+        told.append("exclusive")
     thread.join()
-    assert told == ["alone", "a call of its own", "went on"]
+    assert told == ["exclusive", "a call of its own", "went on"]
 
 
 @SQLITE
 def test_templates_of_the_pack_before_are_not_taken_in(gallery: Gallery, engine: Engine, mirrored: Engine) -> None:
     gallery.register("ayu", AYU[0])
     digest = gallery.pack.digest
-    carried = list(gallery.export_people(pack=digest))
-    unfinished = gallery.export_people()
+    carried = list(gallery.exchange.export_people(pack=digest))
+    unfinished = gallery.exchange.export_people()
     next(unfinished)
     gallery.migrate(engine=mirrored)  # does not wait for the export, which reads the gallery as it was
     unfinished.close()
     for call in (
         lambda: gallery.register_templates("x", embedded(engine, AYU[0]), pack=digest),
-        lambda: gallery.import_people(carried, on_existing="add", pack=digest),
-        lambda: list(gallery.export_people(pack=digest)),
+        lambda: gallery.exchange.import_people(carried, on_existing="add", pack=digest),
+        lambda: list(gallery.exchange.export_people(pack=digest)),
     ):
         with pytest.raises(PackMismatchError, match="moved to 'mirrored'"):
             call()

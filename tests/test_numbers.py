@@ -209,7 +209,7 @@ def test_no_number_is_taken_for_damage(place: Place, number: int) -> None:
 
 def test_nor_in_a_gallery(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
-        store = gallery._store
+        store = gallery._resources.store
         for number in (2**63, 2**70, -(2**70), 10**5000):
             for call in (lambda n: store.people_after(n, 1), lambda n: store.people_after(0, n), store.delete_face):
                 with pytest.raises(ArgumentError, match=r"^(number|limit|face_id) must be a whole number "):

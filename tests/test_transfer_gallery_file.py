@@ -107,7 +107,7 @@ def told(gallery: Gallery) -> list[Any]:
 
 
 def vectors(gallery: Gallery) -> list[bytes]:
-    return [face.embedding.tobytes() for person in gallery.export_people() for face in person.faces]
+    return [face.embedding.tobytes() for person in gallery.exchange.export_people() for face in person.faces]
 
 
 @pytest.mark.parametrize("photos", ["none", "original"])
@@ -350,10 +350,10 @@ def test_a_photo_that_cannot_be_decoded_keeps_its_person_out_alone(
         assert isinstance(rejection.error, ImageError)
         assert rejection.text == "'ayu' in people.fdx".replace("people", "x")
         assert (report.people, [person.person_id for person in gallery.people()]) == (3, [7, "citra", "faceless"])
-        carried = next(person for person in gallery.export_people() if person.person_id == 7)
+        carried = next(person for person in gallery.exchange.export_people() if person.person_id == 7)
         script = NewPhoto("original", "text/html", 1, 1, None, b"<script>")
         hostile = replace(carried, person_id=8, photos=(replace(carried.photos[0], photo=script),))
-        answers = gallery.import_people([hostile, replace(carried, person_id=9)])
+        answers = gallery.exchange.import_people([hostile, replace(carried, person_id=9)])
         assert isinstance(answers[0], ImageError)
         assert [person.person_id for person in gallery.people()] == [7, "citra", "faceless", 9]
 
@@ -491,7 +491,7 @@ def test_memory_does_not_grow_with_the_gallery(
 
     with Gallery.open(place.location, engine=engine) as gallery:
         for start in range(0, number, 20):
-            gallery.import_people([carried(person) for person in range(start, start + 20)])
+            gallery.exchange.import_people([carried(person) for person in range(start, start + 20)])
         monkeypatch.setattr("facedex.store.portable.PAGE", 4)
         with measured() as exporting:
             transfer.export_to(gallery, tmp_path / "x.fdx", key=KEY)
@@ -528,7 +528,7 @@ def test_an_import_that_is_killed_leaves_whole_people_and_is_gone_on_with(engine
         for person in range(640)
     ]  # fmt: skip
     with Gallery.open(tmp_path / "from.db", engine=engine) as gallery:
-        gallery.import_people(everybody)
+        gallery.exchange.import_people(everybody)
         transfer.export_to(gallery, tmp_path / "x.fdx")
     killed = 0
     for _ in range(8):
@@ -551,7 +551,7 @@ def test_an_import_that_is_killed_leaves_whole_people_and_is_gone_on_with(engine
     with Gallery.open(tmp_path / "to.db", engine=engine) as gallery:
         report = transfer.import_from(gallery, tmp_path / "x.fdx", on_existing="skip")
         assert report.people + len(report.skipped) == 640
-        assert gallery.counts() == (640, 1920)
+        assert gallery.lookup.counts() == (640, 1920)
         assert gallery.check_audit().whole
 
 

@@ -19,7 +19,8 @@ def make_coroutine(function: Callable[_Parameters, _Result]) -> Callable[_Parame
     Parameters
     ----------
     function : callable
-        May block.
+        May block. A class method is accepted too, in the body of its class, where it is not callable itself; wrap the
+        result in ``classmethod``.
 
     Returns
     -------
@@ -36,15 +37,18 @@ def make_coroutine(function: Callable[_Parameters, _Result]) -> Callable[_Parame
     >>> asyncio.run(Greeter().agreet("Ayu"))
     'hello Ayu'
     """
+    given: Any = function
+    unwrapped: Any = given.__func__ if isinstance(given, classmethod) else given
+    blocking: Callable[_Parameters, _Result] = unwrapped
 
-    @functools.wraps(function)
+    @functools.wraps(blocking)
     async def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         import asyncio  # here, because importing facedex must stay cheap
 
-        return await asyncio.to_thread(function, *args, **kwargs)
+        return await asyncio.to_thread(blocking, *args, **kwargs)
 
-    name = function.__name__
+    name = blocking.__name__
     call.__name__ = f"a{name}"
-    call.__qualname__ = function.__qualname__.removesuffix(name) + f"a{name}"
+    call.__qualname__ = blocking.__qualname__.removesuffix(name) + f"a{name}"
     call.__doc__ = f"Run `{name}` in a thread: same parameters, result and errors."
     return call

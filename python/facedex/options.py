@@ -7,7 +7,8 @@ travel together are frozen dataclasses, which refuse wrong values when they are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal, TypedDict
 
 from .checks import check_choice, check_int, check_threshold
 
@@ -52,6 +53,15 @@ With "none", a chain that was begun before still records deletions; it could not
 
 IndexMethod = Literal["auto", "exact", "ivf", "hnsw"]
 """How faces are searched; "auto" is exact as long as that keeps the time limit, then "ivf"."""
+
+
+class PersonDetails(TypedDict, total=False):
+    """What may be stored about a person besides the id; None clears it in an update, and is ignored elsewhere."""
+
+    name: str | None
+    email: str | None
+    info: dict[str, Any] | None
+    retain_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import sys
 
 from facedex import Engine
 from facedex.errors import GalleryPackError
-from facedex.gallery import Gallery, reembedding
+from facedex.gallery import Gallery, migration
 
 
 def say(word: str) -> None:
@@ -19,7 +19,7 @@ def say(word: str) -> None:
 
 
 def main(location: str, manifest: str) -> None:
-    reembedding.BATCH = 1  # a commit for each face: more places at which to be killed
+    migration.BATCH = 1  # a commit for each face: more places at which to be killed
     before, after = Engine("classic"), Engine(manifest)
     try:
         gallery = Gallery.open(location, engine=before)

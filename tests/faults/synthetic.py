@@ -78,7 +78,7 @@ class Opened:
         self.search.save()
 
     def rekey(self, key: bytes | None) -> None:
-        """Give the gallery another key, as facedex.gallery.custody does."""
+        """Give the gallery another key, as facedex.gallery.resources does."""
         self.search.forget()
         rekey(self.feed, key)
         self.search.forget()

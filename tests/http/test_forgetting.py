@@ -22,8 +22,8 @@ from facedex.engine import Engine
 from facedex.errors import ArgumentError
 from facedex.http.v1 import jobs
 from facedex.server import Access, AttendanceRecord, Reply
+from facedex.server.forgetting import subject_of
 from facedex.store import Database
-from facedex.store.forgetting import subject_of
 
 AYU = people.PROBES["ayu"][0].read_bytes()
 BUDI = people.PROBES["budi"][0].read_bytes()
@@ -82,7 +82,7 @@ def test_the_library_forgets_all(place: Place, engine: Engine, access: Access, w
         access.accounts.add(login="budi", person_key="budi")
         access.attendance.add(AttendanceRecord(claimed="budi", person_id="budi", name="Budi", matched=True))
         _ = gallery.delete("ayu") if way == "delete" else gallery.purge()
-        assert [person.person_id for person in gallery.people_after()] == ["budi"]
+        assert [person.person_id for person in gallery.lookup.people_after()] == ["budi"]
     assert rows(place) == [1, 0, 0, 1]
     assert [account.login for account in access.accounts.page()] == ["budi"]
     assert [one.claimed for one in access.attendance.between(SINCE, UNTIL)] == ["budi"]

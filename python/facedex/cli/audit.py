@@ -96,14 +96,14 @@ def audit_export(
 def _check_exported(path: Path, noted: str | None, keyed: bool) -> AuditReport:
     from ..config import settings
     from ..errors import ArgumentError
-    from ..gallery.custody import head_of
+    from ..gallery.audit import parse_head
     from ..store import Vault, audit_keys, check_exported
 
     key = settings().key
     report = check_exported(
         path,
         lambda gallery: audit_keys(gallery, None if key is None else Vault(key, gallery)),
-        None if noted is None else head_of(noted),
+        parse_head(noted),
     )
     if keyed and report.sealed is None and report.whole:
         raise ArgumentError("the signature can be checked only with the key; set FACEDEX_AUDIT_KEY")

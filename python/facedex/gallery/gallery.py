@@ -1,41 +1,75 @@
-"""A gallery: register people, recognise and verify them, delete them. The database is the truth.
+"""A gallery: register people, recognize and verify them, delete them.
 
-What a verb returned is committed; what it raised left no trace. Any number of threads and processes may use one
-gallery: each answer takes in every change that was acknowledged before the question. Every verb has a coroutine twin
+A verb that returned is committed; one that raised changed nothing. Any number of threads and processes may use one
+gallery: each result takes into account every change that was acknowledged before the call. Every verb has a coroutine,
 with an ``a`` before its name.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..checks import check_choice, check_threshold
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import check_choice
 from ..config import settings
 from ..coroutines import make_coroutine
 from ..engine import Engine
-from ..errors import ArgumentError, FacedexError
+from ..errors import ArgumentError, FacedexError, GalleryClosedError
 from ..inputs import ImageInput, is_single
-from ..options import AuditLevel, FacePolicy, IndexMethod, KeptPhotos, LivenessOption
-from ..records import PersonId
+from ..options import (
+    AnalyzeOptions,
+    AuditLevel,
+    FacePolicy,
+    IndexMethod,
+    KeptPhotos,
+    LivenessOption,
+    OnExisting,
+    PersonDetails,
+    RecognizeOptions,
+    RegisterOptions,
+    Rendition,
+    VerifyOptions,
+    WithoutPhoto,
+)
+from ..records import AuditEvent, AuditReport, Deletion, Person, PersonId, Photo, Registration, Status
 from ..results import Recognition, Verification
 from ..search import PROMISED_RECALL, SearchOptions
-from ..store import Database, Feed, Journal, KeyInput, key_of
-from .migration import Moving
+from ..store import Database, Eraser, Feed, Journal, KeyInput, Storage, acting_as, key_of
+from .audit import Audit
+from .deletion import Deleter, default_eraser
+from .exchange import Exchange
+from .lifetime import Lifetime, Progress
+from .lookup import Lookup
+from .migration import Finish, Migration, Migrator
+from .photos import Photos
 from .policy import Enrolment
-from .portable import Portable
-from .recognition import Identifier, Questions
-from .registration import Progress
+from .recognition import Recognizer
+from .registration import Registrar, check_details
+from .resources import Resources
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+    from .._core import PackInfo
+    from .registration import Entry
 
 
-class Gallery(Moving, Portable):
+class Gallery:
     """People and their faces in a database. Open one with `Gallery.open`.
+
+    Attributes
+    ----------
+    lookup : Lookup
+        Pages of people and counts, for facedex.http; not part of the public interface.
+    exchange : Exchange
+        Export and import of people, for facedex.transfer; not part of the public interface.
 
     Examples
     --------
@@ -54,33 +88,25 @@ class Gallery(Moving, Portable):
 
     def __init__(
         self,
-        database: Database,
-        engine: Engine,
+        resources: Resources,
         *,
-        name: str,
-        threshold: float | None,
-        index: SearchOptions,
         best_of: int,
-        key: bytes | None,
-        journal: Journal,
+        log_sightings: bool,
         enrolment: Enrolment,
         photos: KeptPhotos,
     ) -> None:
-        cut = check_threshold(engine.threshold if threshold is None else threshold)
-        super().__init__(
-            database,
-            engine,
-            name=name,
-            threshold=cut,
-            index=index,
-            key=key,
-            journal=journal,
-            enrolment=enrolment,
-            photos=photos,
+        self._resources = resources
+        self._life = Lifetime(
+            f"gallery {resources.feed.name!r} in {resources.database.place}", GalleryClosedError, resources.release
         )
-        self._identifier = Identifier(
-            engine, self._store, self._search, cut, best_of=best_of, noting=journal.level == "all"
-        )
+        self._recognizer = Recognizer(resources, best_of=best_of, log_sightings=log_sightings)
+        self._photos = Photos(resources, photos)
+        self._registrar = Registrar(resources, enrolment, self._photos)
+        self._deleter = Deleter(resources)
+        self._migrator = Migrator(self._life, resources)
+        self._audit = Audit(resources)
+        self.lookup = Lookup(self._life, resources)
+        self.exchange = Exchange(self._life, resources, self._photos)
 
     @classmethod
     def open(
@@ -101,7 +127,8 @@ class Gallery(Moving, Portable):
         actor: str | None = None,
         enrolment: Enrolment | None = None,
         photos: KeptPhotos = "none",
-    ) -> Self:
+        eraser: Eraser | None = None,
+    ) -> Gallery:
         """Open a gallery, making it when it does not exist.
 
         Parameters
@@ -109,45 +136,47 @@ class Gallery(Moving, Portable):
         location : str or PathLike
             Path of an SQLite file, or a URL ``sqlite:///path?timeout=5`` with the seconds to wait for another writer.
         pack : str or PathLike, optional
-            The pack that makes the embeddings; without it the one that made the gallery, for a new gallery that of
+            The pack that makes the embeddings; by default the one that made the gallery, for a new gallery that of
             `Engine`.
         engine : Engine, optional
             An engine to share; its pack is used, and `pack` is not read.
         name : str
             One database holds any number of galleries.
         threshold : float, optional
-            Cut-off on similarity, [-1, 1], inclusive; without it that of the pack.
+            Cut-off on similarity, [-1, 1], inclusive; by default that of the pack.
         index : {"auto", "exact", "ivf", "hnsw"}
-            How faces are searched: "exact" considers each, "ivf" those in the nearest lists, "hnsw" walks a graph,
-            "auto" is exact as long as that keeps the budget and "ivf" then.
+            How faces are searched: "exact" compares each, "ivf" those in the nearest lists, "hnsw" walks a graph,
+            "auto" is exact as long as that keeps the budget, then "ivf".
         budget_ms : float, optional
             Milliseconds that a search for one face may take before "auto" becomes approximate; by default 50.
         promised_recall : float
-            An approximate search that was measured on this gallery to find less, [0, 1], is not used: the search is
-            exact then. `status` tells what was measured.
+            An approximate search is used only while its recall, measured on this gallery, is at least this, [0, 1];
+            otherwise the search is exact. `status` reports what was measured.
         search : str, optional
             Where faces are searched: "local" in this process, "pgvector" inside the gallery's PostgreSQL, shared by all
             who open it so, or a Milvus: ``milvus+http://host:19530``, or ``milvus:path`` for a file of Milvus Lite.
-            Without it ``FACEDEX_SEARCH``, else "local". "ivf" is local only; no encrypted gallery is searched
-            elsewhere.
+            By default ``FACEDEX_SEARCH``, else "local". "ivf" is local only; encrypted galleries are searched locally
+            only.
         best_of : int
-            A person is as similar as the mean of so many closest faces, of all where there are fewer; 1 is the closest.
+            A person's similarity is the mean of so many closest faces, of all where there are fewer; 1 is the closest.
         key : bytes, str or callable, optional
-            32 bytes, these in base64, or what returns either; without it ``FACEDEX_KEY``. A gallery that is made with a
-            key keeps its templates, photos and search snapshots encrypted (AES-256-GCM) and opens only with that key.
-            Ids, names, e-mail addresses, free info, file names and the audit are not encrypted. Whoever loses the key
-            loses the templates and photos.
+            32 bytes, these in base64, or a function that returns either; by default ``FACEDEX_KEY``. A gallery that is
+            made with a key keeps its templates, photos and search snapshots encrypted (AES-256-GCM) and opens only with
+            that key. Ids, names, e-mail addresses, free info, file names and the audit are not encrypted. Without the
+            key the templates and photos are lost.
         audit : {"changes", "all", "none"}
-            What is written to the audit: changes of the gallery, also each recognition and verification, or nothing.
+            What the audit records: changes of the gallery, also each recognition and verification, or nothing.
         actor : str, optional
-            Who acts, for the audit, where `acting_as` does not say; without it ``FACEDEX_ACTOR``.
+            The actor that the audit records outside `acting_as`; by default ``FACEDEX_ACTOR``.
         enrolment : Enrolment, optional
-            Which faces are taken in; by default all, with a warning of one that resembles another person.
+            Which faces are accepted; by default all, with a warning of one that resembles another person.
         photos : {"none", "thumbnail", "original"}
-            What is kept of the pictures that are registered: nothing, the square round the face at most 224 pixels
-            wide, or the picture itself without metadata (EXIF, place, time, comments). Only from originals can the
-            templates be made anew by another pack. Photos are encrypted with the templates, and deleted with the
-            person.
+            What is kept of the pictures that are registered: nothing, the square around the face at most 224 pixels
+            wide, or the picture without metadata (EXIF, place, time, comments). A migration to another pack needs
+            originals. Photos are encrypted with the templates, and deleted with the person.
+        eraser : callable, optional
+            Called as ``eraser(connection, gallery, row)`` in the transaction that deletes a person, to delete what is
+            stored about the person beside the gallery. By default the accounts, attendance and replies of a server.
 
         Returns
         -------
@@ -163,30 +192,37 @@ class Gallery(Moving, Portable):
         StoreError
             When the database cannot be used.
         SearchUnavailableError
-            When the search that was chosen is not installed, not allowed or not reached.
+            When the search is not installed, not allowed or not reached.
         PlainSearchError
-            When the gallery is encrypted and the search that was chosen is elsewhere.
+            When the gallery is encrypted and the search is not local.
         PackError
             When the pack cannot be used.
         """
         check_choice("audit", audit, AuditLevel)
         check_choice("index", index, IndexMethod)
-        journal = Journal(audit, settings().actor if actor is None else actor)
+        environment = settings()
+        journal = Journal(audit, environment.actor if actor is None else actor)
         secret = key_of(key)
+        where = environment.search if search is None else search
         database = Database(location)
         try:
             if engine is None:
                 stored = Feed(database, name).stored_pack if pack is None else None
                 engine = Engine(stored.name if stored is not None else pack)
-            return cls(
+            resources = Resources(
                 database,
                 engine,
                 name=name,
-                threshold=threshold,
-                index=SearchOptions(index, budget_ms, promised_recall, settings().search if search is None else search),
-                best_of=best_of,
+                index=SearchOptions(index, budget_ms, promised_recall, where),
                 key=secret,
                 journal=journal,
+                eraser=default_eraser if eraser is None else eraser,
+                threshold=threshold,
+            )
+            return cls(
+                resources,
+                best_of=best_of,
+                log_sightings=audit == "all",
                 enrolment=Enrolment() if enrolment is None else enrolment,
                 photos=photos,
             )
@@ -194,41 +230,221 @@ class Gallery(Moving, Portable):
             database.close()
             raise
 
-    @classmethod
-    async def aopen(
-        cls,
-        location: str | os.PathLike[str] = "facedex.db",
-        *,
-        pack: str | os.PathLike[str] | None = None,
-        engine: Engine | None = None,
-        name: str = "default",
-        threshold: float | None = None,
-        index: IndexMethod = "auto",
-        budget_ms: float | None = None,
-        promised_recall: float = PROMISED_RECALL,
-        search: str | None = None,
-        best_of: int = 1,
-        key: KeyInput | None = None,
-        audit: AuditLevel = "changes",
-        actor: str | None = None,
-        enrolment: Enrolment | None = None,
-        photos: KeptPhotos = "none",
-    ) -> Self:
-        """Run `open` in a thread, so that the event loop goes on; parameters, result and errors are its."""
-        import asyncio
+    aopen = classmethod(make_coroutine(open))  # noqa: A003 - the method, not the builtin
 
-        return await asyncio.to_thread(
-            partial(cls.open, location, pack=pack, engine=engine, name=name, threshold=threshold, index=index),
-            budget_ms=budget_ms,
-            promised_recall=promised_recall,
-            search=search,
-            best_of=best_of,
-            key=key,
-            audit=audit,
-            actor=actor,
-            enrolment=enrolment,
-            photos=photos,
-        )
+    def close(self) -> None:
+        """Close the gallery when the calls of other threads have ended; closing again does nothing."""
+        self._life.close()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that analyses the pictures."""
+        with self._life.call():
+            return self._resources.engine
+
+    @property
+    def pack(self) -> PackInfo:
+        """The pack that makes the embeddings."""
+        return self._resources.pack
+
+    @property
+    def name(self) -> str:
+        """The gallery's name within its database."""
+        return self._resources.feed.name
+
+    @property
+    def uuid(self) -> str:
+        """The gallery's globally unique id, hexadecimal."""
+        return self._resources.feed.uuid
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether templates and photos are encrypted."""
+        return self._resources.feed.vault is not None
+
+    def create(self, person_id: PersonId, **details: Unpack[PersonDetails]) -> Person:
+        """Store a person without a face, who is recognized only after a registration.
+
+        Parameters
+        ----------
+        person_id : str or int
+        **details
+            name, email, info, retain_until: as in `register`.
+
+        Returns
+        -------
+        Person
+
+        Raises
+        ------
+        DuplicatePersonError
+            When the id is taken.
+        """
+        with self._life.call():
+            return self._resources.store.create(person_id, check_details(details))
+
+    def register(
+        self,
+        person_id: PersonId,
+        images: ImageInput | Iterable[ImageInput],
+        *,
+        on_existing: OnExisting = "error",
+        faces: FacePolicy = "one",
+        min_face: int | None = None,
+        strict: bool = False,
+        **details: Unpack[PersonDetails],
+    ) -> Registration:
+        """Register a person from one picture or several.
+
+        Parameters
+        ----------
+        person_id : str or int
+            Your own key, at most 255 characters, kept and returned as given; 7 and "7" are the same person.
+        images : ImageInput or iterable of ImageInput
+            The error of a single picture is raised; of several, those that are refused are listed in the result.
+        on_existing : {"error", "add", "replace"}
+            When the id is taken: refuse, add the faces, or replace the stored ones. With "add" and "replace", name,
+            email, info and retain_until are changed where given.
+        faces : {"one", "largest"}
+            A picture must show exactly one face, or its largest face is used.
+        min_face : int, optional
+            Smallest face to look for, pixels; by default a fraction of the picture.
+        strict : bool
+            Refuse a face that resembles a person with another id, whatever the gallery's rules are.
+        name, email : str, optional
+        info : dict, optional
+            Free data that JSON can hold.
+        retain_until : datetime, optional
+            When `purge` is to delete the person, with a time zone.
+
+        Returns
+        -------
+        Registration
+
+        Raises
+        ------
+        DuplicatePersonError
+            When the id is taken and `on_existing` is "error".
+        DuplicateFaceError
+            When a face resembles another person and that is refused; nothing is stored.
+        EnrolmentError
+            When a single picture's face is not good enough for the gallery's rules.
+        PersonFullError
+            When the person has as many faces as allowed and none makes room.
+        ImageError, FaceError
+            When a single picture is refused.
+        RegistrationError
+            When all of several pictures are refused.
+        """
+        with self._life.call():
+            options = RegisterOptions(on_existing=on_existing, faces=faces, min_face=min_face, strict=strict)
+            return self._registrar.register(person_id, images, check_details(details), options)
+
+    def register_many(
+        self,
+        people: Iterable[Entry],
+        *,
+        on_existing: OnExisting = "error",
+        faces: FacePolicy = "one",
+        min_face: int | None = None,
+        strict: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Registration | FacedexError]:
+        """Register many people, each in a transaction of its own.
+
+        Parameters
+        ----------
+        people : iterable of (person_id, images), (person_id, images, name) or (person_id, images, details)
+            Details are a dict with any of name, email, info, retain_until.
+        on_existing, faces, min_face, strict
+            As in `register`.
+        progress : callable, optional
+            Called with the number of people that are done and of all.
+
+        Returns
+        -------
+        list of Registration or FacedexError
+            One for each person, in order.
+        """
+        with self._life.call():
+            options = RegisterOptions(on_existing=on_existing, faces=faces, min_face=min_face, strict=strict)
+            return self._registrar.register_many(list(people), options, self._life.yield_progress(progress))
+
+    def register_templates(
+        self,
+        person_id: PersonId,
+        embeddings: NDArray[np.float32],
+        *,
+        on_existing: OnExisting = "error",
+        strict: bool = False,
+        pack: str | None = None,
+        **details: Unpack[PersonDetails],
+    ) -> Registration:
+        """Register a person from embeddings, without pictures.
+
+        They must have been made by this very pack: a vector does not say which pack made it, and comparing vectors of
+        two packs gives a meaningless number without an error. The faces have the box (0, 0, 0, 0) and a score of 0.
+
+        Parameters
+        ----------
+        person_id : str or int
+            As in `register`.
+        embeddings : ndarray of float, shape (n, dimension) or (dimension,)
+            Unit length, at least one.
+        on_existing, strict
+            As in `register`.
+        pack : str, optional
+            Digest of the pack that made them, if the caller looked it up before: a migration may have changed it.
+        **details
+            name, email, info, retain_until: as in `register`.
+
+        Returns
+        -------
+        Registration
+
+        Raises
+        ------
+        PackMismatchError
+            When the gallery is of another pack now.
+        EmbeddingError
+            When one has another length than the pack's, is not finite or not of unit length.
+        DuplicatePersonError, DuplicateFaceError, PersonFullError
+            As in `register`.
+        """
+        with self._life.call():
+            options = RegisterOptions(on_existing=on_existing, strict=strict)
+            return self._registrar.register_templates(person_id, embeddings, pack, check_details(details), options)
+
+    def rebuild_person(
+        self, person_id: PersonId, *, faces: FacePolicy = "one", min_face: int | None = None
+    ) -> Registration:
+        """Rebuild the templates of a person from all stored originals; nobody else is affected.
+
+        Parameters
+        ----------
+        person_id : str or int
+        faces : {"one", "largest"}
+            A photo must show exactly one face, or its largest face is used.
+        min_face : int, optional
+            Smallest face to look for, pixels; by default a fraction of the picture.
+
+        Returns
+        -------
+        Registration
+            The new faces; ``replaced`` are those that were registered from these photos before. Photos without a
+            usable face stay, and are listed in ``rejected``. A ``source`` is the place of a photo among the originals
+            in `photos`.
+
+        Raises
+        ------
+        UnknownPersonError
+            When nobody of that id is registered.
+        RegistrationError
+            When no original is kept, or none of them shows a usable face; nothing is changed.
+        """
+        with self._life.call():
+            options = RegisterOptions(on_existing="add", faces=faces, min_face=min_face)
+            return self._registrar.rebuild(person_id, options)
 
     def recognize(
         self,
@@ -242,24 +458,24 @@ class Gallery(Moving, Portable):
         quality: bool = False,
         attributes: bool = False,
     ) -> Recognition:
-        """Say who is in a picture.
+        """Recognize the people in a picture.
 
         Parameters
         ----------
         image : ImageInput
         k : int
-            How many candidates to name for each face, from 1.
+            How many candidates to return for each face, from 1.
         threshold : float, optional
             Instead of the gallery's, [-1, 1], inclusive.
         min_face : int, optional
-            Smallest face that is looked for, pixels, as far as the detector reaches; default a fraction of the picture.
+            Smallest face to look for, pixels, as far as the detector reaches; by default a fraction of the picture.
         max_faces : int, optional
             Only the largest so many.
         liveness : bool or {"off", "advisory", "required"}
-            Whether each face is judged for being live. Where that is required, a face that is not live is nobody's, and
+            Whether each face is judged for being live. With "required", a face that is not live is never matched, and
             one that cannot be judged is an error.
         quality, attributes : bool
-            Whether quality, or age and gender as a network guesses them, are told of each face.
+            Whether to return the quality of each face, or its age and gender as a network guesses them.
 
         Returns
         -------
@@ -275,11 +491,13 @@ class Gallery(Moving, Portable):
         LivenessError
             When liveness is required and a face cannot be judged.
         RoleMissingError
-            When attributes are asked for and the pack has no network for them.
+            When attributes are requested and the pack has no network for them.
         """
         with self._life.call():
-            asked = Questions(min_face, liveness, quality, attributes, max_faces)
-            return self._identifier.recognize(image, k=k, threshold=threshold, asked=asked)
+            analyze = AnalyzeOptions(
+                min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
+            )
+            return self._recognizer.recognize(image, RecognizeOptions(k=k, threshold=threshold, analyze=analyze))
 
     def recognize_many(
         self,
@@ -294,7 +512,7 @@ class Gallery(Moving, Portable):
         attributes: bool = False,
         progress: Progress | None = None,
     ) -> list[Recognition | FacedexError]:
-        """Say who is in each of many pictures.
+        """Recognize the people in each of many pictures.
 
         Parameters
         ----------
@@ -302,7 +520,7 @@ class Gallery(Moving, Portable):
         k, threshold, min_face, max_faces, liveness, quality, attributes
             As in `recognize`.
         progress : callable, optional
-            Called with the number of pictures done and of all.
+            Called with the number of pictures that are done and of all.
 
         Returns
         -------
@@ -317,10 +535,11 @@ class Gallery(Moving, Portable):
         with self._life.call():
             if is_single(images):
                 raise ArgumentError(f"images must be several pictures, got one {type(images).__name__}")
-            asked = Questions(min_face, liveness, quality, attributes, max_faces)
-            return self._identifier.recognize_many(
-                list(images), k=k, threshold=threshold, asked=asked, progress=progress
+            analyze = AnalyzeOptions(
+                min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
             )
+            options = RecognizeOptions(k=k, threshold=threshold, analyze=analyze)
+            return self._recognizer.recognize_many(list(images), options, self._life.yield_progress(progress))
 
     def verify(
         self,
@@ -334,7 +553,7 @@ class Gallery(Moving, Portable):
         quality: bool = False,
         attributes: bool = False,
     ) -> Verification:
-        """Say whether a picture shows the person it is claimed to show.
+        """Verify that a picture shows the person it is claimed to show.
 
         Parameters
         ----------
@@ -344,12 +563,12 @@ class Gallery(Moving, Portable):
         threshold : float, optional
             Instead of the gallery's, [-1, 1], inclusive.
         faces : {"one", "largest"}
-            The picture must show exactly one face, or its largest is taken.
+            The picture must show exactly one face, or its largest face is used.
         min_face : int, optional
-            Smallest face that is looked for, pixels, as far as the detector reaches; default a fraction of the picture.
+            Smallest face to look for, pixels, as far as the detector reaches; by default a fraction of the picture.
         liveness : bool or {"off", "advisory", "required"}
-            Whether the face is judged for being live. Where that is required, one that is not live is no match, and one
-            that cannot be judged is an error.
+            Whether the face is judged for being live. With "required", one that is not live is no match, and one that
+            cannot be judged is an error.
         quality, attributes : bool
             As in `recognize`.
 
@@ -365,23 +584,486 @@ class Gallery(Moving, Portable):
             When the picture is refused.
         """
         with self._life.call():
-            asked = Questions(min_face, liveness, quality, attributes)
-            return self._identifier.verify(person_id, image, threshold=threshold, faces=faces, asked=asked)
+            analyze = AnalyzeOptions(min_face=min_face, liveness=liveness, quality=quality, attributes=attributes)
+            options = VerifyOptions(threshold=threshold, faces=faces, analyze=analyze)
+            return self._recognizer.verify(person_id, image, options)
 
-    @property
-    def engine(self) -> Engine:
-        """The engine that analyses the gallery's pictures."""
+    def people(self) -> list[Person]:
+        """Return everybody who is registered, in the order of registration."""
         with self._life.call():
-            return self._registrar.engine
+            return self._resources.store.people()
 
-    def close(self) -> None:
-        """Close the gallery when the calls of other threads have ended; closing again does nothing."""
-        self._life.close()
+    def person(self, person_id: PersonId) -> Person:
+        """Return a registered person, or raise `UnknownPersonError`."""
+        with self._life.call():
+            return self._resources.store.person(person_id)
 
+    def update(self, person_id: PersonId, **details: Unpack[PersonDetails]) -> Person:
+        """Change the details of a person. What is given replaces what is stored; None clears it.
+
+        Parameters
+        ----------
+        person_id : str or int
+        name, email : str or None, optional
+        info : dict or None, optional
+        retain_until : datetime or None, optional
+            When `purge` is to delete the person, with a time zone.
+
+        Returns
+        -------
+        Person
+            As stored now.
+
+        Raises
+        ------
+        UnknownPersonError
+            When nobody of that id is registered.
+        """
+        with self._life.call():
+            return self._resources.store.update(person_id, check_details(details))
+
+    def photos(self, person_id: PersonId) -> list[Photo]:
+        """Return the photos of a person, oldest first, or raise `UnknownPersonError`."""
+        with self._life.call():
+            return self._resources.store.photos(person_id)
+
+    def photo(self, photo_id: int) -> Photo:
+        """Return a photo without its file, or raise `UnknownPhotoError`."""
+        with self._life.call():
+            return self._resources.store.photo(photo_id)
+
+    def photo_bytes(self, photo_id: int) -> bytes:
+        """Return the file of a photo.
+
+        Parameters
+        ----------
+        photo_id : int
+            As in `Photo.photo_id`.
+
+        Returns
+        -------
+        bytes
+            Of the photo's ``media_type``.
+
+        Raises
+        ------
+        UnknownPhotoError
+            When no photo of that id is stored.
+        PhotoIntegrityError
+            When it is not what was stored.
+        """
+        with self._life.call():
+            return self._resources.store.photo_bytes(photo_id)
+
+    def add_photo(
+        self,
+        person_id: PersonId,
+        image: ImageInput,
+        *,
+        filename: str | None = None,
+        rendition: Rendition | None = None,
+    ) -> Photo:
+        """Store a photo of a registered person without looking for faces; `rebuild_person` does that.
+
+        Parameters
+        ----------
+        person_id : str or int
+        image : ImageInput
+        filename : str, optional
+            By default that of the path.
+        rendition : {"thumbnail", "original"}, optional
+            By default what the gallery keeps.
+
+        Returns
+        -------
+        Photo
+
+        Raises
+        ------
+        UnknownPersonError
+            When nobody of that id is registered.
+        ArgumentError
+            When the gallery keeps no photos and no rendition is given.
+        PhotoTooLargeError
+            When the original has more than 32 MiB.
+        ImageError
+            When the picture is refused.
+        """
+        with self._life.call():
+            return self._photos.add(person_id, image, rendition, filename)
+
+    def delete_photo(self, photo_id: int) -> Deletion:
+        """Delete a photo and the faces that were registered from it; the person stays, even without a face.
+
+        Parameters
+        ----------
+        photo_id : int
+
+        Returns
+        -------
+        Deletion
+            What was removed.
+
+        Raises
+        ------
+        UnknownPhotoError
+            When no photo of that id is stored.
+        """
+        with self._life.call():
+            return self._deleter.delete_photo(photo_id)
+
+    def delete(self, person_id: PersonId) -> Deletion:
+        """Delete a person with all faces, templates, photos and free data, and the search snapshots that hold them.
+
+        What a server stores about the person is deleted too: accounts, attendance, and replies that name the person.
+
+        Parameters
+        ----------
+        person_id : str or int
+
+        Returns
+        -------
+        Deletion
+            What was removed.
+
+        Raises
+        ------
+        UnknownPersonError
+            When nobody of that id is registered.
+        """
+        with self._life.call():
+            return self._deleter.delete(person_id)
+
+    def delete_face(self, face_id: int) -> Deletion:
+        """Delete one stored face with its photo; the person stays, even without a face.
+
+        Parameters
+        ----------
+        face_id : int
+            As in `Registration.faces` or `Person.faces`.
+
+        Returns
+        -------
+        Deletion
+            What was removed.
+
+        Raises
+        ------
+        UnknownFaceError
+            When no face of that id is stored in this gallery.
+        """
+        with self._life.call():
+            return self._deleter.delete_face(face_id)
+
+    def purge(self, now: datetime | None = None) -> list[Deletion]:
+        """Delete everybody whose ``retain_until`` has passed. Call it as often as it must be on time.
+
+        Nobody is deleted unless it is called: a wrong clock cannot empty a gallery that is only read.
+
+        Parameters
+        ----------
+        now : datetime, optional
+            The time to compare with, with a time zone; by default the clock's.
+
+        Returns
+        -------
+        list of Deletion
+            A receipt for each, the longest overdue first.
+        """
+        with self._life.call():
+            return self._deleter.purge(now)
+
+    def vacuum(self) -> bool:
+        """Rewrite the database without deleted data. It takes a while, and writers wait.
+
+        A deletion overwrites what it removes by itself, so this is seldom needed: after a receipt that was not
+        ``wiped``, and to return space to the disk.
+
+        Returns
+        -------
+        bool
+            Whether no file holds deleted data now. A database server keeps logs of its own, which its administrator
+            must check.
+        """
+        with self._life.call():
+            return self._resources.vacuum()
+
+    def rekey(self, key: KeyInput | None) -> bool:
+        """Give the gallery another key, a first key, or none. Other processes must open it again.
+
+        Parameters
+        ----------
+        key : bytes, str, callable or None
+            The new key; None stores templates and photos without encryption.
+
+        Returns
+        -------
+        bool
+            Whether no file holds the templates as they were stored before; if not, see `vacuum`.
+
+        Raises
+        ------
+        TemplateIntegrityError
+            When something that is stored cannot be decrypted with the present key; then nothing is changed.
+        PlainSearchError
+            When the gallery is not searched locally: the search would hold its templates unencrypted.
+        """
+        with self._life.call():
+            return self._resources.rekey(key)
+
+    def audit(self, *, after: int = 0) -> Iterator[AuditEvent]:
+        """Yield the lines of the audit, oldest first.
+
+        Parameters
+        ----------
+        after : int
+            Only lines with a higher number.
+
+        Yields
+        ------
+        AuditEvent
+        """
+        while page := self._audit_page(after):
+            yield from page
+            after = page[-1].seq
+
+    async def aaudit(self, *, after: int = 0) -> AsyncIterator[AuditEvent]:
+        """Yield as `audit` does, reading in a thread."""
+        import asyncio
+
+        while page := await asyncio.to_thread(self._audit_page, after):
+            for event in page:
+                yield event
+            after = page[-1].seq
+
+    def _audit_page(self, after: int) -> list[AuditEvent]:
+        with self._life.call():
+            return self._audit.page(after)
+
+    def check_audit(self, *, noted: str | None = None, keyed: bool = False) -> AuditReport:
+        """Check that no line of the audit was altered, removed, moved or added.
+
+        Parameters
+        ----------
+        noted : str, optional
+            A head that was recorded elsewhere before, as ``"NUMBER:DIGEST"``. It reveals also a database that was
+            restored to an earlier state.
+        keyed : bool
+            Whether the last line must be signed with ``FACEDEX_AUDIT_KEY`` or the gallery's own key, which
+            distinguishes the chain from one that somebody without the key wrote in its place.
+
+        Returns
+        -------
+        AuditReport
+
+        Raises
+        ------
+        ArgumentError
+            When `keyed` is set and there is no key.
+        """
+        with self._life.call():
+            return self._audit.check(noted, keyed)
+
+    def seal_audit(self, *, noted: str | None = None) -> AuditReport:
+        """Sign the head of the audit with the key: needed where it was begun or continued without a key.
+
+        Compare the head with one that was recorded elsewhere first: a signed head is trusted from then on.
+
+        Parameters
+        ----------
+        noted : str, optional
+            As in `check_audit`.
+
+        Returns
+        -------
+        AuditReport
+            If the chain is broken, it was not signed.
+
+        Raises
+        ------
+        ArgumentError
+            When there is no key.
+        """
+        with self._life.call():
+            return self._audit.seal(noted)
+
+    def export_audit(self, path: str | os.PathLike[str]) -> int:
+        """Write the audit to a file that can be checked without the database, signed where there is a key.
+
+        It names the people who are registered, and the file outlives later deletions.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            Of a file that only its owner will be able to read.
+
+        Returns
+        -------
+        int
+            Number of bytes written.
+
+        Raises
+        ------
+        ExportError
+            When it cannot be written.
+        """
+        with self._life.call():
+            return self._audit.export(path)
+
+    def acting_as(self, actor: str) -> AbstractContextManager[None]:
+        """Set the actor that the audit records inside a ``with`` block, in this thread or task.
+
+        Parameters
+        ----------
+        actor : str
+            An account or a role, at most 255 characters. It is not erased with a person.
+        """
+        return acting_as(actor)
+
+    def migrate(
+        self,
+        pack: str | os.PathLike[str] | None = None,
+        *,
+        engine: Engine | None = None,
+        threshold: float | None = None,
+        without_photo: WithoutPhoto = "stop",
+        progress: Progress | None = None,
+    ) -> Migration:
+        """Move the gallery to another pack, by embedding its faces again from the original photos that it kept.
+
+        Until the end the gallery recognizes, registers and deletes with its present pack. It can be interrupted at any
+        moment; the next run resumes it. At the end one commit switches the gallery, and this object, to the other pack;
+        other processes get a `GalleryPackError` and must open it again.
+
+        Parameters
+        ----------
+        pack : str or PathLike, optional
+            The pack to move to.
+        engine : Engine, optional
+            An engine to use; its pack is the target, and `pack` is not read.
+        threshold : float, optional
+            Cut-off on similarity from then on, [-1, 1], inclusive; by default that of the other pack.
+        without_photo : {"stop", "leave"}
+            What to do when people would be left without a template, because no original photo of them was kept or
+            their faces are not found in it again: leave the gallery as it is, or move it without them. Then they stay
+            registered, and are not recognized until they are registered again or the gallery is rolled back.
+        progress : callable, optional
+            Called with the number of faces that are done and of all.
+
+        Returns
+        -------
+        Migration
+            Who would be left behind, and whether the gallery was switched.
+
+        Raises
+        ------
+        MigrationError
+            When somebody else ended it meanwhile.
+        ArgumentError
+            When the pack states no threshold and none is given.
+        GalleryClosedError
+            When the gallery is closed meanwhile.
+        StoreError
+        """
+        with self._life.call():
+            return self._migrator.migrate(pack, engine, threshold, without_photo, progress)
+
+    def rollback(
+        self,
+        *,
+        engine: Engine | None = None,
+        threshold: float | None = None,
+        without_photo: WithoutPhoto = "stop",
+        progress: Progress | None = None,
+    ) -> Migration:
+        """Move the gallery back to the pack that it used before, until `finish_migration`.
+
+        Templates of that pack are still there; faces that were registered since are embedded from their photos.
+
+        Parameters
+        ----------
+        engine : Engine, optional
+            An engine of that pack, if facedex does not know the pack by name.
+        threshold, without_photo, progress
+            As in `migrate`.
+
+        Returns
+        -------
+        Migration
+
+        Raises
+        ------
+        MigrationError
+            When there is no pack to go back to.
+        GalleryPackError
+            When the engine is of another pack.
+        """
+        with self._life.call():
+            return self._migrator.rollback(engine, threshold, without_photo, progress)
+
+    def finish_migration(self) -> Finish:
+        """Remove the templates of every other pack: the previous one, and that of an abandoned migration.
+
+        After it there is no rollback. Faces that were left behind, because they have no template of the gallery's
+        pack, are removed with the photos that show no other face; the people stay.
+
+        Returns
+        -------
+        Finish
+        """
+        with self._life.call():
+            return self._migrator.finish()
+
+    def status(self) -> Status:
+        """Return the state of the gallery: its pack, how many people and faces, how they are searched."""
+        return self.lookup.status()
+
+    def storage(self) -> Storage:
+        """Return whether changes can be stored now, without storing any; queries the database at most once a second.
+
+        Returns
+        -------
+        {"ok", "locked", "full", "read_only"}
+            Reading works in all states, and people can be deleted on a full disk.
+
+        Raises
+        ------
+        StoreError
+            When the database cannot even be read.
+        """
+        with self._life.call():
+            return self._resources.database.storage()
+
+    aclose = make_coroutine(close)
+    acreate = make_coroutine(create)
+    aregister = make_coroutine(register)
+    aregister_many = make_coroutine(register_many)
+    aregister_templates = make_coroutine(register_templates)
+    arebuild_person = make_coroutine(rebuild_person)
     arecognize = make_coroutine(recognize)
     arecognize_many = make_coroutine(recognize_many)
     averify = make_coroutine(verify)
-    aclose = make_coroutine(close)
+    apeople = make_coroutine(people)
+    aperson = make_coroutine(person)
+    aupdate = make_coroutine(update)
+    aphotos = make_coroutine(photos)
+    aphoto = make_coroutine(photo)
+    aphoto_bytes = make_coroutine(photo_bytes)
+    aadd_photo = make_coroutine(add_photo)
+    adelete_photo = make_coroutine(delete_photo)
+    adelete = make_coroutine(delete)
+    adelete_face = make_coroutine(delete_face)
+    apurge = make_coroutine(purge)
+    avacuum = make_coroutine(vacuum)
+    arekey = make_coroutine(rekey)
+    acheck_audit = make_coroutine(check_audit)
+    aseal_audit = make_coroutine(seal_audit)
+    aexport_audit = make_coroutine(export_audit)
+    amigrate = make_coroutine(migrate)
+    arollback = make_coroutine(rollback)
+    afinish_migration = make_coroutine(finish_migration)
+    astatus = make_coroutine(status)
+    astorage = make_coroutine(storage)
 
     def __enter__(self) -> Self:
         return self
@@ -398,3 +1080,6 @@ class Gallery(Moving, Portable):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Gallery({self.name!r} in {self._resources.database.place}, pack {self.pack.name!r})"

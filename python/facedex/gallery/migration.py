@@ -1,51 +1,79 @@
-"""A gallery moved to another pack: its faces embedded again from the photos that were kept, and the way back.
+"""A gallery moved to another pack: its faces are embedded again from the stored photos, and the way back.
 
 The gallery answers with its present pack until every face that has a photo has a template of the other one; then one
-commit binds it to that. A run that was broken off, however hard, is gone on with by the next.
+commit switches it. The next run resumes one that was interrupted. A face is found again in its photo by the place of
+its box; another face in the same photo is never used for it. Faces that cannot be embedded are reported.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-from ..checks import check_choice, check_threshold
-from ..coroutines import make_coroutine
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import check_choice
 from ..engine import Engine
 from ..errors import (
     ArgumentError,
+    BBox,
+    FacedexError,
     GalleryClosedError,
     GalleryPackError,
     MigrationError,
-    RoleMissingError,
-    SearchError,
+    NoFaceError,
+    PhotoIntegrityError,
 )
 from ..options import WithoutPhoto
 from ..records import PersonId
-from ..store import LostPerson, PackPin, Shadow, previous_pack
-from .album import Album
-from .recognition import Identifier
-from .reembedding import Mover, Refusal
-from .registration import Progress
+from ..results import Analysis, bbox_of, embedding_of
+from ..store import LostPerson, PendingFace, Shadow, Store, previous_pack
+from .lifetime import Lifetime, Progress
+from .resources import Resources, pin_of, threshold_of
 
-_log = logging.getLogger("facedex")
+BATCH = 16
+"""Photos in memory at once, and faces in one commit."""
+
+OVERLAP = 0.3
+"""Smallest overlap (intersection over union) of a face's stored box and the box that another pack finds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A stored face that could not be embedded by another pack.
+
+    Attributes
+    ----------
+    face_id : int
+    person_id : str or int
+        Whose it is.
+    error : Exception
+        Why; a `FacedexError`.
+    """
+
+    face_id: int
+    person_id: PersonId
+    error: Exception
+
+    def __repr__(self) -> str:
+        return f"Refusal({self.person_id!r}, face {self.face_id}: {self.error})"
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """How far a gallery has come on its way to another pack, or back.
+    """The state of a migration to another pack, or back.
 
     Attributes
     ----------
     pack, pack_digest : str
-        The pack to which it goes.
+        The pack to switch to.
     swapped : bool
-        Whether the gallery is of that pack now. If not, nothing that it answers has changed, and what was made is kept
-        for the next try.
+        Whether the gallery uses that pack now. If not, its results have not changed, and the next run resumes this one.
     moved : int
-        How many faces this call embedded.
+        Number of faces that this call embedded.
     without_photo : tuple of str or int
         People who have no template of that pack, and no photo from which one could be made.
     without_face : tuple of str or int
@@ -71,7 +99,7 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What was removed when a move to another pack was made final, or given up.
+    """What was removed when a migration was made final, or given up.
 
     Attributes
     ----------
@@ -91,129 +119,64 @@ class Finish:
     wiped: bool
 
 
-class Moving(Album):
-    """The people of a gallery, what is owed to them, and its pack."""
+class Migrator:
+    """Moves a gallery to another pack.
 
-    _identifier: Identifier
+    Parameters
+    ----------
+    life : Lifetime
+    resources : Resources
+    """
+
+    def __init__(self, life: Lifetime, resources: Resources) -> None:
+        self._life = life
+        self._resources = resources
 
     def migrate(
         self,
-        pack: str | os.PathLike[str] | None = None,
-        *,
-        engine: Engine | None = None,
-        threshold: float | None = None,
-        without_photo: WithoutPhoto = "stop",
-        progress: Progress | None = None,
+        pack: str | os.PathLike[str] | None,
+        engine: Engine | None,
+        threshold: float | None,
+        without_photo: WithoutPhoto,
+        progress: Progress | None,
     ) -> Migration:
-        """Move the gallery to another pack, by embedding its faces again from the original photos that it kept.
-
-        Until the end the gallery goes on answering, registering and deleting with its present pack. It can be broken
-        off at any moment; called again it goes on. At the end it is bound to the other pack in one commit, and so is
-        this object; whoever else has it open is told by a `GalleryPackError` to open it again.
-
-        Parameters
-        ----------
-        pack : str or PathLike, optional
-            The pack to move to.
-        engine : Engine, optional
-            An engine to use; its pack is moved to, and `pack` is not read.
-        threshold : float, optional
-            Cut-off on similarity from then on, [-1, 1], inclusive; without it that of the other pack.
-        without_photo : {"stop", "leave"}
-            What is done when people would be left without a template, because no original photo of them was kept or
-            their faces are not found in it again: leave the gallery as it is, or move it without them. Then they stay
-            registered, and are not recognised until they are registered again or the gallery is rolled back.
-        progress : callable, optional
-            Called with the number of faces done and of all.
-
-        Returns
-        -------
-        Migration
-            Whom it would leave behind, and whether the gallery was moved.
-
-        Raises
-        ------
-        MigrationError
-            When somebody else ended it meanwhile.
-        ArgumentError
-            When the pack states no threshold and none is given.
-        GalleryClosedError
-            When the gallery is closed meanwhile.
-        StoreError
-        """
-        with self._life.call():
-            check_choice("without_photo", without_photo, WithoutPhoto)
-            if engine is None and pack is None:
-                raise ArgumentError("name the pack to move to: migrate(pack)")
-            to = engine if engine is not None else Engine(pack if pack is not None else "")
-            return self._move("migrate", to, threshold, without_photo == "leave", progress)
+        """Move to another pack, as `facedex.Gallery.migrate` does."""
+        check_choice("without_photo", without_photo, WithoutPhoto)
+        if engine is None and pack is None:
+            raise ArgumentError("name the pack to move to: migrate(pack)")
+        target = engine if engine is not None else Engine(pack if pack is not None else "")
+        return self._move("migrate", target, threshold, without_photo == "leave", progress)
 
     def rollback(
         self,
-        *,
-        engine: Engine | None = None,
-        threshold: float | None = None,
-        without_photo: WithoutPhoto = "stop",
-        progress: Progress | None = None,
+        engine: Engine | None,
+        threshold: float | None,
+        without_photo: WithoutPhoto,
+        progress: Progress | None,
     ) -> Migration:
-        """Move the gallery back to the pack that it was of before, until `finish_migration`.
+        """Move back to the previous pack, as `facedex.Gallery.rollback` does."""
+        check_choice("without_photo", without_photo, WithoutPhoto)
+        feed = self._resources.feed
+        previous = previous_pack(feed)
+        if previous is None:
+            raise MigrationError(
+                f"gallery {feed.name!r} was not moved from another pack, or that was finished: there is no way back"
+            )
+        target = Engine(previous.name) if engine is None else engine
+        if target.pack.digest != previous.digest:
+            raise GalleryPackError(
+                f"the gallery was of pack {previous.name!r} ({previous.digest[:12]}) before, and the engine is of "
+                f"{target.pack.name!r} ({target.pack.digest[:12]}); give an engine of that pack (engine=...)",
+                stored=previous.name,
+                opened=target.pack.name,
+            )
+        return self._move("rollback", target, threshold, without_photo == "leave", progress)
 
-        Templates of that pack are still there; faces that were registered since are embedded from their photos.
-
-        Parameters
-        ----------
-        engine : Engine, optional
-            An engine of that pack, where it is none that facedex knows by name.
-        threshold, without_photo, progress
-            As in `migrate`.
-
-        Returns
-        -------
-        Migration
-
-        Raises
-        ------
-        MigrationError
-            When there is no pack to go back to.
-        GalleryPackError
-            When the engine is of another pack.
-        """
-        with self._life.call():
-            check_choice("without_photo", without_photo, WithoutPhoto)
-            past = previous_pack(self._feed)
-            if past is None:
-                raise MigrationError(
-                    f"gallery {self._feed.name!r} was not moved from another pack, or that was finished: there is no "
-                    "way back"
-                )
-            to = Engine(past.name) if engine is None else engine
-            if to.pack.digest != past.digest:
-                raise GalleryPackError(
-                    f"the gallery was of pack {past.name!r} ({past.digest[:12]}) before, and the engine is of "
-                    f"{to.pack.name!r} ({to.pack.digest[:12]}); give an engine of that pack (engine=...)",
-                    stored=past.name,
-                    opened=to.pack.name,
-                )
-            return self._move("rollback", to, threshold, without_photo == "leave", progress)
-
-    def finish_migration(self) -> Finish:
-        """Remove the templates of every other pack: of the one before, and of a migration that is given up.
-
-        After it there is no way back. Faces that were left behind, because they have no template of the gallery's
-        pack, are removed with the photos that show no other face; the people stay.
-
-        Returns
-        -------
-        Finish
-        """
-        with self._life.call():
-            self._search.forget()
-            removed, gone = self._store.finish_migration()
-            return Finish(removed.templates, tuple(gone), removed.photos, self._wiped())
-
-    amigrate = make_coroutine(migrate)
-    arollback = make_coroutine(rollback)
-    afinish_migration = make_coroutine(finish_migration)
+    def finish(self) -> Finish:
+        """Remove the templates of other packs, as `facedex.Gallery.finish_migration` does."""
+        self._resources.search.forget()
+        removed, faces = self._resources.store.finish_migration()
+        return Finish(removed.templates, tuple(faces), removed.photos, self._resources.wipe())
 
     def _move(
         self,
@@ -223,32 +186,30 @@ class Moving(Album):
         leave: bool,
         progress: Progress | None,
     ) -> Migration:
-        if engine.pack.dimension is None:
-            raise RoleMissingError(f"pack {engine.pack.name!r} has no embedder; move to a pack that has one")
-        pin = PackPin(engine.pack.name, engine.pack.digest, engine.pack.dimension)
-        cut = check_threshold(engine.threshold if threshold is None else threshold)
-        shadow = Shadow(self._feed, pin)
+        pin, cut = pin_of(engine), threshold_of(engine, threshold)
+        feed = self._resources.feed
+        shadow = Shadow(feed, pin)
         lost: list[LostPerson] = []
-        mover = Mover(engine, self._store, shadow, self._giving_way(progress))
+        embedder = _Embedder(engine, self._resources.store, shadow, self._life.yield_progress(progress))
         try:
-            swapped = pin.digest == self._feed.pin.digest
+            swapped = pin.digest == feed.pin.digest
             if not swapped:
                 shadow.begin()
                 shadow.remove_damaged()
             while not swapped:
-                mover.run(self._unless_closing)
+                embedder.run(self._check_open)
                 lost = shadow.lost_people()
                 if lost and not leave:
-                    if shadow.pending(mover.after, 1):
+                    if shadow.pending(embedder.after, 1):
                         continue  # somebody was registered just now
                     break
-                with self._life.alone():
-                    swapped, late = shadow.switch(kind, mover.embed, after=mover.after, leave=leave)
-                    mover.moved += late
+                with self._life.exclusive():
+                    swapped, late = shadow.switch(kind, embedder.embed, after=embedder.after, leave=leave)
+                    embedder.moved += late
                     if swapped:
-                        self._adopt(engine, pin, cut)
+                        self._resources.switch_to(engine, pin, cut)
         except GalleryPackError:
-            if shadow.feed is self._feed:
+            if self._resources.feed is feed:
                 raise
             return self._move(kind, engine, threshold, leave, progress)  # another thread moved it meanwhile
         if swapped:
@@ -257,25 +218,104 @@ class Moving(Album):
             pack=pin.name,
             pack_digest=pin.digest,
             swapped=swapped,
-            moved=mover.moved,
-            without_photo=tuple(one.person_id for one in lost if not one.has_photo),
-            without_face=tuple(one.person_id for one in lost if one.has_photo),
-            refused=tuple(mover.refused.values()),
+            moved=embedder.moved,
+            without_photo=tuple(person.person_id for person in lost if not person.has_photo),
+            without_face=tuple(person.person_id for person in lost if person.has_photo),
+            refused=tuple(embedder.refused.values()),
         )
 
-    def _adopt(self, engine: Engine, pin: PackPin, cut: float) -> None:
-        """Answer with another pack from now on; nobody else is in the midst of a call."""
-        try:
-            self._search.forget()  # what it holds is of the pack before
-        except SearchError as error:
-            _log.warning("%s", error)
-        feed, store, search = self._on(self._feed.with_pack(pin))
-        self._search.close()
-        self._registrar.take(engine, store, search, cut)
-        self._identifier.take(engine, store, search, cut)
-        self._feed, self._store, self._search, self._pack = feed, store, search, engine.pack
-
-    def _unless_closing(self) -> None:
-        """End the work when somebody has closed the gallery, who waits for it."""
+    def _check_open(self) -> None:
+        """End the work when the gallery is being closed, which waits for it."""
         if self._life.closing:
-            raise GalleryClosedError(f"gallery {self._feed.name!r} was closed; migrate again to go on with it")
+            raise GalleryClosedError(f"gallery {self._resources.feed.name!r} was closed; migrate again to resume")
+
+
+@dataclass(slots=True)
+class _Embedder:
+    """Embeds the faces of a gallery that have no template of another pack.
+
+    Attributes
+    ----------
+    after : int
+        The last face that was processed.
+    moved : int
+        Number of templates that were made.
+    refused : dict of int to Refusal
+        Face → why it has none.
+    """
+
+    engine: Engine
+    store: Store
+    shadow: Shadow
+    progress: Progress
+    after: int = 0
+    moved: int = 0
+    refused: dict[int, Refusal] = field(default_factory=dict)
+
+    def run(self, check_open: Callable[[], None]) -> None:
+        """Embed every face with a photo, `BATCH` in a commit; after each, `check_open` may end the run."""
+        number = self.moved + len(self.refused) + self.shadow.count_pending()
+        while batch := self.shadow.pending(self.after, BATCH):
+            self.moved += self.shadow.insert(self.embed(batch))
+            self.after = batch[-1].face_id
+            done = self.moved + len(self.refused)
+            self.progress(done, max(done, number))
+            check_open()
+
+    def embed(self, batch: Sequence[PendingFace]) -> dict[int, NDArray[np.float32]]:
+        """Embed faces from their photos; add those that cannot be to `refused`."""
+        photos = self._photos(batch)
+        stored = [face for face in batch if face.face_id in photos]  # the others were deleted meanwhile
+        analyses = self.engine.analyze_many([photos[face.face_id] for face in stored]) if stored else []
+        embeddings = {}
+        for face, analysis in zip(stored, analyses, strict=True):
+            try:
+                if isinstance(analysis, FacedexError):
+                    raise analysis
+                embeddings[face.face_id] = self._embed_face(face, analysis, photos[face.face_id])
+            except FacedexError as error:
+                self._refuse(face, error)
+        return embeddings
+
+    def _photos(self, batch: Sequence[PendingFace]) -> Mapping[int, bytes]:
+        try:
+            return self.store.originals([face.face_id for face in batch])
+        except FacedexError as error:
+            if len(batch) > 1:
+                half = len(batch) // 2
+                return {**self._photos(batch[:half]), **self._photos(batch[half:])}
+            if not isinstance(error, PhotoIntegrityError):
+                raise
+            self._refuse(batch[0], error)
+            return {}
+
+    def _refuse(self, face: PendingFace, error: FacedexError) -> None:
+        self.refused[face.face_id] = Refusal(face.face_id, face.person_id, error)
+
+    def _embed_face(self, face: PendingFace, analysis: Analysis, photo: bytes) -> NDArray[np.float32]:
+        embedding = _embedding_at(face.bbox, analysis)
+        if embedding is None:  # it may have been registered with a smaller least face than the pack's own
+            height = int(face.bbox[3] - face.bbox[1])
+            embedding = _embedding_at(face.bbox, self.engine.analyze(photo, min_face=max(1, height // 2)))
+        if embedding is None:
+            raise NoFaceError(
+                f"pack {self.engine.pack.name!r} finds no face where face {face.face_id} of {face.person_id!r} is in "
+                "its photo; register the person again from another picture"
+            )
+        return embedding
+
+
+def _embedding_at(bbox: BBox, analysis: Analysis) -> NDArray[np.float32] | None:
+    """Return the embedding of the face whose box overlaps most with a given one; None when none overlaps enough."""
+    overlaps = [_overlap(bbox, bbox_of(face.bbox)) for face in analysis]
+    best = int(np.argmax(overlaps)) if overlaps else 0
+    return embedding_of(analysis[best]) if overlaps and overlaps[best] >= OVERLAP else None
+
+
+def _overlap(a: BBox, b: BBox) -> float:
+    """Compute the intersection of two boxes over their union, [0, 1]."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)

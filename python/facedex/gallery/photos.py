@@ -1,7 +1,7 @@
-"""What is kept of a picture: nothing, a small picture of the face, or the picture itself without metadata.
+"""The photos that a gallery keeps: none, a thumbnail of the face, or the picture without its metadata.
 
-In goes a picture as the verbs take it, out comes what the store keeps. A path is read once, so that the photo that is
-kept shows what was analysed, even when the file is replaced meanwhile. Refused: a picture of too many bytes.
+A path is read once, so that the stored photo shows what was analysed, even when the file is replaced meanwhile. A
+picture of too many bytes is refused.
 """
 
 from __future__ import annotations
@@ -15,35 +15,38 @@ from ..checks import abbreviate, check_choice
 from ..errors import ArgumentError, BBox, ImageError
 from ..inputs import ImageInput
 from ..options import KeptPhotos, Rendition
+from ..records import PersonId, Photo
 from ..store import LONGEST_NAME, NewPhoto, PortablePerson, check_size, plain_name
+from .resources import Resources
 
 
-class Renditions:
-    """Makes what a gallery keeps of pictures.
+class Photos:
+    """Makes and stores the photos of a gallery.
 
     Parameters
     ----------
+    resources : Resources
     kept : {"none", "thumbnail", "original"}
-    max_pixels : int
-        Larger pictures are refused.
+        What is kept of the pictures that are registered.
     """
 
-    def __init__(self, kept: KeptPhotos, max_pixels: int) -> None:
+    def __init__(self, resources: Resources, kept: KeptPhotos) -> None:
         check_choice("photos", kept, KeptPhotos)
-        self.kept: KeptPhotos = kept
-        self._max_pixels = max_pixels
+        self._resources = resources
+        self._kept = kept
+        self._max_pixels = resources.engine.max_pixels
 
-    def taken(self, picture: ImageInput) -> ImageInput:
-        """Read the file of a path when a photo of it is to be kept; what cannot be read is refused by the engine."""
-        if self.kept == "none" or not isinstance(picture, (str, os.PathLike)):
+    def load(self, picture: ImageInput) -> ImageInput:
+        """Read the file of a path if a photo of it is to be kept; an unreadable file is left to the engine."""
+        if self._kept == "none" or not isinstance(picture, (str, os.PathLike)):
             return picture
         try:
             return _core.load(picture, max_pixels=self._max_pixels)
         except ImageError:
             return picture
 
-    def of_face(self, picture: ImageInput, bbox: BBox, filename: str | None) -> NewPhoto | None:
-        """Make what is kept of a picture in which a face was found; None when nothing is kept.
+    def make(self, picture: ImageInput, bbox: BBox, filename: str | None) -> NewPhoto | None:
+        """Make the photo of a picture in which a face was found; None when none is kept.
 
         Parameters
         ----------
@@ -56,66 +59,52 @@ class Renditions:
         ------
         PhotoTooLargeError
         """
-        return None if self.kept == "none" else self._made(picture, self.kept, bbox, filename)
+        return None if self._kept == "none" else self._make(picture, self._kept, bbox, filename)
 
-    def whole(self, picture: ImageInput, rendition: Rendition | None, filename: str | None) -> NewPhoto:
-        """Make what is kept of a picture without looking for a face.
-
-        Parameters
-        ----------
-        picture : ImageInput
-        rendition : {"thumbnail", "original"}, optional
-            By default what the gallery keeps.
-        filename : str or None
-            By default that of the path.
-
-        Raises
-        ------
-        ArgumentError
-            When nothing is to be kept.
-        ImageError, PhotoTooLargeError
-        """
-        kept = self.kept if rendition is None else rendition
+    def add(self, person_id: PersonId, picture: ImageInput, rendition: Rendition | None, filename: str | None) -> Photo:
+        """Store a photo without looking for faces, as `facedex.Gallery.add_photo` does."""
+        self._resources.store.require(person_id)
+        kept = self._kept if rendition is None else rendition
         check_choice("rendition", kept, KeptPhotos)
         if kept == "none":
             raise ArgumentError(
                 "rendition must be 'thumbnail' or 'original', got 'none'; this gallery keeps no photos unless it is "
-                "opened with photos=... or told so here"
+                "opened with photos=... or a rendition is given here"
             )
-        name = filename_of(picture) if filename is None else _named(filename)
-        return self._made(picture, kept, None, name)
+        name = filename_of(picture) if filename is None else _check_filename(filename)
+        return self._resources.store.add_photo(person_id, self._make(picture, kept, None, name))
 
-    def rewritten(self, person: PortablePerson) -> PortablePerson:
-        """Decode the photos of a person from elsewhere as a check, and rewrite them without their metadata.
+    def clean(self, person: PortablePerson) -> PortablePerson:
+        """Decode the photos of a person from elsewhere as a check, and remove their metadata.
 
         The compressed data of a valid JPEG, PNG or WebP is kept; type and size are found from the bytes.
 
         Raises
         ------
         ImageError
-            When one is no picture.
+            When one is not a picture.
         PhotoTooLargeError
         """
-        return replace(person, photos=tuple(replace(held, photo=self._anew(held.photo)) for held in person.photos))
+        return replace(person, photos=tuple(replace(held, photo=self._clean(held.photo)) for held in person.photos))
 
-    def _anew(self, photo: NewPhoto) -> NewPhoto:
+    def _clean(self, photo: NewPhoto) -> NewPhoto:
         check_choice("rendition", photo.rendition, Rendition)
-        content, media_type, (width, height) = _core.without_metadata(photo.content, max_pixels=self._max_pixels)
-        check_size(len(content))
-        return NewPhoto(photo.rendition, media_type, width, height, plain_name(photo.filename), content)
+        return self._rewrite(photo.content, photo.rendition, plain_name(photo.filename))
 
-    def _made(self, picture: ImageInput, kept: str, bbox: BBox | None, filename: str | None) -> NewPhoto:
-        if kept == "thumbnail":
-            content, (width, height) = _core.thumbnail(picture, bbox, max_pixels=self._max_pixels)
-            media_type = "image/jpeg"
-        else:
-            content, media_type, (width, height) = _core.without_metadata(picture, max_pixels=self._max_pixels)
-            check_size(len(content))
-        return NewPhoto(kept, media_type, width, height, filename, content)
+    def _make(self, picture: ImageInput, rendition: str, bbox: BBox | None, filename: str | None) -> NewPhoto:
+        if rendition == "original":
+            return self._rewrite(picture, rendition, filename)
+        content, (width, height) = _core.thumbnail(picture, bbox, max_pixels=self._max_pixels)
+        return NewPhoto(rendition, "image/jpeg", width, height, filename, content)
+
+    def _rewrite(self, picture: ImageInput, rendition: str, filename: str | None) -> NewPhoto:
+        content, media_type, (width, height) = _core.without_metadata(picture, max_pixels=self._max_pixels)
+        check_size(len(content))
+        return NewPhoto(rendition, media_type, width, height, filename, content)
 
 
 def filename_of(picture: object) -> str | None:
-    """Tell the last part of a picture's path; None when it is no path, or no plain name.
+    """Return the last part of a picture's path; None when it is not a path, or not a plain name.
 
     Examples
     --------
@@ -128,8 +117,8 @@ def filename_of(picture: object) -> str | None:
     return name if plain_name(name) == name else None
 
 
-def _named(filename: object) -> str:
-    """Refuse a file name with folders or control characters, or one that is too long."""
+def _check_filename(filename: object) -> str:
+    """Return a file name without folders and control characters, or raise `ArgumentError`."""
     if not isinstance(filename, str) or plain_name(filename) != filename:
         raise ArgumentError(
             f"filename must be a text of 1 to {LONGEST_NAME} characters without folders and control characters, got "

@@ -1,31 +1,24 @@
-"""Which faces a gallery takes in: how large, how certain, how many, and what when it is somebody else's.
+"""The rules of registration: size, score, quality and number of faces, and what to do with duplicates.
 
-Each refusal is an error with a code, what was measured and the limit. There is no best value for all cameras: the
-defaults refuse nothing, and warn of a face that resembles another person.
+Each refusal is an error with a code, the measured value and the limit. No value suits all cameras: the defaults refuse
+nothing, and warn of a face that resembles another person.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..checks import abbreviate, check_choice, check_int
 from ..errors import ArgumentError, FaceNotLiveError, FaceQualityError, FaceScoreError, FaceTooSmallError
 from ..inputs import describe
-from ..options import Duplicates, WhenFull
+from ..options import AnalyzeOptions, Duplicates, WhenFull
 from ..results import bbox_of
 from ..store import Room
 
 if TYPE_CHECKING:
     from .._core import Face
-
-
-class Asked(NamedTuple):
-    """What the engine is asked of a face; the names are those of its parameters."""
-
-    liveness: Literal["advisory", False]
-    quality: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +30,7 @@ class Enrolment:
     min_face_px : float
         Least length of the shorter side of a face's box, pixels of the original.
     min_score : float
-        Least certainty of the detector, [0, 1].
+        Least score of the detector, [0, 1].
     min_quality : float
         Least quality for recognition, [0, 100], as the engine measures it.
     require_liveness : bool
@@ -46,10 +39,10 @@ class Enrolment:
         Most faces of a person, from 1.
     when_full : {"oldest", "worst", "refuse"}
         What makes room for one more: the oldest face, the one of the lowest quality, or none. A new face that is itself
-        the worst is refused. Where the quality of one is not known, all are compared by the detector's certainty.
+        the worst is refused. Where the quality of one is unknown, all are compared by the detector's score.
     duplicates : {"warn", "refuse", "ignore"}
-        What to do when a face reaches the gallery's threshold with another person: note it in the result, refuse the
-        registration, or do not look. Looking costs one search for each registration.
+        What to do when a face reaches the gallery's threshold with another person: report it in the result, refuse the
+        registration, or do not check. The check costs one search for each registration.
 
     Raises
     ------
@@ -76,13 +69,12 @@ class Enrolment:
 
     @property
     def room(self) -> Room | None:
-        """How many faces a person may have; None when any number."""
+        """The limit on the faces of a person; None without a limit."""
         return None if self.max_faces is None else Room(self.max_faces, self.when_full)
 
-    @property
-    def asked(self) -> Asked:
-        """What the engine must be asked of a face: what is checked, and the quality, which is cheap and is stored."""
-        return Asked("advisory" if self.require_liveness else False, True)
+    def analyze_options(self, min_face: int | None) -> AnalyzeOptions:
+        """Return what the engine must compute: what is checked, and the quality, which is cheap and is stored."""
+        return AnalyzeOptions(min_face=min_face, liveness="advisory" if self.require_liveness else "off", quality=True)
 
     def check(self, face: Face, image: object) -> None:
         """Refuse a face that is not good enough.
@@ -116,9 +108,9 @@ class Enrolment:
             )
         quality = None if face.quality is None else face.quality.unified_score
         if self.min_quality > 0 and (quality is None or quality < self.min_quality):
-            told = "an unknown quality" if quality is None else f"a quality of {quality:.0f}"
+            found = "an unknown quality" if quality is None else f"a quality of {quality:.0f}"
             raise FaceQualityError(
-                f"the face in {describe(image)} has {told}, at least {self.min_quality:g} of 100 is needed; use a "
+                f"the face in {describe(image)} has {found}, at least {self.min_quality:g} of 100 is needed; use a "
                 "sharper, well lit picture from the front",
                 measured=quality or 0.0,
                 limit=self.min_quality,
@@ -134,10 +126,10 @@ def _check_live(face: Face, image: object) -> None:
     score = None if judged is None else judged.score
     limit = None if judged is None else judged.threshold
     if score is None or limit is None:
-        reason = "it was not asked" if judged is None else judged.reason
+        reason = "it was not measured" if judged is None else judged.reason
         raise FaceNotLiveError(
-            f"whether the face in {describe(image)} is live cannot be told: {reason}; take the picture with the whole "
-            "face and some space round it"
+            f"whether the face in {describe(image)} is live is unknown: {reason}; take the picture with the whole "
+            "face and some space around it"
         )
     raise FaceNotLiveError(
         f"the face in {describe(image)} has a liveness of {score:.3f}, at least {limit:.3f} is needed; show the face "
@@ -149,9 +141,9 @@ def _check_live(face: Face, image: object) -> None:
 
 def _check_number(name: str, value: object, largest: float) -> None:
     try:
-        taken = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= float(value) <= largest
+        accepted = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= float(value) <= largest
     except OverflowError:
-        taken = False
-    if not taken:
-        accepted = "from 0 that a float holds" if largest == math.inf else f"from 0 to {largest:g}"
-        raise ArgumentError(f"{name} must be a number {accepted}, got {abbreviate(value)}")
+        accepted = False
+    if not accepted:
+        allowed = "from 0 that a float holds" if largest == math.inf else f"from 0 to {largest:g}"
+        raise ArgumentError(f"{name} must be a number {allowed}, got {abbreviate(value)}")

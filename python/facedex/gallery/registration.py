@@ -1,66 +1,36 @@
-"""From pictures to stored faces: which are accepted, which are rejected and why, and how they are kept."""
+"""From pictures to stored faces: which are accepted, which are rejected and why, and how they are stored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..checks import check_choice
 from ..errors import ArgumentError, DuplicateFaceError, FacedexError, RegistrationError
 from ..inputs import describe, is_single, list_images
-from ..options import FacePolicy, OnExisting
+from ..options import FacePolicy, PersonDetails, RegisterOptions
 from ..records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
 from ..results import Analysis, bbox_of, choose_face, embedding_of
-from ..search import Search
-from ..store import NewFace, Owner, Receipt, Store
-from .photos import Renditions, filename_of
+from ..store import NewFace, Owner, Receipt
+from .exchange import check_embeddings, check_pack
+from .lifetime import Progress
+from .photos import Photos, filename_of
 from .policy import Enrolment
+from .resources import Resources
 
 if TYPE_CHECKING:
-    from ..engine import Engine
     from ..inputs import ImageInput
 
     Images = ImageInput | Iterable[ImageInput]
-    Entry = tuple[PersonId, Images] | tuple[PersonId, Images, str | dict[str, Any] | None]
-
-Progress = Callable[[int, int], object]
-"""Called with the number that is done and the number of all."""
+    Entry = tuple[PersonId, Images] | tuple[PersonId, Images, str | PersonDetails | dict[str, Any] | None]
 
 BATCH = 64
-"""Pictures analysed side by side before their answers are given."""
+"""Pictures analysed side by side before their results are stored."""
 
-DETAILS = ("name", "email", "info", "retain_until")
-"""What may be known of a person besides the id."""
-
-_PHOTOS = 8  # kept originals in memory at once while a person is built anew
-_NEAREST = 2  # people asked of the search: the person, and the closest other
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How a registration is to be done.
-
-    Attributes
-    ----------
-    on_existing : {"error", "add", "replace"}
-    faces : {"one", "largest"}
-    min_face : int or None
-    strict : bool
-        Whether a face that resembles another person is refused, whatever the gallery's rules say.
-    """
-
-    on_existing: OnExisting
-    faces: FacePolicy
-    min_face: int | None
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        check_choice("on_existing", self.on_existing, OnExisting)
-        check_choice("faces", self.faces, FacePolicy)
+_PHOTOS = 8  # stored originals in memory at once while the templates of a person are rebuilt
+_NEAREST = 2  # people to search for: the person, and the closest other
 
 
 class Registrar:
@@ -68,197 +38,200 @@ class Registrar:
 
     Parameters
     ----------
-    engine : Engine
-    store : Store
-    search : Search
-        Of the same gallery.
-    policy : Enrolment
-    threshold : float
-        From this similarity on a face is taken for another person's.
-    renditions : Renditions
-        Makes what is kept of the pictures.
+    resources : Resources
+    rules : Enrolment
+    photos : Photos
+        Makes the photos that are kept.
     """
 
-    def __init__(
+    def __init__(self, resources: Resources, rules: Enrolment, photos: Photos) -> None:
+        self._resources = resources
+        self._rules = rules
+        self._photos = photos
+
+    def register(
+        self, person_id: PersonId, images: Images, details: dict[str, Any], options: RegisterOptions
+    ) -> Registration:
+        """Register one person, as `facedex.Gallery.register` does."""
+        candidate = _candidate(person_id, images, details)
+        self._check(candidate, options)
+        pictures = list(map(self._photos.load, candidate.pictures))
+        if candidate.single:
+            return self._store(candidate, [self._analyze(pictures[0], options)], options)
+        return self._store(candidate, self._analyze_many(pictures, options), options)
+
+    def register_templates(
         self,
-        engine: Engine,
-        store: Store,
-        search: Search,
-        policy: Enrolment,
-        threshold: float,
-        renditions: Renditions,
-    ) -> None:
-        self._engine = engine
-        self._store = store
-        self._search = search
-        self._policy = policy
-        self._threshold = threshold
-        self._renditions = renditions
-
-    @property
-    def engine(self) -> Engine:
-        """What looks at pictures."""
-        return self._engine
-
-    def take(self, engine: Engine, store: Store, search: Search, threshold: float) -> None:
-        """Go on with another pack; nobody is registering meanwhile."""
-        self._engine, self._store, self._search, self._threshold = engine, store, search, threshold
-
-    def register(self, who: Enrolee, rules: Rules) -> Registration:
-        """Register one person; raises what `facedex.Gallery.register` says."""
-        self._store.check_registration(who.person_id, who.details, rules.on_existing)
-        analyses: Sequence[Analysis | FacedexError]
-        if who.single:
-            analyses = [self._engine.analyze(self._renditions.taken(who.pictures[0]), **self._asked(rules))]
-        else:
-            analyses = self._engine.analyze_many(map(self._renditions.taken, who.pictures), **self._asked(rules))
-        return self._keep(who, analyses, rules)
-
-    def register_vectors(self, who: Enrolee, vectors: NDArray[np.float32], rules: Rules) -> Registration:
-        """Register one person from embeddings without pictures; raises what `register_templates` says."""
-        who.new = [NewFace((0.0, 0.0, 0.0, 0.0), 0.0, vector) for vector in vectors]
-        who.sources = list(range(len(vectors)))
-        self._store.check_registration(who.person_id, who.details, rules.on_existing)
-        return self._commit(who, rules)
+        person_id: PersonId,
+        embeddings: object,
+        pack: str | None,
+        details: dict[str, Any],
+        options: RegisterOptions,
+    ) -> Registration:
+        """Register one person from embeddings, as `facedex.Gallery.register_templates` does."""
+        pin = self._resources.feed.pin
+        check_pack(pin, pack)
+        vectors = check_embeddings(embeddings, pin.dimension)
+        texts: list[Any] = [f"embedding {number}" for number in range(len(vectors))]
+        candidate = _Candidate(person_id, texts, len(vectors) == 1, details)
+        candidate.accepted = [NewFace((0.0, 0.0, 0.0, 0.0), 0.0, vector) for vector in vectors]
+        candidate.sources = list(range(len(vectors)))
+        self._check(candidate, options)
+        return self._commit(candidate, options)
 
     def register_many(
-        self, people: Sequence[Entry], rules: Rules, progress: Progress | None
+        self, people: Sequence[Entry], options: RegisterOptions, progress: Progress | None
     ) -> list[Registration | FacedexError]:
-        """Register many, whose pictures are analysed side by side: one answer for each, in order."""
-        answers: list[Registration | FacedexError] = []
-        batch: list[Enrolee | FacedexError] = []
+        """Register many people, whose pictures are analysed side by side; return one result for each, in order."""
+        results: list[Registration | FacedexError] = []
+        batch: list[_Candidate | FacedexError] = []
         waiting = 0
         for number, entry in enumerate(people, 1):
             try:
-                who = enrolee_of(entry)
-                self._store.check_registration(who.person_id, who.details, rules.on_existing)
-                batch.append(who)
-                waiting += len(who.pictures)
+                candidate = _parse_entry(entry)
+                self._check(candidate, options)
+                batch.append(candidate)
+                waiting += len(candidate.pictures)
             except FacedexError as error:
                 batch.append(error)
             if waiting >= BATCH or number == len(people):
-                answers += self._keep_batch(batch, rules)
+                results += self._store_batch(batch, options)
                 batch, waiting = [], 0
                 if progress is not None:
                     progress(number, len(people))
-        return answers
+        return results
 
-    def rebuild(self, person_id: PersonId, rules: Rules) -> Registration:
-        """Register a person anew from the kept originals; raises what `facedex.Gallery.rebuild_person` says."""
-        kept = [photo for photo in self._store.photos(person_id) if photo.rendition == "original"]
-        if not kept:
+    def rebuild(self, person_id: PersonId, options: RegisterOptions) -> Registration:
+        """Rebuild the templates of a person from the originals, as `facedex.Gallery.rebuild_person` does."""
+        store = self._resources.store
+        originals = [photo for photo in store.photos(person_id) if photo.rendition == "original"]
+        if not originals:
             raise RegistrationError(
                 f"no original photo of {person_id!r} is kept; register or add_photo in a gallery that was opened with "
                 "photos='original'"
             )
-        who = Enrolee(person_id, [photo.filename or f"photo {photo.photo_id}" for photo in kept], False, {})
-        for start in range(0, len(kept), _PHOTOS):
-            some = [photo.photo_id for photo in kept[start : start + _PHOTOS]]
-            analyses = self._engine.analyze_many(map(self._store.photo_bytes, some), **self._asked(rules))
-            for source, (photo_id, analysis) in enumerate(zip(some, analyses, strict=True), start):
-                who.take(source, analysis, rules.faces, self._policy, photo_id)
-        who.check()
-        receipt = self._store.rebuild(
+        names = [photo.filename or f"photo {photo.photo_id}" for photo in originals]
+        candidate = _Candidate(person_id, list(names), False, {})
+        for start in range(0, len(originals), _PHOTOS):
+            numbers = [photo.photo_id for photo in originals[start : start + _PHOTOS]]
+            analyses = self._analyze_many(map(store.photo_bytes, numbers), options)
+            for source, (photo_id, analysis) in enumerate(zip(numbers, analyses, strict=True), start):
+                candidate.add(source, analysis, options.faces, self._rules, photo_id)
+        candidate.check()
+        receipt = store.rebuild(
             person_id,
-            [photo.photo_id for photo in kept],
-            who.new,
-            room=self._policy.room,
-            admit=lambda: self._admit(who, rules.strict),
-            forget=self._search.forget,
+            [photo.photo_id for photo in originals],
+            candidate.accepted,
+            room=self._rules.room,
+            admit=lambda: self._check_duplicates(candidate, options.strict),
+            forget=self._resources.search.forget,
         )
-        return who.registration(receipt, self._policy)
+        return candidate.registration(receipt, self._rules)
 
-    def _asked(self, rules: Rules) -> dict[str, Any]:
-        return {"min_face": rules.min_face, **self._policy.asked._asdict()}
+    def _check(self, candidate: _Candidate, options: RegisterOptions) -> None:
+        self._resources.store.check_registration(candidate.person_id, candidate.details, options.on_existing)
 
-    def _keep_batch(self, batch: Sequence[Enrolee | FacedexError], rules: Rules) -> list[Registration | FacedexError]:
-        enrolees = [who for who in batch if isinstance(who, Enrolee)]
-        pictures = [self._renditions.taken(picture) for who in enrolees for picture in who.pictures]
-        analyses = iter(self._engine.analyze_many(pictures, **self._asked(rules)) if pictures else [])
-        answers: list[Registration | FacedexError] = []
-        for who in batch:
+    def _analyze(self, picture: ImageInput, options: RegisterOptions) -> Analysis:
+        return self._resources.engine.analyze(picture, **asdict(self._rules.analyze_options(options.min_face)))
+
+    def _analyze_many(self, pictures: Iterable[ImageInput], options: RegisterOptions) -> list[Analysis | FacedexError]:
+        wanted = asdict(self._rules.analyze_options(options.min_face))
+        return self._resources.engine.analyze_many(pictures, **wanted)
+
+    def _store_batch(
+        self, batch: Sequence[_Candidate | FacedexError], options: RegisterOptions
+    ) -> list[Registration | FacedexError]:
+        candidates = [candidate for candidate in batch if isinstance(candidate, _Candidate)]
+        pictures = [self._photos.load(picture) for candidate in candidates for picture in candidate.pictures]
+        analyses: Iterator[Analysis | FacedexError] = iter(self._analyze_many(pictures, options) if pictures else [])
+        results: list[Registration | FacedexError] = []
+        for candidate in batch:
             try:
-                if isinstance(who, FacedexError):
-                    raise who
-                answers.append(self._keep(who, [next(analyses) for _ in who.pictures], rules))
+                if isinstance(candidate, FacedexError):
+                    raise candidate
+                results.append(self._store(candidate, [next(analyses) for _ in candidate.pictures], options))
             except FacedexError as error:
-                answers.append(error)
-        return answers
+                results.append(error)
+        return results
 
-    def _keep(self, who: Enrolee, analyses: Sequence[Analysis | FacedexError], rules: Rules) -> Registration:
+    def _store(
+        self, candidate: _Candidate, analyses: Sequence[Analysis | FacedexError], options: RegisterOptions
+    ) -> Registration:
         for source, analysis in enumerate(analyses):
-            who.take(source, analysis, rules.faces, self._policy, self._renditions)
-        who.check()
-        return self._commit(who, rules)
+            candidate.add(source, analysis, options.faces, self._rules, self._photos)
+        candidate.check()
+        return self._commit(candidate, options)
 
-    def _commit(self, who: Enrolee, rules: Rules) -> Registration:
-        receipt = self._store.register(
-            who.person_id,
-            who.new,
-            who.details,
-            on_existing=rules.on_existing,
-            room=self._policy.room,
-            admit=lambda: self._admit(who, rules.strict),
-            forget=self._search.forget,
+    def _commit(self, candidate: _Candidate, options: RegisterOptions) -> Registration:
+        receipt = self._resources.store.register(
+            candidate.person_id,
+            candidate.accepted,
+            candidate.details,
+            on_existing=options.on_existing,
+            room=self._rules.room,
+            admit=lambda: self._check_duplicates(candidate, options.strict),
+            forget=self._resources.search.forget,
         )
-        return who.registration(receipt, self._policy)
+        return candidate.registration(receipt, self._rules)
 
-    def _admit(self, who: Enrolee, strict: bool) -> None:
-        """Look for the faces under other ids, while nobody else can register: of two at once, one sees the other.
+    def _check_duplicates(self, candidate: _Candidate, strict: bool) -> None:
+        """Search for the faces under other ids; nobody else can register meanwhile.
 
         Raises
         ------
         DuplicateFaceError
             When there is one, and the rules refuse it.
         """
-        what = "refuse" if strict else self._policy.duplicates
-        if what == "ignore":
+        action = "refuse" if strict else self._rules.duplicates
+        if action == "ignore":
             return
-        self._search.sync()
-        found = [(source, other) for source, other in zip(who.sources, self._others(who), strict=True) if other]
-        who.warnings = [
-            Duplicate(source, owner.person_id, owner.name, similarity, self._threshold)
-            for source, (owner, similarity) in found
+        self._resources.search.sync()
+        found = zip(candidate.sources, self._closest_others(candidate), strict=True)
+        candidate.warnings = [
+            Duplicate(source, other[0].person_id, other[0].name, other[1], self._resources.threshold)
+            for source, other in found
+            if other is not None
         ]
-        if who.warnings and what == "refuse":
-            first = max(who.warnings, key=lambda warning: warning.similarity)
+        if candidate.warnings and action == "refuse":
+            first = max(candidate.warnings, key=lambda warning: warning.similarity)
             raise DuplicateFaceError(
-                f"the face in {describe(who.pictures[first.source])} resembles {first.person_id!r} with a similarity "
-                f"of {first.similarity:.3f}, which reaches the threshold of {first.threshold:.3f}; register it under "
-                "that id, or without strict",
+                f"the face in {describe(candidate.pictures[first.source])} resembles {first.person_id!r} with a "
+                f"similarity of {first.similarity:.3f}, which reaches the threshold of {first.threshold:.3f}; register "
+                "it under that id, or without strict",
                 person_id=first.person_id,
                 measured=first.similarity,
                 limit=first.threshold,
             )
 
-    def _others(self, who: Enrolee) -> list[tuple[Owner, float] | None]:
+    def _closest_others(self, candidate: _Candidate) -> list[tuple[Owner, float] | None]:
         """Find for each new face the closest face of another person that reaches the threshold."""
-        closest: list[tuple[Owner, float] | None] = [None] * len(who.new)
-        pending = list(range(len(who.new))) if len(self._search) else []
+        store, search, threshold = self._resources.store, self._resources.search, self._resources.threshold
+        closest: list[tuple[Owner, float] | None] = [None] * len(candidate.accepted)
+        pending = list(range(len(candidate.accepted))) if len(search) else []
         k = _NEAREST
         while pending:
-            probes = np.stack([who.new[place].embedding for place in pending])
-            _, similarities, faces = self._search.search_people(probes, k)
-            owners = self._store.owners(set(faces.ravel().tolist()))
+            probes = np.stack([candidate.accepted[place].embedding for place in pending])
+            _, similarities, faces = search.search_people(probes, k)
+            owners = store.owners(set(faces.ravel().tolist()))
             again = []
             for place, row, scores in zip(pending, faces.tolist(), similarities.tolist(), strict=True):
-                reached = [(owners.get(face), score) for face, score in zip(row, scores, strict=True)]
+                found = [(owners.get(face), score) for face, score in zip(row, scores, strict=True)]
                 others = [
                     (owner, score)
-                    for owner, score in reached
-                    if score >= self._threshold and owner and owner.intact and not who.is_named(owner.person_id)
+                    for owner, score in found
+                    if score >= threshold and owner and owner.intact and not candidate.has_id(owner.person_id)
                 ]
                 if others:
                     closest[place] = others[0]
-                elif len(scores) == k and scores[-1] >= self._threshold:
-                    again.append(place)  # all so near are the person's own, or nobody's: look further
+                elif len(scores) == k and scores[-1] >= threshold:
+                    again.append(place)  # all that are so close are the person's own, or damaged: search further
             pending, k = again, 8 * k
         return closest
 
 
 @dataclass(slots=True)
-class Enrolee:
-    """One person to be registered.
+class _Candidate:
+    """A person to be registered.
 
     Attributes
     ----------
@@ -267,11 +240,9 @@ class Enrolee:
     single : bool
         Whether one picture was given, whose error is then raised itself.
     details : dict
-        name, email, info.
-    new : list of NewFace
-        The faces that were accepted.
+    accepted : list of NewFace
     sources : list of int
-        The place of the picture of each.
+        The place of the picture of each accepted face.
     warnings : list of Duplicate
     """
 
@@ -279,41 +250,43 @@ class Enrolee:
     pictures: list[ImageInput]
     single: bool
     details: dict[str, Any]
-    new: list[NewFace] = field(default_factory=list)
+    accepted: list[NewFace] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     warnings: list[Duplicate] = field(default_factory=list)
     _rejected: list[Rejection] = field(default_factory=list)
 
-    def is_named(self, person_id: PersonId) -> bool:
-        """Tell whether this is the person of that id; 7 and "7" are the same person."""
+    def has_id(self, person_id: PersonId) -> bool:
+        """Return whether this is the person with an id; 7 and "7" are the same person."""
         return str(self.person_id) == str(person_id)
 
-    def take(
+    def add(
         self,
         source: int,
         analysis: Analysis | FacedexError,
         faces: FacePolicy,
-        policy: Enrolment,
-        photo: Renditions | int,
+        rules: Enrolment,
+        photo: Photos | int,
     ) -> None:
-        """Choose the face of a picture, and make what is kept of it; or tell the photo that is kept of it already.
+        """Accept the face of a picture, or reject the picture.
+
+        `photo` makes the photo that is kept, or is the number of one that is stored already.
 
         Raises
         ------
         FacedexError
-            That of the picture, when one was given and it is rejected.
+            That of the picture, when a single one was given and it is rejected.
         """
         picture = self.pictures[source]
         try:
             if isinstance(analysis, FacedexError):
                 raise analysis
             face = choose_face(analysis, faces, picture)
-            policy.check(face, picture)
+            rules.check(face, picture)
             bbox = bbox_of(face.bbox)
-            seen = picture if analysis.source is None else analysis.source
-            kept = photo if isinstance(photo, int) else photo.of_face(seen, bbox, filename_of(picture))
+            analysed = picture if analysis.source is None else analysis.source
+            kept = photo if isinstance(photo, int) else photo.make(analysed, bbox, filename_of(picture))
             quality = None if face.quality is None else float(face.quality.unified_score)
-            self.new.append(NewFace(bbox, float(face.det_score), embedding_of(face), kept, quality))
+            self.accepted.append(NewFace(bbox, float(face.det_score), embedding_of(face), kept, quality))
             self.sources.append(source)
         except FacedexError as error:
             if self.single:
@@ -321,27 +294,22 @@ class Enrolee:
             self._rejected.append(Rejection(source, describe(picture), error))
 
     def check(self) -> None:
-        """Refuse a person of whom no picture was accepted.
-
-        Raises
-        ------
-        RegistrationError
-        """
-        if not self.new:
-            reasons = "; ".join(map(_reason, self._rejected[:3]))
+        """Raise `RegistrationError` when no picture was accepted."""
+        if not self.accepted:
+            reasons = "; ".join(map(_format_rejection, self._rejected[:3]))
             raise RegistrationError(
                 f"none of {len(self.pictures)} pictures of {self.person_id!r} was accepted: {reasons}",
                 rejected=tuple(self._rejected),
             )
 
-    def registration(self, receipt: Receipt, policy: Enrolment) -> Registration:
-        """Tell what was stored, from what the store gave."""
+    def registration(self, receipt: Receipt, rules: Enrolment) -> Registration:
+        """Return what was stored, from the receipt of the store."""
         stored, rejected = [], list(self._rejected)
-        for face_id, source, face in zip(receipt.face_ids, self.sources, self.new, strict=True):
+        for face_id, source, face in zip(receipt.face_ids, self.sources, self.accepted, strict=True):
             if face_id is not None:
                 stored.append(RegisteredFace(face_id, source, face.bbox, face.det_score, face.quality))
-            elif policy.room is not None:
-                error = policy.room.full(policy.room.max_faces + receipt.face_ids.count(None))
+            elif rules.room is not None:
+                error = rules.room.full(rules.room.max_faces + receipt.face_ids.count(None))
                 rejected.append(Rejection(source, describe(self.pictures[source]), error))
         rejected.sort(key=lambda rejection: rejection.source)
         kept = {face.source for face in stored}
@@ -349,40 +317,33 @@ class Enrolee:
         return Registration(receipt.person_id, tuple(stored), tuple(rejected), warnings, receipt.replaced)
 
 
-def _reason(rejection: Rejection) -> str:
-    """Tell why a picture was refused; most errors name it themselves."""
-    told = str(rejection.error)
-    return told if rejection.text in told else f"{rejection.text}: {told}"
+def _format_rejection(rejection: Rejection) -> str:
+    """Return why a picture was rejected; most errors name the picture themselves."""
+    text = str(rejection.error)
+    return text if rejection.text in text else f"{rejection.text}: {text}"
 
 
-def enrolee(person_id: PersonId, images: Images, **details: Any) -> Enrolee:
-    """Say who is registered from what.
-
-    Raises
-    ------
-    ArgumentError
-        When there is no picture.
-    """
+def _candidate(person_id: PersonId, images: Images, details: dict[str, Any]) -> _Candidate:
     pictures = list_images(images)
     if not pictures:
         raise ArgumentError(f"images of {person_id!r} must be one picture or several, got none")
-    return Enrolee(person_id, pictures, is_single(images), details)
+    return _Candidate(person_id, pictures, is_single(images), details)
 
 
-def enrolee_of(entry: Any) -> Enrolee:
-    """Read one entry of a batch: (person_id, images), (person_id, images, name) or (person_id, images, details).
-
-    Raises
-    ------
-    ArgumentError
-        When it is something else.
-    """
+def _parse_entry(entry: Any) -> _Candidate:
+    """Parse (person_id, images), (person_id, images, name) or (person_id, images, details)."""
     if not isinstance(entry, (tuple, list)) or len(entry) not in (2, 3):
         found = type(entry).__name__
         raise ArgumentError(f"a person must be (person_id, images) or (person_id, images, name), got {found}")
-    person_id, images, *name = entry
-    details = name[0] if name and isinstance(name[0], dict) else {"name": name[0] if name else None}
-    unknown = details.keys() - DETAILS
+    person_id, images, *rest = entry
+    details: Any = rest[0] if rest and isinstance(rest[0], dict) else {"name": rest[0] if rest else None}
+    return _candidate(person_id, images, check_details(details))
+
+
+def check_details(details: Mapping[str, object]) -> dict[str, Any]:
+    """Return details of a person, or raise `ArgumentError` when a name is not one of `PersonDetails`."""
+    allowed = PersonDetails.__annotations__
+    unknown = details.keys() - allowed
     if unknown:
-        raise ArgumentError(f"details must be of {', '.join(DETAILS)}, got {', '.join(map(repr, unknown))}")
-    return enrolee(person_id, images, **details)
+        raise ArgumentError(f"details must be of {', '.join(allowed)}, got {', '.join(map(repr, sorted(unknown)))}")
+    return dict(details)

@@ -43,7 +43,7 @@ def build_everybody(
     """
     built, after = Built(), 0
     total = gallery.status().people
-    while page := gallery.people_after(after):
+    while page := gallery.lookup.people_after(after):
         for person in page:
             try:
                 built.faces += len(gallery.rebuild_person(person.person_id, faces=faces).faces)

@@ -22,7 +22,7 @@ from fastapi import Request, Response
 
 from ..errors import ArgumentError, DuplicateFaceError, LateAnswerError, StorageFullError
 from ..server import Reply
-from ..store.forgetting import subject_of
+from ..server.forgetting import subject_of
 from .admission import services_known
 from .security import principal_of
 

@@ -24,6 +24,7 @@ from ..gallery import Gallery
 from ..gallery.policy import Enrolment
 from ..packs import default
 from ..server import Access
+from ..server.forgetting import PersonEraser
 from ..store import Database, Feed
 from ..store.tables import galleries as galleries_table
 from .limits import Limits
@@ -144,6 +145,7 @@ class Galleries:
             index=settings.index,
             enrolment=Enrolment(max_faces=settings.max_faces),
             photos=settings.photos,
+            eraser=PersonEraser(settings.account_scopes, settings.gallery),
         )
 
     def _engine_of(self, pack: str) -> Engine:

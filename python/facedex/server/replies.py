@@ -106,7 +106,7 @@ class Replies:
             As for `begin`.
         reply : Reply
         subject : str, optional
-            Whom it names, as `facedex.store.forgetting.subject_of` tells: it goes with them.
+            Whom it names, as `facedex.server.forgetting.subject_of` tells: it goes with them.
         """
         stored = json.dumps(reply.headers).encode() + b"\n" + reply.body  # JSON of one line
         values: dict[str, Any] = {"status": reply.status, "media_type": reply.media_type, "body": stored}

@@ -25,7 +25,7 @@ from .rows import (
     plain_name,
 )
 from .shadow import LostPerson, PendingFace, Shadow, packs_of, previous_pack
-from .store import Store
+from .store import Eraser, Store
 from .vault import KeyInput, Vault, key_of
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "AuditKeys",
     "Database",
     "Delta",
+    "Eraser",
     "Feed",
     "Head",
     "Journal",

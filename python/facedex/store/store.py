@@ -35,7 +35,6 @@ from .changes import Changes
 from .checksums import agrees, check_person, naming_of, person_damaged, seal_face, seal_person, touch_person
 from .database import Database
 from .feed import CHUNK, Feed
-from .forgetting import forget_person
 from .journal import Check, Head, Journal, Sighting, Subject
 from .people import (
     EVERYBODY,
@@ -83,6 +82,12 @@ from .vault import PersonCipher
 
 _log = logging.getLogger("facedex")
 
+Eraser = Callable[[sa.Connection, str, Any], object]
+"""Deletes what is stored about a person beside the gallery, in the transaction that deletes the person.
+
+It is called with the connection, the gallery's name and the person's row of ``people``.
+"""
+
 
 class Store:
     """The people, faces and photos of a gallery.
@@ -91,10 +96,13 @@ class Store:
     ----------
     feed : Feed
         The gallery, bound to its pack.
+    eraser : callable, optional
+        Called when a person is deleted.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, eraser: Eraser | None = None) -> None:
         self.feed = feed
+        self._eraser = eraser
         self._database: Database = feed.database
 
     def owners(self, face_ids: Iterable[int]) -> dict[int, Owner]:
@@ -542,7 +550,7 @@ class Store:
             return person_of(changed, connection.execute(FACES_OF, {"person": row.id}).all())
 
     def delete(self, person_id: PersonId) -> Deletion:
-        """Remove a person with all faces and templates, also from the audit and from what the server keeps.
+        """Remove a person with all faces and templates, from the audit, and what the eraser deletes.
 
         Raises
         ------
@@ -669,7 +677,8 @@ class Store:
         others = connection.execute(photos.delete().where(photos.c.person_row == row.id)).rowcount
         noted.overwrites = True
         erased = Journal.erase(connection, self.feed.keys["gallery"], row.id)
-        forget_person(connection, self.feed.name, row)
+        if self._eraser is not None:
+            self._eraser(connection, self.feed.name, row)
         connection.execute(people.delete().where(people.c.id == row.id))
         receipt = self._receipt(row, True, gone, Removed(removed.templates, removed.photos + others), erased, noted)
         # The line names nobody: who has the receipt can show which line it is.

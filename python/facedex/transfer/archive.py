@@ -122,7 +122,7 @@ def _store(
         if number >= len(checked.digests) or reading.digest() != checked.digests[number]:
             raise GalleryFileError(f"{path.name} changed during the import; people stored before remain stored")
         rule = "error" if on_existing == "skip" else on_existing
-        answers = gallery.import_people(batch, on_existing=rule, pack=checked.head.pack_digest)
+        answers = gallery.exchange.import_people(batch, on_existing=rule, pack=checked.head.pack_digest)
         for person, answer in zip(batch, answers, strict=True):
             if isinstance(answer, FacedexError):
                 tally.add_answer(person.person_id, f"{person.person_id!r} in {path.name}", answer)

@@ -119,7 +119,7 @@ class _Writer:
     def lines(self) -> Generator[bytes, None, None]:
         from .. import __version__
 
-        pack, total = self._gallery.pack, self._gallery.counts()[0]
+        pack, total = self._gallery.pack, self._gallery.lookup.counts()[0]
         digest = hashlib.sha256()
         head = Head(
             pack=pack.name,
@@ -133,7 +133,7 @@ class _Writer:
         first = head_line(head)
         digest.update(first)
         yield first
-        with closing(self._gallery.export_people(pack=pack.digest)) as people:
+        with closing(self._gallery.exchange.export_people(pack=pack.digest)) as people:
             for person in people:
                 if sum(len(kept.photo.content) for kept in person.photos) > MAX_PHOTOS:
                     raise _too_large(person, MAX_PHOTOS)

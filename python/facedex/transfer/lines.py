@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from .._core import is_plain_name
 from ..checks import abbreviate
 from ..errors import ArgumentError, GalleryFileError, GalleryFileVersionError, PhotoTooLargeError
-from ..gallery.portable import UNIT
+from ..gallery.exchange import UNIT_TOLERANCE
 from ..options import Rendition
 from ..store import NewPhoto, PortableFace, PortablePerson, PortablePhoto, check_portable
 
@@ -255,7 +255,7 @@ class Reading:
             raise self.error(f"a template has {len(content)} bytes instead of {4 * self.dimension}")
         vector = np.frombuffer(content, "<f4").astype(np.float32)
         length = float(np.linalg.norm(vector.astype(np.float64))) if np.isfinite(vector).all() else math.nan
-        if not abs(length - 1) <= UNIT:
+        if not abs(length - 1) <= UNIT_TOLERANCE:
             raise self.error(f"a template has length {length}")
         return vector
 

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from facedex import Gallery
+from facedex.gallery.lookup import Lookup
 from facedex.http.contracts.listing import PAGE_SIZE
 
 NAMES = ["Ayu", "Budi", "Citra", "Dewi", "Eko"]
@@ -19,16 +20,16 @@ def client(serve: Any, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     client: TestClient = serve(contracts=("flask-face", "face-re", "face-api"))
     for name in NAMES:
         assert client.post("/v1/people", json={"person_id": name.lower(), "name": name}).status_code == 201
-    people_after = Gallery.people_after
+    people_after = Lookup.people_after
 
-    def two(gallery: Gallery, number: int = 0, *, limit: int = 100) -> Any:
+    def two(lookup: Lookup, number: int = 0, *, limit: int = 100) -> Any:
         assert limit <= PAGE_SIZE
-        return people_after(gallery, number, limit=min(limit, 2))
+        return people_after(lookup, number, limit=min(limit, 2))
 
     def all_at_once(gallery: Gallery) -> Any:
         raise AssertionError("everybody is held in memory")
 
-    monkeypatch.setattr(Gallery, "people_after", two)
+    monkeypatch.setattr(Lookup, "people_after", two)
     monkeypatch.setattr(Gallery, "people", all_at_once)
     return client
 

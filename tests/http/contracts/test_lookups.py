@@ -27,21 +27,21 @@ def test_numbers_pages_addresses_and_photos(place: Place, engine: Engine) -> Non
         ayu = gallery.create("ayu", name="Ayu", email="Ayu@Example.org")
         budi = gallery.create(7, email="budi@example.org")
         assert elsewhere.number < ayu.number < budi.number
-        assert gallery.person_numbered(budi.number) == budi
+        assert gallery.lookup.person_numbered(budi.number) == budi
         for number in (elsewhere.number, 0, -1, budi.number + 1, 1 << 70):
             with pytest.raises(UnknownPersonError):
-                gallery.person_numbered(number)
-        assert [person.person_id for person in gallery.people_after()] == ["ayu", 7]
-        assert [person.person_id for person in gallery.people_after(ayu.number, limit=5)] == [7]
-        assert gallery.people_after(budi.number) == []
+                gallery.lookup.person_numbered(number)
+        assert [person.person_id for person in gallery.lookup.people_after()] == ["ayu", 7]
+        assert [person.person_id for person in gallery.lookup.people_after(ayu.number, limit=5)] == [7]
+        assert gallery.lookup.people_after(budi.number) == []
         with pytest.raises(ArgumentError, match="limit"):
-            gallery.people_after(limit=0)
-        assert [person.person_id for person in gallery.people_with_email("ayu@example.ORG")] == ["ayu"]
+            gallery.lookup.people_after(limit=0)
+        assert [person.person_id for person in gallery.lookup.people_with_email("ayu@example.ORG")] == ["ayu"]
         for nobody in ("nobody@example.org", "ayu\0@example.org", "\ud800@example.org"):
-            assert gallery.people_with_email(nobody) == []
+            assert gallery.lookup.people_with_email(nobody) == []
         gallery.add_photo("ayu", people.PICTURES["ayu"][0], rendition="original")
         other.add_photo("zoe", people.PICTURES["budi"][0], rendition="thumbnail")
-        assert gallery.photo_count() == 1
+        assert gallery.lookup.photo_count() == 1
 
 
 def test_a_template_is_told_by_its_face(place: Place, engine: Engine) -> None:
@@ -49,12 +49,12 @@ def test_a_template_is_told_by_its_face(place: Place, engine: Engine) -> None:
         vector = np.zeros(engine.dimension, np.float32)
         vector[3] = 1
         face_id = gallery.register_templates(7, vector).faces[0].face_id
-        owner, stored = gallery.template(face_id)
+        owner, stored = gallery.lookup.template(face_id)
         assert owner == 7
         np.testing.assert_array_equal(stored, vector)
         for unknown in (face_id + 1, 0, -1, 1 << 70):
             with pytest.raises(UnknownFaceError):
-                gallery.template(unknown)
+                gallery.lookup.template(unknown)
 
 
 def test_everybody_has_one_uuid_either_way(place: Place, engine: Engine) -> None:

@@ -135,7 +135,7 @@ def router(settings: FaceServerSettings) -> APIRouter:
         online = {"status": "online", "service": "facedex", "timestamp": now()}
         if not (await principal_of(request)).may("read"):
             return online
-        _, faces = await services.ask(lambda gallery: gallery.counts())
+        _, faces = await services.ask(lambda gallery: gallery.lookup.counts())
         return online | {
             "version": __version__,
             "registered_faces": faces,
@@ -146,7 +146,7 @@ def router(settings: FaceServerSettings) -> APIRouter:
     @routes.get("/stats", dependencies=[Depends(need("read"))])
     async def stats(services: ServicesOf) -> dict[str, Any]:
         """Return counts and the load of the machine."""
-        people, faces = await services.ask(lambda gallery: gallery.counts())
+        people, faces = await services.ask(lambda gallery: gallery.lookup.counts())
         machine = await services.limits.ask(_machine)
         counts = {"registered_users": people, "total_encodings": faces}
         server = {

@@ -28,7 +28,7 @@ _Page = tuple[list[dict[str, Any]], int]  # items, and the number of the last pe
 def iter_people(gallery: Gallery) -> Iterator[Person]:
     """Iterate over all people in the order of registration; blocks."""
     after = 0
-    while people := gallery.people_after(after, limit=PAGE_SIZE):
+    while people := gallery.lookup.people_after(after, limit=PAGE_SIZE):
         yield from people
         after = people[-1].number
 
@@ -91,11 +91,11 @@ async def _pages(
 def _page(gallery: Gallery, entry: Entry, after: int, skip: int, count: int) -> _Page:
     """Skip people and read the next page; blocks."""
     while skip > 0:
-        people = gallery.people_after(after, limit=min(skip, PAGE_SIZE))
+        people = gallery.lookup.people_after(after, limit=min(skip, PAGE_SIZE))
         if not people:
             return [], 0
         skip, after = skip - len(people), people[-1].number
-    people = gallery.people_after(after, limit=count)
+    people = gallery.lookup.people_after(after, limit=count)
     return [entry(gallery, person) for person in people], people[-1].number if people else 0
 
 

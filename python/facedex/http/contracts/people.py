@@ -54,7 +54,7 @@ def by_uuid(gallery: Gallery, uuid: UUID) -> Person:
     """Find a person by UUID, or raise `UnknownPersonError`."""
     number = number_of(uuid)
     if number is not None:
-        person = gallery.person_numbered(number)
+        person = gallery.lookup.person_numbered(number)
         if uuid_of(person) == uuid:
             return person
         raise UnknownPersonError(f"nobody is registered as {uuid}", person_id=str(uuid))
@@ -92,7 +92,7 @@ def check_email_free(gallery: Gallery, text: str | None, person_key: str | int |
     ------
     DuplicateAccountError
     """
-    others = gallery.people_with_email(text.strip()) if text is not None and "@" in text else []
+    others = gallery.lookup.people_with_email(text.strip()) if text is not None and "@" in text else []
     if any(person_key is None or str(other.person_id) != str(person_key) for other in others):
         raise DuplicateAccountError("somebody else has that e-mail address")
 

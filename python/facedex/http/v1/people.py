@@ -38,10 +38,10 @@ async def people(
     """List people in the order of registration."""
     after = place_of(cursor)
     if email is not None:
-        found = await services.ask(lambda opened: opened.people_with_email(email), gallery)
+        found = await services.ask(lambda opened: opened.lookup.people_with_email(email), gallery)
         found = [person for person in found if person.number > after]
     else:
-        found = await services.ask(lambda opened: opened.people_after(after, limit=limit + 1), gallery)
+        found = await services.ask(lambda opened: opened.lookup.people_after(after, limit=limit + 1), gallery)
     return page(found, limit, lambda person: person.number)
 
 

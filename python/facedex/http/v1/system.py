@@ -38,7 +38,7 @@ async def ready(services: ServicesOf) -> schemas.Ready:
     """
 
     def look(opened: Gallery) -> schemas.Ready:
-        opened.people_after(limit=1)
+        opened.lookup.people_after(limit=1)
         storage = opened.storage()
         return schemas.Ready(status="ok" if storage == "ok" else "degraded", storage=storage)
 

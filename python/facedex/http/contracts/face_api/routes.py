@@ -39,7 +39,7 @@ def _add_health(routes: APIRouter, settings: FaceApiSettings) -> None:
     async def ready(services: ServicesOf) -> Any:
         """Return whether the gallery can be read; "degraded" when changes cannot be stored now."""
         try:
-            storage = await services.look(lambda gallery: (gallery.counts(), gallery.storage())[1])
+            storage = await services.look(lambda gallery: (gallery.lookup.counts(), gallery.storage())[1])
         except FacedexError:
             return JSONResponse({"status": "unavailable", "ready": False}, 503)
         return {"status": "healthy" if storage == "ok" else "degraded", "ready": True}

@@ -59,7 +59,7 @@ def _add_embeddings(routes: APIRouter, settings: FaceApiSettings, writes: list[A
         pictures = [await read_file(one, settings) for one in file]
 
         def store(gallery: Gallery) -> Registration:
-            if gallery.counts()[1] + len(pictures) > settings.max_vectors:
+            if gallery.lookup.counts()[1] + len(pictures) > settings.max_vectors:
                 raise ArgumentError(
                     f"the gallery holds as many embeddings as MAX_VECTORS allows: {settings.max_vectors}"
                 )
@@ -170,11 +170,11 @@ def _add_index(routes: APIRouter, settings: FaceApiSettings, upkeep: list[Any]) 
         """Describe the vectors, or one of them without its values."""
 
         def describe(gallery: Gallery) -> dict[str, Any]:
-            people, faces = gallery.counts()
+            people, faces = gallery.lookup.counts()
             summary = {"dimension": gallery.pack.dimension, "metric": "cosine", "count": faces, "people": people}
             if image_id is None:
                 return summary | {"norm": 1.0}
-            class_id, vector = gallery.template(image_id)
+            class_id, vector = gallery.lookup.template(image_id)
             vector_of = {"image_id": image_id, "class_id": str(class_id)}
             return summary | vector_of | {"norm": round(float(np.linalg.norm(vector)), 6)}
 
@@ -185,7 +185,7 @@ def _edit(
     gallery: Gallery, image_id: int, picture: bytes | None, name: str | None, info: str | None, class_id: str | None
 ) -> dict[str, Any]:
     pack = gallery.pack.digest
-    owner, vector = gallery.template(image_id)
+    owner, vector = gallery.lookup.template(image_id)
     target = str(owner) if class_id is None else class_id
     moved = target != str(owner)
     number = image_id
@@ -243,7 +243,7 @@ def _search(gallery: Gallery, text: str, start: int, count: int) -> tuple[list[d
                 shown.append(_format_person(person))
             total += 1
         if not text and len(shown) == count:
-            return shown, max(total, gallery.counts()[0])
+            return shown, max(total, gallery.lookup.counts()[0])
     return shown, total
 
 

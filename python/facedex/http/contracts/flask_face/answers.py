@@ -62,7 +62,7 @@ def scores(gallery: Gallery, similarity: float) -> dict[str, float]:
 
 def by_email(services: Services, gallery: Gallery, email: str) -> Person:
     """Find a user by the e-mail address of the person or the account, or raise `UnknownPersonError`; blocks."""
-    found = gallery.people_with_email(email)
+    found = gallery.lookup.people_with_email(email)
     if found:
         return found[0]
     account = access_of(services).accounts.named(email)

@@ -143,7 +143,7 @@ def _add_tokens(routes: APIRouter) -> None:
             raise UnauthenticatedError("the user's own token or an admin key is needed")
         admin = principal.may("admin")
         try:
-            person = await services.ask(lambda gallery: gallery.person_numbered(user_id))
+            person = await services.ask(lambda gallery: gallery.lookup.person_numbered(user_id))
         except UnknownPersonError:
             if admin:
                 raise
@@ -190,7 +190,9 @@ def _verify(
     refused = {"match": False, "claimed_user_id": user_id, "confidence": 0.0}
     try:
         person: Person | None
-        person = gallery.person_numbered(user_id) if user_id is not None else by_email(services, gallery, email or "")
+        person = (
+            gallery.lookup.person_numbered(user_id) if user_id is not None else by_email(services, gallery, email or "")
+        )
     except UnknownPersonError:
         person = None
     claimed = f"unknown user {user_id}" if user_id is not None else f"unknown address {email}"

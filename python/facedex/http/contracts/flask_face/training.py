@@ -73,7 +73,7 @@ def router() -> APIRouter:
 
 
 def _build(gallery: Gallery, user_id: int) -> int:
-    person = gallery.person_numbered(user_id)
+    person = gallery.lookup.person_numbered(user_id)
     try:
         return len(gallery.rebuild_person(person.person_id, faces="largest").faces)
     except RegistrationError as error:
@@ -93,7 +93,7 @@ def _count(gallery: Gallery) -> dict[str, Any]:
         if person.faces:
             samples[str(person.number)] = len(person.faces)
     return {
-        "num_data": gallery.photo_count(),
+        "num_data": gallery.lookup.photo_count(),
         "num_classes": len(samples),
         "total_faces": sum(samples.values()),
         "embedding_dim": gallery.pack.dimension,

@@ -1,0 +1,76 @@
+"""Deletions that can be shown: each is one commit and returns a receipt.
+
+A deletion removes the person's data from the audit too, the search snapshots that hold the deleted vectors, and the
+database's log. Data about a person that others store beside the gallery is deleted in the same transaction, by an
+eraser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from importlib import import_module
+from typing import Any
+
+from ..errors import ArgumentError
+from ..records import Deletion, PersonId
+from ..store import Eraser
+from .resources import Resources
+
+DEFAULT_ERASER = "facedex.server.forgetting", "erase_person"
+"""Module and name of the eraser that is used unless another is given.
+
+The server keeps accounts, attendance and replies in the same database. They must go with the person whichever program
+deletes, also one that never runs a server. The server is a layer above, so it is imported by name, on first use.
+"""
+
+
+def default_eraser(connection: Any, gallery: str, person: Any) -> None:
+    """Delete what the server stores about a person, with the settings of the environment."""
+    module, name = DEFAULT_ERASER
+    erase: Eraser = getattr(import_module(module), name)
+    erase(connection, gallery, person)
+
+
+class Deleter:
+    """Deletes people, faces and photos.
+
+    Parameters
+    ----------
+    resources : Resources
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    def delete(self, person_id: PersonId) -> Deletion:
+        """Delete a person, as `facedex.Gallery.delete` does."""
+        self._resources.store.require(person_id)
+        return self._delete(lambda: self._resources.store.delete(person_id))
+
+    def delete_face(self, face_id: int) -> Deletion:
+        """Delete a face, as `facedex.Gallery.delete_face` does."""
+        return self._delete(lambda: self._resources.store.delete_face(face_id))
+
+    def delete_photo(self, photo_id: int) -> Deletion:
+        """Delete a photo, as `facedex.Gallery.delete_photo` does."""
+        return self._delete(lambda: self._resources.store.delete_photo(photo_id))
+
+    def purge(self, now: datetime | None) -> list[Deletion]:
+        """Delete everybody whose time has passed, as `facedex.Gallery.purge` does."""
+        at = datetime.now(timezone.utc) if now is None else now
+        if at.utcoffset() is None:
+            raise ArgumentError(f"now must be a datetime with a time zone, got {now!r}")
+        store = self._resources.store
+        due = store.due(at)
+        if not due:
+            return []
+        self._resources.search.forget()
+        receipts = [receipt for person_id in due if (receipt := store.purge(person_id, at)) is not None]
+        wiped = self._resources.wipe()
+        return [replace(receipt, wiped=wiped) for receipt in receipts]
+
+    def _delete(self, delete: Callable[[], Deletion]) -> Deletion:
+        self._resources.search.forget()
+        return replace(delete(), wiped=self._resources.wipe())

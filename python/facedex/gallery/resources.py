@@ -1,0 +1,142 @@
+"""What an open gallery works with: its engine, database, store and search.
+
+The objects behind the verbs share one `Resources`. A migration replaces engine, store and search in it at once, while
+no other call is running.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ..checks import check_threshold
+from ..errors import PlainSearchError, RoleMissingError, SearchError, StoreError
+from ..search import LOCAL, Search, SearchOptions, drop_tables, open_search
+from ..store import Database, Eraser, Feed, Journal, KeyInput, PackPin, Store, key_of, rekey
+
+if TYPE_CHECKING:
+    from .._core import PackInfo
+    from ..engine import Engine
+
+_log = logging.getLogger("facedex")
+
+
+class Resources:
+    """Engine, database, store and search of a gallery.
+
+    Parameters
+    ----------
+    database : Database
+    engine : Engine
+    name : str
+        The gallery's name.
+    index : SearchOptions
+        How and where faces are searched.
+    key : bytes or None
+        The gallery's key.
+    journal : Journal
+        Writes the audit.
+    eraser : callable
+        Deletes what is stored about a person beside the gallery.
+    threshold : float or None
+        Cut-off on similarity, [-1, 1], inclusive; None is the pack's.
+
+    Raises
+    ------
+    GalleryPackError
+        When the gallery was made with another pack.
+    GalleryKeyError
+        When the key is not the gallery's.
+    RoleMissingError
+        When the pack has no embedder.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        *,
+        name: str,
+        index: SearchOptions,
+        key: bytes | None,
+        journal: Journal,
+        eraser: Eraser,
+        threshold: float | None,
+    ) -> None:
+        self.database = database
+        self._index = index
+        self._eraser = eraser
+        pin, cut = pin_of(engine), threshold_of(engine, threshold)
+        feed = Feed(database, name, journal)
+        feed.bind(pin, key)
+        self._use(engine, feed, cut)
+
+    def _use(self, engine: Engine, feed: Feed, threshold: float) -> None:
+        self.search: Search = open_search(feed, self._index)
+        self.engine, self.pack, self.threshold = engine, engine.pack, threshold
+        self.feed, self.store = feed, Store(feed, self._eraser)
+
+    def switch_to(self, engine: Engine, pin: PackPin, threshold: float) -> None:
+        """Use another pack from now on; no other call may be running."""
+        try:
+            self.search.forget()  # its vectors are of the previous pack
+        except SearchError as error:
+            _log.warning("%s", error)
+        previous = self.search
+        self._use(engine, self.feed.with_pack(pin), threshold)
+        previous.close()
+
+    def wipe(self) -> bool:
+        """Overwrite what may still hold data whose removal is committed; return whether nothing of it is left."""
+        try:
+            self.search.sync()
+            elsewhere = self.search.vacuum()
+            return self.database.wipe_log() and elsewhere
+        except (SearchError, StoreError) as error:
+            _log.warning("removed, but what may still hold it could not be emptied yet: %s", error)
+            return False
+
+    def vacuum(self) -> bool:
+        """Rewrite the database and the search without deleted data; return whether nothing of it is left."""
+        self.search.forget()
+        if self.search.place != LOCAL:
+            self.search.sync()
+        elsewhere = self.search.vacuum(full=True)
+        return self.database.vacuum() and elsewhere
+
+    def rekey(self, key: KeyInput | None) -> bool:
+        """Encrypt the gallery with another key, or none; return whether nothing of the old state is left."""
+        given = None if key is None else key_of(key)
+        if given is not None and self.search.place != LOCAL:
+            raise PlainSearchError(
+                f"the search {self.search.place} would hold the templates in the clear; open the gallery with "
+                "search='local' to encrypt it"
+            )
+        self.search.forget()
+        rekey(self.feed, given)
+        if given is not None:
+            drop_tables(self.feed)
+        self.search.forget()
+        return self.wipe()
+
+    def release(self) -> None:
+        """Save and close the search, close the database, and let go of the engine and the index."""
+        try:
+            self.search.save()
+            self.search.close()
+        finally:
+            self.database.close()
+            del self.engine, self.store, self.search
+
+
+def pin_of(engine: Engine) -> PackPin:
+    """Return what identifies the pack of an engine in the database, or raise `RoleMissingError`."""
+    pack: PackInfo = engine.pack
+    if pack.dimension is None:
+        raise RoleMissingError(f"pack {pack.name!r} has no embedder; use a pack that has one")
+    return PackPin(pack.name, pack.digest, pack.dimension)
+
+
+def threshold_of(engine: Engine, threshold: float | None) -> float:
+    """Return a given threshold, or that of the engine's pack."""
+    return check_threshold(engine.threshold if threshold is None else threshold)
