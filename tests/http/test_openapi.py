@@ -58,6 +58,7 @@ def application(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_answers_are_as_the_document_says(application: Any) -> None:
     """Operation by operation, with what is drawn from the document and with what goes against it."""
     document = schemathesis.openapi.from_asgi("/api/openapi.json", application)
