@@ -24,20 +24,9 @@ _Answer = TypeVar("_Answer")
 
 
 class LocalSearch:
-    """A native index that follows a gallery; its methods are those of `Search`.
+    """A native index that follows a gallery; see `open_search` for the parameters, `Search` for the methods.
 
-    Searches run side by side; one thread at a time brings the index up to date.
-
-    Parameters
-    ----------
-    feed : Feed
-        The gallery, bound to its pack.
-    options : SearchOptions
-        Its method is "auto", "exact", "ivf" or "hnsw".
-    fresh : bool
-        Remove the snapshots and rebuild the index from the database.
-    progress : callable, optional
-        Called during a rebuild with the number of faces that the index has so far.
+    Searches run side by side; one thread at a time updates the index. With `fresh`, the snapshots are removed.
     """
 
     def __init__(

@@ -38,29 +38,10 @@ _FOUND = ["face", "person"]
 
 
 class MilvusSearch(RemoteSearch):
-    """The vectors of one gallery in a collection of Milvus.
+    """The vectors of one gallery in a collection of Milvus; see `open_search` for parameters and errors.
 
-    Parameters
-    ----------
-    feed : Feed
-        The gallery, bound to its pack.
-    options : SearchOptions
-        The address is ``milvus+http://host:19530``, ``milvus+https://user:password@host:port/database`` or
-        ``milvus:path``. "exact" is Milvus's FLAT index, "hnsw" its HNSW; "auto" chooses by the number of faces when the
-        collection is created.
-    fresh : bool
-        Rebuild the collection from the database.
-    progress : callable, optional
-        Called during a rebuild with the number of faces that the collection has so far.
-
-    Raises
-    ------
-    ArgumentError
-        When the address cannot be read.
-    SearchUnavailableError
-        When Milvus's client is not installed, or the server is not reached.
-    PlainSearchError
-        When the gallery is encrypted.
+    "exact" is Milvus's FLAT index, "hnsw" its HNSW; "auto" chooses by the number of faces at its creation.
+    The address may hold a user, a password and a database: ``milvus+https://user:password@host:port/database``.
     """
 
     def __init__(

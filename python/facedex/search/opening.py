@@ -31,7 +31,7 @@ def open_search(
     Raises
     ------
     ArgumentError
-        When there is no such search, or it has no such method.
+        When there is no such search, it has no such method, or the database of "pgvector" is not PostgreSQL.
     SearchUnavailableError
         When it is not installed, not allowed or not reached.
     PlainSearchError

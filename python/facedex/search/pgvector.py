@@ -107,28 +107,10 @@ _SAMPLE = "SELECT CAST(vector AS real[]) FROM {table} TABLESAMPLE SYSTEM (:perce
 
 
 class PgvectorSearch(RemoteSearch):
-    """The vectors of one gallery in a table beside it.
+    """The vectors of one gallery in a table beside it; see `open_search` for parameters and errors.
 
-    Parameters
-    ----------
-    feed : Feed
-        The gallery, bound to its pack, in PostgreSQL.
-    options : SearchOptions
-        "exact" compares every face, "hnsw" uses pgvector's graph, "auto" chooses when the gallery is opened, by the
-        budget or else the number of faces.
-    fresh : bool
-        Rebuild the table from the database.
-    progress : callable, optional
-        Called during a rebuild with the number of faces that the table has so far.
-
-    Raises
-    ------
-    ArgumentError
-        When the database is not PostgreSQL.
-    SearchUnavailableError
-        When pgvector cannot be used there.
-    PlainSearchError
-        When the gallery is encrypted.
+    "exact" compares every face, "hnsw" uses pgvector's graph, "auto" chooses when the gallery is opened, by the budget
+    or else the number of faces.
     """
 
     def __init__(

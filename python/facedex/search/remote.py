@@ -38,25 +38,9 @@ Scores = Callable[[Vectors, Sequence[int]], dict[int, list[float]]]
 
 
 class RemoteSearch(ABC):
-    """A search that other processes share; its public methods are those of `Search`.
+    """A search that other processes share, which refuses encrypted galleries; its public methods are those of `Search`.
 
-    Parameters
-    ----------
-    feed : Feed
-        The gallery, bound to its pack.
-    options : SearchOptions
-        Its method is "auto", "exact" or "hnsw".
-    place : str
-        Where it searches, without secrets.
-    progress : callable, optional
-        Called during a rebuild with the number of faces that are stored so far.
-
-    Raises
-    ------
-    ArgumentError
-        When it has no such method.
-    PlainSearchError
-        When the gallery is encrypted.
+    `place` says where it searches, without secrets; see `open_search` for the other parameters and the errors.
     """
 
     _breadth: int
