@@ -256,7 +256,7 @@ def format_missing(found: PackState, pack: str) -> str:
     return (
         f"pack {found.name!r} is not here: {names} is not in {folder!r}; fetch it{size}: facedex packs get {pack}"
         f"{accept}; or, without a network, put the files into that folder, from the addresses that "
-        f"'facedex packs info {pack}' tells"
+        f"'facedex packs info {pack}' lists"
     )
 
 

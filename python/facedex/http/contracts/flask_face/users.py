@@ -33,7 +33,7 @@ class NewUser(_Names):
 
     name: str = Field(max_length=255, examples=["Ayu"])
     email: str = Field(max_length=255, examples=["ayu@example.org"])
-    password: str | None = Field(None, description="8 to 1024 characters; never told again.")
+    password: str | None = Field(None, description="8 to 1024 characters; never shown again.")
 
 
 class UserChange(_Names):
