@@ -166,3 +166,11 @@ def test_every_command_line_is_understood(page: Path) -> None:
                 break
         options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         assert {word.split("=")[0] for word in words if word.startswith("--")} - {"--help"} <= options, words
+
+
+def test_the_recipes_name_files_that_exist() -> None:
+    text = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    recipes = text.split("## Recipes\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([\w.-]+/[\w./-]*)`", recipes))
+    assert len(named) > 25
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
