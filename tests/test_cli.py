@@ -103,7 +103,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_it_runs_as_a_module_and_tells_its_version() -> None:
+def test_it_runs_as_a_module_and_prints_its_version() -> None:
     command = [sys.executable, "-m", "facedex", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"facedex {facedex.__version__}\n")
@@ -132,7 +132,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
 # Registering, listing, deleting.
 
 
-def test_register_tells_what_was_stored(tmp_path: Path) -> None:
+def test_register_prints_what_was_stored(tmp_path: Path) -> None:
     db = tmp_path / "people.db"
     content = answer("register", "eko", *people.PICTURES["eko"], "--db", db)
     assert content["person_id"] == "eko"
@@ -179,9 +179,7 @@ def test_a_picture_without_a_face_is_refused_with_the_number_that_is_needed(tmp_
     assert (error["code"], error["measured"], error["limit"]) == ("no_face", 0, 1)
 
 
-def test_galleries_of_one_database_are_told_apart_by_their_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_has_several_galleries_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     db, picture = tmp_path / "people.db", people.PICTURES["eko"][0]
     assert run("register", "eko", picture, "--db", db, "--gallery", "staff").exit_code == 0
     assert answer("people", "--db", db)["people"] == []
@@ -200,12 +198,12 @@ def test_the_status_of_a_gallery_is_a_table_without_headings(registered: Path) -
     assert [line.split()[0] for line in lines[:4]] == ["gallery", "pack", "people", "faces"]
 
 
-def test_the_largest_face_is_taken_where_asked(tmp_path: Path) -> None:
+def test_the_largest_face_is_used_on_request(tmp_path: Path) -> None:
     content = answer("register", "eko", GROUP, "--faces", "largest", "--db", tmp_path / "people.db")
     assert len(content["faces"]) == 1
 
 
-def test_an_id_that_is_taken(db: Path) -> None:
+def test_an_id_that_is_in_use(db: Path) -> None:
     picture = people.PICTURES["ayu"][0]
     assert "[duplicate_person]" in error_line("register", "ayu", picture, "--db", db)
     assert run("register", "ayu", picture, "--on-existing", "add", "--db", db).exit_code == 0
@@ -227,7 +225,7 @@ def test_people_are_listed(registered: Path) -> None:
     assert "[unknown_person]" in error_line("people", "nobody", "--db", registered)
 
 
-def test_who_is_deleted_is_unknown_afterwards(db: Path) -> None:
+def test_a_deleted_person_is_unknown(db: Path) -> None:
     assert answer("recognize", AYU, "--db", db)["pictures"][0]["faces"][0]["person_id"] == "ayu"
     deletion = answer("delete", "ayu", "--db", db)
     assert (deletion["person_id"], deletion["person_removed"], deletion["templates"]) == ("ayu", True, 3)
@@ -253,7 +251,7 @@ def test_one_face_is_deleted(db: Path) -> None:
 # Looking at pictures.
 
 
-def test_recognize_tells_who_is_there(registered: Path) -> None:
+def test_recognize_names_the_people(registered: Path) -> None:
     (picture,) = answer("recognize", GROUP, "-k", 2, "--db", registered)["pictures"]
     assert picture["picture"] == GROUP
     assert picture["image_size"] == {"width": 1280, "height": 720}

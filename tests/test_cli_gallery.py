@@ -33,7 +33,7 @@ def db(tmp_path: Path) -> Path:
     return tmp_path / "people.db"
 
 
-def test_purge_deletes_who_is_due_with_a_receipt(db: Path) -> None:
+def test_purge_deletes_people_whose_retention_has_ended(db: Path) -> None:
     answer("register", "ayu", AYU, "--retain-until", "2020-01-01", "--db", db)
     answer("register", "budi", BUDI, "--retain-until", "2999-01-01T12:00:00", "--db", db)
     assert answer("people", "budi", "--db", db)["people"][0]["retain_until"] == "2999-01-01T12:00:00+00:00"
@@ -68,8 +68,8 @@ def test_the_audit_is_shown_and_its_first_altered_line_named(db: Path) -> None:
     engine.dispose()
     report = answer("audit", "verify", "--db", db, code=1)
     assert (report["whole"], report["first_bad"]) == (False, 2)
-    told = run("audit", "verify", "--db", db)
-    assert (told.exit_code, told.stdout[:31]) == (1, "NOT WHOLE: line 2 was altered: ")
+    result = run("audit", "verify", "--db", db)
+    assert (result.exit_code, result.stdout[:31]) == (1, "NOT WHOLE: line 2 was altered: ")
 
 
 def test_a_gallery_is_encrypted_given_another_key_and_decrypted(db: Path, tmp_path: Path) -> None:
@@ -108,12 +108,12 @@ def test_a_duplicate_is_warned_of_and_refused_when_strict(db: Path) -> None:
     error = answer("register", "eko", AYU, "--strict", "--db", db, code=3)["error"]
     assert error["code"] == "duplicate_face"
     assert error["measured"] >= error["limit"]
-    told = run("register", "eko", AYU, "--db", db)
-    assert "resembles 'ayu', who is registered (similarity 1.000" in told.stdout
+    result = run("register", "eko", AYU, "--db", db)
+    assert "resembles 'ayu', who is registered (similarity 1.000" in result.stdout
     assert answer("register", "fay", AYU, "--db", db)["warnings"][0]["person_id"] in ("ayu", "eko")
 
 
-def test_the_audit_is_sealed_exported_and_checked_with_a_key(db: Path, tmp_path: Path) -> None:
+def test_the_audit_is_signed_exported_and_checked_with_a_key(db: Path, tmp_path: Path) -> None:
     key = {"FACEDEX_AUDIT_KEY": run("gallery", "new-key").stdout.strip()}
     answer("register", "ayu", AYU, "--db", db)
     assert run("audit", "verify", "--key", "--db", db).exit_code == 3
@@ -127,7 +127,7 @@ def test_the_audit_is_sealed_exported_and_checked_with_a_key(db: Path, tmp_path:
     assert answer("audit", "export", file, "--db", db, **key)["signed"]
     assert answer("audit", "verify", "--export", file, "--key", **key)["head"] == report["head"]
     assert "signed: there is no key" in run("audit", "export", tmp_path / "plain.jsonl", "--db", db).stdout
-    told = answer("audit", "verify", "--export", tmp_path / "plain.jsonl", "--key", code=1, **key)
-    assert "not signed with this key" in told["reason"]
+    result = answer("audit", "verify", "--export", tmp_path / "plain.jsonl", "--key", code=1, **key)
+    assert "not signed with this key" in result["reason"]
     file.write_text(file.read_text().replace("budi", "dewi"))
     assert "NOT WHOLE" in run("audit", "verify", "--export", file, **key).stdout

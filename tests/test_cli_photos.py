@@ -54,7 +54,7 @@ def test_photos_are_listed_and_saved(db: Path, tmp_path: Path) -> None:
         assert np.array_equal(facedex.decode(name), facedex.decode(given))
 
 
-def test_photos_are_added_built_upon_and_deleted(db: Path) -> None:
+def test_photos_are_added_used_for_a_rebuild_and_deleted(db: Path) -> None:
     (added,) = answer("photos", "add", "ayu", AYU[2], "--db", db)["photos"]
     assert (added["faces"], added["rendition"]) == ([], "original")
     (small,) = answer("photos", "add", "ayu", AYU[2], "--photos", "thumbnail", "--db", db)["photos"]
@@ -74,7 +74,7 @@ def test_a_photo_of_a_foreign_type_is_saved_by_what_its_bytes_are(db: Path, tmp_
     assert [Path(path).suffix for path in written] == [".jpg", ".jpg"]
 
 
-def test_what_cannot_be_done_is_told(db: Path) -> None:
+def test_what_cannot_be_done_is_an_error(db: Path) -> None:
     missing = run("photos", "delete", 99, "--db", db)
     assert missing.exit_code == 3
     assert "unknown_photo" in missing.stderr

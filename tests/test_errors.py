@@ -34,7 +34,7 @@ def _drawn() -> dict[str, tuple[str, ...]]:
     return tree
 
 
-def test_the_tree_is_drawn_as_it_is() -> None:
+def test_the_tree_in_the_docstring_is_complete() -> None:
     assert _drawn() == {thing.__name__: tuple(base.__name__ for base in thing.__bases__) for thing in ALL}
 
 
@@ -57,7 +57,7 @@ def test_an_error_survives_pickling_with_its_data(kind: type[FacedexError]) -> N
     assert {name: getattr(copy, name) for name in names} == data
 
 
-def test_an_error_is_also_what_python_calls_it() -> None:
+def test_an_error_is_also_a_builtin_exception() -> None:
     with pytest.raises(LookupError):
         raise errors.UnknownPersonError("nobody", person_id="x")
     with pytest.raises(ValueError, match="uint8"):
@@ -85,7 +85,7 @@ def test_a_setting_out_of_range_is_refused_by_name(value: str) -> None:
         settings({"FACEDEX_THREADS": value})
 
 
-def test_scopes_that_there_are_none_of_are_refused() -> None:
+def test_unknown_scopes_are_refused() -> None:
     assert settings({"FACEDEX_ACCOUNT_SCOPES": "read, enrol"}).account_scopes == ("read", "enrol")
     assert settings({"FACEDEX_ACCOUNT_SCOPES": ""}).account_scopes == ()
     with pytest.raises(ArgumentError, match="FACEDEX_ACCOUNT_SCOPES must be some of read, recognise, enrol, admin"):

@@ -37,7 +37,7 @@ def answer(*arguments: object, code: int = 0, **env: str) -> Any:
     return json.loads(result.stdout)
 
 
-def test_a_folder_goes_in_and_a_file_goes_from_gallery_to_gallery(database: Path, tmp_path: Path) -> None:
+def test_a_folder_is_imported_and_a_file_moved_to_another_gallery(database: Path, tmp_path: Path) -> None:
     (tmp_path / "names.csv").write_text("id;name\nayu;Ayu\n", "utf-8")
     result = run("import", people.FOLDER / "people", "--names", tmp_path / "names.csv", "--db", database)
     assert result.exit_code == 0, result.output
@@ -63,7 +63,7 @@ def test_a_folder_goes_in_and_a_file_goes_from_gallery_to_gallery(database: Path
     assert answer("import", tmp_path / "people.fdx", "--db", other, "--on-existing", "skip")["skipped"][0] == "ayu"
 
 
-def test_photos_of_a_folder_are_kept_where_that_is_asked(database: Path) -> None:
+def test_photos_of_a_folder_are_stored_on_request(database: Path) -> None:
     assert answer("import", people.FOLDER / "people", "--photos", "original", "--db", database)["people"] == 8
     kept = answer("photos", "list", "ayu", "--db", database)["photos"]
     assert [(photo["rendition"], photo["filename"]) for photo in kept] == [
@@ -73,7 +73,7 @@ def test_photos_of_a_folder_are_kept_where_that_is_asked(database: Path) -> None
     ]
 
 
-def test_what_is_rejected_is_told_and_the_code_is_one(database: Path, tmp_path: Path) -> None:
+def test_rejected_items_are_printed_with_exit_code_1(database: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data" / "ayu"
     folder.mkdir(parents=True)
     shutil.copy(people.PICTURES["ayu"][0], folder)
@@ -104,7 +104,7 @@ def test_an_encrypted_file_needs_its_key(database: Path, tmp_path: Path) -> None
     assert answer("export", tmp_path / "y.fdx", "--plain", "--db", database, FACEDEX_KEY=KEY)["encrypted"] is False
 
 
-def test_what_cannot_be_imported_makes_no_gallery(database: Path, tmp_path: Path) -> None:
+def test_a_failed_import_makes_no_gallery(database: Path, tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(b"\x80\x04cos\nsystem\n.")
     assert answer("import", tmp_path / "nowhere", "--db", database, code=3)["error"]["code"] == "import_file"
     assert not database.exists()

@@ -87,7 +87,7 @@ def test_the_attendance_layout(gallery: Gallery, tmp_path: Path) -> None:
     assert gallery.recognize(people.PROBES["ayu"][0])[0].name == "AYU"
 
 
-def test_each_thing_that_is_not_taken_in_is_named(folder: Path, gallery: Gallery) -> None:
+def test_every_rejected_item_is_named(folder: Path, gallery: Gallery) -> None:
     (folder / "ayu" / "notes.txt").write_text("not a picture")
     (folder / "ayu" / ".DS_Store").write_bytes(b"x")
     (folder / "ayu" / "Thumbs.db").write_bytes(b"x")
@@ -112,7 +112,7 @@ def test_each_thing_that_is_not_taken_in_is_named(folder: Path, gallery: Gallery
     assert f"import {folder / 'deep'} itself" in str(deep.error)
 
 
-def test_what_to_do_with_people_who_are_there(folder: Path, gallery: Gallery) -> None:
+def test_people_who_are_registered_already(folder: Path, gallery: Gallery) -> None:
     gallery.register("ayu", people.PICTURES["ayu"][1], name="Ayu")
     assert rejected(transfer.import_from(gallery, folder), folder) == {"ayu": "duplicate_person"}
     report = transfer.import_from(gallery, folder, on_existing="skip")
@@ -123,7 +123,7 @@ def test_what_to_do_with_people_who_are_there(folder: Path, gallery: Gallery) ->
     assert (len(gallery.person("ayu").faces), gallery.person("ayu").name) == (1, "Ayu")
 
 
-def test_a_face_of_another_person_is_told_or_rejected(folder: Path, gallery: Gallery) -> None:
+def test_a_face_of_another_person_is_a_warning_or_rejected(folder: Path, gallery: Gallery) -> None:
     add(folder / "zz", "ayu", 1)
     report = transfer.import_from(gallery, folder, strict=True)
     assert rejected(report, folder) == {"zz": "duplicate_face"}
@@ -184,7 +184,7 @@ def test_a_name_is_the_same_in_either_form_of_unicode(gallery: Gallery, tmp_path
         ("id,name\na,b".encode("utf-16"), "UTF-8"),
     ],
 )
-def test_a_file_that_is_no_csv_is_refused(
+def test_a_file_that_is_not_a_csv_is_refused(
     content: bytes, match: str, folder: Path, gallery: Gallery, tmp_path: Path
 ) -> None:
     path = tmp_path / "people.csv"
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_csv_is_refused(
     assert gallery.people() == []
 
 
-def test_lines_that_are_not_taken_are_named(folder: Path, gallery: Gallery, tmp_path: Path) -> None:
+def test_rejected_lines_are_named(folder: Path, gallery: Gallery, tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text("id,name\nayu,A\nayu,B\n,C\nbudi,B,x\n\n   ,  \nciTra\ncitra\n", "utf-8")
     report = transfer.import_from(gallery, folder, names=path)
@@ -215,7 +215,7 @@ def test_arbitrary_text_raises_only_our_error(tmp_path: Path, text: str) -> None
     assert all(person_id == people_csv.normalize(person_id).strip() for person_id in read.details)
 
 
-def test_what_is_none_of_it_is_refused(tmp_path: Path, gallery: Gallery) -> None:
+def test_other_files_and_arguments_are_refused(tmp_path: Path, gallery: Gallery) -> None:
     with pytest.raises(ImportFileError, match="cannot be read"):
         transfer.import_from(gallery, tmp_path / "nowhere")
     (tmp_path / "x").write_bytes(b"hello")

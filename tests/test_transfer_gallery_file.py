@@ -1,4 +1,4 @@
-"""A whole gallery in one file: the same afterwards, sealed when asked, refused when anything in it is wrong."""
+"""A whole gallery in one file: unchanged after an import, encrypted on request, rejected when anything is wrong."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
     return folder / "people.fdx"
 
 
-def told(gallery: Gallery) -> list[Any]:
+def describe(gallery: Gallery) -> list[Any]:
     """What a gallery says of everybody, without the numbers that a database gives."""
     found = []
     for person in gallery.people():
@@ -117,7 +117,7 @@ def test_a_gallery_is_the_same_in_another_database(photos: Any, place: Place, en
     with Gallery.open(place.location, engine=engine, photos=photos) as gallery:
         fill(gallery)
         report = transfer.export_to(gallery, file, progress=lambda *numbers: done.append(numbers))
-        before, templates = told(gallery), vectors(gallery)
+        before, templates = describe(gallery), vectors(gallery)
     kept = 5 if photos == "original" else 0
     assert (report.people, report.faces, report.photos, report.encrypted) == (4, 5, kept, False)
     assert report.size == file.stat().st_size
@@ -127,17 +127,17 @@ def test_a_gallery_is_the_same_in_another_database(photos: Any, place: Place, en
     with Gallery.open(place.location, engine=engine, name="other") as other:
         taken = transfer.import_from(other, file)
         assert (taken.kind, taken.people, taken.faces, taken.photos, taken.rejected) == ("gallery", 4, 5, kept, ())
-        assert told(other) == before
+        assert describe(other) == before
         assert vectors(other) == templates
         assert other.recognize(people.PROBES["budi"][0])[0].person_id == 7
         assert other.check_audit().whole
         assert {event.kind for event in other.audit()} == {"register"}
     with Gallery.open(tmp_path / "third.db", engine=engine) as third:
         transfer.import_from(third, file)
-        assert told(third) == before
+        assert describe(third) == before
 
 
-def test_what_to_do_with_people_who_are_there(place: Place, engine: Engine, written: Path) -> None:
+def test_people_who_are_registered_already(place: Place, engine: Engine, written: Path) -> None:
     with Gallery.open(place.location, engine=engine, photos="thumbnail") as gallery:
         gallery.register("ayu", people.PICTURES["ayu"][0], name="Other")
         gallery.register("7", people.PICTURES["budi"][0])
@@ -162,13 +162,13 @@ def test_what_to_do_with_people_who_are_there(place: Place, engine: Engine, writ
 
 
 @SQLITE
-def test_an_encrypted_gallery_is_written_in_the_clear_only_when_said(
+def test_an_encrypted_gallery_is_written_in_the_clear_only_on_request(
     place: Place, engine: Engine, tmp_path: Path
 ) -> None:
     file = tmp_path / "people.fdx"
     with Gallery.open(place.location, engine=engine, key=KEY, photos="original") as gallery:
         fill(gallery)
-        before, templates = told(gallery), vectors(gallery)
+        before, templates = describe(gallery), vectors(gallery)
         with pytest.raises(PlainExportError, match="plain=True"):
             transfer.export_to(gallery, file)
         with pytest.raises(ArgumentError, match="either"):
@@ -186,7 +186,7 @@ def test_an_encrypted_gallery_is_written_in_the_clear_only_when_said(
     with Gallery.open(tmp_path / "other.db", engine=engine, key=KEY) as other:
         assert transfer.pack_of(file, key=OTHER) == engine.pack.name
         transfer.import_from(other, file, key=OTHER)
-        assert told(other) == before
+        assert describe(other) == before
         assert vectors(other) == templates
         assert not transfer.export_to(other, file, plain=True).encrypted
         with pytest.raises(KeyUnusedError):
@@ -195,7 +195,7 @@ def test_an_encrypted_gallery_is_written_in_the_clear_only_when_said(
 
 
 @SQLITE
-def test_the_key_of_the_environment_opens_a_sealed_file(
+def test_the_key_of_the_environment_decrypts_a_file(
     place: Place, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
@@ -216,14 +216,14 @@ def empty(tmp_path: Path, engine: Engine) -> Iterator[Gallery]:
         assert list(gallery.audit()) == []
 
 
-def test_every_flipped_bit_and_every_cut_is_noticed(
+def test_every_flipped_bit_and_every_truncation_is_detected(
     written: Path, empty: Gallery, engine: Engine, tmp_path: Path
 ) -> None:
     with Gallery.open(tmp_path / "from.db", engine=engine) as gallery:
         transfer.import_from(gallery, written)
-        transfer.export_to(gallery, tmp_path / "sealed.fdx", key=KEY)
+        transfer.export_to(gallery, tmp_path / "encrypted.fdx", key=KEY)
     path, rng = tmp_path / "damaged.fdx", random.Random(1)
-    for whole, key in ((written.read_bytes(), None), ((tmp_path / "sealed.fdx").read_bytes(), KEY)):
+    for whole, key in ((written.read_bytes(), None), ((tmp_path / "encrypted.fdx").read_bytes(), KEY)):
         ends = [*range(100), *range(len(whole) - 200, len(whole))]
         for place in ends + [rng.randrange(len(whole)) for _ in range(300)]:
             damaged = bytearray(whole)
@@ -318,7 +318,7 @@ def test_content_that_is_never_written_is_refused(change: str, written: Path, em
         transfer.import_from(empty, rewritten(written, held, tmp_path / "x.fdx"))
 
 
-def test_imported_photos_are_decoded_and_written_anew(written: Path, engine: Engine, tmp_path: Path) -> None:
+def test_imported_photos_are_decoded_and_rewritten(written: Path, engine: Engine, tmp_path: Path) -> None:
     picture = people.PICTURES["ayu"][0].read_bytes()
     page = b"<!doctype html><script>alert(1)</script>"
     commented = picture[:2] + b"\xff\xfe" + (len(page) + 2).to_bytes(2, "big") + page + picture[2:] + page
@@ -339,9 +339,7 @@ def test_imported_photos_are_decoded_and_written_anew(written: Path, engine: Eng
         assert other.filename == people.PICTURES["ayu"][2].name
 
 
-def test_a_photo_that_cannot_be_decoded_keeps_its_person_out_alone(
-    written: Path, engine: Engine, tmp_path: Path
-) -> None:
+def test_a_photo_that_cannot_be_decoded_rejects_only_its_person(written: Path, engine: Engine, tmp_path: Path) -> None:
     held = lines_of(written)
     held[2]["content"] = base64.b64encode(b"\xff\xd8\xff\xe0 <script>alert(1)</script>").decode()
     with Gallery.open(tmp_path / "x.db", engine=engine) as gallery:
@@ -358,13 +356,13 @@ def test_a_photo_that_cannot_be_decoded_keeps_its_person_out_alone(
         assert [person.person_id for person in gallery.people()] == [7, "citra", "faceless", 9]
 
 
-def test_the_way_to_rewrite_a_file_is_sound(written: Path, engine: Engine, tmp_path: Path) -> None:
+def test_an_unchanged_file_is_imported_after_rewriting(written: Path, engine: Engine, tmp_path: Path) -> None:
     with Gallery.open(tmp_path / "x.db", engine=engine) as gallery:
         transfer.import_from(gallery, rewritten(written, lines_of(written), tmp_path / "x.fdx"))
         assert len(gallery.people()) == 4
 
 
-def test_a_newer_format_and_another_pack_are_told_apart(written: Path, empty: Gallery, tmp_path: Path) -> None:
+def test_a_newer_format_and_another_pack_are_different_errors(written: Path, empty: Gallery, tmp_path: Path) -> None:
     held = lines_of(written)
     held[0]["format"] = 2
     with pytest.raises(GalleryFileVersionError, match="format 2"):
@@ -416,7 +414,7 @@ def test_a_new_field_of_a_person_needs_no_change_of_the_format(written: Path, mo
 
 
 @SQLITE
-def test_a_file_that_changes_while_it_is_read_is_noticed(
+def test_a_file_that_changes_during_the_import_is_detected(
     place: Place, engine: Engine, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive, "BATCH", 1)
@@ -462,7 +460,7 @@ def test_a_file_that_cannot_be_written_leaves_the_older_one(
 
 
 @SQLITE
-def test_a_template_that_is_missing_is_noticed(place: Place, engine: Engine, tmp_path: Path) -> None:
+def test_a_missing_template_is_detected(place: Place, engine: Engine, tmp_path: Path) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         fill(gallery)
         place.execute("DELETE FROM templates WHERE face_id = (SELECT max(face_id) FROM templates)")
@@ -500,7 +498,7 @@ def test_memory_does_not_grow_with_the_gallery(
         with measured() as importing:
             report = transfer.import_from(other, tmp_path / "x.fdx", key=KEY)
         assert (report.people, report.photos, report.rejected) == (number, number, ())
-    # A sealed file is held by chunks of 4 MiB, two or three at a time; the whole is 53.
+    # An encrypted file is held by chunks of 4 MiB, two or three at a time; the whole is 53.
     assert exporting[0] < 20 << 20
     assert importing[0] < 24 << 20
 
@@ -516,7 +514,7 @@ with Gallery.open(sys.argv[1]) as gallery:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs kill -9: Linux or macOS")
-def test_an_import_that_is_killed_leaves_whole_people_and_is_gone_on_with(engine: Engine, tmp_path: Path) -> None:
+def test_a_killed_import_leaves_complete_people_and_can_be_resumed(engine: Engine, tmp_path: Path) -> None:
     at, rng, vectors = datetime.now(timezone.utc), random.Random(1), np.eye(DIMENSION, dtype=np.float32)
     photo = PortablePhoto(NewPhoto("original", "image/jpeg", 1, 1, "x.jpg", people.PICTURES["ayu"][0].read_bytes()), at)
     everybody = [
@@ -575,12 +573,12 @@ def derive_key(key: bytes, salt: bytes, info: bytes) -> bytes:
 
 
 @SQLITE
-def test_a_sealed_file_opens_as_the_document_says(place: Place, engine: Engine, written: Path, tmp_path: Path) -> None:
-    sealed = tmp_path / "x.fdx"
+def test_an_encrypted_file_is_as_documented(place: Place, engine: Engine, written: Path, tmp_path: Path) -> None:
+    encrypted = tmp_path / "x.fdx"
     with Gallery.open(place.location, engine=engine) as gallery:
         transfer.import_from(gallery, written)
-        transfer.export_to(gallery, sealed, key=KEY)
-    whole = sealed.read_bytes()
+        transfer.export_to(gallery, encrypted, key=KEY)
+    whole = encrypted.read_bytes()
     assert whole[:17] == b"fdxgallery\x01sealed"
     salt, seal, second, rest = whole[17:33], whole[33:62], whole[62:88], whole[88:]
     assert (len(seal), second[:10]) == (29, b"fdxsealed\x01")
@@ -592,7 +590,7 @@ def test_a_sealed_file_opens_as_the_document_says(place: Place, engine: Engine, 
     assert (kinds[0], kinds[-1], kinds.count("person")) == ("facedex gallery", "end", 4)
 
 
-def test_a_file_written_by_hand_as_the_document_says(empty: Gallery, engine: Engine, tmp_path: Path) -> None:
+def test_a_file_written_by_hand_is_as_documented(empty: Gallery, engine: Engine, tmp_path: Path) -> None:
     vector = np.zeros(DIMENSION, "<f4")
     vector[3] = 1
     body = [

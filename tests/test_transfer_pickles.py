@@ -185,7 +185,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_pickle_that_names_more_is_refused_and_nothing_is_run(
+def test_a_hostile_pickle_is_refused_and_no_code_runs(
     data: bytes, tmp_path: Path, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -199,7 +199,7 @@ def test_a_pickle_that_names_more_is_refused_and_nothing_is_run(
     assert gallery.people() == []
 
 
-def test_the_hostile_pickles_do_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickle_itself_runs_the_hostile_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pickle.loads(HOSTILE["eval"]).close()
     assert (tmp_path / "MARK").exists()
@@ -342,7 +342,7 @@ def test_a_folder_holds_a_file_for_each_user(
     assert gallery.recognize(people.PROBES["budi"][0])[0].person_id == 7
 
 
-def test_what_to_do_with_people_who_are_there(
+def test_people_who_are_registered_already(
     templates: dict[str, list[NDArray[np.float64]]], tmp_path: Path, gallery: Gallery
 ) -> None:
     path = tmp_path / "encodings.pkl"
@@ -393,7 +393,7 @@ def test_vectors_of_another_network_are_refused(
     assert gallery.people() == []
 
 
-def test_the_caller_may_say_that_the_pack_made_them(
+def test_the_caller_can_name_the_pack(
     templates: dict[str, list[NDArray[np.float64]]], tmp_path: Path, gallery: Gallery
 ) -> None:
     path = tmp_path / "encodings.pkl"

@@ -96,7 +96,7 @@ def test_the_json_may_have_another_name(vectors: NDArray[np.float32], tmp_path: 
 
 
 @pytest.mark.parametrize("said", [None, "buffalo_l", "0" * 64])
-def test_vectors_that_nothing_proves_are_refused(
+def test_vectors_of_unknown_origin_are_refused(
     said: str | None, vectors: NDArray[np.float32], tmp_path: Path, gallery: Gallery
 ) -> None:
     np.save(tmp_path / "face_db.npy", vectors)
@@ -212,7 +212,7 @@ def test_a_flat_index_with_its_npz(
     assert gallery.person("budi").name == "Budi"
 
 
-def test_an_npz_may_be_compressed_hold_numbers_and_stand_elsewhere(
+def test_an_npz_may_be_compressed_hold_numbers_and_be_elsewhere(
     faiss: Any, vectors: NDArray[np.float32], tmp_path: Path, gallery: Gallery
 ) -> None:
     path = tmp_path / "faces.index"
@@ -248,7 +248,7 @@ def test_an_npz_that_does_not_fit_is_refused(
     assert gallery.people() == []
 
 
-def test_a_zip_bomb_is_refused_by_what_it_would_take(
+def test_a_zip_bomb_is_refused_by_its_uncompressed_size(
     faiss: Any, vectors: NDArray[np.float32], tmp_path: Path, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "faces.index"
@@ -279,7 +279,7 @@ def test_an_index_of_codes_says_which_are_accepted(
 
 
 @pytest.mark.parametrize("kind", ["IP", "L2 Map2"])
-def test_every_cut_and_every_altered_head_is_noticed(kind: str, faiss: Any, tmp_path: Path) -> None:
+def test_every_truncation_and_every_altered_head_is_detected(kind: str, faiss: Any, tmp_path: Path) -> None:
     path = tmp_path / "faces.index"
     vectors = np.random.default_rng(1).normal(size=(4, 8)).astype(np.float32)
     write_index(faiss, kind, vectors, path)

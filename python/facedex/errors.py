@@ -295,7 +295,7 @@ class PackError(FacedexError):
 
 
 class PackNotFoundError(PackError):
-    """There is there is no pack of that name, or no manifest at that place."""
+    """There is no pack of that name, or no manifest at that path."""
 
     code = "pack_not_found"
 
