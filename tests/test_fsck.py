@@ -92,7 +92,7 @@ def test_a_whole_gallery_is_found_whole_and_left_as_it_is(filled: Place) -> None
 DAMAGE = {
     "vector": ("UPDATE templates SET checksum = 7 WHERE face_id = 2", "face", "face 2 of 2: its template is not what"),
     "template": ("DELETE FROM templates WHERE face_id = 3", "face", "face 3 of 3: it has no template"),
-    "count": ("UPDATE galleries SET faces = 9", "count", "4 faces are stored, the gallery says 9"),
+    "count": ("UPDATE galleries SET faces = 9", "count", "4 faces are stored, the gallery records 9"),
     "gap": ("DELETE FROM changes WHERE seq = 2", "feed", "3 changes up to number 4, the gallery says 4"),
     "token": ("UPDATE changes SET token = 'x' WHERE seq = 4", "feed", "its last change is another"),
     "lost": ("UPDATE changes SET face_id = 99 WHERE seq = 1", "feed", "does not tell of face 1"),

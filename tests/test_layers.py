@@ -7,10 +7,13 @@ other in one direction only: the imports between files have no circle.
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
 
@@ -254,6 +257,33 @@ def test_circles_are_found() -> None:
 def test_files_use_each_other_in_one_direction() -> None:
     assert circles(rust_file_graph()) == []
     assert circles(python_file_graph()) == []
+
+
+def test_a_base_class_has_several_subclasses() -> None:
+    """Inheritance is for classes that are used in each other's place; a class is not split into a chain of files."""
+    package = importlib.import_module("facedex")
+    names = [module.name for module in pkgutil.walk_packages(package.__path__, "facedex.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    classes = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__.startswith("facedex.")
+    }
+    children: dict[type, set[type]] = {}
+    for child in classes:
+        for base in child.__bases__:
+            children.setdefault(base, set()).add(child)
+    assert children[importlib.import_module("facedex.search.remote").RemoteSearch], "no class was read"
+    alone = {
+        f"{base.__module__}.{base.__name__}": {child.__name__ for child in found}
+        for base, found in children.items()
+        if base in classes
+        and len(found) < 2
+        and not issubclass(base, (Exception, BaseModel))
+        and not getattr(base, "_is_protocol", False)
+    }
+    assert alone == {}
 
 
 def test_every_module_has_a_level() -> None:

@@ -9,15 +9,15 @@ a caller gives always wins over a variable. A value outside its range is an `Arg
 ``FACEDEX_PROVIDERS``    ONNX Runtime execution providers, separated by commas, in order of preference
 ``FACEDEX_MAX_PIXELS``   largest picture that is decoded, pixels, from 1
 ``FACEDEX_ACCEPT_LICENSE``  licences of weights that the user has accepted, as the pack's error asks for it
-``FACEDEX_MIRROR``       address under which the files of packs are fetched instead of their own
+``FACEDEX_MIRROR``       address from which the files of packs are fetched, instead of their own
 ``FACEDEX_DB``           database that the command line uses, a path or a URL, instead of ``people.db``
 ``FACEDEX_GALLERY``      gallery of that database that the command line uses, instead of ``default``
 ``FACEDEX_KEY``          key of encrypted galleries, 32 bytes in base64
-``FACEDEX_AUDIT_KEY``    key that seals the audit, 32 bytes in base64, instead of the gallery's own
-``FACEDEX_ACTOR``        who acts, for the audit
+``FACEDEX_AUDIT_KEY``    key that signs the audit, 32 bytes in base64, instead of the gallery's own
+``FACEDEX_ACTOR``        the actor that the audit records
 ``FACEDEX_SEARCH``       where galleries are searched: local, pgvector, or the address of a Milvus
 ``FACEDEX_ONNXRUNTIME``  path of the ONNX Runtime library to load instead of that of the package ``onnxruntime``
-``FACEDEX_ACCOUNT_SCOPES``  what accounts of clients may do; one that may more stays when its person goes
+``FACEDEX_ACCOUNT_SCOPES``  scopes of clients' accounts; one with broader scopes is kept when its person is deleted
 =======================  =================================================================================
 """
 
@@ -32,13 +32,13 @@ from pathlib import Path
 from .errors import ArgumentError
 
 MAX_PIXELS = 50_000_000
-"""Largest picture that is decoded unless told otherwise, pixels: 50 megapixels take 150 MB as RGB."""
+"""Default limit on the pixels of a picture: 50 megapixels take 150 MB as RGB."""
 
 SCOPES = ("read", "recognise", "enrol", "admin")
-"""What whoever asks a server can be allowed to do: `facedex.server.principals` says what each means."""
+"""What a client of a server can be allowed to do; `facedex.server.principals` defines each."""
 
 ACCOUNT_SCOPES = ("read", "recognise", "enrol")
-"""What accounts of a server's clients may do unless told otherwise."""
+"""Default scopes of the accounts of a server's clients."""
 
 KEY_BYTES = 32
 """Length of a gallery's key: AES-256."""
@@ -46,7 +46,7 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment says; None where it says nothing.
+    """The settings of the environment; None where a variable is not set.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Settings:
     accept_license : str or None
         Licences of weights that the user has accepted.
     mirror : str or None
-        Address under which the files of packs are fetched instead of their own.
+        Address from which the files of packs are fetched, instead of their own.
     db : str or None
         Database that the command line uses, a path or a URL.
     gallery : str
@@ -69,15 +69,15 @@ class Settings:
     key : bytes or None
         Key of encrypted galleries; never shown.
     audit_key : bytes or None
-        Key that seals the audit, instead of the gallery's own; never shown.
+        Key that signs the audit, instead of the gallery's own; never shown.
     actor : str or None
-        Who acts, for the audit.
+        The actor that the audit records.
     search : str
         Where galleries are searched: "local", "pgvector", or the address of a Milvus.
     onnxruntime : Path or None
         The ONNX Runtime library to load.
     account_scopes : tuple of str
-        What accounts of clients may do, as the server's setting of that name says. An account that may more is kept,
+        Scopes of clients' accounts, as the server's setting of that name. An account with broader scopes is kept,
         without the person, when its person is deleted.
     """
 
@@ -112,7 +112,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises
     ------
     ArgumentError
-        When a number is not a whole number from 1, the key is not base64 of 32 bytes, or a scope is none.
+        When a number is not a whole number from 1, a key is not base64 of 32 bytes, or a scope is unknown.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def key_from(text: str, name: str) -> bytes:
-    """Read a key that is written in base64.
+    """Decode a key from base64.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""The bundled people, registered and recognised again: the real job on real image files, each decision checked.
+"""The demo: registers and recognizes the bundled people, and checks each decision.
 
-What comes out is a `Report` of decisions, each beside the one expected, and pictures with boxes and names in a folder.
-The people are synthetic and were chosen to be told apart: a wrong decision is a fault, the right ones are no accuracy.
-The gallery lives in a temporary folder and is gone afterwards.
+It returns a `Report` of decisions, each with the expected one, and writes pictures with boxes and names to a folder.
+The people are synthetic and chosen to be distinguishable: a wrong decision is a fault, right ones prove no accuracy.
+The gallery is temporary.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOTE = (
 )
 
 DELETED = "ayu"
-"""Who is deleted: she is in the group too, so that the others there show that only she is gone."""
+"""The person who is deleted. She is in the group picture too, where the others must still be recognized."""
 
 TRUE_CLAIM = ("budi", people.PROBES["budi"][1])
 FALSE_CLAIM = ("citra", people.PROBES["eko"][0])  # of all pairs these two are among the most alike
@@ -41,13 +41,13 @@ class Decision:
     Attributes
     ----------
     step : str
-        "register", "recognize", "verify", "delete", or "after" for what is asked after the deletion.
+        "register", "recognize", "verify", "delete", or "after" for checks after the deletion.
     subject : str
         The picture, or the person.
     expected, decided : str
-        What is right, and what came out.
+        The right decision, and the one that was made.
     similarity, threshold : float or None
-        On which it rests, where it rests on one; [-1, 1], higher is closer.
+        That decided it, if any; [-1, 1], higher is closer.
     elapsed_ms : float or None
         Time of the picture, milliseconds; None for the second and later faces of one picture.
     """
@@ -62,13 +62,13 @@ class Decision:
 
     @property
     def right(self) -> bool:
-        """Whether it is the one expected."""
+        """Whether the decision is the expected one."""
         return self.decided == self.expected
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the demo decided and wrote.
+    """The decisions of the demo, and the pictures that it wrote.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Report:
     pictures : tuple of Path
         The pictures with boxes and names.
     elapsed_s : float
-        Time of the whole, seconds, opening the engine and writing the pictures included.
+        Total time, seconds, with opening the engine and writing the pictures.
     """
 
     decisions: tuple[Decision, ...]
@@ -123,7 +123,7 @@ def run(out: str | os.PathLike[str], *, pack: str | os.PathLike[str] | None = No
 
 
 class _Demo:
-    """The steps, on an open and empty gallery."""
+    """The steps of the demo, on an open and empty gallery."""
 
     def __init__(self, gallery: Gallery, out: Path) -> None:
         self._gallery = gallery
@@ -146,7 +146,7 @@ class _Demo:
             yield from self._recognize("after", probe, [None])
         remaining = [None if person_id == DELETED else person_id for person_id in people.GROUP_IDS]
         yield from self._recognize("after", people.GROUP, remaining)
-        yield self._ask_for(DELETED)
+        yield self._look_up(DELETED)
 
     def _register(self, person_id: str, pictures: Sequence[Path]) -> Decision:
         started = time.perf_counter()
@@ -160,7 +160,7 @@ class _Demo:
         )
 
     def _recognize(self, step: str, picture: Path, expected: Sequence[str | None]) -> Iterator[Decision]:
-        """One decision for each face that is expected or found, left to right."""
+        """Yield a decision for each face that is expected or found, left to right."""
         started = time.perf_counter()
         recognition = self._gallery.recognize(picture)
         elapsed_ms: float | None = _since(started)
@@ -202,7 +202,7 @@ class _Demo:
             elapsed_ms=_since(started),
         )
 
-    def _ask_for(self, person_id: str) -> Decision:
+    def _look_up(self, person_id: str) -> Decision:
         started = time.perf_counter()
         try:
             decided = f"{len(self._gallery.person(person_id).faces)} faces"

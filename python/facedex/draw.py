@@ -1,10 +1,9 @@
-"""A picture and what was found in it → the same picture with boxes and names on it. Pillow only.
+"""Draws boxes and names on a picture. Pillow only.
 
-Who is known and who is not differs in the line (whole or dashed) and in the plate under the name (filled or white), not
-in the colour alone. Lines and letters grow with the picture; a picture too small to be read is enlarged first.
+Known and unknown people differ in the line (solid or dashed) and in the plate under the name (filled or white), not
+in the colour alone. Lines and letters scale with the picture; a very small picture is enlarged first.
 
-The letters are those of Pillow's built-in font (ASCII). An accented letter is written without its accent, any other
-as "?".
+The font is Pillow's own (ASCII). An accented letter is drawn without its accent, any other as "?".
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ class Mark:
     bbox : tuple of float
         x1, y1, x2, y2, pixels of the upright original.
     label : str
-        A few words; empty for a box without a plate.
+        A few words; empty for a box without a label.
     known : bool or None
-        True: a known person, a whole line. False: an unknown one, a dashed line. None: neither was asked.
+        True: a known person, a solid line. False: an unknown one, a dashed line. None: not compared.
     """
 
     bbox: BBox
@@ -106,22 +105,22 @@ def annotate(
     from ._core import decode  # here, so that a mark can be made without the native core
 
     picture = Image.fromarray(decode(image, max_pixels=max_pixels))
-    picture, factor = _sized(picture, longest_side)
+    picture, factor = _resize(picture, longest_side)
     letters = max(12, min(round(max(picture.size) / 42), min(picture.size) // 6))
     width = max(2, round(max(picture.size) / 320))
     font = ImageFont.load_default(size=letters)
     canvas = ImageDraw.Draw(picture)
-    drawn = [(mark, _pixels(mark.bbox, factor, picture.size)) for mark in marks]
+    drawn = [(mark, _clip(mark.bbox, factor, picture.size)) for mark in marks]
     for mark, box in drawn:
-        _frame(canvas, box, _STYLES[mark.known], width)
-    taken: list[Box] = []
+        _draw_box(canvas, box, _STYLES[mark.known], width)
+    labels: list[Box] = []
     for mark, box in drawn:  # after all lines, so that no line crosses a name
         if mark.label:
-            label = _written(mark.label)
-            wide, high = (extent + 4 * width for extent in _measured(label, font))
-            others = [*taken, *(other for _, other in drawn if other is not box)]
-            taken.append(_place(wide, high, box, others, 2 * width, picture.size))
-            _plate(canvas, label, taken[-1], _STYLES[mark.known], font, width)
+            label = _to_ascii(mark.label)
+            wide, high = (extent + 4 * width for extent in _measure(label, font))
+            others = [*labels, *(other for _, other in drawn if other is not box)]
+            labels.append(_place_label(wide, high, box, others, 2 * width, picture.size))
+            _draw_label(canvas, label, labels[-1], _STYLES[mark.known], font, width)
     return picture
 
 
@@ -141,8 +140,8 @@ def png(picture: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _sized(picture: Image.Image, longest_side: int | None) -> tuple[Image.Image, float]:
-    """Bring a picture to the size in which it is drawn on; tell the factor too."""
+def _resize(picture: Image.Image, longest_side: int | None) -> tuple[Image.Image, float]:
+    """Resize a picture for drawing; return it and the factor."""
     longest = max(picture.size)
     if longest_side is not None and longest > longest_side:
         factor = longest_side / longest
@@ -154,28 +153,28 @@ def _sized(picture: Image.Image, longest_side: int | None) -> tuple[Image.Image,
     return picture, 1.0
 
 
-def _pixels(bbox: BBox, factor: float, size: tuple[int, int]) -> Box:
-    """Put the box in whole pixels inside the picture, left before right and top before bottom."""
+def _clip(bbox: BBox, factor: float, size: tuple[int, int]) -> Box:
+    """Round a box to pixels and clip it to the picture."""
     x1, y1, x2, y2 = (round(value * factor) for value in bbox)
     right, bottom = size[0] - 1, size[1] - 1
     left, top = min(max(x1, 0), right), min(max(y1, 0), bottom)
     return left, top, max(left, min(x2, right)), max(top, min(y2, bottom))
 
 
-def _frame(canvas: ImageDraw.ImageDraw, box: Box, style: _Style, width: int) -> None:
-    """Draw the box: a white edge on both sides of the line keeps it visible on any ground."""
+def _draw_box(canvas: ImageDraw.ImageDraw, box: Box, style: _Style, width: int) -> None:
+    """Draw a box; a white edge on both sides of the line keeps it visible on any background."""
     left, top, right, bottom = box
     edge = max(1, width // 2)
     corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
     strokes = list(itertools.pairwise(corners))
     for colour, thickness in ((_WHITE, width + 2 * edge), (style.line, width)):
         for start, end in strokes:
-            for piece in _pieces(start, end, 4 * width if style.dashed and colour is not _WHITE else 0):
-                canvas.rectangle(_grown(piece, thickness), fill=colour)
+            for piece in _dashes(start, end, 4 * width if style.dashed and colour is not _WHITE else 0):
+                canvas.rectangle(_thicken(piece, thickness), fill=colour)
 
 
-def _pieces(start: tuple[int, int], end: tuple[int, int], dash: int) -> list[Box]:
-    """Cut a level or upright line into dashes with gaps of the same length, or leave it whole (0)."""
+def _dashes(start: tuple[int, int], end: tuple[int, int], dash: int) -> list[Box]:
+    """Split a horizontal or vertical line into dashes with gaps of the same length; 0 leaves it solid."""
     (x1, y1), (x2, y2) = start, end
     length = abs(x2 - x1) + abs(y2 - y1)
     if not dash or length <= dash:
@@ -190,31 +189,31 @@ def _pieces(start: tuple[int, int], end: tuple[int, int], dash: int) -> list[Box
     return pieces
 
 
-def _grown(piece: Box, thickness: int) -> Box:
-    """Give that thickness to a line one pixel wide."""
+def _thicken(piece: Box, thickness: int) -> Box:
+    """Return the rectangle of a line one pixel wide, drawn with a thickness."""
     before = (thickness - 1) // 2
     after = thickness - 1 - before
     return piece[0] - before, piece[1] - before, piece[2] + after, piece[3] + after
 
 
-def _plate(canvas: ImageDraw.ImageDraw, label: str, place: Box, style: _Style, font: _Font, width: int) -> None:
+def _draw_label(canvas: ImageDraw.ImageDraw, label: str, place: Box, style: _Style, font: _Font, width: int) -> None:
     """Draw a label on its plate."""
     canvas.rectangle(place, fill=style.plate, outline=style.line, width=max(1, width // 2))
     canvas.text((place[0] + 2 * width, place[1] + 2 * width), label, fill=style.letters, font=font)
 
 
-def _place(wide: int, high: int, box: Box, others: Sequence[Box], gap: int, size: tuple[int, int]) -> Box:
-    """Find the place of a plate: above its box, below, or inside, the first place where nothing else is."""
+def _place_label(wide: int, high: int, box: Box, others: Sequence[Box], gap: int, size: tuple[int, int]) -> Box:
+    """Return the place of a label: above its box, below, or inside, the first that is free."""
     left = max(0, min(box[0], size[0] - wide))
     tops = (box[1] - gap - high, box[3] + gap, box[1] + gap, box[3] - gap - high)
-    held = (max(0, min(top, size[1] - high)) for top in tops)
-    places = [(left, top, left + wide, top + high) for top in held]
+    clipped = (max(0, min(top, size[1] - high)) for top in tops)
+    places = [(left, top, left + wide, top + high) for top in clipped]
     free = [place for place in places if not any(_overlap(place, other) for other in others)]
     outside = [place for place in free if not _overlap(place, box)]
     return (outside or free or places)[0]
 
 
-def _measured(text: str, font: _Font) -> tuple[int, int]:
+def _measure(text: str, font: _Font) -> tuple[int, int]:
     """Measure the width of a text and the height of any line, pixels."""
     return round(font.getbbox(text)[2]), round(font.getbbox("Ag")[3])
 
@@ -223,7 +222,7 @@ def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _written(label: str) -> str:
-    """Write a label in the letters that the built-in font has, on one line."""
+def _to_ascii(label: str) -> str:
+    """Return a label in the characters of the built-in font, on one line."""
     plain = (char for char in unicodedata.normalize("NFKD", label) if not unicodedata.combining(char))
     return "".join(char if " " <= char <= "~" else "?" for char in plain)

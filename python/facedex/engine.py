@@ -35,10 +35,10 @@ class Engine:
         Name of a pack, or path of a manifest; default `packs.default`, the pack that comes with facedex.
     threads : int, optional
         Threads that run networks; default ``FACEDEX_THREADS``, else as many as this process may use (affinity and
-        control groups counted). Each holds its own copy of a network while several run at once.
+        control groups counted). Each holds its own copy of a network while several run.
     providers : sequence of str, optional
-        ONNX Runtime execution providers by name, in order; default ``FACEDEX_PROVIDERS``, else the CPU. One that cannot
-        be had is an error.
+        ONNX Runtime execution providers by name, in order; default ``FACEDEX_PROVIDERS``, else the CPU. An unavailable
+        one is an error.
     max_pixels : int, optional
         Larger pictures are refused; default ``FACEDEX_MAX_PIXELS``, else 50 million.
     mirror : bool, optional
@@ -48,8 +48,8 @@ class Engine:
         Names of licences of weights that are accepted, separated by commas; also ``FACEDEX_ACCEPT_LICENSE``. Needed
         once, for weights whose licence forbids commercial use.
     add : sequence of str or path, optional
-        Packs that bring what this one lacks of liveness and attributes, such as ``"liveness"``: names, or paths of
-        manifests. They change no embedding. One that brings nothing is an `ArgumentError`.
+        Packs that add networks for liveness or attributes which this one lacks, such as ``"liveness"``: names, or paths
+        of manifests. They change no embedding. One that adds nothing is an `ArgumentError`.
 
     Raises
     ------
@@ -120,43 +120,43 @@ class Engine:
         liveness: LivenessOption = False,
         quality: bool = False,
     ) -> Analysis:
-        """Find the faces of a picture, and tell of each what is asked. Only that is computed.
+        """Find the faces of a picture. Only what is requested is computed.
 
         Parameters
         ----------
         image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
             RGB where it is an array. EXIF orientation is applied to files.
         min_face : int, optional
-            Least height of a face, pixels; default what the pack's manifest says: a fraction of the picture's short
-            side, or as small as a first look suggests. No smaller ones are looked for than the detector reaches: of 12
-            pixels with MTCNN, and of more in pictures beyond four megapixels.
+            Smallest face, pixels; by default as the pack's manifest says: a fraction of the picture's short side, or as
+            small as a first pass suggests. The detector limits it: 12 pixels with MTCNN, more in pictures beyond four
+            megapixels.
         max_faces : int, optional
             Only the largest so many.
         embed : bool, default True
-            Whether embeddings are wanted.
+            Whether to compute embeddings.
         attributes : bool, default False
-            Whether age and gender are wanted, as a network guesses them: ``face.attributes``.
+            Whether to estimate age and gender: ``face.attributes``.
         liveness : bool or {"off", "advisory", "required"}, default False
-            Whether each face is to be judged for being live: ``face.liveness``. A face that cannot be judged, because
-            no pack brings a network for it or because it is too small, cut off or fills the picture, says
-            "unavailable" where that is advisory (True is the same), and is an error where it is required. The networks
-            stop flat prints and screens; they do not stop cut-outs, masks, disguise or generated pictures.
+            Whether each face is judged for being live: ``face.liveness``. A face that cannot be judged, because no pack
+            has a network for it or because it is too small, cut off or fills the picture, is "unavailable" with
+            "advisory" (True is the same), and an error with "required". The networks stop flat prints and screens; they
+            do not stop cut-outs, masks, disguise or generated pictures.
         quality : bool, default False
-            Whether the quality for recognition is wanted: ``face.quality``.
+            Whether to compute the quality for recognition: ``face.quality``.
 
         Returns
         -------
         Analysis
-            The faces, largest first; none is no error.
+            The faces, largest first; an empty one is no error.
 
         Raises
         ------
         ImageError
             Not a picture, damaged, truncated, too large, unreadable, or an array of the wrong type or shape.
         LivenessError
-            Liveness is required and a face cannot be judged, or no network is there for it.
+            Liveness is required and a face cannot be judged, or the pack has no network for it.
         RoleMissingError
-            Embeddings or attributes are asked for and no network is there for them.
+            Embeddings or attributes are requested and the pack has no network for them.
 
         Examples
         --------
@@ -201,7 +201,7 @@ class Engine:
         min_face, max_faces, embed, attributes, liveness, quality
             As for `analyze`.
         progress : callable, optional
-            Called now and then with the number of pictures done.
+            Called from time to time with the number of pictures that are done.
 
         Returns
         -------
@@ -229,7 +229,7 @@ class Engine:
         return results
 
     def crop(self, image: ImageInput, landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Cut a face as the embedder sees it.
+        """Return the crop of a face that the embedder gets.
 
         Parameters
         ----------
@@ -251,7 +251,7 @@ class Engine:
         return self._core.crop(image, landmarks)
 
     def liveness_crops(self, image: ImageInput, bbox: Sequence[float] | NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-        """Cut what each liveness network is shown of a face.
+        """Return the crops of a face that the liveness networks get.
 
         Parameters
         ----------
@@ -268,7 +268,7 @@ class Engine:
         Raises
         ------
         RoleMissingError
-            No pack brings a liveness network.
+            No pack has a liveness network.
         """
         return self._core.liveness_crops(image, _four(bbox))
 
@@ -278,7 +278,7 @@ class Engine:
         bbox: Sequence[float] | NDArray[np.float32],
         landmarks: NDArray[np.float32] | Sequence[tuple[float, float]],
     ) -> NDArray[np.uint8]:
-        """Cut what the attributes network is shown of a face.
+        """Return the crop of a face that the attributes network gets.
 
         Parameters
         ----------
@@ -297,14 +297,14 @@ class Engine:
         Raises
         ------
         RoleMissingError
-            No pack brings an attributes network.
+            No pack has an attributes network.
         LandmarksError
             The points coincide, or the box is empty.
         """
         return self._core.attributes_crop(image, _four(bbox), landmarks)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embed crops that were cut before.
+        """Compute the embeddings of crops.
 
         Parameters
         ----------
@@ -364,7 +364,7 @@ class Engine:
         return self.pack.threshold
 
     def stats(self) -> dict[str, float]:
-        """Tell what was done so far: ``images``, ``total_s`` and ``network_s`` (in ONNX Runtime), all threads."""
+        """Return totals over all threads: ``images``, ``total_s`` and ``network_s`` (in ONNX Runtime)."""
         return self._core.stats()
 
     aanalyze = make_coroutine(analyze)
@@ -402,7 +402,7 @@ def compare(
 ) -> Comparison:
     """Compare the largest faces of two pictures; see `Engine.compare`.
 
-    The engine of the pack is made on the first call and kept.
+    The engine of the pack is made on the first call and cached.
     """
     return _shared_engine(pack).compare(a, b, threshold=threshold)
 

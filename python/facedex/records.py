@@ -1,4 +1,4 @@
-"""What a gallery keeps and reports of people: frozen, typed, comparable, without vectors.
+"""Records of people, photos and the audit: frozen, typed, comparable, without vectors.
 
 A box is x1, y1, x2, y2 in pixels of the upright original; a time is UTC.
 """
@@ -17,6 +17,17 @@ PersonId = str | int
 """The caller's own key of a person, kept and returned as given; 7 and "7" are the same person."""
 
 
+def pluralize(number: int, word: str) -> str:
+    """Return a number with a word, in the plural where needed.
+
+    Examples
+    --------
+    >>> pluralize(1, "face"), pluralize(0, "face")
+    ('1 face', '0 faces')
+    """
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredFace:
     """A face that was stored.
@@ -24,13 +35,13 @@ class RegisteredFace:
     Attributes
     ----------
     face_id : int
-        Its id, never used again after a deletion.
+        Its id, never reused after a deletion.
     source : int
         Place of its picture among those given, from 0.
     bbox : tuple of float
         x1, y1, x2, y2 in that picture, pixels.
     det_score : float
-        The detector's certainty, [0, 1].
+        The detector's score, [0, 1].
     quality : float or None
         For recognition, [0, 100], higher is better; None where there was no picture to measure it in.
     """
@@ -44,7 +55,7 @@ class RegisteredFace:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A picture that was not accepted.
+    """A picture that was rejected.
 
     Attributes
     ----------
@@ -95,11 +106,11 @@ class Registration:
     Attributes
     ----------
     person_id : str or int
-        The id as it is kept.
+        The id as stored.
     faces : tuple of RegisteredFace
         The faces stored by this call.
     rejected : tuple of Rejection
-        The pictures that were not accepted.
+        The pictures that were rejected.
     warnings : tuple of Duplicate
         Faces that resemble another person.
     replaced : tuple of int
@@ -114,8 +125,8 @@ class Registration:
 
     def __repr__(self) -> str:
         tail = f", {len(self.rejected)} rejected" if self.rejected else ""
-        tail += f", {_counted(len(self.warnings), 'warning')}" if self.warnings else ""
-        return f"Registration({self.person_id!r}, {_counted(len(self.faces), 'face')}{tail})"
+        tail += f", {pluralize(len(self.warnings), 'warning')}" if self.warnings else ""
+        return f"Registration({self.person_id!r}, {pluralize(len(self.faces), 'face')}{tail})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +136,17 @@ class Photo:
     Attributes
     ----------
     photo_id : int
-        Its id, never used again after a deletion.
+        Its id, never reused after a deletion.
     person_id : str or int
         Whose it is.
     rendition : {"original", "thumbnail"}
-        The picture as it was given, without metadata; or what is round the face, small.
+        The picture without its metadata, or a small square around the face.
     media_type : str
         "image/jpeg", "image/png" or "image/webp".
     width, height : int
         Pixels, upright.
     filename : str or None
-        Of the picture it was made from, when that was told.
+        Of the picture it was made from, if known.
     faces : tuple of int
         Ids of the faces that were registered from it.
     created_at : datetime
@@ -163,11 +174,11 @@ class StoredFace:
     bbox : tuple of float
         x1, y1, x2, y2 in the picture it came from, pixels.
     det_score : float
-        The detector's certainty, [0, 1].
+        The detector's score, [0, 1].
     created_at : datetime
         When it was stored, UTC.
     photo_id : int or None
-        The photo that was kept of it.
+        The photo of the picture it came from, if one is kept.
     quality : float or None
         For recognition, [0, 100], as it was measured at registration; None where there was no picture.
     """
@@ -198,7 +209,7 @@ class Person:
     retain_until : datetime or None
         When the person is to be purged, UTC; None is never.
     number : int
-        Number of the person's row, from 1, never used again: for programs whose ids are numbers.
+        Number of the person's row, from 1, never reused: for programs whose ids are numbers.
     """
 
     person_id: PersonId
@@ -213,12 +224,12 @@ class Person:
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f", {self.name!r}"
-        return f"Person({self.person_id!r}{name}, {_counted(len(self.faces), 'face')})"
+        return f"Person({self.person_id!r}{name}, {pluralize(len(self.faces), 'face')})"
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """The receipt of a deletion: what was removed, and does not come back.
+    """The receipt of a deletion: what was removed.
 
     Attributes
     ----------
@@ -231,22 +242,22 @@ class Deletion:
     person_removed : bool
         Whether the person was removed too, or only a face.
     faces : tuple of int
-        Ids of the faces removed; they are never used again.
+        Ids of the removed faces; they are never reused.
     templates : int
         Number of stored embeddings removed.
     photos : int
         Number of photos removed.
     events : int
-        Number of lines of the audit from which the person was erased.
+        Number of audit lines from which the person was erased.
     deleted_at : datetime
         When it was committed, UTC.
     salt : str
-        Random, so that nobody can guess from the digest whom it is about.
+        Random, so that the digest does not reveal the person to somebody who guesses.
     digest : str
-        SHA-256 over all of the above, in hexadecimal. The line of the audit about this deletion holds it.
+        SHA-256 over all of the above, in hexadecimal. The audit line of this deletion holds it.
     wiped : bool
-        Whether what was removed is also overwritten on the disk. False when another program was reading the database;
-        then it is done by the next deletion, by the last program that closes the database, or by ``vacuum``.
+        Whether the removed data is also overwritten on the disk. False when another program was reading the database;
+        then the next deletion, the last program that closes the database, or ``vacuum`` overwrites it.
     """
 
     gallery: str
@@ -263,7 +274,7 @@ class Deletion:
     photos: int = 0
 
     def computed_digest(self) -> str:
-        """Compute what `digest` must be when nothing in the receipt was altered."""
+        """Compute the `digest` of an unaltered receipt."""
         content = [self.gallery, self.person_id, self.name, self.person_removed, list(self.faces), self.templates]
         content += [self.photos, self.events, self.deleted_at.isoformat(), self.salt]
         return hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
@@ -271,7 +282,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """A line of the audit: who did what to whom and when.
+    """A line of the audit: who did what, to whom, and when.
 
     Attributes
     ----------
@@ -285,9 +296,9 @@ class AuditEvent:
     actor : str or None
         Who did it.
     person_id : str or int or None
-        To whom; None when nobody was recognised, and when the person is deleted.
+        To whom; None when nobody was recognized, and after the person was deleted.
     person : int or None
-        Number of that person's row, never used again.
+        Number of that person's row, never reused.
     erased : bool
         Whether the person was erased from the line, because the person was deleted.
     pack : str
@@ -295,9 +306,9 @@ class AuditEvent:
     similarity, threshold : float or None
         Of a recognition or verification.
     facts : dict
-        What else belongs to the kind.
+        Other values, depending on the kind.
     digest : str
-        SHA-256 of the digest before and this line.
+        SHA-256 of the previous digest and this line.
     """
 
     seq: int
@@ -316,21 +327,21 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """Whether the chain of the audit is whole.
+    """Whether the chain of the audit is intact.
 
     Attributes
     ----------
     lines : int
         How many lines were found in order.
     head : str
-        Digest of the last of them; note it elsewhere.
+        Digest of the last of them; record it elsewhere.
     first_bad : int or None
-        Number of the first line that is altered, missing, moved or added; None when the chain is whole.
+        Number of the first line that is altered, missing, moved or added; None when the chain is intact.
     reason : str or None
         What is wrong with it.
     sealed : bool or None
-        Whether the last line is sealed with the audit's key, so that nobody without it wrote the chain anew; None where
-        no key is at hand.
+        Whether the last line is signed with the audit's key, so that nobody without it rewrote the chain; None without
+        a key.
     """
 
     lines: int
@@ -347,7 +358,7 @@ class AuditReport:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a gallery stands.
+    """The state of a gallery.
 
     Attributes
     ----------
@@ -368,14 +379,14 @@ class Status:
     encrypted : bool
         Whether templates are encrypted.
     due : int
-        How many people are kept longer than they may be; ``purge`` deletes them.
+        How many people are past their ``retain_until``; ``purge`` deletes them.
     dormant : int
-        How many of the faces have no template of the gallery's pack, because a migration left them behind: they are not
-        recognised.
+        How many faces have no template of the gallery's pack, because a migration left them behind: they are not
+        recognized.
     beside : tuple of str
-        Other packs of which templates are kept: those it is being moved to, and the one it was of before.
+        Other packs with stored templates: the targets of unfinished migrations, and the previous pack.
     why : str
-        Why it searches in this way.
+        Why this method is used.
     search : str
         Where it is searched: "local" in this process, "pgvector", or the address of a Milvus.
     recall : float or None
@@ -398,7 +409,3 @@ class Status:
     why: str = ""
     recall: float | None = None
     search: str = "local"
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -1,4 +1,4 @@
-"""What recognising, verifying and comparing return: frozen, typed, comparable, without vectors.
+"""The results of recognizing, verifying and comparing: frozen, typed, comparable, without vectors.
 
 In a notebook `Analysis` and `Recognition` show their picture with the boxes drawn on it. A box is x1, y1, x2, y2 in
 pixels of the upright original. A similarity is a cosine in [-1, 1], higher is closer, and no probability; a threshold
@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from .config import settings
 from .errors import ArgumentError, BBox, ImageError, ImageReadError, NoFaceError, RoleMissingError, SeveralFacesError
 from .inputs import ImageInput, describe
 from .options import FacePolicy
-from .records import PersonId
+from .records import PersonId, pluralize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 Landmarks = tuple[Point, Point, Point, Point, Point]
-
-_Item = TypeVar("_Item")
 
 SHOWN_SIDE = 1280
 """A notebook shows a larger picture reduced to this longer side, pixels."""
@@ -76,7 +74,7 @@ class FoundFace:
     landmarks : tuple of (float, float)
         Right eye, left eye, nose, right and left mouth corner of the subject; x, y in pixels.
     det_score : float
-        The detector's certainty, [0, 1].
+        The detector's score, [0, 1].
     person_id : str or int or None
         The person; None is unknown.
     name : str or None
@@ -90,7 +88,7 @@ class FoundFace:
     candidates : tuple of Candidate
         The `k` closest people, closest first, whether or not they reach the threshold.
     liveness, quality, attributes : Liveness, Quality, Attributes or None
-        What else was asked of the face. Where liveness is required, a face that is not live is nobody's.
+        What else was requested. With required liveness, a face that is not live is never matched.
     """
 
     bbox: BBox
@@ -114,7 +112,7 @@ class FoundFace:
 
     def __repr__(self) -> str:
         who = "unknown" if self.person_id is None else repr(self.person_id)
-        return f"FoundFace({who}, similarity {self.similarity:.3f}, bbox {_rounded(self.bbox)})"
+        return f"FoundFace({who}, similarity {self.similarity:.3f}, bbox {tuple(map(round, self.bbox))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ class Analysis(Sequence["Face"]):
     Attributes
     ----------
     faces : tuple of Face
-        Each with bbox, landmarks, det_score and, where asked for, embedding.
+        Each with bbox, landmarks, det_score and, where requested, embedding.
     image_size : ImageSize
         Width and height of the upright picture.
     source : ImageInput or None
@@ -146,7 +144,7 @@ class Analysis(Sequence["Face"]):
         return len(self.faces)
 
     def __repr__(self) -> str:
-        return f"Analysis({_counted(self.faces, 'face')}{_place(self.source, self.image_size)})"
+        return f"Analysis({pluralize(len(self.faces), 'face')}{_format_source(self.source, self.image_size)})"
 
     def draw(self, *, longest_side: int | None = None) -> Image:
         """Draw the faces and their ``det_score`` on a copy of the picture.
@@ -167,16 +165,16 @@ class Analysis(Sequence["Face"]):
         """
         from .draw import Mark
 
-        marks = [Mark(_box(face.bbox), f"{face.det_score:.2f}", None) for face in self.faces]
-        return _drawn(self.source, marks, longest_side)
+        marks = [Mark(bbox_of(face.bbox), f"{face.det_score:.2f}", None) for face in self.faces]
+        return _draw(self.source, marks, longest_side)
 
     def _repr_png_(self) -> bytes | None:
-        return _shown(self.draw)
+        return _render_png(self.draw)
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition(Sequence[FoundFace]):
-    """Who is in one picture: a `FoundFace` for each face, largest first.
+    """The people in one picture: a `FoundFace` for each face, largest first.
 
     Attributes
     ----------
@@ -209,7 +207,7 @@ class Recognition(Sequence[FoundFace]):
             f"{'unknown' if face.person_id is None else repr(face.person_id)} {face.similarity:.3f}"
             for face in self.faces
         )
-        found = f"{_counted(self.faces, 'face')}{_place(self.source, self.image_size)}"
+        found = f"{pluralize(len(self.faces), 'face')}{_format_source(self.source, self.image_size)}"
         return f"Recognition({found}: {who})" if who else f"Recognition({found})"
 
     def draw(self, *, longest_side: int | None = None) -> Image:
@@ -235,10 +233,10 @@ class Recognition(Sequence[FoundFace]):
         for face in self.faces:
             who = "unknown" if face.person_id is None else (face.name or str(face.person_id))
             marks.append(Mark(face.bbox, f"{who} {face.similarity:.2f}", face.person_id is not None))
-        return _drawn(self.source, marks, longest_side)
+        return _draw(self.source, marks, longest_side)
 
     def _repr_png_(self) -> bytes | None:
-        return _shown(self.draw)
+        return _render_png(self.draw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +259,7 @@ class Verification:
     face_id : int
         The person's closest stored face.
     liveness, quality, attributes : Liveness, Quality, Attributes or None
-        What else was asked of the face.
+        What else was requested.
     """
 
     person_id: PersonId
@@ -323,32 +321,19 @@ class Comparison:
         if a.embedding is None or b.embedding is None or a.embedding.shape != b.embedding.shape:
             raise ArgumentError("both faces must have embeddings, and of the same pack")
         similarity = float(np.clip(np.dot(a.embedding, b.embedding), -1.0, 1.0))
-        return cls(similarity, threshold, similarity >= threshold, _box(a.bbox), _box(b.bbox))
+        return cls(similarity, threshold, similarity >= threshold, bbox_of(a.bbox), bbox_of(b.bbox))
 
     def __repr__(self) -> str:
         verdict = "match" if self.match else "no match"
         return f"Comparison({verdict}, similarity {self.similarity:.3f}, threshold {self.threshold:.3f})"
 
 
-def _box(values: Iterable[float]) -> BBox:
-    x1, y1, x2, y2 = (float(value) for value in values)
-    return x1, y1, x2, y2
-
-
-def _rounded(bbox: BBox) -> tuple[int, ...]:
-    return tuple(round(value) for value in bbox)
-
-
-def _counted(items: Sequence[_Item], word: str) -> str:
-    return f"{len(items)} {word}" if len(items) == 1 else f"{len(items)} {word}s"
-
-
-def _place(source: ImageInput | None, size: ImageSize) -> str:
+def _format_source(source: ImageInput | None, size: ImageSize) -> str:
     named = "" if source is None else f" in {describe(source)}"
     return f"{named}, {size.width} x {size.height}"
 
 
-def _drawn(source: ImageInput | None, marks: Sequence[Mark], longest_side: int | None) -> Image:
+def _draw(source: ImageInput | None, marks: Sequence[Mark], longest_side: int | None) -> Image:
     from . import draw
 
     if source is None:
@@ -358,8 +343,8 @@ def _drawn(source: ImageInput | None, marks: Sequence[Mark], longest_side: int |
     return draw.annotate(source, marks, longest_side=longest_side, max_pixels=settings().max_pixels)
 
 
-def _shown(drawing: Callable[..., Image]) -> bytes | None:
-    """Give the drawing as PNG; None when the picture is gone, and a notebook shows the text instead."""
+def _render_png(drawing: Callable[..., Image]) -> bytes | None:
+    """Return the drawing as PNG; None when the picture is gone, and a notebook shows the text instead."""
     from . import draw
 
     try:
@@ -369,7 +354,7 @@ def _shown(drawing: Callable[..., Image]) -> bytes | None:
 
 
 def bbox_of(values: Iterable[float]) -> BBox:
-    """Take a box from an array: x1, y1, x2, y2 in pixels.
+    """Return a box from an array: x1, y1, x2, y2 in pixels.
 
     Examples
     --------
@@ -381,7 +366,7 @@ def bbox_of(values: Iterable[float]) -> BBox:
 
 
 def embedding_of(face: Face) -> NDArray[np.float32]:
-    """Take the embedding of an analysed face.
+    """Return the embedding of an analysed face.
 
     Raises
     ------
@@ -389,12 +374,12 @@ def embedding_of(face: Face) -> NDArray[np.float32]:
         When it has none.
     """
     if face.embedding is None:
-        raise RoleMissingError("the engine gave a face without an embedding; a gallery needs a pack that embeds")
+        raise RoleMissingError("the engine returned a face without an embedding; use a pack that has an embedder")
     return face.embedding
 
 
 def choose_face(analysis: Analysis, policy: FacePolicy, image: object) -> Face:
-    """Choose the face that is meant.
+    """Choose the face of a picture.
 
     Parameters
     ----------
@@ -419,10 +404,10 @@ def choose_face(analysis: Analysis, policy: FacePolicy, image: object) -> Face:
         raise NoFaceError(f"no face was found in {describe(image)} ({size[0]} x {size[1]} pixels); one is needed")
     if len(analysis) > 1 and policy == "one":
         bboxes = tuple(bbox_of(face.bbox) for face in analysis)
-        listed = ", ".join("(" + ", ".join(str(round(value)) for value in bbox) + ")" for bbox in bboxes[:8])
+        places = ", ".join(str(tuple(map(round, bbox))) for bbox in bboxes[:8])
         more = ", ..." if len(bboxes) > 8 else ""
         raise SeveralFacesError(
-            f"{len(bboxes)} faces were found in {describe(image)} where exactly one is needed, at {listed}{more}; "
+            f"{len(bboxes)} faces were found in {describe(image)} where exactly one is needed, at {places}{more}; "
             "cut out the person, or choose faces='largest'",
             bboxes=bboxes,
         )

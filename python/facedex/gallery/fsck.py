@@ -1,9 +1,9 @@
-"""Whether a gallery agrees with itself, put right where it does not, and its search index started over.
+"""Checks that a gallery is consistent, repairs it, and rebuilds its search index.
 
-Neither needs the networks of the gallery's pack: what is compared is the database with itself and with the snapshots of
-the search. A face whose template is damaged cannot be recognised and cannot be mended; with ``repair`` it is removed,
-and the report names the person, who can then be registered again. A person whose id or name is damaged is told and not
-mended: a backup, or a deletion and a new registration, puts that right. Everything else loses nothing.
+None of it needs the networks of the gallery's pack: the database is compared with itself and with the snapshots of the
+search. A face whose template is damaged cannot be recognized or restored; with ``repair`` it is removed, and the report
+names the person, who can then be registered again. A person whose id or name is damaged is reported and not repaired:
+restore a backup, or delete and register the person again. All other repairs lose nothing.
 """
 
 from __future__ import annotations
@@ -19,16 +19,14 @@ from ..config import settings
 from ..errors import ArgumentError, DatabaseUnavailableError
 from ..search import LOCAL, Difference, RemoteSearch, Search, SearchOptions, Snapshots, open_search
 from ..store import Database, Feed, KeyInput, Problems, Store, check_gallery, key_of, repair_gallery
+from .lifetime import Progress
 
-Progress = Callable[[int, int], object]
-"""Called with the number of faces that are done and of all."""
-
-_TRIES = 5  # comparisons of a gallery that others change meanwhile
+_TRIES = 5  # comparisons of a gallery that changes meanwhile
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that does not agree.
+    """An inconsistency.
 
     Attributes
     ----------
@@ -36,7 +34,7 @@ class Finding:
     text : str
         What is wrong.
     mended : bool
-        Whether it was put right; a face or photo is put right by removing it.
+        Whether it was repaired; a face or photo is repaired by removing it.
     """
 
     where: Literal["file", "face", "person", "photo", "count", "feed", "audit", "snapshot", "search"]
@@ -46,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FsckReport:
-    """What was found in a gallery.
+    """The inconsistencies of a gallery.
 
     Attributes
     ----------
@@ -59,7 +57,7 @@ class FsckReport:
     snapshots : int
         How many snapshots of the search stand on this machine now.
     findings : tuple of Finding
-        Empty when all agrees.
+        Empty when the gallery is consistent.
     """
 
     gallery: str
@@ -70,7 +68,7 @@ class FsckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether all agrees now."""
+        """Whether the gallery is consistent now."""
         return all(finding.mended for finding in self.findings)
 
 
@@ -83,23 +81,22 @@ def fsck(
     repair: bool = False,
     progress: Progress | None = None,
 ) -> FsckReport:
-    """Compare a gallery's database with itself and with its search: the snapshots on this machine, or one elsewhere.
+    """Check a gallery's database, and its search: the snapshots on this machine, or a search elsewhere.
 
     Parameters
     ----------
     location : str or PathLike
-        As `facedex.Gallery.open` takes it.
+        As `facedex.Gallery.open` accepts it.
     name : str
         The gallery's name.
     key : bytes or callable, optional
         Of an encrypted gallery; without it that of the environment.
     search : str, optional
-        Where it is searched, as `facedex.Gallery.open` takes it; a search elsewhere has no snapshots, and is compared
-        itself.
+        As `facedex.Gallery.open` accepts it; a search elsewhere has no snapshots, and is compared itself.
     repair : bool
-        Put right what can be.
+        Repair what can be repaired.
     progress : callable, optional
-        Called with the number of faces looked at and of all.
+        Called with the number of checked faces and of all.
 
     Returns
     -------
@@ -115,27 +112,27 @@ def fsck(
     with _feed(location, name, key) as feed:
         store = Store(feed)
         _, faces = store.counts()
-        problems = check_gallery(feed, _of(faces, progress))
+        problems = check_gallery(feed, _count_progress(faces, progress))
         audit = store.check_audit()
-        mending = repair and problems.repairable
-        findings = _told(problems, store, mending)
+        repairing = repair and problems.repairable
+        findings = _findings(problems, store, repairing)
         if audit.reason is not None:
             findings.append(Finding("audit", f"the audit: {audit.reason}", False))
         snapshots = Snapshots(feed)
-        if mending:
+        if repairing:
             repair_gallery(feed, problems)
             snapshots.forget()  # they are of the history before
             _local(feed, fresh=True).save()
         elif not (problems.faces or problems.count):  # otherwise no index can be built to compare with
-            differences = _compared(feed, snapshots)
+            differences = _compare_local(feed, snapshots)
             findings += [Finding("snapshot", f"{one.path.name}: {one.reason}", repair) for one in differences]
             if repair and differences:
                 for one in differences:
                     snapshots.remove(one.path)
                 _local(feed).save()
         where = settings().search if search is None else search
-        if where != LOCAL and (mending or not (problems.faces or problems.count)):
-            findings += _elsewhere(feed, where, repair)
+        if where != LOCAL and (repairing or not (problems.faces or problems.count)):
+            findings += _compare_elsewhere(feed, where, repair)
         return FsckReport(name, feed.database.location, store.counts()[1], len(snapshots.files()), tuple(findings))
 
 
@@ -147,14 +144,14 @@ def rebuild(
     search: str | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Start the search index of a gallery over from its database, and write its snapshot anew.
+    """Rebuild the search index of a gallery from its database, and write a new snapshot.
 
     Parameters
     ----------
     location, name, key, search
         As in `fsck`.
     progress : callable, optional
-        Called with the number of faces indexed and of all.
+        Called with the number of indexed faces and of all.
 
     Returns
     -------
@@ -169,9 +166,9 @@ def rebuild(
         When a snapshot cannot be removed.
     """
     with _feed(location, name, key) as feed:
-        told = _of(Store(feed).counts()[1], progress)
+        counted = _count_progress(Store(feed).counts()[1], progress)
         options = SearchOptions(where=settings().search if search is None else search)
-        built = open_search(feed, options, fresh=True, progress=told)
+        built = open_search(feed, options, fresh=True, progress=counted)
         built.save()
         built.close()
         return len(built)
@@ -196,8 +193,8 @@ def _local(feed: Feed, *, fresh: bool = False) -> Search:
     return open_search(feed, SearchOptions(where=LOCAL), fresh=fresh)
 
 
-def _compared(feed: Feed, snapshots: Snapshots) -> list[Difference]:
-    """Compare; again when somebody changed the gallery meanwhile, for then both were looked at in two states."""
+def _compare_local(feed: Feed, snapshots: Snapshots) -> list[Difference]:
+    """Compare the snapshots; again when the gallery changed meanwhile, because two states were compared then."""
     for _ in range(_TRIES):
         before = feed.head()
         differences = snapshots.compare()
@@ -206,7 +203,7 @@ def _compared(feed: Feed, snapshots: Snapshots) -> list[Difference]:
     return differences
 
 
-def _elsewhere(feed: Feed, where: str, repair: bool) -> list[Finding]:
+def _compare_elsewhere(feed: Feed, where: str, repair: bool) -> list[Finding]:
     """Compare a search that is not in this process."""
     search = open_search(feed, SearchOptions(where=where))
     try:
@@ -225,26 +222,26 @@ def _elsewhere(feed: Feed, where: str, repair: bool) -> list[Finding]:
     return [Finding("search", f"the search {search.place}: {reason}", repair)]
 
 
-def _told(problems: Problems, store: Store, mending: bool) -> list[Finding]:
+def _findings(problems: Problems, store: Store, repairing: bool) -> list[Finding]:
     found = [Finding("file", text, False) for text in problems.file]
     owners = store.owners(problems.faces)
     for face_id, what in problems.faces.items():
         owner = owners[face_id]
-        whose = repr(owner.person_id) if owner.intact else "a person who cannot be told"
-        gone = "; the face was removed" if mending else ""
-        found.append(Finding("face", f"face {face_id} of {whose}: {what}{gone}", mending))
-    found += [Finding("face", f"face {face_id}: {what}", mending) for face_id, what in problems.rows.items()]
-    found += [Finding("face", what, mending) for what in problems.other_packs.values()]
+        whose = repr(owner.person_id) if owner.intact else "an unknown person"
+        gone = "; the face was removed" if repairing else ""
+        found.append(Finding("face", f"face {face_id} of {whose}: {what}{gone}", repairing))
+    found += [Finding("face", f"face {face_id}: {what}", repairing) for face_id, what in problems.rows.items()]
+    found += [Finding("face", what, repairing) for what in problems.other_packs.values()]
     found += [Finding("person", what, False) for what in problems.names.values()]
-    found += [Finding("person", what, mending) for what in problems.people.values()]
-    found += [Finding("photo", what, mending) for what in [*problems.photos.values(), *problems.links.values()]]
+    found += [Finding("person", what, repairing) for what in problems.people.values()]
+    found += [Finding("photo", what, repairing) for what in [*problems.photos.values(), *problems.links.values()]]
     if problems.count is not None:
-        said, stored = problems.count
-        found.append(Finding("count", f"{stored} faces are stored, the gallery says {said}", mending))
+        recorded, stored = problems.count
+        found.append(Finding("count", f"{stored} faces are stored, the gallery records {recorded}", repairing))
     if problems.feed is not None:
-        found.append(Finding("feed", f"the feed of changes: {problems.feed}", mending))
+        found.append(Finding("feed", f"the feed of changes: {problems.feed}", repairing))
     return found
 
 
-def _of(number: int, progress: Progress | None) -> Callable[[int], object] | None:
+def _count_progress(number: int, progress: Progress | None) -> Callable[[int], object] | None:
     return None if progress is None else lambda done: progress(done, number)
