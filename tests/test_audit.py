@@ -28,17 +28,17 @@ from facedex.gallery import Gallery
 from facedex.options import AuditLevel
 from facedex.records import AuditEvent
 from facedex.store import (
+    AuditLog,
     Database,
     Feed,
     Head,
-    Journal,
     NewFace,
     PackPin,
     Sighting,
     Store,
     acting_as,
-    audit_keys,
-    check_exported,
+    audit_key,
+    check_export,
     rekey,
 )
 
@@ -57,7 +57,7 @@ def face(number: int) -> NewFace:
 
 
 def opened(place: Place, level: AuditLevel = "changes", actor: str | None = "admin", name: str = "default") -> Store:
-    feed = Feed(Database(place.location), name, Journal(level, actor))
+    feed = Feed(Database(place.location), name, AuditLog(level, actor))
     feed.bind(PIN)
     return Store(feed)
 
@@ -209,7 +209,7 @@ def test_many_writers_make_one_chain(place: Place) -> None:
 
 @SQLITE
 def test_more_lines_than_a_page_are_read_and_checked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facedex.store.journal.PAGE", 3)
+    monkeypatch.setattr("facedex.store.audit.PAGE", 3)
     fill(store)
     assert [event.seq for event in lines(store)] == list(range(1, 9))
     assert store.check_audit().lines == 8
@@ -246,7 +246,7 @@ def test_an_actor_that_cannot_be_kept_is_refused(actor: Any) -> None:
     with pytest.raises(ArgumentError, match="actor must be"), acting_as(actor):
         pass
     with pytest.raises(ArgumentError, match="actor must be"):
-        Journal("changes", actor)
+        AuditLog("changes", actor)
 
 
 # What was altered is found.
@@ -281,7 +281,7 @@ ALTERED: dict[str, tuple[list[str], int, str]] = {
     "no JSON": (["UPDATE events SET content = 'x' WHERE seq = 5"], 5, "no line of an audit"),
     "first gone": (["DELETE FROM events WHERE seq = 1"], 1, "is missing"),
     "one gone": (["DELETE FROM events WHERE seq = 4"], 4, "line 4 is missing: line 5 follows line 3"),
-    "last gone": (["DELETE FROM events WHERE seq = 8"], 8, "the gallery says that there are 8"),
+    "last gone": (["DELETE FROM events WHERE seq = 8"], 8, "the gallery has 8 by its row"),
     "gone and counted": (["DELETE FROM events WHERE seq = 8", "UPDATE galleries SET audit_seq = 7"], 7, "was replaced"),
     "closed up": (
         [
@@ -289,19 +289,19 @@ ALTERED: dict[str, tuple[list[str], int, str]] = {
             *(f"UPDATE events SET seq = {n - 1} WHERE seq = {n}" for n in range(4, 9)),
         ],
         3,
-        "altered or moved: it says that it is line 4",
+        "altered or moved: its number is 4",
     ),
     "exchanged": (
         [f"UPDATE events SET seq = {new} WHERE seq = {old}" for old, new in ((4, 99), (5, 4), (99, 5))],
         4,
-        "it says that it is line 5",
+        "its number is 5",
     ),
     "added": (
         ["INSERT INTO events SELECT gallery_id, 9, content, digest FROM events WHERE seq = 8"],
         9,
         "altered or moved",
     ),
-    "head": (["UPDATE galleries SET audit_head = ''"], 8, "not the one that the gallery tells"),
+    "head": (["UPDATE galleries SET audit_head = ''"], 8, "not the one in the gallery's row"),
     "fewer counted": (["UPDATE galleries SET audit_seq = 6"], 7, "line 7 was added"),
     "whom": (
         ["UPDATE event_subjects SET content = REPLACE(content, 'ayu', 'eko') WHERE seq = 4"],
@@ -310,7 +310,7 @@ ALTERED: dict[str, tuple[list[str], int, str]] = {
     ),
     "salt": (["UPDATE event_subjects SET salt = '00' WHERE seq = 1"], 1, "person of line 1 was altered"),
     "another's": (["UPDATE event_subjects SET person_row = 2 WHERE seq = 6"], 6, "person of line 6 was altered"),
-    "erased": (["DELETE FROM event_subjects WHERE seq = 4"], 4, "no line says that the person was deleted"),
+    "erased": (["DELETE FROM event_subjects WHERE seq = 4"], 4, "no line records the deletion of that person"),
 }
 
 
@@ -510,7 +510,7 @@ def test_a_sealed_audit_is_whole_and_one_written_anew_is_not(
     report = keyed.check_audit(keyed=True)
     assert (report.first_bad, report.sealed) == (1, False)
     assert report.reason is not None
-    assert "written anew without the key" in report.reason
+    assert "rewritten without the key" in report.reason
     # Nor does the next honest change make it a sealed one.
     keyed.register("eka", [face(70)])
     assert keyed.check_audit(keyed=True).first_bad == 1
@@ -577,7 +577,7 @@ def test_an_audit_that_was_begun_without_a_key_is_sealed_only_when_that_is_asked
 
 
 def test_an_encrypted_gallery_seals_with_its_key_and_goes_on_with_another(place: Place) -> None:
-    feed = Feed(Database(place.location), "secret", Journal())
+    feed = Feed(Database(place.location), "secret", AuditLog())
     feed.bind(PIN, bytes(range(32)))
     store = Store(feed)
     store.register("ayu", [face(1)])
@@ -595,13 +595,13 @@ def test_an_encrypted_gallery_seals_with_its_key_and_goes_on_with_another(place:
 def test_the_key_of_a_gallery_makes_no_seal_where_the_audit_has_a_key(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    feed = Feed(Database(place.location), "secret", Journal())
+    feed = Feed(Database(place.location), "secret", AuditLog())
     feed.bind(PIN, bytes(range(1, 33)))
     store = Store(feed)
     store.register("ayu", [face(1)])
     exported_to(store, tmp_path / "audit.jsonl")
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
-    report = check_exported(tmp_path / "audit.jsonl", lambda gallery: audit_keys(gallery, feed.vault))
+    report = check_export(tmp_path / "audit.jsonl", lambda gallery: audit_key(gallery, feed.vault))
     assert (report.whole, report.sealed) == (True, False)
     store.register("budi", [face(2)])
     assert store.check_audit(keyed=True).first_bad == 1
@@ -634,7 +634,7 @@ def exported_to(store: Store, path: Path) -> list[dict[str, Any]]:
 
 
 def checked(path: Path, noted: Head | None = None) -> tuple[bool, bool | None, str | None]:
-    report = check_exported(path, lambda gallery: audit_keys(gallery, None), noted)
+    report = check_export(path, lambda gallery: audit_key(gallery, None), noted)
     return report.whole, report.sealed, report.reason
 
 

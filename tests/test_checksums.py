@@ -80,7 +80,7 @@ def test_fsck_tells_a_damaged_name_and_a_deletion_mends_it(
     for repair in (False, True):
         report = fsck(place.location, repair=repair)
         assert [(one.where, one.mended) for one in report.findings] == [("person", False)]
-        assert f"row 2 of people, which reads '{values.get('key', '2')}' now" in report.findings[0].text
+        assert f"row 2 of people, now '{values.get('key', '2')}'" in report.findings[0].text
     assert opened.store.delete(values.get("key", "2")).faces == (2,)
     assert fsck(place.location, repair=True).ok
     assert [str(one.person_id) for one in opened.store.people()] == ["1", "3"]

@@ -36,7 +36,7 @@ from facedex.errors import (
     FacedexError,
 )
 from facedex.store import Database, Feed, NewFace, PackPin, Store, migrate
-from facedex.store.failures import CommitUnansweredError
+from facedex.store.database import CommitUnansweredError
 from facedex.store.rows import LARGEST_INFO, LONGEST
 
 PIN = PackPin("synthetic", "ab" * 32, 32)
@@ -393,12 +393,12 @@ def test_a_server_that_is_restarted_in_mid_transaction_leaves_no_trace_of_it(
 
     def restart_half_way() -> None:
         assert place.server is not None
-        with store.feed.write() as (connection, noted):
-            connection.execute(sa.text("DELETE FROM templates"))
-            noted.removed([1], 1)
+        with store.feed.write() as transaction:
+            transaction.connection.execute(sa.text("DELETE FROM templates"))
+            transaction.remove_faces([1], 1)
             getattr(place.server, how)()
             place.server.start()
-            connection.execute(sa.text("DELETE FROM faces"))
+            transaction.connection.execute(sa.text("DELETE FROM faces"))
 
     with pytest.raises(DatabaseUnavailableError) as refused:
         restart_half_way()

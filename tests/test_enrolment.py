@@ -111,7 +111,7 @@ def faces(*scores: float) -> list[NewFace]:
 def test_what_makes_room(
     when_full: WhenFull, stored: tuple[float, ...], new: tuple[float, ...], gone: list[int], kept: list[bool]
 ) -> None:
-    assert Room(3, when_full).made(rows(*stored), faces(*new)) == (gone, kept)
+    assert Room(3, when_full).choose(rows(*stored), faces(*new)) == (gone, kept)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_worst_face_is_that_of_the_lowest_quality_where_it_is_known_of_all(
         SimpleNamespace(id=number, det_score=number / 10, quality=quality) for number, quality in enumerate(stored, 1)
     ]
     added = [NewFace((0, 0, 1, 1), 0.9, np.zeros(2, np.float32), None, quality) for quality in new]
-    assert Room(3, "worst").made(known, added) == (gone, kept)
+    assert Room(3, "worst").choose(known, added) == (gone, kept)
 
 
 def test_the_quality_of_a_face_is_stored_and_measured_again_when_it_is_built_anew(place: Place, engine: Engine) -> None:
@@ -158,7 +158,7 @@ def test_no_room_is_an_error_with_measure_and_limit(
     when_full: WhenFull, stored: tuple[float, ...], new: tuple[float, ...]
 ) -> None:
     with pytest.raises(PersonFullError, match="would have 4 faces, at most 3 are kept") as full:
-        Room(3, when_full).made(rows(*stored), faces(*new))
+        Room(3, when_full).choose(rows(*stored), faces(*new))
     assert (full.value.measured, full.value.limit, full.value.code) == (4, 3, "person_full")
     assert ("is better" in str(full.value)) == (when_full == "worst")
 

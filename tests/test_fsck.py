@@ -93,10 +93,10 @@ DAMAGE = {
     "vector": ("UPDATE templates SET checksum = 7 WHERE face_id = 2", "face", "face 2 of 2: its template is not what"),
     "template": ("DELETE FROM templates WHERE face_id = 3", "face", "face 3 of 3: it has no template"),
     "count": ("UPDATE galleries SET faces = 9", "count", "4 faces are stored, the gallery records 9"),
-    "gap": ("DELETE FROM changes WHERE seq = 2", "feed", "3 changes up to number 4, the gallery says 4"),
-    "token": ("UPDATE changes SET token = 'x' WHERE seq = 4", "feed", "its last change is another"),
-    "lost": ("UPDATE changes SET face_id = 99 WHERE seq = 1", "feed", "does not tell of face 1"),
-    "removed": ("UPDATE changes SET kind = 'remove' WHERE seq = 1", "feed", "does not tell of face 1"),
+    "gap": ("DELETE FROM changes WHERE seq = 2", "feed", "3 changes up to number 4, the gallery's row has 4"),
+    "token": ("UPDATE changes SET token = 'x' WHERE seq = 4", "feed", "its last change is not the one"),
+    "lost": ("UPDATE changes SET face_id = 99 WHERE seq = 1", "feed", "does not list face 1"),
+    "removed": ("UPDATE changes SET kind = 'remove' WHERE seq = 1", "feed", "does not list face 1"),
     "info": ("UPDATE people SET info = '{' WHERE id = 1", "person", "the stored info of a person is damaged"),
 }
 
@@ -137,7 +137,7 @@ def test_a_face_that_is_gone_is_told(filled: Place) -> None:
     filled.execute("DELETE FROM faces WHERE id = 4")
     report = fsck(filled.location, repair=True)
     assert {finding.where for finding in report.findings} == {"count", "feed"}
-    assert any("it tells of face 4, which is not stored" in finding.text for finding in report.findings)
+    assert any("it lists face 4, which is not stored" in finding.text for finding in report.findings)
     assert fsck(filled.location).findings == ()
     check_all_found(filled, {1: 1, 2: 2, 3: 3, 4: None})
 

@@ -680,7 +680,7 @@ def test_who_ends_a_move_stops_the_one_who_is_at_it(
             if done == 2:
                 assert other.finish_migration().templates == 2
 
-        with pytest.raises(MigrationError, match="ended by somebody else"):
+        with pytest.raises(MigrationError, match="ended by another process"):
             gallery.migrate(engine=mirrored, progress=end)
     assert vectors(place, mirrored) == {}
     assert gallery.status().beside == ()

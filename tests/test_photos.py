@@ -675,7 +675,7 @@ def test_fsck_tells_of_damaged_photos_and_removes_them(place: Place, engine: Eng
     changed(place, "UPDATE faces SET photo_id = :photo WHERE id = :face", photo=third, face=budi.face_id)
     expected = {
         ("photo", f"photo {first} of 'ayu' is not what was stored"),
-        ("photo", f"face {ayu[1].face_id} refers to photo {second}, which is not there"),
+        ("photo", f"face {ayu[1].face_id} refers to photo {second}, which is missing"),
         ("photo", f"face {budi.face_id} refers to photo {third}, which is another person's"),
     }
     report = fsck(place.location, key=key)

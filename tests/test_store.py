@@ -455,9 +455,9 @@ def test_what_fails_inside_a_transaction_leaves_no_trace(store: Store) -> None:
     head = store.feed.head()
 
     def fail_half_way() -> None:
-        with store.feed.write() as (connection, noted):
-            connection.execute(sa.text("DELETE FROM people"))
-            noted.removed([1], 1)
+        with store.feed.write() as transaction:
+            transaction.connection.execute(sa.text("DELETE FROM people"))
+            transaction.remove_faces([1], 1)
             raise KeyError
 
     with pytest.raises(KeyError):

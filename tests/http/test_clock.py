@@ -15,7 +15,7 @@ from facedex.http.jobs import Jobs
 from facedex.server import Access, Lockout, Passwords
 from facedex.server.replies import Reply
 from facedex.store import Database
-from facedex.store.changes import now as real_now
+from facedex.store.clock import now as real_now
 
 DAY = timedelta(days=1)
 READERS = ("server.attempts", "server.tokens", "server.replies", "server.memory", "server.access", "http.jobs")

@@ -10,7 +10,7 @@ import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from facedex.store import changes
+from facedex.store import clock
 
 CLOCK = Path(os.environ["FACEDEX_SOAK_CLOCK"])
 
@@ -23,7 +23,7 @@ def moved() -> datetime:
     return datetime.now(timezone.utc) + timedelta(seconds=seconds)
 
 
-changes.now = moved  # before anything imports it from there
+clock.now = moved  # before anything imports it from there
 
 if __name__ == "__main__":
     from facedex.cli import main

@@ -97,12 +97,12 @@ def _check_exported(path: Path, noted: str | None, keyed: bool) -> AuditReport:
     from ..config import settings
     from ..errors import ArgumentError
     from ..gallery.audit import parse_head
-    from ..store import Vault, audit_keys, check_exported
+    from ..store import Vault, audit_key, check_export
 
     key = settings().key
-    report = check_exported(
+    report = check_export(
         path,
-        lambda gallery: audit_keys(gallery, None if key is None else Vault(key, gallery)),
+        lambda gallery: audit_key(gallery, None if key is None else Vault(key, gallery)),
         parse_head(noted),
     )
     if keyed and report.sealed is None and report.whole:

@@ -41,7 +41,7 @@ from ..options import (
 from ..records import AuditEvent, AuditReport, Deletion, Person, PersonId, Photo, Registration, Status
 from ..results import Recognition, Verification
 from ..search import PROMISED_RECALL, SearchOptions
-from ..store import Database, Eraser, Feed, Journal, KeyInput, Storage, acting_as, key_of
+from ..store import AuditLog, Database, Eraser, Feed, KeyInput, Storage, acting_as, key_of
 from .audit import Audit
 from .deletion import Deleter, default_eraser
 from .exchange import Exchange
@@ -201,7 +201,7 @@ class Gallery:
         check_choice("audit", audit, AuditLevel)
         check_choice("index", index, IndexMethod)
         environment = settings()
-        journal = Journal(audit, environment.actor if actor is None else actor)
+        journal = AuditLog(audit, environment.actor if actor is None else actor)
         secret = key_of(key)
         where = environment.search if search is None else search
         database = Database(location)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..checks import check_threshold
 from ..errors import PlainSearchError, RoleMissingError, SearchError, StoreError
 from ..search import LOCAL, Search, SearchOptions, drop_tables, open_search
-from ..store import Database, Eraser, Feed, Journal, KeyInput, PackPin, Store, key_of, rekey
+from ..store import AuditLog, Database, Eraser, Feed, KeyInput, PackPin, Store, key_of, rekey
 
 if TYPE_CHECKING:
     from .._core import PackInfo
@@ -34,7 +34,7 @@ class Resources:
         How and where faces are searched.
     key : bytes or None
         The gallery's key.
-    journal : Journal
+    journal : AuditLog
         Writes the audit.
     eraser : callable
         Deletes what is stored about a person beside the gallery.
@@ -59,7 +59,7 @@ class Resources:
         name: str,
         index: SearchOptions,
         key: bytes | None,
-        journal: Journal,
+        journal: AuditLog,
         eraser: Eraser,
         threshold: float | None,
     ) -> None:

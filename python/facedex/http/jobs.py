@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from ..errors import FacedexError, UnknownJobError
 from ..store import Database, acting_as
-from ..store.changes import now, passed
+from ..store.clock import now, passed
 from ..store.rows import is_storable
 from ..store.tables import jobs
 from .errors import describe

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from ..errors import ArgumentError, SearchError, SearchUnavailableError, StoreError
 from ..store import Database, Feed
-from ..store.failures import CommitUnansweredError
+from ..store.database import CommitUnansweredError
 from .base import Keys, SearchOptions, State, Vectors
 from .remote import RemoteSearch, arrays_of
 
@@ -134,7 +134,7 @@ class PgvectorSearch(RemoteSearch):
             )
         need_pgvector(feed.database, graph=options.method == "hnsw")
         self._table = table_name(feed)
-        self._keys = {"gallery": feed.book.row, "uuid": feed.uuid}
+        self._keys = {"gallery": feed.gallery_id, "uuid": feed.uuid}
         self._state = sa.text(_STATE.format(table=self._table))
         self._fetch_query = sa.text(_FETCH.format(table=self._table))
         self._sample_query = sa.text(_SAMPLE.format(table=self._table))
@@ -356,7 +356,7 @@ def make_table(connection: sa.Connection, table: str, feed: Feed) -> None:
 
 def write_position(connection: sa.Connection, table: str, feed: Feed, state: State) -> None:
     """Write the position of a table, in the transaction that brought it there."""
-    values = {"name": table, "gallery": feed.book.row, "position": state[0], "token": state[1]}
+    values = {"name": table, "gallery": feed.gallery_id, "position": state[0], "token": state[1]}
     connection.execute(_WRITE_POSITION, values)
 
 
@@ -371,7 +371,7 @@ def drop_tables(feed: Feed) -> None:
         if connection.exec_driver_sql("SELECT to_regclass('search_tables')").scalar() is None:
             return
         delete = sa.text("DELETE FROM search_tables WHERE gallery_id = :gallery RETURNING name")
-        for table in connection.execute(delete, {"gallery": feed.book.row}).scalars().all():
+        for table in connection.execute(delete, {"gallery": feed.gallery_id}).scalars().all():
             connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {table}_gone() CASCADE")
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ..config import settings
 from ..errors import AttemptsError, ForbiddenError, SignInError, UnauthenticatedError, UnknownAccountError
 from ..store import Database
-from ..store.changes import now
+from ..store.clock import now
 from .accounts import ADMINISTERED, Account, Accounts
 from .attempts import Attempts, Lockout, Tried
 from .attendance import Attendance

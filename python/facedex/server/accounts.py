@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ..checks import check_int
 from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError, UnknownPersonError
 from ..store import Database
-from ..store.changes import now
+from ..store.clock import now
 from ..store.rows import LONGEST, checked_text, info_of, json_of, text_within
 from ..store.tables import VERSION_TABLE, accounts, galleries, people, tokens
 from .notes import noted

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from ..errors import AttemptsError, DatabaseLockedError, StorageFullError
 from ..store import Database
-from ..store.changes import now, passed
+from ..store.clock import now, passed
 from ..store.tables import attempts
 from .rows import inserted_once
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from ..errors import UnknownGalleryError
 from ..store import Database
-from ..store.changes import now
+from ..store.clock import now
 from ..store.rows import is_storable
 from ..store.tables import attendance, galleries, people
 from .rows import inserted

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from ..errors import ArgumentError, StoreError, UnknownKeyError
 from ..store import Database
-from ..store.changes import now
+from ..store.clock import now
 from ..store.rows import checked_text
 from ..store.tables import api_keys
 from .notes import noted

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from ..store import Database
-from ..store.changes import now
+from ..store.clock import now
 from .principals import Principal
 
 _LONGEST_S = 60.0  # after which the time of a key's last use is due

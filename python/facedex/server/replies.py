@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from ..errors import RepeatedKeyError, RepeatedNowError
 from ..store import Database
-from ..store.changes import now, passed
+from ..store.clock import now, passed
 from ..store.tables import idempotency
 from .rows import inserted_once
 

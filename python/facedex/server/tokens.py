@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ..errors import UnauthenticatedError
 from ..store import Database
-from ..store.changes import now
+from ..store.clock import now
 from ..store.tables import accounts, tokens
 from .principals import scopes_of
 from .rows import inserted

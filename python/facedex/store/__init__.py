@@ -1,16 +1,14 @@
-"""Who is who: the database that is the truth of a gallery."""
+"""The database of a gallery: people, faces, templates, photos, the feed of changes and the audit log."""
 
-from .audit_file import check_exported
-from .audit_seal import AuditKeys, audit_keys
+from .audit import AuditKey, AuditLog, Head, Sighting, acting_as, audit_key, check_export, current_actor
 from .backends import Storage
 from .check import Problems, check_gallery, repair_gallery
 from .database import Database
+from .faces import Room
 from .feed import Feed
-from .journal import Head, Journal, Sighting, acting_as, current_actor
 from .photos import UNKNOWN_TYPE, check_size, media_type_of
 from .portable import PortableFace, PortablePerson, PortablePhoto, check_portable
 from .rekey import rekey
-from .room import Room
 from .rows import (
     LONGEST_NAME,
     Delta,
@@ -31,13 +29,13 @@ from .vault import KeyInput, Vault, key_of
 __all__ = [
     "LONGEST_NAME",
     "UNKNOWN_TYPE",
-    "AuditKeys",
+    "AuditKey",
+    "AuditLog",
     "Database",
     "Delta",
     "Eraser",
     "Feed",
     "Head",
-    "Journal",
     "KeyInput",
     "LostPerson",
     "NewFace",
@@ -57,8 +55,8 @@ __all__ = [
     "Store",
     "Vault",
     "acting_as",
-    "audit_keys",
-    "check_exported",
+    "audit_key",
+    "check_export",
     "check_gallery",
     "check_portable",
     "check_size",

@@ -1,6 +1,6 @@
 """The kinds of column, alike in every database.
 
-A text is kept letter for letter and compared by its bytes: upper case, accents and spaces at the end count. A time is
+A text is stored exactly and compared by its bytes: upper case, accents and spaces at the end count. A time is
 whole microseconds since 1970, UTC, which every database orders and none rounds. A real number has 64 bits. Texts and
 bytes without a length are as long as the database allows.
 """
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-"""A number that the database gives out; SQLite counts only its own INTEGER."""
+"""A number that the database assigns; SQLite assigns only its own INTEGER."""
 
 Real = sa.Double
 """A floating-point number of 64 bits."""

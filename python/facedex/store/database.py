@@ -1,7 +1,8 @@
-"""One database: opened safely, read in one view, written in one transaction.
+"""One database: opened safely, read in one view, written in one transaction; its failures become errors of facedex.
 
-Which program it is, is chosen by its address; what differs between them is in facedex.store.backends. Refused: an
-address of another kind, another program's tables, triggers or views, and a database of a newer facedex.
+The address chooses the database program; what differs between programs is in facedex.store.backends. Refused: an
+address of another kind, a database of a newer facedex, and tables, triggers, views or rules that facedex did not make,
+because they can change or hide what is stored.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import ArgumentError, DatabaseUnavailableError, StorageFullError, StoreError
+from ..errors import (
+    ArgumentError,
+    DatabaseDamagedError,
+    DatabaseSchemaError,
+    DatabaseUnavailableError,
+    FacedexError,
+    StorageFullError,
+    StoreError,
+)
 from . import migrate
 from .backends import Backend, Storage, backend_at
-from .failures import CommitUnansweredError, failures
-from .schema import check_schema
+from .tables import METADATA, VERSION_TABLE
 
 _log = logging.getLogger("facedex")
 
@@ -29,8 +37,15 @@ _BEGIN = "facedex_begin"
 _WIPE_WAIT_S = 0.25
 """How long a change that overwrote something waits for readers, seconds; the next such change tries again."""
 
-_LOOKED_S = 1.0
-"""How long an answer about the storage holds, seconds."""
+_STORAGE_CACHED_S = 1.0
+"""How long a result about the storage is cached, seconds."""
+
+_TABLES = frozenset(METADATA.tables) | {VERSION_TABLE}
+_MOST_NAMED = 5  # foreign objects in a message
+
+
+class CommitUnansweredError(DatabaseUnavailableError):
+    """The connection was lost while the database was committing: it may have done so or not."""
 
 
 class Database:
@@ -56,12 +71,12 @@ class Database:
         self.path = self._backend.path
         self.location = self._backend.location
         self.place = self._backend.place
-        self._looking = threading.Lock()
-        self._looked: tuple[float, Storage | None] = (0.0, None)
+        self._storage_lock = threading.Lock()
+        self._storage: tuple[float, Storage | None] = (0.0, None)
         self._engine = self._backend.engine()
         driver: Any = self._engine.dialect.loaded_dbapi
         self._raw: type[BaseException] = driver.Error
-        sa.event.listen(self._engine, "connect", _preparing(self._backend))
+        sa.event.listen(self._engine, "connect", _preparation(self._backend))
         sa.event.listen(self._engine, "begin", _on_begin)
         self._single = self._engine.execution_options(**{_BEGIN: ()})
         self._reader = self._engine.execution_options(**{_BEGIN: self._backend.reading})
@@ -74,14 +89,14 @@ class Database:
 
     @contextmanager
     def single(self) -> Iterator[sa.Connection]:
-        """Lend a connection for one statement that reads: the cheapest way to ask."""
-        with self._failures(), self._single.connect() as connection:
+        """Yield a connection for one statement that reads: the cheapest way to query."""
+        with self._errors(), self._single.connect() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Lend a connection whose statements all see the same state."""
-        with self._failures(), self._reader.begin() as connection:
+        """Yield a connection whose statements all see the same state."""
+        with self._errors(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -95,7 +110,7 @@ class Database:
         CommitUnansweredError
             When the connection was lost during the commit.
         """
-        with self._failures(), self._writer.connect() as connection:
+        with self._errors(), self._writer.connect() as connection:
             transaction = connection.begin()
             try:
                 yield connection
@@ -114,7 +129,7 @@ class Database:
 
     @contextmanager
     def remove(self) -> Iterator[sa.Connection]:
-        """Run a transaction as `write` does that only removes: on a full disk it has the space that is kept for that.
+        """Run a transaction as `write` does that only removes: on a full disk it may use the space reserved for that.
 
         Raises
         ------
@@ -123,48 +138,48 @@ class Database:
         """
         try:
             with self.write() as connection:
-                self._backend.spend_reserve()
+                self._backend.release_reserve()
                 yield connection
         except StorageFullError as error:
             raise StorageFullError(f"{error}; {self._backend.full_advice}") from error
         finally:
-            if self._backend.is_scarce():
+            if self._backend.is_nearly_full():
                 self.wipe_log_soon()  # what the log took is free again
-            self._backend.keep_reserve()
+            self._backend.fill_reserve()
 
     def storage(self) -> Storage:
-        """Tell whether changes can be stored now; asked at most once a second, however many ask.
+        """Return whether changes can be stored now; the result is cached for a second.
 
         Raises
         ------
         StoreError
             When it cannot even be read.
         """
-        with self._looking:
-            at, found = self._looked
-            if found is None or time.monotonic() - at >= _LOOKED_S:
-                with self._failures(), self._single.connect() as connection:
+        with self._storage_lock:
+            at, found = self._storage
+            if found is None or time.monotonic() - at >= _STORAGE_CACHED_S:
+                with self._errors(), self._single.connect() as connection:
                     found = self._backend.storage(connection)
-                self._looked = time.monotonic(), found
+                self._storage = time.monotonic(), found
             return found
 
     @contextmanager
     def lock(self, name: str, wait_s: float) -> Iterator[None]:
-        """Keep every other process of this database that asks for the same name out.
+        """Hold a lock of that name, which excludes every other process of this database.
 
         Parameters
         ----------
         name : str
             At most 64 letters, digits and underscores.
         wait_s : float
-            How long to wait for another, seconds.
+            How long to wait for it, seconds.
 
         Raises
         ------
         DatabaseLockedError
-            When another had it all the time.
+            When another process held it all the time.
         """
-        with self._failures(), self._single.connect() as connection, self._backend.lock(connection, name, wait_s):
+        with self._errors(), self._single.connect() as connection, self._backend.lock(connection, name, wait_s):
             yield
 
     def wipe_log(self) -> bool:
@@ -173,45 +188,45 @@ class Database:
         Returns
         -------
         bool
-            False when that was not possible: somebody is reading, or it is a server, which does so in its own time.
+            False when that was not possible: another process reads, or it is a server, which does so in its own time.
         """
-        with self._failures(), self._single.connect() as connection:
+        with self._errors(), self._single.connect() as connection:
             return self._backend.wipe_log(connection)
 
     def wipe_log_soon(self) -> None:
-        """Empty the log as `wipe_log` does, but wait only a moment for readers; a failure is only told."""
+        """Empty the log as `wipe_log` does, but wait only a moment for readers; a failure is only logged."""
         try:
-            with self._failures(), self._single.connect() as connection:
+            with self._errors(), self._single.connect() as connection:
                 self._backend.wipe_log(connection, wait_s=_WIPE_WAIT_S)
         except StoreError as error:
             _log.warning("the log could not be emptied of what was replaced or removed: %s", error)
 
     def vacuum(self) -> bool:
-        """Write the tables anew without what was deleted, which takes a while and keeps writers out.
+        """Rewrite the tables without deleted rows, which takes a while and blocks writers.
 
         Returns
         -------
         bool
-            Whether what was deleted now stands in no file; a server keeps logs that a client cannot empty.
+            Whether deleted rows are now in no file; a server keeps logs that a client cannot empty.
         """
-        with self._failures(), self._single.connect() as connection:
+        with self._errors(), self._single.connect() as connection:
             return self._backend.vacuum(connection)
 
     def packet_limit(self, connection: sa.Connection, value: bytes) -> int | None:
-        """Tell the limit of the database program that a value would break; None when it can be stored."""
+        """Return the limit of the database program that a value would exceed; None when it can be stored."""
         return self._backend.packet_limit(connection, value)
 
     def check_file(self, connection: sa.Connection) -> list[str]:
-        """Tell what the database program finds wrong with its own file; a server looks after itself."""
+        """Return what the database program finds wrong with its own file; nothing for a server."""
         return self._backend.check_file(connection)
 
     def data_version(self) -> int | None:
-        """Tell at once, without asking a server, whether anybody has committed since.
+        """Return a number that changes with each commit, without a round trip to a server.
 
         Returns
         -------
         int or None
-            A number that is another one after each commit; None where it cannot be had without waiting.
+            None where it is not available without waiting.
         """
         return self._backend.data_version()
 
@@ -223,56 +238,68 @@ class Database:
     def __repr__(self) -> str:
         return f"Database({self.location!r})"
 
-    def _failures(self) -> AbstractContextManager[None]:
-        return failures(self._backend, self._raw)
+    def _errors(self) -> AbstractContextManager[None]:
+        return _translate_errors(self._backend, self._raw)
 
     def _prepare(self) -> None:
         try:
             self._connect()
         except (StorageFullError, DatabaseUnavailableError):
-            # SQLite makes the index of its log when the first opens it, for which a full disk may have no room.
-            if not self._backend.spend_reserve():
+            # SQLite makes the index of its log at the first opening, for which a full disk may have no room.
+            if not self._backend.release_reserve():
                 raise
             try:
                 self._connect()
             finally:
-                self._backend.keep_reserve()
+                self._backend.fill_reserve()
         self._make_current()
-        self._backend.keep_reserve()
+        self._backend.fill_reserve()
 
     def _connect(self) -> None:
-        with self._failures():
+        with self._errors():
             try:
                 with self._single.connect() as connection:
-                    self._backend.look(connection)
+                    self._backend.probe(connection)
             except TypeError as error:
                 raise ArgumentError(f"location has an option that its driver does not take: {error}") from error
+
+    def _check_schema(self, connection: sa.Connection) -> None:
+        found = self._backend.foreign_objects(connection, _TABLES)
+        if not found:
+            return
+        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        raise DatabaseSchemaError(
+            f"database {self.place} holds what facedex did not make: {', '.join(found[:_MOST_NAMED])}{more}; that can "
+            "change or hide what is stored. Find out who made it, then drop it, or give the gallery a database of its "
+            "own",
+            found=tuple(found),
+        )
 
     def _make_current(self) -> None:
         with self.single() as connection:  # not one view: MariaDB ends it when another process makes the tables
             current = migrate.is_current(connection, self.place)
-            check_schema(connection, self._backend)
-            danger = self._backend.check(connection) or self._backend.check_log(connection)
+            self._check_schema(connection)
+            danger = self._backend.check_settings(connection) or self._backend.check_log(connection)
         if danger is not None:
             _log.warning("database %s: %s", self.place, danger)
         if current:
             return
         with self.single() as connection:
-            self._backend.before_tables(connection)
+            self._backend.prepare_migration(connection)
         migrator = self._engine.execution_options(**{_BEGIN: self._backend.migration})
-        with self._failures(), migrator.begin() as connection, self._backend.alone(connection):
+        with self._errors(), migrator.begin() as connection, self._backend.lock_migration(connection):
             if not migrate.is_current(connection, self.place):
                 migrate.upgrade(connection)
 
 
-def _preparing(backend: Backend) -> Callable[[Any, Any], None]:
-    """Make what prepares each new connection; it knows the backend only, or the pool would hold the database."""
+def _preparation(backend: Backend) -> Callable[[Any, Any], None]:
+    """Return what prepares each new connection; it refers to the backend only, or the pool would hold the database."""
 
     def prepare(connection: Any, record: Any) -> None:
         try:
-            backend.connected(connection)
+            backend.prepare(connection)
         except BaseException:
-            connection.close()  # the pool does not know it yet
+            connection.close()  # it is not in the pool yet
             raise
 
     return prepare
@@ -281,3 +308,44 @@ def _preparing(backend: Backend) -> Callable[[Any, Any], None]:
 def _on_begin(connection: sa.Connection) -> None:
     for statement in connection.get_execution_options().get(_BEGIN, ()):
         connection.exec_driver_sql(statement)
+
+
+@contextmanager
+def _translate_errors(backend: Backend, raw: type[BaseException]) -> Iterator[None]:
+    """Turn what the database raises inside into a `StoreError` with its cause chained.
+
+    Parameters
+    ----------
+    backend : Backend
+    raw : type of BaseException
+        The driver's own errors, which a new connection raises without SQLAlchemy round them.
+    """
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        if error.orig is not None and backend.is_out_of_range(error.orig):
+            raise _number_too_large() from error
+        raise backend.failure(error.orig or error, lost=error.connection_invalidated) from error
+    except raw as error:
+        raise backend.failure(error, lost=False) from error
+    except sa.exc.TimeoutError as error:
+        raise DatabaseUnavailableError(
+            f"database {backend.place} cannot be used: no connection became free; make fewer calls at once"
+        ) from error
+    except sa.exc.SQLAlchemyError as error:
+        raise StoreError(f"database {backend.place}: {error}") from error
+    except FacedexError:
+        raise
+    except MemoryError as error:
+        raise DatabaseDamagedError(
+            f"database {backend.place} holds a value that memory has no room for: it is damaged, or memory is short"
+        ) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        if backend.is_out_of_range(error):
+            raise _number_too_large() from error
+        # What is written was checked before, so this is a stored value that is not what its column holds.
+        raise DatabaseDamagedError(f"database {backend.place} is damaged: {error}; restore it from a backup") from error
+
+
+def _number_too_large() -> ArgumentError:
+    return ArgumentError("a number must be one of 64 bits, got one that no column of the database holds")

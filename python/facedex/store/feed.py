@@ -1,7 +1,7 @@
 """One gallery's row and its feed: the ordered, gapless list of what was added and removed.
 
-An index follows the feed. It holds a position and a token, which together name one state of one history, asks for what
-came after, and is told to start over when the database has another history (a backup was put back, for example).
+An index follows the feed. It keeps a position and a token, which together name one state of one history, and reads what
+came after. It starts over when the database has another history, for example because a backup was restored.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -24,16 +26,15 @@ from ..errors import (
     ArgumentError,
     DatabaseDamagedError,
     DatabaseUnavailableError,
+    GalleryPackError,
     KeyMissingError,
     KeyUnusedError,
+    StoreError,
     WrongKeyError,
 )
-from .audit_seal import AuditKeys, audit_keys
-from .changes import Changes, now
-from .database import Database
-from .failures import CommitUnansweredError
-from .journal import Book, Head, Journal
-from .refusals import lacking, moved_to, other_pack, rekeyed, replaced
+from .audit import AuditKey, AuditLog, Chain, Event, Head, Subject, audit_key
+from .clock import now
+from .database import CommitUnansweredError, Database
 from .rows import Delta, PackPin, checked_text, people_of, pin_of, vectors_of
 from .tables import changes, faces, galleries, people, snapshots, templates
 from .vault import Vault
@@ -59,7 +60,7 @@ _BOUND = (galleries.c.pack_digest, galleries.c.pack_name)
 _HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces, *_BOUND).where(
     galleries.c.id == sa.bindparam("gallery")
 )
-_SEAL = sa.select(galleries.c.seal, *_BOUND).where(galleries.c.id == sa.bindparam("gallery"))
+_KEY_CHECK = sa.select(galleries.c.seal, *_BOUND).where(galleries.c.id == sa.bindparam("gallery"))
 _TOKEN = sa.select(changes.c.token).where(
     changes.c.gallery_id == sa.bindparam("gallery"), changes.c.seq == sa.bindparam("position")
 )
@@ -77,41 +78,90 @@ _TEMPLATES = (
 )
 """Face, person, vector and checksum of a gallery's templates of one pack."""
 
-_SEALED = _TEMPLATES.add_columns(people.c.key, people.c.key_is_int, people.c.data_key)
-"""The same with what opens them, in a gallery that is encrypted."""
+_ENCRYPTED_TEMPLATES = _TEMPLATES.add_columns(people.c.key, people.c.key_is_int, people.c.data_key)
+"""The same with the keys of their people, in an encrypted gallery."""
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A transaction that holds a gallery, and what it changes, in order.
+
+    Attributes
+    ----------
+    connection : sqlalchemy.Connection
+    at : datetime
+        The time of the transaction, UTC.
+    changes : list of (str, int or None)
+        Kind ("add", "remove", "person", "pack") and face of each change, for the feed.
+    growth : int
+        Faces added less faces removed, of those that have a template of the gallery's pack.
+    events : list of Event
+        What is appended to the audit log.
+    audit_key : AuditKey or None
+        Signs the audit log from this transaction on, where it changes the gallery's key.
+    overwrites : bool
+        Whether it removes or replaces something about a person, so that the old values must not stay in the log.
+    """
+
+    connection: sa.Connection
+    at: datetime
+    changes: list[tuple[str, int | None]] = field(default_factory=list)
+    growth: int = 0
+    events: list[Event] = field(default_factory=list)
+    audit_key: AuditKey | None = None
+    overwrites: bool = False
+
+    def log_event(self, kind: str, subject: Subject | None = None, person: int | None = None, **facts: Any) -> None:
+        """Append an event to the audit log, about a person who stays, or one who is known by number only."""
+        self.events.append(Event(kind, person, subject, facts))
+
+    def add_faces(self, face_ids: Sequence[int]) -> None:
+        """Record faces that were stored."""
+        self.changes += [("add", face_id) for face_id in face_ids]
+        self.growth += len(face_ids)
+
+    def remove_faces(self, face_ids: Sequence[int], templates: int) -> None:
+        """Record faces that were removed, which had so many templates of the gallery's pack."""
+        self.changes += [("remove", face_id) for face_id in face_ids]
+        self.growth -= templates
+        self.overwrites = self.overwrites or len(face_ids) > 0
+
+    def switch_pack(self, growth: int) -> None:
+        """Record that the gallery is bound to another pack, of which it has so many more templates."""
+        self.changes.append(("pack", None))
+        self.growth += growth
 
 
 class Feed:
-    """A gallery in a database and what changes in it.
+    """A gallery in a database and its feed of changes.
 
     Parameters
     ----------
     database : Database
     name : str
         The gallery's name.
-    journal : Journal, optional
-        Writes the audit.
+    audit_log : AuditLog, optional
 
     Attributes
     ----------
     uuid : str
-        Names this gallery in all the world; empty while it does not exist.
+        Globally unique; empty while the gallery does not exist.
     vault : Vault or None
-        What its key opens; None when the gallery is not encrypted.
+        Encrypts and decrypts with the gallery's key; None when the gallery is not encrypted.
     """
 
-    def __init__(self, database: Database, name: str, journal: Journal | None = None) -> None:
+    def __init__(self, database: Database, name: str, audit_log: AuditLog | None = None) -> None:
         if not name.strip() or len(name) > NAME_LENGTH or not checked_text("name", name).isprintable():
             raise ArgumentError(f"name of a gallery must be 1 to {NAME_LENGTH} printable characters, got {name!r}")
         self.database = database
         self.name = name
         self.uuid = ""
-        self.journal = Journal() if journal is None else journal
+        self.audit_log = AuditLog() if audit_log is None else audit_log
         self.vault: Vault | None = None
-        # Writers of this process wait here, not each with a connection of its own: whoever writes may need a second.
+        # Writers of this process wait here, not each with a connection of its own: a writer may need a second one.
         self._turn = threading.Lock()
         self._id = 0
-        self._seal: bytes | None = None
+        self._key_check: bytes | None = None
         self._pin: PackPin | None = None
         with database.read() as connection:
             self._look(connection)
@@ -129,19 +179,19 @@ class Feed:
         return self._pin
 
     @property
-    def keys(self) -> dict[str, Any]:
-        """What the queries of this gallery are bound to."""
-        return {"gallery": self._id, "digest": self.pin.digest}
+    def gallery_id(self) -> int:
+        """Number of the gallery's row."""
+        return self._id
 
     @property
-    def book(self) -> Book:
-        """Whose chain the audit is."""
-        return Book(self._id, self.uuid, self.pin.digest)
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the gallery's queries: its row and the digest of its pack."""
+        return {"gallery": self._id, "digest": self.pin.digest}
 
     @property
     def templates_query(self) -> sa.Select[Any]:
         """Select the templates of the pack; `vectors` reads the rows."""
-        return _TEMPLATES if self.vault is None else _SEALED
+        return _TEMPLATES if self.vault is None else _ENCRYPTED_TEMPLATES
 
     def vectors(self, connection: sa.Connection, rows: Sequence[Any]) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
         """Read the rows of `templates_query`; `connection` must see the state that they are of.
@@ -163,8 +213,8 @@ class Feed:
         ------
         WrongKeyError, GalleryPackError
         """
-        row = connection.execute(_SEAL, {"gallery": self._id}).one_or_none()
-        self._check_seal(None if row is None else row.seal)
+        row = connection.execute(_KEY_CHECK, {"gallery": self._id}).one_or_none()
+        self._verify_key(None if row is None else row.seal)
         if row is not None:
             self._check_pack(row)
 
@@ -189,7 +239,7 @@ class Feed:
                 row: dict[str, Any] = {"name": self.name, "uuid": uuid.uuid4().hex, "created_at": now()}
                 vault = None if key is None else Vault(key, row["uuid"])
                 row["seal"] = None if vault is None else vault.key_check
-                row["audit_seal"] = audit_keys(row["uuid"], vault).seal(Head(0, ""))
+                row["audit_seal"] = audit_key(row["uuid"], vault).sign_head(Head(0, ""))
                 row |= {"position": 0, "token": "", "faces": 0}
                 row |= {"pack_name": pin.name, "pack_digest": pin.digest, "dimension": pin.dimension}
                 with suppress(sa.exc.IntegrityError), connection.begin_nested():
@@ -197,42 +247,42 @@ class Feed:
                 self._look(connection)  # another process may have made it meanwhile
         bound = self.pin
         if (bound.digest, bound.dimension) != (pin.digest, pin.dimension):
-            raise other_pack(self.name, self.database.place, bound, pin)
-        self.use_key(self._seal, key)
+            raise self._other_pack(pin)
+        self.use_key(self._key_check, key)
 
     def with_pack(self, pin: PackPin) -> Feed:
-        """Return the same gallery bound to the pack to which it was moved."""
+        """Return the same gallery bound to another pack."""
         other = copy(self)
         other._pin = pin
         return other
 
-    def use_key(self, seal: bytes | None, key: bytes | None) -> None:
-        """Take the key of the gallery, whose seal is this.
+    def use_key(self, key_check: bytes | None, key: bytes | None) -> None:
+        """Use a key, which must be the one that made the check value.
 
         Raises
         ------
         KeyMissingError, WrongKeyError, KeyUnusedError
         """
-        called = f"gallery {self.name!r} in {self.database.place}"
+        place = f"gallery {self.name!r} in {self.database.place}"
         try:
             vault = None if key is None else Vault(key, self.uuid)
         except ValueError as error:
             raise DatabaseDamagedError(
-                f"the number of {called} is damaged; restore the database from a backup"
+                f"the number of {place} is damaged; restore the database from a backup"
             ) from error
-        if vault is None and seal is not None:
-            raise KeyMissingError(f"{called} is encrypted; give its key (key=...) or set FACEDEX_KEY")
-        if vault is not None and seal is None:
+        if vault is None and key_check is not None:
+            raise KeyMissingError(f"{place} is encrypted; give its key (key=...) or set FACEDEX_KEY")
+        if vault is not None and key_check is None:
             raise KeyUnusedError(
-                f"{called} is not encrypted and a key was given; open it without, or encrypt it with "
+                f"{place} is not encrypted and a key was given; open it without, or encrypt it with "
                 "'facedex gallery rekey'"
             )
-        if vault is not None and seal is not None and not vault.matches(seal):
-            raise WrongKeyError(f"{called} is encrypted with another key than the one given")
-        self.vault, self._seal = vault, seal
+        if vault is not None and key_check is not None and not vault.matches(key_check):
+            raise WrongKeyError(f"{place} is encrypted with another key than the one given")
+        self.vault, self._key_check = vault, key_check
 
     def head(self) -> tuple[int, str]:
-        """Tell number and token of the last change.
+        """Return number and token of the last change.
 
         Raises
         ------
@@ -244,7 +294,7 @@ class Feed:
         return row.position, row.token
 
     def holds(self, position: int, token: str) -> bool:
-        """Tell whether the change of that number has that token: whether it belongs to this very history."""
+        """Return whether the change of that number has that token: whether it belongs to this very history."""
         with self.database.single() as connection:
             return self._holds(connection, position, token)
 
@@ -285,8 +335,8 @@ class Feed:
         Returns
         -------
         Delta or None
-            None when this history has no such position, or the gallery was moved to another pack since: one must
-            start over.
+            None when this history has no such position, or the gallery was moved to another pack since: then start
+            over.
 
         Raises
         ------
@@ -305,9 +355,9 @@ class Feed:
             found: list[Any] = []
             for start in range(0, len(added), CHUNK):
                 chunk = templates.c.face_id.in_(added[start : start + CHUNK])
-                found += connection.execute(self.templates_query.where(chunk), self.keys).all()
+                found += connection.execute(self.templates_query.where(chunk), self.parameters).all()
             if len(found) != len(added):
-                raise lacking(self.database.place)
+                raise self._lacks_templates()
             keys, vectors = self.vectors(connection, found)
         removed = np.array([face_id for face_id, kind in last.items() if kind == "remove"], dtype=np.uint64)
         return Delta(head.position, head.token, keys, vectors, removed, people_of(found))
@@ -320,97 +370,110 @@ class Feed:
             yield Delta(head.position, head.token, *self.vectors(connection, []), nothing, nothing)
             found = 0
             query = self.templates_query.execution_options(yield_per=_BATCH)
-            with connection.execute(query, self.keys) as stored:
+            with connection.execute(query, self.parameters) as stored:
                 for batch in stored.partitions():
                     keys, vectors = vectors_of(batch, self.pin, self.vault)
                     yield Delta(head.position, head.token, keys, vectors, nothing, people_of(batch))
                     found += len(batch)
         if found != head.faces:
-            raise lacking(self.database.place)
+            raise self._lacks_templates()
 
     @contextmanager
-    def write(self, *, removing: bool = False) -> Iterator[tuple[sa.Connection, Changes]]:
-        """Run a transaction that holds the gallery, and lend the list in which it notes what it changes.
-
-        What it overwrites is afterwards wiped from the log too. One that is only `removing` may use the space that is
-        kept for it on a full disk.
+    def write(self, *, listed: bool = True, removing: bool = False) -> Iterator[Transaction]:
+        """Run a transaction that holds the gallery.
 
         One writer at a time: the numbers of the feed have no gaps and are committed in their order. When the connection
-        was lost during the commit, the server is asked what became of it as soon as it answers again.
+        is lost during the commit, the server is asked for the outcome as soon as it answers again. What the transaction
+        overwrites is afterwards wiped from the log too.
+
+        Parameters
+        ----------
+        listed : bool
+            Whether the feed lists the change; False for one that followers need not see.
+        removing : bool
+            Whether it only removes, so that it may use the space that is reserved for that on a full disk.
         """
         seq, token = 0, secrets.token_hex(8)
-        noted = Changes(now())
-        lend = self.database.remove if removing else self.database.write
+        begin = self.database.remove if removing else self.database.write
         try:
-            with self._turn, lend() as connection:
-                row = self._locked(connection)
-                noted.at = now()  # after the wait for others
-                yield connection, noted
-                rows = noted.rows or [("person", None)]
-                common = {"gallery_id": self._id, "token": token, "created_at": noted.at}
-                numbered = []
-                for seq, (kind, face_id) in enumerate(rows, row.position + 1):
-                    numbered.append(common | {"seq": seq, "kind": kind, "face_id": face_id})
-                connection.execute(changes.insert(), numbered)
-                last = {"position": seq, "token": token, "faces": row.faces + noted.growth}
-                last |= self._chained(connection, row, noted)
-                connection.execute(galleries.update().where(self._mine()).values(last))
+            with self._turn, begin() as connection:
+                row = self._lock_gallery(connection)
+                transaction = Transaction(connection, now())  # after the wait for others
+                yield transaction
+                values = self._append_events(transaction, row)
+                if listed:
+                    seq = self._append_changes(transaction, row.position, token)
+                    values |= {"position": seq, "token": token, "faces": row.faces + transaction.growth}
+                if values:
+                    connection.execute(galleries.update().where(self._mine()).values(values))
         except CommitUnansweredError as error:
-            if not self._committed(seq, token, error):
+            if not listed:
+                raise
+            if not self._was_committed(seq, token, error):
                 raise DatabaseUnavailableError(
                     f"database {self.database.place} was lost while it was committing; nothing was stored"
                 ) from error
-        if noted.overwrites and not removing:  # a removal does so by itself
+        if transaction.overwrites and not removing:  # a removal does so by itself
             self.database.wipe_log_soon()
 
-    @contextmanager
-    def witness(self) -> Iterator[tuple[sa.Connection, Changes]]:
-        """Run a transaction that only adds to the audit: the feed stays where it is."""
-        with self._turn, self.database.write() as connection:
-            row = self._locked(connection)
-            noted = Changes(now())
-            yield connection, noted
-            connection.execute(galleries.update().where(self._mine()).values(self._chained(connection, row, noted)))
-        if noted.overwrites:
-            self.database.wipe_log_soon()
-
-    def audit_head(self, connection: sa.Connection) -> Head:
-        """Tell number and digest of the last line of the audit."""
-        row = connection.execute(sa.select(galleries.c.audit_seq, galleries.c.audit_head).where(self._mine())).one()
-        return Head(row.audit_seq, row.audit_head)
+    def audit_head(self, connection: sa.Connection) -> tuple[Head, str | None]:
+        """Return number and digest of the last line of the audit log, and its signature."""
+        columns = sa.select(galleries.c.audit_seq, galleries.c.audit_head, galleries.c.audit_seal)
+        row = connection.execute(columns.where(self._mine())).one()
+        return Head(row.audit_seq, row.audit_head), row.audit_seal
 
     @property
-    def audit_keys(self) -> AuditKeys:
-        """What seals the audit."""
-        return audit_keys(self.uuid, self.vault)
+    def chain(self) -> Chain:
+        """The gallery as its audit log names it."""
+        return Chain(self._id, self.uuid, self.pin.digest)
 
-    def audit_seal(self, connection: sa.Connection) -> str | None:
-        """Return the seal of the audit's head."""
-        found: str | None = connection.execute(sa.select(galleries.c.audit_seal).where(self._mine())).scalar_one()
-        return found
+    @property
+    def audit_key(self) -> AuditKey:
+        """Signs the audit log."""
+        return audit_key(self.uuid, self.vault)
 
-    def seal_audit(self, connection: sa.Connection) -> None:
-        """Seal the head of the audit as it stands, inside the caller's transaction."""
-        seal = self.audit_keys.seal(self.audit_head(connection))
-        connection.execute(galleries.update().where(self._mine()).values(audit_seal=seal))
+    def sign_audit(self, connection: sa.Connection) -> None:
+        """Sign the head of the audit log as it stands, inside the caller's transaction."""
+        head, _ = self.audit_head(connection)
+        signature = self.audit_key.sign_head(head)
+        connection.execute(galleries.update().where(self._mine()).values(audit_seal=signature))
 
-    def _chained(self, connection: sa.Connection, row: Any, noted: Changes) -> dict[str, Any]:
+    def _append_changes(self, transaction: Transaction, position: int, token: str) -> int:
+        common = {"gallery_id": self._id, "token": token, "created_at": transaction.at}
+        rows = [
+            common | {"seq": seq, "kind": kind, "face_id": face_id}
+            for seq, (kind, face_id) in enumerate(transaction.changes or [("person", None)], position + 1)
+        ]
+        transaction.connection.execute(changes.insert(), rows)
+        return position + len(rows)
+
+    def _append_events(self, transaction: Transaction, row: Any) -> dict[str, Any]:
         before = Head(row.audit_seq, row.audit_head)
-        head = self.journal.append(connection, self.book, before, noted.at, noted.events)
+        head = self.audit_log.append(transaction.connection, self.chain, before, transaction.at, transaction.events)
+        if head == before:
+            return {}
         values: dict[str, Any] = {"audit_seq": head.seq, "audit_head": head.digest}
-        keys = self.audit_keys
-        # A head that is not sealed is not continued as if it were: whoever has no key may have written it.
-        if head != before and keys.opens(row.audit_seal, before):
-            values["audit_seal"] = (noted.audit_keys or keys).seal(head)
+        key = self.audit_key
+        # A head without a valid signature is not continued with one: somebody without the key may have written it.
+        if key.verify_head(row.audit_seal, before):
+            values["audit_seal"] = (transaction.audit_key or key).sign_head(head)
         return values
 
-    def _check_seal(self, seal: bytes | None) -> None:
-        if seal != self._seal:
-            raise rekeyed(self.name, self.database.place)
+    def _verify_key(self, key_check: bytes | None) -> None:
+        if key_check != self._key_check:
+            raise WrongKeyError(
+                f"the key of gallery {self.name!r} in {self.database.place} was changed while it was open; open it "
+                "again with the new one"
+            )
 
     def _check_pack(self, row: Any) -> None:
         if row.pack_digest != self.pin.digest:
-            raise moved_to(self.name, self.database.place, row.pack_name, row.pack_digest, self.pin)
+            raise GalleryPackError(
+                f"gallery {self.name!r} in {self.database.place} was moved to pack {row.pack_name!r} "
+                f"({row.pack_digest[:12]}) while it was open with {self.pin.name!r}; open it again with that pack",
+                stored=row.pack_name,
+                opened=self.pin.name,
+            )
 
     def _head(self, connection: sa.Connection) -> Any:
         row = connection.execute(_HEAD, {"gallery": self._id}).one()
@@ -425,30 +488,51 @@ class Feed:
     def _mine(self) -> sa.ColumnElement[bool]:
         return sa.and_(galleries.c.id == self._id, galleries.c.uuid == self.uuid)
 
-    def _locked(self, connection: sa.Connection) -> Any:
+    def _lock_gallery(self, connection: sa.Connection) -> Any:
         """Lock the gallery's row for a change; refuses when it is bound to another pack now."""
-        self._check_pack(row := self._lock(connection))
+        self._check_pack(row := self._lock_row(connection))
         return row
 
-    def _lock(self, connection: sa.Connection) -> Any:
-        """Lock the gallery's row, and return what it says."""
+    def _lock_row(self, connection: sa.Connection) -> Any:
         columns = (galleries.c.position, galleries.c.faces, galleries.c.audit_seq, galleries.c.audit_head, *_BOUND)
         query = sa.select(*columns, galleries.c.audit_seal, galleries.c.seal).where(self._mine()).with_for_update()
         row = connection.execute(query).one_or_none()
         if row is None:
-            raise replaced(self.name, self.database.place)
-        self._check_seal(row.seal)
+            raise StoreError(
+                f"gallery {self.name!r} in {self.database.place} was replaced while it was open; open it again"
+            )
+        self._verify_key(row.seal)
         return row
 
-    def _committed(self, position: int, token: str, error: CommitUnansweredError) -> bool:
-        """Tell whether a commit whose answer was lost took place; raises the error when that cannot be found out."""
+    def _was_committed(self, position: int, token: str, error: CommitUnansweredError) -> bool:
+        """Return whether a commit without an answer took place; raises the error when that cannot be found out."""
         until = time.monotonic() + _PATIENCE_S
         while time.monotonic() < until:
             with suppress(DatabaseUnavailableError), self.database.write() as connection:
-                self._lock(connection)  # waits for the end of a commit that is still under way
+                self._lock_row(connection)  # waits for the end of a commit that is still under way
                 return self._holds(connection, position, token)
             time.sleep(0.1)
         raise error
+
+    def _other_pack(self, pin: PackPin) -> GalleryPackError:
+        bound = self.pin
+        if bound.name == pin.name:
+            stored = f"another version of pack {bound.name!r} ({bound.digest[:12]})"
+            opened, remedy = f"this one ({pin.digest[:12]})", "install the version of facedex that has it"
+        else:
+            stored, opened, remedy = f"pack {bound.name!r}", f"{pin.name!r}", f"open it with pack={bound.name!r}"
+        return GalleryPackError(
+            f"gallery {self.name!r} in {self.database.place} was made with {stored} and cannot be opened with "
+            f"{opened}, because their embeddings cannot be compared; {remedy}, or register the people again in a new "
+            "gallery (name=...)",
+            stored=bound.name,
+            opened=pin.name,
+        )
+
+    def _lacks_templates(self) -> DatabaseDamagedError:
+        return DatabaseDamagedError(
+            f"database {self.database.place} lacks templates that it should have; restore it from a backup"
+        )
 
     def _look(self, connection: sa.Connection) -> None:
         row = connection.execute(sa.select(galleries).where(galleries.c.name == self.name)).one_or_none()
@@ -458,7 +542,7 @@ class Feed:
                     f"the number of gallery {self.name!r} in {self.database.place} is damaged; restore the database "
                     "from a backup"
                 )
-            self._id, self.uuid, self._seal = row.id, row.uuid, row.seal
+            self._id, self.uuid, self._key_check = row.id, row.uuid, row.seal
             self._pin = pin_of(row)
 
     def _holds(self, connection: sa.Connection, position: int, token: str) -> bool:

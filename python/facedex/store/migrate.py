@@ -1,6 +1,6 @@
-"""Bring a database to this version's tables, once, in one transaction.
+"""Upgrade a database to this version's tables, once, in one transaction.
 
-Opening a database that is current costs one query; Alembic is loaded only when there is something to do.
+Opening a current database costs one query; Alembic is loaded only for an upgrade.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _KNOWN = frozenset(path.name.split("_")[0] for path in (_FOLDER / "versions").gl
 
 
 def is_current(connection: sa.Connection, place: str) -> bool:
-    """Tell whether the database has this version's tables.
+    """Return whether the database has this version's tables.
 
     Parameters
     ----------
     connection : sqlalchemy.Connection
     place : str
-        What to call the database in messages.
+        The database's name in messages.
 
     Returns
     -------
@@ -57,12 +57,12 @@ def is_current(connection: sa.Connection, place: str) -> bool:
 
 
 def upgrade(connection: sa.Connection, to: str = "head") -> None:
-    """Run what is missing, inside the caller's transaction.
+    """Run the missing migrations, inside the caller's transaction.
 
     Parameters
     ----------
     connection : sqlalchemy.Connection
-        Nobody else may migrate meanwhile.
+        No other process may migrate meanwhile.
     to : str
         The last revision to run.
     """

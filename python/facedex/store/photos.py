@@ -1,22 +1,24 @@
-"""The photos of a gallery: stored beside the faces that were found in them, read, and checked.
+"""The photos of a gallery as rows: stored beside the faces that were found in them, read, checked and removed.
 
 A photo is a JPEG, PNG or WebP file, under its person's key where the gallery is encrypted. Its checksum is over what is
-stored, so that it can be looked at without the key. Refused on the way in: another type. Refused on the way out: one
-that is not what was stored. A database may come from elsewhere, so its word about a photo's type is not believed.
+stored, so that it can be checked without the key. Refused on the way in: another type. Refused on the way out: one that
+is not what was stored. A database may come from elsewhere, so the stored type of a photo is not trusted.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import datetime, timezone
+from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import ArgumentError, PhotoIntegrityError, PhotoTooLargeError
+from ..errors import ArgumentError, PhotoIntegrityError, PhotoTooLargeError, UnknownPhotoError
+from ..records import Photo
+from .checksums import agrees, name_checksum, person_damaged
 from .feed import CHUNK, Feed
-from .rows import NewPhoto
+from .rows import NewPhoto, person_id_of, plain_name
 from .tables import faces, people, photos
 from .vault import PersonCipher, Vault
 
@@ -27,9 +29,12 @@ MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
 """The types of photos that are stored."""
 
 UNKNOWN_TYPE = "application/octet-stream"
-"""The type of a photo that is stored and is none of these, as imports once stored them."""
+"""The type of a stored photo that is none of these, as imports once stored them."""
 
-ABOUT = (
+CONTENT = (photos.c.content, photos.c.checksum, people.c.data_key)
+"""Further columns for `photo_content`."""
+
+_COLUMNS = (
     photos.c.id,
     photos.c.person_row,
     photos.c.rendition,
@@ -44,23 +49,67 @@ ABOUT = (
     people.c.name,
     people.c.checksum.label("naming"),
 )
-LINKED = sa.select(faces.c.id, faces.c.photo_id).join(
+_LINKED = sa.select(faces.c.id, faces.c.photo_id).join(
     photos, sa.and_(photos.c.id == faces.c.photo_id, photos.c.person_row == faces.c.person_row)
 )
-"""Faces with their photos; a damaged link to another person's photo is none."""
-
-CONTENT = (photos.c.content, photos.c.checksum, people.c.data_key)
+"""Faces with their photos, without damaged links to another person's photo."""
 
 
-class Removed(NamedTuple):
-    """How much went with faces or a person."""
+def select_photos(feed: Feed, chosen: sa.ColumnElement[bool], *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Return a query over photos of a gallery, oldest first, with their people and further columns."""
+    query = sa.select(*_COLUMNS, *columns).join(people, people.c.id == photos.c.person_row)
+    return query.where(people.c.gallery_id == feed.gallery_id, chosen).order_by(photos.c.id)
 
-    templates: int
-    photos: int
+
+def require_photo(connection: sa.Connection, feed: Feed, photo_id: int, *columns: sa.ColumnElement[Any]) -> Any:
+    """Return the row of a photo, or raise `UnknownPhotoError`."""
+    row = connection.execute(select_photos(feed, photos.c.id == photo_id, *columns)).one_or_none()
+    if row is None:
+        raise unknown_photo(feed, photo_id)
+    return row
+
+
+def unknown_photo(feed: Feed, photo_id: int) -> UnknownPhotoError:
+    """Make the error for a photo that is not stored."""
+    return UnknownPhotoError(f"no photo {photo_id!r} is stored in gallery {feed.name!r}", photo_id=photo_id)
+
+
+def describe_photos(connection: sa.Connection, rows: Sequence[Any]) -> list[Photo]:
+    """Return the photos of rows of `select_photos`, with the faces that were found in them.
+
+    Raises
+    ------
+    DatabaseDamagedError
+        When the row of a person is not what was stored.
+    """
+    for row in rows:
+        naming = name_checksum(row.person_row, row.gallery_id, row.key, row.key_is_int, row.name)
+        if not agrees(row.naming, naming):
+            raise person_damaged(row.person_row)
+    shown: dict[int, list[int]] = {row.id: [] for row in rows}
+    numbers = list(shown)
+    for start in range(0, len(numbers), CHUNK):
+        chosen = _LINKED.where(photos.c.id.in_(numbers[start : start + CHUNK]))
+        for face_id, photo_id in connection.execute(chosen.order_by(faces.c.id)):
+            shown[photo_id].append(face_id)
+    return [
+        Photo(
+            photo_id=row.id,
+            person_id=person_id_of(row.key, row.key_is_int),
+            rendition=row.rendition,
+            media_type=row.media_type if row.media_type in MEDIA_TYPES else UNKNOWN_TYPE,
+            width=row.width,
+            height=row.height,
+            filename=plain_name(row.filename),
+            faces=tuple(shown[row.id]),
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
 
 
 def photo_content(vault: Vault | None, row: Any) -> bytes:
-    """Open the content of a row with id, person_row, content, checksum, data_key, key and key_is_int.
+    """Return the file of a row with id, person_row, content, checksum, data_key, key and key_is_int.
 
     Raises
     ------
@@ -74,10 +123,28 @@ def photo_content(vault: Vault | None, row: Any) -> bytes:
     return vault.person_cipher(row.data_key, row.key, row.key_is_int).decrypt_photo(stored, row.id, row.person_row)
 
 
-def keep_photo(
+def original_content(connection: sa.Connection, feed: Feed, photo_id: int, person_row: int) -> bytes | None:
+    """Return the file of a person's photo; None when it is no original.
+
+    Raises
+    ------
+    PhotoIntegrityError
+        When it is not what was stored, or another person's.
+    """
+    chosen = sa.and_(photos.c.id == photo_id, photos.c.rendition == "original")
+    row = connection.execute(select_photos(feed, chosen, *CONTENT)).one_or_none()
+    if row is not None and row.person_row != person_row:
+        raise PhotoIntegrityError(
+            f"a face refers to photo {photo_id}, which is another person's; repair it with 'facedex fsck --repair'",
+            photo_id=photo_id,
+        )
+    return None if row is None else photo_content(feed.vault, row)
+
+
+def insert_photo(
     connection: sa.Connection, feed: Feed, photo: NewPhoto, person_row: int, cipher: PersonCipher | None, at: datetime
 ) -> int:
-    """Store a photo of a person; returns its number.
+    """Insert a photo of a person; returns its number.
 
     Raises
     ------
@@ -88,8 +155,9 @@ def keep_photo(
     check_type(photo.media_type)
     check_size(len(photo.content))
     values: dict[str, Any] = {"person_row": person_row, "rendition": photo.rendition, "media_type": photo.media_type}
-    values |= {"width": photo.width, "height": photo.height, "filename": photo.filename, "created_at": at}
-    inserted: Any = connection.execute(photos.insert().values(values | {"content": b"", "checksum": 0}))
+    values |= {"width": photo.width, "height": photo.height, "filename": photo.filename}
+    values |= {"content": b"", "checksum": 0, "created_at": at.astimezone(timezone.utc)}
+    inserted: Any = connection.execute(photos.insert().values(values))
     photo_id = int(inserted.inserted_primary_key[0])
     # Its number is part of what is encrypted and of the checksum.
     write_photo(connection, feed, photo_id, person_row, photo.content, cipher)
@@ -104,7 +172,7 @@ def write_photo(
     Raises
     ------
     PhotoTooLargeError
-        When the database does not take it.
+        When the database cannot store it.
     """
     stored = content if cipher is None else cipher.encrypt_photo(content, photo_id, person_row)
     limit = feed.database.packet_limit(connection, stored)
@@ -120,10 +188,10 @@ def write_photo(
 
 
 def photos_of(connection: sa.Connection, face_ids: Sequence[int]) -> list[int]:
-    """Tell which photos the faces are of."""
+    """Return the photos in which faces were found."""
     found: set[int] = set()
     for start in range(0, len(face_ids), CHUNK):
-        chosen = LINKED.where(faces.c.id.in_(face_ids[start : start + CHUNK]))
+        chosen = _LINKED.where(faces.c.id.in_(face_ids[start : start + CHUNK]))
         found.update(row.photo_id for row in connection.execute(chosen))
     return sorted(found)
 
@@ -156,7 +224,7 @@ def check_size(number: int) -> None:
 
 
 def media_type_of(content: bytes) -> str:
-    r"""Find the type of a photo from its first bytes.
+    r"""Return the type of a photo by its first bytes.
 
     Returns
     -------
@@ -200,5 +268,5 @@ def check_photo(photo_id: int, person_row: int, stored: bytes, checksum: int) ->
 
 
 def photo_checksum(photo_id: int, person_row: int, stored: bytes) -> int:
-    """Compute the CRC-32 over a photo's number, its person and its bytes as stored: a flipped bit or a swap shows."""
+    """Compute the CRC-32 over number, person and stored bytes of a photo; it detects flipped bits and swaps."""
     return zlib.crc32(stored, zlib.crc32(f"photo {photo_id} {person_row}".encode()))

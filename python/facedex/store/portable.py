@@ -1,12 +1,13 @@
-"""People with all that belongs to them, read out of one gallery and stored in another of the same pack.
+"""People with faces and photos, read from one gallery to be stored in another of the same pack.
 
-Reading is one view of the database, however long it takes, and holds a few people at a time. Storing is one transaction
-for several people: each is there wholly or not at all. What is stored was accepted before, so no rule of enrolment is
-asked. Faces that have no template of the gallery's pack are left out.
+Reading is one view of the database, however long it takes, and keeps a few people in memory at a time. Faces without a
+template of the gallery's pack are left out. `Store.import_people` stores them: they were accepted before, so no rule of
+enrolment applies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,17 +16,18 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, BBox
+from ..errors import ArgumentError, BBox, DatabaseDamagedError, PhotoIntegrityError
 from ..records import PersonId
 from .checksums import check_face
-from .people import details_of
-from .photos import check_size, check_type, media_type_of
-from .rows import NewPhoto, key_of
-from .tables import people
+from .feed import Feed
+from .people import NewPerson, details_of, group_faces, person_details
+from .photos import CONTENT, UNKNOWN_TYPE, check_size, check_type, media_type_of, photo_content, select_photos
+from .rows import NewPhoto, key_of, plain_name
+from .tables import faces, galleries, people, photos
 
 PAGE = 128  # people read at once
 
-PAGE_OF_PEOPLE = (
+_PAGE = (
     sa.select(people)
     .where(people.c.gallery_id == sa.bindparam("gallery"), people.c.id > sa.bindparam("after"))
     .order_by(people.c.id)
@@ -35,7 +37,7 @@ PAGE_OF_PEOPLE = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PortablePhoto:
-    """A photo that is kept.
+    """A photo.
 
     Attributes
     ----------
@@ -61,7 +63,7 @@ class PortableFace:
         Unit length.
     created_at : datetime
     photo : int or None
-        Place of its photo among those of the person, from 0.
+        Index of its photo among those of the person.
     quality : float or None
         For recognition, [0, 100], where it is known.
     """
@@ -101,8 +103,87 @@ class PortablePerson:
     photos: tuple[PortablePhoto, ...] = ()
 
 
+def read_portable(connection: sa.Connection, feed: Feed) -> Iterator[PortablePerson]:
+    """Yield all people of a gallery, in the order of registration.
+
+    Raises
+    ------
+    DatabaseDamagedError
+        When something is missing or not what was stored.
+    """
+    feed.check_key(connection)
+    query = sa.select(galleries.c.faces).where(galleries.c.id == feed.gallery_id)
+    stored = connection.execute(query).scalar_one()
+    after = found = 0
+    while rows := connection.execute(_PAGE, {"gallery": feed.gallery_id, "after": after}).all():
+        for person in _read_page(connection, feed, rows):
+            found += len(person.faces)
+            yield person
+        after = rows[-1].id
+    if found != stored:
+        raise DatabaseDamagedError(
+            f"database {feed.database.place} has {found} templates of gallery {feed.name!r} where {stored} "
+            "were stored; restore it from a backup"
+        )
+
+
+def _read_page(connection: sa.Connection, feed: Feed, rows: Sequence[Any]) -> Iterator[PortablePerson]:
+    numbers = [row.id for row in rows]
+    query = feed.templates_query.where(people.c.id.in_(numbers))
+    keys, vectors = feed.vectors(connection, connection.execute(query, feed.parameters).all())
+    embeddings = dict(zip(keys.tolist(), vectors, strict=True))
+    faces_query = sa.select(faces).where(faces.c.person_row.in_(numbers)).order_by(faces.c.id)
+    stored = group_faces(numbers, connection.execute(faces_query))
+    photographed = set(
+        connection.execute(sa.select(photos.c.person_row).where(photos.c.person_row.in_(numbers))).scalars()
+    )
+    for row in rows:
+        details = person_details(row)
+        kept = _read_photos(connection, feed, row.id) if row.id in photographed else {}
+        yield PortablePerson(
+            **details,
+            faces=tuple(
+                _portable_face(face, row.id, embeddings, list(kept)) for face in stored[row.id] if face.id in embeddings
+            ),
+            photos=tuple(kept.values()),
+        )
+
+
+def _read_photos(connection: sa.Connection, feed: Feed, person_row: int) -> dict[int, PortablePhoto]:
+    """Read the photos of a person, by number."""
+    query = select_photos(feed, photos.c.person_row == person_row, *CONTENT)
+    return {row.id: _portable_photo(feed, row) for row in connection.execute(query).all()}
+
+
+def _portable_photo(feed: Feed, row: Any) -> PortablePhoto:
+    content = photo_content(feed.vault, row)
+    media_type = media_type_of(content)
+    if media_type == UNKNOWN_TYPE:
+        raise PhotoIntegrityError(
+            f"photo {row.id} is no JPEG, PNG or WebP, and no gallery would import it; delete it with "
+            f"'facedex photos delete {row.id}'",
+            photo_id=row.id,
+        )
+    name = plain_name(row.filename)
+    return PortablePhoto(NewPhoto(row.rendition, media_type, row.width, row.height, name, content), row.created_at)
+
+
+def _portable_face(
+    face: Any, person_row: int, embeddings: dict[int, NDArray[np.float32]], photo_ids: list[int]
+) -> PortableFace:
+    check_face(face, person_row)
+    return PortableFace(
+        (face.x1, face.y1, face.x2, face.y2),
+        face.det_score,
+        embeddings[face.id],
+        face.created_at,
+        photo_ids.index(face.photo_id) if face.photo_id in photo_ids else None,
+        face.quality,
+    )
+
+
 def check_portable(person: PortablePerson) -> None:
-    """Refuse what cannot be stored as it is, before a transaction begins; embeddings are not looked at.
+    """Refuse what cannot be stored as it is, before a transaction begins; embeddings are not checked.
 
     Raises
     ------
@@ -110,30 +191,19 @@ def check_portable(person: PortablePerson) -> None:
     PhotoTooLargeError
     """
     key_of(person.person_id)
-    details_of(portable_details(person), clear=False)
-    for held in person.photos:
-        check_size(len(held.photo.content))
-        check_type(held.photo.media_type)
-        found = media_type_of(held.photo.content)
-        if found != held.photo.media_type:
-            raise ArgumentError(f"a photo is called {held.photo.media_type} and is {found}")
+    new_person(person)
+    for photo in person.photos:
+        check_size(len(photo.photo.content))
+        check_type(photo.photo.media_type)
+        found = media_type_of(photo.photo.content)
+        if found != photo.photo.media_type:
+            raise ArgumentError(f"the media type of a photo is {photo.photo.media_type}, and the file is {found}")
 
 
-def portable_details(person: PortablePerson) -> dict[str, Any]:
-    """Return name, email, info and retain_until of a person."""
-    return {"name": person.name, "email": person.email, "info": person.info, "retain_until": person.retain_until}
+def new_person(person: PortablePerson) -> NewPerson:
+    """Return what is stored in the row of a person.
 
-
-def portable_face(
-    face: Any, person_row: int, embeddings: dict[int, NDArray[np.float32]], kept: list[int]
-) -> PortableFace:
-    """Read a face from its row, its embedding and the numbers of its person's photos."""
-    check_face(face, person_row)
-    return PortableFace(
-        (face.x1, face.y1, face.x2, face.y2),
-        face.det_score,
-        embeddings[face.id],
-        face.created_at,
-        kept.index(face.photo_id) if face.photo_id in kept else None,
-        face.quality,
-    )
+    The times are those of the gallery that the person comes from, so that the oldest stays the oldest.
+    """
+    given = {"name": person.name, "email": person.email, "info": person.info, "retain_until": person.retain_until}
+    return NewPerson(person.person_id, details_of(given, clear=False), person.created_at, person.updated_at)

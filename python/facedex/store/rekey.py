@@ -1,8 +1,8 @@
 """Give a gallery another key, a first key, or none.
 
-One transaction: a gallery is never half under one key and half under another. From key to key only the data keys of the
-people are wrapped anew, and no template or photo is touched. Whoever has the gallery open is refused afterwards,
-because the seal is another.
+One transaction: a gallery is never partly under one key and partly under another. From key to key only the data keys
+of the people are wrapped again, and no template or photo is changed. Processes that have the gallery open are refused
+afterwards, because its key check has changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ..config import KEY_BYTES
 from ..errors import DatabaseDamagedError
-from .audit_seal import audit_keys
+from .audit import audit_key
 from .feed import Feed
 from .photos import check_photo, write_photo
 from .rows import PackPin, checksum_of
@@ -38,24 +38,25 @@ def rekey(feed: Feed, key: bytes | None) -> int:
     Returns
     -------
     int
-        How many people's keys were made, wrapped anew or removed.
+        How many people's keys were made, wrapped again or removed.
 
     Raises
     ------
     TemplateIntegrityError, PhotoIntegrityError
-        When something that is stored does not open with the present key; then nothing is changed.
+        When something that is stored cannot be decrypted with the present key; then nothing is changed.
     """
     old, new = feed.vault, None if key is None else Vault(key, feed.uuid)
-    seal = None if new is None else new.key_check
-    with feed.write() as (connection, noted):
+    key_check = None if new is None else new.key_check
+    with feed.write() as transaction:
+        connection = transaction.connection
         ciphers = _people(connection, feed, old, new)
         if (old is None) != (new is None):
-            _templates(connection, feed, ciphers, lock=old is None)
-            _photos(connection, feed, ciphers, lock=old is None)
-        connection.execute(galleries.update().where(galleries.c.id == feed.book.row).values(seal=seal))
-        noted.audit_keys = audit_keys(feed.uuid, new)
-        noted.event("rekey", encrypted=new is not None)
-    feed.use_key(seal, key)
+            _templates(connection, feed, ciphers, encrypt=old is None)
+            _photos(connection, feed, ciphers, encrypt=old is None)
+        connection.execute(galleries.update().where(galleries.c.id == feed.gallery_id).values(seal=key_check))
+        transaction.audit_key = audit_key(feed.uuid, new)
+        transaction.log_event("rekey", encrypted=new is not None)
+    feed.use_key(key_check, key)
     return len(ciphers)
 
 
@@ -65,7 +66,7 @@ def _people(connection: sa.Connection, feed: Feed, old: Vault | None, new: Vault
     ciphers: dict[int, PersonCipher] = {}
     after = 0
     while True:
-        mine = sa.and_(people.c.gallery_id == feed.book.row, people.c.id > after)
+        mine = sa.and_(people.c.gallery_id == feed.gallery_id, people.c.id > after)
         rows = connection.execute(query.where(mine).order_by(people.c.id).limit(_BATCH)).all()
         if not rows:
             return ciphers
@@ -79,7 +80,7 @@ def _people(connection: sa.Connection, feed: Feed, old: Vault | None, new: Vault
         after = rows[-1].id
 
 
-def _templates(connection: sa.Connection, feed: Feed, ciphers: dict[int, PersonCipher], *, lock: bool) -> None:
+def _templates(connection: sa.Connection, feed: Feed, ciphers: dict[int, PersonCipher], *, encrypt: bool) -> None:
     """Encrypt or decrypt every template, of this pack and of any other."""
     written = (
         templates.update()
@@ -95,7 +96,7 @@ def _templates(connection: sa.Connection, feed: Feed, ciphers: dict[int, PersonC
         for row in rows:
             pin = PackPin("", row.pack_digest, 0)
             cipher = ciphers[row.person_row]
-            if lock:
+            if encrypt:
                 if row.checksum != checksum_of(row.face_id, row.person_row, pin, row.vector):
                     raise DatabaseDamagedError(
                         f"the stored template of face {row.face_id} is damaged; restore the database from a backup"
@@ -109,18 +110,18 @@ def _templates(connection: sa.Connection, feed: Feed, ciphers: dict[int, PersonC
         after = (rows[-1].face_id, rows[-1].pack_digest)
 
 
-def _photos(connection: sa.Connection, feed: Feed, ciphers: dict[int, PersonCipher], *, lock: bool) -> None:
+def _photos(connection: sa.Connection, feed: Feed, ciphers: dict[int, PersonCipher], *, encrypt: bool) -> None:
     """Encrypt or decrypt every photo, one after the other."""
     columns = (photos.c.id, photos.c.person_row, photos.c.content, photos.c.checksum)
     query = sa.select(*columns).join(people, people.c.id == photos.c.person_row)
-    query = query.where(people.c.gallery_id == feed.book.row).order_by(photos.c.id).limit(1)
+    query = query.where(people.c.gallery_id == feed.gallery_id).order_by(photos.c.id).limit(1)
     after = 0
     while (row := connection.execute(query.where(photos.c.id > after)).one_or_none()) is not None:
         after, content, cipher = row.id, bytes(row.content), ciphers[row.person_row]
         check_photo(row.id, row.person_row, content, row.checksum)
-        if not lock:
+        if not encrypt:
             content = cipher.decrypt_photo(content, row.id, row.person_row)
-        write_photo(connection, feed, row.id, row.person_row, content, cipher if lock else None)
+        write_photo(connection, feed, row.id, row.person_row, content, cipher if encrypt else None)
 
 
 def _page(connection: sa.Connection, feed: Feed, face_id: int, pack: str) -> Sequence[Any]:
@@ -130,7 +131,7 @@ def _page(connection: sa.Connection, feed: Feed, face_id: int, pack: str) -> Seq
         sa.select(here.face_id, here.pack_digest, here.vector, here.checksum, faces.c.person_row)
         .join(faces, faces.c.id == here.face_id)
         .join(people, people.c.id == faces.c.person_row)
-        .where(people.c.gallery_id == feed.book.row)
+        .where(people.c.gallery_id == feed.gallery_id)
         .where(sa.or_(here.face_id > face_id, sa.and_(here.face_id == face_id, here.pack_digest > pack)))
         .order_by(here.face_id, here.pack_digest)
         .limit(_BATCH)

@@ -1,6 +1,6 @@
-"""What goes into rows and comes out of them: ids, vectors with their checksum, free data.
+"""Values of rows and their checks: ids, texts, vectors with their checksum, free data.
 
-Refused on the way in are ids and data that cannot be kept as given; on the way out, a value that is damaged.
+Refused on the way in are ids and data that cannot be stored as given; on the way out, a damaged value.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ LARGEST_INFO = 64 * 1024
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _FLOAT = np.dtype("<f4")  # the same bytes on every machine
-_DEEPEST = 32  # levels of free data; what reads them may stop far above, as pydantic does below 255
+_DEEPEST = 32  # levels of free data, far below the limits of JSON readers, as pydantic's of 255
 
 
 @dataclass(frozen=True, slots=True)
 class PackPin:
-    """What binds a gallery to the pack that makes its embeddings.
+    """The pack to which a gallery is bound, which makes its embeddings.
 
     Attributes
     ----------
@@ -63,13 +63,13 @@ def pin_of(row: Any) -> PackPin:
     Raises
     ------
     DatabaseDamagedError
-        When the name is none by the rule of manifests, a path for example, or the digest is none: both reach file
-        names, and the name decides which networks are loaded.
+        When the name is not one by the rule of manifests, a path for example, or the digest is malformed: both are
+        part of file names, and the name selects the networks that are loaded.
     """
     if not is_plain_name(row.pack_name) or not _DIGEST.fullmatch(row.pack_digest):
         raise DatabaseDamagedError(
-            f"the database says that its templates are of pack {abbreviate(row.pack_name)}, which is no name of a "
-            "pack, or of one without a digest; restore the database from a backup, and do not trust it"
+            f"the pack of the database is {abbreviate(row.pack_name)}, which is no name of a pack, or has no valid "
+            "digest; restore the database from a backup, and do not trust it"
         )
     return PackPin(row.pack_name, row.pack_digest, row.dimension)
 
@@ -85,7 +85,7 @@ class NewPhoto:
     width, height : int
         Pixels, upright.
     filename : str or None
-        Of the picture it was made from.
+        Of the original picture.
     content : bytes
         The file.
     """
@@ -111,9 +111,9 @@ class NewFace:
     embedding : ndarray of float32, shape (dimension,)
         Unit length.
     photo : NewPhoto, int or None
-        To be stored with it, or the number of the stored one that it was found in.
+        To be stored with it, or the number of a stored photo.
     quality : float or None
-        For recognition, [0, 100]; None where there was no picture to measure it in.
+        For recognition, [0, 100]; None without a picture.
     """
 
     bbox: BBox
@@ -124,7 +124,7 @@ class NewFace:
 
 
 class Owner(NamedTuple):
-    """Whose a face is; `intact` is False when the database no longer says so reliably, and nobody may be named."""
+    """The person of a face; when `intact` is False, the row is damaged and the person must not be named."""
 
     person_id: PersonId
     name: str | None
@@ -132,30 +132,35 @@ class Owner(NamedTuple):
 
 
 def damaged_owner(face_id: int) -> Owner:
-    """Make what stands for the owner of a face when nobody may be named: an id that nobody can have."""
+    """Return a placeholder for the owner of a face whose row is damaged: an id that no person can have."""
     return Owner(f"\0{face_id}", None, False)
 
 
 def is_intact(person_id: PersonId) -> bool:
-    """Tell an id from what stands for one in `damaged_owner`."""
+    """Return whether an id is that of a person, not the placeholder of `damaged_owner`."""
     return not (isinstance(person_id, str) and person_id.startswith("\0"))
 
 
 class Receipt(NamedTuple):
     """What a registration stored.
 
-    The id as it is kept; the new faces in the order given, None for one that did not fit; the faces that made room.
+    The id as it is stored; the new faces in the order given, None for one without room; the faces that were removed.
     """
 
     person_id: PersonId
     face_ids: tuple[int | None, ...]
     replaced: tuple[int, ...] = ()
 
+    @property
+    def stored(self) -> list[int]:
+        """The new faces that were stored."""
+        return [face_id for face_id in self.face_ids if face_id is not None]
+
 
 class Delta(NamedTuple):
-    """What changed after a position: apply the removals and additions, then stand at the new position.
+    """What changed after a position: removals and additions to apply, and the new position.
 
-    `people` are the rows of the people whose faces were added: the same for two faces of one person.
+    `people` are the numbers of the rows of the people whose faces were added.
     """
 
     position: int
@@ -167,7 +172,7 @@ class Delta(NamedTuple):
 
 
 def key_of(person_id: object) -> tuple[str, bool]:
-    """Return the text under which a person is kept, and whether the id was a whole number.
+    """Return the text under which a person is stored, and whether the id was a whole number.
 
     Parameters
     ----------
@@ -222,12 +227,12 @@ def person_id_of(key: str, is_int: bool) -> PersonId:
 
 
 def checked_text(name: str, value: object, *, longest: int | None = None) -> str:
-    """Return a text that every database can keep.
+    """Return a text that every database can store.
 
     Raises
     ------
     ArgumentError
-        When it is no text, holds what UTF-8 cannot, or a NUL, or has more characters than `longest`, or none.
+        When it is no text, cannot be encoded in UTF-8, contains a NUL, is longer than `longest` or empty.
     """
     if not isinstance(value, str):
         raise ArgumentError(f"{name} must be a text, got {type(value).__name__}")
@@ -252,7 +257,7 @@ def plain_name(name: str | None) -> str | None:
 
 
 def text_within(name: str, value: object, longest: int) -> str:
-    """Return a text that every database can keep, which may be empty.
+    """Return a text that every database can store, which may be empty.
 
     Raises
     ------
@@ -266,7 +271,7 @@ def text_within(name: str, value: object, longest: int) -> str:
 
 
 def is_storable(text: str) -> bool:
-    """Tell whether every database can keep a text, and can be asked for it: PostgreSQL refuses a NUL."""
+    """Return whether every database can store a text and query it: PostgreSQL refuses a NUL."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -280,7 +285,7 @@ def json_of(info: object) -> str:
     Raises
     ------
     ArgumentError
-        When it is no dict with text keys, JSON cannot hold it, or it is larger or nested deeper than can be answered.
+        When it is no dict with text keys, JSON cannot hold it, or it is too large or nested too deeply.
     """
     if not isinstance(info, dict) or not all(isinstance(key, str) for key in info):
         raise ArgumentError(f"info must be a dict with text keys that JSON can hold, got {type(info).__name__}")
@@ -299,7 +304,7 @@ def json_of(info: object) -> str:
 
 
 def _is_within(value: object, levels: int) -> bool:
-    """Tell whether dicts and lists are nested in at most so many levels."""
+    """Return whether dicts and lists are nested in at most so many levels."""
     if not isinstance(value, (dict, list, tuple)):
         return True
     inner = value.values() if isinstance(value, dict) else value
@@ -333,7 +338,7 @@ def bytes_of(embedding: NDArray[np.float32], pin: PackPin) -> bytes:
 
 
 def checksum_of(face_id: int, person_row: int, pin: PackPin, vector: bytes) -> int:
-    """Compute the CRC-32 over a face's number, its person, its pack and its vector: a flipped bit or a swap shows."""
+    """Compute the CRC-32 over number, person, pack and vector of a face; it detects flipped bits and swaps."""
     return zlib.crc32(vector, zlib.crc32(f"{face_id} {person_row} {pin.digest}".encode()))
 
 
@@ -356,7 +361,7 @@ def vectors_of(
     plain = [row.vector for row in rows] if vault is None else _decrypted(rows, pin, vault)
     size = _FLOAT.itemsize * pin.dimension
     for row, vector in zip(rows, plain, strict=True):
-        # Under a key the tag has told already; the checksum is there for a check without the key.
+        # Under a key, decryption has authenticated it; the checksum is for a check without the key.
         sound = vault is not None or row.checksum == checksum_of(row.face_id, row.person_row, pin, vector)
         if len(vector) != size or not sound:
             raise DatabaseDamagedError(
@@ -367,7 +372,7 @@ def vectors_of(
 
 
 def people_of(rows: Sequence[Any]) -> NDArray[np.uint64]:
-    """Read whose the faces of such rows are, as numbers of rows, shape (n,)."""
+    """Return the numbers of the people of such rows, shape (n,)."""
     return np.fromiter((row.person_row for row in rows), dtype=np.uint64, count=len(rows))
 
 

@@ -1,9 +1,9 @@
-"""Templates of a second pack, laid beside those of the pack that a gallery is bound to, and put in their place.
+"""Templates of a second pack, stored beside those of the pack that a gallery is bound to, and switched to.
 
-What stands there is the progress: a run that was broken off goes on with the faces that have no template yet. Nobody
-sees them before the gallery is bound to their pack, which is one commit. The pack that it was bound to is then the
-second one, so that the way back is the same as the way there. Refused: templates that an earlier run left and that are
-no longer what it stored; they are made anew.
+The stored templates are the progress: an interrupted run is resumed with the faces that have none yet. They are not
+used before the gallery is bound to their pack, which is one commit. The pack that it was bound to is then the second
+one, so that a rollback works like a migration. Templates of an earlier run that are no longer what it stored are
+removed and made again.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from ..errors import BBox, DatabaseDamagedError, MigrationError
 from ..records import PersonId
 from .checksums import check_face
+from .faces import template_row
 from .feed import CHUNK, Feed
-from .rows import PackPin, bytes_of, checksum_of, person_id_of, pin_of, vectors_of
+from .rows import PackPin, bytes_of, person_id_of, pin_of, vectors_of
 from .tables import faces, galleries, gallery_packs, people, photos, templates
 
 LATE = 64
-"""Most faces, registered since the last look, that are embedded while every other writer waits."""
+"""Most faces, registered since the last pass, that are embedded while every other writer waits."""
 
 _BATCH = 1000  # templates in memory at once
 
@@ -31,11 +32,11 @@ Vectors = Mapping[int, NDArray[np.float32]]
 """Face → embedding by the second pack."""
 
 Kind = Literal["migrate", "rollback"]
-"""What the audit calls the way there, and the way back."""
+"""Kind of the event in the audit log."""
 
 
 class PendingFace(NamedTuple):
-    """A stored face that has no template of the second pack: number, whose it is, box in its picture."""
+    """A stored face without a template of the second pack: number, id of the person, box in its picture."""
 
     face_id: int
     person_id: PersonId
@@ -43,7 +44,7 @@ class PendingFace(NamedTuple):
 
 
 class LostPerson(NamedTuple):
-    """A person none of whose faces has a template of the second pack, and whether a photo of one is kept."""
+    """A person without any template of the second pack, and whether a photo of a face is kept."""
 
     person_id: PersonId
     has_photo: bool
@@ -67,25 +68,26 @@ class Shadow:
     def __init__(self, feed: Feed, pin: PackPin) -> None:
         self.feed = feed
         self.pin = pin
-        self._keys = {"gallery": feed.book.row, "digest": pin.digest}
+        self._parameters = {"gallery": feed.gallery_id, "digest": pin.digest}
 
     def begin(self) -> None:
-        """Note the second pack, unless it is noted."""
-        with self.feed.witness() as (connection, noted):
-            if not self._is_noted(connection):
-                row = {"gallery_id": self._keys["gallery"], "pack_digest": self.pin.digest, "state": "shadow"}
-                row |= {"pack_name": self.pin.name, "dimension": self.pin.dimension, "created_at": noted.at}
-                connection.execute(gallery_packs.insert().values(row))
+        """Record the second pack, unless it is recorded."""
+        with self.feed.write(listed=False) as transaction:
+            if not self._is_recorded(transaction.connection):
+                row = {"gallery_id": self.feed.gallery_id, "pack_digest": self.pin.digest, "state": "shadow"}
+                row |= {"pack_name": self.pin.name, "dimension": self.pin.dimension, "created_at": transaction.at}
+                transaction.connection.execute(gallery_packs.insert().values(row))
 
     def remove_damaged(self) -> int:
         """Remove templates that are not what an earlier run stored; returns their number."""
         with self.feed.database.read() as connection:
             gone = self.damaged(connection)
         for start in range(0, len(gone), CHUNK):
-            with self.feed.witness() as (connection, noted):
-                noted.overwrites = True
+            with self.feed.write(listed=False) as transaction:
+                transaction.overwrites = True
                 mine = templates.c.face_id.in_(gone[start : start + CHUNK])
-                connection.execute(templates.delete().where(mine, templates.c.pack_digest == self.pin.digest))
+                damaged = templates.delete().where(mine, templates.c.pack_digest == self.pin.digest)
+                transaction.connection.execute(damaged)
         return len(gone)
 
     def damaged(self, connection: sa.Connection) -> list[int]:
@@ -94,13 +96,13 @@ class Shadow:
         found: list[int] = []
         after = 0
         query = self.feed.templates_query.limit(_BATCH)
-        while rows := connection.execute(query.where(templates.c.face_id > after), self._keys).all():
+        while rows := connection.execute(query.where(templates.c.face_id > after), self._parameters).all():
             found += self._damaged(rows)
             after = rows[-1].face_id
         return found
 
     def count_pending(self) -> int:
-        """Tell how many faces with a photo have no template yet."""
+        """Count the faces with a photo and without a template."""
         with self.feed.database.read() as connection:
             query = sa.select(sa.func.count()).select_from(self._pending().subquery())
             return connection.execute(query).scalar_one()
@@ -117,18 +119,18 @@ class Shadow:
             return self._next(connection, after, most)
 
     def insert(self, vectors: Vectors) -> int:
-        """Store templates of faces that still are there and have none; returns their number.
+        """Store templates of faces that are still stored and have none; returns their number.
 
         Raises
         ------
         MigrationError
             When somebody has ended this migration meanwhile.
         """
-        with self.feed.witness() as (connection, _):
-            return self._insert(connection, vectors)
+        with self.feed.write(listed=False) as transaction:
+            return self._insert(transaction.connection, vectors)
 
     def lost_people(self) -> list[LostPerson]:
-        """List the people who could not be recognised any more."""
+        """List the people who could no longer be recognised."""
         with self.feed.database.read() as connection:
             return [
                 LostPerson(person_id_of(row.key, row.key_is_int), bool(row.has_photo))
@@ -138,7 +140,7 @@ class Shadow:
     def switch(
         self, kind: Kind, embed: Callable[[Sequence[PendingFace]], Vectors], *, after: int, leave: bool
     ) -> tuple[bool, int]:
-        """Bind the gallery to the second pack, in one commit, when nothing is in the way.
+        """Bind the gallery to the second pack, in one commit, unless people would be lost or many faces are pending.
 
         Parameters
         ----------
@@ -146,53 +148,53 @@ class Shadow:
         embed : callable
             Makes the templates of the last faces.
         after : int
-            The last face that was looked at before. One that is registered later has a higher number.
+            The last face that was embedded before. A face that is registered later has a higher number.
         leave : bool
             Whether people may lose their last template.
 
         Returns
         -------
         bool
-            False when too many faces were registered meanwhile, or somebody would be lost; then nothing is changed.
+            False when too many faces were registered meanwhile, or people would be lost; then nothing is changed.
         int
-            How many templates were made in it.
+            How many templates were made meanwhile.
         """
-        gallery, old, kept = self._keys["gallery"], self.feed.pin, 0
+        gallery, old, inserted = self.feed.gallery_id, self.feed.pin, 0
         try:
-            with self.feed.write() as (connection, noted):
+            with self.feed.write() as transaction:
+                connection = transaction.connection
                 late = self._next(connection, after, LATE + 1)
                 if len(late) > LATE:
                     raise _NotNowError
-                kept = self._insert(connection, embed(late))
+                inserted = self._insert(connection, embed(late))
                 if not leave and connection.execute(self._lost().limit(1)).first() is not None:
                     raise _NotNowError
                 mine = galleries.c.id == gallery
-                counted = connection.execute(sa.select(galleries.c.faces).where(mine)).scalar_one()
-                stored = count_of(connection, self.feed, self.pin)
-                noted.moved(stored - counted)
+                count = connection.execute(sa.select(galleries.c.faces).where(mine)).scalar_one()
+                stored = count_templates(connection, self.feed, self.pin)
+                transaction.switch_pack(stored - count)
                 bound = {"pack_name": self.pin.name, "pack_digest": self.pin.digest, "dimension": self.pin.dimension}
                 connection.execute(galleries.update().where(mine).values(bound))
                 either = gallery_packs.c.pack_digest.in_([self.pin.digest, old.digest])
                 connection.execute(gallery_packs.delete().where(gallery_packs.c.gallery_id == gallery, either))
                 past = {"gallery_id": gallery, "pack_digest": old.digest, "pack_name": old.name, "state": "past"}
-                past |= {"dimension": old.dimension, "created_at": noted.at}
+                past |= {"dimension": old.dimension, "created_at": transaction.at}
                 connection.execute(gallery_packs.insert().values(past))
-                asleep = connection.execute(
-                    sa.select(sa.func.count()).select_from(asleep_in(self.feed.book.row, self.pin))
-                )
-                noted.event(kind, to=self.pin.digest, faces=stored, left=asleep.scalar_one())
+                dormant = sa.select(sa.func.count()).select_from(_dormant_faces(gallery, self.pin))
+                left = connection.execute(dormant).scalar_one()
+                transaction.log_event(kind, to=self.pin.digest, faces=stored, left=left)
         except _NotNowError:
             return False, 0
-        return True, kept
+        return True, inserted
 
     def _pending(self) -> sa.Select[Any]:
         theirs = templates.alias("theirs")
         has = sa.exists().where(theirs.c.face_id == faces.c.id, theirs.c.pack_digest == self.pin.digest)
-        # A photo of somebody else would give the face another's template: it is not believed to be the face's.
+        # A photo of somebody else would give the face another person's template, so such a link is ignored.
         shown = sa.and_(photos.c.id == faces.c.photo_id, photos.c.person_row == faces.c.person_row)
         query = sa.select(faces, people.c.key, people.c.key_is_int)
         query = query.join(people, people.c.id == faces.c.person_row).join(photos, shown)
-        return query.where(people.c.gallery_id == self._keys["gallery"], photos.c.rendition == "original", ~has)
+        return query.where(people.c.gallery_id == self.feed.gallery_id, photos.c.rendition == "original", ~has)
 
     def _next(self, connection: sa.Connection, after: int, most: int) -> list[PendingFace]:
         rows = connection.execute(self._pending().where(faces.c.id > after).order_by(faces.c.id).limit(most)).all()
@@ -203,20 +205,17 @@ class Shadow:
         ]
 
     def _insert(self, connection: sa.Connection, vectors: Vectors) -> int:
-        if not self._is_noted(connection):
+        if not self._is_recorded(connection):
             raise MigrationError(
-                f"the migration of gallery {self.feed.name!r} to pack {self.pin.name!r} was ended by somebody else"
+                f"the migration of gallery {self.feed.name!r} to pack {self.pin.name!r} was ended by another process"
             )
         wanted = self._pending().where(faces.c.id.in_(list(vectors))).add_columns(people.c.data_key)
         rows = []
         for row in connection.execute(wanted).all() if vectors else []:
             check_face(row, row.person_row)
-            content = bytes_of(vectors[row.id], self.pin)
-            if self.feed.vault is not None:
-                cipher = self.feed.vault.person_cipher(row.data_key, row.key, row.key_is_int)
-                content = cipher.encrypt(content, row.id, row.person_row, self.pin.digest)
-            check = checksum_of(row.id, row.person_row, self.pin, content)
-            rows.append({"face_id": row.id, "pack_digest": self.pin.digest, "vector": content, "checksum": check})
+            vault = self.feed.vault
+            cipher = None if vault is None else vault.person_cipher(row.data_key, row.key, row.key_is_int)
+            rows.append(template_row(self.pin, row.id, row.person_row, bytes_of(vectors[row.id], self.pin), cipher))
         if rows:
             connection.execute(templates.insert(), rows)
         return len(rows)
@@ -229,7 +228,7 @@ class Shadow:
         own = photos.c.person_row == faces.c.person_row, photos.c.rendition == "original"
         has_photo = sa.exists().select_from(shown).where(mine, *own)
         query = sa.select(people.c.key, people.c.key_is_int, has_photo.label("has_photo"))
-        return query.where(people.c.gallery_id == self._keys["gallery"], sa.exists().where(mine), ~found).order_by(
+        return query.where(people.c.gallery_id == self.feed.gallery_id, sa.exists().where(mine), ~found).order_by(
             people.c.id
         )
 
@@ -243,33 +242,35 @@ class Shadow:
             return self._damaged(rows[:half]) + self._damaged(rows[half:])
         return []
 
-    def _is_noted(self, connection: sa.Connection) -> bool:
-        mine = gallery_packs.c.gallery_id == self._keys["gallery"], gallery_packs.c.pack_digest == self.pin.digest
+    def _is_recorded(self, connection: sa.Connection) -> bool:
+        mine = gallery_packs.c.gallery_id == self.feed.gallery_id, gallery_packs.c.pack_digest == self.pin.digest
         return connection.execute(sa.select(gallery_packs.c.state).where(*mine)).first() is not None
 
 
 def previous_pack(feed: Feed) -> PackPin | None:
-    """Tell the pack to which the gallery was bound before; None when it was not moved, or that is finished."""
-    query = sa.select(gallery_packs).where(gallery_packs.c.gallery_id == feed.book.row, gallery_packs.c.state == "past")
+    """Return the pack to which the gallery was bound before; None when it was not moved, or that is finished."""
+    query = sa.select(gallery_packs).where(
+        gallery_packs.c.gallery_id == feed.gallery_id, gallery_packs.c.state == "past"
+    )
     with feed.database.single() as connection:
         row = connection.execute(query.order_by(gallery_packs.c.created_at.desc())).first()
     return None if row is None else pin_of(row)
 
 
-def packs_beside(connection: sa.Connection, feed: Feed) -> list[PackPin]:
-    """List the packs, other than its own, of which a gallery keeps templates."""
-    query = sa.select(gallery_packs).where(gallery_packs.c.gallery_id == feed.book.row)
+def other_packs(connection: sa.Connection, feed: Feed) -> list[PackPin]:
+    """List the packs, other than its own, of which a gallery has templates."""
+    query = sa.select(gallery_packs).where(gallery_packs.c.gallery_id == feed.gallery_id)
     rows = connection.execute(query.order_by(gallery_packs.c.created_at)).all()
     return [pin_of(row) for row in rows]
 
 
 def packs_of(feed: Feed) -> tuple[int, tuple[str, ...]]:
-    """Tell how many templates of its pack a gallery has, and the names of the other packs of which it keeps some."""
-    gallery = feed.book.row
-    counted = sa.select(galleries.c.faces).where(galleries.c.id == gallery)
+    """Return how many templates of its pack a gallery has, and the names of the other packs of its templates."""
+    gallery = feed.gallery_id
+    count = sa.select(galleries.c.faces).where(galleries.c.id == gallery)
     with feed.database.read() as connection:
-        others = tuple(pin.name for pin in packs_beside(connection, feed))
-        return connection.execute(counted).scalar_one(), others
+        others = tuple(pin.name for pin in other_packs(connection, feed))
+        return connection.execute(count).scalar_one(), others
 
 
 def drop_others(connection: sa.Connection, feed: Feed) -> tuple[int, list[int]]:
@@ -280,10 +281,10 @@ def drop_others(connection: sa.Connection, feed: Feed) -> tuple[int, list[int]]:
     int
         How many were removed.
     list of int
-        The faces that have no template now; the caller removes them.
+        The faces that have no template left; the caller removes them.
     """
-    gallery = feed.book.row
-    asleep = sorted(connection.execute(sa.select(asleep_in(gallery, feed.pin).c.id)).scalars())
+    gallery = feed.gallery_id
+    dormant = sorted(connection.execute(sa.select(_dormant_faces(gallery, feed.pin).c.id)).scalars())
     mine = sa.select(faces.c.id).join(people, people.c.id == faces.c.person_row).where(people.c.gallery_id == gallery)
     number = after = 0
     while chunk := connection.execute(mine.where(faces.c.id > after).order_by(faces.c.id).limit(CHUNK)).scalars().all():
@@ -291,19 +292,19 @@ def drop_others(connection: sa.Connection, feed: Feed) -> tuple[int, list[int]]:
         number += connection.execute(templates.delete().where(*others)).rowcount
         after = chunk[-1]
     connection.execute(gallery_packs.delete().where(gallery_packs.c.gallery_id == gallery))
-    return number, asleep
+    return number, dormant
 
 
-def asleep_in(gallery: int, pin: PackPin) -> sa.Subquery:
+def _dormant_faces(gallery: int, pin: PackPin) -> sa.Subquery:
     """Select the faces of a gallery that have no template of a pack."""
     has = sa.exists().where(templates.c.face_id == faces.c.id, templates.c.pack_digest == pin.digest)
     query = sa.select(faces.c.id).join(people, people.c.id == faces.c.person_row)
     return query.where(people.c.gallery_id == gallery, ~has).subquery()
 
 
-def count_of(connection: sa.Connection, feed: Feed, pin: PackPin) -> int:
+def count_templates(connection: sa.Connection, feed: Feed, pin: PackPin) -> int:
     """Count the templates of a pack in a gallery."""
     query = sa.select(sa.func.count()).select_from(templates)
     query = query.join(faces, faces.c.id == templates.c.face_id).join(people, people.c.id == faces.c.person_row)
-    mine = people.c.gallery_id == feed.book.row, templates.c.pack_digest == pin.digest
+    mine = people.c.gallery_id == feed.gallery_id, templates.c.pack_digest == pin.digest
     return connection.execute(query.where(*mine)).scalar_one()

@@ -1,7 +1,7 @@
-"""The steps of a migration, each of which does nothing when it was done before.
+"""The steps of a migration; a step that was done before does nothing.
 
-MySQL commits at every change of a table, so a migration that was killed there has done some of its steps; it is run
-again from its beginning. The other databases undo it as a whole.
+MySQL commits at every change of a table, so a migration that was killed there has done some of its steps; it runs again
+from its beginning. The other databases roll it back as a whole.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from alembic import op
 
 
 def create_table(name: str, *parts: Any) -> None:
-    """Create a table, unless it is there.
+    """Create a table, unless it exists.
 
     Parameters
     ----------

@@ -2,23 +2,23 @@
 
 ``galleries`` holds the head of each gallery's ordered feed of changes: ``position`` is the number of the last change
 and ``token`` a random text drawn for its transaction. Position and token together name a history, so that an index
-made from another copy of the database is never taken for one made from this. ``faces`` counts, so that a lost row
-shows. ``changes`` is the feed itself, numbered without gaps within a gallery, because a writer holds its gallery's row
-while it writes. Numbers of people and faces are never used again. A template keeps the digest of the pack that made it
-and a checksum over its bytes. The quality for recognition stands with the face, because it is measured in the picture
-and is the same for every pack; it is NULL where there was no picture, and in what was stored before it was measured.
+made from another copy of the database is never used for this one. ``faces`` counts, so that a lost row is detected.
+``changes`` is the feed itself, numbered without gaps within a gallery, because a writer holds its gallery's row while
+it writes. Numbers of people and faces are never used again. A template has the digest of the pack that made it and a
+checksum over its bytes. The quality for recognition is stored with the face, because it is measured in the picture and
+is the same for every pack; it is NULL without a picture, and in rows stored before it was measured.
 
-``photos`` are kept when the gallery is opened so: a thumbnail or the original without metadata, beside the faces that
-were found in it. ``gallery_packs`` names the packs, other than the one the gallery is bound to, of which it holds
-templates: the one it is being migrated to, and the one it was migrated from. People and faces carry a checksum over
-what names them, so that a flipped bit never gives a face another name.
+``photos`` are stored when the gallery is opened with that option: a thumbnail or the original without metadata, beside
+the faces that were found in it. ``gallery_packs`` names the packs, other than the one the gallery is bound to, of which
+it has templates: the one it is being migrated to, and the one it was migrated from. People and faces carry a checksum
+over what names them, so that a flipped bit never gives a face another name.
 
-``snapshots`` holds the digests of the files in which searches keep their index: no other file is believed to be one.
+``snapshots`` has the digests of the files in which searches store their index: no other file is trusted.
 
-``events`` is the audit: a chain of lines, of which ``galleries`` holds the last number and digest. Whom a line is about
-stands beside it in ``event_subjects``, so that it can be erased with the person and leave the chain whole; see
-facedex.store.journal. ``audit_seal`` is a keyed digest of the chain's head, where there is a key; see
-facedex.store.audit_seal. ``seal`` and ``data_key`` are there when the templates are encrypted; see facedex.store.vault.
+``events`` is the audit log: a chain of lines; ``galleries`` has the last number and digest, and under a key their
+signature, ``audit_seal``. The person of a line is stored beside it in ``event_subjects``, so that it can be deleted
+with the person and leave the chain whole; see facedex.store.audit. ``seal``, the key check, and ``data_key`` are set
+when the templates are encrypted; see facedex.store.vault.
 
 ``accounts``, ``api_keys``, ``tokens``, ``attempts`` and ``idempotency`` are the server's (facedex.server), as are
 ``attendance`` and ``jobs``. Of a password there is an Argon2id hash, of a key or token its SHA-256.
@@ -31,7 +31,7 @@ import sqlalchemy as sa
 from .columns import Bytes, Instant, Number, Real, Text
 
 VERSION_TABLE = "facedex_version"
-"""Where the migrations note how far they have come; its presence also tells a gallery from a stranger's database."""
+"""Has the revision of the tables; its presence also identifies a database of facedex."""
 
 METADATA = sa.MetaData(
     naming_convention={

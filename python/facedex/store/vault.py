@@ -1,14 +1,14 @@
-"""Templates under a key: AES-256-GCM, and the only file that names the library it comes from.
+"""Encryption of templates, photos and files with AES-256-GCM; the only file that names the library for it.
 
-The gallery's key never encrypts a template. By HKDF-SHA-256 it gives a key for each purpose, bound to the gallery; one
-of these wraps a random data key for each person, and that one encrypts the person's templates and photos. What a piece
-belongs to is its associated data: a person's id for a data key; gallery, person, face and pack for a template; gallery,
-person and photo for a photo. A piece that was edited or stands where another belongs does not open. Nonces are
-random, 96 bits: NIST SP 800-38D allows 2**32 under one key, and the key that encrypts most wraps one data key for each
-person.
+The gallery's key encrypts no template. HKDF-SHA-256 derives from it a key for each purpose, bound to the gallery; one
+of these wraps a random data key for each person, and that one encrypts the person's templates and photos. The
+associated data of a ciphertext is what it belongs to: a person's id for a data key; gallery, person, face and pack for
+a template; gallery, person and photo for a photo. A ciphertext that was altered or moved to another row cannot be
+decrypted. Nonces are random, 96 bits: NIST SP 800-38D allows 2**32 under one key, and the most used key wraps one data
+key for each person.
 
 Not encrypted, because the database looks up, lists and sorts by them: ids, names, e-mail addresses, free info, times,
-boxes of faces, file names of photos, and the lines of the audit. Put a gallery on an encrypted disk when these are
+boxes of faces, file names of photos, and the lines of the audit log. Put a gallery on an encrypted disk when these are
 secrets too.
 """
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KeyInput = bytes | str | Callable[[], bytes | str]
-"""A gallery's key: 32 bytes, these in base64, or what gives either when asked."""
+"""A gallery's key: 32 bytes, these in base64, or a callable that returns either."""
 
-_FORMAT = b"\x01"  # before every piece: AES-256-GCM, nonce, ciphertext and tag
+_FORMAT = b"\x01"  # before every ciphertext: AES-256-GCM, nonce, ciphertext and tag
 _NONCE = 12
 _FILE = b"fdxsealed\x01"
 _SALT = 16
@@ -43,12 +43,12 @@ _CHUNK = 1 << 22  # bytes of a file encrypted at once; each chunk has its own ta
 
 
 def key_of(given: KeyInput | None) -> bytes | None:
-    """Return the key that a caller or the environment gives.
+    """Return the key of the caller or the environment.
 
     Parameters
     ----------
     given : bytes, str, callable or None
-        None asks ``FACEDEX_KEY``.
+        None for that of ``FACEDEX_KEY``.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def key_of(given: KeyInput | None) -> bytes | None:
 
 
 class Vault:
-    """What the key of one gallery opens.
+    """Encrypts and decrypts with the key of one gallery.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Vault:
     Attributes
     ----------
     audit_key : bytes
-        Seals the audit.
+        Signs the audit log.
 
     Raises
     ------
@@ -110,12 +110,12 @@ class Vault:
         """Return whether this key made that check value."""
         try:
             _decrypt(self._checks, key_check, self._gallery.encode())
-        except _refusals():
+        except _decryption_errors():
             return False
         return True
 
     def new_data_key(self, key: str, is_int: bool) -> bytes:
-        """Make a data key for a person, wrapped."""
+        """Return a new data key for a person, wrapped."""
         return self.wrap(os.urandom(KEY_BYTES), key, is_int)
 
     def wrap(self, data_key: bytes, key: str, is_int: bool) -> bytes:
@@ -132,13 +132,13 @@ class Vault:
         """
         try:
             return _decrypt(self._people, wrapped or b"", self._person(key, is_int))
-        except _refusals() as error:
+        except _decryption_errors() as error:
             raise TemplateIntegrityError(
                 f"the stored key of {key!r} was altered or is another person's; restore the database from a backup"
             ) from error
 
     def person_cipher(self, wrapped: bytes | None, key: str, is_int: bool) -> PersonCipher:
-        """Open what encrypts the templates of one person.
+        """Return the cipher of one person.
 
         Raises
         ------
@@ -154,18 +154,18 @@ class Vault:
         ----------
         content : memoryview of bytes
         owner : str
-            Whose the file is; needed again to open it.
+            Owner of the file; needed again to decrypt it.
         """
-        whole = content.cast("B")
+        data = content.cast("B")
         salt = os.urandom(_SALT)
         yield _FILE + salt
         cipher = _cipher(derive_key(self._files, salt, b"file"))
-        count = max(1, -(-len(whole) // _CHUNK))
+        count = max(1, -(-len(data) // _CHUNK))
         for number in range(count):
-            piece = whole[number * _CHUNK : (number + 1) * _CHUNK]
+            piece = data[number * _CHUNK : (number + 1) * _CHUNK]
             yield cipher.encrypt(_chunk_nonce(number, number == count - 1), piece, owner.encode())
 
-    def decrypt_file(self, sealed: memoryview, owner: str, name: str) -> bytearray:
+    def decrypt_file(self, encrypted: memoryview, owner: str, name: str) -> bytearray:
         """Decrypt a file.
 
         Raises
@@ -173,43 +173,43 @@ class Vault:
         IndexFileError
             When it is not encrypted, was altered or cut short, or is another's.
         """
-        whole = sealed.cast("B")
+        data = encrypted.cast("B")
         head = len(_FILE) + _SALT
-        if bytes(whole[: len(_FILE)]) != _FILE or len(whole) < head:
+        if bytes(data[: len(_FILE)]) != _FILE or len(data) < head:
             raise IndexFileError(f"{name} is not an encrypted file, and the gallery is encrypted")
-        cipher = _cipher(derive_key(self._files, bytes(whole[len(_FILE) : head]), b"file"))
-        body, piece = whole[head:], _CHUNK + 16
+        cipher = _cipher(derive_key(self._files, bytes(data[len(_FILE) : head]), b"file"))
+        body, piece = data[head:], _CHUNK + 16
         content = bytearray()
         count = max(1, -(-len(body) // piece))
         try:
             for number in range(count):
                 part = body[number * piece : (number + 1) * piece]
                 content += cipher.decrypt(_chunk_nonce(number, number == count - 1), part, owner.encode())
-        except _refusals() as error:
+        except _decryption_errors() as error:
             raise IndexFileError(f"{name} was altered, or is encrypted with another key") from error
         return content
 
     def encrypt_stream(self, content: Iterable[bytes], owner: str) -> Iterator[bytes]:
-        """Encrypt a file that is never in memory as a whole; it is opened as one of `file`, or by `decrypt_stream`."""
+        """Encrypt a file as `encrypt_file` does, without the whole in memory."""
         salt = os.urandom(_SALT)
         yield _FILE + salt
         cipher = _cipher(derive_key(self._files, salt, b"file"))
-        held, number = bytearray(), 0
+        buffer, number = bytearray(), 0
         for piece in content:
-            held += piece
-            while len(held) > _CHUNK:  # the last chunk is marked, so one is kept back
-                yield cipher.encrypt(_chunk_nonce(number, False), bytes(held[:_CHUNK]), owner.encode())
-                del held[:_CHUNK]
+            buffer += piece
+            while len(buffer) > _CHUNK:  # the last chunk is marked, so one stays in the buffer
+                yield cipher.encrypt(_chunk_nonce(number, False), bytes(buffer[:_CHUNK]), owner.encode())
+                del buffer[:_CHUNK]
                 number += 1
-        yield cipher.encrypt(_chunk_nonce(number, True), bytes(held), owner.encode())
+        yield cipher.encrypt(_chunk_nonce(number, True), bytes(buffer), owner.encode())
 
     def decrypt_stream(self, file: BinaryIO, owner: str, name: str) -> Iterator[bytes]:
-        """Decrypt a file that is never in memory as a whole, from where it stands.
+        """Decrypt a file from its present position, without the whole in memory.
 
         Raises
         ------
         IndexFileError
-            As in `decrypt_file`, with the piece that is wrong; the pieces before it were right.
+            As in `decrypt_file`, at the first wrong piece; the pieces before it were valid.
         """
         head = file.read(len(_FILE) + _SALT)
         if head[: len(_FILE)] != _FILE or len(head) < len(_FILE) + _SALT:
@@ -220,7 +220,7 @@ class Vault:
             after = file.read(_CHUNK + 16)
             try:
                 content = cipher.decrypt(_chunk_nonce(number, not after), part, owner.encode())
-            except _refusals() as error:
+            except _decryption_errors() as error:
                 raise IndexFileError(f"{name} was altered, or is encrypted with another key") from error
             yield content
             if not after:
@@ -249,7 +249,7 @@ class PersonCipher:
         """Encrypt the template of a face."""
         return _encrypt(self._cipher, vector, self._template(face_id, person_row, pack))
 
-    def decrypt(self, locked: bytes, face_id: int, person_row: int, pack: str) -> bytes:
+    def decrypt(self, encrypted: bytes, face_id: int, person_row: int, pack: str) -> bytes:
         """Decrypt the template of a face.
 
         Raises
@@ -258,8 +258,8 @@ class PersonCipher:
             When it was altered, or is another face's, person's, pack's or gallery's.
         """
         try:
-            return _decrypt(self._cipher, locked, self._template(face_id, person_row, pack))
-        except _refusals() as error:
+            return _decrypt(self._cipher, encrypted, self._template(face_id, person_row, pack))
+        except _decryption_errors() as error:
             raise TemplateIntegrityError(
                 f"the stored template of face {face_id} was altered or is another's; "
                 "restore the database from a backup",
@@ -270,7 +270,7 @@ class PersonCipher:
         """Encrypt a photo."""
         return _encrypt(self._cipher, content, self._photo(photo_id, person_row))
 
-    def decrypt_photo(self, locked: bytes, photo_id: int, person_row: int) -> bytes:
+    def decrypt_photo(self, encrypted: bytes, photo_id: int, person_row: int) -> bytes:
         """Decrypt a photo.
 
         Raises
@@ -279,8 +279,8 @@ class PersonCipher:
             When it was altered, or is another person's or gallery's.
         """
         try:
-            return _decrypt(self._cipher, locked, self._photo(photo_id, person_row))
-        except _refusals() as error:
+            return _decrypt(self._cipher, encrypted, self._photo(photo_id, person_row))
+        except _decryption_errors() as error:
             raise PhotoIntegrityError(
                 f"the stored photo {photo_id} was altered or is another's; restore the database from a backup",
                 photo_id=photo_id,
@@ -303,8 +303,8 @@ def _cipher(key: bytes) -> AESGCM:
     return AESGCM(key)
 
 
-def _refusals() -> tuple[type[Exception], ...]:
-    """Name what is raised for a piece that does not open; asked only when something was raised."""
+def _decryption_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of a failed decryption; called only after an error, because the library may be missing."""
     from cryptography.exceptions import InvalidTag
 
     return InvalidTag, ValueError
@@ -321,12 +321,12 @@ def _encrypt(cipher: AESGCM, content: bytes, belongs_to: bytes) -> bytes:
     return _FORMAT + nonce + cipher.encrypt(nonce, content, belongs_to)
 
 
-def _decrypt(cipher: AESGCM, locked: bytes, belongs_to: bytes) -> bytes:
-    if locked[:1] != _FORMAT:
-        raise ValueError("not an encrypted piece")
-    return cipher.decrypt(locked[1 : 1 + _NONCE], locked[1 + _NONCE :], belongs_to)
+def _decrypt(cipher: AESGCM, encrypted: bytes, belongs_to: bytes) -> bytes:
+    if encrypted[:1] != _FORMAT:
+        raise ValueError("not a ciphertext")
+    return cipher.decrypt(encrypted[1 : 1 + _NONCE], encrypted[1 + _NONCE :], belongs_to)
 
 
 def _chunk_nonce(number: int, last: bool) -> bytes:
-    """Nonce of a file's piece: its number, and whether it is the last, so that none can be cut off or moved."""
+    """Return the nonce of a chunk: its number, and whether it is the last, so that none can be cut off or moved."""
     return number.to_bytes(_NONCE - 1, "big") + (b"\x01" if last else b"\x00")

@@ -1,7 +1,7 @@
-"""What the store needs of a database program: how to connect and begin, how to migrate alone, what its failures mean.
+"""What the store needs of a database program: how to connect and begin, how to lock a migration, what failures mean.
 
-The driver begins nothing by itself: `Backend.reading` and `Backend.writing` are sent when a transaction begins, and a
-single question needs none. The address is shown without password and without anything else that may be a secret.
+The driver begins no transaction by itself: `Backend.reading` and `Backend.writing` are sent when one begins, and a
+single query needs none. The address is shown without password and without anything else that may be a secret.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ CONNECT_TIMEOUT_S = 10
 
 POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 30, "pool_pre_ping": True}
 """Connections of one gallery to a server: at most 15, so that six workers stay below the 100 that servers allow by
-default. One that the server has closed meanwhile is replaced before it is used."""
+default. A connection that the server has closed is replaced before it is used."""
 
-_SHOWN = ("host", "port", "unix_socket", "service")  # parts of a URL's query that are an address and no secret
+_ADDRESS_PARTS = ("host", "port", "unix_socket", "service")  # parts of a URL's query that are an address and no secret
 
 
 Storage = Literal["ok", "locked", "full", "read_only"]
@@ -45,7 +45,7 @@ Storage = Literal["ok", "locked", "full", "read_only"]
 
 
 class Kind(Enum):
-    """What a failure means: the error, what the message says before the database's words, and after."""
+    """What a failure means: the error, and its message before and after the database's own."""
 
     damaged = (DatabaseDamagedError, "database {place} is damaged", "restore it from a backup")
     locked = (DatabaseLockedError, "database {place} is held by another program", "try again when it has finished")
@@ -54,22 +54,22 @@ class Kind(Enum):
     unavailable = (DatabaseUnavailableError, "database {place} cannot be used", "")
     other = (StoreError, "database {place}", "")
 
-    def error(self, place: str, said: str, advice: str = "") -> StoreError:
+    def error(self, place: str, message: str, advice: str = "") -> StoreError:
         """Make the error.
 
         Parameters
         ----------
         place : str
-            What the database is called.
-        said : str
-            The database's own words.
+            The database's name in messages.
+        message : str
+            The database's own.
         advice : str
-            What to do, where it differs from the usual.
+            What to do, where it differs from the default.
         """
         kind: type[StoreError]
-        kind, before, usual = self.value
-        after = advice or usual
-        return kind(f"{before.format(place=place)}: {said}" + (f"; {after}" if after else ""))
+        kind, before, default = self.value
+        after = advice or default
+        return kind(f"{before.format(place=place)}: {message}" + (f"; {after}" if after else ""))
 
 
 class Backend(ABC):
@@ -105,7 +105,7 @@ class Backend(ABC):
     @property
     def location(self) -> str:
         """Where it is, without secrets."""
-        shown = {name: value for name, value in self.url.query.items() if name in _SHOWN}
+        shown = {name: value for name, value in self.url.query.items() if name in _ADDRESS_PARTS}
         address = sa.URL.create(
             self.url.drivername.partition("+")[0],
             self.url.username,
@@ -118,31 +118,31 @@ class Backend(ABC):
 
     @property
     def place(self) -> str:
-        """What the database is called in messages."""
+        """The database's name in messages."""
         return repr(self.location)
 
     @abstractmethod
     def engine(self) -> sa.Engine:
-        """Make the pool of connections; connects to nothing yet."""
+        """Make the pool of connections, without connecting yet."""
 
     @abstractmethod
-    def connected(self, connection: Any) -> None:
+    def prepare(self, connection: Any) -> None:
         """Prepare a new connection of the driver."""
 
     @abstractmethod
-    def before_tables(self, connection: sa.Connection) -> None:
+    def prepare_migration(self, connection: sa.Connection) -> None:
         """Prepare a database that is new or of an older version, or refuse it."""
 
     def data_version(self) -> int | None:
-        """Return a number that is another one after each commit; None where only a question to a server tells."""
+        """Return a number that changes with each commit; None where only a query to a server could."""
         return None
 
-    def close(self) -> None:  # noqa: B027 - most hold nothing
-        """Close what is held beside the pool."""
+    def close(self) -> None:  # noqa: B027 - most have nothing
+        """Close what is open beside the pool."""
 
     @abstractmethod
     def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
-        """List the triggers, views and the like that the database has, and the tables but `ours`.
+        """List triggers, views and the like in the database, and the tables that are not `ours`.
 
         Parameters
         ----------
@@ -151,27 +151,27 @@ class Backend(ABC):
             Names of the tables of facedex.
         """
 
-    def check(self, connection: sa.Connection) -> str | None:
-        """Tell what to warn of: a setting under which a committed change may be lost."""
+    def check_settings(self, connection: sa.Connection) -> str | None:
+        """Return a warning about a setting under which a committed change may be lost."""
         return None
 
     def check_log(self, connection: sa.Connection) -> str | None:
-        """Tell what to warn of in the log of a database that was just opened; `connection` is in no transaction."""
+        """Return a warning about the log of a database that was just opened; `connection` is in no transaction."""
         return None
 
     @contextmanager
-    def alone(self, connection: sa.Connection) -> Iterator[None]:
-        """Keep other migrations out; what `migration` began may do so by itself."""
+    def lock_migration(self, connection: sa.Connection) -> Iterator[None]:
+        """Exclude other migrations, where the statements of `migration` do not."""
         yield
 
     @abstractmethod
     def lock(self, connection: sa.Connection, name: str, wait_s: float) -> AbstractContextManager[None]:
-        """Keep every other process that asks for the same name out, wherever it runs.
+        """Hold a lock of that name, which excludes every other process, wherever it runs.
 
         Parameters
         ----------
         connection : Connection
-            Lent for the time; nothing else may be done with it.
+            Used for the lock alone meanwhile.
         name : str
             At most 64 letters, digits and underscores.
         wait_s : float
@@ -180,58 +180,58 @@ class Backend(ABC):
         Raises
         ------
         DatabaseLockedError
-            When another had it all the time.
+            When another process held it all the time.
         """
 
     def wipe_log(self, connection: sa.Connection, *, wait_s: float | None = None) -> bool:
-        """Empty the files in which deleted rows would still stand; False where a client cannot do so, or not now.
+        """Empty the files that still contain deleted rows; returns False where a client cannot do so, or not now.
 
         Parameters
         ----------
         connection : Connection
         wait_s : float, optional
-            How long to wait for readers, seconds; by default as long as for a writer.
+            How long to wait for readers, seconds; as long as for a writer by default.
         """
         return False
 
     @property
     def full_advice(self) -> str:
-        """Tell what to do when the disk is too full even for a deletion."""
+        """Advice for a disk that is too full even for a deletion."""
         return "have its administrator make room on the server's disk, then delete again"
 
-    def look(self, connection: sa.Connection) -> None:  # noqa: B027 - with most it does
-        """Read something, where a connection alone does not show whether the database can be opened."""
+    def probe(self, connection: sa.Connection) -> None:  # noqa: B027 - most need not
+        """Read something, where connecting does not show whether the database can be opened."""
 
-    def spend_reserve(self) -> bool:
-        """Give back the space that is kept on the disk for deletions; False where there is none."""
+    def release_reserve(self) -> bool:
+        """Free the disk space reserved for deletions; returns False where there is none."""
         return False
 
-    def is_scarce(self) -> bool:
-        """Tell whether the disk has hardly room for that space."""
+    def is_nearly_full(self) -> bool:
+        """Return whether the disk has little more room than that reserve."""
         return False
 
-    def keep_reserve(self) -> None:  # noqa: B027 - a server's disk is its own
-        """Keep that space again, as far as there is room."""
+    def fill_reserve(self) -> None:  # noqa: B027 - a server's disk is its own
+        """Reserve that space again, as far as there is room."""
 
     def storage(self, connection: sa.Connection) -> Storage:
-        """Tell whether changes can be stored now, without storing any."""
+        """Return whether changes can be stored now, without storing any."""
         connection.exec_driver_sql("SELECT 1").all()
         return "ok"
 
     def vacuum(self, connection: sa.Connection) -> bool:
-        """Write the tables anew without what was deleted; returns whether it now stands in no file."""
+        """Rewrite the tables without deleted rows; returns whether these are now in no file."""
         return self.wipe_log(connection)
 
     def packet_limit(self, connection: sa.Connection, value: bytes) -> int | None:
-        """Tell the server's own limit that a value would break; None when it can be stored."""
+        """Return the server's limit that a value would exceed; None when it can be stored."""
         return None
 
     def check_file(self, connection: sa.Connection) -> list[str]:
-        """Tell what is wrong with the files, where a client can look at them."""
+        """Return what is wrong with the files, where a client can read them."""
         return []
 
-    def is_beyond(self, error: BaseException) -> bool:
-        """Tell whether a failure only says that a number which was to be sent is too large for every column.
+    def is_out_of_range(self, error: BaseException) -> bool:
+        """Return whether a failure means that a number is too large for every column.
 
         Parameters
         ----------
@@ -242,12 +242,12 @@ class Backend(ABC):
 
     @abstractmethod
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
-        """Name a failure of the driver.
+        """Translate a failure of the driver.
 
         Parameters
         ----------
         error : BaseException
             The driver's own.
         lost : bool
-            Whether the connection is of no more use.
+            Whether the connection can no longer be used.
         """

@@ -1,7 +1,7 @@
 """A location as users give it → the database program and its address.
 
-Taken: a path, and URLs of SQLite, PostgreSQL, MariaDB and MySQL. A refusal shows nothing of a URL but its scheme: what
-follows may hold a password.
+Accepted: a path, and URLs of SQLite, PostgreSQL, MariaDB and MySQL. An error shows nothing of a URL but its scheme: the
+rest may hold a password.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PROGRAMS = {
     "mariadb": _Program(MysqlBackend, "pymysql", "pymysql", "mysql"),
 }
 
-_TAKEN = (
+_ACCEPTED = (
     "a path or a URL sqlite:///path, postgresql+psycopg://user:password@host/database or "
     "mysql+pymysql://user:password@host/database, each with ?timeout=seconds where wanted"
 )
@@ -58,7 +58,7 @@ def backend_at(location: str | os.PathLike[str]) -> Backend:
     """
     text = location if isinstance(location, str) else str(Path(location))
     if not text:
-        raise ArgumentError(f"location must be {_TAKEN}, got an empty text")
+        raise ArgumentError(f"location must be {_ACCEPTED}, got an empty text")
     if "://" not in text:
         return SqliteBackend(sa.URL.create("sqlite", database=text), TIMEOUT_S)
     scheme = text.partition("://")[0]
@@ -69,9 +69,9 @@ def backend_at(location: str | os.PathLike[str]) -> Backend:
     name, _, driver = scheme.partition("+")
     program = _PROGRAMS.get(name)
     if url is None or program is None or driver not in ("", program.driver):
-        raise ArgumentError(f"location must be {_TAKEN}, got {scheme}://...")
+        raise ArgumentError(f"location must be {_ACCEPTED}, got {scheme}://...")
     if not url.database or (name == "sqlite" and url.database == ":memory:"):
-        raise ArgumentError(f"location must be {_TAKEN}, got {scheme}:// without a {_named(name)}")
+        raise ArgumentError(f"location must be {_ACCEPTED}, got {scheme}:// without a {_named(name)}")
     timeout_s = _seconds(url)
     if find_spec(program.module) is None:
         raise DatabaseUnavailableError(
@@ -92,5 +92,5 @@ def _seconds(url: sa.URL) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds <= 1e6:
-        raise ArgumentError(f"location must be {_TAKEN}, got timeout={given}")
+        raise ArgumentError(f"location must be {_ACCEPTED}, got timeout={given}")
     return seconds

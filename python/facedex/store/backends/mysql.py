@@ -31,7 +31,7 @@ _BY_KIND = {
     Kind.read_only: (1290, 1792, 1836, 1142, 1143, 1227, 1370),
     # tables marked as crashed, or whose index does not fit; a corrupt page
     Kind.damaged: (1034, 1035, 1194, 1195, 1712, 1877),
-    # not let in, no such database, too many connections, shutting down, connection killed or broken on either side
+    # access denied, no such database, too many connections, shutting down, connection killed or broken on either side
     Kind.unavailable: (
         *(0, 1040, 1042, 1043, 1044, 1045, 1049, 1053, 1077, 1079, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1184),
         *(1203, 1226, 1698, 1927, 2002, 2003, 2005, 2006, 2012, 2013, 2014, 2026, 2055, 4031),
@@ -40,8 +40,8 @@ _BY_KIND = {
 _KINDS = {number: kind for kind, numbers in _BY_KIND.items() for number in numbers}
 """What a failure means by its number; below 2000 the server's, above the client's."""
 
-_BEYOND = (1264, 1690)
-"""What tells that a number is out of range: for a column, and in an expression."""
+_OUT_OF_RANGE = (1264, 1690)
+"""Errors for a number out of range: for a column, and in an expression."""
 
 _ESCAPED = b"\0\n\r\x1a\"'\\"
 """Bytes before which PyMySQL sends a backslash."""
@@ -66,7 +66,7 @@ class MysqlBackend(Backend):
             arguments["connect_timeout"] = CONNECT_TIMEOUT_S
         return sa.create_engine(url, connect_args=arguments, hide_parameters=True, **POOL)
 
-    def connected(self, connection: Any) -> None:
+    def prepare(self, connection: Any) -> None:
         """Set what each connection must have."""
         wait = max(1, math.ceil(self.timeout_s))
         with connection.cursor() as cursor:
@@ -76,19 +76,19 @@ class MysqlBackend(Backend):
             )
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
-    def before_tables(self, connection: sa.Connection) -> None:
+    def prepare_migration(self, connection: sa.Connection) -> None:
         """Refuse a server that would give a deleted number again."""
         dialect: Any = connection.dialect
         name, oldest = ("MariaDB", _MARIADB) if dialect.is_mariadb else ("MySQL", _MYSQL)
         if dialect.server_version_info[: len(oldest)] < oldest:
             found, needed = (".".join(map(str, version)) for version in (dialect.server_version_info, oldest))
             raise DatabaseUnavailableError(
-                f"database {self.place} is on {name} {found}, which may give the number of a deleted face again; "
+                f"database {self.place} is on {name} {found}, which may use the number of a deleted face again; "
                 f"use {name} {needed} or newer"
             )
 
     def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
-        """Ask the server's own tables; of events and triggers those that this user may see."""
+        """Query the information schema; it lists the events and triggers that this user may see."""
         queries = {
             "trigger": "SELECT trigger_name, event_object_table FROM information_schema.triggers "
             "WHERE trigger_schema = DATABASE() ORDER BY 1",
@@ -109,7 +109,7 @@ class MysqlBackend(Backend):
                 found.append(f"table {name!r}")
         return found
 
-    def check(self, connection: sa.Connection) -> str | None:
+    def check_settings(self, connection: sa.Connection) -> str | None:
         """Warn of a server that does not wait for its disk."""
         if connection.exec_driver_sql("SELECT @@innodb_flush_log_at_trx_commit").scalar() == 1:
             return None
@@ -119,8 +119,8 @@ class MysqlBackend(Backend):
         )
 
     @contextmanager
-    def alone(self, connection: sa.Connection) -> Iterator[None]:
-        """Hold a lock of the server: a change of tables here ends the transaction and lets go of all others."""
+    def lock_migration(self, connection: sa.Connection) -> Iterator[None]:
+        """Hold a named lock of the server: changing a table here ends the transaction and releases all other locks."""
         name = "CONCAT('facedex ', MD5(DATABASE()))"
         if connection.exec_driver_sql(f"SELECT GET_LOCK({name}, {MIGRATION_TIMEOUT_S})").scalar() != 1:
             raise DatabaseLockedError(
@@ -134,7 +134,7 @@ class MysqlBackend(Backend):
 
     @contextmanager
     def lock(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
-        """Hold one of the server's named locks; it is let go with the connection."""
+        """Hold a named lock of the server; it is released with the connection."""
         if connection.exec_driver_sql(f"SELECT GET_LOCK('{name}', {wait_s})").scalar() != 1:
             raise Kind.locked.error(self.place, f"lock {name!r} was not free for {wait_s:g} seconds")
         try:
@@ -144,7 +144,7 @@ class MysqlBackend(Backend):
                 connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{name}')").scalar()
 
     def packet_limit(self, connection: sa.Connection, value: bytes) -> int | None:
-        """Compare with what the server takes in one statement; it hangs up on a larger one.
+        """Compare with the longest statement that the server accepts; it closes the connection on a longer one.
 
         Measured on MariaDB 10.11: it does so from half of max_allowed_packet on.
         """
@@ -153,26 +153,26 @@ class MysqlBackend(Backend):
         return limit if sent > limit else None
 
     def storage(self, connection: sa.Connection) -> Storage:
-        """Ask whether it takes changes: a replica does not."""
+        """Query whether it accepts changes: a replica does not."""
         return "read_only" if connection.exec_driver_sql("SELECT @@read_only").scalar() else "ok"
 
     def vacuum(self, connection: sa.Connection) -> bool:
-        """Write the tables anew; False, because the server's logs and its backups are not a client's to empty."""
+        """Rewrite the tables; returns False, because a client cannot empty the server's logs and backups."""
         connection.exec_driver_sql("OPTIMIZE TABLE people, faces, photos, templates, events, event_subjects").all()
         return False
 
-    def is_beyond(self, error: BaseException) -> bool:
-        """Tell by the number of the failure."""
-        return (bool(error.args) and error.args[0] in _BEYOND) or super().is_beyond(error)
+    def is_out_of_range(self, error: BaseException) -> bool:
+        """Decide by the number of the failure."""
+        return (bool(error.args) and error.args[0] in _OUT_OF_RANGE) or super().is_out_of_range(error)
 
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
-        """Name a failure by its number."""
+        """Translate a failure by its number."""
         number = error.args[0] if error.args and isinstance(error.args[0], int) else None
-        said = " ".join(str(part) for part in error.args[1:] if part) or str(error)
+        message = " ".join(str(part) for part in error.args[1:] if part) or str(error)
         kind = _KINDS.get(number, Kind.other) if number is not None else Kind.other
-        if _FULL in said:
+        if _FULL in message:
             kind = Kind.full
         elif lost and kind is Kind.other:
             kind = Kind.unavailable
         advice = "its user must be allowed to write" if kind is Kind.read_only else ""
-        return kind.error(self.place, said.partition("\n")[0] if said else "the connection was lost", advice)
+        return kind.error(self.place, message.partition("\n")[0] if message else "the connection was lost", advice)

@@ -2,7 +2,7 @@
 
 A reader sees one state (``REPEATABLE READ, READ ONLY``). A writer first locks its gallery's row and then reads what the
 writer before it committed, so it runs at ``READ COMMITTED``; it waits for the lock as long as the URL says. A server
-that acknowledges before its log is on the disk (``synchronous_commit=off``) is told to wait for each of our commits.
+that acknowledges before its log is on the disk (``synchronous_commit=off``) is set to wait for each of our commits.
 What a failure means is read from its SQLSTATE (PostgreSQL's manual, appendix A).
 """
 
@@ -24,7 +24,7 @@ _KINDS = {
     "08": Kind.unavailable,  # connection exception
     "25006": Kind.read_only,  # read-only transaction, as on a standby
     "3D000": Kind.unavailable,  # no such database
-    "28": Kind.unavailable,  # not let in
+    "28": Kind.unavailable,  # access denied
     "40001": Kind.locked,  # serialization failure
     "40P01": Kind.locked,  # deadlock
     "42501": Kind.read_only,  # insufficient privilege
@@ -53,7 +53,7 @@ SELECT c.relname, c.relkind::text FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1"""
-"""Tables and views of the schema, but those that an extension has brought."""
+"""Tables and views of the schema, but those of an extension."""
 
 _TRIGGERS = """
 SELECT t.tgname, c.relname, p.prosrc FROM pg_trigger t
@@ -92,10 +92,10 @@ class PostgresqlBackend(Backend):
             self.url.set(query={}), connect_args=arguments, use_native_hstore=False, hide_parameters=True, **POOL
         )
 
-    def connected(self, connection: Any) -> None:
+    def prepare(self, connection: Any) -> None:
         """Nothing is set on a connection, only in transactions."""
 
-    def before_tables(self, connection: sa.Connection) -> None:
+    def prepare_migration(self, connection: sa.Connection) -> None:
         """Refuse a database that cannot hold every text."""
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
         if encoding != "UTF8":
@@ -105,7 +105,7 @@ class PostgresqlBackend(Backend):
             )
 
     def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
-        """Ask the catalogue of the schema; the tables of the search and their triggers are ours too."""
+        """Query the catalog of the schema; the tables of the search and their triggers are ours too."""
         found = []
         for name, table, source in connection.exec_driver_sql(_TRIGGERS):
             searching = table == "templates" and _SEARCH_TABLE.fullmatch(name)
@@ -119,7 +119,7 @@ class PostgresqlBackend(Backend):
                 found.append(f"table {name!r}")
         return found
 
-    def check(self, connection: sa.Connection) -> str | None:
+    def check_settings(self, connection: sa.Connection) -> str | None:
         """Warn of a server that does not wait for its disk."""
         if connection.exec_driver_sql("SHOW fsync").scalar() == "on":
             return None
@@ -127,7 +127,7 @@ class PostgresqlBackend(Backend):
 
     @contextmanager
     def lock(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
-        """Hold an advisory lock in a transaction, so that it is let go with the connection, also behind a pooler."""
+        """Hold an advisory lock in a transaction, so that it is released with the connection, also behind a pooler."""
         connection.exec_driver_sql(
             f"BEGIN; SET LOCAL lock_timeout = {round(1000 * wait_s)}; SET LOCAL idle_in_transaction_session_timeout = 0"
         )
@@ -139,29 +139,29 @@ class PostgresqlBackend(Backend):
                 connection.exec_driver_sql("ROLLBACK")
 
     def storage(self, connection: sa.Connection) -> Storage:
-        """Ask whether it takes changes: a standby does not."""
-        said = connection.exec_driver_sql("SHOW transaction_read_only").scalar()
-        return "read_only" if said == "on" else "ok"
+        """Query whether it accepts changes: a standby does not."""
+        read_only = connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
+        return "read_only" if read_only else "ok"
 
     def vacuum(self, connection: sa.Connection) -> bool:
-        """Write the tables anew; False, because the server's log and its backups are not a client's to empty."""
+        """Rewrite the tables; returns False, because a client cannot empty the server's log and backups."""
         connection.exec_driver_sql("VACUUM (FULL) people, faces, photos, templates, events, event_subjects")
         return False
 
-    def is_beyond(self, error: BaseException) -> bool:
-        """Tell by the SQLSTATE "numeric value out of range"."""
-        return getattr(error, "sqlstate", None) == "22003" or super().is_beyond(error)
+    def is_out_of_range(self, error: BaseException) -> bool:
+        """Decide by the SQLSTATE "numeric value out of range"."""
+        return getattr(error, "sqlstate", None) == "22003" or super().is_out_of_range(error)
 
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
-        """Name a failure by its SQLSTATE; without one it was not reached, or not as the URL says."""
+        """Translate a failure by its SQLSTATE; without one the server was not reached, or not as the URL says."""
         from psycopg import OperationalError, ProgrammingError
 
         state = getattr(error, "sqlstate", None) or ""
         diagnosis = getattr(getattr(error, "diag", None), "message_primary", None)
-        said = diagnosis or str(error).partition("\n")[0]
+        message = diagnosis or str(error).partition("\n")[0]
         beginnings = (state[:length] for length in range(len(state), 1, -1))
         kind = next((_KINDS[beginning] for beginning in beginnings if beginning in _KINDS), Kind.other)
         if lost or (not state and isinstance(error, (OperationalError, ProgrammingError))):
             kind = Kind.unavailable
         advice = "its user must be allowed to write" if kind is Kind.read_only else ""
-        return kind.error(self.place, said, advice)
+        return kind.error(self.place, message, advice)

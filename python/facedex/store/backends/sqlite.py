@@ -1,9 +1,9 @@
 """SQLite: one file, in this process.
 
 It runs with a write-ahead log, ``synchronous=FULL`` (a commit that returned survives a power cut), foreign keys, and
-``secure_delete`` (what is deleted is overwritten with zeros). A writer takes the lock when it begins, so that what it
-reads is still true when it writes. Its own words are matched, because its error numbers reach Python only from 3.11 on;
-their source is ``sqlite3ErrStr`` in SQLite's main.c.
+``secure_delete`` (deleted content is overwritten with zeros). A writer takes the lock when it begins, so that what it
+reads is still true when it writes. Failures are recognised by SQLite's messages, because Python has its error numbers
+only from 3.11 on; their source is ``sqlite3ErrStr`` in SQLite's main.c.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _KINDS = (
 
 
 RESERVE_BYTES = 4 << 20
-"""Space that is kept on the disk beside a database, so that people can be deleted on a full one: a deletion writes each
+"""Disk space that is reserved beside a database, so that people can be deleted on a full disk: a deletion writes each
 page that it changes to the log first. It is enough for some dozen faces and thumbnails, or one large photo."""
 
 _ZEROS = bytes(1 << 16)
 
 _LOCK_WAIT_S = 1.0
-"""How long another writer may have the database before it counts as locked, seconds."""
+"""How long another writer may hold the database before it counts as locked, seconds."""
 
 
 class SqliteBackend(Backend):
@@ -57,9 +57,9 @@ class SqliteBackend(Backend):
         super().__init__(url, timeout_s)
         self._path = Path(str(url.database))
         self._reserve = self._path.with_name(f"{self._path.name}.reserve")
-        self._watch: sqlite3.Connection | None = None
+        self._watcher: sqlite3.Connection | None = None
         self._closed = False
-        self._watching = threading.Lock()
+        self._watcher_lock = threading.Lock()
         if self._path.is_dir():
             raise DatabaseUnavailableError(f"database {str(self._path)!r} is a folder; give the path of a file")
         folder = self._path.absolute().parent
@@ -79,22 +79,22 @@ class SqliteBackend(Backend):
         return str(self._path)
 
     def engine(self) -> sa.Engine:
-        """Make the pool: calls run in the caller's threads; each takes a connection and none waits for one."""
+        """Make the pool: calls run in the caller's threads, each with a connection of its own without waiting."""
         self._make_private()
         return sa.create_engine(
             self.url, connect_args={"timeout": self.timeout_s}, max_overflow=-1, hide_parameters=True
         )
 
-    def connected(self, connection: Any) -> None:
+    def prepare(self, connection: Any) -> None:
         """Set what each connection must have."""
-        connection.isolation_level = None  # the driver begins nothing by itself
+        connection.isolation_level = None  # the driver begins no transaction by itself
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").close()
 
-    def before_tables(self, connection: sa.Connection) -> None:
+    def prepare_migration(self, connection: sa.Connection) -> None:
         """Switch to the write-ahead log, which stays switched on in the file.
 
-        SQLite does not wait here as it does elsewhere: where another process has the file, it says so at once.
+        SQLite does not wait here as it does elsewhere: where another process has the file, it fails at once.
         """
         until = time.monotonic() + self.timeout_s
         while True:
@@ -108,7 +108,7 @@ class SqliteBackend(Backend):
                 return
 
     def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:
-        """Read the schema; the tables whose name begins with sqlite_ are SQLite's own, and nobody else can make one."""
+        """Read the schema; tables named sqlite_* are SQLite's own, and nothing else can make one."""
         query = "SELECT type, name, tbl_name FROM sqlite_master WHERE type <> 'index' ORDER BY type, name"
         found = []
         for kind, name, table in connection.exec_driver_sql(query):
@@ -119,33 +119,33 @@ class SqliteBackend(Backend):
         return found
 
     def data_version(self) -> int | None:
-        """Ask a connection that never writes whether another one has committed: it looks into shared memory.
+        """Read, from a connection that never writes, how often others have committed: a read of shared memory.
 
         Source: PRAGMA data_version in SQLite's documentation.
         """
         try:
-            with self._watching:
+            with self._watcher_lock:
                 if self._closed:
                     return None
-                if self._watch is None:
-                    self._watch = sqlite3.connect(
+                if self._watcher is None:
+                    self._watcher = sqlite3.connect(
                         f"{self._path.absolute().as_uri()}?mode=rw",  # which makes no file where there is none
                         uri=True,
                         timeout=0,
                         isolation_level=None,
                         check_same_thread=False,
                     )
-                return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+                return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
         except sqlite3.Error:
-            return None  # such as a file that is being recovered; whoever asks the pool learns more
+            return None  # such as a file that is being recovered; the next query reports it
 
     def close(self) -> None:
-        """Close the connection that watches."""
-        with self._watching:
+        """Close the connection of `data_version`."""
+        with self._watcher_lock:
             self._closed = True
-            if self._watch is not None:
-                self._watch.close()
-                self._watch = None
+            if self._watcher is not None:
+                self._watcher.close()
+                self._watcher = None
 
     @contextmanager
     def lock(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
@@ -158,19 +158,19 @@ class SqliteBackend(Backend):
             raise Kind.locked.error(self.place, f"{beside.name} was not free for {wait_s:g} seconds") from error
 
     def check_log(self, connection: sa.Connection) -> str | None:
-        """Tell when the write-ahead log holds commits that SQLite passes over: a damaged frame ends it there."""
+        """Return a warning when the write-ahead log has commits that SQLite ignores, because of a damaged frame."""
         try:
-            lost = wal.commits_passed_over(self._path, lambda: _frames_taken(connection))
+            lost = wal.count_ignored_commits(self._path, lambda: _count_valid_frames(connection))
         except (OSError, sa.exc.DBAPIError):
-            return None  # there is no log, or it may not be looked at; then SQLite says so itself
+            return None  # there is no log, or it cannot be read; then SQLite reports that itself
         if lost < 2:
-            return None  # one is what a power cut tears, before it was acknowledged
+            return None  # a power cut may tear one, which was not acknowledged
         return f"its log is damaged: about {lost} commits in it cannot be read and are gone; compare with a backup"
 
     def wipe_log(self, connection: sa.Connection, *, wait_s: float | None = None) -> bool:
         """Empty the write-ahead log.
 
-        A reader in another process may hold it; then it is emptied by a later call or by the last to close.
+        A reader in another process may block that; then a later call or the last close empties it.
         """
         if wait_s is not None:
             connection.exec_driver_sql(f"PRAGMA busy_timeout={round(1000 * wait_s)}").all()
@@ -182,32 +182,32 @@ class SqliteBackend(Backend):
 
     @property
     def full_advice(self) -> str:
-        """Tell what to do when the disk is too full even for a deletion."""
+        """Advice for a disk that is too full even for a deletion."""
         return (
             f"make room on the disk of {str(self._path.absolute().parent)!r}, as much as the photos and faces to be "
             "deleted take and 4 MiB more, then delete again"
         )
 
-    def look(self, connection: sa.Connection) -> None:
-        """Read the file: SQLite opens it, and its log, only then."""
+    def probe(self, connection: sa.Connection) -> None:
+        """Read the file: SQLite opens it and its log only then."""
         connection.exec_driver_sql("PRAGMA schema_version").all()
 
-    def spend_reserve(self) -> bool:
-        """Remove the file that keeps space on the disk."""
+    def release_reserve(self) -> bool:
+        """Remove the file that reserves space on the disk."""
         try:
             self._reserve.unlink()
         except OSError:  # there is none
             return False
         return True
 
-    def is_scarce(self) -> bool:
-        """Look at the space of the disk."""
+    def is_nearly_full(self) -> bool:
+        """Compare with the free space of the disk."""
         return shutil.disk_usage(self._path.absolute().parent).free < 4 * RESERVE_BYTES
 
-    def keep_reserve(self) -> None:
-        """Make the file that keeps space on the disk, smaller where there is too little room; without any it goes.
+    def fill_reserve(self) -> None:
+        """Make the file that reserves space on the disk, smaller where there is too little room, or not at all.
 
-        A file that is shorter than it should be is made again.
+        A file that is shorter than it should be is replaced.
         """
         reserve = self._reserve
         if not os.access(self._path, os.W_OK):
@@ -228,7 +228,7 @@ class SqliteBackend(Backend):
                     reserve.unlink(missing_ok=True)
 
     def storage(self, connection: sa.Connection) -> Storage:
-        """Look at the space of the disk, and take the lock of a writer for a moment."""
+        """Check the free space of the disk, and take the lock of a writer for a moment."""
         if not os.access(self._path, os.W_OK):
             return "read_only"
         if shutil.disk_usage(self._path.absolute().parent).free < RESERVE_BYTES // 4:
@@ -249,51 +249,51 @@ class SqliteBackend(Backend):
         return "ok"
 
     def vacuum(self, connection: sa.Connection) -> bool:
-        """Write the file anew and empty the log through which it went."""
+        """Rewrite the file and empty the log that was written for it."""
         connection.exec_driver_sql("VACUUM")
         return self.wipe_log(connection)
 
     def check_file(self, connection: sa.Connection) -> list[str]:
         """Run SQLite's own checks: of every page and index, and of rows that refer to none."""
-        told = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+        messages = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
         lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-        found = [f"the file: {text}" for text in told if text != "ok"]
+        found = [f"the file: {text}" for text in messages if text != "ok"]
         return found + [f"row {row[1]} of {row[0]} belongs to a row of {row[2]} that is gone" for row in lost]
 
-    def is_beyond(self, error: BaseException) -> bool:
-        """Tell whether the driver, in its own words, could not send a number."""
+    def is_out_of_range(self, error: BaseException) -> bool:
+        """Decide by the driver's message that it could not send a number."""
         return isinstance(error, OverflowError) and "to SQLite INTEGER" in str(error)
 
     def failure(self, error: BaseException, *, lost: bool) -> StoreError:
-        """Name a failure by SQLite's words."""
-        said = str(error)
-        low = said.lower()
+        """Translate a failure by SQLite's message."""
+        message = str(error)
+        low = message.lower()
         if "not a database" in low:
             return DatabaseDamagedError(
-                f"{self.place} is not a database of facedex: {said}; give the path of a gallery or of a new file"
+                f"{self.place} is not a database of facedex: {message}; give the path of a gallery or of a new file"
             )
         kind = next((kind for kind, words in _KINDS if any(word in low for word in words)), Kind.other)
         if kind is Kind.read_only or (kind is Kind.unavailable and self._unwritable(low)):
-            return Kind.read_only.error(self.place, said, "its file and folder must be writable")
-        return kind.error(self.place, said)
+            return Kind.read_only.error(self.place, message, "its file and folder must be writable")
+        return kind.error(self.place, message)
 
     def _make_private(self) -> None:
-        """Make a new file for its owner alone, from whom its log takes over the mode; one that is there keeps its own.
+        """Create the file readable by its owner alone, whose mode its log inherits; an existing file keeps its mode.
 
-        It is made only when there is none: closing a file that is in use would give up the locks that SQLite has on it.
+        An existing file is not opened: closing it would drop the locks that SQLite has on it.
         """
-        with suppress(OSError):  # it is there, or cannot be made, which SQLite tells
+        with suppress(OSError):  # it exists, or cannot be created, which SQLite reports
             os.close(os.open(os.path.realpath(self._path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
-    def _unwritable(self, said: str) -> bool:
+    def _unwritable(self, message: str) -> bool:
         """Whether SQLite could not open a file because it or its folder is read-only: both read "unable to open"."""
-        if "unable to open" not in said or not self._path.exists():
+        if "unable to open" not in message or not self._path.exists():
             return False
         return not (os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))
 
 
 def _fill(file: int, size: int) -> None:
-    """Take space on the disk; where the system cannot promise it, by writing."""
+    """Allocate space on the disk; where the system cannot, by writing."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:
@@ -301,6 +301,6 @@ def _fill(file: int, size: int) -> None:
             os.write(file, _ZEROS)
 
 
-def _frames_taken(connection: sa.Connection) -> int:
-    """Ask SQLite how many frames of the log it holds valid: a checkpoint that waits for nobody tells it."""
+def _count_valid_frames(connection: sa.Connection) -> int:
+    """Return how many frames of the log SQLite considers valid; a passive checkpoint reports that."""
     return int(connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()[1])

@@ -1,11 +1,11 @@
-"""SQLite's write-ahead log, looked at from outside: whether it holds commits that SQLite passes over.
+"""SQLite's write-ahead log, read from outside: whether it has commits that SQLite ignores.
 
 SQLite reads the log up to the first frame whose checksum is wrong, because that is what a power cut leaves. A flipped
-bit in the midst does the same, and loses every commit behind it without a word. Here the frames behind are counted that
+bit in the middle has the same effect: every later commit is lost silently. This module counts the later frames that
 belong to the same log and end a commit. Layout of the log: sqlite.org, "WAL-mode File Format".
 
-Only the log is opened here. SQLite's locks stand on the database and on the index of the log, and POSIX drops all that
-a process has on a file when it closes any descriptor of it (sqlite.org, "How To Corrupt An SQLite Database File").
+Only the log is opened here. SQLite's locks are on the database and on the index of the log, and POSIX drops all locks
+of a process on a file when it closes any descriptor of it (sqlite.org, "How To Corrupt An SQLite Database File").
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from pathlib import Path
 
 _HEADER = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
 _FRAME = struct.Struct(">6I")  # page, pages of the file after a commit or 0, two salts, two checksums
-_SUSPICIOUS = 2  # commits passed over; one may be what a power cut tore
-_TRIES = 3  # another process may begin the log anew meanwhile
+_SUSPICIOUS = 2  # ignored commits; one may be torn by a power cut
+_TRIES = 3  # another process may restart the log meanwhile
 
 
-def commits_passed_over(path: Path, frames_taken: Callable[[], int]) -> int:
-    """Count the commits in the log of a database behind the last that SQLite takes.
+def count_ignored_commits(path: Path, count_valid_frames: Callable[[], int]) -> int:
+    """Count the commits in the log of a database after the last frame that SQLite considers valid.
 
     Parameters
     ----------
     path : Path
         Of the database.
-    frames_taken : callable
-        Asks SQLite how many frames it holds valid; less than 0 when it does not say.
+    count_valid_frames : callable
+        Returns how many frames SQLite considers valid; less than 0 when it does not know.
 
     Returns
     -------
@@ -44,10 +44,10 @@ def commits_passed_over(path: Path, frames_taken: Callable[[], int]) -> int:
         before, commits = _commits(path)
         if len(commits) < _SUSPICIOUS:
             return 0
-        # Asked after the frames were read: what is committed meanwhile is in it.
-        last = frames_taken()
+        # After the frames were read, so that it includes what is committed meanwhile.
+        last = count_valid_frames()
         if last < 0:
-            return 0  # another is at the log, and SQLite does not say
+            return 0  # another process uses the log, and SQLite does not know
         if _commits(path, header_only=True)[0] == before:
             return sum(frame > last for frame in commits)
     return 0
