@@ -628,5 +628,5 @@ def test_photos_that_would_not_fit_in_memory_are_refused(
         transfer.import_from(empty, written)
     with Gallery.open(tmp_path / "x.db", engine=engine, photos="thumbnail") as gallery:
         fill(gallery)
-        with pytest.raises(ExportError, match="'ayu' takes more than 100 bytes"):
+        with pytest.raises(ExportError, match="the data of 'ayu' take more than 100 bytes"):
             transfer.export_to(gallery, tmp_path / "y.fdx")
