@@ -525,7 +525,7 @@ class DuplicatePersonError(GalleryError, ValueError):
 
 
 class EmptyGalleryError(GalleryError):
-    """Nobody is registered, so nobody can be recognised."""
+    """Nobody is registered, so nobody can be recognized."""
 
     code = "empty_gallery"
 

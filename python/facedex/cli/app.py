@@ -20,7 +20,7 @@ says why, with a code."""
 
 app = typer.Typer(
     name="facedex",
-    help="Register people from pictures and recognise them, on this machine.",
+    help="Register people from pictures and recognize them, on this machine.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -43,7 +43,7 @@ def facedex(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Register people from pictures and recognise them, on this machine."""
+    """Register people from pictures and recognize them, on this machine."""
 
 
 for command in (

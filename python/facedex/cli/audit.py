@@ -15,7 +15,7 @@ from .output import NO, Output, pluralize, print_line, print_table
 if TYPE_CHECKING:
     from ..records import AuditEvent, AuditReport
 
-audit = typer.Typer(help="Show who did what to whom and when, and check that nothing of it was altered.")
+audit = typer.Typer(help="Show who did what to whom and when, and check that it was not altered.")
 
 NotedOption = Annotated[
     str | None,

@@ -25,7 +25,7 @@ def demo(
         typer.Option("--pack", metavar="NAME|PATH", help="The networks to use. Default: the built-in ones."),
     ] = None,
 ) -> Output:
-    """Register, recognise, verify and delete the bundled synthetic people. Exit code 1: a decision was wrong."""
+    """Register, recognize, verify and delete the bundled synthetic people. Exit code 1: a decision was wrong."""
     from ..demo import NOTE, run
 
     with writing_to(out):

@@ -26,7 +26,7 @@ LeaveOption = Annotated[
     bool,
     typer.Option(
         "--leave-without-photo",
-        help="Migrate the gallery even if people can no longer be recognised; they stay registered.",
+        help="Migrate the gallery even if people can no longer be recognized; they stay registered.",
     ),
 ]
 NewThresholdOption = Annotated[
@@ -231,7 +231,7 @@ def _rows(found: Status) -> list[list[str]]:
     ]
     optional = [
         ("retention ended", found.due, f"{found.due:,} people; 'facedex purge' deletes them"),
-        ("without template", found.dormant, f"{found.dormant:,} faces, which are not recognised"),
+        ("without template", found.dormant, f"{found.dormant:,} faces, which are not recognized"),
         ("other templates", found.beside, ", ".join(found.beside)),
         ("index rebuilt", found.rebuilt, found.rebuilt or ""),
     ]

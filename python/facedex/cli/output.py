@@ -102,9 +102,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     Parameters
     ----------
     columns : sequence of str
-        Headings; where all are empty there is no line for them.
+        Headings; they are left out if all are empty.
     rows : sequence of sequence of str
-        Texts as they are: nothing in them is read as markup.
+        Texts; they are never interpreted as markup.
     right : str
         Headings of the columns to align to the right, separated by commas.
     """

@@ -47,7 +47,7 @@ def recognize(
     index: IndexOption = "auto",
     out: OutOption = None,
 ) -> Output:
-    """Recognise who is in each picture: one line for each face, largest first."""
+    """Recognize who is in each picture: one line for each face, largest first."""
     folder = OutFolder(out) if out else None
     with target.open(index=index) as gallery:
         results = gallery.recognize_many(
@@ -71,7 +71,7 @@ def detect(
     attributes: AttributesOption = False,
     out: OutOption = None,
 ) -> Output:
-    """Find the faces in each picture, without recognising them."""
+    """Find the faces in each picture, without recognizing them."""
     from ..engine import Engine
 
     folder = OutFolder(out) if out else None

@@ -109,7 +109,7 @@ def export_to(
 
 
 class _Writer:
-    """The lines of a gallery, counted on the way."""
+    """Yields the lines of a gallery and counts people, faces and photos."""
 
     def __init__(self, gallery: Gallery, progress: Progress | None) -> None:
         self.people = self.faces = self.photos = 0
