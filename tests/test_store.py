@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from place import Place
 
+import facedex.server.tables  # noqa: F401 - declares the tables of the server
 from facedex.errors import (
     ArgumentError,
     DatabaseDamagedError,
@@ -436,6 +437,7 @@ def test_the_migrations_make_the_tables_of_the_code(empty_place: Place) -> None:
     Database(empty_place.location).close()
     with empty_place.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert set(METADATA.tables) | {VERSION_TABLE} == migrate.TABLES
         assert compare_metadata(context, METADATA) == []
         assert context.get_current_revision() == migrate.HEAD
 

@@ -19,8 +19,8 @@ from facedex.http import v1
 from facedex.http.admission import admission_of
 from facedex.http.security import COOKIE
 from facedex.server import Access, Lockout, Passwords
+from facedex.server.tables import tokens
 from facedex.store import Database
-from facedex.store.tables import tokens
 
 PASSWORD = "correct horse"
 SCOPES = ("read", "recognise", "enrol", "admin")

@@ -25,9 +25,9 @@ from facedex.errors import (
 )
 from facedex.http.jobs import Jobs
 from facedex.server import Access, AttendanceRecord, Lockout, Passwords, Replies, Reply
+from facedex.server.tables import accounts as accounts_table
+from facedex.server.tables import attempts, idempotency, jobs
 from facedex.store import Database
-from facedex.store.tables import accounts as accounts_table
-from facedex.store.tables import attempts, idempotency, jobs
 
 PASSWORD = "correct horse"
 CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

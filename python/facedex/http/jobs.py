@@ -20,10 +20,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import FacedexError, UnknownJobError
+from ..server.tables import jobs
 from ..store import Database, acting_as
 from ..store.clock import now, passed
 from ..store.rows import is_storable
-from ..store.tables import jobs
 from .errors import describe
 from .limits import Lane
 

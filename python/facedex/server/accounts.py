@@ -17,11 +17,12 @@ from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError, 
 from ..store import Database
 from ..store.clock import now
 from ..store.rows import LONGEST, checked_text, info_of, json_of, text_within
-from ..store.tables import VERSION_TABLE, accounts, galleries, people, tokens
+from ..store.tables import VERSION_TABLE, galleries, people
 from .notes import noted
 from .passwords import Passwords
 from .principals import Principal, checked_scopes, scopes_of
 from .rows import inserted
+from .tables import accounts, tokens
 
 NAME_LENGTH = 255
 """Longest login and e-mail address, characters."""

@@ -26,8 +26,8 @@ import sqlalchemy as sa
 from ..errors import AttemptsError, DatabaseLockedError, StorageFullError
 from ..store import Database
 from ..store.clock import now, passed
-from ..store.tables import attempts
 from .rows import inserted_once
+from .tables import attempts
 
 _KEPT = timedelta(hours=24)
 _PRUNED_EVERY = timedelta(minutes=10)

@@ -16,8 +16,9 @@ from ..errors import UnknownGalleryError
 from ..store import Database
 from ..store.clock import now
 from ..store.rows import is_storable
-from ..store.tables import attendance, galleries, people
+from ..store.tables import galleries, people
 from .rows import inserted
+from .tables import attendance
 
 _PAGE = 1000
 

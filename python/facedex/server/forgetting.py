@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from ..config import settings
 from ..store.feed import CHUNK
-from ..store.tables import accounts, attendance, galleries, idempotency, people
+from ..store.tables import galleries, people
+from .tables import accounts, attendance, idempotency
 
 UNKEPT = ""
 """Subject of a response that must not be kept: a person whom it may name was deleted while it was made."""

@@ -16,11 +16,11 @@ from ..errors import ArgumentError, StoreError, UnknownKeyError
 from ..store import Database
 from ..store.clock import now
 from ..store.rows import checked_text
-from ..store.tables import api_keys
 from .notes import noted
 from .principals import Principal, checked_scopes, scopes_of
 from .rows import inserted
 from .secrets import KEY_MARK, digest_of, new_secret
+from .tables import api_keys
 
 _log = logging.getLogger("facedex")
 

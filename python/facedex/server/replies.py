@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from ..errors import RepeatedKeyError, RepeatedNowError
 from ..store import Database
 from ..store.clock import now, passed
-from ..store.tables import idempotency
 from .rows import inserted_once
+from .tables import idempotency
 
 KEPT = timedelta(hours=24)
 """How long an answer is kept."""

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from ..errors import UnauthenticatedError
 from ..store import Database
 from ..store.clock import now
-from ..store.tables import accounts, tokens
 from .principals import scopes_of
 from .rows import inserted
 from .secrets import TOKEN_MARK, digest_of, new_secret
+from .tables import accounts, tokens
 
 _SKEW = timedelta(minutes=5)  # between the clocks of machines that share a database
 _KEPT = timedelta(days=7)  # rows of tokens that have expired

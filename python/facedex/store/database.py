@@ -28,7 +28,6 @@ from ..errors import (
 )
 from . import migrate
 from .backends import Backend, Storage, backend_at
-from .tables import METADATA, VERSION_TABLE
 
 _log = logging.getLogger("facedex")
 
@@ -40,7 +39,6 @@ _WIPE_WAIT_S = 0.25
 _STORAGE_CACHED_S = 1.0
 """How long a result about the storage is cached, seconds."""
 
-_TABLES = frozenset(METADATA.tables) | {VERSION_TABLE}
 _MOST_NAMED = 5  # foreign objects in a message
 
 
@@ -264,7 +262,7 @@ class Database:
                 raise ArgumentError(f"location has an option that its driver does not take: {error}") from error
 
     def _check_schema(self, connection: sa.Connection) -> None:
-        found = self._backend.foreign_objects(connection, _TABLES)
+        found = self._backend.foreign_objects(connection, migrate.TABLES)
         if not found:
             return
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""

@@ -15,6 +15,12 @@ from .tables import VERSION_TABLE
 HEAD = "0006"
 """The newest revision in ``migrations/versions``."""
 
+TABLES = frozenset(
+    {VERSION_TABLE, "galleries", "people", "faces", "photos", "gallery_packs", "templates", "changes", "snapshots"}
+    | {"events", "event_subjects", "accounts", "api_keys", "tokens", "attempts", "idempotency", "attendance", "jobs"}
+)
+"""The tables that the migrations create; those of the server are declared in facedex.server.tables."""
+
 _FOLDER = Path(__file__).parent / "migrations"
 _KNOWN = frozenset(path.name.split("_")[0] for path in (_FOLDER / "versions").glob("0*.py"))
 

@@ -21,8 +21,8 @@ import requests
 
 from facedex import people
 from facedex.server import Access
+from facedex.server.tables import attempts
 from facedex.store import Database
-from facedex.store.tables import attempts
 
 STARTS_WITHIN_S = 60
 
