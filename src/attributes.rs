@@ -77,30 +77,14 @@ impl Estimator {
 
     /// Estimate age and gender from a crop. One crop per run: batches of 2 to 16 were slower.
     pub fn estimate(&self, crop: &Image) -> Result<Attributes> {
-        let expected = self.spec.crop_size();
-        if crop.size() != expected {
-            return Err(Error::Argument {
-                name: "crop",
-                accepted: format!("{expected} pixels"),
-                found: crop.size().to_string(),
-            });
-        }
+        crop.check_crop(self.spec.crop_size())?;
         let input = tensor::stack_crops(&[crop], &self.spec.network().input);
-        let shape = [1, self.spec.values()];
-        self.network.run(input.shape(), input.values(), |outputs| {
-            let wrong =
-                |found: &[usize]| self.network.shape_error("attributes output shape", &format!("{shape:?}"), found);
-            let [output] = outputs else { return Err(wrong(&[outputs.len()])) };
-            if output.shape() != shape {
-                return Err(wrong(output.shape()));
-            }
-            let values: Vec<f32> = output.iter().copied().collect();
-            if values.iter().all(|value| value.is_finite()) {
-                return Ok(decode(&self.spec, &values));
-            }
-            let reason = "its output is not finite".to_string();
-            Err(Error::NetworkRun { file: self.spec.network().file.clone(), reason })
-        })
+        let values = self.network.run_rows(input.shape(), input.values(), self.spec.values())?;
+        if values.iter().all(|value| value.is_finite()) {
+            return Ok(decode(&self.spec, &values));
+        }
+        let reason = "its output is not finite".to_string();
+        Err(Error::NetworkRun { file: self.spec.network().file.clone(), reason })
     }
 }
 
@@ -132,19 +116,10 @@ fn decode(spec: &AttributesSpec, values: &[f32]) -> Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pack::{Colour, InputSpec, Layout, NetworkSpec};
+    use crate::pack::{Colour, InputSpec, NetworkSpec};
 
     fn network() -> NetworkSpec {
-        let input = InputSpec {
-            name: "data".to_string(),
-            width: Some(96),
-            height: Some(96),
-            colour: Colour::Rgb,
-            mean: [0.0; 3],
-            std: [1.0; 3],
-            layout: Layout::Nchw,
-            standardise: false,
-        };
+        let input = InputSpec::new("data", Colour::Rgb, [0.0; 3], [1.0; 3]);
         NetworkSpec { file: "genderage.onnx".to_string(), input, outputs: vec!["fc1".to_string()] }
     }
 

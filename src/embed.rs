@@ -76,14 +76,7 @@ impl Embedder {
     ///
     /// With `mirror` in the manifest, outputs of the crop and of its mirror image are added before normalization.
     pub fn embed(&self, crops: &[&Image]) -> Result<Vec<Embedding>> {
-        let expected = self.spec.crop_size();
-        if let Some(other) = crops.iter().find(|crop| crop.size() != expected) {
-            return Err(Error::Argument {
-                name: "crop",
-                accepted: format!("{expected} pixels"),
-                found: other.size().to_string(),
-            });
-        }
+        crops.iter().try_for_each(|crop| crop.check_crop(self.spec.crop_size()))?;
         let mut sums = self.forward(crops)?;
         if self.spec.mirror {
             let mirror = crops.iter().map(|crop| align::mirror(crop)).collect::<Result<Vec<_>>>()?;
@@ -104,17 +97,8 @@ impl Embedder {
         let mut all = Vec::with_capacity(crops.len());
         for crops in crops.chunks(self.spec.batch) {
             let input = tensor::stack_crops(crops, &self.spec.network.input);
-            let expected = [crops.len(), self.spec.dimension];
-            self.network.run(input.shape(), input.values(), |outputs| {
-                let wrong =
-                    |found: &[usize]| self.network.shape_error("embedding shape", &format!("{expected:?}"), found);
-                let [output] = outputs else { return Err(wrong(&[outputs.len()])) };
-                if output.shape() != expected {
-                    return Err(wrong(output.shape()));
-                }
-                all.extend(output.rows().into_iter().map(|row| row.to_vec()));
-                Ok(())
-            })?;
+            let rows = self.network.run_rows(input.shape(), input.values(), self.spec.dimension)?;
+            all.extend(rows.chunks_exact(self.spec.dimension).map(<[f32]>::to_vec));
         }
         Ok(all)
     }

@@ -88,8 +88,7 @@ impl LivenessNetwork {
             SurroundingCrop::Inside => Region::inside(bbox, f64::from(self.spec.scale), image.size()),
             SurroundingCrop::Padded => Region::square(bbox, f64::from(self.spec.scale)),
         };
-        let input = &self.spec.network.input;
-        resize(image, region, Size::new(input.width.unwrap_or(0), input.height.unwrap_or(0)))
+        resize(image, region, self.spec.network.input.crop_size())
     }
 
     /// Compute the probability that a crop shows a live face, 0 to 1.
@@ -97,28 +96,18 @@ impl LivenessNetwork {
     /// One crop per run: batches of 2 to 16 were no faster than single crops for any of the networks above.
     pub fn score(&self, crop: &Image) -> Result<f64> {
         let input = tensor::stack_crops(&[crop], &self.spec.network.input);
-        let expected = [1, self.spec.classes];
-        self.network.run(input.shape(), input.values(), |outputs| {
-            let wrong =
-                |found: &[usize]| self.network.shape_error("liveness output shape", &format!("{expected:?}"), found);
-            let [output] = outputs else { return Err(wrong(&[outputs.len()])) };
-            if output.shape() != expected {
-                return Err(wrong(output.shape()));
-            }
-            let values: Vec<f64> = output.iter().map(|&value| f64::from(value)).collect();
-            let score = match self.spec.activation {
-                Activation::Softmax => softmax(&values, self.spec.live),
-                Activation::Sigmoid => 1.0 / (1.0 + (-values[self.spec.live]).exp()),
-                Activation::None => values[self.spec.live],
-            };
-            if (0.0..=1.0).contains(&score) {
-                return Ok(score);
-            }
-            Err(Error::NetworkRun {
-                file: self.spec.network.file.clone(),
-                reason: format!("the score must be 0 to 1, got {score}"),
-            })
-        })
+        let values = self.network.run_rows(input.shape(), input.values(), self.spec.classes)?;
+        let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+        let score = match self.spec.activation {
+            Activation::Softmax => softmax(&values, self.spec.live),
+            Activation::Sigmoid => 1.0 / (1.0 + (-values[self.spec.live]).exp()),
+            Activation::None => values[self.spec.live],
+        };
+        if (0.0..=1.0).contains(&score) {
+            return Ok(score);
+        }
+        let reason = format!("the score must be 0 to 1, got {score}");
+        Err(Error::NetworkRun { file: self.spec.network.file.clone(), reason })
     }
 
     /// The network.

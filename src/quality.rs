@@ -95,10 +95,7 @@ pub fn crop_from_image(landmarks: &Landmarks) -> Result<Similarity> {
 
 /// Measure the quality of a face whose crop was cut with [`crop_from_image`] at [`CROP_SIZE`].
 pub fn measure(crop: &Image, bbox: BBox, landmarks: &Landmarks, image: Size) -> Result<Quality> {
-    if crop.size() != CROP_SIZE {
-        let (accepted, found) = (format!("{CROP_SIZE} pixels"), crop.size().to_string());
-        return Err(Error::Argument { name: "crop", accepted, found });
-    }
+    crop.check_crop(CROP_SIZE)?;
     let image_from_crop = crop_from_image(landmarks)?.inverse();
     let luminance = Luminance::of(crop);
     let (yaw, pitch, roll) = pose(landmarks);

@@ -133,6 +133,16 @@ impl Network {
         result
     }
 
+    /// Run a network with one output of a row per input; returns the values of all rows, finite or not.
+    pub fn run_rows(&self, shape: [usize; 4], values: &[f32], columns: usize) -> Result<Vec<f32>> {
+        let expected = [shape[0], columns];
+        self.run(shape, values, |outputs| match outputs {
+            [output] if output.shape() == expected => Ok(output.iter().copied().collect()),
+            [output] => Err(self.shape_error("output shape", &format!("{expected:?}"), output.shape())),
+            _ => Err(self.shape_error("outputs", "1", &[outputs.len()])),
+        })
+    }
+
     fn run_in<T>(
         &self,
         session: &mut Session,

@@ -87,20 +87,10 @@ impl Scaling {
 mod tests {
     use super::*;
     use crate::image::Image;
-    use crate::pack::Layout;
 
     /// MTCNN's input.
     pub(super) fn spec(colour: Colour) -> InputSpec {
-        InputSpec {
-            name: "input".to_string(),
-            width: None,
-            height: None,
-            colour,
-            mean: [127.5; 3],
-            std: [128.0; 3],
-            layout: Layout::Nchw,
-            standardise: false,
-        }
+        InputSpec::new("input", colour, [127.5; 3], [128.0; 3])
     }
 
     pub(super) fn picture(width: u32, height: u32) -> Image {

@@ -1,7 +1,7 @@
-//! Odd and broken files against the decoder: each must have the outcome that its manifest expects.
+//! Unusual and damaged files against the decoder: each must have the outcome in their manifest.
 //!
-//! Reads `hostile/` and `exif/` of the shared test photos, from the folder beside the checkout or from the one that the
-//! environment variable `FACEDEX_SHARED` names. Prints a line and passes where they are not there.
+//! Reads `hostile/` and `exif/` of the shared test photos, from the folder next to the checkout or from the environment
+//! variable `FACEDEX_SHARED`. Without them it prints a line and passes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use facedex::image::{DecodeOptions, Image, decode, read};
 use facedex::{Error, Result};
 
-/// The folder of the shared faces, none where it is not there.
+/// Find the folder of the shared faces, if it exists.
 fn faces() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let shared = std::env::var_os("FACEDEX_SHARED").map_or(beside, PathBuf::from);
@@ -24,7 +24,7 @@ fn faces() -> Option<PathBuf> {
     None
 }
 
-/// The rows of a CSV file, by the names in its first line.
+/// Read the rows of a CSV file, by the names in its first line.
 fn rows(path: &Path) -> Vec<HashMap<String, String>> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines().map(fields);
@@ -45,9 +45,9 @@ fn fields(line: &str) -> Vec<String> {
     fields
 }
 
-/// Why the outcome is not the expected one.
+/// Explain why an outcome is not the expected one, if so.
 ///
-/// One file is not what the manifest says: `jpeg_65535x65535_header_only.jpg` announces 160 x 160 and ends there.
+/// The manifest is wrong about one file: the header of `jpeg_65535x65535_header_only.jpg` has a size of 160 x 160.
 fn mismatch(row: &HashMap<String, String>, outcome: &Result<Image>) -> Option<String> {
     match (row["expected"].as_str(), outcome) {
         ("decodes", Ok(image)) => {
@@ -72,7 +72,7 @@ fn is_of_images(error: &Error) -> bool {
     )
 }
 
-/// Mean and greatest difference of two pictures of one size, levels.
+/// Compute mean and maximum difference of two images of the same size, levels.
 fn difference(left: &Image, right: &Image) -> (f64, u8) {
     assert_eq!(left.size(), right.size());
     let differences = || left.data().iter().zip(right.data()).map(|(a, b)| a.abs_diff(*b));
@@ -89,7 +89,7 @@ fn every_hostile_file_has_the_expected_outcome() {
         let start = Instant::now();
         let outcome = read(&folder.join(&row["file"]), &DecodeOptions::default());
         let took = start.elapsed();
-        println!("{:45} {:12} {took:>10.1?} {}", row["file"], row["expected"], told(&outcome));
+        println!("{:45} {:12} {took:>10.1?} {}", row["file"], row["expected"], describe(&outcome));
         wrong.extend(mismatch(row, &outcome).map(|what| format!("{}: {what}", row["file"])));
         if took > Duration::from_secs(20) {
             wrong.push(format!("{}: took {took:?}", row["file"]));
@@ -99,26 +99,26 @@ fn every_hostile_file_has_the_expected_outcome() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-fn told(outcome: &Result<Image>) -> String {
+fn describe(outcome: &Result<Image>) -> String {
     outcome.as_ref().map_or_else(|error| format!("{}: {error}", error.code()), |image| format!("{image:?}"))
 }
 
 #[test]
-fn a_file_that_ends_early_is_told_so() {
+fn a_truncated_file_is_reported_as_truncated() {
     let Some(folder) = faces().map(|faces| faces.join("hostile")) else { return };
     let cut = rows(&folder.join("manifest.csv")).into_iter().filter(|row| row["file"].contains("_truncated_"));
     let mut seen = 0;
     for row in cut {
         let outcome = read(&folder.join(&row["file"]), &DecodeOptions::default());
-        assert!(matches!(outcome, Err(Error::ImageTruncated { .. })), "{}: {}", row["file"], told(&outcome));
+        assert!(matches!(outcome, Err(Error::ImageTruncated { .. })), "{}: {}", row["file"], describe(&outcome));
         seen += 1;
     }
     assert_eq!(seen, 10);
 }
 
-/// One picture in many codings, each within a few levels of the plain one: neither negative nor green nor lying.
+/// One image in many encodings, each within a few levels of the plain one: not inverted, tinted or rotated.
 #[test]
-fn codings_of_one_picture_look_the_same() {
+fn encodings_of_one_image_look_the_same() {
     let Some(folder) = faces().map(|faces| faces.join("hostile")) else { return };
     let open = |name: &str| read(&folder.join(name), &DecodeOptions::default()).unwrap();
     let families: [(&str, f64, &[&str]); 3] = [
@@ -174,7 +174,7 @@ fn codings_of_one_picture_look_the_same() {
 }
 
 #[test]
-fn transparency_is_laid_over_white() {
+fn transparency_is_blended_with_white() {
     let Some(folder) = faces().map(|faces| faces.join("hostile")) else { return };
     let open = |name: &str| read(&folder.join(name), &DecodeOptions::default()).unwrap();
     assert!(open("png_alpha_all_0.png").data().iter().all(|&value| value == 255));
@@ -184,9 +184,9 @@ fn transparency_is_laid_over_white() {
 }
 
 #[test]
-fn the_eight_orientations_are_one_picture() {
+fn the_eight_orientations_give_the_same_image() {
     let Some(folder) = faces().map(|faces| faces.join("exif")) else { return };
-    // The second family shows its number in the picture, and each file was compressed anew.
+    // The images of the second family show their number, and each file was compressed separately.
     for (name, mean_limit, greatest_limit) in [("face_orientation", 0.5, 6), ("recurser_Portrait", 5.0, 255)] {
         let open = |value: u16| read(&folder.join(format!("{name}_{value}.jpg")), &DecodeOptions::default()).unwrap();
         let expected = open(1);
@@ -199,12 +199,11 @@ fn the_eight_orientations_are_one_picture() {
     }
 }
 
-/// Cut anywhere, no file of any format gives a picture.
 #[test]
-fn no_cut_gives_a_picture() {
+fn no_truncated_file_is_decoded() {
     let Some(folder) = faces().map(|faces| faces.join("hostile")) else { return };
-    // The number is of bytes at the end without which all pixels are there: the end code of a run-length BMP, the
-    // trailer of a GIF and the end code of its data.
+    // The number of bytes at the end that no pixel needs: the end code of a run-length BMP, the trailer of a GIF and the
+    // end code of its data.
     let files = [
         ("jpeg_baseline_420.jpg", 0),
         ("jpeg_progressive.jpg", 0),
@@ -218,13 +217,13 @@ fn no_cut_gives_a_picture() {
         ("gif_one_frame.gif", 2),
         ("tiff_lzw.tif", 0),
     ];
-    for (name, free) in files {
+    for (name, unneeded) in files {
         let data = std::fs::read(folder.join(name)).unwrap();
         assert!(decode(&data, &DecodeOptions::default()).is_ok());
-        let end = data.len() - free;
+        let end = data.len() - unneeded;
         for length in (0..end).step_by(241).chain(end - 16..end) {
             let outcome = decode(&data[..length], &DecodeOptions::default());
-            assert!(outcome.as_ref().is_err_and(is_of_images), "{name} cut to {length}: {}", told(&outcome));
+            assert!(outcome.as_ref().is_err_and(is_of_images), "{name} cut to {length}: {}", describe(&outcome));
         }
     }
 }

@@ -22,14 +22,14 @@ fn picture(name: &str) -> Image {
     read(&path, &DecodeOptions::default()).unwrap()
 }
 
-/// How the pack's first network is fed, but for the order of the colours.
+/// The input of the pack's first network, with another channel order.
 fn spec(colour: Colour) -> InputSpec {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/classic.toml");
     let Some(DetectorSpec::Mtcnn(mtcnn)) = Pack::read(&manifest).unwrap().detector else { panic!("no MTCNN") };
     InputSpec { colour, ..mtcnn.pnet.input }
 }
 
-/// The greatest difference from recorded values with the channels last.
+/// Compute the maximum difference from recorded values, whose channels are last.
 fn difference(tensor: &Tensor, expected: &ArrayD<f32>) -> f32 {
     let expected = expected.view().permuted_axes(&[0, 3, 1, 2][..]);
     assert_eq!(tensor.shape(), expected.shape());
@@ -37,7 +37,7 @@ fn difference(tensor: &Tensor, expected: &ArrayD<f32>) -> f32 {
 }
 
 #[test]
-fn levels_of_the_pyramid() {
+fn pyramid_levels_equal_the_recorded_ones() {
     let image = picture("portrait-1.png");
     let cascade = Npz::recorded("mtcnn_cascade.npz");
     let levels = [4, 6].map(|level| cascade.array(&format!("pyramid_level{level}_tensor")));
@@ -52,7 +52,7 @@ fn levels_of_the_pyramid() {
 }
 
 #[test]
-fn insides_of_boxes() {
+fn box_samples_equal_the_recorded_ones() {
     let image = picture("portrait-1.png");
     let cascade = Npz::recorded("mtcnn_cascade.npz");
     let rows = cascade.array("crop_boxes").mapv(|value: f64| value as f32);
@@ -73,7 +73,7 @@ fn landmarks<T: Copy + Into<f64>>(points: &ArrayViewD<'_, T>) -> Landmarks {
 }
 
 #[test]
-fn similarities() {
+fn similarities_equal_the_recorded_ones() {
     let alignment = Npz::recorded("alignment.npz");
     let (points, matrices) = (alignment.array::<f32>("points"), alignment.array::<f64>("matrices"));
     let template = landmarks(&alignment.array::<f64>("template").view());
@@ -89,7 +89,7 @@ fn similarities() {
 }
 
 #[test]
-fn crops() {
+fn crops_equal_the_recorded_ones() {
     let alignment = Npz::recorded("alignment.npz");
     let cut = Npz::recorded("mtcnn_cascade.npz").array("edge_cut").mapv(|edge: i64| edge as u32);
     let edge = part(&picture("group.png"), [cut[0], cut[1], cut[2], cut[3]]);
@@ -109,7 +109,7 @@ fn crops() {
     }
 }
 
-/// The rectangle left, top, right, bottom of a picture.
+/// Cut the rectangle left, top, right, bottom.
 fn part(image: &Image, [left, top, right, bottom]: [u32; 4]) -> Image {
     let pixels = (top..bottom).flat_map(|y| (left..right).flat_map(move |x| image.pixel(x, y)));
     Image::from_rgb(Size::new(right - left, bottom - top), pixels.collect()).unwrap()

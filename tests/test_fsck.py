@@ -194,10 +194,10 @@ def test_a_snapshot_that_somebody_else_wrote_is_told_and_never_used(
     forged(filled, [1, 2, 3, 4], [1, 3, 2, 4], noted=False)  # person 2 would be recognised as person 3
     (finding,) = fsck(filled.location).findings
     assert (finding.where, finding.mended) == ("snapshot", False)
-    assert "not the snapshot that was noted" in finding.text
+    assert "its digest is not a known one" in finding.text
     opened = Opened(filled)
     assert opened.search.rebuilt is not None
-    assert "not the snapshot that was noted" in opened.search.rebuilt
+    assert "its digest is not a known one" in opened.search.rebuilt
     assert "rebuilt from the database" in caplog.text
     assert [opened.finds(number) for number in range(1, 5)] == [1, 2, 3, 4]
     opened.close()

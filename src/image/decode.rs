@@ -59,7 +59,7 @@ pub(super) fn catch_panic<T>(format: Format, work: impl FnOnce() -> Result<T> + 
     // The libraries index slices with numbers from the file: zune-jpeg 0.5 panicked on sampling factors that `markers`
     // refuses now, png 0.18 on palettes that `png` refuses. No other panic is known; one must not end a server's
     // process.
-    let panicked = |_| Err(Error::ImageDamaged { format: format.name(), reason: "the decoder failed".into() });
+    let panicked = |_| Err(format.damaged("the decoder failed"));
     let _silence = SilencedPanics::begin();
     std::panic::catch_unwind(work).unwrap_or_else(panicked)
 }

@@ -6,7 +6,8 @@
 
 use ::image::ColorType;
 
-use crate::{Error, Result};
+use super::format::Format;
+use crate::Result;
 
 /// The channels of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(super) enum Channels {
 }
 
 /// Convert samples of the `image` crate, in native byte order.
-pub(super) fn flatten(samples: Vec<u8>, color: ColorType, format: &'static str) -> Result<Vec<u8>> {
+pub(super) fn flatten(samples: Vec<u8>, color: ColorType, format: Format) -> Result<Vec<u8>> {
     let (channels, samples) = match color {
         ColorType::L8 => (Channels::Grey, samples),
         ColorType::La8 => (Channels::GreyAlpha, samples),
@@ -30,7 +31,7 @@ pub(super) fn flatten(samples: Vec<u8>, color: ColorType, format: &'static str) 
         ColorType::Rgba16 => (Channels::RgbAlpha, narrow(samples, u16::from_ne_bytes)),
         ColorType::Rgb32F => (Channels::Rgb, from_floats(&samples)),
         ColorType::Rgba32F => (Channels::RgbAlpha, from_floats(&samples)),
-        other => return Err(Error::ImageUnsupported { format, reason: format!("samples of type {other:?}") }),
+        other => return Err(format.unsupported(format!("samples of type {other:?}"))),
     };
     Ok(to_rgb(samples, channels))
 }

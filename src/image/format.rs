@@ -3,6 +3,8 @@
 //! Knows the six supported formats, and the names of others that a user may send, so that an error can say what the
 //! file is. The signatures are those of the formats' specifications.
 
+use crate::Error;
+
 /// A supported format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -28,8 +30,23 @@ impl Format {
         }
     }
 
+    /// The error for damaged data.
+    pub(super) fn damaged(self, reason: impl Into<String>) -> Error {
+        Error::ImageDamaged { format: self.name(), reason: reason.into() }
+    }
+
+    /// The error for a truncated file.
+    pub(super) fn truncated(self, reason: impl Into<String>) -> Error {
+        Error::ImageTruncated { format: self.name(), reason: reason.into() }
+    }
+
+    /// The error for an unsupported variant.
+    pub(super) fn unsupported(self, reason: impl Into<String>) -> Error {
+        Error::ImageUnsupported { format: self.name(), reason: reason.into() }
+    }
+
     /// Its name in messages.
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Jpeg => "JPEG",
             Self::Png => "PNG",

@@ -10,7 +10,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::markers::{MAX_SCANS, Target, damaged, truncated, walk};
+use super::format::Format::Jpeg;
+use super::markers::{MAX_SCANS, Target, walk};
 use super::{DecodeOptions, Image, exif};
 use crate::Result;
 
@@ -26,10 +27,10 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(markers.stream.as_slice()), settings);
     let pixels = decoder.decode().map_err(|error| match error {
-        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => truncated("it ends in the image data"),
-        DecodeErrors::Format(reason) => damaged(&format!("its data are invalid or end early ({reason})")),
-        DecodeErrors::FormatStatic(reason) => damaged(&format!("its data are invalid or end early ({reason})")),
-        other => damaged(&other.to_string()),
+        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => Jpeg.truncated("it ends in the image data"),
+        DecodeErrors::Format(reason) => Jpeg.damaged(format!("its data are invalid or end early ({reason})")),
+        DecodeErrors::FormatStatic(reason) => Jpeg.damaged(format!("its data are invalid or end early ({reason})")),
+        other => Jpeg.damaged(other.to_string()),
     })?;
     exif::apply(Image::from_rgb(markers.size, pixels)?, orientation)
 }

@@ -6,8 +6,9 @@
 //! in ITU-T T.81; the colour model is chosen like in libjpeg (`jdapimin.c`), so that other libraries agree.
 
 use super::DecodeOptions;
+use super::format::Format::Jpeg;
+use crate::Result;
 use crate::geometry::Size;
-use crate::{Error, Result};
 
 /// Each scan may cost a pass over the full image. Encoders write about ten; 100 of 50 megapixels take 1.3 s.
 pub(super) const MAX_SCANS: usize = 100;
@@ -69,7 +70,7 @@ pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
     loop {
         match walk.marker()? {
             SOI | 0x01 | 0xd0..=0xd7 => {}
-            EOI | SOS => return Err(damaged("it has no frame header")),
+            EOI | SOS => return Err(Jpeg.damaged("it has no frame header")),
             code => walk.segment(code, options)?,
         }
         if let Some(frame) = &walk.frame {
@@ -88,9 +89,9 @@ pub(super) fn walk(data: &[u8], options: DecodeOptions, target: Target) -> Resul
             code => walk.segment(code, options)?,
         }
     }
-    let frame = walk.frame.ok_or_else(|| damaged("it has no frame header"))?;
+    let frame = walk.frame.ok_or_else(|| Jpeg.damaged("it has no frame header"))?;
     if walk.scans == 0 {
-        return Err(truncated("it ends before the first scan"));
+        return Err(Jpeg.truncated("it ends before the first scan"));
     }
     walk.stream.extend([0xff, EOI]);
     Ok(Markers { size: frame.size, exif: walk.exif, stream: walk.stream })
@@ -137,12 +138,12 @@ impl<'a> Walk<'a> {
     /// Read the code of the next marker; stray and fill bytes before it are skipped, like in libjpeg.
     fn marker(&mut self) -> Result<u8> {
         loop {
-            let skipped = find_ff(&self.data[self.position..]).ok_or_else(|| truncated("it has no end marker"))?;
+            let skipped = find_ff(&self.data[self.position..]).ok_or_else(|| Jpeg.truncated("it has no end marker"))?;
             self.position += skipped;
             while self.data.get(self.position) == Some(&0xff) {
                 self.position += 1;
             }
-            let code = *self.data.get(self.position).ok_or_else(|| truncated("it has no end marker"))?;
+            let code = *self.data.get(self.position).ok_or_else(|| Jpeg.truncated("it has no end marker"))?;
             self.position += 1;
             if code != 0 {
                 return Ok(code);
@@ -154,15 +155,15 @@ impl<'a> Walk<'a> {
     fn segment(&mut self, code: u8, options: DecodeOptions) -> Result<()> {
         let length = match self.data.get(self.position..self.position + 2) {
             Some(&[high, low]) => usize::from(high) << 8 | usize::from(low),
-            _ => return Err(truncated("it ends in a segment header")),
+            _ => return Err(Jpeg.truncated("it ends in a segment header")),
         };
         if length < 2 {
-            return Err(damaged(&format!("segment {code:#04x} has the length {length}")));
+            return Err(Jpeg.damaged(format!("segment {code:#04x} has the length {length}")));
         }
         let data = self.data;
         let content = data
             .get(self.position + 2..self.position + length)
-            .ok_or_else(|| truncated(&format!("it ends in segment {code:#04x} of {length} bytes")))?;
+            .ok_or_else(|| Jpeg.truncated(format!("it ends in segment {code:#04x} of {length} bytes")))?;
         self.position += length;
         match code {
             DQT | DRI => self.keep(code, content),
@@ -174,7 +175,7 @@ impl<'a> Walk<'a> {
                 let start = self.stream.len();
                 let frame = frame(code, content, options)?;
                 if self.frame.is_some() {
-                    return Err(damaged("it has two frame headers"));
+                    return Err(Jpeg.damaged("it has two frame headers"));
                 }
                 self.keep(code, content);
                 if frame.components.len() == 1 {
@@ -187,7 +188,7 @@ impl<'a> Walk<'a> {
             APP0 => self.jfif |= content.starts_with(b"JFIF\0"),
             APP1 if self.exif.is_none() => self.exif = content.strip_prefix(b"Exif\0\0"),
             APP14 if content.starts_with(b"Adobe") => self.adobe = content.get(11).copied().or(self.adobe),
-            0xdc | 0xde | 0xdf => return Err(unsupported(&format!("it uses marker {code:#04x}"))),
+            0xdc | 0xde | 0xdf => return Err(Jpeg.unsupported(format!("it uses marker {code:#04x}"))),
             _ => {}
         }
         Ok(())
@@ -195,7 +196,7 @@ impl<'a> Walk<'a> {
 
     /// Read the data of a scan with this header.
     fn scan(&mut self, header: &[u8]) -> Result<()> {
-        let frame = self.frame.clone().ok_or_else(|| damaged("a scan comes before the frame header"))?;
+        let frame = self.frame.clone().ok_or_else(|| Jpeg.damaged("a scan comes before the frame header"))?;
         let components = frame.components.len();
         let scanned = usize::from(header.first().copied().unwrap_or_default());
         if self.scans == 0 {
@@ -204,19 +205,19 @@ impl<'a> Walk<'a> {
         self.scans += 1;
         if !frame.progressive && scanned != components {
             // zune-jpeg 0.5.15 decodes these to wrong colours if they are subsampled, without an error.
-            return Err(unsupported("baseline coding with one scan per component"));
+            return Err(Jpeg.unsupported("baseline coding with one scan per component"));
         }
         let limit = if frame.progressive { MAX_SCANS } else { 1 };
         if self.scans > limit {
-            return Err(damaged(&format!("it has more than {limit} scans")));
+            return Err(Jpeg.damaged(format!("it has more than {limit} scans")));
         }
         self.keep(SOS, header);
         let start = self.position;
         loop {
             let rest = &self.data[self.position..];
-            let skipped = find_ff(rest).ok_or_else(|| truncated("it ends in the image data"))?;
+            let skipped = find_ff(rest).ok_or_else(|| Jpeg.truncated("it ends in the image data"))?;
             match rest.get(skipped + 1) {
-                None => return Err(truncated("it ends in the image data")),
+                None => return Err(Jpeg.truncated("it ends in the image data")),
                 Some(0x00 | 0xd0..=0xd7) => self.position += skipped + 2,
                 Some(0xff) => self.position += skipped + 1,
                 Some(_) => {
@@ -257,7 +258,7 @@ impl<'a> Walk<'a> {
             (_, Some(0)) => Color::Cmyk,
             (_, Some(_)) => Color::Ycck,
             (_, None) => {
-                return Err(unsupported("four components without Adobe's marker, so the colour model is unknown"));
+                return Err(Jpeg.unsupported("four components without Adobe's marker, so the colour model is unknown"));
             }
         })
     }
@@ -284,28 +285,28 @@ fn frame(code: u8, content: &[u8], options: DecodeOptions) -> Result<Frame> {
         _ => Some("an unknown coding"),
     };
     if let Some(coding) = coding {
-        return Err(unsupported(&format!("{coding} (frame marker {code:#04x})")));
+        return Err(Jpeg.unsupported(format!("{coding} (frame marker {code:#04x})")));
     }
     let &[bits, high_y, low_y, high_x, low_x, count, ref specifications @ ..] = content else {
-        return Err(damaged("its frame header is too short"));
+        return Err(Jpeg.damaged("its frame header is too short"));
     };
     let size = Size::new(u16::from_be_bytes([high_x, low_x]).into(), u16::from_be_bytes([high_y, low_y]).into());
     options.check_size(size)?;
     if size.pixels() == 0 {
-        return Err(damaged(&format!("its frame header has a size of {size} pixels")));
+        return Err(Jpeg.damaged(format!("its frame header has a size of {size} pixels")));
     }
     if bits != 8 {
-        return Err(unsupported(&format!("{bits} bits per channel")));
+        return Err(Jpeg.unsupported(format!("{bits} bits per channel")));
     }
     if !matches!(count, 1 | 3 | 4) || specifications.len() != 3 * usize::from(count) {
         let bytes = specifications.len();
-        return Err(damaged(&format!("its frame header has {count} components in {bytes} bytes")));
+        return Err(Jpeg.damaged(format!("its frame header has {count} components in {bytes} bytes")));
     }
     // zune-jpeg 0.5.15 assumes that the first component has the highest resolution; otherwise it gives wrong colours or
     // panics.
     let factors: Vec<(u8, u8)> = specifications.chunks_exact(3).map(|one| (one[1] >> 4, one[1] & 15)).collect();
     if factors.iter().any(|&(x, y)| x > factors[0].0 || y > factors[0].1) {
-        return Err(unsupported("its first component has a lower resolution than another one"));
+        return Err(Jpeg.unsupported("its first component has a lower resolution than another one"));
     }
     let components = specifications.chunks_exact(3).map(|component| component[0]).collect();
     Ok(Frame { size, progressive: code == 0xc2, components })
@@ -321,16 +322,4 @@ fn find_ff(data: &[u8]) -> Option<usize> {
         start += block.len();
     }
     None
-}
-
-pub(super) fn damaged(reason: &str) -> Error {
-    Error::ImageDamaged { format: "JPEG", reason: reason.into() }
-}
-
-pub(super) fn truncated(reason: &str) -> Error {
-    Error::ImageTruncated { format: "JPEG", reason: reason.into() }
-}
-
-fn unsupported(reason: &str) -> Error {
-    Error::ImageUnsupported { format: "JPEG", reason: reason.into() }
 }

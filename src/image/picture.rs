@@ -90,6 +90,15 @@ impl Image {
         [self.data[start], self.data[start + 1], self.data[start + 2]]
     }
 
+    /// Refuse a crop of another size.
+    pub fn check_crop(&self, expected: Size) -> Result<()> {
+        if self.size == expected {
+            return Ok(());
+        }
+        let (accepted, found) = (format!("{expected} pixels"), self.size.to_string());
+        Err(Error::Argument { name: "crop", accepted, found })
+    }
+
     /// Encode as a PNG file, compressed for speed.
     pub fn encode_png(&self) -> Result<Vec<u8>> {
         let mut file = Vec::with_capacity(self.data.len() / 2);

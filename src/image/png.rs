@@ -9,6 +9,7 @@ use std::io::{Cursor, ErrorKind};
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
 use super::flatten::{Channels, narrow, to_rgb};
+use super::format::Format::Png;
 use super::{DecodeOptions, Image, exif};
 use crate::geometry::Size;
 use crate::{Error, Result};
@@ -46,11 +47,11 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
 
     let mut reader = decoder.read_info().map_err(refused)?;
     let (color, depth) = reader.output_color_type();
-    let bytes = reader.output_buffer_size().ok_or_else(|| damaged("its rows have no length"))?;
+    let bytes = reader.output_buffer_size().ok_or_else(|| Png.damaged("its rows have no length"))?;
     let mut samples = vec![0; bytes];
     let frame = reader.next_frame(&mut samples).map_err(refused)?;
     if (frame.width, frame.height) != (size.width, size.height) {
-        return Err(damaged("its first frame is smaller than the image"));
+        return Err(Png.damaged("its first frame is smaller than the image"));
     }
     if depth == BitDepth::Sixteen {
         samples = narrow(samples, u16::from_be_bytes);
@@ -60,7 +61,7 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
         ColorType::GrayscaleAlpha => Channels::GreyAlpha,
         ColorType::Rgb => Channels::Rgb,
         ColorType::Rgba => Channels::RgbAlpha,
-        ColorType::Indexed => return Err(damaged("its palette is missing")),
+        ColorType::Indexed => return Err(Png.damaged("its palette is missing")),
     };
     exif::apply(Image::from_rgb(size, to_rgb(samples, channels))?, orientation)
 }
@@ -113,14 +114,14 @@ fn walk(data: &[u8]) -> Result<Chunks<'_>> {
     loop {
         let header = data.get(position..position + 8).and_then(|header| header.split_first_chunk::<4>());
         let Some((length, name)) = header else {
-            return Err(truncated("it has no end chunk"));
+            return Err(Png.truncated("it has no end chunk"));
         };
         let length = u32::from_be_bytes(*length) as usize;
         let start = position + 8;
         let content = start.checked_add(length).and_then(|end| data.get(start..end));
         let Some(content) = content.filter(|_| data.len() - start >= length + 4) else {
             let name = name.escape_ascii();
-            return Err(truncated(&format!("it ends in chunk {name} of {length} bytes")));
+            return Err(Png.truncated(format!("it ends in chunk {name} of {length} bytes")));
         };
         let chunk = &data[position..start + length + 4];
         position = start + length + 4;
@@ -147,24 +148,16 @@ fn check_palette(bytes: usize) -> Result<()> {
     if bytes.is_multiple_of(3) && (1..=MAX_COLOURS).contains(&(bytes / 3)) {
         return Ok(());
     }
-    Err(damaged(&format!("its palette has {bytes} bytes, not 1 to {MAX_COLOURS} colours of three bytes")))
+    Err(Png.damaged(format!("its palette has {bytes} bytes, not 1 to {MAX_COLOURS} colours of three bytes")))
 }
 
 fn refused(error: DecodingError) -> Error {
     match error {
         DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            truncated("it ends in the image data")
+            Png.truncated("it ends in the image data")
         }
-        other => damaged(&other.to_string()),
+        other => Png.damaged(other.to_string()),
     }
-}
-
-fn damaged(reason: &str) -> Error {
-    Error::ImageDamaged { format: "PNG", reason: reason.into() }
-}
-
-fn truncated(reason: &str) -> Error {
-    Error::ImageTruncated { format: "PNG", reason: reason.into() }
 }
 
 #[cfg(test)]

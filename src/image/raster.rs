@@ -12,6 +12,7 @@ use ::image::codecs::gif::GifDecoder;
 use ::image::{ImageDecoder, ImageError, ImageResult, Limits};
 
 use super::flatten::flatten;
+use super::format::Format;
 use super::{DecodeOptions, Image, exif};
 use crate::geometry::Size;
 use crate::{Error, Result};
@@ -21,7 +22,6 @@ const WORKING_BYTES: u64 = 64 << 20;
 
 /// Read the size in the header of a BMP file.
 pub(super) fn size_of_bmp(data: &[u8], options: DecodeOptions) -> Result<Size> {
-    const FORMAT: &str = "BMP";
     let long = |offset: usize| data.get(offset..offset + 4).and_then(little_endian);
     let short = |offset: usize| long(offset).map(|value| value & 0xffff);
     // The oldest header has sizes of 16 bits, later ones of 32 with a sign: a negative height means rows from the top.
@@ -29,11 +29,9 @@ pub(super) fn size_of_bmp(data: &[u8], options: DecodeOptions) -> Result<Size> {
         Some(12) => short(18).zip(short(20)),
         _ => long(18).zip(long(22)).map(|(width, height)| (width, u64::from((height as i32).unsigned_abs()))),
     };
-    let (width, height) =
-        size.ok_or_else(|| Error::ImageTruncated { format: FORMAT, reason: "it ends in its header".into() })?;
+    let (width, height) = size.ok_or_else(|| Format::Bmp.truncated("it ends in its header"))?;
     if width == 0 || height == 0 || width > i32::MAX as u64 {
-        let reason = format!("its header has a size of {} x {height} pixels", width as i32);
-        return Err(Error::ImageDamaged { format: FORMAT, reason });
+        return Err(Format::Bmp.damaged(format!("its header has a size of {} x {height} pixels", width as i32)));
     }
     options.check(width, height)?;
     Ok(Size::new(width as u32, height as u32))
@@ -41,15 +39,14 @@ pub(super) fn size_of_bmp(data: &[u8], options: DecodeOptions) -> Result<Size> {
 
 /// Decode a BMP file.
 pub(super) fn decode_bmp(data: &[u8], options: DecodeOptions) -> Result<Image> {
-    const FORMAT: &str = "BMP";
     size_of_bmp(data, options)?;
-    let decoder = BmpDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
-    pixels(decoder, FORMAT, options)
+    let decoder = BmpDecoder::new(Cursor::new(data)).map_err(|error| refused(error, Format::Bmp))?;
+    pixels(decoder, Format::Bmp, options)
 }
 
 /// Read the screen size of a GIF file.
 pub(super) fn size_of_gif(data: &[u8], options: DecodeOptions) -> Result<Size> {
-    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, "GIF"))?;
+    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, Format::Gif))?;
     let (width, height) = decoder.dimensions();
     let size = Size::new(width, height);
     options.check_size(size)?;
@@ -58,13 +55,12 @@ pub(super) fn size_of_gif(data: &[u8], options: DecodeOptions) -> Result<Size> {
 
 /// Decode the first frame of a GIF file, on its screen.
 pub(super) fn decode_gif(data: &[u8], options: DecodeOptions) -> Result<Image> {
-    const FORMAT: &str = "GIF";
     size_of_gif(data, options)?;
-    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
+    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, Format::Gif))?;
     if first_gif_frame_end(data).is_none() {
-        return Err(Error::ImageTruncated { format: FORMAT, reason: "it ends in its first frame".into() });
+        return Err(Format::Gif.truncated("it ends in its first frame"));
     }
-    pixels(decoder, FORMAT, options)
+    pixels(decoder, Format::Gif, options)
 }
 
 /// Find the end of the first frame's data; none if the file is truncated (sections 15 to 26 of the specification).
@@ -88,18 +84,19 @@ fn first_gif_frame_end(data: &[u8]) -> Option<usize> {
 }
 
 /// Run a decoder within the limit.
-pub(super) fn pixels(mut decoder: impl ImageDecoder, format: &'static str, options: DecodeOptions) -> Result<Image> {
+pub(super) fn pixels(mut decoder: impl ImageDecoder, format: Format, options: DecodeOptions) -> Result<Image> {
     let (width, height) = decoder.dimensions();
     let size = Size::new(width, height);
     options.check_size(size)?;
     if size.pixels() == 0 {
-        return Err(Error::ImageDamaged { format, reason: format!("its header has a size of {size} pixels") });
+        return Err(format.damaged(format!("its header has a size of {size} pixels")));
     }
     let run = || -> ImageResult<(Vec<u8>, ::image::ColorType, u16)> {
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(decoder.total_bytes().saturating_mul(2).saturating_add(WORKING_BYTES));
         decoder.set_limits(limits)?;
-        let orientation = if format == "TIFF" { u16::from(decoder.orientation()?.to_exif()) } else { exif::UPRIGHT };
+        let orientation =
+            if format == Format::Tiff { u16::from(decoder.orientation()?.to_exif()) } else { exif::UPRIGHT };
         let color = decoder.color_type();
         let mut samples = vec![0; decoder.total_bytes() as usize];
         decoder.read_image(&mut samples)?;
@@ -114,15 +111,12 @@ pub(super) fn little_endian(bytes: &[u8]) -> Option<u64> {
 }
 
 /// Convert an error of the `image` crate.
-pub(super) fn refused(error: ImageError, format: &'static str) -> Error {
+pub(super) fn refused(error: ImageError, format: Format) -> Error {
     match error {
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Error::ImageTruncated { format, reason: "it ends in the image data".into() }
+            format.truncated("it ends in the image data")
         }
-        ImageError::Unsupported(error) => Error::ImageUnsupported { format, reason: error.to_string() },
-        other => {
-            let reason = other.source().map_or_else(|| other.to_string(), ToString::to_string);
-            Error::ImageDamaged { format, reason }
-        }
+        ImageError::Unsupported(error) => format.unsupported(error.to_string()),
+        other => format.damaged(other.source().map_or_else(|| other.to_string(), ToString::to_string)),
     }
 }

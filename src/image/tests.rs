@@ -179,11 +179,11 @@ fn depth_grey_and_transparency_become_rgb_on_white() {
     for variant in variants {
         let mut file = Vec::new();
         variant.write_to(&mut Cursor::new(&mut file), ImageFormat::Png).unwrap();
-        let over_white: RgbImage = RgbImage::from_fn(16, 12, |x, y| {
+        let on_white: RgbImage = RgbImage::from_fn(16, 12, |x, y| {
             let [r, g, b, alpha] = variant.to_rgba32f().get_pixel(x, y).0;
             [r, g, b].map(|value| ((value * alpha + 1.0 - alpha) * 255.0).round() as u8).into()
         });
-        let greatest = greatest_difference(&open(&file).unwrap(), &over_white);
+        let greatest = greatest_difference(&open(&file).unwrap(), &on_white);
         assert!(greatest <= 1, "{:?}: {greatest}", variant.color());
     }
 }
@@ -215,9 +215,9 @@ fn an_invalid_orientation_counts_as_upright() {
         assert_eq!(greatest_difference(&open(&file).unwrap(), &stored), 0, "orientation {value}");
         assert_eq!(greatest_difference(&open(&tiff(&stored, value as u16)).unwrap(), &stored), 0);
     }
-    let whole = exif(6, false, false);
+    let block = exif(6, false, false);
     for length in 0..18 {
-        assert_eq!(super::exif::orientation(&whole[..length]), 1, "cut to {length}");
+        assert_eq!(super::exif::orientation(&block[..length]), 1, "cut to {length}");
     }
 }
 
@@ -258,11 +258,11 @@ fn jpeg_variants_that_decode_incorrectly_are_refused() {
     let mut coarse = file.clone();
     coarse[frame + 14] = 0x22;
     coarse[frame + 11] = 0x11;
-    assert!(unsupported(&coarse), "its colours are finer than its light");
+    assert!(unsupported(&coarse), "chroma has a higher resolution than luma");
 
     let header = [0xff, 0xda, 0, 8, 1, file[scan + 5], 0, 0, 63, 0];
     let separate = [&file[..scan], &header, &file[scan + 14..]].concat();
-    assert!(unsupported(&separate), "it has a scan for each colour");
+    assert!(unsupported(&separate), "one scan per component");
 
     let mut bomb = file[..scan].to_vec();
     bomb[frame + 1] = 0xc2;
@@ -288,7 +288,7 @@ fn the_limit_is_read_from_the_header() {
 }
 
 #[test]
-fn a_header_that_announces_gigapixels_is_refused() {
+fn a_header_with_gigapixels_is_refused() {
     let picture = picture(20, 10);
     let patched = |format: ImageFormat, offset: usize, bytes: &[u8]| {
         let mut file = encoded(&picture, format);
@@ -338,7 +338,7 @@ fn an_unreadable_path_is_an_error_of_its_own() {
     let options = DecodeOptions { max_pixels: 1000 };
     let path = folder.path().join("a.txt");
     let outcome = read(&path, &options);
-    assert!(matches!(&outcome, Err(Error::ImageRead { path: told, .. }) if *told == path), "{outcome:?}");
+    assert!(matches!(&outcome, Err(Error::ImageRead { path: reported, .. }) if *reported == path), "{outcome:?}");
     assert!(matches!(read(folder.path(), &options), Err(Error::ImageRead { .. })));
 
     std::fs::write(&path, encoded(&picture(20, 10), ImageFormat::Png)).unwrap();
@@ -349,7 +349,7 @@ fn an_unreadable_path_is_an_error_of_its_own() {
     let outcome = read(&path, &options);
     assert!(matches!(outcome, Err(Error::ImageRead { .. })), "{outcome:?}");
 
-    std::fs::write(&path, "no picture").unwrap();
+    std::fs::write(&path, "not an image").unwrap();
     assert!(matches!(read(&path, &options), Err(Error::NotAnImage { .. })));
 }
 

@@ -9,12 +9,12 @@ use std::io::Cursor;
 
 use ::image::codecs::tiff::TiffDecoder;
 
+use super::format::Format::Tiff;
 use super::raster::{pixels, refused};
 use super::{DecodeOptions, Image};
+use crate::Result;
 use crate::geometry::Size;
-use crate::{Error, Result};
 
-const FORMAT: &str = "TIFF";
 const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
 const SHORT: u16 = 3;
@@ -26,8 +26,8 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     if let Some(link) = page.get_mut(link..link.saturating_add(4)) {
         link.fill(0);
     }
-    let decoder = TiffDecoder::new(Cursor::new(page)).map_err(|error| refused(error, FORMAT))?;
-    pixels(decoder, FORMAT, options)
+    let decoder = TiffDecoder::new(Cursor::new(page)).map_err(|error| refused(error, Tiff))?;
+    pixels(decoder, Tiff, options)
 }
 
 /// Read the size of the first page.
@@ -38,7 +38,6 @@ pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
 /// Check the first directory; returns the offset of the link to the second one, and the size of the page.
 fn link_of_first_page(data: &[u8], options: DecodeOptions) -> Result<(usize, Size)> {
     let little = data.starts_with(b"II");
-    let truncated = |reason: String| Error::ImageTruncated { format: FORMAT, reason };
     let short = |offset: usize| {
         let bytes: [u8; 2] = data.get(offset..offset.checked_add(2)?)?.try_into().ok()?;
         Some(if little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
@@ -47,16 +46,16 @@ fn link_of_first_page(data: &[u8], options: DecodeOptions) -> Result<(usize, Siz
         let bytes: [u8; 4] = data.get(offset..offset.checked_add(4)?)?.try_into().ok()?;
         Some(if little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     };
-    let directory = long(4).ok_or_else(|| truncated("it ends in its header".into()))? as usize;
-    let entries = short(directory).ok_or_else(|| truncated("it ends before its directory".into()))?;
+    let directory = long(4).ok_or_else(|| Tiff.truncated("it ends in its header"))? as usize;
+    let entries = short(directory).ok_or_else(|| Tiff.truncated("it ends before its directory"))?;
     let link = directory + 2 + 12 * usize::from(entries);
     let (mut width, mut height) = (0, 0);
     for entry in (directory + 2..link).step_by(12) {
         let parts = short(entry).zip(short(entry + 2)).zip(long(entry + 4)).zip(long(entry + 8));
-        let (((tag, kind), count), value) = parts.ok_or_else(|| truncated("it ends in its directory".into()))?;
+        let (((tag, kind), count), value) = parts.ok_or_else(|| Tiff.truncated("it ends in its directory"))?;
         let bytes = u64::from(count) * bytes_per_value(kind);
         if bytes > 4 && u64::from(value) + bytes > data.len() as u64 {
-            return Err(truncated(format!("tag {tag} has {bytes} bytes at {value}, the file has {}", data.len())));
+            return Err(Tiff.truncated(format!("tag {tag} has {bytes} bytes at {value}, the file has {}", data.len())));
         }
         let number = if kind == SHORT { short(entry + 8).map_or(value, u32::from) } else { value };
         match tag {

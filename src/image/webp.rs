@@ -8,12 +8,11 @@ use std::io::Cursor;
 
 use ::image::codecs::webp::WebPDecoder;
 
+use super::format::Format::WebP;
 use super::raster::{little_endian, pixels, refused};
 use super::{DecodeOptions, Image, exif};
+use crate::Result;
 use crate::geometry::Size;
-use crate::{Error, Result};
-
-const FORMAT: &str = "WebP";
 
 /// Find the largest size in a chunk: a canvas may be larger than its bit streams, or smaller.
 pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
@@ -55,8 +54,8 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
         }
         rest = chunk.rest;
     }
-    let decoder = WebPDecoder::new(Cursor::new(data)).map_err(|error| refused(error, FORMAT))?;
-    exif::apply(pixels(decoder, FORMAT, options)?, orientation)
+    let decoder = WebPDecoder::new(Cursor::new(data)).map_err(|error| refused(error, WebP))?;
+    exif::apply(pixels(decoder, WebP, options)?, orientation)
 }
 
 /// Remove everything that decoding does not need; none for an animation, whose other frames would stay.
@@ -98,7 +97,7 @@ pub(super) fn strip(data: &[u8]) -> Result<Option<Vec<u8>>> {
 fn chunks(data: &[u8]) -> Result<&[u8]> {
     let riff = data.get(4..8).and_then(little_endian).unwrap_or_default();
     if riff + 8 > data.len() as u64 {
-        return Err(truncated(format!("it declares {} bytes and has {}", riff + 8, data.len())));
+        return Err(WebP.truncated(format!("it declares {} bytes and has {}", riff + 8, data.len())));
     }
     Ok(&data[12..(riff + 8).max(12) as usize])
 }
@@ -120,7 +119,7 @@ impl<'a> Chunk<'a> {
             let rest = after.get(length + length % 2..).unwrap_or_default();
             after.get(..length).map(|content| Self { name, content, rest })
         });
-        chunk.map(Some).ok_or_else(|| truncated(format!("it ends in chunk {}", name.escape_ascii())))
+        chunk.map(Some).ok_or_else(|| WebP.truncated(format!("it ends in chunk {}", name.escape_ascii())))
     }
 
     /// Width and height of a bit stream or a canvas (RFC 6386, 9.1; RFC 9649, 3.4 and 2.7).
@@ -141,8 +140,4 @@ impl<'a> Chunk<'a> {
             _ => None,
         }
     }
-}
-
-fn truncated(reason: String) -> Error {
-    Error::ImageTruncated { format: FORMAT, reason }
 }

@@ -196,7 +196,7 @@ fn read_metadata(source: &Source, digests: Option<&[String]>) -> Checked<(Header
         return Err("it is damaged: its checksum is wrong".to_owned());
     }
     if digests.is_some_and(|known| !known.contains(&hex(&digest))) {
-        return Err("it was altered, or written by somebody else: it is not the snapshot that was noted".to_owned());
+        return Err("it was changed, or written by somebody else: its digest is not a known one".to_owned());
     }
     let name = |from: usize, length: usize| String::from_utf8(metadata[from..from + length].to_vec()).ok();
     let names = (name(HEADER, raw.pack_length), name(HEADER + raw.pack_length, raw.gallery_length));

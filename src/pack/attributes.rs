@@ -48,16 +48,11 @@ impl AttributesSpec {
 
     /// Size of a crop, pixels.
     pub fn crop_size(&self) -> Size {
-        let input = &self.network().input;
-        // `check` ensures that both are declared.
-        Size::new(input.width.unwrap_or(0), input.height.unwrap_or(0))
+        self.network().input.crop_size()
     }
 
     pub(super) fn check(&self) -> Checked {
-        self.network().check(1)?;
-        if self.network().input.width.is_none() || self.network().input.height.is_none() {
-            return Err("the input of the attributes network needs width and height".to_string());
-        }
+        self.network().check_crops()?;
         match self {
             Self::Genderage { scale, .. } => in_range("scale", f64::from(*scale), 1.0, 10.0),
             Self::GenderageV1 { .. } => Ok(()),

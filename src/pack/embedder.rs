@@ -29,8 +29,7 @@ impl EmbedderSpec {
 
     /// Size of a crop, pixels.
     pub fn crop_size(&self) -> Size {
-        // `check` ensures that both are declared.
-        Size::new(self.network.input.width.unwrap_or(0), self.network.input.height.unwrap_or(0))
+        self.network.input.crop_size()
     }
 }
 
@@ -69,15 +68,12 @@ pub struct OperatingPoint {
 
 impl EmbedderSpec {
     pub(super) fn check(&self) -> Checked {
-        self.network.check(1)?;
+        self.network.check_crops()?;
         if self.dimension == 0 || self.dimension > 4096 {
             return Err(format!("dimension must be 1 to 4096, got {}", self.dimension));
         }
         if self.batch == 0 {
             return Err("batch must be at least 1".to_string());
-        }
-        if self.network.input.width.is_none() || self.network.input.height.is_none() {
-            return Err("the embedder's input needs width and height".to_string());
         }
         Ok(())
     }

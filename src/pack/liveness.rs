@@ -62,16 +62,13 @@ impl LivenessSpec {
 
 impl LivenessNetworkSpec {
     fn check(&self) -> Checked {
-        self.network.check(1)?;
+        self.network.check_crops()?;
         let file = &self.network.file;
         in_range("scale", f64::from(self.scale), 1.0, 10.0)?;
         let least = if self.activation == Activation::Softmax { 2 } else { 1 };
         if self.classes < least || self.live >= self.classes {
             let (live, classes) = (self.live, self.classes);
             return Err(format!("live of {file:?} must be under classes, of which there are {classes}, got {live}"));
-        }
-        if self.network.input.width.is_none() || self.network.input.height.is_none() {
-            return Err(format!("the input of {file:?} needs width and height"));
         }
         Ok(())
     }

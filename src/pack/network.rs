@@ -30,9 +30,20 @@ pub struct InputSpec {
 }
 
 impl InputSpec {
+    /// An input of any size in the layout NCHW.
+    pub fn new(name: &str, colour: Colour, mean: [f32; 3], std: [f32; 3]) -> Self {
+        let (layout, standardise) = (Layout::Nchw, false);
+        Self { name: name.to_string(), width: None, height: None, colour, mean, std, layout, standardise }
+    }
+
     /// The declared size; none if the network accepts any.
     pub fn size(&self) -> Option<Size> {
         Some(Size::new(self.width?, self.height?))
+    }
+
+    /// The size of a crop, which `check_crops` ensures.
+    pub fn crop_size(&self) -> Size {
+        self.size().unwrap_or(Size::new(0, 0))
     }
 }
 
@@ -83,6 +94,15 @@ impl NetworkSpec {
         }
         if [self.input.width, self.input.height].into_iter().flatten().any(|side| side > 4096) {
             return Err(format!("width and height of {:?} must be at most 4096", self.file));
+        }
+        Ok(())
+    }
+
+    /// Like `check`, for a network with one output whose input is a crop.
+    pub(super) fn check_crops(&self) -> Checked {
+        self.check(1)?;
+        if self.input.size().is_none() {
+            return Err(format!("the input of {:?} needs width and height", self.file));
         }
         Ok(())
     }

@@ -114,20 +114,11 @@ mod tests {
     use super::super::tests;
     use super::*;
     use crate::geometry::Size;
-    use crate::pack::{Colour, Layout};
+    use crate::pack::Colour;
     use proptest::prelude::*;
 
     fn spec(colour: Colour) -> InputSpec {
-        InputSpec {
-            name: "input".to_string(),
-            width: None,
-            height: None,
-            colour,
-            mean: [104.0, 117.0, 123.0],
-            std: [1.0, 2.0, 4.0],
-            layout: Layout::Nchw,
-            standardise: false,
-        }
+        InputSpec::new("input", colour, [104.0, 117.0, 123.0], [1.0, 2.0, 4.0])
     }
 
     fn upper_left(picture: Size, canvas: Size) -> Letterbox {

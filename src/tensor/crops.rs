@@ -56,16 +56,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn spec(layout: Layout, standardise: bool) -> InputSpec {
-        InputSpec {
-            name: "input".to_string(),
-            width: None,
-            height: None,
-            colour: Colour::Rgb,
-            mean: [0.0; 3],
-            std: [1.0; 3],
-            layout,
-            standardise,
-        }
+        InputSpec { layout, standardise, ..InputSpec::new("input", Colour::Rgb, [0.0; 3], [1.0; 3]) }
     }
 
     #[test]

@@ -1,18 +1,18 @@
-//! Arrays from a file that `numpy.savez_compressed` wrote: a zip archive of `.npy` files.
+//! Reads arrays of a file written by `numpy.savez_compressed`: a zip archive of `.npy` files.
 //!
-//! For the recorded values beside this file and nothing else: one disk, stored or deflated, little-endian
-//! numbers. Anything else panics, with what it is.
+//! Only for the recorded values next to this file: one disk, stored or deflated, little-endian numbers. Anything else
+//! panics.
 
 use std::io::Read;
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
-/// A number that a recorded array may have.
+/// The element type of an array.
 pub trait Number: Sized {
-    /// numpy's name of the type.
+    /// NumPy's name of the type.
     const KIND: &'static str;
-    /// From its bytes.
+    /// Convert from bytes.
     fn from_bytes(bytes: &[u8]) -> Self;
 }
 

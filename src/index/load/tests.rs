@@ -166,7 +166,7 @@ fn a_sound_snapshot_of_somebody_else_is_not_one_that_is_known_by_its_digest() {
         fs::write(&path, with_valid_checksum(forged, &header())).unwrap();
         assert_eq!(contents(&load(None).unwrap()).len(), ROWS);
         let error = load(Some(&known)).err().unwrap().to_string();
-        assert!(error.contains("not the snapshot that was noted"), "{error}");
+        assert!(error.contains("its digest is not a known one"), "{error}");
     }
 }
 
