@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from numpy.typing import NDArray
 from place import Place
 
@@ -312,3 +313,24 @@ def test_an_account_that_was_changed_or_deleted_leaves_no_trace(place: Place) ->
     access.accounts.delete(account.id)
     assert b"new@example.org" not in on_disk(place.folder)
     access.close()
+
+
+def test_an_eraser_runs_in_the_transaction_of_the_deletion(place: Place, engine: Engine) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def erase(connection: sa.Connection, gallery: str, row: Any) -> None:
+        stored = connection.execute(sa.text("SELECT count(*) FROM people")).scalar_one()
+        assert stored == 2, "the person is still there"
+        seen.append((gallery, row.key))
+        if row.key == "budi":
+            raise RuntimeError("the application cannot delete its part")
+
+    with Gallery.open(place.location, engine=engine, name="door", eraser=erase) as gallery:
+        for person_id in ("ayu", "budi"):
+            gallery.create(person_id)
+        with pytest.raises(RuntimeError, match="cannot delete its part"):
+            gallery.delete("budi")
+        assert [person.person_id for person in gallery.people()] == ["ayu", "budi"]
+        gallery.delete("ayu")
+        assert [person.person_id for person in gallery.people()] == ["budi"]
+    assert seen == [("door", "budi"), ("door", "ayu")]

@@ -8,6 +8,7 @@ import inspect
 import io
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -714,6 +715,30 @@ def test_every_verb_has_a_coroutine_with_its_parameters() -> None:
         )
         assert inspect.signature(coroutine) == inspect.signature(getattr(Gallery, verb))
     assert inspect.signature(Gallery.aopen) == inspect.signature(Gallery.open)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_type_checker_sees_the_parameters_and_results_of_coroutines(tmp_path: Path) -> None:
+    """With a coroutine made from a method, and with the one made from the class method `open`."""
+    script = tmp_path / "typed.py"
+    script.write_text(
+        "from typing_extensions import assert_type\n"
+        "from facedex import Gallery, Recognition\n"
+        "async def work() -> None:\n"
+        "    gallery = await Gallery.aopen('people.db', photos='original')\n"
+        "    assert_type(gallery, Gallery)\n"
+        "    assert_type(await gallery.arecognize(b'', k=2), Recognition)\n"
+        "    await Gallery.aopen('people.db', photo='original')\n"
+        "    await gallery.arecognize(b'', kk=2)\n"
+        "    await gallery.aregister('ayu', b'', nam='Ayu')\n"
+    )
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "mypy", "--strict", f"--config-file={root / 'pyproject.toml'}", str(script)]
+    checked = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    found = re.findall(r'typed\.py:(\d+): error: Unexpected keyword argument "(\w+)"', checked.stdout)
+    assert found == [("7", "photo"), ("8", "kk"), ("9", "nam")], checked.stdout + checked.stderr
+    assert checked.stdout.count("error:") == 3, checked.stdout
 
 
 def test_coroutines_answer_as_their_verbs_and_do_not_block_the_loop(place: Place) -> None:
