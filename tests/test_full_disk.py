@@ -81,7 +81,7 @@ def held(path: Path) -> Iterator[None]:
 def test_on_a_full_disk_people_are_recognised_and_deleted(
     disk: Path, engine: Engine, photos: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facedex.store.database._LOOKED_S", 0)
+    monkeypatch.setattr("facedex.store.database._STORAGE_CACHED_S", 0)
     path = disk / "people.db"
     gallery = Gallery.open(path, engine=engine, photos=photos)  # type: ignore[arg-type]
     for person in ("ayu", "budi"):
@@ -302,7 +302,7 @@ def test_storage_tells_a_lock_and_a_file_that_may_not_be_written(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "people.db"
-    looked_s = "facedex.store.database._LOOKED_S"
+    looked_s = "facedex.store.database._STORAGE_CACHED_S"
     with Gallery.open(path, engine=engine) as gallery:
         assert gallery.storage() == "ok"
         with held(path):

@@ -28,7 +28,7 @@ def held(path: Path) -> Iterator[None]:
 def test_questions_with_a_key_wait_for_no_writer(
     peopled: TestClient, keys: dict[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facedex.store.database._LOOKED_S", 0)
+    monkeypatch.setattr("facedex.store.database._STORAGE_CACHED_S", 0)
     ready = peopled.get("/v1/health/ready")
     assert (ready.status_code, ready.json()) == (200, {"status": "ok", "storage": "ok"})
     with held(tmp_path / "people.db"):

@@ -31,7 +31,6 @@ _PAGE = (
     sa.select(people)
     .where(people.c.gallery_id == sa.bindparam("gallery"), people.c.id > sa.bindparam("after"))
     .order_by(people.c.id)
-    .limit(PAGE)
 )
 
 
@@ -115,7 +114,7 @@ def read_portable(connection: sa.Connection, feed: Feed) -> Iterator[PortablePer
     query = sa.select(galleries.c.faces).where(galleries.c.id == feed.gallery_id)
     stored = connection.execute(query).scalar_one()
     after = found = 0
-    while rows := connection.execute(_PAGE, {"gallery": feed.gallery_id, "after": after}).all():
+    while rows := connection.execute(_PAGE.limit(PAGE), {"gallery": feed.gallery_id, "after": after}).all():
         for person in _read_page(connection, feed, rows):
             found += len(person.faces)
             yield person

@@ -4,6 +4,12 @@ It runs with a write-ahead log, ``synchronous=FULL`` (a commit that returned sur
 ``secure_delete`` (deleted content is overwritten with zeros). A writer takes the lock when it begins, so that what it
 reads is still true when it writes. Failures are recognised by SQLite's messages, because Python has its error numbers
 only from 3.11 on; their source is ``sqlite3ErrStr`` in SQLite's main.c.
+
+SQLite reads its log up to the first frame whose checksum is wrong, because that is what a power cut leaves. A flipped
+bit in the middle has the same effect: every later commit is lost silently. So opening a database counts the later
+frames that belong to the same log and end a commit. Layout of the log: sqlite.org, "WAL-mode File Format". Only the log
+is opened for that. SQLite's locks are on the database and on the index of the log, and POSIX drops all locks of a
+process on a file when it closes any descriptor of it (sqlite.org, "How To Corrupt An SQLite Database File").
 """
 
 from __future__ import annotations
@@ -11,9 +17,10 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +29,6 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from ...errors import DatabaseDamagedError, DatabaseUnavailableError, StoreError
-from . import wal
 from .base import Backend, Kind, Storage
 
 _PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF", "cell_size_check=ON")
@@ -45,6 +51,12 @@ _ZEROS = bytes(1 << 16)
 
 _LOCK_WAIT_S = 1.0
 """How long another writer may hold the database before it counts as locked, seconds."""
+
+
+_HEADER = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
+_FRAME = struct.Struct(">6I")  # page, pages of the file after a commit or 0, two salts, two checksums
+_SUSPICIOUS = 2  # ignored commits; one may be torn by a power cut
+_TRIES = 3  # another process may restart the log meanwhile
 
 
 class SqliteBackend(Backend):
@@ -160,7 +172,7 @@ class SqliteBackend(Backend):
     def check_log(self, connection: sa.Connection) -> str | None:
         """Return a warning when the write-ahead log has commits that SQLite ignores, because of a damaged frame."""
         try:
-            lost = wal.count_ignored_commits(self._path, lambda: _count_valid_frames(connection))
+            lost = _count_ignored_commits(self._path, lambda: _count_valid_frames(connection))
         except (OSError, sa.exc.DBAPIError):
             return None  # there is no log, or it cannot be read; then SQLite reports that itself
         if lost < 2:
@@ -304,3 +316,39 @@ def _fill(file: int, size: int) -> None:
 def _count_valid_frames(connection: sa.Connection) -> int:
     """Return how many frames of the log SQLite considers valid; a passive checkpoint reports that."""
     return int(connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()[1])
+
+
+def _count_ignored_commits(path: Path, count_valid_frames: Callable[[], int]) -> int:
+    """Count the commits in the log of a database after the last frame that SQLite considers valid.
+
+    After a power cut it may be 1: a commit that was torn before it was acknowledged.
+    """
+    for _ in range(_TRIES):
+        before, commits = _commits(path)
+        if len(commits) < _SUSPICIOUS:
+            return 0
+        # After the frames were read, so that it includes what is committed meanwhile.
+        last = count_valid_frames()
+        if last < 0:
+            return 0  # another process uses the log, and SQLite does not know
+        if _commits(path, header_only=True)[0] == before:
+            return sum(frame > last for frame in commits)
+    return 0
+
+
+def _commits(path: Path, *, header_only: bool = False) -> tuple[tuple[int, ...], list[int]]:
+    """Return the salts of the log, and the numbers of the frames that have them and end a commit."""
+    with path.with_name(f"{path.name}-wal").open("rb") as file:
+        head = file.read(_HEADER.size)
+        if len(head) < _HEADER.size:
+            return (), []
+        page_size, salts = _HEADER.unpack(head)[2], _HEADER.unpack(head)[4:6]
+        found: list[int] = []
+        number = 1
+        while not header_only and len(frame := file.read(_FRAME.size)) == _FRAME.size:
+            fields = _FRAME.unpack(frame)
+            if fields[2:4] == salts and fields[1]:
+                found.append(number)
+            file.seek(page_size, 1)
+            number += 1
+        return salts, found
