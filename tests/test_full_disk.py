@@ -211,13 +211,13 @@ def test_while_another_program_writes_a_key_is_believed_at_once_and_its_use_stor
     with held(path):
         began = time.monotonic()
         assert access.principal(secret) is not None
-        assert access.keys.listed()[0].used_at is not None
+        assert access.keys.all()[0].used_at is not None
         assert time.monotonic() - began < 1
         assert used(path) == [None]
     stored(path)
-    noted = access.keys.listed()[0].used_at
+    noted = access.keys.all()[0].used_at
     access.principal(secret)
-    assert access.keys.listed()[0].used_at == noted  # to the minute
+    assert access.keys.all()[0].used_at == noted  # to the minute
     access.close()
     assert key.used_at is None
 

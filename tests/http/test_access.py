@@ -154,7 +154,7 @@ def test_no_account_takes_as_long_as_another_password(tmp_path: Any) -> None:
     for _ in range(5):
         for login, times in took.items():
             started = time.thread_time()  # of this thread alone: the machine may have other work to do
-            assert access.accounts.verified(login, PASSWORD if login == "gone" else "another one") is None
+            assert access.accounts.verify(login, PASSWORD if login == "gone" else "another one") is None
             times.append(time.thread_time() - started)
     least = {login: min(times) for login, times in took.items()}
     assert max(least.values()) < 1.5 * min(least.values()), least
@@ -260,7 +260,7 @@ def test_accounts_in_every_database(place: Any, engine: Engine) -> None:
     with pytest.raises(DuplicateAccountError):
         accounts.add(email="ayu@example.ORG")
     budi = accounts.add(login="Budi")
-    assert accounts.named("BUDI") == budi
+    assert accounts.find("BUDI") == budi
     with pytest.raises(DuplicateAccountError):
         accounts.update(budi.id, email="AYU@example.org")
     with pytest.raises(ArgumentError, match="8 to 1024"):
@@ -278,7 +278,7 @@ def test_accounts_in_every_database(place: Any, engine: Engine) -> None:
         accounts.update(ayu.id, name="Ayu")
     assert accounts.add(login="citra").id > budi.id
     made, secret = access.keys.add("door", ["recognise"])
-    assert access.principal(secret).may("recognise")  # type: ignore[union-attr]
+    assert access.principal(secret).has_scope("recognise")  # type: ignore[union-attr]
     assert access.keys.revoke(made.id).revoked_at is not None
     assert access.principal(secret) is None
     assert access.principal("fdk_" + "x" * 43) is None

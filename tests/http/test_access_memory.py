@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from facedex.server import Access, Principal
-from facedex.server.memory import Memory
+from facedex.server.access import AuthenticationCache
 from facedex.store import Database
 
 PASSWORD = "correct horse"
@@ -39,15 +39,15 @@ def is_file(access: Access) -> bool:
 def test_a_key_is_known_without_asking_until_another_process_revokes_it(process: Callable[[], Access]) -> None:
     here, there = process(), process()
     key, secret = there.keys.add("door", ["recognise"])
-    assert here.recalled(secret) is None
+    assert here.cached_principal(secret) is None
     here.principal(secret)  # notes when the key was used last, which is a commit
     asked = here.principal(secret)
     assert asked is not None
-    assert here.recalled(secret) == (asked if is_file(here) else None)
+    assert here.cached_principal(secret) == (asked if is_file(here) else None)
     there.keys.revoke(key.id)
-    assert here.recalled(secret) is None
+    assert here.cached_principal(secret) is None
     assert here.principal(secret) is None
-    assert here.recalled(secret) is None
+    assert here.cached_principal(secret) is None
 
 
 def test_a_token_is_known_without_asking_until_its_account_is_disabled_or_it_ends(
@@ -59,14 +59,14 @@ def test_a_token_is_known_without_asking_until_its_account_is_disabled_or_it_end
     asked = here.principal(signed_in.secret)
     assert asked is not None
     assert asked.until == signed_in.token.expires_at
-    assert here.recalled(signed_in.secret) == (asked if is_file(here) else None)
+    assert here.cached_principal(signed_in.secret) == (asked if is_file(here) else None)
     there.tokens.revoke(signed_in.secret)
-    assert here.recalled(signed_in.secret) is None
+    assert here.cached_principal(signed_in.secret) is None
 
     again = there.admit(account, "password").secret
     here.principal(again)
     there.accounts.update(account.id, disabled=True)
-    assert here.recalled(again) is None
+    assert here.cached_principal(again) is None
     assert here.principal(again) is None
 
 
@@ -78,44 +78,44 @@ def test_a_key_that_expires_is_forgotten_at_that_time(
     here.principal(secret)
     asked = here.principal(secret)
     assert asked is not None
-    assert (here.recalled(secret) is not None) == is_file(here)
+    assert (here.cached_principal(secret) is not None) == is_file(here)
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 30)
-    monkeypatch.setattr("facedex.server.memory.time", clock)
-    assert here.recalled(secret) is None
+    monkeypatch.setattr("facedex.server.access.time", clock)
+    assert here.cached_principal(secret) is None
 
 
 def test_that_keys_are_off_is_known_until_another_process_makes_the_first(process: Callable[[], Access]) -> None:
     here, there = process(), process()
-    assert not here.recalled_unguarded()
+    assert not here.cached_unguarded()
     assert not here.guarded()
-    assert here.recalled_unguarded() == is_file(here)
+    assert here.cached_unguarded() == is_file(here)
     key, _ = there.keys.add("door", ["recognise"])
-    assert not here.recalled_unguarded()
+    assert not here.cached_unguarded()
     assert here.guarded()
-    assert not here.recalled_unguarded()
+    assert not here.cached_unguarded()
     there.keys.revoke(key.id)
     assert not here.guarded()
-    assert here.recalled_unguarded() == is_file(here)
+    assert here.cached_unguarded() == is_file(here)
 
 
 def test_an_answer_from_before_a_commit_is_not_kept(process: Callable[[], Access]) -> None:
     here, there = process(), process()
-    memory = Memory(here.database)
-    before = memory.stamp()
+    cache = AuthenticationCache(here.database)
+    before = cache.data_version()
     there.keys.add("door", ["recognise"])
-    memory.keep(before, "who", Principal("key", "door", frozenset({"recognise"})))
-    assert memory.recall("who") is None
+    cache.add(before, "who", Principal("key", "door", frozenset({"recognise"})))
+    assert cache.find("who") is None
 
 
 def test_what_is_of_no_use_is_not_remembered_and_memory_is_bounded(process: Callable[[], Access]) -> None:
     here = process()
     for number in range(3000):
-        here._memory.keep(here._memory.stamp(), str(number), Principal("key", "door", frozenset({"recognise"})))
-    assert len(here._memory._known) <= 1024
+        here._cache.add(here._cache.data_version(), str(number), Principal("key", "door", frozenset({"recognise"})))
+    assert len(here._cache._entries) <= 1024
     assert here.principal("fdk_nonsense") is None
     assert here.principal("fdt_" + "x" * 500) is None
-    assert all("x" * 100 not in question for question in here._memory._known)
-    assert here.recalled("fdk_nonsense") is None
+    assert all("x" * 100 not in question for question in here._cache._entries)
+    assert here.cached_principal("fdk_nonsense") is None
 
 
 def test_a_database_that_is_gone_or_closed_is_not_made_anew(tmp_path: Path) -> None:

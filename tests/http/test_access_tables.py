@@ -23,8 +23,8 @@ from facedex.errors import (
     UnknownGalleryError,
     UnknownJobError,
 )
-from facedex.http.jobs import Jobs
-from facedex.server import Access, AttendanceRecord, Lockout, Passwords, Replies, Reply
+from facedex.server import Access, AttendanceRecord, IdempotencyRecords, Lockout, Passwords, StoredResponse
+from facedex.server.jobs import Jobs
 from facedex.server.tables import accounts as accounts_table
 from facedex.server.tables import attempts, idempotency, jobs
 from facedex.store import Database
@@ -147,11 +147,11 @@ def test_an_address_is_its_owners_where_an_older_version_let_another_have_that_l
     first = accounts.add(login="first", password="another one")
     owner = accounts.add(email="late@x.org", password=PASSWORD)
     place.execute(accounts_table.update().where(accounts_table.c.id == first.id).values(login="late@x.org"))
-    assert accounts.named("late@x.org") == owner
-    verified = accounts.verified("late@x.org", PASSWORD)
+    assert accounts.find("late@x.org") == owner
+    verified = accounts.verify("late@x.org", PASSWORD)
     assert verified is not None
     assert verified[0] == owner
-    assert accounts.verified("late@x.org", "another one") is None
+    assert accounts.verify("late@x.org", "another one") is None
 
 
 def test_a_login_and_an_address_at_once_are_one(place: Any, connect: Callable[[], Database]) -> None:
@@ -213,14 +213,14 @@ def test_a_key_expires_in_a_year_that_can_be_told(place: Any, connect: Callable[
     for refused in (datetime(9999, 12, 31, 23, 59, tzinfo=west), datetime(1, 1, 1, tzinfo=east), datetime(9999, 1, 1)):
         with pytest.raises(ArgumentError, match="expires_at"):
             keys.add("door", ["read"], expires_at=refused)
-    assert keys.listed() == []
+    assert keys.all() == []
     last = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
     made, _ = keys.add("door", ["read"], expires_at=last.astimezone(timezone(timedelta(hours=-1))))
-    assert (made.expires_at, keys.listed()) == (last, [made])
+    assert (made.expires_at, keys.all()) == (last, [made])
 
 
 def test_a_request_is_begun_once_by_many(place: Any, connect: Callable[[], Database]) -> None:
-    processes = [Replies(connect()) for _ in range(2)]
+    processes = [IdempotencyRecords(connect()) for _ in range(2)]
 
     def begin(number: int) -> str:
         try:
@@ -230,8 +230,8 @@ def test_a_request_is_begun_once_by_many(place: Any, connect: Callable[[], Datab
 
     with ThreadPoolExecutor(8) as pool:
         assert Counter(pool.map(begin, range(16))) == {"first": 1, "now": 15}
-    reply = Reply(201, "application/json", b'{"a":\n1}\n', {"Location": "/x/\u00e9\n"})
-    processes[0].keep("who POST /x key", reply)
+    reply = StoredResponse(201, "application/json", b'{"a":\n1}\n', {"Location": "/x/\u00e9\n"})
+    processes[0].complete("who POST /x key", reply)
     assert processes[1].begin("who POST /x key", "request") == reply
     with pytest.raises(RepeatedKeyError):
         processes[1].begin("who POST /x key", "another request")
@@ -243,15 +243,15 @@ def test_a_request_is_begun_once_by_many(place: Any, connect: Callable[[], Datab
 
 
 def test_an_answer_is_kept_for_a_day_and_a_request_for_minutes(place: Any, connect: Callable[[], Database]) -> None:
-    replies = Replies(connect())
-    replies.begin("cut off", "request")
-    replies.begin("answered", "request")
-    replies.keep("answered", Reply(200, "text/plain", b""))
+    records = IdempotencyRecords(connect())
+    records.begin("cut off", "request")
+    records.begin("answered", "request")
+    records.complete("answered", StoredResponse(200, "text/plain", b""))
     place.execute(idempotency.update().values(created_at=datetime.now(timezone.utc) - timedelta(minutes=6)))
-    assert replies.begin("cut off", "request") is None
-    assert replies.begin("answered", "request") is not None
+    assert records.begin("cut off", "request") is None
+    assert records.begin("answered", "request") is not None
     place.execute(idempotency.update().values(created_at=datetime.now(timezone.utc) - timedelta(hours=25)))
-    assert replies.begin("answered", "another request") is None
+    assert records.begin("answered", "another request") is None
 
 
 def test_attendance_goes_with_the_person(place: Any, connect: Callable[[], Database], engine: Engine) -> None:

@@ -11,14 +11,13 @@ import pytest
 from argon2 import PasswordHasher
 
 from facedex.errors import AttemptsError, RepeatedNowError, SignInError
-from facedex.http.jobs import Jobs
-from facedex.server import Access, Lockout, Passwords
-from facedex.server.replies import Reply
+from facedex.server import Access, Lockout, Passwords, StoredResponse
+from facedex.server.jobs import Jobs
 from facedex.store import Database
 from facedex.store.clock import now as real_now
 
 DAY = timedelta(days=1)
-READERS = ("server.attempts", "server.tokens", "server.replies", "server.memory", "server.access", "http.jobs")
+READERS = ("server.attempts", "server.tokens", "server.idempotency", "server.access", "server.jobs")
 Advance = Callable[[timedelta], None]
 
 
@@ -82,12 +81,12 @@ def test_an_address_waits_no_longer_than_documented(access: Access, clock: Advan
 
 def test_requests_a_minute_are_counted_anew(access: Access, clock: Advance) -> None:
     for _ in range(5):
-        access.attempts.take("192.0.2.1", 5)
+        access.attempts.count_request("192.0.2.1", 5)
     clock(-DAY)
     for _ in range(5):
-        access.attempts.take("192.0.2.1", 5)
+        access.attempts.count_request("192.0.2.1", 5)
     with pytest.raises(AttemptsError) as told:
-        access.attempts.take("192.0.2.1", 5)
+        access.attempts.count_request("192.0.2.1", 5)
     assert told.value.retry_after_s <= 60
 
 
@@ -106,22 +105,22 @@ def test_what_was_looked_up_is_remembered_no_longer(
 ) -> None:
     _, secret = access.keys.add("desk", ["read"])
     monotonic = [1000.0]
-    monkeypatch.setattr("facedex.server.memory.time.monotonic", lambda: monotonic[0])
+    monkeypatch.setattr("facedex.server.access.time.monotonic", lambda: monotonic[0])
     access.principal(secret)
     access.principal(secret)
-    assert access.recalled(secret) is not None
+    assert access.cached_principal(secret) is not None
     clock(-DAY)
     monotonic[0] += 61
-    assert access.recalled(secret) is None
+    assert access.cached_principal(secret) is None
 
 
 def test_a_kept_answer_and_a_job_of_the_future_are_over(access: Access, clock: Advance) -> None:
-    assert access.replies.begin("key 1 POST /x", "digest") is None
+    assert access.idempotency.begin("key 1 POST /x", "digest") is None
     with pytest.raises(RepeatedNowError):
-        access.replies.begin("key 1 POST /x", "digest")
-    access.replies.keep("key 1 POST /x", Reply(201, "application/json", b"{}", {}))
+        access.idempotency.begin("key 1 POST /x", "digest")
+    access.idempotency.complete("key 1 POST /x", StoredResponse(201, "application/json", b"{}", {}))
     clock(-DAY)
-    assert access.replies.begin("key 1 POST /x", "digest") is None
+    assert access.idempotency.begin("key 1 POST /x", "digest") is None
     jobs, go = Jobs(access.database), threading.Event()
     clock(DAY)
     job = jobs.begin("check", "default", lambda progress: {"ended": go.wait(20)}, actor="test")

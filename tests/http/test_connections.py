@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 
 from facedex.http import Settings, connections
-from facedex.http.connections import CROWD, Connection, Crowd, network_of
+from facedex.http.connections import LIMITER, Connection, ConnectionLimiter, network_of
 from facedex.http.guard import Guard
 from facedex.http.limits import Limits, Unread
 from facedex.http.metrics import Metrics
@@ -42,7 +42,7 @@ def start() -> Iterator[Started]:
     """Start a server in a thread, whose answers are large; returns its port."""
     with ExitStack() as stack:
 
-        def begin(crowd: Crowd | None = None) -> int:
+        def begin(crowd: ConnectionLimiter | None = None) -> int:
             listening = stack.enter_context(socket.socket())
             listening.bind(("127.0.0.1", 0))
             settings = uvicorn.Config(_large, http=Connection, ws="none", lifespan="off", log_level="error")
@@ -54,7 +54,7 @@ def start() -> Iterator[Started]:
             while not server.started:
                 time.sleep(0.01)
             if crowd is not None:
-                server.lifespan.state[CROWD] = crowd
+                server.lifespan.state[LIMITER] = crowd
             return int(listening.getsockname()[1])
 
         yield begin
@@ -81,7 +81,7 @@ def read(connection: socket.socket) -> bytes:
 def test_an_answer_that_nobody_reads_is_dropped(start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WRITE_S", 0.9)
     reasons: list[str] = []
-    port = start(Crowd(drop=reasons.append))
+    port = start(ConnectionLimiter(drop=reasons.append))
     before = psutil.Process().memory_info().rss
     crowd = [connected(port, ASK) for _ in range(20)]
     until = time.monotonic() + 15
@@ -125,7 +125,7 @@ def test_who_reads_slower_than_the_least_rate_is_dropped_and_who_reads_faster_is
 
 def test_an_address_has_a_bounded_number_of_connections_and_a_health_check_is_answered(start: Started) -> None:
     reasons: list[str] = []
-    port = start(Crowd(most_of_one=10, drop=reasons.append))
+    port = start(ConnectionLimiter(most_of_one=10, drop=reasons.append))
     crowd = [connected(port, ASK) for _ in range(10)]
     time.sleep(0.2)
     for _ in range(3):
@@ -151,7 +151,7 @@ def test_an_address_has_a_bounded_number_of_connections_and_a_health_check_is_an
 
 
 def test_connections_beyond_the_limit_make_room_for_each_other(start: Started) -> None:
-    port = start(Crowd(most_of_one=1))
+    port = start(ConnectionLimiter(most_of_one=1))
     held = [connected(port) for _ in range(1 + connections.MOST_EXTRA)]
     time.sleep(0.2)
     with connected(port, HEALTH) as checked:
@@ -162,7 +162,7 @@ def test_connections_beyond_the_limit_make_room_for_each_other(start: Started) -
 
 
 def test_a_proxy_has_any_number_of_connections(start: Started) -> None:
-    port = start(Crowd(most_of_one=1, trusted=("127.0.0.0/8",)))
+    port = start(ConnectionLimiter(most_of_one=1, trusted=("127.0.0.0/8",)))
     held = [connected(port) for _ in range(10)]
     with connected(port, b"GET / HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n") as one:
         assert read(one).startswith(b"HTTP/1.1 200 ")

@@ -21,7 +21,7 @@ from facedex.cli import app
 from facedex.engine import Engine
 from facedex.errors import ArgumentError
 from facedex.http.v1 import jobs
-from facedex.server import Access, AttendanceRecord, Reply
+from facedex.server import Access, AttendanceRecord, StoredResponse
 from facedex.server.forgetting import subject_of
 from facedex.store import Database
 
@@ -59,8 +59,10 @@ def entered(gallery: Gallery, access: Access, key: str = "ayu") -> None:
     gallery.create(key, name="Ayu", retain_until=datetime(2025, 1, 1, tzinfo=timezone.utc))
     account = access.accounts.add(email=f"{key}@example.org", person_key=key, scopes=("read", "recognise", "enrol"))
     access.tokens.issue(account.id, "password")
-    access.replies.begin(key, "request")
-    access.replies.keep(key, Reply(201, "application/json", b"{}"), subject_of(gallery.name, frozenset({key})))
+    access.idempotency.begin(key, "request")
+    access.idempotency.complete(
+        key, StoredResponse(201, "application/json", b"{}"), subject_of(gallery.name, frozenset({key}))
+    )
     for decided in (key, None):
         access.attendance.add(
             AttendanceRecord(claimed=key, person_id=decided, name=decided, matched=decided is not None), gallery.name
@@ -122,6 +124,19 @@ def test_an_account_that_administers_stays_without_the_person(place: Place, engi
     assert access.accounts.one(made.id).person_key is None
 
 
+@pytest.mark.parametrize("scopes", [("read",), ("read", "enrol")])
+def test_the_scopes_of_client_accounts_are_those_of_the_settings(serve: Serve, scopes: tuple[str, ...]) -> None:
+    """An account with broader scopes than client accounts outlives its person, whatever the environment says."""
+    client = serve(account_scopes=scopes)
+    access = access_of(client)
+    client.post("/v1/people", json={"person_id": "ayu"})
+    made = access.accounts.add(login="ayu", person_key="ayu", scopes=("read", "enrol"))
+    client.delete("/v1/people/ayu")
+    left = access.accounts.find("ayu")
+    assert (left and left.id) == (made.id if scopes == ("read",) else None)
+    assert left is None or left.person_key is None
+
+
 def test_a_namesake_in_another_gallery_keeps_the_account(
     place: Place, engine: Engine, access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +154,7 @@ def test_a_namesake_in_another_gallery_keeps_the_account(
         assert rows(place) == [0, 0, 0, 0]
         made = access.accounts.add(login="ayu", person_key="ayu")
         other.delete("ayu")
-        assert access.accounts.named("ayu") is None, made
+        assert access.accounts.find("ayu") is None, made
 
 
 # Kept answers.
@@ -150,11 +165,11 @@ def test_an_answer_that_names_several_goes_with_each(place: Place, engine: Engin
         for key in ("ayu", "budi", "citra"):
             gallery.create(key)
         for number, named in enumerate((("ayu",), ("ayu", "budi"), ())):
-            access.replies.begin(str(number), "request")
-            reply = Reply(200, "text/plain", b"")
-            access.replies.keep(str(number), reply, subject_of("default", frozenset(named)))
+            access.idempotency.begin(str(number), "request")
+            reply = StoredResponse(200, "text/plain", b"")
+            access.idempotency.complete(str(number), reply, subject_of("default", frozenset(named)))
         gallery.delete("budi")
-    assert [access.replies.begin(str(number), "request") is None for number in range(3)] == [False, True, False]
+    assert [access.idempotency.begin(str(number), "request") is None for number in range(3)] == [False, True, False]
 
 
 def test_an_answer_that_is_made_while_somebody_is_deleted_is_not_kept(
@@ -162,9 +177,11 @@ def test_an_answer_that_is_made_while_somebody_is_deleted_is_not_kept(
 ) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.create("ayu")
-        assert access.replies.begin("key", "request") is None
+        assert access.idempotency.begin("key", "request") is None
         gallery.delete("ayu")
-        access.replies.keep("key", Reply(201, "text/plain", b"ayu"), subject_of("default", frozenset({"ayu"})))
+        access.idempotency.complete(
+            "key", StoredResponse(201, "text/plain", b"ayu"), subject_of("default", frozenset({"ayu"}))
+        )
     assert place.rows("SELECT count(*) FROM idempotency") == [(0,)]
 
 
@@ -244,9 +261,11 @@ def test_many_at_once_leave_nothing_of_who_was_deleted(place: Place, engine: Eng
 
         def come_and_go(number: int) -> None:
             key, mine = f"person-{number}", both[number % 2]
-            mine.replies.begin(key, "request")
+            mine.idempotency.begin(key, "request")
             gallery.create(key)
-            mine.replies.keep(key, Reply(201, "text/plain", b""), subject_of("default", frozenset({key})))
+            mine.idempotency.complete(
+                key, StoredResponse(201, "text/plain", b""), subject_of("default", frozenset({key}))
+            )
             mine.accounts.add(login=key, person_key=key)
             gone = (
                 lambda: gallery.delete(key),

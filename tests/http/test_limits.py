@@ -68,7 +68,7 @@ def test_an_error_of_the_work_is_its_own() -> None:
         def fail() -> None:
             raise TimeoutError("of the work")
 
-        for ask in (limits.work, limits.ask):
+        for ask in (limits.pictures.run, limits.queries.run):
             with pytest.raises(TimeoutError, match="of the work"):
                 await ask(fail)
         limits.close()
@@ -200,8 +200,7 @@ def test_a_batch_is_refused_by_the_sum_of_its_headers(serve: Any) -> None:
     small, large = lossless(100, 100), lossless(3000, 1100)
     assert len(large) < 3000
     services = client.app.state.facedex
-    services.galleries.engine("default")
-    before = services.galleries.engine("default").stats()["images"]
+    before = services.galleries.at("default").engine.stats()["images"]
     files = [("images", large)] * 4
     answer = client.post("/v1/recognize/batch", files=files)
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
@@ -212,7 +211,7 @@ def test_a_batch_is_refused_by_the_sum_of_its_headers(serve: Any) -> None:
     assert client.post("/v1/people", data={"person_id": "ayu"}, files=files).status_code == 413
     upload = client.post("/upload/", data={"nik": "1", "nama": "AYU"}, files=[("files", large)] * 4)
     assert "13 megapixels" in upload.text
-    assert services.galleries.engine("default").stats()["images"] - before <= 3
+    assert services.galleries.at("default").engine.stats()["images"] - before <= 3
     files = [("images", large)] * 3 + [("images", small)]
     found = client.post("/v1/recognize/batch", files=[*files, ("images", b"none"), ("images", bomb(100_000, 100_000))])
     assert found.status_code in (200, 409), "nobody is registered" if found.status_code == 409 else found.text

@@ -39,8 +39,8 @@ class Slow(Passwords):
             self.while_hashing.pop()()
         return made
 
-    def agrees(self, hashed: str | None, password: str) -> bool:
-        agreed = super().agrees(hashed, password)
+    def verify(self, hashed: str | None, password: str) -> bool:
+        agreed = super().verify(hashed, password)
         while self.while_checking:
             self.while_checking.pop()()
         return agreed
@@ -71,10 +71,10 @@ class Before:
     """Starts something else before a transaction commits that has stored a row; it should wait for the commit."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any, other: Callable[[], Any]) -> None:
-        self._inserted, self._other = module.inserted, other
+        self._original, self._other = module.insert, other
         self._ended, self.waited = threading.Event(), False
         self._thread = threading.Thread(target=self._run)
-        monkeypatch.setattr(module, "inserted", self._insert)
+        monkeypatch.setattr(module, "insert", self._insert)
 
     def _run(self) -> None:
         try:
@@ -83,7 +83,7 @@ class Before:
             self._ended.set()
 
     def _insert(self, *given: Any) -> int:
-        number: int = self._inserted(*given)
+        number: int = self._original(*given)
         self._thread.start()
         self.waited = not self._ended.wait(0.5)
         return number
@@ -193,8 +193,8 @@ def test_renewing_a_hash_never_puts_the_old_password_back(process: Callable[...,
     slow.while_hashing.append(lambda: there.update(made.id, password=NEW))
     with pytest.raises(SignInError):
         here.sign_in("ayu", OLD, address="")
-    assert there.verified("ayu", OLD) is None
-    found = there.verified("ayu", NEW)
+    assert there.verify("ayu", OLD) is None
+    found = there.verify("ayu", NEW)
     assert found is not None
     assert found[0] == made
 
@@ -204,7 +204,7 @@ def test_a_renewed_hash_signs_in(process: Callable[..., Access]) -> None:
     here = process(Passwords(DEARER))
     for _ in range(2):
         assert here.sign_in("ayu", OLD, address="").account == made
-    found = process(Passwords(DEARER)).accounts.verified("ayu", OLD)
+    found = process(Passwords(DEARER)).accounts.verify("ayu", OLD)
     assert found is not None
     assert found[0] == made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import signal
 import socket
@@ -16,13 +17,15 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from typer.testing import CliRunner
 
 from facedex import people
 from facedex.cli import app
 from facedex.errors import ServeError
 from facedex.http import Settings
-from facedex.http.serve import check
+from facedex.http.serve import check, run
+from facedex.http.workers import Workers
 
 AYU = people.PROBES["ayu"][0].read_bytes()
 
@@ -112,6 +115,38 @@ def test_a_signal_ends_it_and_its_log_tells_no_query(server: Callable[..., Any])
     assert "secret@" not in log
     assert "fdk_nothing" not in log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_settings_reach_the_workers_without_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    before = dict(os.environ)
+    given = Settings(db=str(tmp_path / "people.db"), port=0, workers=workers, account_scopes=("read",), embed=True)
+    apps = []
+
+    def load(config: uvicorn.Config) -> None:
+        changed = {name for name in os.environ if os.environ[name] != before.get(name)}
+        assert changed <= {"PROMETHEUS_MULTIPROC_DIR"}
+        spawned = pickle.loads(pickle.dumps(config))  # as a worker gets it
+        spawned.load()
+        apps.append(spawned.loaded_app)
+
+    def serve_once(server: uvicorn.Server) -> None:
+        load(server.config)
+        server.started = True
+
+    monkeypatch.setattr(uvicorn.Server, "run", serve_once)
+
+    def serve_workers(started: Workers) -> None:
+        load(started._config)
+        started._listening.close()
+
+    monkeypatch.setattr(Workers, "run", serve_workers)
+    run(given)
+    (served,) = apps
+    assert served.state.facedex.settings == given
+    served.state.facedex.close()
 
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--host", "::"], ["--trusted-proxy", "10.0.0.1"]])

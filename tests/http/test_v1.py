@@ -23,6 +23,7 @@ from starlette.routing import Route
 from facedex import Gallery, packs, people
 from facedex.engine import Engine
 from facedex.errors import GalleryPackError
+from facedex.gallery.lookup import Lookup
 from facedex.http import Settings, router
 from facedex.records import Deletion
 from facedex.transfer import export_to
@@ -284,7 +285,7 @@ def test_a_fault_of_the_server_is_logged_and_not_told(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the secret inside")
 
-    monkeypatch.setattr(Gallery, "people_after", broken)
+    monkeypatch.setattr(Lookup, "people_after", broken)
     answer = client.get("/v1/people")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "secret" not in answer.text
@@ -363,7 +364,7 @@ def test_a_job_is_cancelled_from_another_process(serve: Any) -> None:
 def test_a_job_that_is_cancelled_at_its_last_step_was_done(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, steps: int, state: str
 ) -> None:
-    monkeypatch.setattr("facedex.http.jobs._NOTED_EVERY_S", 0)  # it looks at every step whether it is to stop
+    monkeypatch.setattr("facedex.server.jobs._WRITE_EVERY_S", 0)  # it looks at every step whether it is to stop
     jobs = client.app.state.facedex.jobs  # type: ignore[attr-defined]
     asked = threading.Event()
 

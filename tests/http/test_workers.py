@@ -194,8 +194,8 @@ def test_a_port_that_another_program_has_is_told(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "facedex", "serve", "--db", str(tmp_path / "people.db"), "--port", port]
         told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert told.returncode == 3
-    assert f"port {port} cannot be listened at" in told.stderr
-    assert "end the program that has it" in told.stderr
+    assert f"port {port} cannot be used" in told.stderr
+    assert "stop the program that uses it" in told.stderr
     assert "Traceback" not in told.stderr
 
 
@@ -217,7 +217,7 @@ def test_an_address_that_waiting_does_not_mend_is_refused_at_once(
     settings = Settings(db=str(tmp_path / "people.db"), host=host, port=port, insecure=True)
     with pytest.raises(ServeError, match=advice) as refused:
         run(settings)
-    assert "end the program" not in str(refused.value)
+    assert "stop the program" not in str(refused.value)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root: make test-all as root")

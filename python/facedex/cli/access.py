@@ -71,7 +71,7 @@ def keys_add(
 def keys_list(db: DatabaseOption = None) -> Output:
     """List the keys, without their secrets."""
     with _open_access(db) as access:
-        listed = access.keys.listed()
+        listed = access.keys.all()
 
     def show() -> None:
         rows = [
@@ -195,7 +195,7 @@ def _open_access(db: str | None) -> Iterator[Access]:
 def _find(access: Access, login: str) -> Account:
     from ..errors import UnknownAccountError
 
-    found = access.accounts.named(login)
+    found = access.accounts.find(login)
     if found is None:
         raise UnknownAccountError(f"there is no account {login!r}")
     return found

@@ -1,9 +1,9 @@
-"""Who may ask is decided from the headers, before a byte of the body is read.
+"""Authentication and body limits, decided from the headers before a byte of the body is read.
 
-FastAPI reads the body first and asks the dependencies then. A dependency that is a coroutine function of the request
-alone says with `before_body` that it needs no body; the routes' class awaits those first. How large the body may be is
-decided there too: where a contract takes more than `/v1`, its own routes do and no others, and of these those that need
-a scope. A route that needs none takes a small body only, unless it takes a file.
+FastAPI reads the body first and runs the dependencies then. A dependency that is a coroutine function of the request
+alone is marked with `before_body`; the route class awaits those first. It also sets the limit of the body: a contract
+may allow larger ones than `/v1` on its routes that need a scope; a route that needs none accepts a small body only,
+unless it accepts a file.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from ..store import acting_as
 from .settings import Settings
 
 SMALL_BODY = 64 * 1024
-"""Largest body of a route that needs no scope, such as a sign-in, bytes."""
+"""Maximum body of a route that needs no scope, such as a sign-in, bytes."""
 
 BODY = "facedex.body"
-"""Where the guard leaves the body that is being read, in the scope of a request."""
+"""Key of the body that is being read, in the ASGI scope."""
 
 MOST_VALUES = 20_000
-"""Most values in the JSON of a body, as far as commas and brackets tell; those in texts count too."""
+"""Maximum number of values in a JSON body, estimated by its commas and brackets, those in texts included."""
 
 PRINCIPAL = "facedex_principal"
-"""Where it is left who asks, in the state of a request."""
+"""Name of the authenticated caller in the state of a request."""
 
 _Check = Callable[[Request], Awaitable[object]]
 _Dependency = TypeVar("_Dependency", bound=_Check)
 
 _before: WeakKeyDictionary[_Check, str | None] = WeakKeyDictionary()
-"""The dependencies that need no body, with the scope that each asks for."""
+"""The dependencies that need no body, with the scope that each requires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What is decided about a request of a route before its body is read.
+    """The checks of a route before its body is read.
 
     Attributes
     ----------
     checks : tuple of callable
     files : bool
-        Whether the route takes files.
+        Whether the route accepts files.
     scope : str or None
-        What one must be allowed to do.
+        The scope that the route needs.
     """
 
     checks: tuple[_Check, ...]
@@ -59,7 +59,7 @@ class Admission:
     scope: str | None = None
 
     async def __call__(self, request: Request) -> None:
-        """Let a request in, or refuse it.
+        """Check a request.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class Admission:
         """
         services = services_known(request)
         if services is None or services.access is None:
-            return  # in somebody else's application, which decides for itself
+            return  # in another application, which authenticates by itself
         for check in self.checks:
             await check(request)
         body = request.scope.get(BODY)
@@ -83,29 +83,29 @@ class Admission:
 
 
 def before_body(check: _Dependency, *, scope: str | None = None) -> _Dependency:
-    """Let a dependency be awaited before the body is read, and return it.
+    """Mark a dependency to be awaited before the body is read, and return it.
 
     Parameters
     ----------
     check : coroutine function of the request
     scope : str, optional
-        What it wants one to be allowed to do.
+        The scope that it requires.
     """
     _before[check] = scope
     return check
 
 
 async def read_json(request: Request) -> None:
-    """Read a body of JSON, which is parsed later; raises MalformedRequestError as `refuse_crowd`."""
+    """Read a JSON body, which is parsed later; raises MalformedRequestError as `check_json_size`."""
     if BODY not in request.scope:
-        return  # in somebody else's application, whose bodies have other limits
+        return  # in another application, which has other limits
     kind = request.headers.get("content-type", "").lower()
     if "json" in kind or (not kind and (await request.body()).lstrip()[:1] in (b"{", b"[")):
-        refuse_crowd(await request.body())
+        check_json_size(await request.body())
 
 
-def refuse_crowd(body: bytes) -> None:
-    """Refuse JSON of very many values: to parse it takes seconds, in which nobody else is answered.
+def check_json_size(body: bytes) -> None:
+    """Refuse JSON with very many values: parsing it takes seconds and blocks all other requests.
 
     Raises
     ------
@@ -116,18 +116,18 @@ def refuse_crowd(body: bytes) -> None:
 
 
 def acting(request: Request) -> AbstractContextManager[None]:
-    """Note in the audit what is done inside as done by whoever asks; the application around us names them itself."""
+    """Name the caller as the actor in the audit; another application around the router does so itself."""
     principal = getattr(request.state, PRINCIPAL, None)
     return nullcontext() if principal is None else acting_as(principal.name)
 
 
 def services_known(request: Request) -> Any:
-    """Return what the routes share, or None before a router that is mounted elsewhere has said it."""
+    """Return the services, or None in a router that is mounted elsewhere and has not provided them yet."""
     return getattr(request.state, "facedex", None) or getattr(request.app.state, "facedex", None)
 
 
 def admission_of(dependant: Dependant) -> Admission:
-    """Read from what a route depends on what is decided before its body is read."""
+    """Collect the checks before the body from the dependencies of a route."""
     checks = tuple(call for call in _calls(dependant) if call in _before)
     scope = next((_before[check] for check in checks if _before[check]), None)
     files = any(isinstance(field.field_info, File) for field in dependant.body_params)

@@ -1,7 +1,7 @@
-"""The application: the services are made, the routes put together. Nothing here knows what a face is.
+"""The application: services, routes, middleware and the page.
 
-`create_app` is the whole server; `router` is the part of `/v1` that works with one gallery, for somebody else's
-application, which then decides who may ask.
+`create_app` is the whole server; `router` is the part of `/v1` for one gallery, for an application of your own, which
+authenticates the callers.
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..engine import Engine
 from ..errors import GalleryPackError
 from ..gallery import Gallery
-from ..server import Access, Lockout, Passwords
+from ..server import Access, Jobs, Lockout, Passwords
 from ..store import Database
 from . import v1
-from .connections import CROWD, Crowd
+from .connections import LIMITER, ConnectionLimiter
 from .docs import add_docs, describe
 from .errors import LEFT, has_left, problem_of, shape_for
 from .guard import Guard
-from .jobs import Jobs
 from .limits import Limits
 from .metrics import Metrics
-from .page import add_page
 from .services import Galleries, Services
 from .settings import Settings
 
@@ -38,16 +37,16 @@ from .settings import Settings
 def create_app(
     settings: Settings | None = None, *, engine: Engine | None = None, passwords: Passwords | None = None
 ) -> FastAPI:
-    """Make the server's application, with its gallery open.
+    """Create the server's application, with its gallery open.
 
     Parameters
     ----------
     settings : Settings, optional
-        By default those of the environment.
+        By default from the environment.
     engine : Engine, optional
         An engine to share; by default that of the gallery's pack.
     passwords : Passwords, optional
-        With other parameters than the usual.
+        With other parameters than the default.
 
     Returns
     -------
@@ -63,7 +62,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        yield {CROWD: _crowd(chosen, services.metrics)}
+        yield {LIMITER: _limiter(chosen, services.metrics)}
         services.close()
 
     app = FastAPI(
@@ -78,7 +77,7 @@ def create_app(
     )
     app.state.facedex = services
     for kind in (HTTPException, RequestValidationError, Exception):
-        app.add_exception_handler(kind, _told)
+        app.add_exception_handler(kind, _handle_error)
     if chosen.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -96,20 +95,20 @@ def create_app(
     describe(app)
     if chosen.docs:
         add_docs(app)
-    add_page(app)
+    _add_page(app)
     return app
 
 
 def router(gallery: Gallery, *, settings: Settings | None = None) -> APIRouter:
-    """Make the routes of one gallery, to be mounted in your own FastAPI application.
+    """Create the routes of one gallery, for your own FastAPI application.
 
-    They ask nobody for a key: the application around them decides who may call them, for example with
+    They require no key: your application authenticates the callers, for example with
     ``app.include_router(router(gallery), prefix="/faces", dependencies=[Depends(signed_in)])``.
 
     Parameters
     ----------
     gallery : Gallery
-        Open; it stays yours to close.
+        Open; you close it.
     settings : Settings, optional
         Limits.
 
@@ -128,9 +127,33 @@ def router(gallery: Gallery, *, settings: Settings | None = None) -> APIRouter:
     async def provide(request: Request) -> None:
         request.state.facedex = services
 
-    made = APIRouter(dependencies=[Depends(provide)])
-    made.include_router(v1.of_a_gallery())
-    return made
+    routes = APIRouter(dependencies=[Depends(provide)])
+    routes.include_router(v1.of_a_gallery())
+    return routes
+
+
+class _PageFiles(StaticFiles):
+    """The files of the page; a browser revalidates them each time, so that it never runs an old script."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        if str(args[0]).endswith(".js"):  # some systems have an outdated type
+            response.headers["Content-Type"] = "text/javascript; charset=utf-8"
+        return response
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the page at ``/``, and its files; there is no build step."""
+    files = _PageFiles(directory=Path(__file__).parent / "web")
+
+    @app.get("/", include_in_schema=False)
+    async def index(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    @app.get("/web/{name}", include_in_schema=False)
+    async def file(request: Request, name: str) -> Response:
+        return await files.get_response(name, request.scope)
 
 
 def _services(settings: Settings, engine: Engine | None, passwords: Passwords | None) -> Services:
@@ -158,7 +181,7 @@ def _services(settings: Settings, engine: Engine | None, passwords: Passwords | 
 
 
 def _check_pack(gallery: Gallery, wanted: str | None) -> None:
-    """Refuse a pack that was named and is not the gallery's: it would not be used."""
+    """Refuse a pack other than the gallery's: it would not be used."""
     if wanted is not None and Path(wanted).name.removesuffix(".toml") != gallery.pack.name:
         raise GalleryPackError(
             f"gallery {gallery.name!r} was made with pack {gallery.pack.name!r}, not {wanted!r}; leave the pack out, "
@@ -168,20 +191,22 @@ def _check_pack(gallery: Gallery, wanted: str | None) -> None:
         )
 
 
-def _crowd(settings: Settings, metrics: Metrics) -> Crowd:
+def _limiter(settings: Settings, metrics: Metrics) -> ConnectionLimiter:
     most = settings.connections_per_address
-    return Crowd(most_of_one=most, trusted=settings.trusted_proxies, drop=metrics.dropped, leave=metrics.left)
+    return ConnectionLimiter(
+        most_of_one=most, trusted=settings.trusted_proxies, drop=metrics.dropped, leave=metrics.left
+    )
 
 
 def _limits(settings: Settings) -> Limits:
     return Limits(
-        settings.concurrency,
+        settings.concurrency or settings.cores,
         settings.waiting,
         settings.request_timeout_s,
         most_pixels=settings.max_request_pixels,
     )
 
 
-async def _told(request: Request, error: Exception) -> Response:
-    """Answer what no route answered: an unknown path, another method, a fault of a middleware."""
+async def _handle_error(request: Request, error: Exception) -> Response:
+    """Answer errors outside a route: an unknown path, a wrong method, a fault of a middleware."""
     return LEFT if has_left(error) else shape_for(request)(request, problem_of(error))

@@ -1,4 +1,4 @@
-"""The templates of everybody, made anew from the photos that are kept: long work, for /v1 and the contracts."""
+"""Rebuild everybody's faces from the stored photos, for `/v1` and the contracts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..records import PersonId
 
 @dataclass(slots=True)
 class Built:
-    """What came of it.
+    """Result of a rebuild.
 
     Attributes
     ----------
     people, faces : int
-        How many were made anew.
+        How many were rebuilt.
     left : list of str or int
-        Ids of those who keep what they had: no photo shows a usable face, or they were deleted meanwhile.
+        Ids of people without a photo that shows a usable face, who keep their faces, and of people deleted meanwhile.
     """
 
     people: int = 0
@@ -31,13 +31,13 @@ class Built:
 def build_everybody(
     gallery: Gallery, *, faces: FacePolicy = "one", progress: Callable[[int, int], object] | None = None
 ) -> Built:
-    """Make everybody's faces anew.
+    """Rebuild everybody's faces.
 
     Parameters
     ----------
     gallery : Gallery
     faces : {"one", "largest"}
-        A photo must show exactly one face, or its largest is taken.
+        A photo must show exactly one face, or its largest is used.
     progress : callable, optional
         Called with the number of people done and of all.
     """

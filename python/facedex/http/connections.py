@@ -1,9 +1,9 @@
-"""Connections that cost the server something and give nothing: silent, slow to ask, slow to read, or too many.
+"""Limits of connections: slow headers, slow readers, and connections per address and per process.
 
-uvicorn bounds the number of connections and the idle time between requests, nothing else. Closed here are a connection
-whose headers take longer than `HEAD_S` or are larger than `HEAD_BYTES`, and one whose client reads its answer slower
-than `LEAST_RATE` for `WRITE_S`. An address has a bounded number of connections, and so has the process; one more is
-answered 503, except for a health check, which is answered always. Bodies are the business of `facedex.http.guard`.
+uvicorn limits only the number of connections and the idle time between requests. This closes a connection whose headers
+take longer than `HEAD_S` or exceed `HEAD_BYTES`, and one whose client reads its response slower than `LEAST_RATE` for
+`WRITE_S`. A connection beyond the limits is answered 503, except for a health check. `facedex.http.guard` limits
+bodies.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 HEAD_S = 20.0
-"""How long the headers of a request may take to come, seconds."""
+"""Time limit of the headers of a request, seconds."""
 
 HEAD_BYTES = 64 * 1024
-"""Largest headers; nginx takes 32 KiB unless told otherwise, h11 as much as here."""
+"""Maximum size of the headers; the default of nginx is 32 KiB, that of h11 is this."""
 
 WRITE_S = 15.0
-"""How long a client may read its answer slower than `LEAST_RATE`, seconds."""
+"""How long a client may read its response slower than `LEAST_RATE`, seconds."""
 
 LEAST_RATE = 4096
-"""Slowest that a client may read, bytes a second; a modem of 56k reads 7,000."""
+"""Minimum rate at which a client reads, bytes a second; a 56k modem reads 7,000."""
 
 MOST = 1024
-"""Most connections of one process."""
+"""Maximum number of connections of a process."""
 
 MOST_OF_ONE = 128
-"""Most connections of one address; a browser opens six."""
+"""Maximum number of connections of an address; a browser opens six."""
 
 MOST_EXTRA = 64
-"""Most connections beyond these limits, which are answered 503; the oldest makes room for the next."""
+"""Maximum number of connections beyond the limits, which are answered 503; the oldest is closed for the next."""
 
 EXTRA_S = 5.0
-"""How long such a connection may take to say what it wants, seconds."""
+"""Time limit of the request on such a connection, seconds."""
 
-CROWD = "facedex.connections"
-"""Where an application leaves its `Crowd`, in the state of its lifespan."""
+LIMITER = "facedex.connections"
+"""Key of the application's `ConnectionLimiter` in the state of its lifespan."""
 
 HEALTH = frozenset({"/v1/health/live", "/v1/health/ready", "/health", "/health/live", "/health/ready"})
-"""Paths of health checks, which are answered whatever else happens."""
+"""Paths of health checks, which are always answered."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_CROWDED = b'{"status": 503, "code": "overloaded", "detail": "too many connections are open; try again later"}'
+_OVERLOADED = b'{"status": 503, "code": "overloaded", "detail": "too many connections are open; try again later"}'
 _CLOSE = (b"connection", b"close")
 
 
 def network_of(host: str) -> str:
-    """Name whoever has an address: an IPv6 address counts as its /64, which one customer has.
+    """Return the network of one customer: an IPv4 address itself, the /64 of an IPv6 address.
 
     Examples
     --------
@@ -70,19 +70,19 @@ def network_of(host: str) -> str:
     return str(ipaddress.ip_network(f"{address}/64", strict=False)) if mapped is None else str(mapped)
 
 
-class Crowd:
-    """The connections of one process.
+class ConnectionLimiter:
+    """Counts and limits the connections of a process.
 
     Parameters
     ----------
     most_of_one : int
-        Most of one address.
+        Maximum of one address.
     trusted : sequence of str
-        Networks of proxies, whose connections are those of many.
+        Networks of proxies, which have no limit per address.
     drop : callable, optional
         Called with the reason when a connection is closed or refused: "slow_headers", "slow_reader", "crowded".
     leave : callable, optional
-        Called when a client leaves before its request is answered.
+        Called when a client disconnects before its response.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Crowd:
         self._extra: dict[Connection, None] = {}
 
     def enter(self, connection: Connection, host: str) -> bool:
-        """Count a connection and tell whether there was room; without room, the oldest such connection is closed."""
+        """Count a connection and return whether it is within the limits; beyond them the oldest extra one is closed."""
         network = network_of(host)
         if self._of_one.total() < MOST and (self._of_one[network] < self._most_of_one or self._is_proxy(host)):
             self._of_one[network] += 1
@@ -113,7 +113,7 @@ class Crowd:
         return False
 
     def leave(self, connection: Connection, host: str) -> None:
-        """Count a connection no more."""
+        """Stop counting a connection."""
         if connection in self._extra:
             del self._extra[connection]
             return
@@ -123,12 +123,12 @@ class Crowd:
             del self._of_one[network]
 
     def dropped(self, reason: str) -> None:
-        """Note why a connection was closed or refused."""
+        """Report why a connection was closed or refused."""
         if self._drop is not None:
             self._drop(reason)
 
     def left(self) -> None:
-        """Note a client that left before its request was answered."""
+        """Report a client that disconnected before its response."""
         if self._leave is not None:
             self._leave()
 
@@ -136,41 +136,41 @@ class Crowd:
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
-            return not host  # a socket of this machine, which has no address
+            return not host  # a Unix socket, which has no address
         mapped = address.ipv4_mapped if address.version == 6 else None
         return any((mapped or address) in network for network in self._trusted)
 
 
 class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever of uvicorn's protocols there is
-    """One connection of a client."""
+    """A client's connection."""
 
     app: ASGIApp
     _heading: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
     _received = 0
-    _read = -1  # by the client at the last look; -1 when it was not waited for
+    _read = -1  # by the client at the last check; -1 when nothing was pending
     _slow_s = 0.0
     _host = ""
     _extra = False
     _aborted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first headers."""
-        self._sent = _Sent(cast(asyncio.Transport, transport))
+        """Start the time limit of the first headers."""
+        self._sent = _CountingTransport(cast(asyncio.Transport, transport))
         super().connection_made(self._sent)
-        self._crowd: Crowd = self.app_state.setdefault(CROWD, Crowd())
+        self._limiter: ConnectionLimiter = self.app_state.setdefault(LIMITER, ConnectionLimiter())
         self._host = self.client[0] if self.client else ""
-        self._extra = not self._crowd.enter(self, self._host)
+        self._extra = not self._limiter.enter(self, self._host)
         if self._extra:
-            self.app = _Crowded(self.app)
+            self.app = _Overloaded(self.app)
         self._begin()
-        self._look()
+        self._check_rate()
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece of a request."""
+        """Handle a part of a request."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
-            self._end()  # the headers are whole, and a request is being answered
+            self._end()  # the headers are complete
             return
         self._begin()
         self._received += len(data)
@@ -179,18 +179,18 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
             self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop the timers."""
         self._end()
         if self._reading is not None:
             self._reading.cancel()
         unanswered = self.cycle is not None and not self.cycle.response_complete
         if (unanswered or self._sent.lost) and not self._aborted:
-            self._crowd.left()
-        self._crowd.leave(self, self._host)
+            self._limiter.left()
+        self._limiter.leave(self, self._host)
         super().connection_lost(exc)
 
     def abort(self) -> None:
-        """Close at once; what was not sent is lost."""
+        """Close at once, without sending the rest."""
         self._aborted = True
         self._end()
         self._sent.abort()
@@ -207,36 +207,36 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
             self._heading = None
 
     def _late(self) -> None:
-        self._crowd.dropped("slow_headers")
+        self._limiter.dropped("slow_headers")
         self._close()
 
     def _close(self) -> None:
         self._end()
         cast(Any, self.transport).close()
 
-    def _look(self) -> None:
-        """Look from time to time how much of the answer the client has read."""
+    def _check_rate(self) -> None:
+        """Check at intervals how much of the response the client has read."""
         every_s = WRITE_S / 3
-        if self._sent.waiting():
-            read = self._sent.taken()
+        if self._sent.pending():
+            read = self._sent.sent()
             slow = self._read >= 0 and read - self._read < LEAST_RATE * every_s
             self._slow_s, self._read = (self._slow_s + every_s if slow else 0.0), read
             if self._slow_s >= WRITE_S - every_s / 2:
-                self._crowd.dropped("slow_reader")
+                self._limiter.dropped("slow_reader")
                 self.abort()
                 return
         else:
             self._slow_s, self._read = 0.0, -1
-        self._reading = asyncio.get_running_loop().call_later(every_s, self._look)
+        self._reading = asyncio.get_running_loop().call_later(every_s, self._check_rate)
 
 
-class _Sent:
-    """A transport that counts what is written to it, and so knows how much the client has read."""
+class _CountingTransport:
+    """A transport that counts the bytes written and read."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._written = 0
-        self.lost = False  # whether something was written after the client had left
+        self.lost = False  # whether something was written after the client disconnected
         self.write_bytes = transport.write
 
     def write(self, data: bytes) -> None:
@@ -244,20 +244,20 @@ class _Sent:
         self.lost |= self._transport.is_closing()
         self.write_bytes(data)
 
-    def waiting(self) -> int:
-        """Tell how many bytes wait to be read; those that the system holds do not count."""
+    def pending(self) -> int:
+        """Return the bytes that are not yet sent; those in the buffers of the system do not count."""
         return self._transport.get_write_buffer_size()
 
-    def taken(self) -> int:
-        """Tell how many bytes were read, or taken over by the system."""
-        return self._written - self.waiting()
+    def sent(self) -> int:
+        """Return the bytes that were read, or passed to the system."""
+        return self._written - self.pending()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
 
-class _Crowded:
-    """An application for connections beyond the limits: it answers health checks, everything else with 503."""
+class _Overloaded:
+    """An application for connections beyond the limits: it answers health checks, and 503 to everything else."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -271,7 +271,7 @@ class _Crowded:
         if scope["type"] == "http" and scope["path"] in HEALTH:
             await self._app(scope, receive, send_last)
             return
-        head = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(_CROWDED))]
+        head = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(_OVERLOADED))]
         head += [(b"retry-after", b"5"), (b"x-content-type-options", b"nosniff")]
         await send_last({"type": "http.response.start", "status": 503, "headers": head})
-        await send_last({"type": "http.response.body", "body": _CROWDED})
+        await send_last({"type": "http.response.body", "body": _OVERLOADED})

@@ -1,8 +1,8 @@
-"""What stands before every route: what a client has not read, the body's size and time, headers, metrics, access log.
+"""The outermost middleware: limits of bodies and unread responses, security headers, metrics, access log.
 
-A body that is larger than allowed is refused before it is read where its length is told, and while it is read where it
-is not. One that comes too slowly is given up. The log has method, path, status, time and address of a request: no
-query, no header, no body.
+A body that is too large is refused before it is read if it declares its length, else while it is read. One that arrives
+too slowly is refused too. The access log has method, path, status, time and address of a request: no query, no header,
+no body.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from ..errors import BodyTooLargeError, FacedexError, SlowBodyError
 from .admission import BODY
 from .connections import HEALTH, network_of
 from .errors import MEDIA_TYPE, has_left, problem_of, shape_for
-from .limits import ASKER, Limits, Unread
+from .limits import ADDRESS, Limits, Unread
 from .metrics import Metrics
 from .pixels import CLAIM, Claim
 from .settings import Settings
 
-_log = logging.getLogger("facedex.http.access")
+_logger = logging.getLogger("facedex.http.access")
 
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-"""Content security policy of every answer: nothing from elsewhere, no script in a page, no frame."""
+"""Content security policy of every response: nothing from other origins, no inline script, no frame."""
 
 _HEADERS = {
     b"content-security-policy": POLICY.encode(),
@@ -47,13 +47,13 @@ _NOT_KEPT = (b"cache-control", b"no-store")
 _ENCRYPTED_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _LAST = (b"connection", b"close")
 
-_PIECE = 64 << 10  # of an answer, bytes: uvicorn waits for the client between two
-_SHOWN = 1024  # of a path, characters: a log is no place to fill
+_PIECE = 64 << 10  # of a response, bytes: uvicorn waits for the client between two
+_SHOWN = 1024  # characters of a path in the log
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Guard:
-    """The outermost layer of the application.
+    """The outermost middleware of the application.
 
     Parameters
     ----------
@@ -69,15 +69,15 @@ class Guard:
         self._metrics = metrics
         self._unread = limits.unread
         self._pixels = limits.pixels
-        self._largest = settings.largest_body  # a route may take less: see facedex.http.admission
+        self._largest = settings.largest_body  # a route may accept less: see facedex.http.admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         method = scope["method"]
-        if method == "HEAD":  # is answered as GET is; the server beneath leaves the body away
+        if method == "HEAD":  # handled as GET; uvicorn drops the body
             scope = {**scope, "method": "GET"}
         body = Body(receive, self._largest, self._settings.body_timeout_s)
         who = network_of(scope["client"][0]) if scope.get("client") else ""
@@ -85,10 +85,10 @@ class Guard:
         answer = _Answer(send, body, self._unread, who, secure=scope.get("scheme") == "https")
         claim = Claim(self._pixels, who)
         scope[BODY] = body
-        status = 499  # where nothing is answered because the client left
+        status = 499  # if the client disconnects before the response
         try:
             body.check(scope)
-            ASKER.set(who)
+            ADDRESS.set(who)
             CLAIM.set(claim)
             if scope["path"] not in HEALTH:
                 self._unread.check()
@@ -101,15 +101,15 @@ class Guard:
             await shape_for(request)(request, problem)(scope, receive, answer.send)
         except Exception as error:
             if not has_left(error):
-                status = 500  # what the layer around this one answers
+                status = 500  # the response of the middleware around this one
             raise
         finally:
             answer.release()
             claim.release()
-            self._note(scope, method, answer.status or status, time.perf_counter() - started)
+            self._log(scope, method, answer.status or status, time.perf_counter() - started)
 
-    def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
-        known = method if method in _METHODS else "other"  # one by one, strange ones would fill the memory
+    def _log(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        known = method if method in _METHODS else "other"  # any number of unknown methods would fill the memory
         self._metrics.answered(known, _template(scope), status, seconds)
         if not self._settings.access_log:
             return
@@ -117,17 +117,17 @@ class Guard:
         line = {"method": method, "path": scope["path"][:_SHOWN], "status": status, "ms": round(1000 * seconds, 1)}
         line["address"] = address
         if self._settings.log_format == "json":
-            _log.info("%s", json.dumps(line))
+            _logger.info("%s", json.dumps(line))
         else:
             path = scope["path"][:_SHOWN].encode("unicode_escape").decode("ascii")
-            _log.info("%s %s %s %d %.1f ms", address, method, path, status, 1000 * seconds)
+            _logger.info("%s %s %s %d %.1f ms", address, method, path, status, 1000 * seconds)
 
 
 def _template(scope: Scope) -> str:
-    """Tell a route with the names of its parts instead of what a client wrote there.
+    """Return the path of the route with the names of its parameters.
 
-    A route knows only what it adds to the prefix of its router. What comes before is that prefix, which has no such
-    parts, if the path ends with what the client wrote; otherwise it is left out.
+    A route knows its path below the prefix of its router. The prefix, which has no parameters, is taken from the
+    request if its path ends with the route's; otherwise it is left out.
     """
     route = scope.get("route")
     own = getattr(route, "path", "")
@@ -138,7 +138,7 @@ def _template(scope: Scope) -> str:
 
 
 class _Answer:
-    """Sends an answer with the headers that protect, a piece at a time, so that it ends when its client has read it."""
+    """Sends a response with security headers, in pieces, so that it ends when the client has read it."""
 
     def __init__(self, send: Send, body: Body, unread: Unread, who: str, *, secure: bool) -> None:
         self.status = 0
@@ -167,7 +167,7 @@ class _Answer:
             await self._send(message)
 
     def release(self) -> None:
-        """Count the answer no more."""
+        """Stop counting the response."""
         if self._held:
             self._unread.release(self._who, self._held)
         self._held = 0
@@ -177,7 +177,7 @@ class _Answer:
         return self._held > 0
 
     async def _refuse(self) -> None:
-        """Answer 503 in place of an answer that is too large for a client that does not read the others."""
+        """Answer 503 instead of a large response to a client that does not read the others."""
         problem = problem_of(self._unread.refusal())
         body = json.dumps({"status": problem.status, "code": problem.code, "detail": problem.message}).encode()
         head = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body)), (b"retry-after", b"5")]
@@ -197,9 +197,9 @@ class _Answer:
         if self._secure and _ENCRYPTED_ONLY[0] not in there:
             headers.append(_ENCRYPTED_ONLY)
         if not {b"etag", b"cache-control"} & there:
-            headers.append(_NOT_KEPT)  # the page's own files may be kept, what is about people may not
+            headers.append(_NOT_KEPT)  # files of the page may be cached, data about people may not
         if self._body.left:
-            headers.append(_LAST)  # what is left of the body is not read
+            headers.append(_LAST)  # the rest of the body is not read
         return headers
 
 
@@ -209,7 +209,7 @@ def limited(request: Request, settings: Settings) -> Request:
     Raises
     ------
     BodyTooLargeError
-        When it is told to be too large; while it is read, `SlowBodyError` too.
+        When it declares to be too large; while it is read, `SlowBodyError` too.
     """
     body = Body(request.receive, settings.max_upload_bytes, settings.body_timeout_s)
     body.check(request.scope)
@@ -217,14 +217,14 @@ def limited(request: Request, settings: Settings) -> Request:
 
 
 class Body:
-    """What a client sends, read within limits; the length that it tells may be a lie.
+    """The body of a request, read within limits; its declared length may be false.
 
     Attributes
     ----------
     limit : int
-        Most bytes; a route may lower it before it reads.
+        Maximum number of bytes; a route may lower it before it reads.
     left : bool
-        Whether some of it has not been read.
+        Whether a part has not been read.
     """
 
     def __init__(self, receive: Receive, limit: int, timeout_s: float) -> None:
@@ -237,28 +237,28 @@ class Body:
         self._length = 0
 
     def check(self, scope: Scope) -> None:
-        """Note whether there is one, and refuse one that is told to be too large; raises BodyTooLargeError."""
+        """Refuse a body that declares to be too large; raises BodyTooLargeError."""
         headers = Headers(scope=scope)
-        told = headers.get("content-length", "")
-        self.left = not self._ended and (told.strip("0") != "" or "transfer-encoding" in headers)
-        if told.isascii() and told.isdigit() and int(told[:20]) > self.limit:
+        length = headers.get("content-length", "")
+        self.left = not self._ended and (length.strip("0") != "" or "transfer-encoding" in headers)
+        if length.isascii() and length.isdigit() and int(length[:20]) > self.limit:
             raise self.too_large()
 
     def too_large(self) -> BodyTooLargeError:
-        """Make the error of a body that is too large."""
+        """Create the error of a body that is too large."""
         return BodyTooLargeError(f"the body is larger than {self.limit} bytes", limit=self.limit)
 
     async def receive(self) -> Message:
-        """Take the next piece; raises BodyTooLargeError and SlowBodyError."""
+        """Receive the next part; raises BodyTooLargeError and SlowBodyError."""
         if self._ended:
-            return await self._receive()  # waits for the client to leave
+            return await self._receive()  # waits for the client to disconnect
         if self._until is None:
             self._until = anyio.current_time() + self._timeout_s
         try:
             with anyio.fail_after(self._until - anyio.current_time()):
                 message: Any = await self._receive()
         except TimeoutError:
-            raise SlowBodyError(f"the body took longer than {self._timeout_s:g} s to come") from None
+            raise SlowBodyError(f"the body took longer than {self._timeout_s:g} s to arrive") from None
         if message["type"] == "http.request":
             self._length += len(message.get("body", b""))
             if self._length > self.limit:

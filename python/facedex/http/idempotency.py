@@ -1,12 +1,14 @@
-"""A write that is repeated with its ``Idempotency-Key`` is done once: the second request gets the answer of the first.
+"""``Idempotency-Key``: a write that is repeated with its key is done once, and gets the first response again.
 
-The key belongs to whoever asks, the method and the path; the same key with another body is refused. The body is
-compared by its digest, in which the boundary of a multipart body does not count, because a client draws a new one each
-time. Kept are answers of writes that were done. What only asks is answered anew, because its answer names people and
-would stay behind when they are deleted: routes that need the scope ``read`` or ``recognise``. Neither are answers kept
-that hold a secret or embeddings: a route is left out with ``openapi_extra={"x-once": False}``. Nothing is kept for
-somebody who shows neither key nor token: strangers would have their keys in common. On a full disk a deletion is done
-although its answer cannot be kept; sent again, it is done again.
+The key belongs to the caller, the method and the path; the same key with another body is refused. Bodies are compared
+by their digest, without the boundary of a multipart body, which a client draws anew each time. Responses to completed
+writes are kept for a day. Not kept are:
+
+- responses to reads (scopes ``read`` and ``recognise``): they name people and would outlive their deletion;
+- responses with secrets or embeddings: such a route has ``openapi_extra={"x-once": False}``;
+- responses to callers without key or token, who would share their idempotency keys.
+
+On a full disk a deletion is done although its response cannot be kept; repeated, it runs again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from ..errors import ArgumentError, DuplicateFaceError, LateAnswerError, StorageFullError
-from ..server import Reply
+from ..server import StoredResponse
 from ..server.forgetting import subject_of
 from .admission import services_known
 from .security import principal_of
@@ -29,86 +31,84 @@ from .security import principal_of
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 
-_LONGEST = 255
-_LARGEST = 1 << 20  # bytes of an answer that is kept
-_KEPT = ("Location",)  # besides the type of the answer
+_MAX_KEY = 255
+_MAX_BODY = 1 << 20  # bytes of a response that is kept
+_KEPT_HEADERS = ("Location",)
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_QUESTIONS = frozenset({"read", "recognise"})  # scopes of routes that ask
-_NAMING = frozenset({"person_id", "person_key"})  # under which an answer names people
+_READ_SCOPES = frozenset({"read", "recognise"})
+_IDS = frozenset({"person_id", "person_key"})  # names of the fields that hold the ids of people
 
 
 async def respond(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Answer a request, or give its answer again.
+    """Handle a request, or return the stored response to its key.
 
     Raises
     ------
     RepeatedKeyError, RepeatedNowError
     """
     given = request.headers.get(HEADER)
-    extra = getattr(request.scope.get("route"), "openapi_extra", None) or {}
-    kept = extra.get("x-once") is not False and getattr(request.scope.get("route"), "contract", None) is None
-    kept = kept and extra.get("x-scope") not in _QUESTIONS
-    if given is None or request.method not in _METHODS or not kept:
+    route = request.scope.get("route")
+    extra = getattr(route, "openapi_extra", None) or {}
+    kept = extra.get("x-once") is not False and extra.get("x-scope") not in _READ_SCOPES
+    if given is None or request.method not in _METHODS or not kept or getattr(route, "contract", None) is not None:
         return await handler(request)
     services = services_known(request)
     access = None if services is None else services.access
     if access is None:
-        return await handler(request)  # in somebody else's application, which keeps no answers
-    if not 1 <= len(given) <= _LONGEST or not given.isprintable():
-        raise ArgumentError(f"{HEADER} must be 1 to {_LONGEST} printable characters")
-    principal = await principal_of(request)
-    if principal.kind == "anybody" or not principal.scopes:
+        return await handler(request)  # in another application, which keeps no responses
+    if not 1 <= len(given) <= _MAX_KEY or not given.isprintable():
+        raise ArgumentError(f"{HEADER} must be 1 to {_MAX_KEY} printable characters")
+    caller = await principal_of(request)
+    if caller.kind == "anybody" or not caller.scopes:
         return await handler(request)
-    who = f"{principal.kind} {principal.id} {request.method} {request.url.path}?{request.url.query} {given}"
+    key = f"{caller.kind} {caller.id} {request.method} {request.url.path}?{request.url.query} {given}"
     digest = await _digest(request)
-    # A deletion goes on where no answer can be kept.
-    unkept: tuple[type[Exception], ...] = (StorageFullError,) if request.method == "DELETE" else ()
+    # A deletion must work on a full disk.
+    ignored: tuple[type[Exception], ...] = (StorageFullError,) if request.method == "DELETE" else ()
     try:
-        before = await services.limits.ask(lambda: access.replies.begin(who, digest))
-    except unkept:
+        stored = await services.query_access(lambda access: access.idempotency.begin(key, digest))
+    except ignored:
         return await handler(request)
-    if before is not None:
-        return Response(before.body, before.status, before.headers | {REPLAYED: "true"}, before.media_type)
-    stands = False
+    if stored is not None:
+        return Response(stored.body, stored.status, stored.headers | {REPLAYED: "true"}, stored.media_type)
+    keep = False
     try:
         try:
             response = await handler(request)
         except LateAnswerError:
-            stands = (
-                True  # what is late goes on: until it must have ended, the same again is told that it is being done
-            )
+            keep = True  # the work goes on; a repetition is refused as in progress until it must have ended
             raise
         body = getattr(response, "body", None)
-        if response.status_code < 500 and isinstance(body, bytes) and len(body) <= _LARGEST:
-            headers = {name: response.headers[name] for name in _KEPT if name in response.headers}
-            reply = Reply(response.status_code, response.headers.get("content-type", ""), body, headers)
+        if response.status_code < 500 and isinstance(body, bytes) and len(body) <= _MAX_BODY:
+            headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+            result = StoredResponse(response.status_code, response.headers.get("content-type", ""), body, headers)
             gallery = request.query_params.get("gallery") or services.settings.gallery
-            subject = subject_of(gallery, _named(request, body))
-            with suppress(*unkept):
-                await services.limits.ask(lambda: access.replies.keep(who, reply, subject))
-                stands = True
+            subject = subject_of(gallery, _people_in(request, body))
+            with suppress(*ignored):
+                await services.query_access(lambda access: access.idempotency.complete(key, result, subject))
+                keep = True
         return response
     finally:
-        if not stands:
-            with suppress(*unkept):
-                await services.limits.ask(lambda: access.replies.drop(who))
+        if not keep:
+            with suppress(*ignored):
+                await services.query_access(lambda access: access.idempotency.drop(key))
 
 
-def _named(request: Request, body: bytes) -> frozenset[str]:
-    """Return the ids of the people whom an answer names, or its address."""
-    asked = request.path_params.get("person_id")
+def _people_in(request: Request, body: bytes) -> frozenset[str]:
+    """Return the ids of the people in a response or its path."""
+    addressed = request.path_params.get("person_id")
     try:
         named = set(_ids(json.loads(body)))
-    except ValueError:  # no JSON, which names nobody
+    except ValueError:  # not JSON
         named = set()
-    return frozenset(named if asked is None else named | {str(asked)})
+    return frozenset(named if addressed is None else named | {str(addressed)})
 
 
 def _ids(answer: Any) -> Iterator[str]:
     if isinstance(answer, dict):
-        yield from (str(value) for name, value in answer.items() if name in _NAMING and isinstance(value, (str, int)))
+        yield from (str(value) for name, value in answer.items() if name in _IDS and isinstance(value, (str, int)))
         if answer.get("code") == DuplicateFaceError.code:
-            yield ""  # its message names somebody else
+            yield ""  # the message names another person
         for value in answer.values():
             yield from _ids(value)
     elif isinstance(answer, list):

@@ -1,7 +1,7 @@
-"""Settings under the names of the older backends whose contracts are answered: after arguments and ``FACEDEX_*``.
+"""Settings under the names of older backends whose contracts are served; arguments and ``FACEDEX_*`` take precedence.
 
-They are read from the environment and from a file ``.env`` where the server is started, as the old backends did. What a
-contract's router needs for itself, it reads itself.
+They are read from the environment and from a file ``.env`` in the working directory, as the old backends did. A
+contract reads its own settings itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALL = "all"
 
 
 def _index(text: str) -> str:
-    """Name the index that stands in for one of FAISS.
+    """Return the index that replaces one of FAISS.
 
     Examples
     --------
@@ -45,22 +45,22 @@ NAMES: dict[str, dict[str, tuple[str, Callable[[str], object]]]] = {
         "FAISS_INDEX_TYPE": ("index", _index),
     },
 }
-"""Of each contract: the old name, the setting that it stands for, and how its text is read."""
+"""For each contract: the old name, its setting, and how its text is parsed."""
 
 
 MIB = 1 << 20
 LARGEST_BODY = {"flask-face": 64 * MIB, "face-server": 15 * MIB, "face-api": 11 * MIB, "mtcnn-facenet": 64 * MIB}
-"""Largest body of a contract's routes, where it takes several pictures, or one of 10 MiB with what is round it."""
+"""Maximum body of a contract's routes, if it accepts several pictures, or one of 10 MiB and other fields."""
 
 
 class OldNames(PydanticBaseSettingsSource):
-    """A source of settings, for the contracts that the other sources name.
+    """A source of settings for the contracts that the other sources enable.
 
     Parameters
     ----------
     settings_cls : type
     others : callable
-        Each gives the settings of another source.
+        Each returns the settings of another source.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], *others: Callable[[], Mapping[str, Any]]) -> None:
@@ -68,20 +68,20 @@ class OldNames(PydanticBaseSettingsSource):
         self._others = others
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return what is set for one field."""
+        """Return the setting of one field."""
         return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """Read what is set."""
-        named = [found["contracts"] for other in self._others if "contracts" in (found := other())]
+        """Read the settings."""
+        named = [given["contracts"] for other in self._others if "contracts" in (given := other())]
         first = named[0] if named else ()
         contracts = {part.strip() for part in first.split(",")} if isinstance(first, str) else set(first or ())
-        said = {name: value for name, value in dotenv_values(DOTENV).items() if value} if DOTENV.is_file() else {}
-        said |= {name: value for name, value in os.environ.items() if value}
+        found = {name: value for name, value in dotenv_values(DOTENV).items() if value} if DOTENV.is_file() else {}
+        found |= {name: value for name, value in os.environ.items() if value}
         old: dict[str, Any] = {}
         for contract, names in NAMES.items():
             if contract in contracts or ALL in contracts:
                 for name, (field, read) in names.items():
-                    if name in said:
-                        old.setdefault(field, read(said[name]))
+                    if name in found:
+                        old.setdefault(field, read(found[name]))
         return old

@@ -1,7 +1,7 @@
-"""The one door for pictures: a multipart file, the raw body, or base64 or a data URL in JSON.
+"""Pictures of a request: a multipart file, the raw body, or base64 or a data URL in JSON.
 
-In: a request. Out: the bytes of its pictures, and its options, checked. A name that a client gives a file is never
-a path here: it is a text of at most 255 characters without any folder, see `facedex.store.plain_name`.
+In: a request. Out: the bytes of its pictures, and its validated options. The filename that a client sends is never used
+as a path: it is a text of at most 255 characters without folders, see `facedex.store.plain_name`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from ..errors import BodyTooLargeError, FacedexError, MalformedRequestError, NotAnImageError
 from ..store import plain_name
 from . import pixels
-from .admission import refuse_crowd
+from .admission import check_json_size
 from .errors import format_findings
 from .guard import limited
 from .services import services_of
@@ -29,10 +29,10 @@ from .services import services_of
 _Options = TypeVar("_Options", bound=BaseModel)
 
 FIELDS = ("image", "images", "images[]", "file", "files", "files[]")
-"""Names under which a multipart body may carry pictures."""
+"""Field names of pictures in a multipart body."""
 
 OF_THE_ROUTE = "gallery"
-"""A word of the query that is no option: every route reads it itself."""
+"""A query parameter that is no option: every route reads it itself."""
 
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
 _FIELD_BYTES = 1 << 20  # of a text in a multipart body
@@ -46,7 +46,7 @@ class Picture:
     ----------
     data : bytes
     filename : str or None
-        The client's name of it, without folders.
+        As sent by the client, without folders.
     """
 
     data: bytes
@@ -78,36 +78,36 @@ class Submission(Generic[_Options]):
 def submitted(
     options: type[_Options], *, least: int = 1, most: int = 1
 ) -> Callable[[Request], Awaitable[Submission[_Options]]]:
-    """Make the dependency that takes pictures and options out of a request.
+    """Create the dependency that reads the pictures and options of a request.
 
     Parameters
     ----------
     options : type of pydantic model
-        Its fields are read from the query, the fields of a multipart body, or the JSON object.
+        Read from the query and the fields of a multipart body or JSON object.
     least, most : int
-        How many pictures; `most` 0 is as many as the settings allow.
+        Number of pictures; with `most` 0 the settings limit it.
     """
 
-    async def take(request: Request) -> Submission[_Options]:
+    async def read(request: Request) -> Submission[_Options]:
         services = services_of(request)
         allowed = most or services.settings.max_pictures
-        if services.access is None:  # within somebody else's application, where no guard stands before the routes
+        if services.access is None:  # in another application, which has no Guard
             request = limited(request, services.settings)
-        pictures, given = await _taken(request, allowed)
+        pictures, given = await _read(request, allowed)
         if not least <= len(pictures) <= allowed:
             wanted = str(least) if least == allowed else f"{least} to {allowed}"
             raise MalformedRequestError(
                 f"the request must carry {wanted} pictures, got {len(pictures)}: as multipart file 'image', as raw "
                 "body of type image/..., or as base64 in the JSON field 'image'"
             )
-        asked = {name: value for name, value in request.query_params.items() if name != OF_THE_ROUTE}
-        return Submission(tuple(pictures), checked(options, asked | given))
+        query = {name: value for name, value in request.query_params.items() if name != OF_THE_ROUTE}
+        return Submission(tuple(pictures), validated(options, query | given))
 
-    return take
+    return read
 
 
-def checked(options: type[_Options], given: dict[str, Any]) -> _Options:
-    """Check options; raises MalformedRequestError, which never shows a value."""
+def validated(options: type[_Options], given: dict[str, Any]) -> _Options:
+    """Validate options; raises MalformedRequestError, which never shows a value."""
     try:
         return options.model_validate(given)
     except ValidationError as error:
@@ -116,7 +116,7 @@ def checked(options: type[_Options], given: dict[str, Any]) -> _Options:
 
 
 def decoded(text: object) -> Picture:
-    r"""Read a picture that is written in base64, bare or as a data URL.
+    r"""Decode a picture in base64 or a data URL.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def decoded(text: object) -> Picture:
     (Picture(3 bytes), b'\x00\x01\x02')
     """
     if not isinstance(text, str) or not text:
-        raise NotAnImageError("a picture in JSON must be a text in base64, or a data URL")
+        raise NotAnImageError("a picture in JSON must be a base64 text or a data URL")
     match = _DATA_URL.match(text)
     try:
         data = base64.b64decode("".join(text[match.end() if match else 0 :].split()), validate=True)
@@ -153,7 +153,7 @@ async def form_of(request: Request, most_files: int) -> FormData:
     except HTTPException as error:
         raise MalformedRequestError(f"the form cannot be read: {error.detail}") from error
     except FacedexError:
-        raise  # the body is too large, which is a ValueError too
+        raise  # such as BodyTooLargeError, which is a ValueError
     except (ValueError, LookupError, AssertionError) as error:
         raise MalformedRequestError("the form cannot be read") from error
 
@@ -165,19 +165,19 @@ async def json_of(request: Request) -> dict[str, Any]:
     ------
     MalformedRequestError
     """
-    refuse_crowd(await request.body())
+    check_json_size(await request.body())
     try:
         content = await request.json()
     except FacedexError:
-        raise  # the body is too large, which is a ValueError too
+        raise  # such as BodyTooLargeError, which is a ValueError
     except (ValueError, RecursionError) as error:
-        raise MalformedRequestError("the body is no JSON") from error
+        raise MalformedRequestError("the body is not valid JSON") from error
     if not isinstance(content, dict):
         raise MalformedRequestError(f"the body must be a JSON object, got {type(content).__name__}")
     return content
 
 
-async def _taken(request: Request, most: int) -> tuple[list[Picture], dict[str, Any]]:
+async def _read(request: Request, most: int) -> tuple[list[Picture], dict[str, Any]]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _from_form(await form_of(request, most), most)
@@ -200,7 +200,7 @@ async def _from_form(form: FormData, most: int) -> tuple[list[Picture], dict[str
             if not isinstance(value, UploadFile):
                 given[name] = value
             elif name not in FIELDS:
-                raise MalformedRequestError(f"a file is named {name[:40]!r}; name it 'image'")
+                raise MalformedRequestError(f"unknown file field {name[:40]!r}; use 'image'")
             elif len(pictures) >= most:
                 raise BodyTooLargeError(f"more than {most} pictures in one request", limit=most)
             else:

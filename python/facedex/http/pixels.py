@@ -1,9 +1,7 @@
-"""How many pixels the pictures of a request announce, and those of one client at a time.
+"""Limits of pixels: of the pictures of one request, and of all requests of one client at a time.
 
-Bytes tell little of what decoding costs: a file of 34 bytes may announce 50 megapixels. The headers are read before
-anything is decoded. Refused: a request whose pictures announce too many together, and one of a client whose other
-requests are still being worked on and have as many. What is no picture counts nothing: it is refused where it would be
-decoded.
+The size of a file says little about the cost of decoding: 34 bytes may declare 50 megapixels. The headers are read
+before anything is decoded. A file that is no picture counts nothing; the decoder refuses it.
 """
 
 from __future__ import annotations
@@ -17,14 +15,14 @@ from ..config import settings as of_engine
 from ..errors import BodyTooLargeError, ImageError, OverloadedError
 
 MOST = 250_000_000
-"""Pixels of a request, unless set: twenty photos of a phone."""
+"""Default maximum of a request: twenty photos of a phone."""
 
-_TURN_PIXELS = 8_000_000  # decoded before somebody else has a turn; a photo may have more, and is alone then
+_TURN_PIXELS = 8_000_000  # decoded before another request has its turn; a larger photo is a part of its own
 _TURN_PICTURES = 8
 
 
 class Pixels:
-    """The pixels that a process works on, by client.
+    """The pixels in progress, by client.
 
     Parameters
     ----------
@@ -38,7 +36,7 @@ class Pixels:
         self._of_one: Counter[str] = Counter()
 
     def count(self, data: bytes) -> int:
-        """Tell how many pixels a picture announces; one that is larger than any that is decoded counts nothing."""
+        """Return the number of pixels that a picture declares; 0 for one that is too large to be decoded."""
         try:
             width, height = _core.probe(data, max_pixels=self._largest)
         except ImageError:
@@ -46,17 +44,17 @@ class Pixels:
         return width * height
 
     def hold(self, who: str, pixels: int, own: int) -> None:
-        """Count pixels of a client, whose request has `own` already; raises OverloadedError."""
+        """Count pixels of a client, whose request already has `own`; raises OverloadedError."""
         if self._of_one[who] > own and self._of_one[who] + pixels > self.most:
             raise OverloadedError(
-                f"{self._of_one[who] / 1e6:.0f} megapixels of this client are being worked on, at most "
+                f"{self._of_one[who] / 1e6:.0f} megapixels of this client are in progress, at most "
                 f"{self.most / 1e6:.0f} at a time; try again later",
                 retry_after_s=2,
             )
         self._of_one[who] += pixels
 
     def release(self, who: str, pixels: int) -> None:
-        """Count pixels no more."""
+        """Stop counting pixels."""
         self._of_one[who] -= pixels
         if self._of_one[who] <= 0:
             del self._of_one[who]
@@ -78,7 +76,7 @@ class Claim:
         self._own = 0
 
     def charge(self, who: str) -> None:
-        """Count the request as one of a key or account from now on."""
+        """Count the request under a key or account from now on."""
         if self._own == 0:
             self._who = who
 
@@ -88,47 +86,47 @@ class Claim:
         Raises
         ------
         BodyTooLargeError
-            When the pictures of the request announce too many pixels together.
+            When the pictures of the request have too many pixels in total.
         OverloadedError
-            When those of the client do.
+            When the requests of the client do.
         """
         pixels = self._pixels.count(data)
         if self._own + pixels > self._pixels.most:
             raise BodyTooLargeError(
-                f"the pictures announce {(self._own + pixels) / 1e6:.0f} megapixels, at most "
-                f"{self._pixels.most / 1e6:.0f} are taken in one request",
+                f"the pictures have {(self._own + pixels) / 1e6:.0f} megapixels, at most "
+                f"{self._pixels.most / 1e6:.0f} are allowed in one request",
                 limit=self._pixels.most,
             )
         self._pixels.hold(self._who, pixels, self._own)
         self._own += pixels
 
     def release(self) -> None:
-        """Count the request no more."""
+        """Stop counting the request."""
         self._pixels.release(self._who, self._own)
         self._own = 0
 
 
 CLAIM: ContextVar[Claim | None] = ContextVar("facedex_claim", default=None)
-"""That of the request, in its context; None in somebody else's application."""
+"""The claim of the request, in its context; None in another application."""
 
 
 def add(data: bytes) -> None:
-    """Count a picture of the request that is being answered; raises as `Claim.add`."""
+    """Count a picture of the current request; raises as `Claim.add`."""
     claim = CLAIM.get()
     if claim is not None:
         claim.add(data)
 
 
 def turns(pictures: Sequence[bytes], pixels: Pixels) -> Iterator[list[bytes]]:
-    """Divide the pictures of a request into parts, between which other requests have their turn."""
+    """Split the pictures of a request into parts, between which other requests run."""
     part: list[bytes] = []
     size = 0
     for picture in pictures:
-        announced = pixels.count(picture)
-        if part and (size + announced > _TURN_PIXELS or len(part) == _TURN_PICTURES):
+        declared = pixels.count(picture)
+        if part and (size + declared > _TURN_PIXELS or len(part) == _TURN_PICTURES):
             yield part
             part, size = [], 0
         part.append(picture)
-        size += announced
+        size += declared
     if part:
         yield part

@@ -1,9 +1,8 @@
-"""Who asks, and whether that is allowed: a bearer token, an API key, or the cookie of the page.
+"""Authentication and authorization: a bearer token, an API key, or the cookie of the page.
 
-Without any of them one is anybody, who may do what the settings say; as long as there is neither a key nor an account
-that administers, and the server is reached from its own machine only, one may do everything. A request that a browser
-may have been tricked into is refused: one that changes something, shows no token or key, and comes from the page of
-another origin.
+A caller without any of them has the public scopes of the settings. While there is neither a key nor an account that
+administers, and only this machine can reach the server, every caller has all scopes. Cross-site request forgery is
+refused: a write without token or key from a page of another origin.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ _HOST_APP = Principal("operator", "application", frozenset({"admin"}))
 
 
 async def principal_of(request: Request) -> Principal:
-    """Tell who asks; asked once for each request.
+    """Return the caller; authenticated once per request.
 
     Raises
     ------
     UnauthenticatedError
-        When a token or key is shown that is of no use.
+        When the token or key is invalid.
     ForbiddenError
-        When a page of another origin wants something changed.
+        When a page of another origin requests a write.
     AttemptsError
-        When the address, the key or the account asks too often.
+        When the address, the key or the account sends too many requests.
     """
     known: Principal | None = getattr(request.state, PRINCIPAL, None)
     if known is None:
@@ -55,83 +54,81 @@ async def _principal(request: Request, services: Services) -> Principal:
     access, settings = services.access, services.settings
     if access is None:
         return _HOST_APP
-    await _count(request, services)
-    shown = shown_secret(request)
-    if shown is not None:
-        found = await _whose(shown, access, services)
+    await _count_address(request, services)
+    found, secret = None, secret_of(request)
+    if secret is not None:
+        found = await _authenticate(secret, access, services)
         if found is None:
             raise UnauthenticatedError("the token or key is unknown, expired or revoked")
-        return await _counted_as(found, services)
-    if request.method not in _SAFE:
-        _refuse_other_origin(request, services)
-    cookie = request.cookies.get(COOKIE)
-    if cookie:
-        found = await _whose(cookie, access, services)
-        if found is not None and found.kind == "account":
-            return await _counted_as(found, services)
+    else:
+        if request.method not in _SAFE:
+            _refuse_other_origin(request, services)
+        cookie = request.cookies.get(COOKIE)
+        owner = await _authenticate(cookie, access, services) if cookie else None
+        found = owner if owner is not None and owner.kind == "account" else None
+    if found is not None:
+        await _count(f"{found.kind} {found.id}", services)
+        return found
     if await is_open(services):
         _refuse_other_host(request, services)
         return _OPERATOR
     return Principal("anybody", "anybody", frozenset(settings.public_scopes))
 
 
-async def _whose(secret: str, access: Access, services: Services) -> Principal | None:
-    return access.recalled(secret) or await services.limits.ask(lambda: access.principal(secret))
+async def _authenticate(secret: str, access: Access, services: Services) -> Principal | None:
+    return access.cached_principal(secret) or await services.query_access(lambda access: access.principal(secret))
 
 
 @before_body
-async def counted(request: Request) -> None:
-    """Count a request of its address; a dependency of routes that do not ask who it is, such as a sign-in.
+async def limit_rate(request: Request) -> None:
+    """Count a request of its address; a dependency of routes without authentication, such as a sign-in.
 
     Raises
     ------
     AttemptsError
-        When the address asks too often.
+        When the address sends too many requests.
     ForbiddenError
-        When an open server is asked under somebody else's name.
+        When an open server is addressed by a foreign host name.
     """
     services = services_of(request)
     if services.access is None:
         return
     if await is_open(services):
         _refuse_other_host(request, services)
-    await _count(request, services)
+    await _count_address(request, services)
 
 
-async def _count(request: Request, services: Services) -> None:
+async def _count_address(request: Request, services: Services) -> None:
     """Count a request of its address, once."""
-    access, most = services.access, services.settings.rate_per_minute
-    if access is None or not most or getattr(request.state, "facedex_counted", False):
-        return
-    request.state.facedex_counted = True
-    await services.limits.ask(lambda: access.attempts.take(address_of(request), most))
+    if not getattr(request.state, "facedex_counted", False):
+        request.state.facedex_counted = True
+        await _count(address_of(request), services)
 
 
-async def _counted_as(principal: Principal, services: Services) -> Principal:
-    """Count a request of a key or an account, from whatever address it comes; raises AttemptsError."""
-    access, most = services.access, services.settings.rate_per_minute
-    if access is not None and most:
-        await services.limits.ask(lambda: access.attempts.take(f"{principal.kind} {principal.id}", most))
-    return principal
+async def _count(caller: str, services: Services) -> None:
+    """Count a request of an address, a key or an account; raises AttemptsError."""
+    most = services.settings.rate_per_minute
+    if most:
+        await services.query_access(lambda access: access.attempts.count_request(caller, most))
 
 
 async def is_open(services: Services) -> bool:
-    """Tell whether everybody may do everything: no keys, and only this machine asks, or ``insecure``."""
+    """Return whether every caller has all scopes: without keys, if only this machine can connect or ``insecure``."""
     access = services.access
     if access is None:
         return True
     if services.settings.exposed and not services.settings.insecure:
         return False
-    return access.recalled_unguarded() or not await services.limits.ask(access.guarded)
+    return access.cached_unguarded() or not await services.query_access(lambda access: access.guarded())
 
 
-def shown_secret(request: Request) -> str | None:
-    """Return the key or token in the headers; None when there is none.
+def secret_of(request: Request) -> str | None:
+    """Return the key or token in the headers; None if there is none.
 
     Raises
     ------
     UnauthenticatedError
-        When the header ``Authorization`` holds something else.
+        When the header ``Authorization`` has another scheme.
     """
     header = request.headers.get("authorization")
     if header is not None:
@@ -143,7 +140,7 @@ def shown_secret(request: Request) -> str | None:
 
 
 def need(scope: str) -> Any:
-    """Make the dependency of a route that needs a scope.
+    """Create the dependency of a route that needs a scope.
 
     Parameters
     ----------
@@ -164,38 +161,38 @@ def need(scope: str) -> Any:
 
 
 def _refuse_other_scope(principal: Principal, scope: str) -> None:
-    if principal.may(scope):
+    if principal.has_scope(scope):
         return
     if principal.kind == "anybody":
-        raise UnauthenticatedError(f"sign in, or show a key that may {scope}")
-    raise ForbiddenError(f"{principal.name} may not {scope}")
+        raise UnauthenticatedError(f"sign in, or send a key with scope {scope!r}")
+    raise ForbiddenError(f"permission denied: {principal.name} needs scope {scope!r}")
 
 
 ReadBy = Annotated[Principal, Depends(need("read"))]
 RecogniseBy = Annotated[Principal, Depends(need("recognise"))]
 EnrolBy = Annotated[Principal, Depends(need("enrol"))]
 AdminBy = Annotated[Principal, Depends(need("admin"))]
-"""Parameters of routes that need a scope."""
+"""The caller, in a route that needs the scope."""
 
 
 def address_of(request: Request) -> str:
-    """Tell the address a request comes from; an IPv6 address counts as its /64, which one customer has."""
+    """Return the client's address; an IPv6 address counts as its /64, which one customer has."""
     return network_of(request.client.host if request.client is not None else "")
 
 
 def set_cookie(request: Request, response: Response, secret: str, max_age_s: int) -> None:
-    """Give the page its token in a cookie that no script reads and no other site sends."""
+    """Set the page's token in a cookie that no script reads and no other site sends."""
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, secret, max_age=max_age_s, httponly=True, samesite="strict", secure=secure, path="/")
 
 
 def clear_cookie(response: Response) -> None:
-    """Take the cookie back."""
+    """Delete the cookie."""
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
 
 
 def _refuse_other_origin(request: Request, services: Services) -> None:
-    """Cross-site request forgery: Fetch Metadata says so, or the Origin is not ours."""
+    """Refuse cross-site request forgery, by Fetch Metadata and the Origin."""
     origin = request.headers.get("origin")
     if request.headers.get("sec-fetch-site") in (None, "same-origin", "none") and origin is None:
         return
@@ -203,11 +200,11 @@ def _refuse_other_origin(request: Request, services: Services) -> None:
         origin.partition("://")[2] == request.headers.get("host") or origin in services.settings.cors_origins
     ):
         return
-    raise ForbiddenError("a page of another origin may not do that without a token or key")
+    raise ForbiddenError("a page of another origin needs a token or key for this")
 
 
 def _refuse_other_host(request: Request, services: Services) -> None:
-    """DNS rebinding: a name of somebody else that points to this machine."""
+    """Refuse DNS rebinding: a foreign host name that points to this machine."""
     if services.settings.exposed:
         return
     try:
@@ -215,4 +212,4 @@ def _refuse_other_host(request: Request, services: Services) -> None:
     except ValueError:  # such as "[::1"
         host = ""
     if not (is_loopback(host) or host == services.settings.host):
-        raise ForbiddenError(f"this server answers to its own machine, not to the name {host!r}")
+        raise ForbiddenError(f"this server answers only to names of its own machine, not to {host!r}")

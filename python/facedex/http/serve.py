@@ -1,7 +1,6 @@
-"""The server as processes: what it may not be started with, and uvicorn.
+"""Start the server: checks, and uvicorn with one or several workers.
 
-Each worker makes its application from the environment, into which `run` writes the settings; the workers share the
-database, and through it agree at once on people, keys, tokens and attempts.
+The workers share the database, and through it people, keys, tokens and rate limits.
 """
 
 from __future__ import annotations
@@ -17,24 +16,23 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
 import uvicorn
 from fastapi import FastAPI
-from pydantic import SecretStr
 from uvicorn.config import STARTUP_FAILURE
 
 from ..errors import ServeError
 from ..server import Access
 from ..store import Database
-from .limits import cores
 from .settings import Settings
 from .workers import GRACE_S, Workers
 
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
-_FILES = 4096  # that a process may have open: connections, database, models
-_FREED_S = 5.0  # in which the port is let go of by the workers of a server that was killed
+_FILES = 4096  # open files of a process: connections, database, models
+_FREED_S = 5.0  # in which the workers of a killed server release the port
 _FOLDER = "facedex-metrics-"
 
 
@@ -45,12 +43,12 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
     ----------
     settings : Settings
     begun : callable, optional
-        Given the address once nothing forbids to serve.
+        Called with the address after the checks.
 
     Raises
     ------
     ServeError
-        When other machines could reach a server that asks for no keys, or the address cannot be listened at.
+        When other machines could reach a server without keys, or the address cannot be used.
     StoreError
         When the database cannot be opened.
     """
@@ -59,9 +57,9 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
     _wait_for_port(settings)
     if begun is not None:
         begun(address_of(settings))
-    with _written(settings), _metrics_of(settings.workers):
+    with _metrics_of(settings.workers):
         config = uvicorn.Config(
-            f"{__name__}:app",
+            partial(app, settings),
             factory=True,
             host=settings.host,
             port=settings.port,
@@ -88,7 +86,7 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
 
 
 def _allow_files() -> None:
-    """Raise how many files this process and its workers may have open, where the system lets them."""
+    """Raise the limit of open files, as far as the system allows."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -100,29 +98,29 @@ def _allow_files() -> None:
 
 
 def _wait_for_port(settings: Settings) -> None:
-    """Wait until a server that was killed has let go of the port.
+    """Wait until a killed server has released the port.
 
     Raises
     ------
     ServeError
-        When the port stays taken; at once for every other reason, which waiting does not mend.
+        When the port stays in use; at once for every other reason.
     """
     until = time.monotonic() + _FREED_S
     while (error := _bind_error(settings.host, settings.port)) is not None:
-        where = f"{settings.host} port {settings.port} cannot be listened at: {error.strerror or error}"
+        where = f"{settings.host} port {settings.port} cannot be used: {error.strerror or error}"
         if isinstance(error, socket.gaierror):
             raise ServeError(f"{where}; the name is unknown here: choose an address of this machine with --host")
         if error.errno == errno.EACCES:
-            raise ServeError(f"{where}; the port needs more rights: choose one above 1023 with --port")
+            raise ServeError(f"{where}; the port needs administrator rights: choose one above 1023 with --port")
         if error.errno != errno.EADDRINUSE:
             raise ServeError(f"{where}; choose an address of this machine with --host")
         if time.monotonic() > until:
-            raise ServeError(f"{where}; end the program that has it, or choose another with --port")
+            raise ServeError(f"{where}; stop the program that uses it, or choose another with --port")
         time.sleep(0.1)
 
 
 def _bind_error(host: str, port: int) -> OSError | None:
-    """Return why an address cannot be listened at; None when it can."""
+    """Return why an address cannot be bound; None if it can."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as tried:
@@ -149,13 +147,13 @@ def check(settings: Settings) -> None:
     if settings.exposed and not guarded and not settings.insecure:
         where = f"behind {', '.join(settings.trusted_proxies)}" if settings.trusted_proxies else f"at {settings.host}"
         raise ServeError(
-            f"this server would be reached by others {where}, and there is no key: make one with 'facedex keys add' or "
-            "an account with 'facedex users add --scope admin', or say --insecure"
+            f"other machines can reach this server {where}, and there is no key: create one with 'facedex keys add' or "
+            "an account with 'facedex users add --scope admin', or use --insecure"
         )
 
 
 def address_of(settings: Settings) -> str:
-    """Write the address of a server as a URL.
+    """Return the URL of a server.
 
     Examples
     --------
@@ -167,57 +165,31 @@ def address_of(settings: Settings) -> str:
     return f"{scheme}://{host}:{settings.port}"
 
 
-def app() -> FastAPI:
-    """Make the application of one worker, from the environment."""
+def app(settings: Settings) -> FastAPI:
+    """Create the application of a worker."""
     from .app import create_app
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("facedex").setLevel(logging.INFO)
-    settings = Settings()
     if settings.log_format == "json":
-        _bare(logging.getLogger("facedex.http.access"))
+        _log_plain(logging.getLogger("facedex.http.access"))
     return create_app(settings)
 
 
-def _bare(logger: logging.Logger) -> None:
-    """Write lines as they are: each is a JSON object."""
+def _log_plain(logger: logging.Logger) -> None:
+    """Log lines as they are: each is a JSON object."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers, logger.propagate = [handler], False
 
 
 @contextmanager
-def _written(settings: Settings) -> Iterator[None]:
-    """Write the settings into the environment, for the workers."""
-    before = dict(os.environ)
-    for name in settings.model_fields_set:
-        value = getattr(settings, name)
-        if value is not None:
-            os.environ[f"FACEDEX_{name.upper()}"] = _text(value)
-    if settings.workers > 1:  # the cores are shared out: more threads than cores cost memory and gain nothing
-        each = str(max(1, cores() // settings.workers))
-        for name in ("FACEDEX_CONCURRENCY", "FACEDEX_THREADS"):
-            os.environ.setdefault(name, each)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-@contextmanager
 def _metrics_of(workers: int) -> Iterator[None]:
-    """Give several workers a folder through which they share their numbers."""
+    """Create the folder through which several workers share their metrics."""
     if workers == 1 or _METRICS in os.environ:
         yield
         return
-    _remove_left()
+    _remove_stale()
     folder = os.environ[_METRICS] = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-")
     try:
         yield
@@ -226,8 +198,8 @@ def _metrics_of(workers: int) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_left() -> None:
-    """Remove the folders of servers that were killed."""
+def _remove_stale() -> None:
+    """Remove the folders of killed servers."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
         master = folder.name.removeprefix(_FOLDER).partition("-")[0]
         if master.isdigit() and not psutil.pid_exists(int(master)) and _is_ours(folder):

@@ -1,8 +1,8 @@
-"""What the routes share: the open galleries, access, limits, jobs, metrics. Made once for each process.
+"""The services that the routes share: open galleries, access, limits, jobs, metrics; created once per process.
 
-A route never calls a gallery itself: it hands a function to `Services.work` (pictures) or `Services.ask` (questions to
-the database), which run it in a thread, within the limits, with the gallery it needs. When another process has moved
-the gallery to another pack, it is opened anew and the function runs again.
+A route passes a function to `Services.work` (pictures) or `Services.query` (database), which runs it in a thread,
+within the limits, with the open gallery. If another process has moved the gallery to another pack, the gallery is
+reopened and the function runs again.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import sqlalchemy as sa
 from fastapi import Depends, Request
 
+from ..config import settings as of_engine
 from ..engine import Engine
 from ..errors import GalleryPackError, UnknownGalleryError
 from ..gallery import Gallery
 from ..gallery.policy import Enrolment
 from ..packs import default
-from ..server import Access
+from ..server import Access, Jobs
 from ..server.forgetting import PersonEraser
 from ..store import Database, Feed
 from ..store.tables import galleries as galleries_table
@@ -31,7 +32,6 @@ from .limits import Limits
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from .jobs import Jobs
     from .metrics import Metrics
 
 _log = logging.getLogger("facedex.http")
@@ -39,17 +39,17 @@ _Answer = TypeVar("_Answer")
 
 
 class Galleries:
-    """The galleries of a database, each opened when it is first needed.
+    """The galleries of a database, each opened at its first use.
 
     Parameters
     ----------
     settings : Settings
     database : Database, optional
-        That of `settings`; None when the one gallery is given.
+        That of `settings`; None when `gallery` is given.
     engine : Engine, optional
-        Shared instead of a new one.
+        Shared, instead of a new one.
     gallery : Gallery, optional
-        The one gallery there is.
+        The only gallery.
     """
 
     def __init__(
@@ -71,56 +71,52 @@ class Galleries:
         self._lock = threading.Lock()
 
     def at(self, name: str, *, create: bool = False) -> Gallery:
-        """Return the gallery of a name, opened; blocks.
+        """Return an open gallery by its name; blocks.
 
         Raises
         ------
         UnknownGalleryError
-            When there is none and `create` is False.
+            When it does not exist and `create` is False.
         """
         gallery = self._open.get(name)
         if gallery is not None:
             return gallery
         with self._lock:
             if name not in self._open:
-                self._open[name] = self._opened(name, create)
+                self._open[name] = self._open_gallery(name, create)
             return self._open[name]
 
-    def engine(self, name: str) -> Engine:
-        """Return the engine that a gallery works with; blocks."""
-        return self.at(name).engine
-
     def names(self) -> list[str]:
-        """List the galleries of the database, in the order in which they were made."""
+        """List the galleries of the database, in order of creation."""
         if self._database is None:
             return list(self._open)
         with self._database.single() as connection:
             return [row.name for row in connection.execute(sa.select(galleries_table).order_by(galleries_table.c.id))]
 
     def use(self, name: str, verb: Callable[[Gallery], _Answer]) -> _Answer:
-        """Run something with a gallery, again with a new one when the gallery has another pack meanwhile; blocks."""
+        """Run a function with a gallery, again if the gallery was moved to another pack; blocks."""
         gallery = self.at(name)
         try:
             return verb(gallery)
         except GalleryPackError:
             if not self._ours:
                 raise
-            return verb(self.reopened(name, gallery))
+            return verb(self.reopen(name, gallery))
 
-    def reopened(self, name: str, stale: Gallery | None = None) -> Gallery:
-        """Open a gallery anew, unless somebody has done so since `stale` was returned; blocks."""
+    def reopen(self, name: str, stale: Gallery | None = None) -> Gallery:
+        """Reopen a gallery, unless another thread has done so since `stale` was returned; blocks."""
         with self._lock:
             now = self._open.get(name)
             if stale is None or now is stale or now is None:
-                fresh = self._opened(name, create=False)
+                fresh = self._open_gallery(name, create=False)
                 self._open[name] = fresh
                 if now is not None:
                     threading.Thread(target=now.close, name="facedex-closing").start()
-                _log.info("gallery %r was opened anew with pack %r", name, fresh.status().pack)
+                _log.info("gallery %r was reopened with pack %r", name, fresh.status().pack)
             return self._open[name]
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close the galleries that were opened here."""
         with self._lock:
             opened, self._open = (self._open if self._ours else {}), {}
         for gallery in opened.values():
@@ -128,7 +124,7 @@ class Galleries:
         if self._database is not None:
             self._database.close()
 
-    def _opened(self, name: str, create: bool) -> Gallery:
+    def _open_gallery(self, name: str, create: bool) -> Gallery:
         if self._database is None:
             raise UnknownGalleryError(f"there is no gallery {name!r}")
         stored = Feed(self._database, name).stored_pack
@@ -150,18 +146,20 @@ class Galleries:
 
     def _engine_of(self, pack: str) -> Engine:
         if pack not in self._engines:
-            self._engines[pack] = Engine(self._place_of(pack), add=self._settings.add_packs)
+            # Without FACEDEX_THREADS a single worker uses the engine's default.
+            threads = self._settings.cores if self._settings.workers > 1 and of_engine().threads is None else None
+            self._engines[pack] = Engine(self._place_of(pack), add=self._settings.add_packs, threads=threads)
         return self._engines[pack]
 
     def _place_of(self, pack: str) -> str:
-        """Tell where a pack is: one that was given as a path is found there."""
+        """Return the path of a pack that was given as a path, else its name."""
         given = self._settings.pack
         return given if given is not None and Path(given).name == f"{pack}.toml" else pack
 
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes of one server share.
+    """The services of one server.
 
     Attributes
     ----------
@@ -170,7 +168,7 @@ class Services:
     limits : Limits
     metrics : Metrics
     access : Access or None
-        None in a router that somebody else's application guards.
+        None in a router within another application, which authenticates by itself.
     jobs : Jobs or None
     """
 
@@ -185,7 +183,7 @@ class Services:
         self.metrics.watch(self.limits.inside)
 
     async def work(self, verb: Callable[[Gallery], _Answer], gallery: str | None = None) -> _Answer:
-        """Run something that works on pictures, in a thread and within the limits.
+        """Run a function that analyses pictures, in a thread and within the limits.
 
         Parameters
         ----------
@@ -198,50 +196,42 @@ class Services:
         ------
         OverloadedError, LateAnswerError, UnknownGalleryError
         """
-        name = gallery or self.settings.gallery
-        return await self.limits.work(partial(self.galleries.use, name, verb))
+        return await self.limits.pictures.run(self._with(gallery, verb))
 
     async def work_in_turns(
         self, verbs: Sequence[Callable[[Gallery], _Answer]], gallery: str | None = None
     ) -> list[_Answer]:
-        """Run the parts of a request that works on many pictures; see `Limits.work_in_turns`."""
-        name = gallery or self.settings.gallery
-        return await self.limits.work_in_turns([partial(self.galleries.use, name, verb) for verb in verbs])
+        """Run the parts of a request with many pictures; see `Lane.run_in_turns`."""
+        return await self.limits.pictures.run_in_turns([self._with(gallery, verb) for verb in verbs])
 
     async def sign_in(self, verb: Callable[[Gallery], _Answer]) -> _Answer:
-        """Run a sign-in with a face, in the lane of these."""
-        return await self.limits.sign_in(partial(self.galleries.use, self.settings.gallery, verb))
+        """Run a sign-in with a face."""
+        return await self.limits.faces.run(self._with(None, verb))
 
-    async def ask(
+    async def query(
         self, verb: Callable[[Gallery], _Answer], gallery: str | None = None, *, password: bool = False
     ) -> _Answer:
-        """Run something that asks the database and not the networks, in a thread of the lane for questions.
+        """Run a function that queries the database and not the networks; with `password` it hashes or checks one."""
+        lane = self.limits.passwords if password else self.limits.queries
+        return await lane.run(self._with(gallery, verb))
 
-        With `password` it makes or checks one on the way, and has the lane for passwords.
-        """
-        name = gallery or self.settings.gallery
-        lane = self.limits.hash if password else self.limits.ask
-        return await lane(partial(self.galleries.use, name, verb))
+    async def check(self, verb: Callable[[Gallery], _Answer]) -> _Answer:
+        """Run a health check."""
+        return await self.limits.checks.run(self._with(None, verb))
 
-    async def look(self, verb: Callable[[Gallery], _Answer]) -> _Answer:
-        """Run a health check, in the lane of these."""
-        return await self.limits.look(partial(self.galleries.use, self.settings.gallery, verb))
-
-    async def ask_access(self, verb: Callable[[Access], _Answer], *, password: bool = False) -> _Answer:
-        """Run something with accounts, keys or tokens, in a thread of the lane for questions or for passwords."""
+    async def query_access(self, verb: Callable[[Access], _Answer], *, password: bool = False) -> _Answer:
+        """Run a function with the accounts, keys or tokens; with `password` it hashes or checks one."""
         access = self.access
         if access is None:
-            raise UnknownGalleryError("this server keeps no accounts")
-        lane = self.limits.hash if password else self.limits.ask
-        return await lane(lambda: verb(access))
+            raise UnknownGalleryError("this server has no accounts")
+        lane = self.limits.passwords if password else self.limits.queries
+        return await lane.run(lambda: verb(access))
 
-    async def engine(self, gallery: str | None = None) -> Engine:
-        """Return the engine of a gallery."""
-        name = gallery or self.settings.gallery
-        return await self.limits.ask(lambda: self.galleries.engine(name))
+    def _with(self, gallery: str | None, verb: Callable[[Gallery], _Answer]) -> Callable[[], _Answer]:
+        return partial(self.galleries.use, gallery or self.settings.gallery, verb)
 
     def close(self) -> None:
-        """Let what runs end, and close."""
+        """Wait for the running work, and close."""
         if self.jobs is not None:
             self.jobs.close()
         self.limits.close()
@@ -251,14 +241,14 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Return what the routes share: of the router, or of the application."""
+    """Return the services of the router or the application."""
     found: Services = getattr(request.state, "facedex", None) or request.app.state.facedex
     return found
 
 
 async def _services(request: Request) -> Services:
-    return services_of(request)  # FastAPI would run a plain function in a thread
+    return services_of(request)  # a coroutine, because FastAPI runs a plain function in a thread
 
 
 ServicesOf = Annotated[Services, Depends(_services)]
-"""A parameter of a route that wants the services."""
+"""A parameter of a route for the services."""

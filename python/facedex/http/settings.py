@@ -1,7 +1,7 @@
-"""How a server is set up: arguments, then ``FACEDEX_*`` of the environment, then defaults.
+"""Settings of the server: arguments, then ``FACEDEX_*`` of the environment, then defaults.
 
-This is the server's part of `facedex.config`: the two are the only readers of the environment. Where a contract has
-names of its own for a setting, its router reads them.
+This is the server's part of `facedex.config`: only these two read the environment. A contract reads its own settings
+itself.
 """
 
 from __future__ import annotations
@@ -16,78 +16,75 @@ from ..config import ACCOUNT_SCOPES
 from ..options import AuditLevel, IndexMethod, KeptPhotos, LivenessMode
 from ..server import SCOPES
 from .connections import MOST, MOST_OF_ONE
+from .limits import cores
 from .old_names import ALL, LARGEST_BODY, OldNames
 from .pixels import MOST as MOST_PIXELS
 
 Names = Annotated[tuple[str, ...], NoDecode]
-"""Several words; in the environment they are separated by commas."""
+"""Several names; separated by commas in the environment."""
 
 
 class Settings(BaseSettings):
-    """The settings of a server; each is read from ``FACEDEX_`` and its name in upper case where it is not given."""
+    """The settings of a server; the default of each is the variable ``FACEDEX_`` and its name in upper case."""
 
     model_config = SettingsConfigDict(env_prefix="FACEDEX_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     db: SecretStr = Field(default=SecretStr("people.db"), description="The gallery's database: a path or a URL.")
     pack: str | None = Field(
-        default=None, description="The networks; by default those that made the gallery, else the built-in ones."
+        default=None, description="The pack; by default that of the gallery, for a new one the built-in pack."
     )
-    add_packs: Names = Field(default=(), description="Packs that bring liveness and attributes.")
-    gallery: str = Field(default="default", description="The gallery that is meant where a request names none.")
+    add_packs: Names = Field(default=(), description="Packs that add liveness and attributes.")
+    gallery: str = Field(default="default", description="The default gallery of a request.")
     threshold: float | None = Field(
         default=None, ge=-1, le=1, description="Cut-off on similarity; by default the pack's."
     )
-    audit: AuditLevel = Field(default="changes", description="What the audit tells.")
+    audit: AuditLevel = Field(default="changes", description="What the audit records.")
     index: IndexMethod = Field(default="auto", description="How faces are searched.")
-    photos: KeptPhotos = Field(default="none", description="What is kept of the pictures.")
-    max_faces: int | None = Field(default=None, ge=1, description="Most faces of a person.")
+    photos: KeptPhotos = Field(default="none", description="What is stored of the pictures.")
+    max_faces: int | None = Field(default=None, ge=1, description="Maximum number of faces of a person.")
 
-    host: str = Field(default="127.0.0.1", description="The address to listen at.")
-    port: int = Field(default=8000, ge=0, le=65535, description="The port to listen at.")
+    host: str = Field(default="127.0.0.1", description="The address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on.")
     workers: int = Field(default=1, ge=1, le=64, description="Processes that share the database.")
     insecure: bool = Field(default=False, description="Serve other machines without keys or accounts.")
-    tls_cert: str | None = Field(default=None, description="File of the certificate, PEM.")
-    tls_key: str | None = Field(default=None, description="File of its private key, PEM.")
-    trusted_proxies: Names = Field(default=(), description="Addresses whose forwarded headers are believed.")
+    tls_cert: str | None = Field(default=None, description="File of the TLS certificate, PEM.")
+    tls_key: str | None = Field(default=None, description="File of the private key, PEM.")
+    trusted_proxies: Names = Field(default=(), description="Proxies whose forwarded headers are trusted.")
     cors_origins: Names = Field(default=(), description="Origins whose pages may call this server.")
-    contracts: Names = Field(default=(), description="Contracts of older backends to answer, or 'all'.")
-    docs: bool = Field(default=True, description="Show the OpenAPI page at /api/docs.")
+    contracts: Names = Field(default=(), description="Contracts of older backends to serve, or 'all'.")
+    docs: bool = Field(default=True, description="Serve the OpenAPI page at /api/docs.")
 
-    public_scopes: Names = Field(default=(), description="What anybody may do without a key once keys are on.")
-    account_scopes: Names = Field(default=ACCOUNT_SCOPES, description="What an account of a client may do.")
-    token_ttl_s: int = Field(default=12 * 3600, ge=60, description="How long a sign-in lasts, seconds.")
-    lockout_after: int = Field(default=5, ge=1, description="Failed sign-ins of an account before it must wait.")
+    public_scopes: Names = Field(default=(), description="Scopes of callers without a key once keys are on.")
+    account_scopes: Names = Field(default=ACCOUNT_SCOPES, description="Scopes of a client account.")
+    token_ttl_s: int = Field(default=12 * 3600, ge=60, description="Lifetime of a sign-in, seconds.")
+    lockout_after: int = Field(default=5, ge=1, description="Failed sign-ins of an account before it is delayed.")
     rate_per_minute: int = Field(
-        default=0, ge=0, description="Requests a minute from one address, and of one key or account; 0 is any number."
+        default=0, ge=0, description="Maximum requests a minute of one address, key or account; 0 is no limit."
     )
-    face_login_liveness: LivenessMode = Field(
-        default="required", description="Whether a face must be judged live where it takes the place of a password."
-    )
+    face_login_liveness: LivenessMode = Field(default="required", description="Whether a face must be live to sign in.")
 
     connections_per_address: int = Field(
         default=MOST_OF_ONE,
         ge=1,
         le=MOST,
-        description="Connections that a worker keeps with one address; a proxy has any number.",
+        description="Maximum connections of one address per worker; a proxy has no limit.",
     )
-    max_upload_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="Largest body of a request.")
+    max_upload_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="Maximum body of a request.")
     max_request_pixels: int = Field(
         default=MOST_PIXELS,
         ge=1_000_000,
-        description="Most pixels in one request, and of one key or address at a time.",
+        description="Maximum pixels of one request, and of one key or address at a time.",
     )
-    max_pictures: int = Field(default=100, ge=1, le=1000, description="Most pictures in one request.")
+    max_pictures: int = Field(default=100, ge=1, le=1000, description="Maximum number of pictures in one request.")
     concurrency: int = Field(
-        default=0, ge=0, description="Requests that a worker works on side by side; 0 is one a core."
+        default=0, ge=0, description="Requests with pictures that a worker handles at once; 0 is one per core."
     )
-    waiting: int = Field(
-        default=64, ge=0, description="Requests that may wait for their turn; one more is answered 503."
-    )
-    request_timeout_s: float = Field(default=30.0, gt=0, description="How long an answer may take.")
-    body_timeout_s: float = Field(default=20.0, gt=0, description="How long the body of a request may take to come.")
-    embed: bool = Field(default=False, description="Give embeddings to those who may; they are personal data.")
-    access_log: bool = Field(default=True, description="A line for each request, without its query.")
-    log_format: Literal["text", "json"] = Field(default="text", description="How those lines are written.")
+    waiting: int = Field(default=64, ge=0, description="Requests that may wait; one more is answered 503.")
+    request_timeout_s: float = Field(default=30.0, gt=0, description="Time limit of a request, seconds.")
+    body_timeout_s: float = Field(default=20.0, gt=0, description="Time limit of the body of a request, seconds.")
+    embed: bool = Field(default=False, description="Serve embeddings to administrators; they are personal data.")
+    access_log: bool = Field(default=True, description="Log a line for each request, without its query.")
+    log_format: Literal["text", "json"] = Field(default="text", description="Format of those lines.")
 
     @classmethod
     def settings_customise_sources(
@@ -98,7 +95,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, ``FACEDEX_*``, then the names of the older backends that are stood in for."""
+        """Return the sources: arguments, ``FACEDEX_*``, then the names of older backends."""
         return init_settings, env_settings, OldNames(settings_cls, init_settings, env_settings)
 
     @field_validator(
@@ -126,12 +123,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _pair(self) -> Settings:
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key go together: give both or none")
+            raise ValueError("tls_cert and tls_key go together: set both or none")
         return self
 
     @property
     def location(self) -> str:
-        """Where the database is; may hold a password."""
+        """Location of the database; may hold a password."""
         return self.db.get_secret_value()
 
     @property
@@ -140,13 +137,18 @@ class Settings(BaseSettings):
         return bool(self.trusted_proxies) or not is_loopback(self.host)
 
     @property
+    def cores(self) -> int:
+        """Cores for each worker: more threads than cores would cost memory and gain nothing."""
+        return max(1, cores() // self.workers)
+
+    @property
     def largest_body(self) -> int:
-        """The largest body that any route takes, bytes."""
+        """Maximum body of all routes, bytes."""
         named = LARGEST_BODY if ALL in self.contracts else self.contracts
         return max(self.largest_body_of(contract) for contract in (None, *named))
 
     def largest_body_of(self, contract: str | None) -> int:
-        """Tell the largest body of a contract's routes, or of all others, bytes; what was set holds for all."""
+        """Return the maximum body of a contract's routes or of all others, bytes; an explicit setting is for all."""
         if contract is None or "max_upload_bytes" in self.model_fields_set:
             return self.max_upload_bytes
         return max(self.max_upload_bytes, LARGEST_BODY.get(contract, 0))

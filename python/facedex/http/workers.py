@@ -1,8 +1,8 @@
-"""Several processes that serve one socket, and the process that starts, watches and ends them.
+"""Worker processes that serve one socket, and the master process that starts, watches and stops them.
 
-A worker that died, or that answers no question for `SILENCE_S`, is replaced. A pipe connects the master with each
-worker: when the master is gone, however it ended, its end is closed, and the worker stops as after a signal. When the
-master is to end it closes the socket first, so that new connections are refused from then on.
+A worker that died, or that did not answer the master for `SILENCE_S`, is replaced. A pipe connects the master with each
+worker: when the master ends, however it does, the pipe is closed and the worker stops as after a signal. To stop, the
+master closes the socket first, so that new connections are refused.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SILENCE_S = 10.0
 """How long a worker may take to answer the master, seconds."""
 
 BEGIN_S = 120.0
-"""How long a worker may take to answer for the first time, seconds: it imports everything first."""
+"""How long a worker may take for its first answer, seconds: it imports everything first."""
 
 GRACE_S = 30.0
-"""How long requests in progress may take when a worker is to end, seconds."""
+"""How long requests in progress may take when a worker stops, seconds."""
 
 _EVERY_S = 0.5
 _CLOSING_S = 10.0  # beyond the grace: galleries are closed
-_NOT_STARTED = 3  # uvicorn's exit code of a worker that could not begin; the next would fare no better
+_NOT_STARTED = 3  # uvicorn's exit code of a worker that could not start; the next could not either
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _log = logging.getLogger("facedex.http")
@@ -46,7 +46,7 @@ class _Worker:
     allowed_s: float = BEGIN_S
 
     def silent(self) -> bool:
-        """Ask the worker whether it is there; True when it has not answered for too long."""
+        """Ping the worker; returns True if it has not answered for too long."""
         now = time.monotonic()
         try:
             self.pipe.send(b"?")
@@ -62,7 +62,7 @@ class _Worker:
             self.process.terminate()
 
     def join(self, until: float) -> None:
-        """Wait for the worker to end; kill it when it takes too long."""
+        """Wait for the worker to end; kill it if it takes too long."""
         self.process.join(max(until - time.monotonic(), 0))
         if self.process.is_alive():
             self.process.kill()
@@ -76,9 +76,9 @@ class Workers:
     Parameters
     ----------
     config : uvicorn.Config
-        How each serves.
+        Of each worker.
     listening : socket.socket
-        Bound; it is closed in the end.
+        Bound; closed at the end.
     number : int
     """
 
@@ -90,11 +90,11 @@ class Workers:
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Serve until a signal says to end."""
+        """Serve until a signal."""
         before = {number: signal.signal(number, self._end) for number in _SIGNALS}
         workers: list[_Worker] = []
         try:
-            workers += [self._started() for _ in range(self._number)]
+            workers += [self._start() for _ in range(self._number)]
             while not self._ended.wait(_EVERY_S):
                 self._replace(workers)
         finally:
@@ -110,7 +110,7 @@ class Workers:
     def _end(self, *_: object) -> None:
         self._ended.set()
 
-    def _started(self) -> _Worker:
+    def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(self._config, self._listening, theirs))
         process.start()
@@ -118,7 +118,7 @@ class Workers:
         return _Worker(process, ours)
 
     def _replace(self, workers: list[_Worker]) -> None:
-        """Start a worker in place of each that died or is silent."""
+        """Replace each worker that died or is silent."""
         for place, worker in enumerate(workers):
             if worker.process.is_alive() and not worker.silent():
                 continue
@@ -127,29 +127,29 @@ class Workers:
             if self._ended.is_set():
                 return
             if worker.process.exitcode == _NOT_STARTED:
-                _log.error("a worker could not begin; the server ends")
+                _log.error("a worker could not start; the server stops")
                 self._ended.set()
                 return
             _log.warning("worker %s died and is replaced", worker.process.pid)
-            workers[place] = self._started()
+            workers[place] = self._start()
 
 
 def _serve(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> None:
-    """Be a worker."""
+    """Run a worker."""
     config.configure_logging()
     server = uvicorn.Server(config)
     threading.Thread(target=_follow, args=(server, pipe), name="facedex-master", daemon=True).start()
-    with suppress(KeyboardInterrupt):  # the master ends us
+    with suppress(KeyboardInterrupt):  # the master stops the workers
         server.run(sockets=[listening])
 
 
 def _follow(server: uvicorn.Server, pipe: Connection) -> None:
-    """Answer the master, and end the server when the master is gone."""
+    """Answer the master's pings, and stop the server when the master is gone."""
     with suppress(OSError, EOFError):
         while True:
             pipe.recv()
             pipe.send(b"!")
-    _log.warning("the master is gone; this worker ends")
+    _log.warning("the master is gone; this worker stops")
     server.should_exit = True
     time.sleep(GRACE_S + _CLOSING_S)
-    os._exit(1)  # what hangs keeps no process without a master
+    os._exit(1)  # a hanging request must not keep the process

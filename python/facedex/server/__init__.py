@@ -1,18 +1,19 @@
-"""Who may do what in a server: accounts, passwords, API keys, tokens, attempts; in the gallery's database.
+"""Accounts, passwords, API keys, tokens, rate limits, jobs and attendance, in the gallery's database.
 
-It stands above the store and below the server, so that the command line manages the same accounts and keys.
+The HTTP server and the command line manage the same accounts and keys through this package.
 """
 
 from .access import Access, SignIn
 from .accounts import Account, Accounts
-from .attempts import Attempts, Lockout, Tried
+from .attempts import Attempts, Lockout, SignInTarget
 from .attendance import Attendance, AttendanceRecord
+from .idempotency import IdempotencyRecords, StoredResponse
+from .jobs import Job, Jobs, Progress
 from .keys import ApiKey, ApiKeys
-from .notes import acting_from, note_failed
-from .passwords import Passwords
-from .principals import ANYBODY, SCOPES, Principal, checked_scopes
-from .replies import Replies, Reply
+from .principals import ANYBODY, SCOPES, Principal, check_scopes
+from .secrets import Passwords
 from .tokens import Token, Tokens
+from .writing import acting_from, log_failed_sign_in
 
 __all__ = [
     "ANYBODY",
@@ -25,16 +26,19 @@ __all__ = [
     "Attempts",
     "Attendance",
     "AttendanceRecord",
+    "IdempotencyRecords",
+    "Job",
+    "Jobs",
     "Lockout",
     "Passwords",
     "Principal",
-    "Replies",
-    "Reply",
+    "Progress",
     "SignIn",
+    "SignInTarget",
+    "StoredResponse",
     "Token",
     "Tokens",
-    "Tried",
     "acting_from",
-    "checked_scopes",
-    "note_failed",
+    "check_scopes",
+    "log_failed_sign_in",
 ]

@@ -1,7 +1,8 @@
-"""All about access in one place: sign in, sign out, whose key or token this is."""
+"""Sign in, and authenticate keys and tokens; authentication is cached until the next commit."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -12,32 +13,32 @@ from ..errors import AttemptsError, ForbiddenError, SignInError, Unauthenticated
 from ..store import Database
 from ..store.clock import now
 from .accounts import ADMINISTERED, Account, Accounts
-from .attempts import Attempts, Lockout, Tried
+from .attempts import Attempts, Lockout, SignInTarget
 from .attendance import Attendance
+from .idempotency import IdempotencyRecords
 from .keys import USABLE, ApiKeys
-from .memory import Memory
-from .notes import acting_from, note_failed, noted
-from .passwords import Passwords
 from .principals import ANYBODY, Principal
-from .replies import Replies
-from .secrets import KEY_MARK, digest_of
+from .secrets import KEY_MARK, Passwords, digest_of
 from .tokens import Token, Tokens
+from .writing import acting_from, log_event, log_failed_sign_in
 
-_GUARDED = sa.select(sa.or_(USABLE, ADMINISTERED))  # made once, because it is asked with every request without a key
+_GUARDED = sa.select(sa.or_(USABLE, ADMINISTERED))  # built once: it runs with every request without a key
 _UNGUARDED = "keys are off"
+_CACHED_S = 60.0  # after which the time of a key's last use is due
+_MAX_CACHED = 1024
 _WRONG = "wrong login or password"
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """Somebody has signed in.
+    """A successful sign-in.
 
     Attributes
     ----------
     account : Account
     token : Token
     secret : str
-        What to show from now on; never shown by ``repr``.
+        Authenticates the following requests; never shown by ``repr``.
     """
 
     account: Account
@@ -46,6 +47,53 @@ class SignIn:
 
     def __repr__(self) -> str:
         return f"SignIn({self.account!r}, {self.token!r})"
+
+
+class AuthenticationCache:
+    """Principals by question, until the next commit to the database, of whatever process.
+
+    A request with a known key does not wait for the database, and a revoked key is refused at once. Where the database
+    cannot report commits at once, nothing is cached.
+
+    Parameters
+    ----------
+    database : Database
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._entries: dict[str, tuple[int, Principal, float]] = {}
+
+    def data_version(self) -> int | None:
+        """Return the state of the database; take it before a query whose result goes to `add`."""
+        return self._database.data_version()
+
+    def add(self, version: int | None, question: str, answer: Principal) -> None:
+        """Cache an answer until it expires or anybody commits.
+
+        Parameters
+        ----------
+        version : int or None
+        question : str
+            Must hold no secret.
+        answer : Principal
+        """
+        if version is None:
+            return
+        valid_s = _CACHED_S
+        if answer.until is not None:
+            valid_s = min(valid_s, (answer.until - now()).total_seconds())
+        if len(self._entries) >= _MAX_CACHED:
+            self._entries.clear()
+        self._entries[question] = version, answer, time.monotonic() + valid_s
+
+    def find(self, question: str) -> Principal | None:
+        """Return a cached answer that is still valid, without waiting."""
+        found = self._entries.get(question)
+        if found is None:
+            return None
+        version, answer, until = found
+        return answer if version == self._database.data_version() and time.monotonic() < until else None
 
 
 class Access:
@@ -65,7 +113,7 @@ class Access:
     keys : ApiKeys
     tokens : Tokens
     attempts : Attempts
-    replies : Replies
+    idempotency : IdempotencyRecords
     attendance : Attendance
     """
 
@@ -82,9 +130,9 @@ class Access:
         self.keys = ApiKeys(database)
         self.tokens = Tokens(database, ttl_s)
         self.attempts = Attempts(database, Lockout() if lockout is None else lockout)
-        self.replies = Replies(database)
+        self.idempotency = IdempotencyRecords(database)
         self.attendance = Attendance(database)
-        self._memory = Memory(database)
+        self._cache = AuthenticationCache(database)
 
     def sign_in(self, login: str, password: str, *, address: str) -> SignIn:
         """Sign in with a password.
@@ -95,29 +143,29 @@ class Access:
             Login or e-mail address.
         password : str
         address : str
-            Where it comes from.
+            Of the client.
 
         Raises
         ------
         SignInError
-            One message, after one time, for an account that does not exist and for another password, be it one that was
-            set while this one was checked.
+            With the same message after the same time for an unknown account and for a wrong password, also one that was
+            changed meanwhile.
         AttemptsError
             After too many failures.
         """
-        known = self.accounts.named(login)
-        who: Tried = ("login", login) if known is None else ("account", str(known.id))
+        known = self.accounts.find(login)
+        target: SignInTarget = ("login", login) if known is None else ("account", str(known.id))
         try:
-            self.attempts.begin(who, address)
-            signed = self._signed_in(login, password, address)
+            self.attempts.begin(target, address)
+            signed_in = self._check_password(login, password, address)
         except (AttemptsError, SignInError):
-            note_failed("password", None if known is None else known.id, address)
+            log_failed_sign_in("password", None if known is None else known.id, address)
             raise
-        self.attempts.succeed(who, address)
-        return signed
+        self.attempts.succeed(target, address)
+        return signed_in
 
-    def _signed_in(self, login: str, password: str, address: str) -> SignIn:
-        found = self.accounts.verified(login, password)
+    def _check_password(self, login: str, password: str, address: str) -> SignIn:
+        found = self.accounts.verify(login, password)
         if found is None:
             raise SignInError(_WRONG)
         account, hashed = found
@@ -130,58 +178,58 @@ class Access:
     def admit(
         self, account: Account, method: str, *, within: Iterable[str] | None = None, hashed: str | None = None
     ) -> SignIn:
-        """Give a token to an account that has shown who it is.
+        """Issue a token to an authenticated account.
 
         Parameters
         ----------
         account : Account
         method : {"password", "face"}
         within : iterable of str, optional
-            What accounts of clients may do, where the environment does not say it. A face signs in no account that may
-            more, and none that administers: whoever may enrol could have given the person another face.
+            Scopes of client accounts, by default those of the environment. A face does not sign in an account that has
+            broader scopes or administers: a caller with scope "enrol" could have given the person another face.
         hashed : str, optional
-            The hash with which the password was found to agree.
+            The hash that the password matched.
 
         Raises
         ------
         UnauthenticatedError
             When the account was changed or deleted since it was looked up.
         ForbiddenError
-            When the account is disabled, or may more than a face allows.
+            When the account is disabled, or has broader scopes than a face allows.
         """
         if account.disabled_at is not None:
             raise ForbiddenError("this account is disabled")
         clients = settings().account_scopes if within is None else within
         if method == "face" and not account.principal.within(clients):
-            raise ForbiddenError("an account that may more than accounts of clients signs in with its password")
+            raise ForbiddenError("an account with broader scopes than client accounts signs in with its password")
         token, secret = self.tokens.issue(account.id, method, hashed=hashed, scopes=account.scopes)
-        noted("account %d signs in with its %s", account.id, method)
+        log_event("account %d signs in with its %s", account.id, method)
         return SignIn(account, token, secret)
 
     def principal(self, secret: str) -> Principal | None:
-        """Tell who shows this key or token; None when it is of no use."""
-        stamp = self._memory.stamp()
+        """Return whose key or token this is; None if it is invalid."""
+        version = self._cache.data_version()
         found = self._principal(secret)
         if found is not None:
-            self._memory.keep(stamp, _question(secret), found)
+            self._cache.add(version, _question(secret), found)
         return found
 
-    def recalled(self, secret: str) -> Principal | None:
-        """Tell the same without waiting for the database; None when it must be asked."""
-        return self._memory.recall(_question(secret))
+    def cached_principal(self, secret: str) -> Principal | None:
+        """Return the same without waiting for the database; None if it must be queried."""
+        return self._cache.find(_question(secret))
 
     def guarded(self) -> bool:
-        """Tell whether keys are on: there is a key that is of use, or an account that may administer."""
-        stamp = self._memory.stamp()
+        """Return whether keys are on: there is a valid key, or an account that can administer."""
+        version = self._cache.data_version()
         with self.database.single() as connection:
             guarded = bool(connection.execute(_GUARDED, {"at": now()}).scalar())
-        if not guarded:  # which only a commit changes; that keys are on may end with the time of the last one
-            self._memory.keep(stamp, _UNGUARDED, ANYBODY)
+        if not guarded:  # only a commit changes this; that keys are on may also end with the last key's time
+            self._cache.add(version, _UNGUARDED, ANYBODY)
         return guarded
 
-    def recalled_unguarded(self) -> bool:
-        """Tell without waiting for the database that keys are off; False when it must be asked."""
-        return self._memory.recall(_UNGUARDED) is not None
+    def cached_unguarded(self) -> bool:
+        """Return whether keys are known to be off; False if the database must be queried."""
+        return self._cache.find(_UNGUARDED) is not None
 
     def _principal(self, secret: str) -> Principal | None:
         if secret.startswith(KEY_MARK):
@@ -191,12 +239,12 @@ class Access:
             return None
         try:
             account = self.accounts.one(token.account_id)
-        except UnknownAccountError:  # deleted meanwhile
+        except UnknownAccountError:  # deleted in between
             return None
         return replace(account.principal, until=token.expires_at)
 
     def close(self) -> None:
-        """Store what is noted in memory, and close the connections."""
+        """Store the last uses of keys, and close the connections."""
         self.keys.close()
         self.database.close()
 

@@ -1,4 +1,4 @@
-"""Accounts: who signs in with a password, or with the face of the person that the account is linked with."""
+"""Accounts, which sign in with a password or with the face of their person."""
 
 from __future__ import annotations
 
@@ -18,46 +18,45 @@ from ..store import Database
 from ..store.clock import now
 from ..store.rows import LONGEST, checked_text, info_of, json_of, text_within
 from ..store.tables import VERSION_TABLE, galleries, people
-from .notes import noted
-from .passwords import Passwords
-from .principals import Principal, checked_scopes, scopes_of
-from .rows import inserted
+from .principals import Principal, check_scopes, parse_scopes
+from .secrets import Passwords
 from .tables import accounts, tokens
+from .writing import insert, log_event
 
 NAME_LENGTH = 255
-"""Longest login and e-mail address, characters."""
+"""Maximum length of a login and an e-mail address, characters."""
 
 ADMINISTERED = sa.exists().where(
     accounts.c.scopes.contains("admin"), accounts.c.disabled_at.is_(None), accounts.c.password.is_not(None)
 )
-"""Whether somebody can sign in and administer."""
+"""Whether an account can sign in and administer."""
 
 _TAKEN = "another account has that login or e-mail address"
-_TURN = sa.select(sa.table(VERSION_TABLE, sa.column("version_num"))).with_for_update()
-"""Locks a row that every database has; SQLite locks all. Who looks for what is not there must be alone."""
+_LOCK = sa.select(sa.table(VERSION_TABLE, sa.column("version_num"))).with_for_update()
+"""Locks a row that every database has, so that one check for a missing row runs at a time; SQLite locks everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account; the hash of its password is not part of it.
+    """An account, without the hash of its password.
 
     Attributes
     ----------
     id : int
-        Never used again.
+        Never reused.
     login : str or None
-        What to sign in with, in lower case; or the e-mail address.
+        In lower case; the e-mail address signs in too.
     email : str or None
     name : str
     scopes : tuple of str
     person_key : str or None
-        The person whose face may sign in.
+        The person whose face signs in.
     profile : dict
-        Free data of the account's owner.
+        Custom data.
     created_at : datetime
         UTC.
     disabled_at : datetime or None
-        Since when nobody can sign in with it.
+        Since when it cannot sign in, UTC.
     has_password : bool
     """
 
@@ -74,9 +73,9 @@ class Account:
 
     @property
     def principal(self) -> Principal:
-        """Whoever signs in with it."""
-        said = self.login or self.email or str(self.id)
-        return Principal("account", f"account:{said}"[:255], frozenset(self.scopes), self.id, self.person_key)
+        """The principal of its sign-ins."""
+        name = self.login or self.email or str(self.id)
+        return Principal("account", f"account:{name}"[:255], frozenset(self.scopes), self.id, self.person_key)
 
 
 class Accounts:
@@ -104,19 +103,19 @@ class Accounts:
         expected: bool = False,
         profile: dict[str, Any] | None = None,
     ) -> Account:
-        """Make an account.
+        """Create an account.
 
-        Without login and e-mail address an account of a person gets a login that nobody can guess. The person must be
-        registered, unless one is ``expected``: whoever asks registers the person next, under an id that is new.
+        An account of a person gets a random login if it has neither login nor e-mail address. The person must be
+        registered, unless ``expected``: then the caller registers the person next, under a new id.
 
         Raises
         ------
         UnknownPersonError
-            When nobody of that id is registered, in whatever gallery. A deletion and this wait for each other.
+            When no gallery has a person with that id. A deletion and this wait for each other.
         DuplicateAccountError
-            When another has that login or e-mail address, be it as the other of the two.
+            When another account has that login or e-mail address, as either of the two.
         ArgumentError
-            When something cannot be stored as given.
+            When a value is invalid.
         """
         if login is None and email is None:
             if person_key is None:
@@ -129,15 +128,15 @@ class Accounts:
             "password": None if password is None else self.passwords.hash(password),
             "person_key": _person(person_key),
             "profile": json_of(profile or {}),
-            "scopes": " ".join(checked_scopes(scopes)),
+            "scopes": " ".join(check_scopes(scopes)),
             "created_at": now(),
         }
-        with self._database.write() as connection, _alone(connection):
+        with self._database.write() as connection, _refuse_duplicate(connection):
             if not expected:
-                _hold(connection, values["person_key"])
+                _lock_person(connection, values["person_key"])
             _refuse_crossing(connection, None, values["login"], values["email_key"])
-            number = inserted(connection, accounts, values)
-        noted("account %d is made, which may %s", number, values["scopes"])
+            number = insert(connection, accounts, values)
+        log_event("account %d is created with scopes %s", number, values["scopes"])
         return self.one(number)
 
     def one(self, number: int) -> Account:
@@ -147,19 +146,19 @@ class Accounts:
             raise UnknownAccountError(f"there is no account {number}")
         return _account_of(found[0])
 
-    def named(self, login: str) -> Account | None:
-        """Return the account of that login or e-mail address, in whatever case; None when there is none."""
-        row = self._named(login)
+    def find(self, login: str) -> Account | None:
+        """Return the account with that login or e-mail address, in any case; None if there is none."""
+        row = self._find(login)
         return None if row is None else _account_of(row)
 
     def of_person(self, person_key: str | int) -> list[Account]:
-        """List the accounts that are linked with a person."""
+        """List the accounts of a person."""
         with self._database.single() as connection:
             query = sa.select(accounts).where(accounts.c.person_key == str(person_key)).order_by(accounts.c.id)
             return [_account_of(row) for row in connection.execute(query)]
 
     def page(self, after: int = 0, limit: int = 100) -> list[Account]:
-        """List accounts with a higher number, in order."""
+        """List accounts with a higher id, in order."""
         after, limit = check_int("after", after), check_int("limit", limit, least=0)
         with self._database.single() as connection:
             query = sa.select(accounts).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)
@@ -177,7 +176,7 @@ class Accounts:
         profile: dict[str, Any] | EllipsisType = ...,
         disabled: bool | EllipsisType = ...,
     ) -> Account:
-        """Change an account. A new password, fewer rights or disabling end its sign-ins.
+        """Change an account. A new password, other scopes or disabling end its sign-ins.
 
         Raises
         ------
@@ -191,7 +190,7 @@ class Accounts:
         if password is not ...:
             values["password"] = None if password is None else self.passwords.hash(password)
         if scopes is not ...:
-            values["scopes"] = " ".join(checked_scopes(scopes))
+            values["scopes"] = " ".join(check_scopes(scopes))
         if person_key is not ...:
             values["person_key"] = _person(person_key)
         if profile is not ...:
@@ -199,11 +198,11 @@ class Accounts:
         if disabled is not ...:
             values["disabled_at"] = now() if disabled else None
         if values:
-            ends = disabled is True  # which must be possible on a full disk too
+            ends = disabled is True  # must work on a full disk too
             with self._database.remove() if ends else self._database.write() as connection:
                 mine = accounts.c.id == number
-                with _alone(connection):
-                    _hold(connection, values.get("person_key"))
+                with _refuse_duplicate(connection):
+                    _lock_person(connection, values.get("person_key"))
                     _refuse_crossing(connection, number, None, values.get("email_key"))
                     changed = connection.execute(accounts.update().where(mine).values(values)).rowcount
                 if changed == 0 and connection.execute(sa.select(accounts.c.id).where(mine)).first() is None:
@@ -215,7 +214,7 @@ class Accounts:
                         .values(revoked_at=now())
                     )
             self._database.wipe_log_soon()
-            noted("account %d is changed: %s", number, ", ".join(sorted(values.keys() - {"email_key"})))
+            log_event("account %d is changed: %s", number, ", ".join(sorted(values.keys() - {"email_key"})))
         return self.one(number)
 
     def delete(self, number: int) -> None:
@@ -224,34 +223,34 @@ class Accounts:
             if connection.execute(accounts.delete().where(accounts.c.id == number)).rowcount == 0:
                 raise UnknownAccountError(f"there is no account {number}")
         self._database.wipe_log_soon()
-        noted("account %d is deleted", number)
+        log_event("account %d is deleted", number)
 
-    def verified(self, login: str, password: str) -> tuple[Account, str] | None:
-        """Return the account whose own the password is, and its hash; None otherwise, which takes as long.
+    def verify(self, login: str, password: str) -> tuple[Account, str] | None:
+        """Return the account and its hash if the password is right; None otherwise, in the same time.
 
-        By the hash can be told later that the password was not changed meanwhile.
+        The hash shows later whether the password was changed in between.
         """
-        row = self._named(login)
+        row = self._find(login)
         usable = row is not None and row.disabled_at is None
         hashed: str | None = row.password if usable else None
-        if not self.passwords.agrees(hashed, password) or hashed is None:
+        if not self.passwords.verify(hashed, password) or hashed is None:
             return None
-        if self.passwords.outdated(hashed):
+        if self.passwords.needs_rehash(hashed):
             renewed = self.passwords.hash(password)
             with self._database.write() as connection:
                 same = sa.and_(accounts.c.id == row.id, accounts.c.password == hashed)
                 if connection.execute(accounts.update().where(same).values(password=renewed)).rowcount == 0:
-                    return None  # the password was changed while the old one was checked
+                    return None  # the password was changed in between
             hashed = renewed
         return _account_of(row), hashed
 
-    def _named(self, login: str) -> Any:
+    def _find(self, login: str) -> Any:
         key = login.strip().casefold()
         if not key or len(key) > NAME_LENGTH:
             return None
         with suppress(ArgumentError):
             checked_text("login", key)
-            # An address is its owner's, also where an older version gave somebody else that login.
+            # An address belongs to its owner, even if an older version gave another account that login.
             found = self._rows(sa.or_(accounts.c.login == key, accounts.c.email_key == key))
             return next((row for row in found if row.email_key == key), found[0] if found else None)
         return None
@@ -262,8 +261,8 @@ class Accounts:
 
 
 @contextmanager
-def _alone(connection: sa.Connection) -> Iterator[None]:
-    """Tell that another account has the login or address."""
+def _refuse_duplicate(connection: sa.Connection) -> Iterator[None]:
+    """Refuse a login or address that another account has."""
     try:
         with connection.begin_nested():
             yield
@@ -271,14 +270,14 @@ def _alone(connection: sa.Connection) -> Iterator[None]:
         raise DuplicateAccountError(_TAKEN) from None
 
 
-def _hold(connection: sa.Connection, person_key: str | None) -> None:
-    """Keep a person from being deleted until the transaction ends; raises UnknownPersonError."""
+def _lock_person(connection: sa.Connection, person_key: str | None) -> None:
+    """Prevent the deletion of a person until the transaction ends; raises UnknownPersonError."""
     if person_key is None:
         return
     every = sa.select(galleries.c.id)
     known = sa.select(people.c.gallery_id).where(people.c.gallery_id.in_(every), people.c.key == person_key)
     held = sorted(connection.execute(known).scalars())
-    for number in held:  # in their order, by the primary key, as the store locks them
+    for number in held:  # in order, by the primary key, as the store locks them
         connection.execute(every.where(galleries.c.id == number).with_for_update(read=True))
     still = known.where(people.c.gallery_id.in_(held)).limit(1)
     if connection.execute(still).first() is None:
@@ -286,12 +285,12 @@ def _hold(connection: sa.Connection, person_key: str | None) -> None:
 
 
 def _refuse_crossing(connection: sa.Connection, number: int | None, login: str | None, email_key: str | None) -> None:
-    """Refuse a login that is another account's e-mail address, and the other way round, where it is to be stored."""
+    """Refuse a login that is another account's e-mail address, and the other way round."""
     asked = ((accounts.c.email_key, login), (accounts.c.login, email_key))
     taken = [column == key for column, key in asked if key is not None]
     if not taken:
         return
-    connection.execute(_TURN).all()
+    connection.execute(_LOCK).all()
     others = sa.select(accounts.c.id).where(sa.or_(*taken))
     if any(found != number for found in connection.execute(others).scalars()):
         raise DuplicateAccountError(_TAKEN)
@@ -326,7 +325,7 @@ def _account_of(row: Any) -> Account:
         login=row.login,
         email=row.email,
         name=row.name,
-        scopes=scopes_of(row.scopes),
+        scopes=parse_scopes(row.scopes),
         person_key=row.person_key,
         profile=info_of(row.profile),
         created_at=row.created_at,

@@ -17,8 +17,8 @@ from ..store import Database
 from ..store.clock import now
 from ..store.rows import is_storable
 from ..store.tables import galleries, people
-from .rows import inserted
 from .tables import attendance
+from .writing import insert
 
 _PAGE = 1000
 
@@ -88,7 +88,7 @@ class Attendance:
                 record = replace(record, person_id=None, name=None, claimed=claimed)
             values: dict[str, Any] = {name: getattr(record, name) for name in _STORED}
             values |= {"gallery_id": number, "person_row": person_row, "person_key": record.person_id}
-            return replace(record, id=inserted(connection, attendance, values))
+            return replace(record, id=insert(connection, attendance, values))
 
     def between(self, start: datetime, end: datetime, gallery: str = "default") -> Iterator[AttendanceRecord]:
         """Go through the records of a span of time in order; `start` is inclusive, `end` exclusive."""

@@ -1,4 +1,4 @@
-"""API keys: for programs, with scopes, shown once. Their last use is noted in memory and stored later."""
+"""API keys: for programs, with scopes, shown once. Their last use is kept in memory and stored later."""
 
 from __future__ import annotations
 
@@ -16,41 +16,40 @@ from ..errors import ArgumentError, StoreError, UnknownKeyError
 from ..store import Database
 from ..store.clock import now
 from ..store.rows import checked_text
-from .notes import noted
-from .principals import Principal, checked_scopes, scopes_of
-from .rows import inserted
+from .principals import Principal, check_scopes, parse_scopes
 from .secrets import KEY_MARK, digest_of, new_secret
 from .tables import api_keys
+from .writing import insert, log_event
 
 _log = logging.getLogger("facedex")
 
-_NOTED_EVERY = timedelta(minutes=1)  # how exactly the time of last use is kept
-_STORED_AFTER_S = 1.0  # the uses of so long are stored together
-_TRIED_AGAIN_S = 15.0  # where the database could not be written
+_RESOLUTION = timedelta(minutes=1)  # of the time of last use
+_STORED_AFTER_S = 1.0  # uses of this time are stored together
+_RETRY_S = 15.0  # after the database could not be written
 
 USABLE = sa.exists().where(
     api_keys.c.revoked_at.is_(None),
     sa.or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > sa.bindparam("at")),
 )
-"""Whether there is a key that is of use `at` a time."""
+"""Whether there is a key that is valid `at` a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key; the key itself is not part of it.
+    """An API key, without the key itself.
 
     Attributes
     ----------
     id : int
     name : str
-        What it is for.
+        Its purpose.
     prefix : str
-        Its first characters, to tell it from others.
+        Its first characters, to recognise it.
     scopes : tuple of str
     created_at : datetime
         UTC.
     expires_at, revoked_at, used_at : datetime or None
-        From when it is of no use, when it was revoked, and when it was last used, to the minute.
+        When it expires, was revoked, and was last used, to the minute.
     """
 
     id: int
@@ -71,7 +70,7 @@ class ApiKeys:
         self._uses = LastUses(database)
 
     def add(self, name: str, scopes: Iterable[str], *, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
-        """Make a key; returns it and its secret, which cannot be shown again.
+        """Create a key; returns it and its secret, which cannot be shown again.
 
         Raises
         ------
@@ -82,24 +81,24 @@ class ApiKeys:
             "name": checked_text("name", name, longest=255),
             "prefix": secret[: len(KEY_MARK) + 6],
             "digest": digest_of(secret),
-            "scopes": " ".join(checked_scopes(scopes)),
+            "scopes": " ".join(check_scopes(scopes)),
             "created_at": now(),
-            "expires_at": None if expires_at is None else _to_come(expires_at),
+            "expires_at": None if expires_at is None else _future(expires_at),
         }
         with self._database.write() as connection:
-            number = inserted(connection, api_keys, values)
+            number = insert(connection, api_keys, values)
             row = connection.execute(sa.select(api_keys).where(api_keys.c.id == number)).one()
-        noted("API key %d is made, which may %s", number, row.scopes)
+        log_event("API key %d is created with scopes %s", number, row.scopes)
         return _key_of(row, None), secret
 
-    def listed(self) -> list[ApiKey]:
-        """List all keys, also those that are of no use any more."""
+    def all(self) -> list[ApiKey]:
+        """List all keys, also expired and revoked ones."""
         with self._database.single() as connection:
             rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.id)).all()
-        return [_key_of(row, self._uses.later(row.id, row.used_at)) for row in rows]
+        return [_key_of(row, self._uses.latest(row.id, row.used_at)) for row in rows]
 
     def revoke(self, number: int) -> ApiKey:
-        """Make a key useless at once, in every process; raises UnknownKeyError."""
+        """Revoke a key at once, in every process; raises UnknownKeyError."""
         with self._database.remove() as connection:  # also on a full disk
             mine = api_keys.c.id == number
             living = api_keys.update().where(mine, api_keys.c.revoked_at.is_(None))
@@ -108,11 +107,11 @@ class ApiKeys:
         if row is None:
             raise UnknownKeyError(f"there is no API key {number}")
         if revoked:
-            noted("API key %d is revoked", number)
-        return _key_of(row, self._uses.later(row.id, row.used_at))
+            log_event("API key %d is revoked", number)
+        return _key_of(row, self._uses.latest(row.id, row.used_at))
 
     def principal(self, secret: str) -> Principal | None:
-        """Tell whose key this is; None when it is of no use."""
+        """Return the principal of a key; None if it is invalid."""
         digest = digest_of(secret)
         if digest is None:
             return None
@@ -121,19 +120,21 @@ class ApiKeys:
         at = now()
         if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= at):
             return None
-        self._uses.note(row.id, row.used_at, at)
-        return Principal("key", f"key:{row.name}"[:255], frozenset(scopes_of(row.scopes)), row.id, until=row.expires_at)
+        self._uses.record(row.id, row.used_at, at)
+        return Principal(
+            "key", f"key:{row.name}"[:255], frozenset(parse_scopes(row.scopes)), row.id, until=row.expires_at
+        )
 
     def close(self) -> None:
-        """Store the last uses that are not stored yet, where that can be done."""
+        """Store the last uses that are not stored yet, if possible."""
         self._uses.close()
 
 
 class LastUses:
-    """When keys were last used: in memory at once, in the database a little later, written by a thread of its own.
+    """Last uses of keys: in memory at once, written to the database a little later by a thread of its own.
 
-    So a question with a key waits for no writer, and is answered on a full disk too. What cannot be stored is tried
-    again, and given up with the process.
+    A request with a key waits for no write, and works on a full disk too. A failed write is repeated until the process
+    ends.
 
     Parameters
     ----------
@@ -142,52 +143,52 @@ class LastUses:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._noted: dict[int, datetime] = {}
+        self._pending: dict[int, datetime] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._writer: threading.Thread | None = None
         self._warned = False
 
-    def note(self, number: int, stored: datetime | None, at: datetime) -> None:
-        """Note that a key is used, unless a use of the same minute is known."""
+    def record(self, number: int, stored: datetime | None, at: datetime) -> None:
+        """Record a use of a key, unless one of the same minute is known."""
         with self._lock:
-            last = self._noted.get(number, stored)
-            if last is not None and abs(at - last) < _NOTED_EVERY:
+            last = self._pending.get(number, stored)
+            if last is not None and abs(at - last) < _RESOLUTION:
                 return
-            self._noted[number] = at
+            self._pending[number] = at
             if self._writer is None and not self._closing.is_set():
                 self._writer = threading.Thread(target=self._write, name="facedex-key-uses", daemon=True)
                 self._writer.start()
 
-    def later(self, number: int, stored: datetime | None) -> datetime | None:
-        """Return the last use that is known of a key, of which one is stored."""
+    def latest(self, number: int, stored: datetime | None) -> datetime | None:
+        """Return the last use of a key, given the stored one."""
         with self._lock:
-            return self._noted.get(number, stored)
+            return self._pending.get(number, stored)
 
     def store(self) -> bool:
-        """Store what was noted; False where that cannot be done now."""
+        """Write the pending uses to the database; returns False if that fails."""
         with self._lock:
-            noted = dict(self._noted)
-        if not noted:
+            pending = dict(self._pending)
+        if not pending:
             return True
         try:
             with self._database.write() as connection:
-                for number, at in noted.items():
+                for number, at in pending.items():
                     connection.execute(api_keys.update().where(api_keys.c.id == number).values(used_at=at))
         except StoreError as error:
-            if not self._warned:  # once until it succeeds: a read-only database stays so
-                _log.warning("the last use of %d API keys is not stored yet: %s", len(noted), error)
+            if not self._warned:  # once until it succeeds: a read-only database stays read-only
+                _log.warning("the last use of %d API keys is not stored yet: %s", len(pending), error)
                 self._warned = True
             return False
         self._warned = False
         with self._lock:
-            for number, at in noted.items():
-                if self._noted.get(number) == at:
-                    del self._noted[number]
+            for number, at in pending.items():
+                if self._pending.get(number) == at:
+                    del self._pending[number]
         return True
 
     def close(self) -> None:
-        """End the thread, and store what is left if that can be done."""
+        """End the thread, and store the pending uses if possible."""
         self._closing.set()
         with self._lock:
             writer = self._writer
@@ -198,18 +199,18 @@ class LastUses:
     def _write(self) -> None:
         wait_s = _STORED_AFTER_S
         while not self._closing.wait(wait_s):
-            wait_s = _STORED_AFTER_S if self.store() else _TRIED_AGAIN_S
+            wait_s = _STORED_AFTER_S if self.store() else _RETRY_S
             with self._lock:
-                if not self._noted:
+                if not self._pending:
                     self._writer = None
                     return
 
 
-def _to_come(at: datetime) -> datetime:
+def _future(at: datetime) -> datetime:
     with suppress(OverflowError):  # before the year 1 or after 9999, in UTC
         if at.utcoffset() is not None and (moment := at.astimezone(timezone.utc)) > now():
             return moment
-    raise ArgumentError(f"expires_at must be a time to come, with a time zone, until the year 9999 in UTC, got {at!r}")
+    raise ArgumentError(f"expires_at must be a future time with a time zone, until the year 9999 in UTC, got {at!r}")
 
 
 def _key_of(row: Any, used_at: datetime | None) -> ApiKey:
@@ -217,7 +218,7 @@ def _key_of(row: Any, used_at: datetime | None) -> ApiKey:
         id=row.id,
         name=row.name,
         prefix=row.prefix,
-        scopes=scopes_of(row.scopes),
+        scopes=parse_scopes(row.scopes),
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

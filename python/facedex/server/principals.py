@@ -1,7 +1,7 @@
-"""Who asks, and what that allows.
+"""Principals: the authenticated callers, and their scopes.
 
-``read``: who is registered, and how the gallery stands. ``recognise``: ask who is in a picture. ``enrol``: register,
-change and delete people. ``admin``: all of that, keys, accounts, audit and upkeep.
+``read``: list people and read the status of the gallery. ``recognise``: recognise the people in a picture. ``enrol``:
+register, change and delete people. ``admin``: all of that, and keys, accounts, audit and maintenance.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Literal
 from ..config import SCOPES
 from ..errors import ArgumentError
 
-__all__ = ["ANYBODY", "SCOPES", "Principal", "checked_scopes", "scopes_of"]
+__all__ = ["ANYBODY", "SCOPES", "Principal", "check_scopes", "parse_scopes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks.
+    """An authenticated caller.
 
     Attributes
     ----------
     kind : {"key", "account", "anybody", "operator"}
-        An API key, an account, nobody that is known, or whoever sits at a server that needs no key.
+        An API key, an account, an unknown caller, or any caller of a server without keys.
     name : str
         For the audit.
     scopes : frozenset of str
-        What is allowed.
+        What the caller is allowed to do.
     id : int or None
         Of the key or account.
     person_key : str or None
@@ -45,7 +45,7 @@ class Principal:
     until: datetime | None = None
 
     def within(self, scopes: Iterable[str]) -> bool:
-        """Tell whether no more is allowed than that; of ``admin`` it never is.
+        """Return whether the scopes are no broader than the given ones; ``admin`` always is.
 
         Examples
         --------
@@ -54,23 +54,23 @@ class Principal:
         """
         return "admin" not in self.scopes and self.scopes <= set(scopes)
 
-    def may(self, scope: str) -> bool:
-        """Tell whether something is allowed; ``admin`` allows all.
+    def has_scope(self, scope: str) -> bool:
+        """Return whether a scope is granted; ``admin`` includes all.
 
         Examples
         --------
-        >>> Principal("key", "door", frozenset({"recognise"})).may("enrol")
+        >>> Principal("key", "door", frozenset({"recognise"})).has_scope("enrol")
         False
         """
         return scope in self.scopes or "admin" in self.scopes
 
 
 ANYBODY = Principal("anybody", "anybody", frozenset())
-"""Somebody who has shown nothing."""
+"""A caller without key or token."""
 
 
-def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Order scopes, and refuse what is none.
+def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Sort scopes, and refuse unknown ones.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> checked_scopes(["recognise", "read"])
+    >>> check_scopes(["recognise", "read"])
     ('read', 'recognise')
     """
     given = set(scopes)
@@ -87,6 +87,6 @@ def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(scope for scope in SCOPES if scope in given)
 
 
-def scopes_of(text: str) -> tuple[str, ...]:
-    """Read the scopes of a row; a word that is no scope allows nothing."""
+def parse_scopes(text: str) -> tuple[str, ...]:
+    """Parse the scopes of a row; an unknown word is ignored."""
     return tuple(scope for scope in SCOPES if scope in text.split())

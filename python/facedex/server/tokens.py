@@ -1,4 +1,4 @@
-"""Tokens: what an account shows after it has signed in, until they expire or are revoked."""
+"""Tokens: they authenticate an account after its sign-in until they expire or are revoked."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import sqlalchemy as sa
 from ..errors import UnauthenticatedError
 from ..store import Database
 from ..store.clock import now
-from .principals import scopes_of
-from .rows import inserted
+from .principals import parse_scopes
 from .secrets import TOKEN_MARK, digest_of, new_secret
 from .tables import accounts, tokens
+from .writing import insert
 
 _SKEW = timedelta(minutes=5)  # between the clocks of machines that share a database
-_KEPT = timedelta(days=7)  # rows of tokens that have expired
+_KEPT = timedelta(days=7)  # after their expiry
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token; the secret is not part of it.
+    """A token, without its secret.
 
     Attributes
     ----------
     id, account_id : int
     ending : str
-        Its last characters, to tell it from others.
+        Its last characters, to recognise it.
     method : str
-        How it was signed in: "password" or "face".
+        Of the sign-in: "password" or "face".
     created_at, expires_at : datetime
         UTC.
     revoked_at : datetime or None
@@ -46,7 +46,7 @@ class Token:
 
 
 class Tokens:
-    """The tokens of a database, which alone decides on them, so that revoking counts at once in every process.
+    """The tokens of a database. A revoked token is refused at once in every process.
 
     Parameters
     ----------
@@ -62,22 +62,22 @@ class Tokens:
     def issue(
         self, account_id: int, method: str, *, hashed: str | None = None, scopes: tuple[str, ...] | None = None
     ) -> tuple[Token, str]:
-        """Make a token; returns it and its secret, which cannot be shown again.
+        """Issue a token; returns it and its secret, which cannot be shown again.
 
         Parameters
         ----------
         account_id : int
         method : {"password", "face"}
         hashed : str, optional
-            The hash with which the password was found to agree.
+            The hash that the password matched.
         scopes : tuple of str, optional
-            What the account might do when that was looked at.
+            The account's scopes when they were checked.
 
         Raises
         ------
         UnauthenticatedError
-            When the account is gone or disabled, or has another password or other scopes by now. A change of it and
-            this wait for each other, so that what ends sign-ins ends also those that are under way.
+            When the account is deleted or disabled, or has another password or other scopes by now. A change of it and
+            this wait for each other, so a change that ends sign-ins also ends the one in progress.
         """
         secret, at = new_secret(TOKEN_MARK), now()
         values: dict[str, Any] = {"digest": digest_of(secret), "ending": secret[-4:], "account_id": account_id}
@@ -87,21 +87,21 @@ class Tokens:
         )
         with self._database.write() as connection:
             row = connection.execute(mine.with_for_update()).one_or_none()
-            if row is None or hashed not in (None, row.password) or scopes not in (None, scopes_of(row.scopes)):
+            if row is None or hashed not in (None, row.password) or scopes not in (None, parse_scopes(row.scopes)):
                 raise UnauthenticatedError("the account was changed or deleted during the sign-in")
             connection.execute(tokens.delete().where(tokens.c.expires_at < at - _KEPT))
-            number = inserted(connection, tokens, values)
+            number = insert(connection, tokens, values)
         return Token(number, account_id, secret[-4:], method, at, at + self._ttl, None), secret
 
     def one(self, secret: str) -> Token | None:
-        """Return a token; None when it is of no use, or its account is disabled."""
+        """Return a valid token of an enabled account; None otherwise."""
         digest = digest_of(secret)
         if digest is None:
             return None
         query = (
             sa.select(tokens)
             .join(accounts, tokens.c.account_id == accounts.c.id)
-            .where(tokens.c.digest == digest, _of_use())
+            .where(tokens.c.digest == digest, _valid())
             .where(accounts.c.disabled_at.is_(None))
         )
         with self._database.single() as connection:
@@ -109,28 +109,28 @@ class Tokens:
         return None if row is None else _token_of(row)
 
     def revoke(self, secret: str) -> bool:
-        """Make a token useless at once, in every process; returns whether it was of use."""
+        """Revoke a token at once, in every process; returns whether it was valid."""
         digest = digest_of(secret)
-        mine = sa.and_(tokens.c.digest == digest, _of_use())
+        mine = sa.and_(tokens.c.digest == digest, _valid())
         with self._database.remove() as connection:
             return connection.execute(tokens.update().where(mine).values(revoked_at=now())).rowcount > 0
 
     def revoke_all(self, account_id: int) -> int:
-        """Make all tokens of an account useless; returns how many were of use."""
-        mine = sa.and_(tokens.c.account_id == account_id, _of_use())
+        """Revoke all tokens of an account; returns how many were valid."""
+        mine = sa.and_(tokens.c.account_id == account_id, _valid())
         with self._database.remove() as connection:
             return int(connection.execute(tokens.update().where(mine).values(revoked_at=now())).rowcount)
 
     def active(self, account_id: int) -> list[Token]:
-        """List the tokens of an account that are of use."""
-        mine = sa.and_(tokens.c.account_id == account_id, _of_use())
+        """List the valid tokens of an account."""
+        mine = sa.and_(tokens.c.account_id == account_id, _valid())
         with self._database.single() as connection:
             rows = connection.execute(sa.select(tokens).where(mine).order_by(tokens.c.id)).all()
         return [_token_of(row) for row in rows]
 
 
-def _of_use() -> sa.ColumnElement[bool]:
-    """Select tokens that hold. One from the future does not: the clock was set back, and it would hold too long."""
+def _valid() -> sa.ColumnElement[bool]:
+    """Select valid tokens. One from the future is invalid: the clock was set back, and it would be valid too long."""
     at = now()
     return sa.and_(tokens.c.revoked_at.is_(None), tokens.c.expires_at > at, tokens.c.created_at <= at + _SKEW)
 

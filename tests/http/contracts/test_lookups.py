@@ -13,8 +13,8 @@ from facedex import Gallery, people
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, UnknownFaceError, UnknownGalleryError, UnknownJobError, UnknownPersonError
 from facedex.http.contracts.people import by_uuid, number_of, parse_uuid, uuid_of
-from facedex.http.jobs import Jobs
 from facedex.server import Access
+from facedex.server.jobs import Jobs
 from facedex.store import Database
 
 
@@ -81,7 +81,7 @@ def test_the_accounts_of_a_deleted_person_go_and_an_administrator_stays(place: P
         admin = access.accounts.add(login="root", person_key=7, scopes=("admin",))
         other = access.accounts.add(login="budi", person_key=8)
         gallery.delete(7)
-        assert access.accounts.named("ayu@example.org") is None
+        assert access.accounts.find("ayu@example.org") is None
         assert [account.id for account in access.accounts.page()] == [admin.id, other.id]
         assert access.accounts.one(admin.id).person_key is None
         assert one.id not in (admin.id, other.id)

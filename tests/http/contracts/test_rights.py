@@ -71,7 +71,7 @@ def test_a_face_signs_in_nobody_who_administers(
         answer = client.post(f"/api/auth/{path}", data=claim, files={"file": ("a.jpg", probe)})
         assert answer.status_code == 403, answer.text
         assert "token" not in answer.text
-    account = _access(client).accounts.named("chief@example.org")
+    account = _access(client).accounts.find("chief@example.org")
     assert account is not None
     assert _access(client).tokens.active(account.id) == []
 

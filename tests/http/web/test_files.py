@@ -44,7 +44,7 @@ def test_each_file_is_answered_and_asked_for_again(client: TestClient) -> None:
 
 
 def test_nothing_else_is_answered(client: TestClient) -> None:
-    for name in ("nothing.js", "%2e%2e%2fpage.py", "..%2f..%2fpage.py", "index.html%00", ""):
+    for name in ("nothing.js", "%2e%2e%2fapp.py", "..%2f..%2fapp.py", "index.html%00", ""):
         assert client.get(f"/web/{name}").status_code == 404
 
 

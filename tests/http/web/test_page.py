@@ -256,7 +256,7 @@ def test_nothing_is_shown_before_signing_in(served: Callable[..., Any], visit: A
     assert page.get_by_role("tab").all_inner_texts() == ["Recognise"]
     seen.by_camera(seen.panel("recognise"))
     seen.panel("recognise").get_by_role("heading", name="Ayu").wait_for()
-    gate = access.accounts.named("gate")
+    gate = access.accounts.find("gate")
     assert gate is not None
     access.tokens.revoke_all(gate.id)
     seen.panel("recognise").locator("input[type=file]").set_input_files(str(people.PROBES["budi"][0]))

@@ -113,7 +113,7 @@ def router(settings: FaceServerSettings) -> APIRouter:
     async def status(services: ServicesOf, user_id: str) -> dict[str, Any]:
         """Return whether a user is registered, and the number of encodings."""
         try:
-            person = await services.ask(lambda gallery: gallery.person(user_id))
+            person = await services.query(lambda gallery: gallery.person(user_id))
         except UnknownPersonError:
             known: dict[str, Any] = {"registered": False, "last_updated": None, "encoding_count": 0}
             return {"success": True, "user_id": user_id, **known}
@@ -133,9 +133,9 @@ def router(settings: FaceServerSettings) -> APIRouter:
     async def health(services: ServicesOf, request: Request) -> dict[str, Any]:
         """Return that the server is up, and with the scope `read` what it holds."""
         online = {"status": "online", "service": "facedex", "timestamp": now()}
-        if not (await principal_of(request)).may("read"):
+        if not (await principal_of(request)).has_scope("read"):
             return online
-        _, faces = await services.ask(lambda gallery: gallery.lookup.counts())
+        _, faces = await services.query(lambda gallery: gallery.lookup.counts())
         return online | {
             "version": __version__,
             "registered_faces": faces,
@@ -146,8 +146,8 @@ def router(settings: FaceServerSettings) -> APIRouter:
     @routes.get("/stats", dependencies=[Depends(need("read"))])
     async def stats(services: ServicesOf) -> dict[str, Any]:
         """Return counts and the load of the machine."""
-        people, faces = await services.ask(lambda gallery: gallery.lookup.counts())
-        machine = await services.limits.ask(_machine)
+        people, faces = await services.query(lambda gallery: gallery.lookup.counts())
+        machine = await services.limits.queries.run(_machine)
         counts = {"registered_users": people, "total_encodings": faces}
         server = {
             "recognition_tolerance": settings.recognition_tolerance,

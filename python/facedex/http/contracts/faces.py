@@ -110,7 +110,7 @@ def find_face(services: Services, picture: bytes, *, faces: FacePolicy = "larges
     ------
     NoFaceError, SeveralFacesError, ImageError
     """
-    engine = services.galleries.engine(services.settings.gallery)
+    engine = services.galleries.at(services.settings.gallery).engine
     max_faces = 1 if faces == "largest" else None
     return choose_face(engine.analyze(picture, embed=False, quality=quality, max_faces=max_faces), faces, picture)
 

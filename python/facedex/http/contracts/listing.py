@@ -72,7 +72,7 @@ async def list_people(
     limit : int or None
         Maximum number of people; None is all.
     """
-    first = await services.ask(partial(_page, entry=entry, after=0, skip=skip, count=_count(page_size, limit)))
+    first = await services.query(partial(_page, entry=entry, after=0, skip=skip, count=_count(page_size, limit)))
     return JsonList(_pages(services, entry, first, page_size, limit))
 
 
@@ -85,7 +85,7 @@ async def _pages(
         left = None if left is None else left - len(page[0])
         if left == 0:
             return
-        page = await services.ask(partial(_page, entry=entry, after=page[1], skip=0, count=_count(page_size, left)))
+        page = await services.query(partial(_page, entry=entry, after=page[1], skip=0, count=_count(page_size, left)))
 
 
 def _page(gallery: Gallery, entry: Entry, after: int, skip: int, count: int) -> _Page:

@@ -245,10 +245,10 @@ def _name(face: FoundFace) -> str:
 
 async def _record(services: Services, daily: DailyFile, record: AttendanceRecord) -> None:
     """Record an attempt in the database and in the file of the day; an error of the file is only logged."""
-    await services.ask_access(lambda access: access.attendance.add(record, services.settings.gallery))
+    await services.query_access(lambda access: access.attendance.add(record, services.settings.gallery))
     at = record.at or datetime.now(timezone.utc)
     try:
-        await services.limits.ask(lambda: daily.append(record, at))
+        await services.limits.queries.run(lambda: daily.append(record, at))
     except OSError as error:
         _log.error("the attendance file %s cannot be written: %s", daily.path(at), error)
 

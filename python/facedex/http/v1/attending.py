@@ -27,7 +27,7 @@ async def check(services: Services, gallery: str | None, threshold: float | None
     if threshold is None:
         return
     own = services.settings.threshold
-    least = await services.ask(lambda opened: opened.engine.threshold, gallery) if own is None else own
+    least = await services.query(lambda opened: opened.engine.threshold, gallery) if own is None else own
     if threshold < least:
         raise ArgumentError(f"threshold must be at least {least:.4f}, the gallery's, to attend; got {threshold}")
 
@@ -51,7 +51,7 @@ async def record_faces(services: Services, gallery: str | None, faces: Sequence[
 async def record_claim(services: Services, gallery: str | None, found: Verification) -> None:
     """Record whether a claim was confirmed."""
     (probability,) = await _probabilities(services, gallery, [found])
-    name = await services.ask(lambda opened: opened.person(found.person_id).name, gallery)
+    name = await services.query(lambda opened: opened.person(found.person_id).name, gallery)
     record = AttendanceRecord(
         claimed=str(found.person_id),
         person_id=str(found.person_id) if found.match else None,
@@ -71,13 +71,13 @@ async def _record(services: Services, gallery: str | None, records: list[Attenda
         for record in records:
             access.attendance.add(record, name)
 
-    await services.ask_access(add)
+    await services.query_access(add)
 
 
 async def _probabilities(
     services: Services, gallery: str | None, faces: Sequence[FoundFace | Verification]
 ) -> list[float | None]:
-    calibration = await services.ask(_calibration, gallery)
+    calibration = await services.query(_calibration, gallery)
     return [None if calibration is None else calibration.probability(face.similarity) for face in faces]
 
 

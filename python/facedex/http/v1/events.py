@@ -37,7 +37,7 @@ async def events(
 ) -> schemas.Page[AuditEvent]:
     """List the lines of the audit, oldest first. Deleted people are not named."""
     after = place_of(cursor)
-    found = await services.ask(lambda opened: list(islice(opened.audit(after=after), limit + 1)), gallery)
+    found = await services.query(lambda opened: list(islice(opened.audit(after=after), limit + 1)), gallery)
     return page(found, limit, lambda event: event.seq)
 
 
@@ -50,7 +50,7 @@ async def audit(
     gallery: GalleryName = None,
 ) -> AuditReport:
     """Check that no line of the audit was altered, removed, moved or added."""
-    return await services.ask(lambda opened: opened.check_audit(noted=noted, keyed=keyed), gallery)
+    return await services.query(lambda opened: opened.check_audit(noted=noted, keyed=keyed), gallery)
 
 
 @attendance.get(
@@ -80,7 +80,9 @@ async def attended(
     except OverflowError:
         raise ArgumentError("start is too late") from None
     name = gallery or services.settings.gallery
-    found = await services.ask_access(lambda access: list(islice(access.attendance.between(first, last, name), _MOST)))
+    found = await services.query_access(
+        lambda access: list(islice(access.attendance.between(first, last, name), _MOST))
+    )
     if form == "csv":
         names = list(schemas.Attempt.model_fields)
         rows = ([getattr(record, name) for name in names] for record in found)

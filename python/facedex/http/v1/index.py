@@ -1,4 +1,4 @@
-"""The search index: its status, and the maintenance of a gallery as jobs."""
+"""Galleries, the status of their index, and their maintenance as jobs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path as PathParameter
 from fastapi import Request
 
 from ... import transfer
@@ -15,23 +16,45 @@ from ...errors import UnknownJobError
 from ...gallery import Gallery, fsck
 from ...options import OnExistingImport
 from ...records import Status
-from ...server import Principal
+from ...server import Job, Principal, Progress
 from ..building import build_everybody
 from ..errors import describe
-from ..jobs import Job, Progress
 from ..security import AdminBy, ReadBy
 from ..services import Services, ServicesOf
 from . import schemas
 from .common import GalleryName, part
 
+gallery_routes = part("galleries", "/galleries")
 status = part("index", "/index")
 router = part("index", "/index")
+
+
+@gallery_routes.get("")
+async def galleries(services: ServicesOf, caller: ReadBy) -> list[schemas.Gallery]:
+    """List the galleries of this server."""
+    names = await services.limits.queries.run(services.galleries.names)
+    return [schemas.Gallery(name=name) for name in names]
+
+
+@gallery_routes.post("", status_code=201)
+async def create(services: ServicesOf, caller: AdminBy, given: schemas.NewGallery) -> schemas.Gallery:
+    """Create a gallery; an existing one stays as it is."""
+    await services.limits.queries.run(lambda: services.galleries.at(given.name, create=True))
+    return schemas.Gallery(name=given.name)
+
+
+@gallery_routes.get("/{name}", response_model=schemas.Status)
+async def gallery(
+    services: ServicesOf, caller: ReadBy, name: Annotated[str, PathParameter(min_length=1, max_length=64)]
+) -> Status:
+    """Return the status of a gallery."""
+    return await services.query(lambda opened: opened.status(), name)
 
 
 @status.get("", response_model=schemas.Status)
 async def index(services: ServicesOf, caller: ReadBy, gallery: GalleryName = None) -> Status:
     """Return the status of the index."""
-    return await services.ask(lambda opened: opened.status(), gallery)
+    return await services.query(lambda opened: opened.status(), gallery)
 
 
 @router.post("/rebuild", status_code=202, response_model=schemas.Job)
@@ -41,7 +64,7 @@ async def rebuild(services: ServicesOf, caller: AdminBy, gallery: GalleryName = 
     def work(progress: Progress) -> dict[str, Any]:
         name = gallery or services.settings.gallery
         number = fsck.rebuild(services.settings.location, name=name, progress=progress)
-        services.galleries.reopened(name)
+        services.galleries.reopen(name)
         return {"faces": number}
 
     return await begin(services, caller, "rebuild", gallery, work)
@@ -178,4 +201,4 @@ async def begin(
         services.galleries.at(name)  # an unknown gallery is refused now
         return jobs.begin(kind, name, work, actor=caller.name)
 
-    return await services.limits.ask(start)
+    return await services.limits.queries.run(start)

@@ -10,7 +10,7 @@ from fastapi import Path
 from fastapi.responses import StreamingResponse
 
 from ...errors import FacedexError, UnknownJobError
-from ..jobs import Job, Jobs
+from ...server import Job, Jobs
 from ..security import AdminBy
 from ..services import Services, ServicesOf
 from . import schemas
@@ -27,7 +27,7 @@ _LONGEST_S = 60.0  # then the client reconnects, and is authenticated again
 @router.get("", response_model=list[schemas.Job])  # type: ignore[valid-type]
 async def jobs(services: ServicesOf, caller: AdminBy) -> list[Job]:
     """List jobs, the latest first."""
-    return await services.limits.ask(_jobs(services).recent)
+    return await services.limits.queries.run(_jobs(services).recent)
 
 
 @router.get("/{job_id}", response_model=schemas.Job)
@@ -40,7 +40,7 @@ async def job(services: ServicesOf, caller: AdminBy, job_id: JobId) -> Job:
 async def cancel(services: ServicesOf, caller: AdminBy, job_id: JobId) -> Job:
     """Cancel a job; it stops at its next step."""
     kept = _jobs(services)
-    return await services.limits.ask(lambda: kept.cancel(job_id))
+    return await services.limits.queries.run(lambda: kept.cancel(job_id))
 
 
 @router.get(
@@ -73,7 +73,7 @@ async def _events(services: Services, last: Job) -> AsyncIterator[str]:
 
 async def _one(services: Services, job_id: str) -> Job:
     kept = _jobs(services)
-    return await services.limits.ask(lambda: kept.one(job_id))
+    return await services.limits.queries.run(lambda: kept.one(job_id))
 
 
 def _jobs(services: Services) -> Jobs:

@@ -38,10 +38,10 @@ async def people(
     """List people in the order of registration."""
     after = place_of(cursor)
     if email is not None:
-        found = await services.ask(lambda opened: opened.lookup.people_with_email(email), gallery)
+        found = await services.query(lambda opened: opened.lookup.people_with_email(email), gallery)
         found = [person for person in found if person.number > after]
     else:
-        found = await services.ask(lambda opened: opened.lookup.people_after(after, limit=limit + 1), gallery)
+        found = await services.query(lambda opened: opened.lookup.people_after(after, limit=limit + 1), gallery)
     return page(found, limit, lambda person: person.number)
 
 
@@ -79,7 +79,7 @@ async def register(
 @router.get("/people/{person_id}", response_model=schemas.Person)
 async def person(services: ServicesOf, caller: ReadBy, person_id: PersonKey, gallery: GalleryName = None) -> Person:
     """Read a person."""
-    return await services.ask(lambda opened: opened.person(person_id), gallery)
+    return await services.query(lambda opened: opened.person(person_id), gallery)
 
 
 @router.patch("/people/{person_id}", response_model=schemas.Person)
@@ -92,13 +92,13 @@ async def change(
 ) -> Person:
     """Change a person's details."""
     fields = given.model_dump(exclude_unset=True)
-    return await services.ask(lambda opened: opened.update(person_id, **fields), gallery)
+    return await services.query(lambda opened: opened.update(person_id, **fields), gallery)
 
 
 @router.delete("/people/{person_id}", response_model=schemas.Deletion)
 async def delete(services: ServicesOf, caller: EnrolBy, person_id: PersonKey, gallery: GalleryName = None) -> Deletion:
     """Delete a person with all faces, photos and templates. This cannot be undone."""
-    return await services.ask(lambda opened: opened.delete(person_id), gallery)
+    return await services.query(lambda opened: opened.delete(person_id), gallery)
 
 
 @faces.get("/people/{person_id}/faces", response_model=list[schemas.Face])  # type: ignore[valid-type]
@@ -106,7 +106,7 @@ async def faces_of(
     services: ServicesOf, caller: ReadBy, person_id: PersonKey, gallery: GalleryName = None
 ) -> tuple[StoredFace, ...]:
     """List the faces of a person."""
-    return (await services.ask(lambda opened: opened.person(person_id), gallery)).faces
+    return (await services.query(lambda opened: opened.person(person_id), gallery)).faces
 
 
 @faces.post(
@@ -144,7 +144,7 @@ async def delete_face(
     gallery: GalleryName = None,
 ) -> Deletion:
     """Delete one face; the person stays, even without a face."""
-    return await services.ask(lambda opened: opened.delete_face(face_id), gallery)
+    return await services.query(lambda opened: opened.delete_face(face_id), gallery)
 
 
 def _register_more(

@@ -33,7 +33,7 @@ async def photos(
     services: ServicesOf, caller: ReadBy, person_id: PersonKey, gallery: GalleryName = None
 ) -> list[Photo]:
     """List the stored photos of a person."""
-    return await services.ask(lambda opened: opened.photos(person_id), gallery)
+    return await services.query(lambda opened: opened.photos(person_id), gallery)
 
 
 @router.post(
@@ -64,7 +64,7 @@ async def build(
 @router.get("/photos/{photo_id}", response_model=schemas.Photo)
 async def photo(services: ServicesOf, caller: ReadBy, photo_id: PhotoId, gallery: GalleryName = None) -> Photo:
     """Read the details of a photo."""
-    return await services.ask(lambda opened: opened.photo(photo_id), gallery)
+    return await services.query(lambda opened: opened.photo(photo_id), gallery)
 
 
 @router.get(
@@ -78,7 +78,7 @@ async def image(services: ServicesOf, caller: ReadBy, photo_id: PhotoId, gallery
     The media type is detected from the bytes, whatever the database says, and is one of three that no browser executes;
     the headers forbid execution as well.
     """
-    data = await services.ask(lambda opened: opened.photo_bytes(photo_id), gallery)
+    data = await services.query(lambda opened: opened.photo_bytes(photo_id), gallery)
     media_type = media_type_of(data)
     if media_type == UNKNOWN_TYPE:
         raise UnsupportedImageError(
@@ -90,4 +90,4 @@ async def image(services: ServicesOf, caller: ReadBy, photo_id: PhotoId, gallery
 @router.delete("/photos/{photo_id}", response_model=schemas.Deletion)
 async def delete(services: ServicesOf, caller: EnrolBy, photo_id: PhotoId, gallery: GalleryName = None) -> Deletion:
     """Delete a photo and the faces that were registered from it."""
-    return await services.ask(lambda opened: opened.delete_photo(photo_id), gallery)
+    return await services.query(lambda opened: opened.delete_photo(photo_id), gallery)

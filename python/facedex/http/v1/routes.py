@@ -1,4 +1,4 @@
-"""The parts of `/v1`, put together."""
+"""All routes of `/v1`, and those of one gallery."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from functools import cache
 from fastapi import APIRouter
 from starlette.routing import BaseRoute
 
-from . import events, galleries, index, jobs, keys, people, photos, recognition, session, system
+from . import events, index, jobs, people, photos, recognition, session, system
 
 _OF_A_GALLERY = (recognition.router, people.router, people.faces, photos.router, index.status, events.router)
 _OF_A_SERVER = (
-    galleries.router,
+    index.gallery_routes,
     index.router,
     jobs.router,
     events.attendance,
     session.router,
-    keys.router,
+    session.key_routes,
     system.router,
 )
 
@@ -31,9 +31,9 @@ def of_a_gallery() -> APIRouter:
 
 @cache
 def of_a_server() -> tuple[BaseRoute, ...]:
-    """Return all routes, ``/metrics`` included, made once a process.
+    """Return all routes, ``/metrics`` included; built once per process.
 
-    Each part for itself: FastAPI looks through a router within a router twice. The busiest part is looked at first.
+    Each part is included directly, because FastAPI matches nested routers twice; the busiest part comes first.
     """
     router = APIRouter()
     for one in (*_OF_A_GALLERY, *_OF_A_SERVER):

@@ -26,8 +26,8 @@ from ..._core import is_plain_name
 from ...options import FacePolicy, KeptPhotos, LivenessMode, OnExisting, Rendition, WithoutPhoto
 from ...server import ApiKey as StoredKey
 from ...server import AttendanceRecord
+from ...server import Job as StoredJob
 from ..errors import describe
-from ..jobs import Job as StoredJob
 from .answers import Answer, answer, answers_for
 
 _Item = TypeVar("_Item")
@@ -197,7 +197,7 @@ class Problem(BaseModel):
     code: str
 
 
-class Told(BaseModel):
+class ErrorDetail(BaseModel):
     """An error that is one of several."""
 
     code: str
@@ -334,7 +334,7 @@ class BatchItem(Answer):
     """The answer for one picture of several: who is in it, or why it was refused."""
 
     recognition: Recognition | None = None  # type: ignore[valid-type]
-    error: Told | None = None
+    error: ErrorDetail | None = None
 
 
 class Batch(Answer):

@@ -1,16 +1,31 @@
-"""Sign in, sign out, and the current session."""
+"""Sessions and API keys: sign in and out, list, create and revoke keys."""
 
 from __future__ import annotations
 
-from fastapi import Depends, Request, Response
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request, Response
 
 from ...errors import SignInError
-from ..security import COOKIE, address_of, clear_cookie, counted, is_open, principal_of, set_cookie, shown_secret
+from ...server import ApiKey
+from ..security import (
+    COOKIE,
+    AdminBy,
+    address_of,
+    clear_cookie,
+    is_open,
+    limit_rate,
+    principal_of,
+    secret_of,
+    set_cookie,
+)
 from ..services import ServicesOf
 from . import schemas
 from .common import part
 
 router = part("session", "/session")
+key_routes = part("keys", "/keys")
 
 
 @router.get("")
@@ -25,7 +40,7 @@ async def session(services: ServicesOf, request: Request) -> schemas.Session:
     )
 
 
-@router.post("", openapi_extra={"x-once": False}, dependencies=[Depends(counted)])
+@router.post("", openapi_extra={"x-once": False}, dependencies=[Depends(limit_rate)])
 async def sign_in(
     services: ServicesOf, request: Request, response: Response, given: schemas.SigningIn
 ) -> schemas.SignedIn:
@@ -33,7 +48,7 @@ async def sign_in(
     if services.access is None:
         raise SignInError("wrong login or password")
     address = address_of(request)
-    signed = await services.ask_access(
+    signed = await services.query_access(
         lambda access: access.sign_in(given.login, given.password, address=address), password=True
     )
     principal = signed.account.principal
@@ -53,7 +68,28 @@ async def sign_in(
 async def sign_out(services: ServicesOf, request: Request, response: Response) -> None:
     """Sign out: revoke the token, in every process."""
     await principal_of(request)
-    secret = shown_secret(request) or request.cookies.get(COOKIE)
+    secret = secret_of(request) or request.cookies.get(COOKIE)
     if secret:
-        await services.ask_access(lambda access: access.tokens.revoke(secret))
+        await services.query_access(lambda access: access.tokens.revoke(secret))
     clear_cookie(response)
+
+
+@key_routes.get("", response_model=list[schemas.ApiKey])  # type: ignore[valid-type]
+async def keys(services: ServicesOf, caller: AdminBy) -> list[ApiKey]:
+    """List the API keys."""
+    return await services.query_access(lambda access: access.keys.all())
+
+
+@key_routes.post("", status_code=201, response_model=schemas.ShownKey, openapi_extra={"x-once": False})
+async def add(services: ServicesOf, caller: AdminBy, given: schemas.NewKey) -> dict[str, Any]:
+    """Create an API key."""
+    made, secret = await services.query_access(
+        lambda access: access.keys.add(given.name, given.scopes, expires_at=given.expires_at)
+    )
+    return {**asdict(made), "key": secret}
+
+
+@key_routes.delete("/{key_id}", response_model=schemas.ApiKey)
+async def revoke(services: ServicesOf, caller: AdminBy, key_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> ApiKey:
+    """Revoke an API key at once, in every process."""
+    return await services.query_access(lambda access: access.keys.revoke(key_id))

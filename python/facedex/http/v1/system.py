@@ -42,7 +42,7 @@ async def ready(services: ServicesOf) -> schemas.Ready:
         storage = opened.storage()
         return schemas.Ready(status="ok" if storage == "ok" else "degraded", storage=storage)
 
-    return await services.look(look)
+    return await services.check(look)
 
 
 @router.get("/stats", response_model=schemas.Stats)
@@ -66,7 +66,7 @@ async def stats(services: ServicesOf, caller: ReadBy, gallery: GalleryName = Non
             "images": int(done["images"]),
         }
 
-    return await services.ask(measure, gallery)
+    return await services.query(measure, gallery)
 
 
 @metrics_router.get(
@@ -77,7 +77,7 @@ async def stats(services: ServicesOf, caller: ReadBy, gallery: GalleryName = Non
 async def metrics(services: ServicesOf, caller: ReadBy) -> Response:
     """Return the metrics in Prometheus's text format."""
     with suppress(FacedexError):  # request metrics are returned also when the gallery is unavailable
-        services.metrics.stands(await services.ask(lambda opened: opened.status()))
+        services.metrics.update_gallery(await services.query(lambda opened: opened.status()))
     return Response(services.metrics.text(), media_type=CONTENT_TYPE)
 
 

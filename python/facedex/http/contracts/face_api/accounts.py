@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ....errors import MalformedRequestError, UnauthenticatedError
 from ....gallery import Gallery
 from ....server import Account, SignIn
-from ...security import COOKIE, address_of, clear_cookie, counted, need, shown_secret
+from ...security import COOKIE, address_of, clear_cookie, limit_rate, need, secret_of
 from ...services import Services, ServicesOf
 from ..people import access_of, check_email_free
 from .setup import fields_of, signed_in
@@ -53,8 +53,8 @@ def add(routes: APIRouter) -> None:
         name = profile.pop("name", None) or profile.pop("full_name", None) or ""
         if not (email is None or isinstance(email, str)) or not isinstance(name, str):
             raise MalformedRequestError("email and name must be texts")
-        await services.ask_access(
-            lambda access: access.attempts.take(f"register {address_of(request)}", MAX_PER_MINUTE)
+        await services.query_access(
+            lambda access: access.attempts.count_request(f"register {address_of(request)}", MAX_PER_MINUTE)
         )
 
         def add_account(gallery: Gallery) -> Account:
@@ -69,12 +69,12 @@ def add(routes: APIRouter) -> None:
                 profile=profile,
             )
 
-        account = await services.ask(add_account, password=True)
+        account = await services.query(add_account, password=True)
         return {"success": True, "message": "Account created"} | _format_account(account)
 
     @routes.post(
         "/api/login",
-        dependencies=[Depends(counted)],
+        dependencies=[Depends(limit_rate)],
         openapi_extra={
             "x-once": False,
             "requestBody": {
@@ -92,7 +92,7 @@ def add(routes: APIRouter) -> None:
         username, password = fields.get("username"), fields.get("password")
         if not isinstance(username, str) or not isinstance(password, str):
             raise MalformedRequestError("username and password are needed, as JSON or as a form")
-        signed: SignIn = await services.ask_access(
+        signed: SignIn = await services.query_access(
             lambda access: access.sign_in(username, password, address=address_of(request)), password=True
         )
         return {
@@ -109,8 +109,8 @@ def add(routes: APIRouter) -> None:
     async def logout(services: ServicesOf, request: Request, response: Response) -> dict[str, Any]:
         """Revoke the token of the caller, or that in the cookie of the page."""
         await _account_of(services, request)
-        secret = shown_secret(request) or request.cookies.get(COOKIE, "")
-        if not await services.ask_access(lambda access: access.tokens.revoke(secret)):
+        secret = secret_of(request) or request.cookies.get(COOKIE, "")
+        if not await services.query_access(lambda access: access.tokens.revoke(secret)):
             raise UnauthenticatedError("the token is unknown, expired or revoked")
         clear_cookie(response)
         return {"success": True, "message": "Logout successful"}
@@ -134,7 +134,7 @@ def add(routes: APIRouter) -> None:
                 check_email_free(gallery, body.email, account.person_key)
             return access_of(services).accounts.update(account.id, **changes)
 
-        changed = await services.ask(update_account, password="password" in changes)
+        changed = await services.query(update_account, password="password" in changes)
         return {"success": True, "message": "Profile updated"} | _format_account(changed)
 
 
@@ -143,7 +143,7 @@ async def _account_of(services: Services, request: Request) -> Account:
     if principal.kind != "account" or principal.id is None:
         raise UnauthenticatedError("a token of an account is needed; sign in at /api/login")
     number = principal.id
-    account: Account = await services.ask_access(lambda access: access.accounts.one(number))
+    account: Account = await services.query_access(lambda access: access.accounts.one(number))
     return account
 
 

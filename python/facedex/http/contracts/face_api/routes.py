@@ -39,7 +39,7 @@ def _add_health(routes: APIRouter, settings: FaceApiSettings) -> None:
     async def ready(services: ServicesOf) -> Any:
         """Return whether the gallery can be read; "degraded" when changes cannot be stored now."""
         try:
-            storage = await services.look(lambda gallery: (gallery.lookup.counts(), gallery.storage())[1])
+            storage = await services.check(lambda gallery: (gallery.lookup.counts(), gallery.storage())[1])
         except FacedexError:
             return JSONResponse({"status": "unavailable", "ready": False}, 503)
         return {"status": "healthy" if storage == "ok" else "degraded", "ready": True}
@@ -47,9 +47,9 @@ def _add_health(routes: APIRouter, settings: FaceApiSettings) -> None:
     @routes.get("/health/detailed")
     async def detailed(services: ServicesOf, request: Request) -> dict[str, Any]:
         """Describe the server to callers with the scope `read`."""
-        if not (await principal_of(request)).may("read"):
+        if not (await principal_of(request)).has_scope("read"):
             return {"status": "healthy"}
-        status = await services.ask(lambda gallery: gallery.status())
+        status = await services.query(lambda gallery: gallery.status())
         return {
             "status": "healthy",
             "version": __version__,

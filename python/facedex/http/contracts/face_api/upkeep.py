@@ -114,14 +114,14 @@ def _add_people(routes: APIRouter, writes: list[Any]) -> None:
     ) -> dict[str, Any]:
         """List people with their image counts; `query` searches names and info."""
         text = (query or "").strip().casefold()
-        shown, total = await services.ask(lambda gallery: _search(gallery, text, (page - 1) * page_size, page_size))
+        shown, total = await services.query(lambda gallery: _search(gallery, text, (page - 1) * page_size, page_size))
         pages = {"page": page, "page_size": page_size, "total": total, "total_pages": math.ceil(total / page_size)}
         return {"success": True, "nguoi": shown, **pages}
 
     @routes.get("/api/get_image_ids_by_class/{class_id:path}", dependencies=[Depends(need("read"))])
     async def image_ids(services: ServicesOf, class_id: str) -> dict[str, Any]:
         """List the image ids of a person."""
-        person = await services.ask(lambda gallery: gallery.person(class_id))
+        person = await services.query(lambda gallery: gallery.person(class_id))
         ids = [face.face_id for face in person.faces]
         answer = {"success": True, "class_id": str(person.person_id), "image_ids": ids, "count": len(ids)}
         return answer | {"nguoi": _format_person(person)}
@@ -138,13 +138,13 @@ def _add_index(routes: APIRouter, settings: FaceApiSettings, upkeep: list[Any]) 
     @routes.get("/api/index_status", dependencies=[Depends(need("read"))])
     async def index_status(services: ServicesOf) -> dict[str, Any]:
         """Return how faces are searched, their number, and the load of the server."""
-        status, dimension = await services.ask(lambda gallery: (gallery.status(), gallery.pack.dimension))
-        memory = await services.limits.ask(lambda: psutil.Process().memory_info().rss)
+        status, dimension = await services.query(lambda gallery: (gallery.status(), gallery.pack.dimension))
+        memory = await services.limits.queries.run(lambda: psutil.Process().memory_info().rss)
         index = {"type": status.method, "dimension": dimension, "vector_count": status.faces}
         limits = {"recall": status.recall, "memory_bytes": memory, "max_vectors": settings.max_vectors}
         # The database is the truth: every acknowledged change is saved.
         saved = {"last_save": status.position, "status": "healthy"}
-        requests = {"working": services.limits.pictures.inside, "asking": services.limits.questions.inside}
+        requests = {"working": services.limits.pictures.inside, "asking": services.limits.queries.inside}
         return {"success": True, **index, **limits, **saved, "requests": requests}
 
     @routes.post("/api/reset_index", dependencies=upkeep)
@@ -161,7 +161,7 @@ def _add_index(routes: APIRouter, settings: FaceApiSettings, upkeep: list[Any]) 
     async def optimize_index(services: ServicesOf) -> dict[str, Any]:
         """Free the space of deleted data."""
         compact = await run_long(services, lambda gallery: gallery.vacuum())
-        status = await services.ask(lambda gallery: gallery.status())
+        status = await services.query(lambda gallery: gallery.status())
         done = {"compacted": compact, "vector_count": status.faces, "type": status.method}
         return {"success": True, "message": "Index optimized", **done}
 
@@ -178,7 +178,7 @@ def _add_index(routes: APIRouter, settings: FaceApiSettings, upkeep: list[Any]) 
             vector_of = {"image_id": image_id, "class_id": str(class_id)}
             return summary | vector_of | {"norm": round(float(np.linalg.norm(vector)), 6)}
 
-        return {"success": True} | await services.ask(describe)
+        return {"success": True} | await services.query(describe)
 
 
 def _edit(

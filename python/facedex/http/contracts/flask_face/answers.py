@@ -65,7 +65,7 @@ def by_email(services: Services, gallery: Gallery, email: str) -> Person:
     found = gallery.lookup.people_with_email(email)
     if found:
         return found[0]
-    account = access_of(services).accounts.named(email)
+    account = access_of(services).accounts.find(email)
     if account is None or account.person_key is None:
         raise UnknownPersonError("there is no user of that e-mail address", person_id=email)
     return gallery.person(account.person_key)

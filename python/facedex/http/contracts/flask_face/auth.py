@@ -29,9 +29,9 @@ from ....gallery import Gallery
 from ....options import LivenessMode
 from ....records import Person
 from ....results import Verification, choose_face
-from ....server import SignIn, Tried, acting_from, note_failed
+from ....server import SignIn, SignInTarget, acting_from, log_failed_sign_in
 from ...admission import before_body
-from ...security import address_of, counted, principal_of
+from ...security import address_of, limit_rate, principal_of
 from ...services import Services, ServicesOf, services_of
 from ..faces import read_upload, recognize_largest
 from ..people import access_of, name_of
@@ -71,7 +71,7 @@ class RefusedError(Exception):
 
 def router() -> APIRouter:
     """Make the routes."""
-    routes = STATUS.router("/auth", maskable=True, dependencies=[Depends(counted)])
+    routes = STATUS.router("/auth", maskable=True, dependencies=[Depends(limit_rate)])
     _add_sign_in(routes)
     _add_tokens(routes)
     return routes
@@ -81,10 +81,10 @@ def _add_sign_in(routes: APIRouter) -> None:
     @routes.post("/login-pass-verify", openapi_extra=_SECRET)
     async def login_pass(services: ServicesOf, request: Request, body: Login) -> dict[str, Any]:
         """Sign in with e-mail address and password."""
-        signed: SignIn = await services.ask_access(
+        signed: SignIn = await services.query_access(
             lambda access: access.sign_in(body.email, body.password, address=address_of(request)), password=True
         )
-        user = await services.ask(lambda gallery: _user_of(services, gallery, signed.account.id))
+        user = await services.query(lambda gallery: _user_of(services, gallery, signed.account.id))
         return {"status": "success", "message": "Login successful", "data": user | _token(signed)}
 
     @routes.post("/login-face-verify", openapi_extra=_SECRET, dependencies=[Depends(_count_attempt)])
@@ -122,16 +122,16 @@ def _add_tokens(routes: APIRouter) -> None:
     @routes.post("/verify", openapi_extra=_SECRET)
     async def verify(services: ServicesOf, body: TokenBody) -> dict[str, Any]:
         """Return the user of a token."""
-        token = await services.ask_access(lambda access: access.tokens.one(body.token))
+        token = await services.query_access(lambda access: access.tokens.one(body.token))
         if token is None:
             raise UnauthenticatedError("the token is unknown, expired or logged out")
-        user = await services.ask(lambda gallery: _user_of(services, gallery, token.account_id))
+        user = await services.query(lambda gallery: _user_of(services, gallery, token.account_id))
         return {"status": "success", "message": "Token is valid", "data": user}
 
     @routes.post("/logout", openapi_extra=_SECRET)
     async def logout(services: ServicesOf, body: TokenBody) -> dict[str, Any]:
         """Revoke a token, in every worker."""
-        if not await services.ask_access(lambda access: access.tokens.revoke(body.token)):
+        if not await services.query_access(lambda access: access.tokens.revoke(body.token)):
             raise UnauthenticatedError("the token is unknown, expired or logged out")
         return {"status": "success", "message": "Logout successful"}
 
@@ -141,9 +141,9 @@ def _add_tokens(routes: APIRouter) -> None:
         principal = await principal_of(request)
         if principal.kind not in ("account", "key"):
             raise UnauthenticatedError("the user's own token or an admin key is needed")
-        admin = principal.may("admin")
+        admin = principal.has_scope("admin")
         try:
-            person = await services.ask(lambda gallery: gallery.lookup.person_numbered(user_id))
+            person = await services.query(lambda gallery: gallery.lookup.person_numbered(user_id))
         except UnknownPersonError:
             if admin:
                 raise
@@ -151,11 +151,11 @@ def _add_tokens(routes: APIRouter) -> None:
         is_own = person is not None and principal.person_key == str(person.person_id)
         if person is None or not (admin or is_own):
             raise ForbiddenError("these are the tokens of another user")
-        account = await services.ask(lambda _: account_of(services, person))
+        account = await services.query(lambda _: account_of(services, person))
         active = []
         if account is not None:
             number = account.id
-            active = await services.ask_access(lambda access: access.tokens.active(number))
+            active = await services.query_access(lambda access: access.tokens.active(number))
         shown = [
             {
                 "token": f"…{token.ending}",
@@ -175,7 +175,7 @@ async def _count_attempt(request: Request) -> None:
         return
     request.state.facedex_tried = True
     bucket = f"face sign-in {address_of(request)}"
-    await services_of(request).ask_access(lambda access: access.attempts.take(bucket, MAX_PER_MINUTE))
+    await services_of(request).query_access(lambda access: access.attempts.count_request(bucket, MAX_PER_MINUTE))
 
 
 def _verify(
@@ -196,7 +196,7 @@ def _verify(
     except UnknownPersonError:
         person = None
     claimed = f"unknown user {user_id}" if user_id is not None else f"unknown address {email}"
-    claim: Tried = (
+    claim: SignInTarget = (
         "face",
         claimed if person is None else f"person {person.number}",
     )  # one count for both ways to name a user
@@ -215,18 +215,18 @@ def _verify(
 
 
 @contextmanager
-def _attempt(services: Services, claim: Tried | None, address: str, person: Person | None) -> Iterator[None]:
+def _attempt(services: Services, claim: SignInTarget | None, address: str, person: Person | None) -> Iterator[None]:
     """Count an attempt and log its failure; `_complete` resets the count."""
     try:
         access_of(services).attempts.begin(claim, address)
         yield
     except (AttemptsError, ForbiddenError, UnauthenticatedError, RefusedError):
         accounts = access_of(services).accounts.of_person("" if person is None else person.person_id)
-        note_failed("face", accounts[0].id if accounts else None, address)
+        log_failed_sign_in("face", accounts[0].id if accounts else None, address)
         raise
 
 
-def _complete(services: Services, claim: Tried | None, address: str, person: Person) -> dict[str, Any]:
+def _complete(services: Services, claim: SignInTarget | None, address: str, person: Person) -> dict[str, Any]:
     with acting_from(address):
         data = _issue_token(services, person)
     access_of(services).attempts.succeed(claim, address)
@@ -242,12 +242,12 @@ def _compare(
         with suppress(UnknownPersonError):  # deleted meanwhile
             result = gallery.verify(person.person_id, picture, faces="largest", liveness=liveness)
             return result, result.liveness
-    engine = services.galleries.engine(services.settings.gallery)
+    engine = services.galleries.at(services.settings.gallery).engine
     return None, choose_face(engine.analyze(picture, max_faces=1, liveness=liveness), "largest", picture).liveness
 
 
 def _recognize(services: Services, gallery: Gallery, picture: bytes, address: str) -> dict[str, Any]:
-    threshold = services.galleries.engine(services.settings.gallery).threshold
+    threshold = services.galleries.at(services.settings.gallery).engine.threshold
     if services.settings.threshold is not None:
         threshold = services.settings.threshold
     refused = {"confidence": 0.0, "required_confidence": scores(gallery, threshold)["confidence"]}

@@ -44,7 +44,7 @@ def router() -> APIRouter:
         """Store photos of a user; the answer lists those that are refused."""
         uploads = [*(files or []), *(listed or [])]
         check_count(uploads, "files")
-        await services.ask(lambda gallery: gallery.lookup.person_numbered(user_id))
+        await services.query(lambda gallery: gallery.lookup.person_numbered(user_id))
         stored, refused = [], []
         for file in uploads:
             name = plain_name(file.filename)
@@ -67,7 +67,7 @@ def router() -> APIRouter:
             person = gallery.lookup.person_numbered(user_id)
             return [_metadata(person, photo) for photo in gallery.photos(person.person_id)]
 
-        return await services.ask(metadata)
+        return await services.query(metadata)
 
     @routes.get(
         "/{user_id}/{photo_id}/view",

@@ -40,10 +40,10 @@ def _faces() -> APIRouter:
     @routes.get("/model-info", dependencies=[Depends(need("read"))])
     async def model_info(services: ServicesOf) -> dict[str, Any]:
         """Describe the pack: dimension, licence and threshold."""
-        engine = await services.engine()
+        engine = await services.query(lambda gallery: gallery.engine)
         pack = engine.pack
         threshold = engine.threshold if services.settings.threshold is None else services.settings.threshold
-        scale = await services.ask(lambda gallery: scale_map(gallery, ARCFACE_R50))
+        scale = await services.query(lambda gallery: scale_map(gallery, ARCFACE_R50))
         data = {
             "pack": pack.name,
             "summary": pack.summary,

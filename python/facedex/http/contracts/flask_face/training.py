@@ -62,7 +62,7 @@ def router() -> APIRouter:
     @routes.get("/status", dependencies=[Depends(need("read"))])
     async def status(services: ServicesOf) -> dict[str, Any]:
         """Count what has been built."""
-        counts = await services.ask(_count)
+        counts = await services.query(_count)
         available = counts["total_faces"] > 0
         fields = ("num_classes", "num_data", "total_faces", "embedding_dim", "samples_per_user")
         data = {"model_available": available} | {name: counts[name] for name in fields} | {"timestamp": now()}

@@ -51,7 +51,7 @@ def router() -> APIRouter:
     @routes.post("", status_code=201, dependencies=[Depends(need("enrol"))])
     async def create(services: ServicesOf, body: NewUser) -> dict[str, Any]:
         """Create a user."""
-        created = await services.ask(lambda gallery: _create(services, gallery, body), password=bool(body.password))
+        created = await services.query(lambda gallery: _create(services, gallery, body), password=bool(body.password))
         return format_user(created)
 
     @routes.get("", dependencies=[Depends(need("read"))], response_model=list[dict[str, Any]])
@@ -62,17 +62,17 @@ def router() -> APIRouter:
     @routes.get("/email/{email:path}", dependencies=[Depends(need("read"))])
     async def of_email(services: ServicesOf, email: str) -> dict[str, Any]:
         """Find a user by e-mail address."""
-        return format_user(await services.ask(lambda gallery: by_email(services, gallery, email)))
+        return format_user(await services.query(lambda gallery: by_email(services, gallery, email)))
 
     @routes.get("/{user_id}", dependencies=[Depends(need("read"))])
     async def one(services: ServicesOf, user_id: int) -> dict[str, Any]:
         """Return a user."""
-        return format_user(await services.ask(lambda gallery: gallery.lookup.person_numbered(user_id)))
+        return format_user(await services.query(lambda gallery: gallery.lookup.person_numbered(user_id)))
 
     @routes.put("/{user_id}")
     async def change(services: ServicesOf, caller: EnrolBy, user_id: int, body: UserChange) -> dict[str, Any]:
         """Change a user; a new password ends all sign-ins."""
-        changed = await services.ask(
+        changed = await services.query(
             lambda gallery: _change(services, caller, gallery, user_id, body), password=bool(body.password)
         )
         return format_user(changed)
@@ -129,6 +129,8 @@ def _change(services: Services, caller: Principal, gallery: Gallery, user_id: in
 
 def _check_scopes(services: Services, caller: Principal, account: Account) -> None:
     """Refuse to change an account with broader scopes than those of client accounts, unless the caller has them."""
-    beyond = [one for one in account.scopes if one not in services.settings.account_scopes and not caller.may(one)]
+    beyond = [
+        one for one in account.scopes if one not in services.settings.account_scopes and not caller.has_scope(one)
+    ]
     if beyond:
         raise ForbiddenError(f"{caller.name} may not change an account that may {', '.join(beyond)}")

@@ -1,7 +1,7 @@
-"""Long work: begun by one process, watched and cancelled from any, because its row in the database says how it stands.
+"""Jobs: long work that one process runs and any process watches and cancels through its row in the database.
 
-A job runs in a thread of the process that took it. It notes its progress at most twice a second and reads there whether
-it is to stop; after its last step it does not stop any more. A job whose process has died is told as lost.
+A process runs its jobs one after the other in a thread. A job writes its progress at most twice a second and reads
+there whether it was cancelled; after its last step it cannot be cancelled. A job whose process died is "lost".
 """
 
 from __future__ import annotations
@@ -13,41 +13,43 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from ..errors import FacedexError, UnknownJobError
-from ..server.tables import jobs
+from ..errors import FacedexError, OverloadedError, UnknownJobError
 from ..store import Database, acting_as
 from ..store.clock import now, passed
 from ..store.rows import is_storable
-from .errors import describe
-from .limits import Lane
+from .tables import jobs
 
 _log = logging.getLogger("facedex.http")
 
 Progress = Callable[[int, int], object]
-"""Called with the number that is done and the number of all."""
+"""Called with the number of steps done and of all; raises when the job was cancelled."""
 
 ENDED = frozenset({"done", "failed", "cancelled", "lost"})
-"""States in which nothing more happens."""
+"""States of a job that does not run any more."""
+
+MAX_JOBS = 17
+"""Jobs of a process that run or wait."""
 
 _BEAT_S = 5.0
 _LOST = timedelta(seconds=4 * _BEAT_S)
-_NOTED_EVERY_S = 0.5
+_WRITE_EVERY_S = 0.5
 _KEPT = timedelta(days=7)
 
 
-class CancelledJob(Exception):  # noqa: N818 - no error: somebody asked for it
-    """The job was asked to stop; raised by its progress."""
+class CancelledJob(Exception):  # noqa: N818 - not an error: it was requested
+    """The job was cancelled; raised by its progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How a piece of long work stands.
+    """State of a job.
 
     Attributes
     ----------
@@ -55,17 +57,20 @@ class Job:
     kind, gallery : str
     state : {"queued", "running", "done", "failed", "cancelled", "lost"}
     done : int
+        Steps done.
     total : int or None
+        Of all steps.
     answer : dict
-        What it gave, or code and message of its error.
+        Its result, or code and message of its error.
     created_at : datetime
+        UTC.
     finished_at : datetime or None
     """
 
     id: str
     kind: str
     gallery: str
-    state: str
+    state: Literal["queued", "running", "done", "failed", "cancelled", "lost"]
     done: int
     total: int | None
     answer: dict[str, Any] = field(hash=False)
@@ -74,57 +79,59 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens."""
+        """Whether it does not run any more."""
         return self.state in ENDED
 
 
 class Jobs:
-    """The jobs of a database, and the thread in which this process runs its own, one after the other."""
+    """The jobs of a database, and the thread in which this process runs its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lane = Lane("jobs", 1, 16, float("inf"))
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="facedex-jobs")
         self._running: set[str] = set()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._beat: threading.Thread | None = None
 
     def begin(self, kind: str, gallery: str, work: Callable[[Progress], dict[str, Any]], *, actor: str) -> Job:
-        """Take a job; it runs when those before it have ended.
+        """Queue a job.
 
         Parameters
         ----------
         kind, gallery : str
         work : callable
-            Given a function to tell its progress, which raises when the job is to stop.
+            Given a function to call with its progress.
         actor : str
-            Who asked for it, for the audit.
+            Name of the caller, for the audit.
 
         Raises
         ------
         OverloadedError
-            When too many wait.
+            When too many jobs wait.
         """
         number, at = secrets.token_hex(16), now()
         values = {"id": number, "kind": kind, "gallery": gallery, "actor": actor[:255], "state": "queued", "done": 0}
         values |= {"total": None, "cancel": False, "answer": "{}", "created_at": at, "alive_at": at}
-        with self._database.write() as connection:
-            connection.execute(jobs.delete().where(jobs.c.created_at < at - _KEPT))
-            connection.execute(jobs.insert().values(values))
         with self._lock:
+            if len(self._running) >= MAX_JOBS:
+                raise OverloadedError(f"the server is busy: {MAX_JOBS} jobs run or wait; try again later")
             self._running.add(number)
             if self._beat is None:
                 self._beat = threading.Thread(target=self._beats, name="facedex-jobs-beat", daemon=True)
                 self._beat.start()
         try:
-            self._lane.submit(lambda: self._run(number, work, actor))
-        except FacedexError as error:
-            self._end(number, "failed", describe(error))
+            with self._database.write() as connection:
+                connection.execute(jobs.delete().where(jobs.c.created_at < at - _KEPT))
+                connection.execute(jobs.insert().values(values))
+            self._pool.submit(self._run, number, work, actor)
+        except BaseException:
+            self._forget(number)
             raise
         return self.one(number)
 
     def one(self, number: str) -> Job:
-        """Tell how a job stands; raises UnknownJobError."""
+        """Return the state of a job; raises UnknownJobError."""
         row = None
         if is_storable(number):
             with self._database.single() as connection:
@@ -140,32 +147,33 @@ class Jobs:
             return [_job_of(row) for row in connection.execute(query)]
 
     def cancel(self, number: str) -> Job:
-        """Ask a job to stop; raises UnknownJobError."""
+        """Cancel a job; it stops at its next step. Raises UnknownJobError."""
         self.one(number)
         with self._database.write() as connection:
             connection.execute(jobs.update().where(jobs.c.id == number).values(cancel=True))
         return self.one(number)
 
     def close(self) -> None:
-        """Ask the jobs of this process to stop, and wait for them."""
+        """Cancel the jobs of this process, and wait for them."""
         self._closing.set()
-        self._lane.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, number: str, work: Callable[[Progress], dict[str, Any]], actor: str) -> None:
-        noted = [-math.inf]
+        written_at = -math.inf
 
         def progress(done: int, total: int) -> None:
-            at, whole = time.monotonic(), done >= total > 0
-            if self._closing.is_set() and not whole:
+            nonlocal written_at
+            at, complete = time.monotonic(), done >= total > 0
+            if self._closing.is_set() and not complete:
                 raise CancelledJob
-            if at - noted[0] < _NOTED_EVERY_S and done != total:
+            if at - written_at < _WRITE_EVERY_S and done != total:
                 return
-            noted[0] = at
+            written_at = at
             mine = jobs.c.id == number
             with self._database.write() as connection:
                 connection.execute(jobs.update().where(mine).values(state="running", done=done, total=total))
                 stop = connection.execute(sa.select(jobs.c.cancel).where(mine)).scalar()
-            if stop and not whole:  # where all is done, that is what is told
+            if stop and not complete:
                 raise CancelledJob
 
         try:
@@ -175,10 +183,12 @@ class Jobs:
             self._end(number, "done", answer)
         except CancelledJob:
             self._end(number, "cancelled", {})
-        except FacedexError as error:  # for an administrator, who may know all of it
+        except FacedexError as error:  # in full, because only administrators read it
             self._end(number, "failed", {"code": error.code, "message": str(error)})
-        except Exception as error:  # noqa: BLE001 - describe logs what is a fault
-            self._end(number, "failed", dict(describe(error)))
+        except Exception:  # noqa: BLE001 - a job must end whatever its work raises
+            _log.exception("job %s failed", number)
+            message = "internal server error; the server's log has the details"
+            self._end(number, "failed", {"code": "internal", "message": message})
 
     def _end(self, number: str, state: str, answer: dict[str, Any]) -> None:
         values = {"state": state, "answer": json.dumps(answer), "finished_at": now()}
@@ -186,7 +196,10 @@ class Jobs:
             with self._database.write() as connection:
                 connection.execute(jobs.update().where(jobs.c.id == number).values(values))
         except FacedexError as error:
-            _log.error("job %s ended as %s, which could not be noted: %s", number, state, error)
+            _log.error("job %s ended as %s, which could not be stored: %s", number, state, error)
+        self._forget(number)
+
+    def _forget(self, number: str) -> None:
         with self._lock:
             self._running.discard(number)
 
@@ -200,7 +213,7 @@ class Jobs:
                 with self._database.write() as connection:
                     connection.execute(jobs.update().where(jobs.c.id.in_(running)).values(alive_at=now()))
             except FacedexError as error:
-                _log.warning("the jobs of this process could not say that they run: %s", error)
+                _log.warning("the heartbeat of this process's jobs could not be stored: %s", error)
 
 
 def _job_of(row: Any) -> Job:

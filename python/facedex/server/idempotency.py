@@ -1,7 +1,7 @@
-"""Answers that are given again: a write that is repeated with its Idempotency-Key is done once.
+"""Idempotency records: a write that is repeated with its Idempotency-Key is done once.
 
-The first request notes its key; its answer is kept for a day. The same key with another request is refused. A request
-that was cut off, because its process died, may be done again after a while.
+The first request records its key; its response is kept for a day. The same key with another request is refused. A
+request without a response, because its process died, can be repeated after five minutes.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import sqlalchemy as sa
 from ..errors import RepeatedKeyError, RepeatedNowError
 from ..store import Database
 from ..store.clock import now, passed
-from .rows import inserted_once
 from .tables import idempotency
+from .writing import insert_once
 
 KEPT = timedelta(hours=24)
-"""How long an answer is kept."""
+"""How long a response is kept."""
 
-_CUT_OFF = timedelta(minutes=5)  # a request that has not been answered by then has died
+_CUT_OFF = timedelta(minutes=5)  # a request without a response by then has died
 _PRUNED_EVERY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer.
+class StoredResponse:
+    """A response that is sent again.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Reply:
     media_type : str
     body : bytes
     headers : dict of str to str
-        What else belongs to it, such as where to find what was made.
+        Further headers, such as Location.
     """
 
     status: int
@@ -46,42 +46,42 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict, hash=False)
 
 
-class Replies:
-    """The kept answers of a database."""
+class IdempotencyRecords:
+    """The idempotency records of a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._pruned: datetime | None = None
 
-    def begin(self, key: str, request: str) -> Reply | None:
-        """Note that a request is being answered.
+    def begin(self, key: str, request: str) -> StoredResponse | None:
+        """Record that a request is being processed.
 
         Parameters
         ----------
         key : str
-            Who asks for what with which Idempotency-Key.
+            Caller, route and Idempotency-Key.
         request : str
-            Digest of what was sent.
+            Digest of the body.
 
         Returns
         -------
-        Reply or None
-            The answer that was given before; None when this is the first.
+        StoredResponse or None
+            The response to the first request; None if this is the first.
 
         Raises
         ------
         RepeatedKeyError
             When the key was used for another request.
         RepeatedNowError
-            When the first is being answered now.
+            When the first is still being processed.
         """
         at, digest = now(), digest_of(key)
         self._prune(at)
         fresh = {"request": request, "created_at": at, "status": None, "body": None, "subject": None}
         query = sa.select(idempotency).where(idempotency.c.digest == digest).with_for_update()
         row = None
-        while row is None:  # again where it was dropped meanwhile
-            if inserted_once(self._database, idempotency, fresh | {"digest": digest}):
+        while row is None:  # again if it was dropped in between
+            if insert_once(self._database, idempotency, fresh | {"digest": digest}):
                 return None
             with self._database.write() as connection:
                 row = connection.execute(query).one_or_none()
@@ -91,25 +91,25 @@ class Replies:
                     connection.execute(idempotency.update().where(idempotency.c.digest == digest).values(fresh))
                     return None
         if row.request != request:
-            raise RepeatedKeyError("this Idempotency-Key was used for another request; draw a new one")
+            raise RepeatedKeyError("this Idempotency-Key was used for another request; use a new one")
         if row.status is None:
-            raise RepeatedNowError("a request with this Idempotency-Key is being answered; try again later")
+            raise RepeatedNowError("a request with this Idempotency-Key is being processed; try again later")
         head, _, body = row.body.partition(b"\n")
-        return Reply(row.status, row.media_type, body, json.loads(head))
+        return StoredResponse(row.status, row.media_type, body, json.loads(head))
 
-    def keep(self, key: str, reply: Reply, subject: str | None = None) -> None:
-        """Keep the answer, unless somebody was deleted while it was made.
+    def complete(self, key: str, response: StoredResponse, subject: str | None = None) -> None:
+        """Store the response, unless a person was deleted while it was made.
 
         Parameters
         ----------
         key : str
             As for `begin`.
-        reply : Reply
+        response : StoredResponse
         subject : str, optional
-            Whom it names, as `facedex.server.forgetting.subject_of` tells: it goes with them.
+            The people whom it names, from `facedex.server.forgetting.subject_of`: it is deleted with them.
         """
-        stored = json.dumps(reply.headers).encode() + b"\n" + reply.body  # JSON of one line
-        values: dict[str, Any] = {"status": reply.status, "media_type": reply.media_type, "body": stored}
+        stored = json.dumps(response.headers).encode() + b"\n" + response.body  # JSON of one line
+        values: dict[str, Any] = {"status": response.status, "media_type": response.media_type, "body": stored}
         values["subject"] = subject
         mine = idempotency.c.digest == digest_of(key)
         with self._database.write() as connection:
@@ -118,7 +118,7 @@ class Replies:
                 connection.execute(idempotency.delete().where(mine))
 
     def drop(self, key: str) -> None:
-        """Let the request be done again: it failed for a reason that passes."""
+        """Delete the record of a request that failed for a passing reason and can be repeated."""
         with self._database.write() as connection:
             connection.execute(idempotency.delete().where(idempotency.c.digest == digest_of(key)))
 
