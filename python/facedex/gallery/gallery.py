@@ -42,7 +42,7 @@ from ..records import AuditEvent, AuditReport, Deletion, Person, PersonId, Photo
 from ..results import Recognition, Verification
 from ..search import PROMISED_RECALL, SearchOptions
 from ..store import AuditLog, Database, Eraser, Feed, KeyInput, Storage, acting_as, key_of
-from .audit import Audit
+from .audit import parse_head, write_audit
 from .deletion import Deleter, default_eraser
 from .exchange import Exchange
 from .lifetime import Lifetime, Progress
@@ -104,7 +104,6 @@ class Gallery:
         self._registrar = Registrar(resources, enrolment, self._photos)
         self._deleter = Deleter(resources)
         self._migrator = Migrator(self._life, resources)
-        self._audit = Audit(resources)
         self.lookup = Lookup(self._life, resources)
         self.exchange = Exchange(self._life, resources, self._photos)
 
@@ -838,7 +837,7 @@ class Gallery:
 
     def _audit_page(self, after: int) -> list[AuditEvent]:
         with self._life.call():
-            return self._audit.page(after)
+            return self._resources.store.audit(after)
 
     def check_audit(self, *, noted: str | None = None, keyed: bool = False) -> AuditReport:
         """Check that no line of the audit was altered, removed, moved or added.
@@ -862,7 +861,7 @@ class Gallery:
             When `keyed` is set and there is no key.
         """
         with self._life.call():
-            return self._audit.check(noted, keyed)
+            return self._resources.store.check_audit(parse_head(noted), keyed=keyed)
 
     def seal_audit(self, *, noted: str | None = None) -> AuditReport:
         """Sign the head of the audit with the key: needed where it was begun or continued without a key.
@@ -885,7 +884,7 @@ class Gallery:
             When there is no key.
         """
         with self._life.call():
-            return self._audit.seal(noted)
+            return self._resources.store.seal_audit(parse_head(noted))
 
     def export_audit(self, path: str | os.PathLike[str]) -> int:
         """Write the audit to a file that can be checked without the database, signed where there is a key.
@@ -908,7 +907,7 @@ class Gallery:
             When it cannot be written.
         """
         with self._life.call():
-            return self._audit.export(path)
+            return write_audit(self._resources.store, path)
 
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
         """Set the actor that the audit records inside a ``with`` block, in this thread or task.
