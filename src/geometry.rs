@@ -96,6 +96,14 @@ impl BBox {
         Self::new(centre.x - half, centre.y - half, centre.x + half, centre.y + half)
     }
 
+    /// Scale about the centre.
+    #[must_use]
+    pub fn enlarge(self, factor: f32) -> Self {
+        let (centre, half_width, half_height) =
+            (self.centre(), self.width() * factor / 2.0, self.height() * factor / 2.0);
+        Self::new(centre.x - half_width, centre.y - half_height, centre.x + half_width, centre.y + half_height)
+    }
+
     /// The square about the centre over the longer side.
     #[must_use]
     pub fn square(self) -> Self {
@@ -261,6 +269,7 @@ mod tests {
     fn a_square_has_the_centre_and_the_longer_side_of_its_box() {
         assert_eq!(BBox::new(10.0, 0.0, 20.0, 40.0).square(), BBox::new(-5.0, 0.0, 35.0, 40.0));
         assert_eq!(BBox::square_at(Point::new(5.0, 6.0), 4.0), BBox::new(3.0, 4.0, 7.0, 8.0));
+        assert_eq!(BBox::new(10.0, 0.0, 20.0, 40.0).enlarge(1.5), BBox::new(7.5, -10.0, 22.5, 50.0));
     }
 
     #[test]

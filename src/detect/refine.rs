@@ -95,7 +95,7 @@ impl Refiner {
             let roll = face.landmarks.map_or(0.0, Landmarks::roll);
             if roll.abs() >= spec.from_degrees.to_radians() { roll } else { 0.0 }
         };
-        let square = |face: &Face| BBox::square_at(face.bbox.centre(), face.bbox.longer_side() * spec.scale);
+        let square = |face: &Face| face.bbox.square().enlarge(spec.scale);
         let upright = faces.iter().filter(|face| angle(face) == 0.0).map(square).collect::<Vec<_>>();
         let mut upright = self.onet.refine(image, &upright)?.into_iter();
         let turned = faces.iter().filter(|face| angle(face) != 0.0).map(|face| {
