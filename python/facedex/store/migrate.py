@@ -12,9 +12,6 @@ import sqlalchemy as sa
 from ..errors import DatabaseDamagedError, DatabaseVersionError
 from .tables import VERSION_TABLE
 
-HEAD = "0006"
-"""The newest revision in ``migrations/versions``."""
-
 TABLES = frozenset(
     {VERSION_TABLE, "galleries", "people", "faces", "photos", "gallery_packs", "templates", "changes", "snapshots"}
     | {"events", "event_subjects", "accounts", "api_keys", "tokens", "attempts", "idempotency", "attendance", "jobs"}
@@ -23,6 +20,9 @@ TABLES = frozenset(
 
 _FOLDER = Path(__file__).parent / "migrations"
 _KNOWN = frozenset(path.name.split("_")[0] for path in (_FOLDER / "versions").glob("0*.py"))
+
+HEAD = max(_KNOWN)
+"""The newest revision in ``migrations/versions``."""
 
 
 def is_current(connection: sa.Connection, place: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ..errors import ArgumentError, DuplicatePersonError, UnknownPersonError
+from ..options import PersonDetails
 from ..records import Person, PersonId, StoredFace
 from .audit import Subject
 from .checksums import (
@@ -180,15 +181,9 @@ def person_details(row: Any) -> dict[str, Any]:
         When it is not what was stored.
     """
     check_person(row)
-    return {
-        "person_id": person_id_of(row.key, row.key_is_int),
-        "name": row.name,
-        "email": row.email,
-        "info": info_of(row.info),
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-        "retain_until": row.retain_until,
-    }
+    details = {name: getattr(row, name) for name in PersonDetails.__annotations__} | {"info": info_of(row.info)}
+    times = {"created_at": row.created_at, "updated_at": row.updated_at}
+    return {"person_id": person_id_of(row.key, row.key_is_int)} | details | times
 
 
 def _person_of(row: Any, stored: Sequence[Any]) -> Person:
@@ -237,7 +232,7 @@ class NewPerson(NamedTuple):
 def insert_people(connection: sa.Connection, feed: Feed, new: Sequence[NewPerson]) -> list[StoredPerson]:
     """Insert people whose ids are not taken."""
     vault, rows = feed.vault, []
-    empty = {"name": None, "email": None, "info": "{}", "retain_until": None}
+    empty = dict.fromkeys(PersonDetails.__annotations__) | {"info": "{}"}
     for person in new:
         key, is_int = key_of(person.person_id)
         values: dict[str, Any] = {"gallery_id": feed.gallery_id, "key": key, "key_is_int": is_int}

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, BBox, DatabaseDamagedError, PhotoIntegrityError
+from ..options import PersonDetails
 from ..records import PersonId
 from .checksums import check_face
 from .feed import Feed
@@ -204,5 +205,5 @@ def new_person(person: PortablePerson) -> NewPerson:
 
     The times are those of the gallery that the person comes from, so that the oldest stays the oldest.
     """
-    given = {"name": person.name, "email": person.email, "info": person.info, "retain_until": person.retain_until}
+    given = {name: getattr(person, name) for name in PersonDetails.__annotations__}
     return NewPerson(person.person_id, details_of(given, clear=False), person.created_at, person.updated_at)

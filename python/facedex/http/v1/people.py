@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Query, Request, Response
 
 from ...errors import ArgumentError
 from ...gallery import Gallery
+from ...options import PersonDetails
 from ...records import Deletion, Person, Registration, StoredFace
 from ..pictures import Submission, submitted
 from ..security import EnrolBy, ReadBy
@@ -63,7 +64,7 @@ async def register(
     options = given.options
     if isinstance(options.person_id, str) and ("/" in options.person_id or options.person_id in (".", "..")):
         raise ArgumentError("person_id must not be '.' or '..' nor hold '/', because it is part of an address")
-    details: dict[str, Any] = options.model_dump(include={"name", "email", "info", "retain_until"})
+    details: dict[str, Any] = options.model_dump(include=set(PersonDetails.__annotations__))
 
     def register_or_create(opened: Gallery) -> Registration:
         if not given.pictures and options.on_existing == "error":
