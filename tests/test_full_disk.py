@@ -250,13 +250,13 @@ def test_uses_that_cannot_be_stored_are_warned_of_once(tmp_path: Path, caplog: p
     uses = LastUses(database)
     at = datetime.now(timezone.utc)
     with held(path):
-        uses.note(number, None, at)
+        uses.record(number, None, at)
         assert [uses.store() for _ in range(3)] == [False] * 3
         assert caplog.text.count("is not stored yet") == 1
     assert uses.store()
     assert used(path) != [None]
     with held(path):
-        uses.note(number, None, at + timedelta(minutes=2))
+        uses.record(number, None, at + timedelta(minutes=2))
         assert not uses.store()
     assert caplog.text.count("is not stored yet") == 2
     uses.close()
@@ -273,7 +273,7 @@ def test_closing_while_the_thread_of_the_uses_ends_is_no_error(tmp_path: Path, m
         other.execute("BEGIN IMMEDIATE")
         storing, store = threading.Event(), uses.store
         monkeypatch.setattr(uses, "store", lambda: (storing.set(), store())[1])
-        uses.note(number, None, datetime.now(timezone.utc))
+        uses.record(number, None, datetime.now(timezone.utc))
         assert storing.wait(20)  # now the thread waits for the lock
 
         def let_the_thread_end(frame: FrameType, event: str, _: object) -> Any:
