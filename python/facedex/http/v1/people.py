@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Depends, Path, Query, Request, Response
 
 from ...errors import ArgumentError
 from ...gallery import Gallery
-from ...options import PersonDetails
+from ...options import OnExisting, PersonDetails
 from ...records import Deletion, Person, Registration, StoredFace
 from ..pictures import Submission, submitted
 from ..security import EnrolBy, ReadBy
@@ -149,7 +149,7 @@ async def delete_face(
 
 
 def _register_more(
-    opened: Gallery, *, person_id: str, given: Submission[schemas.Registering], on_existing: Literal["add", "replace"]
+    opened: Gallery, *, person_id: str, given: Submission[schemas.Registering], on_existing: OnExisting
 ) -> Registration:
     opened.person(person_id)
     return opened.register(person_id, _pictures(given), on_existing=on_existing, **given.options.model_dump())

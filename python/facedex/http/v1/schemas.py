@@ -27,6 +27,7 @@ from ...options import FacePolicy, KeptPhotos, LivenessMode, OnExisting, Renditi
 from ...server import ApiKey as StoredKey
 from ...server import AttendanceRecord
 from ...server import Job as StoredJob
+from ...store import Storage
 from ..errors import describe
 from .answers import Answer, answer, answers_for
 
@@ -369,7 +370,7 @@ class Ready(BaseModel):
     """Whether the gallery can be read, and whether changes can be stored."""
 
     status: Literal["ok", "degraded"]
-    storage: Literal["ok", "locked", "full", "read_only"]
+    storage: Storage
 
 
 class Disk(BaseModel):
