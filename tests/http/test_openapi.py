@@ -6,6 +6,8 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ from schemathesis.specs.openapi.checks import (
 from facedex import people
 from facedex.engine import Engine
 from facedex.http import Settings, create_app
+from facedex.http.v1 import answers, schemas
+from facedex.http.v1.examples import example_of
+from facedex.records import Person
 from facedex.server import Passwords
 
 CHECKS = [
@@ -126,11 +131,11 @@ def models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def test_every_schema_has_an_example_that_is_one(client: TestClient) -> None:
     document = client.get("/api/openapi.json").json()
-    schemas = document["components"]["schemas"]
+    components = document["components"]["schemas"]
     by_name = {model.__name__.replace("[", "_").replace("]", "_"): model for model in models(BaseModel)}
-    assert len(schemas) > 40
-    assert [name for name, schema in schemas.items() if not schema.get("description")] == []
-    for name, schema in schemas.items():
+    assert len(components) > 40
+    assert [name for name, schema in components.items() if not schema.get("description")] == []
+    for name, schema in components.items():
         assert schema["examples"], name
         for example in schema["examples"]:
             Draft202012Validator({"$ref": f"#/components/schemas/{name}"} | document).validate(example)
@@ -149,6 +154,32 @@ def test_every_schema_has_an_example_that_is_one(client: TestClient) -> None:
         schema = {**kind["schema"], "components": document["components"]}
         assert kind["example"], name
         Draft202012Validator(schema).validate(kind["example"])
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A badge, with a field that no list of the server names.
+
+    Attributes
+    ----------
+    name : str
+        Of its owner.
+    colour, ink : str or None
+        None is white.
+    """
+
+    name: str
+    colour: str | None
+    ink: str | None
+    worn_at: datetime | None = None
+
+
+def test_a_new_field_of_a_record_is_answered_described_and_has_an_example() -> None:
+    schema = answers.answer(Badge, omit=("ink",)).model_json_schema()
+    assert schema["required"] == ["name", "colour", "worn_at"]
+    assert schema["properties"]["colour"]["description"] == "null is white."
+    assert example_of("Badge", {"Badge": schema}) == {"name": "Ayu", "colour": None, "worn_at": None}
+    assert set(schemas.Person.model_fields) == {one.name for one in fields(Person)} - {"number"}
 
 
 def test_the_page_comes_from_this_server_alone(client: TestClient, tmp_path: Path) -> None:
