@@ -73,7 +73,7 @@ def test_a_damaged_id_or_name_names_nobody_and_the_others_are_recognised(
 
 
 @pytest.mark.parametrize("values", NAMING, ids=str)
-def test_fsck_tells_a_damaged_name_and_a_deletion_mends_it(
+def test_fsck_reports_a_damaged_name_and_a_deletion_repairs_it(
     opened: Opened, place: Place, values: dict[str, Any]
 ) -> None:
     damage(place, **values)
@@ -88,9 +88,7 @@ def test_fsck_tells_a_damaged_name_and_a_deletion_mends_it(
 
 @SQLITE
 @pytest.mark.parametrize("values", BESIDE, ids=str)
-def test_what_names_nobody_is_kept_as_it_reads_by_a_repair_and_told(
-    opened: Opened, place: Place, values: dict[str, Any]
-) -> None:
+def test_a_repair_keeps_and_reports_rows_without_a_person(opened: Opened, place: Place, values: dict[str, Any]) -> None:
     damage(place, **values)
     assert opened.name_of(2) == ("2", "Name 2")  # which does not rest on it
     with pytest.raises(DatabaseDamagedError):
@@ -103,7 +101,7 @@ def test_what_names_nobody_is_kept_as_it_reads_by_a_repair_and_told(
     assert person.info == ({"a": 1} if values.get("info") == '{"a": 1}' else {})
 
 
-def test_a_face_that_was_given_to_another_person_names_nobody(opened: Opened, place: Place) -> None:
+def test_a_face_moved_to_another_person_names_nobody(opened: Opened, place: Place) -> None:
     assert opened.name_of(2) == ("2", "Name 2")
     place.execute(faces_table.update().where(faces_table.c.id == 2).values(person_row=3))
     assert opened.name_of(1) == ("1", "Name 1")
@@ -117,7 +115,7 @@ def test_a_face_that_was_given_to_another_person_names_nobody(opened: Opened, pl
 
 @SQLITE
 @pytest.mark.parametrize("column", ["x1", "y2", "det_score", "quality", "created_at"])
-def test_a_damaged_box_is_told_and_kept_as_it_reads_by_a_repair(opened: Opened, place: Place, column: str) -> None:
+def test_a_repair_reports_a_damaged_box_and_keeps_its_values(opened: Opened, place: Place, column: str) -> None:
     place.execute(sa.text(f"UPDATE faces SET {column} = 3 WHERE id = 2"))
     assert opened.name_of(2) == ("2", "Name 2")
     with pytest.raises(DatabaseDamagedError, match="row 2 of faces is not what was stored"):
@@ -127,7 +125,7 @@ def test_a_damaged_box_is_told_and_kept_as_it_reads_by_a_repair(opened: Opened, 
     assert opened.store.person("2").name == "Name 2"
 
 
-def test_a_deletion_needs_no_sound_row_and_says_what_it_found(opened: Opened, place: Place) -> None:
+def test_damaged_rows_can_be_deleted_and_are_reported(opened: Opened, place: Place) -> None:
     damage(place, name="Name 3")
     assert opened.store.delete_face(2).faces == (2,)
     with pytest.raises(DatabaseDamagedError):  # that it was changed beside has not made the row valid
@@ -136,7 +134,7 @@ def test_a_deletion_needs_no_sound_row_and_says_what_it_found(opened: Opened, pl
     assert opened.find([1, 2, 3]) == {1: "1", 2: None, 3: "3"}
 
 
-def test_every_change_leaves_sound_rows(opened: Opened, place: Place) -> None:
+def test_every_change_leaves_valid_checksums(opened: Opened, place: Place) -> None:
     store = opened.store
     store.register("1", [face(11), face(12)], {"name": "Other"}, on_existing="add")
     store.register("2", [face(13)], on_existing="replace")
@@ -147,7 +145,7 @@ def test_every_change_leaves_sound_rows(opened: Opened, place: Place) -> None:
     assert [one.name for one in store.people()] == ["Other", "Name 2", "Å\u0308 😀", ""]
 
 
-def test_a_flipped_line_of_the_audit_is_told_by_fsck(opened: Opened, place: Place) -> None:
+def test_fsck_reports_a_flipped_line_of_the_audit(opened: Opened, place: Place) -> None:
     place.execute("UPDATE events SET content = REPLACE(content, 'register', 'registes') WHERE seq = 2")
     report = fsck(place.location, repair=True)
     assert [(one.where, one.mended) for one in report.findings] == [("audit", False)]
@@ -155,7 +153,7 @@ def test_a_flipped_line_of_the_audit_is_told_by_fsck(opened: Opened, place: Plac
 
 
 @SQLITE
-def test_a_damaged_person_spoils_no_picture_of_others(place: Place, engine: Engine) -> None:
+def test_a_damaged_person_does_not_affect_others_in_a_picture(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         for person in ("ayu", "budi"):
             gallery.register(person, people.PICTURES[person])
@@ -179,7 +177,7 @@ def test_a_damaged_person_spoils_no_picture_of_others(place: Place, engine: Engi
 
 
 @pytest.mark.parametrize(("commits", "told"), [(12, True), (1, False)])
-def test_a_flipped_bit_in_the_log_that_hides_commits_is_told(
+def test_a_flipped_bit_in_the_log_that_hides_commits_is_reported(
     tmp_path: Path, commits: int, told: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "live").mkdir()
@@ -209,7 +207,7 @@ def test_a_flipped_bit_in_the_log_that_hides_commits_is_told(
         assert "its log is damaged: about 12 commits in it cannot be read" in caplog.text
 
 
-def test_looking_at_the_log_takes_no_lock_away(tmp_path: Path) -> None:
+def test_checking_the_log_releases_no_lock(tmp_path: Path) -> None:
     """POSIX drops the locks of a process on a file when it closes any descriptor of it."""
     path = tmp_path / "people.db"
     opened = Opened(path)

@@ -45,7 +45,7 @@ def test_purge_deletes_people_whose_retention_has_ended(db: Path) -> None:
     assert [person["person_id"] for person in answer("people", "--db", db)["people"]] == ["budi"]
 
 
-def test_the_audit_is_shown_and_its_first_altered_line_named(db: Path) -> None:
+def test_the_audit_is_printed_and_its_first_altered_entry_named(db: Path) -> None:
     answer("register", "ayu", AYU, "--db", db, FACEDEX_ACTOR="admin")
     answer("register", "budi", BUDI, "--db", db)
     answer("delete", "ayu", "--db", db)
@@ -72,7 +72,7 @@ def test_the_audit_is_shown_and_its_first_altered_line_named(db: Path) -> None:
     assert (result.exit_code, result.stdout[:31]) == (1, "NOT WHOLE: line 2 was altered: ")
 
 
-def test_a_gallery_is_encrypted_given_another_key_and_decrypted(db: Path, tmp_path: Path) -> None:
+def test_a_gallery_is_encrypted_rekeyed_and_decrypted(db: Path, tmp_path: Path) -> None:
     one, two = (run("gallery", "new-key").stdout.strip() for _ in range(2))
     assert one != two
     file = tmp_path / "key"
@@ -103,7 +103,7 @@ def test_a_key_that_cannot_be_read_is_wrong_usage_and_not_shown(db: Path, tmp_pa
         assert "c2VjcmV0" not in result.output
 
 
-def test_a_duplicate_is_warned_of_and_refused_when_strict(db: Path) -> None:
+def test_a_duplicate_gives_a_warning_and_is_refused_when_strict(db: Path) -> None:
     answer("register", "ayu", AYU, "--db", db)
     error = answer("register", "eko", AYU, "--strict", "--db", db, code=3)["error"]
     assert error["code"] == "duplicate_face"

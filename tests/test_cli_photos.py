@@ -66,7 +66,7 @@ def test_photos_are_added_used_for_a_rebuild_and_deleted(db: Path) -> None:
     assert answer("delete", "ayu", "--db", db)["photos"] == 3
 
 
-def test_a_photo_of_a_foreign_type_is_saved_by_what_its_bytes_are(db: Path, tmp_path: Path) -> None:
+def test_a_photo_with_a_wrong_type_is_saved_with_its_detected_type(db: Path, tmp_path: Path) -> None:
     with sqlite3.connect(db) as connection:  # as older versions imported it
         connection.execute("UPDATE photos SET media_type = 'text/html'")
     connection.close()
@@ -74,7 +74,7 @@ def test_a_photo_of_a_foreign_type_is_saved_by_what_its_bytes_are(db: Path, tmp_
     assert [Path(path).suffix for path in written] == [".jpg", ".jpg"]
 
 
-def test_what_cannot_be_done_is_an_error(db: Path) -> None:
+def test_impossible_commands_are_errors(db: Path) -> None:
     missing = run("photos", "delete", 99, "--db", db)
     assert missing.exit_code == 3
     assert "unknown_photo" in missing.stderr

@@ -33,13 +33,13 @@ def test_the_compose_file_fits_the_specification() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_what_the_build_reads_is_not_ignored() -> None:
+def test_files_that_the_build_reads_are_not_ignored() -> None:
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert all((ROOT / name).exists() for name in kept)
     assert kept >= {"Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "models", "pyproject.toml", "python", "src"}
 
 
-def test_the_health_check_asks_what_the_server_answers(tmp_path: Path, engine: Engine) -> None:
+def test_the_health_check_uses_a_route_of_the_server(tmp_path: Path, engine: Engine) -> None:
     (path,) = re.findall(r"http://127\.0\.0\.1:8000(/\S+?)'", (ROOT / "Dockerfile").read_text("utf-8"))
     with TestClient(create_app(Settings(db=str(tmp_path / "people.db")), engine=engine), "http://127.0.0.1") as client:
         assert client.get(path).status_code == 200

@@ -87,7 +87,7 @@ ALIKE = [
 ]
 
 
-def test_ids_that_look_alike_are_different_people(store: Store) -> None:
+def test_similar_ids_are_different_people(store: Store) -> None:
     for number, person_id in enumerate(ALIKE):
         store.register(person_id, [face(number)], {"name": person_id})
     assert [(person.person_id, person.name) for person in store.people()] == [(one, one) for one in ALIKE]
@@ -100,7 +100,7 @@ def test_ids_that_look_alike_are_different_people(store: Store) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: Linux or macOS")
-def test_a_new_file_is_for_its_owner_alone_and_one_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_new_file_is_private_and_an_existing_one_keeps_its_mode(tmp_path: Path) -> None:
     new, there, target = tmp_path / "new.db", tmp_path / "there.db", tmp_path / "target.db"
     (tmp_path / "link.db").symlink_to(target)
     opened(str(there)).feed.database.close()
@@ -117,14 +117,14 @@ def test_a_new_file_is_for_its_owner_alone_and_one_that_is_there_keeps_its_mode(
         os.umask(before)
 
 
-def test_names_of_galleries_that_look_alike_are_different_galleries(place: Place) -> None:
+def test_similar_names_are_different_galleries(place: Place) -> None:
     stores = [opened(place.location, name) for name in ("one", "One", "one ", "öne")]
     assert len({store.feed.uuid for store in stores}) == 4
     for store in stores:
         store.feed.database.close()
 
 
-def test_numbers_and_times_are_kept_to_the_last_bit(store: Store) -> None:
+def test_numbers_and_times_are_stored_exactly(store: Store) -> None:
     before = datetime.now(timezone.utc)
     store.register("ayu", [face(1)])
     person = store.person("ayu")
@@ -136,7 +136,7 @@ def test_numbers_and_times_are_kept_to_the_last_bit(store: Store) -> None:
     assert microseconds != {0}
 
 
-def test_long_texts_are_kept_whole(store: Store) -> None:
+def test_long_texts_are_not_truncated(store: Store) -> None:
     room = LARGEST_INFO - len('{"notes": "", "tail": "😀"}'.encode())
     info = {"notes": "ü" * (room // 2) + "n" * (room % 2), "tail": "😀"}
     name, email = "😀" * LONGEST["name"], "é" * LONGEST["email"]
@@ -222,7 +222,7 @@ class Worker:
 
 
 @pytest.mark.slow
-def test_what_one_of_four_processes_changes_the_others_see_at_their_next_search(place: Place) -> None:
+def test_four_processes_see_each_others_changes_at_the_next_search(place: Place) -> None:
     rounds = 700 if place.kind == "sqlite" else 100  # three searches each, or six
     workers = [Worker(place.location) for _ in range(4)]
     assert [worker.answer() for worker in workers] == ["ready"] * 4
@@ -290,9 +290,7 @@ def upgrade(place: Place, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["0001", "0002"])
-def test_a_database_of_an_older_version_is_brought_up_to_date_without_losing_a_row(
-    empty_place: Place, version: str
-) -> None:
+def test_a_database_of_an_older_version_is_upgraded_without_losing_a_row(empty_place: Place, version: str) -> None:
     upgrade(empty_place, "0001")
     fill_as_0001(empty_place)
     upgrade(empty_place, version)
@@ -314,7 +312,7 @@ def test_a_database_of_an_older_version_is_brought_up_to_date_without_losing_a_r
     store.feed.database.close()
 
 
-def test_a_migration_that_breaks_off_is_undone_or_carried_on(empty_place: Place) -> None:
+def test_an_interrupted_migration_is_undone_or_resumed(empty_place: Place) -> None:
     upgrade(empty_place, "0001")
     fill_as_0001(empty_place)
     steps = 0
@@ -346,7 +344,7 @@ def test_a_migration_that_breaks_off_is_undone_or_carried_on(empty_place: Place)
     store.feed.database.close()
 
 
-def test_a_newer_database_is_refused_and_left_as_it_is(place: Place) -> None:
+def test_a_newer_database_is_refused_and_not_changed(place: Place) -> None:
     opened(place.location).feed.database.close()
     place.execute("UPDATE facedex_version SET version_num = '0099'")
     with pytest.raises(DatabaseVersionError, match=r"version '0099', this facedex knows up to"):
@@ -354,7 +352,7 @@ def test_a_newer_database_is_refused_and_left_as_it_is(place: Place) -> None:
     assert place.rows("SELECT version_num FROM facedex_version") == [("0099",)]
 
 
-def test_a_database_of_another_program_is_refused_and_left_as_it_is(empty_place: Place) -> None:
+def test_a_database_of_another_program_is_refused_and_not_changed(empty_place: Place) -> None:
     empty_place.execute("CREATE TABLE bookmarks (url INTEGER)")
     with pytest.raises(DatabaseDamagedError, match="not a database of facedex: it has the tables bookmarks"):
         Database(empty_place.location)
@@ -367,7 +365,7 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_is(empty_place:
 
 @SERVERS
 @pytest.mark.parametrize("how", ["stop", "crash"])
-def test_a_server_that_was_restarted_is_used_again(store: Store, place: Place, how: str) -> None:
+def test_a_restarted_server_is_used_again(store: Store, place: Place, how: str) -> None:
     store.register("ayu", [face(1)])
     assert place.server is not None
     getattr(place.server, how)()
@@ -384,9 +382,7 @@ def test_a_server_that_was_restarted_is_used_again(store: Store, place: Place, h
 
 @SERVERS
 @pytest.mark.parametrize("how", ["stop", "crash"])
-def test_a_server_that_is_restarted_in_mid_transaction_leaves_no_trace_of_it(
-    store: Store, place: Place, how: str
-) -> None:
+def test_a_restart_during_a_transaction_leaves_no_trace_of_it(store: Store, place: Place, how: str) -> None:
     assert place.server is not None
     store.register("ayu", [face(1)])
     before = store.feed.head()
@@ -428,7 +424,7 @@ def wired(place: Place, wire: Wire) -> Iterator[Store]:
 
 
 @SERVERS
-def test_a_commit_that_the_server_never_heard_of_is_told_as_not_stored(wired: Store, wire: Wire) -> None:
+def test_a_commit_that_never_reached_the_server_is_reported_as_not_stored(wired: Store, wire: Wire) -> None:
     wired.register("ayu", [face(1)])
     wire.cut = "before"
     with pytest.raises(DatabaseUnavailableError, match="nothing was stored") as refused:
@@ -440,7 +436,7 @@ def test_a_commit_that_the_server_never_heard_of_is_told_as_not_stored(wired: St
 
 
 @SERVERS
-def test_a_commit_whose_answer_was_lost_is_asked_after(wired: Store, wire: Wire) -> None:
+def test_a_commit_whose_response_was_lost_is_verified(wired: Store, wire: Wire) -> None:
     wired.register("ayu", [face(1)])
     wire.cut = "after"
     receipt = wired.register("budi", [face(2)])
@@ -450,7 +446,7 @@ def test_a_commit_whose_answer_was_lost_is_asked_after(wired: Store, wire: Wire)
 
 
 @SERVERS
-def test_a_commit_that_nobody_can_tell_of_is_said_to_be_unknown(
+def test_a_commit_that_cannot_be_verified_is_reported_as_unknown(
     wired: Store, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facedex.store.feed._PATIENCE_S", 0.5)
@@ -469,7 +465,7 @@ def test_a_commit_that_nobody_can_tell_of_is_said_to_be_unknown(
 
 
 @SERVERS
-def test_a_gallery_that_another_program_holds_is_told_after_the_time_in_the_url(place: Place) -> None:
+def test_a_locked_gallery_is_reported_after_the_timeout_of_the_url(place: Place) -> None:
     store = opened(place.with_options(timeout="1"))
     store.register("ayu", [face(1)])
     engine = sa.create_engine(place.location, poolclass=sa.NullPool)
@@ -485,7 +481,7 @@ def test_a_gallery_that_another_program_holds_is_told_after_the_time_in_the_url(
 
 
 @SERVERS
-def test_a_user_who_may_only_read_is_told_so(place: Place) -> None:
+def test_a_read_only_user_is_reported(place: Place) -> None:
     assert place.server is not None
     store = opened(place.location)
     store.register("ayu", [face(1)])
@@ -510,7 +506,7 @@ def test_a_user_who_may_only_read_is_told_so(place: Place) -> None:
             place.server.admin("DROP USER reader@'127.0.0.1'")
 
 
-def test_a_server_that_does_not_wait_for_its_disk_is_told_of(
+def test_a_server_without_synchronous_commits_gives_a_warning(
     servers: Any, place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     Database(place.location).close()
@@ -539,7 +535,7 @@ def test_a_server_that_does_not_wait_for_its_disk_is_told_of(
 
 
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
-def test_a_commit_waits_for_the_log_where_the_server_would_not(place: Place) -> None:
+def test_a_commit_waits_for_the_log_although_the_server_would_not(place: Place) -> None:
     assert place.server is not None
     place.server.admin(f"ALTER DATABASE {place.database} SET synchronous_commit = off")
     database = Database(place.location)
@@ -571,7 +567,7 @@ def told(error: BaseException) -> str:
 
 
 @SERVERS
-def test_the_password_is_in_no_message(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_message_contains_the_password(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     database = Database(place.location)
     shown = [repr(database), database.location, database.place, repr(settings({"FACEDEX_DB": place.location}))]

@@ -55,7 +55,7 @@ def embedding_of(engine: Engine, picture: Path) -> NDArray[np.float32]:
 # Receipts.
 
 
-def test_a_receipt_says_what_was_removed_and_can_be_checked(place: Place, engine: Engine) -> None:
+def test_a_receipt_lists_what_was_removed_and_can_be_checked(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         registered = gallery.register("ayu", list(people.PICTURES["ayu"]), name="Ayu")
         gallery.update("ayu", email="a@example.org")
@@ -143,7 +143,7 @@ def test_after_a_deletion_and_a_vacuum_no_file_has_a_trace(place: Place, engine:
 
 @pytest.mark.slow
 @SQLITE
-def test_in_a_database_of_many_changes_no_trace_of_the_deleted_is_left(place: Place) -> None:
+def test_no_trace_of_deleted_people_remains_after_many_changes(place: Place) -> None:
     database = Database(place.location)
     feed = Feed(database, "default")
     feed.bind(PIN)
@@ -180,7 +180,7 @@ def test_in_a_database_of_many_changes_no_trace_of_the_deleted_is_left(place: Pl
 
 
 @SQLITE
-def test_a_receipt_says_when_a_reader_keeps_the_log(place: Place, engine: Engine) -> None:
+def test_a_receipt_reports_when_a_reader_holds_the_log(place: Place, engine: Engine) -> None:
     location = place.with_options(timeout="0.2")
     with Gallery.open(location, engine=engine) as gallery:
         gallery.register("ayu", people.PICTURES["ayu"][0])
@@ -197,7 +197,7 @@ def test_a_receipt_says_when_a_reader_keeps_the_log(place: Place, engine: Engine
 # Retention.
 
 
-def test_who_may_be_kept_no_longer_is_purged(place: Place, engine: Engine) -> None:
+def test_people_whose_retention_ended_are_purged(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         for number, person_id in enumerate(("ayu", "budi", "citra", "dewi")):
             until = None if person_id == "dewi" else NOW + timedelta(days=number)
@@ -219,7 +219,7 @@ def test_who_may_be_kept_no_longer_is_purged(place: Place, engine: Engine) -> No
         assert gallery.check_audit().whole
 
 
-def test_purge_goes_by_the_clock_and_status_tells_who_is_due(place: Place, engine: Engine) -> None:
+def test_purge_uses_the_clock_and_status_counts_overdue_people(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         now = datetime.now(timezone(timedelta(hours=7)))
         gallery.register("ayu", people.PICTURES["ayu"][0], retain_until=now - timedelta(seconds=1))
@@ -240,7 +240,7 @@ def test_a_date_without_a_time_zone_is_refused(place: Place, engine: Engine, unt
 
 
 @SQLITE
-def test_whose_date_was_moved_meanwhile_is_not_purged(place: Place, engine: Engine) -> None:
+def test_a_person_whose_date_was_just_extended_is_not_purged(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.register("ayu", people.PICTURES["ayu"][0], retain_until=NOW + timedelta(days=1))
         assert gallery._resources.store.purge("ayu", NOW) is None
@@ -253,9 +253,7 @@ def test_whose_date_was_moved_meanwhile_is_not_purged(place: Place, engine: Engi
 
 @SQLITE
 @pytest.mark.parametrize("door", ["update", "register", "import"])
-def test_a_value_that_was_replaced_stands_in_no_file_while_the_gallery_is_open(
-    place: Place, engine: Engine, door: str
-) -> None:
+def test_a_replaced_value_is_in_no_file_while_the_gallery_is_open(place: Place, engine: Engine, door: str) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.register(
             "ayu", people.PICTURES["ayu"][0], name="Name Of Old", email="old@example.org", info={"a": "xold"}
@@ -277,9 +275,7 @@ def test_a_value_that_was_replaced_stands_in_no_file_while_the_gallery_is_open(
 
 @SQLITE
 @pytest.mark.parametrize("door", ["register", "rebuild", "room", "import"])
-def test_a_face_that_was_replaced_stands_in_no_file_while_the_gallery_is_open(
-    place: Place, engine: Engine, door: str
-) -> None:
+def test_a_replaced_face_is_in_no_file_while_the_gallery_is_open(place: Place, engine: Engine, door: str) -> None:
     first, second = people.PICTURES["ayu"][:2]
     old = embedding_of(engine, first)
     enrolment = Enrolment(max_faces=1, when_full="oldest")
@@ -301,7 +297,7 @@ def test_a_face_that_was_replaced_stands_in_no_file_while_the_gallery_is_open(
 
 
 @SQLITE
-def test_an_account_that_was_changed_or_deleted_leaves_no_trace(place: Place) -> None:
+def test_a_changed_or_deleted_account_leaves_no_trace(place: Place) -> None:
     access = Access(Database(place.location))
     account = access.accounts.add(login="ayu", email="old@example.org", name="Name Of Old", scopes=["read"])
     assert b"old@example.org" in on_disk(place.folder)

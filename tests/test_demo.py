@@ -35,7 +35,7 @@ def test_every_decision_is_right(report: Report) -> None:
     assert report.wrong == ()
 
 
-def test_everybody_is_asked_for(report: Report) -> None:
+def test_the_demo_probes_every_person(report: Report) -> None:
     assert [decision.expected for decision in of_step(report, "register")] == ["3 faces"] * 8
     recognized = of_step(report, "recognize")
     assert len(recognized) == 2 * 8 + 2 + 5
@@ -56,7 +56,7 @@ def test_a_decision_rests_on_similarity_and_threshold(report: Report) -> None:
         assert known == (decision.similarity >= decision.threshold)
 
 
-def test_times_are_told_once_a_picture(report: Report) -> None:
+def test_times_are_reported_once_per_picture(report: Report) -> None:
     group = [decision.elapsed_ms for decision in report.decisions if decision.subject.startswith("group face")]
     assert [elapsed is not None for elapsed in group] == [True, False, False, False, False] * 2
 
@@ -74,7 +74,7 @@ def test_it_is_the_same_every_time(report: Report, tmp_path: Path) -> None:
     assert decided(demo.run(tmp_path)) == decided(report)
 
 
-def test_the_gallery_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gallery_is_removed_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
@@ -83,7 +83,7 @@ def test_the_gallery_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list((tmp_path / "out").rglob("*.db*"))
 
 
-def test_the_command_shows_a_table_and_the_place(tmp_path: Path) -> None:
+def test_the_command_prints_a_table_and_the_folder(tmp_path: Path) -> None:
     result = runner.invoke(app, ["demo", "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     for word in ("expected", "decision", "similarity", "threshold", "ms", "ayu-1", "stranger 2", "group face 5"):

@@ -35,7 +35,7 @@ def luminance_along_top(picture: Image.Image, bbox: tuple[int, int, int, int]) -
     return np.asarray(picture.convert("L"))[top, left : right + 1]
 
 
-def test_the_picture_itself_is_left_alone() -> None:
+def test_the_input_picture_is_not_changed() -> None:
     image = grey(640, 480)
     drawn = annotate(image, [Mark((100, 100, 300, 300), "Ayu", True)])
     assert (image == 128).all()
@@ -147,7 +147,7 @@ def test_letters_the_font_lacks_are_replaced() -> None:
     assert drawn("Zoe") != drawn("Zo?")
 
 
-def test_every_kind_of_picture_is_taken() -> None:
+def test_every_kind_of_picture_is_accepted() -> None:
     path = people.PROBES["ayu"][0]
     data = path.read_bytes()
     marks = [Mark((10, 10, 100, 100), "x", True)]
@@ -168,7 +168,7 @@ def test_a_rotated_photo_is_drawn_upright(tmp_path: Path) -> None:
     assert annotate(path, []).size == (480, 640)
 
 
-def test_what_is_no_picture_is_refused() -> None:
+def test_a_value_that_is_not_a_picture_is_refused() -> None:
     with pytest.raises(NotAnImageError):
         annotate(b"no picture at all", [])
 
@@ -195,7 +195,7 @@ def test_a_result_shows_its_picture_in_a_notebook() -> None:
     assert 320 < bottom < 345  # the name stands below, because there is no room above
 
 
-def test_a_result_whose_picture_is_gone_shows_no_picture(tmp_path: Path) -> None:
+def test_a_result_without_its_picture_shows_no_picture(tmp_path: Path) -> None:
     gone = tmp_path / "gone.jpg"
     assert _recognition(gone)._repr_png_() is None
     assert _recognition(None)._repr_png_() is None

@@ -117,7 +117,9 @@ def test_exif_orientation_and_transparency_of_a_pil_image(engine: Engine) -> Non
         (PORTRAIT.read_bytes()[:9000], errors.TruncatedImageError, "truncated"),
     ],
 )
-def test_bad_pictures_say_what_is_wrong(engine: Engine, image: object, error: type[Exception], words: str) -> None:
+def test_errors_of_bad_pictures_say_what_is_wrong(
+    engine: Engine, image: object, error: type[Exception], words: str
+) -> None:
     with pytest.raises(error, match=words):
         engine.analyze(image)  # type: ignore[arg-type]
 
@@ -128,7 +130,7 @@ def test_a_picture_over_the_limit_is_refused() -> None:
         small.analyze(PORTRAIT)
 
 
-def test_a_batch_answers_each_picture_in_order(engine: Engine) -> None:
+def test_a_batch_returns_a_result_for_each_picture_in_order(engine: Engine) -> None:
     told: list[int] = []
     blank = np.full((200, 200, 3), 128, np.uint8)
     pictures = [PORTRAIT, b"no picture", blank, None, people.GROUP] * 5
@@ -154,7 +156,7 @@ def test_an_exception_from_progress_ends_the_batch(engine: Engine) -> None:
         engine.analyze_many([PORTRAIT] * 3, progress=stop)
 
 
-def test_threads_get_the_bits_of_one_thread() -> None:
+def test_threads_get_the_same_bits_as_one_thread() -> None:
     pictures = [people.GROUP, PORTRAIT, *people.STRANGERS]
     single = Engine(threads=1)
     expected = [bits(single.analyze(picture)) for picture in pictures]
@@ -166,7 +168,7 @@ def test_threads_get_the_bits_of_one_thread() -> None:
     assert [bits(one) for one in batch if isinstance(one, facedex.Analysis)] == expected * 4
 
 
-def test_the_interpreter_goes_on_while_the_engine_works(engine: Engine) -> None:
+def test_other_threads_run_while_the_engine_works(engine: Engine) -> None:
     counted = 0
     done = threading.Event()
 
@@ -187,7 +189,7 @@ def test_the_interpreter_goes_on_while_the_engine_works(engine: Engine) -> None:
     assert during > 1000
 
 
-def test_a_coroutine_twin_leaves_the_event_loop_alone(engine: Engine) -> None:
+def test_a_coroutine_does_not_block_the_event_loop(engine: Engine) -> None:
     async def scene() -> tuple[int, facedex.Comparison]:
         ticks = 0
         work = asyncio.create_task(engine.aanalyze_many([people.GROUP] * 8))
@@ -247,7 +249,7 @@ def test_public_names_exist_and_unknown_ones_do_not() -> None:
         facedex.find  # noqa: B018
 
 
-def test_missing_and_foreign_runtimes_are_told_with_the_remedy(tmp_path: Path) -> None:
+def test_missing_and_foreign_runtimes_are_reported_with_the_remedy(tmp_path: Path) -> None:
     code = (
         "import facedex\ntry:\n    facedex.Engine()\nexcept facedex.errors.RuntimeUnavailableError as e:\n    print(e)"
     )
@@ -283,7 +285,7 @@ def test_a_runtime_that_is_too_old_is_refused(tmp_path: Path) -> None:
     assert "onnxruntime>=1.20.1" in old.stdout
 
 
-def test_a_provider_that_is_not_there_is_an_error() -> None:
+def test_an_unavailable_provider_is_an_error() -> None:
     with pytest.raises(errors.ProviderError, match="CUDAExecutionProvider"):
         Engine(providers=["CUDAExecutionProvider"])
     with pytest.raises(errors.ProviderError, match="supported are"):
@@ -320,7 +322,7 @@ def test_tampered_and_missing_weights_are_refused(tmp_path: Path) -> None:
         ("format = 1", "format = 9", "this version reads 1"),
     ],
 )
-def test_a_manifest_that_does_not_agree_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
+def test_an_inconsistent_manifest_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
     location = find("classic")
     for file in location.folders[0].glob("*.onnx"):
         shutil.copy(file, tmp_path / file.name)
@@ -331,7 +333,7 @@ def test_a_manifest_that_does_not_agree_is_refused(tmp_path: Path, old: str, new
         Engine(tmp_path / "changed.toml", threads=1).analyze(PORTRAIT)
 
 
-def test_unknown_packs_and_bad_arguments_are_told(engine: Engine) -> None:
+def test_unknown_packs_and_bad_arguments_are_refused(engine: Engine) -> None:
     with pytest.raises(errors.PackNotFoundError, match=r"'clasic'; known are .*classic"):
         Engine("clasic")
     with pytest.raises(errors.PackNotFoundError, match="there is no manifest"):
@@ -427,7 +429,7 @@ def palette_png(depth: int, palette: int) -> bytes:
 
 
 @pytest.mark.parametrize("palette", [4, 5, 7])
-def test_a_palette_of_half_a_colour_is_refused_without_a_trace(tmp_path: Path, palette: int) -> None:
+def test_a_palette_of_half_a_color_is_refused_without_a_trace(tmp_path: Path, palette: int) -> None:
     file = tmp_path / "palette.png"
     file.write_bytes(palette_png(1, palette))
     program = (
@@ -444,7 +446,7 @@ def test_a_palette_of_half_a_colour_is_refused_without_a_trace(tmp_path: Path, p
     assert decode(file).shape == (1, 8, 3)
 
 
-def test_many_pictures_let_others_have_their_turn(engine: Engine) -> None:
+def test_a_large_batch_lets_other_calls_run(engine: Engine) -> None:
     """One picture that comes while eighty are worked on is answered before they are."""
     many = [people.GROUP] * 80
     with ThreadPoolExecutor(2) as callers:

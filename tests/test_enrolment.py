@@ -54,7 +54,7 @@ def test_a_rule_out_of_range_is_refused(wrong: Any) -> None:
 
 
 @SQLITE
-def test_a_face_that_is_too_small_is_refused_with_measure_and_limit(place: Place, engine: Engine) -> None:
+def test_a_face_that_is_too_small_is_refused_with_value_and_limit(place: Place, engine: Engine) -> None:
     x1, y1, x2, y2 = engine.analyze(AYU[0])[0].bbox.tolist()
     side = min(x2 - x1, y2 - y1)
     with Gallery.open(place.location, engine=engine, enrolment=Enrolment(min_face_px=side + 0.5)) as gallery:
@@ -108,7 +108,7 @@ def faces(*scores: float) -> list[NewFace]:
         ("refuse", (0.9,), (0.1, 0.2), [], [True, True]),
     ],
 )
-def test_what_makes_room(
+def test_which_face_is_replaced(
     when_full: WhenFull, stored: tuple[float, ...], new: tuple[float, ...], gone: list[int], kept: list[bool]
 ) -> None:
     assert Room(3, when_full).choose(rows(*stored), faces(*new)) == (gone, kept)
@@ -124,7 +124,7 @@ def test_what_makes_room(
         ((50.0, 40.0, 60.0), (None,), [1], [True]),
     ],
 )
-def test_the_worst_face_is_that_of_the_lowest_quality_where_it_is_known_of_all(
+def test_the_worst_face_has_the_lowest_quality_if_known_for_all(
     stored: tuple[float | None, ...], new: tuple[float | None, ...], gone: list[int], kept: list[bool]
 ) -> None:
     known = [
@@ -134,7 +134,7 @@ def test_the_worst_face_is_that_of_the_lowest_quality_where_it_is_known_of_all(
     assert Room(3, "worst").choose(known, added) == (gone, kept)
 
 
-def test_the_quality_of_a_face_is_stored_and_measured_again_when_it_is_built_anew(place: Place, engine: Engine) -> None:
+def test_the_quality_of_a_face_is_stored_and_measured_again_on_a_rebuild(place: Place, engine: Engine) -> None:
     measured = [engine.analyze(picture, quality=True)[0].quality for picture in AYU]
     expected = [quality.unified_score for quality in measured if quality is not None]
     assert len(expected) == 3
@@ -154,7 +154,7 @@ def test_the_quality_of_a_face_is_stored_and_measured_again_when_it_is_built_ane
 @pytest.mark.parametrize(
     ("when_full", "stored", "new"), [("worst", (0.9, 0.8, 0.7), (0.1,)), ("refuse", (0.9, 0.8, 0.7), (0.99,))]
 )
-def test_no_room_is_an_error_with_measure_and_limit(
+def test_a_full_gallery_is_an_error_with_value_and_limit(
     when_full: WhenFull, stored: tuple[float, ...], new: tuple[float, ...]
 ) -> None:
     with pytest.raises(PersonFullError, match="would have 4 faces, at most 3 are kept") as full:
@@ -193,7 +193,7 @@ def test_a_person_keeps_the_newest_faces(place: Place, engine: Engine) -> None:
 # Somebody else's.
 
 
-def test_a_face_of_another_person_is_warned_of(place: Place, engine: Engine) -> None:
+def test_a_face_of_another_person_gives_a_warning(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         assert gallery.register("ayu", AYU, name="Ayu").warnings == ()
         registration = gallery.register("eko", [BUDI[0], AYU[0]])
@@ -227,7 +227,7 @@ def test_a_face_of_another_person_is_refused_when_strict_and_nothing_is_stored(p
 
 
 @SQLITE
-def test_another_person_behind_many_own_faces_is_found(place: Place, engine: Engine) -> None:
+def test_another_person_is_found_behind_many_own_faces(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, enrolment=Enrolment(duplicates="ignore")) as gallery:
         gallery.register("other", AYU[1])
         for _ in range(12):
@@ -240,7 +240,7 @@ def test_another_person_behind_many_own_faces_is_found(place: Place, engine: Eng
         assert warning.similarity == pytest.approx(similarity, abs=1e-4)
 
 
-def test_of_two_who_register_one_face_at_once_strictly_one_is_refused(place: Place, engine: Engine) -> None:
+def test_of_two_concurrent_strict_registrations_of_one_face_one_is_refused(place: Place, engine: Engine) -> None:
     galleries = [Gallery.open(place.location, engine=engine) for _ in range(2)]
     for turn in range(5):
         answers: list[object] = []

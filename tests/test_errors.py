@@ -38,7 +38,7 @@ def test_the_tree_in_the_docstring_is_complete() -> None:
     assert _drawn() == {thing.__name__: tuple(base.__name__ for base in thing.__bases__) for thing in ALL}
 
 
-def test_every_error_has_its_own_code_and_words() -> None:
+def test_every_error_has_its_own_code_and_message() -> None:
     codes = [vars(thing).get("code") for thing in ALL]
     assert None not in codes
     assert len(set(codes)) == len(ALL)

@@ -92,13 +92,13 @@ def test_the_subset_has_the_same_pairs_and_every_picture(tmp_path: Path) -> None
         (PAIRS.replace("ayu\t1\t2", "nobody\t1\t2"), r"no pictures in .*: neither nobody/ nor <folder>/nobody/"),
     ],
 )
-def test_what_is_missing_in_lfw_is_told(tmp_path: Path, pairs: str, message: str) -> None:
+def test_missing_files_of_lfw_are_reported(tmp_path: Path, pairs: str, message: str) -> None:
     lfw_folder(tmp_path, pairs=pairs)
     with pytest.raises(ArgumentError, match=message):
         read_lfw(tmp_path)
 
 
-def test_what_is_missing_in_the_subset_is_told(tmp_path: Path) -> None:
+def test_missing_files_of_the_subset_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"pairs\.csv is missing"):
         read_subset(tmp_path)
     with pytest.raises(ArgumentError, match=r"pairs\.txt is missing"):
@@ -111,7 +111,7 @@ def test_what_is_missing_in_the_subset_is_told(tmp_path: Path) -> None:
         read_subset(tmp_path)
 
 
-def test_the_bundled_people_are_told_apart(tmp_path: Path, engine: Engine) -> None:
+def test_the_bundled_people_are_distinguished(tmp_path: Path, engine: Engine) -> None:
     counts: list[int] = []
     measured = measure(engine, read_subset(subset_folder(tmp_path)), progress=counts.append)
     assert (measured.pictures, measured.people, measured.failures) == (12, 4, ())
@@ -164,7 +164,7 @@ def test_of_several_faces_the_one_nearest_the_middle_counts(engine: Engine) -> N
     assert np.array_equal(chosen.bbox, nearest.bbox)
 
 
-def test_the_report_says_what_it_was_measured_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_names_its_pictures_and_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     subset_folder(tmp_path / "subset")
     assert main(["--subset", str(tmp_path / "subset")]) == 0
     printed = capsys.readouterr().out
@@ -219,7 +219,7 @@ def test_without_the_shared_pictures_a_set_must_be_named(
 @pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_packs_figures_are_those_measured(shared: Path) -> None:
+def test_the_figures_of_the_packs_are_reproduced(shared: Path) -> None:
     """What stands in the manifest, and what the README says of one crop and of the mirror image averaged in."""
     measured: dict[str, Measurement] = _measure_variants("classic", read_subset(shared / "faces" / "lfw-subset"))
     one, both = measured["one crop"], measured["crop and mirror image"]

@@ -1,4 +1,4 @@
-"""Faults: locked, full, read-only, damaged, newer databases; damaged, foreign snapshots. Kills: test_faults_tried."""
+"""Faults: locked, full, read-only, damaged and newer databases; damaged and foreign snapshots."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [people.GROUP.read_bytes(), b"not a database", b"SQLite format 3\0" + b"\0" * 200])
-def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_database_is_refused_and_not_changed(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(DatabaseDamagedError):
         Database(path)
     assert path.read_bytes() == content
 
 
-def test_a_database_of_another_program_is_refused_and_left_as_it_is(path: Path) -> None:
+def test_a_database_of_another_program_is_refused_and_not_changed(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE bookmarks (url TEXT)")
     connection.close()
@@ -186,7 +186,7 @@ def held(path: Path, how: str) -> Iterator[None]:
         connection.close()
 
 
-def test_a_locked_database_is_told_after_the_time_in_the_url_and_still_read(path: Path) -> None:
+def test_a_locked_database_is_reported_after_the_timeout_and_still_read(path: Path) -> None:
     opened = Opened(f"sqlite:///{path}?timeout=0.2")
     opened.store.register("ayu", [face(1)])
     with held(path, "BEGIN IMMEDIATE"):
@@ -202,7 +202,7 @@ def test_a_locked_database_is_told_after_the_time_in_the_url_and_still_read(path
     opened.close()
 
 
-def test_a_database_that_another_program_has_for_itself_cannot_be_opened(path: Path) -> None:
+def test_a_database_with_an_exclusive_lock_cannot_be_opened(path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     with pytest.raises(DatabaseLockedError):
@@ -235,7 +235,7 @@ print(opened.finds(1))
 """
 
 
-def test_a_full_disk_is_told_and_the_gallery_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_gallery_continues(tmp_path: Path) -> None:
     script = tmp_path / "full.py"
     script.write_text(FULL_DISK)
     disk = tmp_path / "disk"
@@ -254,7 +254,7 @@ def test_a_full_disk_is_told_and_the_gallery_goes_on(tmp_path: Path) -> None:
     assert child.stdout.split("\n") == ["StorageFullError True", "True", "None", "1", ""], child.stderr
 
 
-def test_a_database_that_may_not_grow_is_told(path: Path) -> None:
+def test_a_database_that_may_not_grow_is_reported(path: Path) -> None:
     opened = Opened(path)
     opened.store.register("ayu", [face(1)])
     with opened.database.single() as connection:  # the pool lends this connection to the next call
@@ -293,7 +293,7 @@ for place in sys.argv[3:]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX: Linux or macOS")
-def test_a_read_only_file_is_read_and_not_written_and_a_read_only_folder_is_told() -> None:
+def test_a_read_only_file_is_read_and_a_read_only_folder_is_reported() -> None:
     folder = Path(tempfile.mkdtemp())  # not below tmp_path, which another user may not enter
     try:
         folder.chmod(0o777)
@@ -327,7 +327,7 @@ def test_a_read_only_file_is_read_and_not_written_and_a_read_only_folder_is_told
 # Damaged.
 
 
-def test_flipped_bytes_in_the_database_are_told_or_harmless(path: Path) -> None:
+def test_flipped_bytes_in_the_database_are_reported_or_harmless(path: Path) -> None:
     opened = Opened(path)
     for number in range(40):
         opened.store.register(number, [face(number)])
@@ -357,7 +357,7 @@ def test_flipped_bytes_in_the_database_are_told_or_harmless(path: Path) -> None:
     assert told > 10
 
 
-def test_a_zeroed_page_is_told(path: Path) -> None:
+def test_a_zeroed_page_is_reported(path: Path) -> None:
     opened = Opened(path)
     for number in range(40):
         opened.store.register(number, [face(number)])
@@ -389,7 +389,7 @@ def saved(path: Path, *numbers: int) -> Path:
     return snapshot
 
 
-def test_a_whole_snapshot_is_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_intact_snapshot_is_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     snapshot = saved(path, 1, 2, 3)
     # What the database does not check while nobody reads it shows that the vectors came from the snapshot.
     connection = sqlite3.connect(path)
@@ -405,7 +405,7 @@ def test_a_whole_snapshot_is_used(path: Path, caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize("how", ["flip", "truncate", "empty", "jpeg", "renamed"])
-def test_a_damaged_snapshot_is_rebuilt_and_told(path: Path, how: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_snapshot_is_rebuilt_and_reported(path: Path, how: str, caplog: pytest.LogCaptureFixture) -> None:
     snapshot = saved(path, 1, 2, 3)
     content = bytearray(snapshot.read_bytes())
     if how == "flip":
@@ -522,7 +522,7 @@ def test_a_database_restored_under_an_open_gallery_is_followed(
     opened.close()
 
 
-def test_a_snapshot_that_cannot_be_written_is_told_and_costs_nothing(
+def test_a_snapshot_that_cannot_be_written_is_reported_and_harmless(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = Opened(path)
@@ -538,7 +538,7 @@ def test_a_snapshot_that_cannot_be_written_is_told_and_costs_nothing(
     opened.close()
 
 
-def test_a_snapshot_written_while_somebody_is_deleted_does_not_stay(path: Path) -> None:
+def test_a_snapshot_written_during_a_deletion_is_removed(path: Path) -> None:
     writer, deleter = Opened(path), Opened(path)
     writer.store.register(1, [face(1)])
     writer.store.register(2, [face(2)])

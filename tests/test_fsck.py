@@ -77,7 +77,7 @@ def check_all_found(place: Place, expected: dict[int, Any]) -> None:
     opened.close()
 
 
-def test_a_whole_gallery_is_found_whole_and_left_as_it_is(filled: Place) -> None:
+def test_an_intact_gallery_has_no_findings_and_is_not_changed(filled: Place) -> None:
     before = filled.rows("SELECT * FROM galleries")
     steps: list[tuple[int, int]] = []
     for repair in (False, True):
@@ -102,7 +102,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_damage_is_told_and_mended(filled: Place, what: str) -> None:
+def test_damage_is_reported_and_repaired(filled: Place, what: str) -> None:
     statement, where, said = DAMAGE[what]
     filled.execute(statement)
     report = fsck(filled.location)
@@ -132,7 +132,7 @@ def test_damage_is_told_and_mended(filled: Place, what: str) -> None:
     opened.close()
 
 
-def test_a_face_that_is_gone_is_told(filled: Place) -> None:
+def test_a_missing_face_is_reported(filled: Place) -> None:
     filled.execute("DELETE FROM templates WHERE face_id = 4")
     filled.execute("DELETE FROM faces WHERE id = 4")
     report = fsck(filled.location, repair=True)
@@ -175,7 +175,7 @@ def forged(place: Place, keys: list[int], numbers: list[int], *, noted: bool = T
         ([1, 2, 3, 4], [1, 3, 2, 4], "the vector of face 2 in it is another than the database's"),
     ],
 )
-def test_a_snapshot_with_a_right_checksum_and_wrong_vectors_is_told(
+def test_a_snapshot_with_a_correct_checksum_and_wrong_vectors_is_reported(
     filled: Place, keys: list[int], numbers: list[int], said: str
 ) -> None:
     forged(filled, keys, numbers)
@@ -188,9 +188,7 @@ def test_a_snapshot_with_a_right_checksum_and_wrong_vectors_is_told(
     check_all_found(filled, {number: number for number in range(1, 5)})
 
 
-def test_a_snapshot_that_somebody_else_wrote_is_told_and_never_used(
-    filled: Place, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_foreign_snapshot_is_reported_and_never_used(filled: Place, caplog: pytest.LogCaptureFixture) -> None:
     forged(filled, [1, 2, 3, 4], [1, 3, 2, 4], noted=False)  # person 2 would be recognised as person 3
     (finding,) = fsck(filled.location).findings
     assert (finding.where, finding.mended) == ("snapshot", False)
@@ -205,7 +203,7 @@ def test_a_snapshot_that_somebody_else_wrote_is_told_and_never_used(
     check_all_found(filled, {number: number for number in range(1, 5)})
 
 
-def test_a_snapshot_whose_digest_cannot_be_stored_does_not_stay(
+def test_a_snapshot_whose_digest_cannot_be_stored_is_removed(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = Opened(place)
@@ -220,7 +218,7 @@ def test_a_snapshot_whose_digest_cannot_be_stored_does_not_stay(
     assert "was not saved" in caplog.text
 
 
-def test_the_digests_of_many_machines_are_kept_and_not_without_end(place: Place) -> None:
+def test_the_digests_of_many_machines_are_stored_up_to_a_limit(place: Place) -> None:
     opened = Opened(place)
     opened.store.register(1, [face(1)])
     position, token = opened.feed.head()
@@ -232,7 +230,7 @@ def test_the_digests_of_many_machines_are_kept_and_not_without_end(place: Place)
     opened.close()
 
 
-def test_damaged_foreign_and_left_over_snapshots_are_told(filled: Place) -> None:
+def test_damaged_foreign_and_left_over_snapshots_are_reported(filled: Place) -> None:
     (path,) = filled.snapshots()
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
@@ -249,7 +247,7 @@ def test_damaged_foreign_and_left_over_snapshots_are_told(filled: Place) -> None
     assert fsck(filled.location) == FsckReport("default", report.location, 4, 1, ())
 
 
-def test_an_older_snapshot_is_compared_as_it_will_be_used(filled: Place) -> None:
+def test_an_older_snapshot_is_updated_before_it_is_compared(filled: Place) -> None:
     (path,) = filled.snapshots()
     kept = path.read_bytes()
     opened = Opened(filled)
@@ -290,7 +288,7 @@ def test_an_encrypted_gallery_is_compared_with_its_key(place: Place) -> None:
 # Rebuilding.
 
 
-def test_rebuild_starts_over_and_tells_how_far_it_is(filled: Place) -> None:
+def test_rebuild_starts_over_and_reports_progress(filled: Place) -> None:
     forged(filled, [1, 2, 3, 4], [4, 3, 2, 1])
     steps: list[tuple[int, int]] = []
     assert rebuild(filled.location, progress=lambda done, number: steps.append((done, number))) == 4
@@ -300,7 +298,7 @@ def test_rebuild_starts_over_and_tells_how_far_it_is(filled: Place) -> None:
 
 
 @SQLITE
-def test_a_damaged_file_is_told(filled: Place) -> None:
+def test_a_damaged_file_is_reported(filled: Place) -> None:
     content = bytearray(filled.path.read_bytes())
     (root,) = filled.rows("SELECT rootpage FROM sqlite_master WHERE name = 'ix_faces_person_row'")[0]
     start = (root - 1) * 4096
@@ -315,7 +313,7 @@ def test_a_damaged_file_is_told(filled: Place) -> None:
 
 
 @SQLITE
-def test_what_is_not_there_is_told_and_not_made(place: Place, tmp_path: Path) -> None:
+def test_a_missing_database_is_reported_and_not_created(place: Place, tmp_path: Path) -> None:
     missing = tmp_path / "missing.db"
     for verb in (fsck, rebuild):
         with pytest.raises(DatabaseUnavailableError, match="there is no database"):

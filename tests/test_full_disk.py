@@ -114,7 +114,7 @@ def test_on_a_full_disk_people_are_recognised_and_deleted(
     assert (disk / "people.db.reserve").stat().st_size == 4 << 20
 
 
-def test_what_is_too_large_for_the_reserve_says_what_to_do(disk: Path, engine: Engine) -> None:
+def test_a_deletion_larger_than_the_reserve_says_what_to_do(disk: Path, engine: Engine) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
     path = disk / "people.db"
     with Gallery.open(path, engine=engine, photos="original") as gallery:
@@ -130,7 +130,7 @@ def test_what_is_too_large_for_the_reserve_says_what_to_do(disk: Path, engine: E
         assert gallery.delete("ayu").photos == 1
 
 
-def test_on_a_full_disk_keys_are_believed_and_revoked(disk: Path) -> None:
+def test_on_a_full_disk_keys_are_accepted_and_revoked(disk: Path) -> None:
     access = Access(Database(disk / "people.db"))
     key, secret = access.keys.add("door", ["read"])
     account = access.accounts.add(login="ayu", password="a long password", scopes=["read"])
@@ -181,7 +181,7 @@ def test_the_reserve_is_private_and_comes_back(tmp_path: Path, engine: Engine) -
 
 
 @pytest.mark.parametrize("size", [0, (4 << 20) - 1])
-def test_a_reserve_that_is_short_is_filled_again(tmp_path: Path, size: int) -> None:
+def test_a_short_reserve_is_filled_again(tmp_path: Path, size: int) -> None:
     path, reserve = tmp_path / "people.db", tmp_path / "people.db.reserve"
     Database(path).close()
     os.truncate(reserve, size)
@@ -192,7 +192,7 @@ def test_a_reserve_that_is_short_is_filled_again(tmp_path: Path, size: int) -> N
     assert found.st_mode & 0o777 == 0o600
 
 
-def test_what_is_no_database_gets_no_reserve(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_gets_no_reserve(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE notes (id)")
@@ -204,7 +204,7 @@ def test_what_is_no_database_gets_no_reserve(tmp_path: Path) -> None:
 # A lock that somebody else holds.
 
 
-def test_while_another_program_writes_a_key_is_believed_at_once_and_its_use_stored_later(tmp_path: Path) -> None:
+def test_while_another_program_writes_a_key_is_accepted_at_once_and_its_use_stored_later(tmp_path: Path) -> None:
     path = tmp_path / "people.db"
     access = Access(Database(path))
     key, secret = access.keys.add("door", ["read"])
@@ -243,7 +243,7 @@ def test_a_use_that_is_not_stored_yet_is_stored_at_the_end(tmp_path: Path) -> No
     assert used(path) != [None]
 
 
-def test_uses_that_cannot_be_stored_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_uses_that_cannot_be_stored_give_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "people.db"
     database = Database(f"sqlite:///{path}?timeout=0.1")
     number = ApiKeys(database).add("door", ["read"])[0].id
@@ -298,7 +298,7 @@ def test_closing_while_the_thread_of_the_uses_ends_is_no_error(tmp_path: Path, m
     database.close()
 
 
-def test_storage_tells_a_lock_and_a_file_that_may_not_be_written(
+def test_storage_reports_a_lock_and_a_read_only_file(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "people.db"

@@ -69,7 +69,7 @@ def who(recognition: Recognition) -> list[str | int | None]:
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
 
-def test_an_index_that_there_is_not_is_named(tmp_path: Path, engine: Engine) -> None:
+def test_an_unknown_index_is_named(tmp_path: Path, engine: Engine) -> None:
     known = "'auto', 'exact', 'ivf', 'hnsw'"
     with pytest.raises(ArgumentError, match=f"index must be one of {known}, got 'foo'"):
         Gallery.open(tmp_path / "people.db", engine=engine, index="foo")  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ def test_an_index_that_there_is_not_is_named(tmp_path: Path, engine: Engine) -> 
 # The whole job.
 
 
-def test_people_are_recognised_verified_and_forgotten(gallery: Gallery, place: Place, engine: Engine) -> None:
+def test_people_are_recognised_verified_and_deleted(gallery: Gallery, place: Place, engine: Engine) -> None:
     for person_id in people.IDS:
         registration = gallery.register(person_id, list(people.PICTURES[person_id]), name=person_id.title())
         assert [face.source for face in registration.faces] == [0, 1, 2]
@@ -123,7 +123,7 @@ def test_people_are_recognised_verified_and_forgotten(gallery: Gallery, place: P
 
 
 @SQLITE
-def test_a_picture_may_be_given_in_every_way_and_gives_the_same_face(gallery: Gallery) -> None:
+def test_a_picture_gives_the_same_face_in_every_form(gallery: Gallery) -> None:
     picture = Image.open(AYU[0])
     ways: dict[str, Any] = {
         "text": str(AYU[0]),
@@ -154,7 +154,7 @@ def test_the_error_of_a_single_picture_is_raised_and_nothing_is_stored(gallery: 
 
 
 @SQLITE
-def test_several_faces_are_refused_with_their_boxes_or_the_largest_is_taken(gallery: Gallery, engine: Engine) -> None:
+def test_several_faces_are_refused_with_their_boxes_or_the_largest_is_used(gallery: Gallery, engine: Engine) -> None:
     with pytest.raises(
         SeveralFacesError, match=r"5 faces were found in .*group\.jpg where exactly one is needed"
     ) as refused:
@@ -168,7 +168,7 @@ def test_several_faces_are_refused_with_their_boxes_or_the_largest_is_taken(gall
     assert gallery.verify("eko", people.GROUP, faces="largest").match
 
 
-def test_of_several_pictures_the_refused_are_listed(gallery: Gallery) -> None:
+def test_refused_pictures_among_several_are_listed(gallery: Gallery) -> None:
     registration = gallery.register("ayu", iter([AYU[0], people.GROUP, b"no picture", AYU[1]]))
     assert [face.source for face in registration.faces] == [0, 3]
     assert [(one.source, type(one.error)) for one in registration.rejected] == [
@@ -187,7 +187,7 @@ def test_when_all_of_several_pictures_are_refused_nothing_is_stored(gallery: Gal
     assert gallery.people() == []
 
 
-def test_an_id_that_is_taken(gallery: Gallery) -> None:
+def test_an_id_that_is_in_use(gallery: Gallery) -> None:
     gallery.register("ayu", AYU[0], name="Ayu")
     with pytest.raises(DuplicatePersonError, match="choose on_existing='add' or 'replace'"):
         gallery.register("ayu", b"the picture is not looked at")
@@ -203,12 +203,12 @@ def test_an_id_that_is_taken(gallery: Gallery) -> None:
 @pytest.mark.parametrize(
     "options", [{"on_existing": "merge"}, {"faces": "all"}, {"info": {"a": object()}}, {"name": 3}]
 )
-def test_an_option_out_of_range_is_refused_before_the_picture_is_looked_at(gallery: Gallery, options: Any) -> None:
+def test_an_option_out_of_range_is_refused_before_the_picture_is_read(gallery: Gallery, options: Any) -> None:
     with pytest.raises(ArgumentError, match=next(iter(options))):
         gallery.register("ayu", b"no picture", **options)
 
 
-def test_register_many_answers_for_each_in_order(gallery: Gallery) -> None:
+def test_register_many_returns_a_result_for_each_in_order(gallery: Gallery) -> None:
     gallery.register("dewi", people.PICTURES["dewi"][0])
     done: list[tuple[int, int]] = []
     given: list[Any] = [
@@ -319,7 +319,7 @@ def test_an_empty_gallery_is_an_error(gallery: Gallery) -> None:
         gallery.recognize(PROBE["ayu"])
 
 
-def test_recognize_many_answers_for_each_in_order(gallery: Gallery) -> None:
+def test_recognize_many_returns_a_result_for_each_in_order(gallery: Gallery) -> None:
     gallery.register_many([("ayu", AYU), ("budi", BUDI)])
     done: list[tuple[int, int]] = []
     pictures: list[Any] = [PROBE["budi"], b"no picture", GREY, people.GROUP, PROBE["ayu"]] * 14
@@ -342,7 +342,7 @@ def test_recognize_many_answers_for_each_in_order(gallery: Gallery) -> None:
         gallery.recognize_many(one)
 
 
-def test_verify_refuses_whom_it_cannot_verify(gallery: Gallery) -> None:
+def test_verify_refuses_people_it_cannot_verify(gallery: Gallery) -> None:
     with pytest.raises(UnknownPersonError) as unknown:
         gallery.verify("ayu", b"the picture is not looked at")
     assert unknown.value.person_id == "ayu"
@@ -369,7 +369,7 @@ def test_people_are_listed_and_updated(gallery: Gallery) -> None:
         gallery.person("nobody")
 
 
-def test_delete_face_tells_what_it_removed(gallery: Gallery) -> None:
+def test_delete_face_returns_what_it_removed(gallery: Gallery) -> None:
     registration = gallery.register("ayu", AYU[:2])
     deletion = gallery.delete_face(registration.faces[0].face_id)
     assert (deletion.person_id, deletion.person_removed, deletion.faces, deletion.templates) == (
@@ -384,7 +384,7 @@ def test_delete_face_tells_what_it_removed(gallery: Gallery) -> None:
 
 
 @SQLITE
-def test_a_deletion_takes_the_snapshot_and_every_trace_with_it(place: Place, engine: Engine) -> None:
+def test_a_deletion_removes_the_snapshot_and_every_trace(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.register("a-secret-key", AYU[0], name="Hidden Name")
         gallery.register("budi", BUDI[0])
@@ -404,7 +404,7 @@ def test_a_deletion_takes_the_snapshot_and_every_trace_with_it(place: Place, eng
 # Several galleries, processes, threads.
 
 
-def test_what_one_gallery_object_changes_the_other_sees_at_once(place: Place, engine: Engine) -> None:
+def test_two_gallery_objects_see_each_others_changes_at_once(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as one, Gallery.open(place.location, engine=engine) as other:
         one.register("ayu", AYU[0])
         assert who(other.recognize(PROBE["ayu"])) == ["ayu"]
@@ -436,7 +436,7 @@ with Gallery.open(sys.argv[1]) as gallery:
 """
 
 
-def test_what_one_process_changes_the_other_sees_at_once(gallery: Gallery, place: Place) -> None:
+def test_two_processes_see_each_others_changes_at_once(gallery: Gallery, place: Place) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", OTHER_PROCESS, place.location],
         stdin=subprocess.PIPE,
@@ -470,7 +470,7 @@ def test_what_one_process_changes_the_other_sees_at_once(gallery: Gallery, place
     child.stdout.close()
 
 
-def test_threads_get_the_answers_of_one_thread_while_others_change_the_gallery(gallery: Gallery) -> None:
+def test_threads_get_correct_results_while_others_change_the_gallery(gallery: Gallery) -> None:
     gallery.register_many([("ayu", AYU), ("budi", BUDI)])
     expected = {person_id: gallery.recognize(PROBE[person_id])[0] for person_id in ("ayu", "budi")}
     problems: list[object] = []
@@ -529,7 +529,7 @@ def test_of_two_threads_that_register_one_id_one_is_refused(gallery: Gallery) ->
 # Opening and closing.
 
 
-def test_every_verb_of_a_closed_gallery_says_so(place: Place, engine: Engine) -> None:
+def test_every_method_of_a_closed_gallery_says_so(place: Place, engine: Engine) -> None:
     gallery = Gallery.open(place.location, engine=engine)
     gallery.close()
     gallery.close()
@@ -612,7 +612,7 @@ def test_the_pack_is_the_one_that_made_the_gallery(gallery: Gallery, place: Plac
         assert again.status().pack_digest == gallery.status().pack_digest
 
 
-def test_status_tells_how_the_gallery_stands(gallery: Gallery, place: Place) -> None:
+def test_status_describes_the_gallery(gallery: Gallery, place: Place) -> None:
     gallery.register("ayu", AYU[:2])
     status = gallery.status()
     assert (status.gallery, status.location, status.pack) == (
@@ -641,7 +641,7 @@ def test_two_galleries_share_a_database_and_no_people(place: Place, engine: Engi
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork: Linux or macOS")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_gallery_carried_over_a_fork_says_so_and_the_parents_goes_on(gallery: Gallery) -> None:
+def test_a_gallery_is_unusable_after_a_fork_and_works_in_the_parent(gallery: Gallery) -> None:
     gallery.register("ayu", AYU[0])
     pid = os.fork()
     if pid == 0:
@@ -700,7 +700,7 @@ def test_a_gallery_may_be_closed_from_a_progress_callback(place: Place, engine: 
 COROUTINES = {name for name in dir(Gallery) if name.startswith("a")} - {"audit", "acting_as", "add_photo"}
 
 
-def test_every_verb_has_a_coroutine_with_its_parameters() -> None:
+def test_every_method_has_a_coroutine_with_its_parameters() -> None:
     public = {name for name in dir(Gallery) if not name.startswith("_") and callable(getattr(Gallery, name))}
     verbs = public - COROUTINES - {"open", "audit", "acting_as"}
     assert {f"a{verb}" for verb in verbs} | {"aopen", "aaudit"} == COROUTINES
@@ -741,7 +741,7 @@ def test_a_type_checker_sees_the_parameters_and_results_of_coroutines(tmp_path: 
     assert checked.stdout.count("error:") == 3, checked.stdout
 
 
-def test_coroutines_answer_as_their_verbs_and_do_not_block_the_loop(place: Place) -> None:
+def test_coroutines_return_the_same_results_and_do_not_block_the_loop(place: Place) -> None:
     async def work() -> tuple[Recognition, int]:
         ticks = 0
 
@@ -772,7 +772,7 @@ def test_coroutines_answer_as_their_verbs_and_do_not_block_the_loop(place: Place
 
 
 @SQLITE
-def test_results_are_frozen_short_and_shown(gallery: Gallery) -> None:
+def test_results_are_frozen_and_have_a_short_repr(gallery: Gallery) -> None:
     registration = gallery.register("ayu", [AYU[0], GREY])
     assert repr(registration) == "Registration('ayu', 1 face, 1 rejected)"
     recognition = gallery.recognize(PROBE["ayu"])
@@ -795,7 +795,7 @@ def test_results_are_frozen_short_and_shown(gallery: Gallery) -> None:
 
 
 @SQLITE
-def test_one_search_is_quick(gallery: Gallery, engine: Engine) -> None:
+def test_one_search_is_fast(gallery: Gallery, engine: Engine) -> None:
     """What a recognize costs besides the networks: the question whether anything changed, the search, the names."""
     gallery.register_many([("ayu", AYU), ("budi", BUDI)])
     faces = engine.analyze(PROBE["ayu"]).faces

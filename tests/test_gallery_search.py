@@ -90,7 +90,7 @@ def test_a_person_is_as_similar_as_the_mean_of_the_best_faces(location: str, eng
             Gallery.open(location, engine=engine, best_of=wrong)  # type: ignore[arg-type]
 
 
-def test_somebody_with_many_faces_hides_nobody(location: str, engine: Engine) -> None:
+def test_a_person_with_many_faces_hides_nobody(location: str, engine: Engine) -> None:
     probe = engine.analyze(PROBE)[0].embedding
     assert probe is not None
     with Gallery.open(location, engine=engine) as gallery:
@@ -106,7 +106,7 @@ def test_somebody_with_many_faces_hides_nobody(location: str, engine: Engine) ->
 
 
 @pytest.mark.parametrize("faces", [1, 2, 4])
-def test_widening_finds_the_people_that_a_whole_scan_finds(faces: int) -> None:
+def test_widening_finds_the_people_that_a_full_scan_finds(faces: int) -> None:
     generator = np.random.default_rng(faces)
     owners = generator.integers(0, 60, 900).astype(np.uint64)
     owners[:400] = 7  # one has nearly half of all
@@ -141,7 +141,7 @@ def test_widening_finds_the_people_that_a_whole_scan_finds(faces: int) -> None:
 
 
 @pytest.mark.parametrize("index", ["auto", "exact", "ivf", "hnsw"])
-def test_every_way_of_searching_finds_who_is_there_and_says_how_well(location: str, engine: Engine, index: Any) -> None:
+def test_every_method_finds_known_people_and_reports_recall(location: str, engine: Engine, index: Any) -> None:
     with Gallery.open(location, engine=engine, index=index) as gallery:
         gallery.register("ayu", AYU)
         crowd(gallery, 60)
@@ -159,7 +159,7 @@ def test_every_way_of_searching_finds_who_is_there_and_says_how_well(location: s
 @pytest.mark.parametrize(
     "wrong", [{"index": "flat"}, {"budget_ms": -1.0}, {"promised_recall": 1.5}, {"promised_recall": -0.1}]
 )
-def test_a_search_that_does_not_exist_is_refused(location: str, engine: Engine, wrong: dict[str, Any]) -> None:
+def test_an_unknown_search_method_is_refused(location: str, engine: Engine, wrong: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match=next(iter(wrong))):
         Gallery.open(location, engine=engine, **wrong)
 
@@ -180,7 +180,7 @@ def filed(location: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tup
 
 
 @pytest.mark.parametrize("damage", ["bit", "zeros", "cut"])
-def test_a_snapshot_that_fails_under_a_search_is_rebuilt_and_the_answer_is_right(
+def test_a_snapshot_that_fails_during_a_search_is_rebuilt(
     filed: tuple[str, Path], engine: Engine, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     location, path = filed
@@ -210,7 +210,7 @@ def test_a_snapshot_that_fails_under_a_search_is_rebuilt_and_the_answer_is_right
         assert (gallery.recognize(PROBE)[0], gallery.status().rebuilt) == (before, None)
 
 
-def test_no_open_snapshot_keeps_a_deleted_vector(filed: tuple[str, Path], engine: Engine) -> None:
+def test_no_open_snapshot_contains_a_deleted_vector(filed: tuple[str, Path], engine: Engine) -> None:
     location, path = filed
     held = path.open("rb")
     with Gallery.open(location, engine=engine) as other, Gallery.open(location, engine=engine) as gallery, held:
@@ -229,9 +229,7 @@ def test_no_open_snapshot_keeps_a_deleted_vector(filed: tuple[str, Path], engine
         assert other.recognize(people.PROBES["budi"][0])[0].person_id == "budi"
 
 
-def test_searches_beside_deletions_never_fail_and_never_name_the_deleted(
-    filed: tuple[str, Path], engine: Engine
-) -> None:
+def test_searches_during_deletions_never_fail_or_name_deleted_people(filed: tuple[str, Path], engine: Engine) -> None:
     location, _ = filed
     wrong: list[object] = []
     ended = threading.Event()
@@ -264,7 +262,7 @@ def test_searches_beside_deletions_never_fail_and_never_name_the_deleted(
 
 
 @SQLITE
-def test_quality_is_told_and_limits_who_is_taken_in(place: Place, engine: Engine) -> None:
+def test_quality_is_reported_and_limits_registration(place: Place, engine: Engine) -> None:
     quality = engine.analyze(AYU[0], quality=True)[0].quality
     assert quality is not None
     score = quality.unified_score
@@ -288,7 +286,7 @@ def test_quality_is_told_and_limits_who_is_taken_in(place: Place, engine: Engine
 
 
 @SQLITE
-def test_what_no_network_can_tell_is_told_or_refused(place: Place, engine: Engine) -> None:
+def test_estimates_without_a_network_are_reported_or_refused(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, enrolment=Enrolment(require_liveness=True)) as gallery:
         with pytest.raises(FaceNotLiveError, match=r"is unknown: pack .* has no liveness network") as refused:
             gallery.register("ayu", AYU[0])

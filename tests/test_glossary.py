@@ -123,7 +123,7 @@ def wrong(names: Iterator[tuple[str, str]]) -> list[str]:
     ]
 
 
-def test_a_wrong_word_is_found() -> None:
+def test_a_banned_word_is_found() -> None:
     assert split_words("DatabaseLockedError") == ("database", "locked", "error")
     assert split_words("--min-face") == ("min", "face")
     assert split_words("face_img2") == ("face", "img", "2")

@@ -101,7 +101,7 @@ def on_disk(folder: Path) -> bytes:
 # What is stored.
 
 
-def test_what_was_registered_under_a_key_is_read_back_and_stands_nowhere_plain(store: Store, place: Place) -> None:
+def test_registered_data_is_read_back_and_nowhere_unencrypted(store: Store, place: Place) -> None:
     _, keys, vectors = store.templates_of("ayu")
     np.testing.assert_array_equal(vectors, [unit(1), unit(2)])
     delta = store.feed.since(0, "")
@@ -115,7 +115,7 @@ def test_what_was_registered_under_a_key_is_read_back_and_stands_nowhere_plain(s
     assert added.face_ids[0] not in keys.tolist()
 
 
-def test_the_same_vector_is_stored_as_other_bytes_each_time(store: Store, place: Place) -> None:
+def test_the_same_vector_is_encrypted_to_different_bytes_each_time(store: Store, place: Place) -> None:
     store.register("citra", [face(1), face(1)])
     stored = [bytes(row[0]) for row in place.rows("SELECT vector FROM templates")]
     assert len(set(stored)) == 5
@@ -124,7 +124,7 @@ def test_the_same_vector_is_stored_as_other_bytes_each_time(store: Store, place:
 
 
 @SQLITE
-def test_nothing_plain_is_in_any_file_while_open_and_closed(place: Place) -> None:
+def test_nothing_is_unencrypted_in_any_file_while_open_or_closed(place: Place) -> None:
     store = opened(place, KEY)
     search = search_of(store, place)
     for number in range(20):
@@ -146,7 +146,7 @@ def test_nothing_plain_is_in_any_file_while_open_and_closed(place: Place) -> Non
 # Which key.
 
 
-def test_a_gallery_opens_with_its_key_only(store: Store, place: Place) -> None:
+def test_a_gallery_opens_only_with_its_key(store: Store, place: Place) -> None:
     with pytest.raises(KeyMissingError, match=r"gallery 'default' in .* is encrypted; give its key"):
         opened(place, None)
     with pytest.raises(WrongKeyError, match="encrypted with another key"):
@@ -163,7 +163,7 @@ def test_a_key_for_a_gallery_without_one_is_refused(place: Place) -> None:
 
 
 @pytest.mark.parametrize("bad", [b"", b"x" * 31, b"x" * 33, 5, "not base64", base64.b64encode(b"x" * 16).decode()])
-def test_a_key_of_another_length_is_refused_and_not_shown(bad: Any) -> None:
+def test_a_key_of_a_wrong_length_is_refused_and_not_shown(bad: Any) -> None:
     for given_as in (bad, lambda: bad):
         with pytest.raises(ArgumentError, match="key must be") as refused:
             key_of(given_as)
@@ -255,7 +255,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("how", TAMPERED)
-def test_what_was_altered_or_exchanged_does_not_open(store: Store, place: Place, how: str) -> None:
+def test_altered_or_exchanged_values_do_not_decrypt(store: Store, place: Place, how: str) -> None:
     TAMPERED[how](place)
     repair_checksums(place)
     with pytest.raises(TemplateIntegrityError, match="was altered or is another"):
@@ -276,7 +276,7 @@ def test_what_was_altered_or_exchanged_does_not_open(store: Store, place: Place,
 
 
 @SQLITE
-def test_a_template_of_another_gallery_or_pack_does_not_open(store: Store, place: Place) -> None:
+def test_a_template_of_another_gallery_or_pack_does_not_decrypt(store: Store, place: Place) -> None:
     sealed = Vault(KEY, GALLERY)
     wrapped = sealed.new_data_key("ayu", False)
     locked = sealed.person_cipher(wrapped, "ayu", False).encrypt(b"vector", 1, 2, "pack")
@@ -297,7 +297,7 @@ def test_a_template_of_another_gallery_or_pack_does_not_open(store: Store, place
 # Another key.
 
 
-def test_another_key_is_taken_and_no_template_is_touched(store: Store, place: Place) -> None:
+def test_changing_the_key_rewrites_no_template(store: Store, place: Place) -> None:
     before = place.rows("SELECT face_id, vector FROM templates ORDER BY face_id")
     assert rekey(store.feed, OTHER) == 2
     assert place.rows("SELECT face_id, vector FROM templates ORDER BY face_id") == before
@@ -311,7 +311,7 @@ def test_another_key_is_taken_and_no_template_is_touched(store: Store, place: Pl
     again.feed.database.close()
 
 
-def test_a_gallery_is_encrypted_and_decrypted_whole(place: Place) -> None:
+def test_a_gallery_is_encrypted_and_decrypted_completely(place: Place) -> None:
     store = opened(place, None)
     for number in range(5):
         store.register(number, [face(number), face(number + 100)])
@@ -328,7 +328,7 @@ def test_a_gallery_is_encrypted_and_decrypted_whole(place: Place) -> None:
     opened(place, None).feed.database.close()
 
 
-def test_who_has_the_gallery_open_is_refused_after_the_key_was_changed(store: Store, place: Place) -> None:
+def test_an_open_gallery_is_refused_after_the_key_was_changed(store: Store, place: Place) -> None:
     other = opened(place, KEY)
     search = search_of(other, place)
     rekey(store.feed, OTHER)
@@ -347,7 +347,7 @@ def test_who_has_the_gallery_open_is_refused_after_the_key_was_changed(store: St
 
 
 @SQLITE
-def test_a_snapshot_of_before_does_not_stay_when_a_gallery_is_encrypted(place: Place, engine: Engine) -> None:
+def test_encrypting_a_gallery_removes_the_unencrypted_snapshot(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as first:
         first.register("ayu", people.PICTURES["ayu"][0])
     assert len(place.snapshots()) == 1
@@ -382,7 +382,7 @@ def test_an_encrypted_snapshot_is_used(store: Store, place: Place) -> None:
 
 @SQLITE
 @pytest.mark.parametrize("how", ["flip", "truncate", "empty", "plain", "other key"])
-def test_an_encrypted_snapshot_that_was_altered_is_rebuilt_and_told(
+def test_an_altered_encrypted_snapshot_is_rebuilt_and_reported(
     store: Store, place: Place, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     search = search_of(store, place)
@@ -411,7 +411,7 @@ def test_an_encrypted_snapshot_that_was_altered_is_rebuilt_and_told(
     assert [finds(store, again, number) for number in (1, 2, 3)] == ["ayu", "ayu", "budi"]
 
 
-def test_a_snapshot_that_cannot_be_written_leaves_no_piece(store: Store, place: Place) -> None:
+def test_a_snapshot_that_cannot_be_written_leaves_no_file(store: Store, place: Place) -> None:
     search = search_of(store, place)
     search.sync()
     target = Snapshots(store.feed).path(search.at)
@@ -421,7 +421,7 @@ def test_a_snapshot_that_cannot_be_written_leaves_no_piece(store: Store, place: 
 
 
 @given(size=st.integers(0, 200), cut=st.integers(0, 300), owner=st.sampled_from(["", "a:b"]))
-def test_a_file_of_many_pieces_opens_whole_or_not_at_all(size: int, cut: int, owner: str) -> None:
+def test_a_file_of_many_blocks_decrypts_completely_or_not_at_all(size: int, cut: int, owner: str) -> None:
     sealed = Vault(KEY, GALLERY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vault, "_CHUNK", 32)
@@ -442,7 +442,7 @@ def test_a_file_of_many_pieces_opens_whole_or_not_at_all(size: int, cut: int, ow
             sealed.decrypt_file(memoryview(whole), owner + "x", "file")
 
 
-def test_keys_are_derived_as_rfc_5869_says() -> None:
+def test_keys_are_derived_according_to_rfc_5869() -> None:
     for salt in (b"s" * 16, bytes(16)):
         theirs = HKDF(hashes.SHA256(), length=32, salt=salt, info=b"purpose").derive(KEY)
         assert vault.derive_key(KEY, salt, b"purpose") == theirs
@@ -451,7 +451,7 @@ def test_keys_are_derived_as_rfc_5869_says() -> None:
 # The whole gallery.
 
 
-def test_an_encrypted_gallery_does_all_that_another_does(place: Place, engine: Engine) -> None:
+def test_an_encrypted_gallery_supports_every_operation(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, key=KEY) as gallery:
         for person_id in ("ayu", "budi"):
             gallery.register(person_id, list(people.PICTURES[person_id]))

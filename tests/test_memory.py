@@ -50,7 +50,7 @@ def test_closing_releases_the_engine_that_the_gallery_opened(tmp_path: Path) -> 
     gallery.close()
 
 
-def test_a_gallery_that_is_let_go_of_releases_its_engine(tmp_path: Path) -> None:
+def test_a_garbage_collected_gallery_releases_its_engine(tmp_path: Path) -> None:
     gallery = Gallery.open(tmp_path / "people.db")
     gallery.create("ayu")
     engine, alive = engine_of(gallery), weakref.ref(gallery)
@@ -59,7 +59,7 @@ def test_a_gallery_that_is_let_go_of_releases_its_engine(tmp_path: Path) -> None
     assert engine() is None
 
 
-def test_a_call_that_closes_releases_when_it_ends(tmp_path: Path) -> None:
+def test_a_call_that_closes_the_gallery_releases_the_engine_when_it_ends(tmp_path: Path) -> None:
     gallery = Gallery.open(tmp_path / "people.db")
     engine = engine_of(gallery)
     answers = gallery.register_many([("ayu", people.PICTURES["ayu"][0])], progress=lambda done, of: gallery.close())
@@ -68,13 +68,13 @@ def test_a_call_that_closes_releases_when_it_ends(tmp_path: Path) -> None:
     assert engine() is None
 
 
-def test_an_engine_that_is_shared_stays(tmp_path: Path, engine: Engine) -> None:
+def test_a_shared_engine_is_not_released(tmp_path: Path, engine: Engine) -> None:
     with Gallery.open(tmp_path / "people.db", engine=engine):
         pass
     assert len(engine.analyze(people.GROUP, embed=False)) == 5
 
 
-def test_memory_and_threads_are_flat_over_many_galleries(tmp_path: Path) -> None:
+def test_memory_and_threads_do_not_grow_over_many_galleries(tmp_path: Path) -> None:
     program = """
 import gc, sys, psutil
 from facedex import people

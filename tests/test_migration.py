@@ -142,7 +142,7 @@ def break_off(done: int, number: int) -> None:
 # The whole way.
 
 
-def test_everybody_is_embedded_again_and_recognised_with_the_other_pack(
+def test_every_person_is_embedded_again_and_recognised_with_the_other_pack(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
 ) -> None:
     made = register_all(gallery)
@@ -177,7 +177,7 @@ def test_everybody_is_embedded_again_and_recognised_with_the_other_pack(
     assert fsck(place.location).ok
 
 
-def test_what_is_registered_afterwards_is_of_the_new_pack(gallery: Gallery, place: Place, mirrored: Engine) -> None:
+def test_later_registrations_use_the_new_pack(gallery: Gallery, place: Place, mirrored: Engine) -> None:
     gallery.register("ayu", list(AYU))
     gallery.migrate(engine=mirrored)
     late = gallery.register("budi", BUDI[0]).faces[0].face_id
@@ -185,7 +185,7 @@ def test_what_is_registered_afterwards_is_of_the_new_pack(gallery: Gallery, plac
     assert named(gallery, PROBE["budi"]) == "budi"
 
 
-def test_the_way_back_embeds_what_was_registered_since(
+def test_a_rollback_embeds_later_registrations(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
 ) -> None:
     gallery.register("ayu", list(AYU))
@@ -204,7 +204,9 @@ def test_the_way_back_embeds_what_was_registered_since(
     assert fsck(place.location).ok
 
 
-def test_a_finished_move_has_no_way_back(gallery: Gallery, place: Place, engine: Engine, mirrored: Engine) -> None:
+def test_a_finished_migration_cannot_be_rolled_back(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
+) -> None:
     gallery.register("ayu", list(AYU))
     gallery.migrate(engine=mirrored)
     finish = gallery.finish_migration()
@@ -221,7 +223,7 @@ def test_a_finished_move_has_no_way_back(gallery: Gallery, place: Place, engine:
 
 
 @SQLITE
-def test_moving_to_the_present_pack_is_nothing_to_do(gallery: Gallery, engine: Engine) -> None:
+def test_migrating_to_the_current_pack_does_nothing(gallery: Gallery, engine: Engine) -> None:
     gallery.register("ayu", list(AYU))
     position = gallery.status().position
     result = gallery.migrate("classic")
@@ -230,7 +232,7 @@ def test_moving_to_the_present_pack_is_nothing_to_do(gallery: Gallery, engine: E
 
 
 @SQLITE
-def test_what_cannot_be_moved_to_is_refused(gallery: Gallery, mirrored: Engine, manifest: Path) -> None:
+def test_an_unusable_target_pack_is_refused(gallery: Gallery, mirrored: Engine, manifest: Path) -> None:
     gallery.register("ayu", list(AYU))
     with pytest.raises(MigrationError, match="no way back"):
         gallery.rollback()
@@ -251,7 +253,7 @@ def test_what_cannot_be_moved_to_is_refused(gallery: Gallery, mirrored: Engine, 
 
 
 @SQLITE
-def test_the_twins_do_the_same(gallery: Gallery, mirrored: Engine) -> None:
+def test_coroutines_do_the_same(gallery: Gallery, mirrored: Engine) -> None:
     async def there_and_back() -> tuple[bool, bool, int]:
         await gallery.aregister("ayu", AYU[0])
         there = await gallery.amigrate(engine=mirrored)
@@ -264,7 +266,7 @@ def test_the_twins_do_the_same(gallery: Gallery, mirrored: Engine) -> None:
 # While it goes on.
 
 
-def test_the_gallery_answers_and_changes_while_it_is_moved(
+def test_the_gallery_can_be_used_and_changed_during_a_migration(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migration, "BATCH", 2)
@@ -302,7 +304,7 @@ def test_the_gallery_answers_and_changes_while_it_is_moved(
     assert fsck(place.location).ok
 
 
-def test_who_registers_in_the_last_moment_is_moved_too(
+def test_a_registration_at_the_last_moment_is_migrated_too(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the last look at what is to be done and the commit, which another process cannot be kept from."""
@@ -323,7 +325,7 @@ def test_who_registers_in_the_last_moment_is_moved_too(
         assert named(gallery, PROBE["budi"]) == "budi"
 
 
-def test_another_process_is_told_that_the_gallery_was_moved(
+def test_another_process_learns_that_the_gallery_was_migrated(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
 ) -> None:
     gallery.register("ayu", list(AYU))
@@ -352,7 +354,7 @@ def test_another_process_is_told_that_the_gallery_was_moved(
 
 @pytest.mark.slow
 @SQLITE
-def test_a_long_call_goes_on_with_the_other_pack(gallery: Gallery, engine: Engine, mirrored: Engine) -> None:
+def test_a_long_call_continues_with_the_other_pack(gallery: Gallery, engine: Engine, mirrored: Engine) -> None:
     register_all(gallery)
     thresholds: list[float] = []
 
@@ -379,7 +381,7 @@ def test_a_long_call_goes_on_with_the_other_pack(gallery: Gallery, engine: Engin
 
 @pytest.mark.slow
 @SQLITE
-def test_threads_ask_and_register_through_the_swap(
+def test_threads_recognize_and_register_during_the_switch(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migration, "BATCH", 4)
@@ -420,7 +422,7 @@ def test_threads_ask_and_register_through_the_swap(
 
 
 @pytest.mark.slow
-def test_two_who_move_a_gallery_at_once_both_see_it_moved(
+def test_two_concurrent_migrations_both_succeed(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migration, "BATCH", 1)
@@ -459,7 +461,7 @@ def test_people_without_a_photo_are_listed_and_nothing_is_changed(
     assert (named(gallery, PROBE["ayu"]), named(gallery, PROBE["budi"])) == ("ayu", 7)
 
 
-def test_people_who_are_left_behind_sleep_until_they_are_registered_or_the_way_back(
+def test_people_left_behind_are_dormant_until_registered_or_rolled_back(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
 ) -> None:
     gallery.register("ayu", list(AYU))
@@ -494,7 +496,7 @@ def test_people_who_are_left_behind_sleep_until_they_are_registered_or_the_way_b
         assert len(vectors(place, engine)) == 7
 
 
-def test_faces_that_were_left_behind_go_when_the_move_is_finished(
+def test_faces_left_behind_are_removed_when_the_migration_is_finished(
     gallery: Gallery, place: Place, mirrored: Engine
 ) -> None:
     gallery.register("ayu", list(AYU))
@@ -511,7 +513,7 @@ def test_faces_that_were_left_behind_go_when_the_move_is_finished(
     assert named(gallery, PROBE["budi"]) == "budi"
 
 
-def test_a_repair_keeps_those_who_sleep(gallery: Gallery, place: Place, engine: Engine, mirrored: Engine) -> None:
+def test_a_repair_keeps_dormant_people(gallery: Gallery, place: Place, engine: Engine, mirrored: Engine) -> None:
     gallery.register("ayu", list(AYU))
     gallery.register("budi", list(BUDI))
     forget_photos(place, "budi")
@@ -530,7 +532,7 @@ def test_a_repair_keeps_those_who_sleep(gallery: Gallery, place: Place, engine: 
     assert fsck(place.location).ok
 
 
-def test_damaged_templates_of_another_pack_are_found_and_mended(
+def test_damaged_templates_of_another_pack_are_found_and_repaired(
     gallery: Gallery, place: Place, mirrored: Engine, engine: Engine
 ) -> None:
     awake = gallery.register("ayu", AYU[0]).faces[0].face_id
@@ -553,7 +555,7 @@ def test_damaged_templates_of_another_pack_are_found_and_mended(
 
 
 @SQLITE
-def test_faces_that_the_pack_does_not_find_are_told(
+def test_faces_that_the_pack_does_not_find_are_reported(
     gallery: Gallery, place: Place, engine: Engine, strict: Engine
 ) -> None:
     sure = [path for paths in people.PICTURES.values() for path in paths if len(strict.analyze(path)) == 1]
@@ -583,7 +585,9 @@ def test_faces_that_the_pack_does_not_find_are_told(
 
 
 @SQLITE
-def test_the_same_face_is_taken_among_several(gallery: Gallery, place: Place, engine: Engine, mirrored: Engine) -> None:
+def test_the_same_face_is_chosen_among_several(
+    gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
+) -> None:
     faces = engine.analyze(people.GROUP)
     assert len(faces) > 3
     gallery.register("largest", people.GROUP, faces="largest")
@@ -606,7 +610,7 @@ def test_the_same_face_is_taken_among_several(gallery: Gallery, place: Place, en
 # Broken off.
 
 
-def test_a_run_that_was_broken_off_is_gone_on_with(
+def test_an_interrupted_run_is_resumed(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migration, "BATCH", 5)
@@ -628,7 +632,7 @@ def test_a_run_that_was_broken_off_is_gone_on_with(
 
 
 @SQLITE
-def test_what_is_damaged_of_a_broken_off_run_is_made_anew(
+def test_damaged_results_of_an_interrupted_run_are_made_again(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
 ) -> None:
     made = gallery.register("ayu", list(AYU)).faces
@@ -644,7 +648,7 @@ def test_what_is_damaged_of_a_broken_off_run_is_made_anew(
 
 
 @SQLITE
-def test_a_photo_of_somebody_else_or_a_damaged_one_gives_no_template(
+def test_a_damaged_photo_or_one_of_another_person_gives_no_template(
     gallery: Gallery, place: Place, mirrored: Engine
 ) -> None:
     gallery.register("ayu", AYU[0])
@@ -661,7 +665,7 @@ def test_a_photo_of_somebody_else_or_a_damaged_one_gives_no_template(
 
 
 @SQLITE
-def test_a_damaged_row_stops_the_move(gallery: Gallery, place: Place, mirrored: Engine) -> None:
+def test_a_damaged_row_stops_the_migration(gallery: Gallery, place: Place, mirrored: Engine) -> None:
     gallery.register("ayu", AYU[0])
     place.execute("UPDATE faces SET x1 = x1 + 100")
     with pytest.raises(DatabaseDamagedError, match="row 1 of faces"):
@@ -669,7 +673,7 @@ def test_a_damaged_row_stops_the_move(gallery: Gallery, place: Place, mirrored: 
     assert vectors(place, mirrored) == {}
 
 
-def test_who_ends_a_move_stops_the_one_who_is_at_it(
+def test_ending_a_migration_stops_a_running_one(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migration, "BATCH", 1)
@@ -713,7 +717,7 @@ def test_closing_ends_a_migration_that_can_be_resumed(
 
 
 @pytest.mark.slow
-def test_a_move_that_is_killed_again_and_again_comes_to_its_end(
+def test_a_repeatedly_killed_migration_completes(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, manifest: Path
 ) -> None:
     made = register_all(gallery)
@@ -763,7 +767,7 @@ def on_disk(folder: Path) -> bytes:
 
 @SQLITE
 @pytest.mark.parametrize("when", ["shadow", "past"])
-def test_a_deletion_takes_the_templates_of_every_pack(
+def test_a_deletion_removes_the_templates_of_every_pack(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, when: str
 ) -> None:
     register_all(gallery)
@@ -784,7 +788,7 @@ def test_a_deletion_takes_the_templates_of_every_pack(
 
 
 @SQLITE
-def test_nothing_of_the_pack_before_is_left_when_the_move_is_finished(
+def test_nothing_of_the_previous_pack_remains_when_the_migration_is_finished(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine
 ) -> None:
     register_all(gallery)
@@ -824,7 +828,7 @@ def test_templates_of_every_pack_are_encrypted_and_rekeyed(place: Place, engine:
     assert fsck(place.location, key=KEY).ok
 
 
-def test_the_audit_tells_of_the_move(gallery: Gallery, place: Place, mirrored: Engine) -> None:
+def test_the_audit_records_the_migration(gallery: Gallery, place: Place, mirrored: Engine) -> None:
     gallery.register("ayu", list(AYU))
     gallery.register("budi", BUDI[0])
     forget_photos(place, "budi")
@@ -874,7 +878,7 @@ def test_exclusive_use_waits_for_running_calls_and_delays_new_ones() -> None:
     assert told == ["other left", "exclusive", "shared", "late entered"]
 
 
-def test_exclusive_use_is_taken_in_turns() -> None:
+def test_exclusive_uses_do_not_overlap() -> None:
     life = Lifetime("it", GalleryClosedError, lambda: None)
     together, most = 0, 0
     lock = threading.Lock()
@@ -901,7 +905,7 @@ def test_exclusive_use_is_taken_in_turns() -> None:
     assert most == 1
 
 
-def test_a_paused_call_is_not_waited_for_and_waits_at_the_end() -> None:
+def test_exclusive_use_does_not_wait_for_a_paused_call() -> None:
     life = Lifetime("it", GalleryClosedError, lambda: None)
     standing, go_on = threading.Event(), threading.Event()
     told: list[str] = []
@@ -927,7 +931,7 @@ def test_a_paused_call_is_not_waited_for_and_waits_at_the_end() -> None:
 
 
 @SQLITE
-def test_templates_of_the_pack_before_are_not_taken_in(gallery: Gallery, engine: Engine, mirrored: Engine) -> None:
+def test_templates_of_the_previous_pack_are_not_imported(gallery: Gallery, engine: Engine, mirrored: Engine) -> None:
     gallery.register("ayu", AYU[0])
     digest = gallery.pack.digest
     carried = list(gallery.exchange.export_people(pack=digest))
@@ -950,7 +954,7 @@ def test_templates_of_the_pack_before_are_not_taken_in(gallery: Gallery, engine:
 
 
 @SQLITE
-def test_the_command_line_moves_a_gallery_there_and_back(
+def test_the_command_line_migrates_a_gallery_and_rolls_it_back(
     gallery: Gallery, place: Place, manifest: Path, engine: Engine, mirrored: Engine
 ) -> None:
     gallery.register("ayu", list(AYU))
@@ -983,7 +987,7 @@ def test_the_command_line_moves_a_gallery_there_and_back(
 
 @pytest.mark.shared
 @SQLITE
-def test_a_gallery_goes_to_other_networks(gallery: Gallery, place: Place, shared: Path) -> None:
+def test_a_gallery_is_migrated_to_other_networks(gallery: Gallery, place: Place, shared: Path) -> None:
     folder = place.folder / "home" / "packs" / "mobile"
     folder.mkdir(parents=True)
     for network in ("yunet/yunet_n_dynamic.onnx", "mobilefacenet/mobilefacenet_foamliu_128d.onnx"):
@@ -1003,7 +1007,7 @@ def unit(number: int, dimension: int) -> NDArray[np.float32]:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def test_a_pack_of_another_length_takes_the_place(place: Place) -> None:
+def test_a_gallery_is_migrated_to_a_pack_of_another_dimension(place: Place) -> None:
     long, short = PackPin("long", "ab" * 32, 32), PackPin("short", "cd" * 32, 16)
     feed = Feed(Database(place.location), "default")
     feed.bind(long)

@@ -85,7 +85,7 @@ SURE = np.array([[[0.0, 1.0]]], np.float32)
 MIDDLE = np.array([[[0.25, 0.25, 0.75, 0.5]]], np.float32)
 
 
-def test_the_constant_network_answers(tmp_path: Path) -> None:
+def test_the_constant_network_runs(tmp_path: Path) -> None:
     (face,) = engine_of(tmp_path, ultraface(SURE, MIDDLE), ULTRAFACE).analyze(PICTURE, embed=False)
     assert face.bbox.tolist() == [16, 16, 48, 32]
     assert face.det_score == 1
@@ -102,25 +102,25 @@ def test_the_constant_network_answers(tmp_path: Path) -> None:
         (SURE, np.full((1, 1, 4), np.nan, np.float32), "not finite"),
     ],
 )
-def test_answers_of_another_shape_or_without_a_value_are_refused(
+def test_outputs_of_a_wrong_shape_or_without_a_value_are_refused(
     scores: NDArray[np.float32], boxes: NDArray[np.float32], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(NetworkError, match=words):
         engine_of(tmp_path, ultraface(scores, boxes), ULTRAFACE).analyze(PICTURE, embed=False)
 
 
-def test_a_score_that_is_no_number_is_no_face(tmp_path: Path) -> None:
+def test_a_score_that_is_not_a_number_is_no_face(tmp_path: Path) -> None:
     nothing = np.full((1, 1, 2), np.nan, np.float32)
     assert not engine_of(tmp_path, ultraface(nothing, MIDDLE), ULTRAFACE).analyze(PICTURE, embed=False)
 
 
-def test_a_box_outside_the_picture_is_left_out(tmp_path: Path) -> None:
+def test_a_box_outside_the_picture_is_dropped(tmp_path: Path) -> None:
     outside = np.array([[[-3.0, -3.0, -2.0, -2.0]]], np.float32)
     assert not engine_of(tmp_path, ultraface(SURE, outside), ULTRAFACE).analyze(PICTURE, embed=False)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"no network", b"\x08\x08" + b"\xff" * 400, bytes(range(256)) * 40])
-def test_what_is_no_network_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_network_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=r"a\.onnx"):
         engine_of(tmp_path, data, ULTRAFACE)
 

@@ -27,7 +27,7 @@ def test_there_are_notebooks_and_they_are_numbered() -> None:
 
 
 @by_name
-def test_no_output_is_kept(path: Path) -> None:
+def test_notebooks_contain_no_output(path: Path) -> None:
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
             assert cell["outputs"] == []

@@ -85,7 +85,7 @@ def out_of_range() -> st.SearchStrategy[int]:
 @example(number=10**5000)  # more digits than Python writes
 @example(number=-(10**5000))
 @settings(max_examples=40)
-def test_a_whole_number_that_the_core_cannot_hold_is_refused_by_name(core: dict[str, Call], number: int) -> None:
+def test_an_integer_that_the_core_cannot_hold_is_refused_by_name(core: dict[str, Call], number: int) -> None:
     for name, call in core.items():
         bound = "at least [01]" if number < 0 else "at most [0-9]+"
         with pytest.raises(ArgumentError, match=rf"^{name.split()[0]} must be {bound}, got ") as refused:
@@ -93,7 +93,7 @@ def test_a_whole_number_that_the_core_cannot_hold_is_refused_by_name(core: dict[
         assert len(str(refused.value)) < 150
 
 
-def test_the_last_number_that_fits_is_taken_and_the_next_is_not(engine: Engine) -> None:
+def test_the_largest_valid_number_is_accepted_and_the_next_is_not(engine: Engine) -> None:
     assert len(engine.analyze(PICTURE, min_face=2**32 - 1, max_faces=WORDS - 1)) == 0
     with pytest.raises(ArgumentError, match="min_face must be at most 4294967295, got 4294967296"):
         engine.analyze(PICTURE, min_face=2**32)
@@ -109,7 +109,7 @@ def test_the_last_number_that_fits_is_taken_and_the_next_is_not(engine: Engine) 
         engine.analyze(PICTURE, min_face="40")  # type: ignore[arg-type]
 
 
-def test_what_no_float_holds_is_refused(engine: Engine) -> None:
+def test_numbers_that_no_float_can_hold_are_refused(engine: Engine) -> None:
     for sign in (1, -1):
         with pytest.raises(ArgumentError, match="budget_ms"):
             Index(2, PACK, budget_ms=sign * 10**400)
@@ -126,7 +126,7 @@ def test_what_no_float_holds_is_refused(engine: Engine) -> None:
 
 @given(key=out_of_range())
 @example(key=10**5000)
-def test_no_index_has_a_key_that_cannot_be_one(key: int) -> None:
+def test_invalid_keys_are_in_no_index(key: int) -> None:
     index = Index(2, PACK)
     index.add(np.array([WORDS - 2], np.uint64), PROBE)
     assert key not in index
@@ -147,7 +147,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterato
 @example(number=2**63)
 @example(number=WORDS)
 @settings(max_examples=25)
-def test_a_gallery_refuses_what_its_columns_and_its_search_cannot_hold(gallery: Gallery, number: int) -> None:
+def test_a_gallery_refuses_numbers_that_its_columns_and_search_cannot_hold(gallery: Gallery, number: int) -> None:
     calls: dict[str, Call] = {
         "photo_id": gallery.photo,
         "photo_id of bytes": gallery.photo_bytes,
@@ -163,7 +163,7 @@ def test_a_gallery_refuses_what_its_columns_and_its_search_cannot_hold(gallery: 
             call(number)
 
 
-def test_an_id_of_more_digits_than_python_writes_is_refused(gallery: Gallery) -> None:
+def test_an_id_of_more_digits_than_python_formats_is_refused(gallery: Gallery) -> None:
     for call in (gallery.person, gallery.delete, gallery.photos):
         with pytest.raises(ArgumentError, match="person_id must have at most"):
             call(10**5000)
@@ -172,7 +172,7 @@ def test_an_id_of_more_digits_than_python_writes_is_refused(gallery: Gallery) ->
 @pytest.mark.parametrize(
     "wrong", ["7", None, 1e300, 7.0, True, np.True_, [10**5000]], ids=lambda wrong: type(wrong).__name__
 )
-def test_what_is_no_whole_number_is_refused_by_name(gallery: Gallery, wrong: Any) -> None:
+def test_a_value_that_is_not_an_integer_is_refused_by_name(gallery: Gallery, wrong: Any) -> None:
     calls: dict[str, Callable[[Any], object]] = {
         "photo_id": gallery.photo,
         "photo_id of bytes": gallery.photo_bytes,
@@ -190,7 +190,7 @@ def test_what_is_no_whole_number_is_refused_by_name(gallery: Gallery, wrong: Any
 
 
 @pytest.mark.parametrize("number", [2**70, -(2**70), 2**63, 10**5000], ids=["2**70", "-2**70", "2**63", "10**5000"])
-def test_no_number_is_taken_for_damage(place: Place, number: int) -> None:
+def test_no_number_is_mistaken_for_damage(place: Place, number: int) -> None:
     """A server may compare a column with any number: then there is no such row."""
     with contextlib.closing(Access(Database(place.location))) as access:
         calls: dict[Call, type[FacedexError]] = {
@@ -207,7 +207,7 @@ def test_no_number_is_taken_for_damage(place: Place, number: int) -> None:
         assert access.accounts.page(after=2**63 - 1) == []
 
 
-def test_nor_in_a_gallery(place: Place, engine: Engine) -> None:
+def test_no_number_is_mistaken_for_damage_in_a_gallery(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         store = gallery._resources.store
         for number in (2**63, 2**70, -(2**70), 10**5000):
@@ -220,7 +220,7 @@ def test_nor_in_a_gallery(place: Place, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("number", [10**400, -(10**400), 10**5000, -(10**5000)], ids=["400", "-400", "5000", "-5000"])
-def test_a_number_of_any_length_is_told_in_few_words(gallery: Gallery, engine: Engine, number: int) -> None:
+def test_a_number_of_any_length_is_abbreviated(gallery: Gallery, engine: Engine, number: int) -> None:
     picture = people.PICTURES["ayu"][0]
     calls: dict[str, Call] = {
         "threshold": lambda n: gallery.recognize(PICTURE, threshold=n),
@@ -241,7 +241,7 @@ def test_a_number_of_any_length_is_told_in_few_words(gallery: Gallery, engine: E
 
 
 @pytest.mark.parametrize("threshold", ["x", 5, -1.01, float("nan"), None])
-def test_a_comparison_takes_the_thresholds_that_a_gallery_takes(engine: Engine, threshold: Any) -> None:
+def test_compare_accepts_the_thresholds_that_a_gallery_accepts(engine: Engine, threshold: Any) -> None:
     picture = people.PICTURES["ayu"][0]
     if threshold is None:
         assert engine.compare(picture, picture).threshold == engine.threshold
@@ -259,7 +259,7 @@ def test_a_comparison_takes_the_thresholds_that_a_gallery_takes(engine: Engine, 
         st.lists,
     )
 )
-def test_anything_is_shown_in_few_characters(value: object) -> None:
+def test_any_value_is_abbreviated(value: object) -> None:
     assert 0 < len(abbreviate(value)) < 450
 
 

@@ -77,7 +77,7 @@ def own(folder: Path, *, name: str = "mine", change: tuple[str, str] = ("", ""))
 # The manifests that come with facedex.
 
 
-def test_every_promised_pack_is_there() -> None:
+def test_every_promised_pack_exists() -> None:
     assert packs.built_in()[:4] == ("base", "classic", "mobile", "open")
     promised = {
         "antelopev2",
@@ -179,7 +179,7 @@ def test_the_guide_teaches_a_manifest_that_can_be_read(tmp_path: Path) -> None:
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else None,
 )
-def test_what_is_wrong_with_a_manifest_is_told(tmp_path: Path, change: tuple[str, str], words: tuple[str, ...]) -> None:
+def test_errors_of_a_manifest_are_reported(tmp_path: Path, change: tuple[str, str], words: tuple[str, ...]) -> None:
     manifest = own(tmp_path / "own", change=change)
     lines = manifest.read_text("utf-8").splitlines()
     places = {"trained_in": next((i for i, line in enumerate(lines, 1) if "trained_in" in line), 0)}
@@ -196,7 +196,7 @@ def test_what_is_wrong_with_a_manifest_is_told(tmp_path: Path, change: tuple[str
     [b"", b"\xff\xfe", b"a = " + b"[" * 100_000, b"x = " + b"{ y = " * 50_000, b'format = "\\u{110000}"', b"\0" * 1000],
     ids=["empty", "no UTF-8", "deep lists", "deep tables", "no such character", "zeros"],
 )
-def test_bytes_that_are_no_manifest(tmp_path: Path, data: bytes) -> None:
+def test_bytes_that_are_not_a_manifest(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.toml").write_bytes(data)
     with pytest.raises(ManifestError):
         read_manifest(tmp_path / "x.toml")
@@ -247,7 +247,7 @@ def _mutated(draw: st.DrawFn) -> str:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=_mutated())
-def test_a_mutated_manifest_is_read_or_refused(tmp_path: Path, text: str) -> None:
+def test_a_mutated_manifest_is_accepted_or_refused(tmp_path: Path, text: str) -> None:
     manifest = tmp_path / "mutated.toml"
     manifest.write_bytes(text.encode("utf-8", "surrogatepass"))
     with contextlib.suppress(ManifestError):  # any other exception fails the test
@@ -257,7 +257,7 @@ def test_a_mutated_manifest_is_read_or_refused(tmp_path: Path, text: str) -> Non
 # Opening: never without the files, never implicitly.
 
 
-def test_a_pack_that_is_not_there_says_what_to_do(home: Path) -> None:
+def test_the_error_for_a_missing_pack_says_what_to_do(home: Path) -> None:
     with pytest.raises(WeightsMissingError) as caught:
         Engine("mobile")
     message = str(caught.value)
@@ -279,7 +279,7 @@ def test_the_message_names_the_licence_and_the_flag() -> None:
         Engine("facenet")
 
 
-def test_a_name_that_nobody_knows() -> None:
+def test_an_unknown_name() -> None:
     with pytest.raises(PackNotFoundError, match=r"no pack is called 'moblie'; known are base, classic, mobile, open"):
         Engine("moblie")
     with pytest.raises(PackNotFoundError, match="there is no manifest at"):
@@ -292,7 +292,7 @@ def test_a_manifest_is_opened_by_its_path(tmp_path: Path) -> None:
     assert len(engine.analyze(people.GROUP, embed=False)) == 5
 
 
-def test_a_file_that_changed_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+def test_a_changed_file_is_refused_on_opening(tmp_path: Path) -> None:
     manifest = own(tmp_path / "own")
     path = manifest.parent / "rnet.onnx"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
@@ -301,7 +301,7 @@ def test_a_file_that_changed_is_refused_when_it_is_opened(tmp_path: Path) -> Non
         Engine(manifest)
 
 
-def test_an_unverified_file_is_pinned_and_then_held_to_it(tmp_path: Path) -> None:
+def test_an_unverified_file_is_pinned_and_then_verified(tmp_path: Path) -> None:
     manifest = own(tmp_path / "own", change=(RNET, "unverified"))
     with pytest.raises(WeightsUnverifiedError, match=r"facedex packs verify .* --accept-unverified"):
         Engine(manifest)
@@ -315,7 +315,7 @@ def test_an_unverified_file_is_pinned_and_then_held_to_it(tmp_path: Path) -> Non
         Engine(manifest)
 
 
-def test_a_core_that_is_given_no_pin_refuses_by_itself(tmp_path: Path) -> None:
+def test_the_core_refuses_an_unverified_file_without_a_pin(tmp_path: Path) -> None:
     manifest = own(tmp_path / "own", change=(RNET, "unverified"))
     from facedex._core import Engine as CoreEngine
     from facedex.runtime import runtime_library
@@ -363,7 +363,7 @@ def test_a_licence_is_accepted_by_the_environment(tmp_path: Path, monkeypatch: p
     Engine(manifest)
 
 
-def test_an_accepted_licence_holds_where_nothing_can_be_kept(
+def test_an_accepted_licence_applies_where_nothing_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -372,7 +372,7 @@ def test_an_accepted_licence_holds_where_nothing_can_be_kept(
     assert "could not be kept" in caplog.text
 
 
-def test_damaged_records_are_told(tmp_path: Path, home: Path) -> None:
+def test_damaged_records_are_reported(tmp_path: Path, home: Path) -> None:
     manifest = restricted(tmp_path / "own")
     home.mkdir()
     (home / "licences.json").write_text("[]")
@@ -390,7 +390,7 @@ def test_damaged_records_are_told(tmp_path: Path, home: Path) -> None:
         packs.state(manifest)
 
 
-def test_what_training_data_allow_is_told() -> None:
+def test_terms_of_the_training_data_are_reported() -> None:
     for pack, words in (
         ("mobile", "withdrawn by its publisher"),
         ("antelopev2", "Celeb-500K"),
@@ -423,7 +423,7 @@ def test_an_added_pack_is_opened_by_its_name(tmp_path: Path) -> None:
         packs.find("yours")
 
 
-def test_a_removed_pack_of_ones_own_keeps_its_files(tmp_path: Path) -> None:
+def test_a_removed_custom_pack_keeps_its_files(tmp_path: Path) -> None:
     manifest = own(tmp_path / "own")
     packs.add(manifest)
     assert packs.remove("mine") == packs.Removal((), (), manifest)
@@ -432,7 +432,7 @@ def test_a_removed_pack_of_ones_own_keeps_its_files(tmp_path: Path) -> None:
         packs.remove("mine")
 
 
-def test_a_name_that_is_taken(tmp_path: Path) -> None:
+def test_a_name_that_is_in_use(tmp_path: Path) -> None:
     with pytest.raises(PackNameError, match="'mobile' is taken by a pack of facedex"):
         packs.add(own(tmp_path / "own", name="mobile"))
     packs.add(own(tmp_path / "own"))
@@ -440,7 +440,7 @@ def test_a_name_that_is_taken(tmp_path: Path) -> None:
         packs.add(own(tmp_path / "other"))
 
 
-def test_an_added_manifest_that_went_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_added_manifest_that_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     manifest = own(tmp_path / "own")
     packs.add(manifest)
     manifest.unlink()
@@ -451,20 +451,20 @@ def test_an_added_manifest_that_went_away(tmp_path: Path, caplog: pytest.LogCapt
     assert packs.remove("mine").forgotten == manifest
 
 
-def test_what_is_no_manifest_is_not_added(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_manifest_is_not_added(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"ends in \.toml"):
         packs.add(tmp_path / "weights.onnx")
     with pytest.raises(PackNotFoundError):
         packs.add(tmp_path / "missing.toml")
 
 
-def test_the_built_in_pack_stays() -> None:
+def test_the_built_in_pack_cannot_be_removed() -> None:
     with pytest.raises(ArgumentError, match="comes with facedex and stays"):
         packs.remove("classic")
     assert packs.verify("classic").ready
 
 
-def test_the_default_is_the_first_pack_that_is_here(
+def test_the_default_is_the_first_available_pack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert (packs.default(), packs.fallback()) == ("base", None)
@@ -494,7 +494,7 @@ def test_packs_is_a_public_name() -> None:
     assert "packs" in dir(facedex)
 
 
-def test_looking_at_packs_loads_no_client_of_http() -> None:
+def test_listing_packs_does_not_load_an_http_client() -> None:
     program = (
         "import sys\nfrom facedex import packs\npacks.list()\npacks.require_ready('classic')\n"
         "sys.exit(', '.join({'httpx', 'filelock'} & set(sys.modules)) or 0)\n"
@@ -517,14 +517,14 @@ def answer(*arguments: object, code: int = 0) -> Any:
     return json.loads(result.stdout)
 
 
-def test_the_list_begins_with_what_to_try_first() -> None:
+def test_the_list_begins_with_the_pack_to_try_first() -> None:
     assert [pack["name"] for pack in answer("list")["packs"]] == list(packs.built_in())
     text = run().stdout
     assert re.search(r"mobile +no +4\.3 +yes", text)
     assert re.search(r"buffalo_l +no +288\.6 +no", text)
 
 
-def test_info_tells_all_before_a_download() -> None:
+def test_info_describes_a_pack_before_its_download() -> None:
     text = run("info", "mobile").stdout
     for words in ("raw.githubusercontent.com/foamliu", "withdrawn", "0.402", "trained on: a refined MS-Celeb-1M"):
         assert words in text
@@ -579,7 +579,7 @@ def test_add_and_forget_on_the_command_line(tmp_path: Path) -> None:
     assert run("remove", "classic").stderr.startswith("error [argument]: ")
 
 
-def test_every_command_tells_its_options() -> None:
+def test_every_command_lists_its_options() -> None:
     for command in ("list", "info", "get", "verify", "remove", "add", "path", "wheel"):
         result = run(command, "--help")
         assert result.exit_code == 0
@@ -619,7 +619,7 @@ def test_mobile_is_fetched_checked_opened_and_recognises(tmp_path: Path, shared:
 
 
 @pytest.mark.shared
-def test_a_network_as_intel_publishes_it_is_made_ready_as_the_guide_says(
+def test_a_network_published_by_intel_is_prepared_as_in_the_guide(
     tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small network with the input and output of the converted one: the mean of each channel, in 256 values."""
@@ -676,7 +676,7 @@ def test_the_detector_of_the_small_insightface_packs_is_the_published_one(shared
         assert file.sha256 == found
 
 
-def test_every_error_here_is_one_of_facedex() -> None:
+def test_every_error_is_an_error_of_facedex() -> None:
     for kind in (LicenseError, ManifestError, PackFolderError, PackNameError, WeightsUnverifiedError):
         assert issubclass(kind, FacedexError)
 
@@ -742,5 +742,7 @@ def package_takes(name: str, folder: Path) -> bool:
 
 @pytest.mark.parametrize("takes", [manifest_takes, database_takes, gallery_file_takes, package_takes])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_door_has_the_same_rule_for_names(tmp_path: Path, takes: Callable[[str, Path], bool], name: str) -> None:
+def test_every_entry_point_has_the_same_rule_for_names(
+    tmp_path: Path, takes: Callable[[str, Path], bool], name: str
+) -> None:
     assert takes(name, tmp_path / "pack") is NAMES[name]

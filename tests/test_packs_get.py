@@ -209,7 +209,7 @@ def leftovers(pack: Path) -> list[str]:
 # What goes well.
 
 
-def test_a_pack_is_fetched_checked_and_kept(pack: Path, site: Site) -> None:
+def test_a_pack_is_fetched_verified_and_stored(pack: Path, site: Site) -> None:
     told: list[packs.Progress] = []
     state = packs.get(pack, mirror=site.address, progress=told.append)
     assert state.ready
@@ -223,7 +223,7 @@ def test_a_pack_is_fetched_checked_and_kept(pack: Path, site: Site) -> None:
     assert len(site.asked) == again
 
 
-def test_nothing_is_fetched_by_looking(pack: Path, site: Site, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_listing_fetches_nothing(pack: Path, site: Site, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("FACEDEX_MIRROR", site.address)
     assert [file.condition for file in packs.state(pack).files] == ["missing"]
     assert [file.condition for file in packs.verify(pack).files] == ["missing"]
@@ -232,7 +232,7 @@ def test_nothing_is_fetched_by_looking(pack: Path, site: Site, monkeypatch: pyte
     assert not home.exists()
 
 
-def test_the_mirror_of_the_environment_is_taken(
+def test_the_mirror_of_the_environment_is_used(
     pack: Path, tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "usb" / "tiny").mkdir(parents=True)
@@ -268,20 +268,20 @@ def test_an_unsafe_mirror_is_refused(pack: Path, mirror: str) -> None:
     ],
     ids=["cut", "cut often", "cut at once", "500", "503 and 429", "silent", "last byte", "416", "another place"],
 )
-def test_a_passing_fault_is_overcome(pack: Path, site: Site, faults: list[Fault]) -> None:
+def test_a_transient_error_is_retried(pack: Path, site: Site, faults: list[Fault]) -> None:
     site.faults["/tiny/net.onnx"] = list(faults)
     assert packs.get(pack, mirror=site.address).ready
     assert site.faults["/tiny/net.onnx"] == []
     assert fetched(pack).read_bytes() == CONTENT
 
 
-def test_a_cut_download_is_continued_where_it_was_cut(pack: Path, site: Site) -> None:
+def test_an_interrupted_download_is_resumed(pack: Path, site: Site) -> None:
     site.faults["/tiny/net.onnx"] = [cut(100_000)]
     packs.get(pack, mirror=site.address)
     assert [asked for _, asked in site.asked] == [None, "bytes=100000-"]
 
 
-def test_a_later_call_continues_what_an_earlier_one_began(pack: Path, site: Site) -> None:
+def test_a_later_call_resumes_a_download(pack: Path, site: Site) -> None:
     site.faults["/tiny/net.onnx"] = [cut(100_000), cut(0), cut(0)]
     with pytest.raises(DownloadError, match="try again to continue it"):
         packs.get(pack, mirror=site.address)
@@ -296,7 +296,7 @@ def test_a_server_without_ranges_sends_all_again(pack: Path, site: Site) -> None
     assert len(site.asked) == 2
 
 
-def test_what_was_continued_and_is_wrong_is_begun_anew(pack: Path, site: Site) -> None:
+def test_a_resumed_download_with_a_wrong_digest_is_restarted(pack: Path, site: Site) -> None:
     site.files["/tiny/net.onnx"] = bytes(len(CONTENT))
     site.faults["/tiny/net.onnx"] = [cut(100_000), cut(0), cut(0)]
     with pytest.raises(DownloadError):
@@ -347,7 +347,7 @@ def test_a_server_that_stays_silent(pack: Path, site: Site) -> None:
     refused(pack, site, DownloadError, "did not answer in time")
 
 
-def test_nobody_answers(pack: Path, site: Site) -> None:
+def test_an_unreachable_server(pack: Path, site: Site) -> None:
     site.address = "http://127.0.0.1:9"  # the discard port: nobody listens
     refused(pack, site, DownloadError, "the connection broke")
 
@@ -362,7 +362,7 @@ def test_a_length_that_the_server_does_not_keep(pack: Path, site: Site) -> None:
     refused(pack, site, DownloadError, "has 321000 bytes")
 
 
-def test_an_answer_without_end_is_cut_off(pack: Path, site: Site) -> None:
+def test_an_endless_response_is_cut_off(pack: Path, site: Site) -> None:
     site.faults["/tiny/net.onnx"] = [endless]
     refused(pack, site, DownloadError, "more than the 320000 bytes")
 
@@ -389,7 +389,7 @@ def test_no_address_is_published(pack: Path, site: Site) -> None:
 # The disk.
 
 
-def test_more_than_the_disk_holds_is_not_begun(tmp_path: Path, site: Site) -> None:
+def test_a_download_larger_than_the_free_disk_is_not_started(tmp_path: Path, site: Site) -> None:
     body = file_table(CONTENT).replace(f"size = {len(CONTENT)}", f"size = {10**16}")
     pack = manifest(tmp_path / "own", body)
     site.files["/tiny/net.onnx"] = CONTENT
@@ -422,7 +422,7 @@ def test_a_limit_on_the_size_of_files(pack: Path, site: Site, home: Path) -> Non
     assert not fetched(pack).exists()
 
 
-def test_a_folder_that_is_none(pack: Path, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_a_file(pack: Path, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FACEDEX_HOME", str(tmp_path / "file"))
     with pytest.raises(PackFolderError, match="choose another folder with FACEDEX_HOME"):
@@ -466,7 +466,7 @@ def test_two_threads_fetch_a_pack_once(pack: Path, site: Site) -> None:
     assert len(site.asked) == 1
 
 
-def test_a_killed_download_leaves_nothing_that_is_taken_for_the_file(pack: Path, site: Site) -> None:
+def test_a_killed_download_leaves_nothing_that_is_mistaken_for_the_file(pack: Path, site: Site) -> None:
     release = threading.Event()
 
     def stuck(handler: http.server.BaseHTTPRequestHandler, data: bytes) -> None:
@@ -496,7 +496,7 @@ def test_a_killed_download_leaves_nothing_that_is_taken_for_the_file(pack: Path,
 # The user's own files.
 
 
-def test_a_wrong_file_of_the_users_is_told_and_left(pack: Path, site: Site) -> None:
+def test_a_wrong_file_of_the_user_is_reported_and_not_changed(pack: Path, site: Site) -> None:
     fetched(pack).parent.mkdir(parents=True)
     fetched(pack).write_bytes(b"mine")
     with pytest.raises(WeightsDigestError, match="facedex did not write it and leaves it as it is: move it away"):
@@ -507,7 +507,7 @@ def test_a_wrong_file_of_the_users_is_told_and_left(pack: Path, site: Site) -> N
     assert fetched(pack).read_bytes() == b"mine"
 
 
-def test_a_right_file_of_the_users_is_used_and_never_removed(pack: Path, site: Site) -> None:
+def test_a_correct_file_of_the_user_is_used_and_never_removed(pack: Path, site: Site) -> None:
     fetched(pack).parent.mkdir(parents=True)
     fetched(pack).write_bytes(CONTENT)
     assert packs.get(pack, mirror=site.address).ready
@@ -516,7 +516,7 @@ def test_a_right_file_of_the_users_is_used_and_never_removed(pack: Path, site: S
     assert fetched(pack).read_bytes() == CONTENT
 
 
-def test_a_file_beside_the_manifest_is_used_where_it_is(pack: Path, site: Site) -> None:
+def test_a_file_next_to_the_manifest_is_used_in_place(pack: Path, site: Site) -> None:
     beside = pack.parent / "net.onnx"
     beside.write_bytes(CONTENT)
     assert packs.get(pack, mirror=site.address).files[0].path == beside
@@ -526,7 +526,7 @@ def test_a_file_beside_the_manifest_is_used_where_it_is(pack: Path, site: Site) 
     assert beside.read_bytes() == b"mine"
 
 
-def test_a_file_of_the_users_that_comes_meanwhile_is_left(pack: Path, site: Site) -> None:
+def test_a_file_created_by_the_user_during_a_download_is_not_changed(pack: Path, site: Site) -> None:
     def meanwhile(handler: http.server.BaseHTTPRequestHandler, data: bytes) -> None:
         fetched(pack).write_bytes(b"mine")
         answer(handler, data)
@@ -539,7 +539,7 @@ def test_a_file_of_the_users_that_comes_meanwhile_is_left(pack: Path, site: Site
     assert fetched(pack).read_bytes() == b"mine"
 
 
-def test_our_file_that_somebody_changed_is_his(pack: Path, site: Site) -> None:
+def test_a_fetched_file_that_was_changed_belongs_to_the_user(pack: Path, site: Site) -> None:
     packs.get(pack, mirror=site.address)
     fetched(pack).write_bytes(b"mine")
     with pytest.raises(WeightsDigestError, match="leaves it as it is"):
@@ -548,7 +548,7 @@ def test_our_file_that_somebody_changed_is_his(pack: Path, site: Site) -> None:
     assert fetched(pack).read_bytes() == b"mine"
 
 
-def test_our_file_of_an_older_manifest_is_replaced(pack: Path, site: Site) -> None:
+def test_a_fetched_file_of_an_older_manifest_is_replaced(pack: Path, site: Site) -> None:
     packs.get(pack, mirror=site.address)
     newer = CONTENT[::-1]
     pack.write_text(pack.read_text().replace(digest(CONTENT), digest(newer)))
@@ -557,7 +557,7 @@ def test_our_file_of_an_older_manifest_is_replaced(pack: Path, site: Site) -> No
     assert fetched(pack).read_bytes() == newer
 
 
-def test_what_facedex_fetched_is_removed(pack: Path, site: Site) -> None:
+def test_fetched_files_are_removed(pack: Path, site: Site) -> None:
     packs.get(pack, mirror=site.address)
     assert packs.remove(pack) == packs.Removal((fetched(pack),), (), None)
     assert not fetched(pack).parent.exists()
@@ -583,7 +583,7 @@ def unverified(tmp_path: Path, site: Site) -> Path:
     return manifest(tmp_path / "own", body)
 
 
-def test_an_unverified_file_needs_a_word(unverified: Path, site: Site) -> None:
+def test_an_unverified_file_needs_consent(unverified: Path, site: Site) -> None:
     with pytest.raises(WeightsUnverifiedError, match="--accept-unverified"):
         packs.get(unverified, mirror=site.address)
     assert site.asked == []
@@ -601,7 +601,7 @@ def test_an_unverified_file_is_accepted_once_and_pinned(unverified: Path, site: 
     assert packs.get(unverified, mirror=site.address).ready
 
 
-def test_an_unverified_file_that_is_there_is_pinned_by_verify(unverified: Path) -> None:
+def test_an_existing_unverified_file_is_pinned_by_verify(unverified: Path) -> None:
     beside = unverified.parent / "net.onnx"
     beside.write_bytes(CONTENT)
     assert [file.condition for file in packs.verify(unverified).files] == ["unverified"]
@@ -653,7 +653,7 @@ def test_a_mirror_may_have_the_files_instead_of_the_archive(tmp_path: Path, site
     assert packs.get(pack, mirror=site.address).ready
 
 
-def test_a_member_whose_name_leads_elsewhere_stays_in_its_folder(tmp_path: Path, site: Site) -> None:
+def test_a_member_with_a_path_outside_stays_in_its_folder(tmp_path: Path, site: Site) -> None:
     archive = zipped(("../../net.onnx", CONTENT))
     pack = archive_pack(tmp_path / "own", archive, member(CONTENT, "net.onnx", "../../net.onnx"))
     site.files["/tiny/all.zip"] = archive
@@ -686,14 +686,14 @@ def _damaged() -> bytes:
     ],
     ids=["no zip", "damaged", "encrypted", "without it", "a bomb"],
 )
-def test_an_archive_that_is_refused(tmp_path: Path, site: Site, archive: bytes, words: str) -> None:
+def test_invalid_archives_are_refused(tmp_path: Path, site: Site, archive: bytes, words: str) -> None:
     pack = archive_pack(tmp_path / "own", archive, member(CONTENT, "net.onnx", "net.onnx"))
     site.files["/tiny/all.zip"] = archive
     refused(pack, site, ArchiveError, words)
     assert [name for name in leftovers(pack) if name.endswith(".zip")] == []
 
 
-def test_a_name_that_is_twice_in_an_archive(tmp_path: Path, site: Site) -> None:
+def test_a_duplicate_name_in_an_archive(tmp_path: Path, site: Site) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         archive = zipped(("net.onnx", CONTENT), ("net.onnx", CONTENT))
     pack = archive_pack(tmp_path / "own", archive, member(CONTENT, "net.onnx", "net.onnx"))
@@ -701,7 +701,7 @@ def test_a_name_that_is_twice_in_an_archive(tmp_path: Path, site: Site) -> None:
     refused(pack, site, ArchiveError, "2 times")
 
 
-def test_another_archive_than_declared(tmp_path: Path, site: Site) -> None:
+def test_an_archive_other_than_declared(tmp_path: Path, site: Site) -> None:
     archive = zipped(("net.onnx", CONTENT))
     pack = archive_pack(tmp_path / "own", archive, member(CONTENT, "net.onnx", "net.onnx"))
     site.files["/tiny/all.zip"] = archive[:-1] + b"!"
@@ -711,7 +711,7 @@ def test_another_archive_than_declared(tmp_path: Path, site: Site) -> None:
 # One file, without a pack.
 
 
-def test_several_attempts_that_bring_something_do_not_count(tmp_path: Path, site: Site) -> None:
+def test_attempts_that_make_progress_do_not_count(tmp_path: Path, site: Site) -> None:
     data = bytes(1_000_000)
     site.files["/x"] = data
     site.faults["/x"] = [cut(70_000)] * 10

@@ -151,7 +151,7 @@ def unpack(wheel: Path, site: Path) -> Path:
 # What a wheel is.
 
 
-def test_a_wheel_is_what_installers_expect(tmp_path: Path) -> None:
+def test_a_wheel_has_the_layout_that_installers_expect(tmp_path: Path) -> None:
     made = packs.wheel(own(tmp_path / "own", "My-pack.2"), tmp_path / "dist", version="1.2")
     assert made == tmp_path / "dist" / "facedex_pack_my_pack_2-1.2-py3-none-any.whl"
     archive = zipfile.ZipFile(made)
@@ -189,7 +189,7 @@ def test_the_same_pack_gives_the_same_bytes(tmp_path: Path) -> None:
     assert packs.wheel(manifest, tmp_path / "b").read_bytes() == first
 
 
-def test_licence_files_beside_a_manifest_go_along(tmp_path: Path) -> None:
+def test_licence_files_next_to_a_manifest_are_included(tmp_path: Path) -> None:
     manifest = own(tmp_path / "own", "mine", ('licence = "MIT"', 'licence = "Our own"'))
     (manifest.parent / "LICENSE.ours").write_text("Ours.")
     archive = zipfile.ZipFile(packs.wheel(manifest, tmp_path))
@@ -297,7 +297,7 @@ CODE_OF = (
 
 
 @pytest.mark.slow
-def test_a_pack_of_ones_own_is_known_by_its_name_where_it_is_installed(tmp_path: Path, machine: Machine) -> None:
+def test_an_installed_custom_pack_is_known_by_its_name(tmp_path: Path, machine: Machine) -> None:
     manifest = own(tmp_path / "own", "mine", ("commercial = true", 'commercial = false\nterms = "For research only."'))
     with pytest.raises(LicenseError):
         packs.wheel(manifest, tmp_path)
@@ -323,7 +323,7 @@ def test_a_pack_of_ones_own_is_known_by_its_name_where_it_is_installed(tmp_path:
 # Found on the path of a process.
 
 
-def test_an_accepted_digest_goes_along(tmp_path: Path, site: Path, home: Path) -> None:
+def test_an_accepted_digest_is_included(tmp_path: Path, site: Path, home: Path) -> None:
     (dlib,) = [file.sha256 or "" for file in packs.info("classic").info.files if file.name == "dlib_resnet.onnx"]
     manifest = own(tmp_path / "own", "mine", (dlib, "unverified"))
     with pytest.raises(WeightsUnverifiedError):
@@ -341,12 +341,12 @@ def test_an_accepted_digest_goes_along(tmp_path: Path, site: Path, home: Path) -
         Engine("mine")
 
 
-def test_an_installed_pack_of_ones_own_can_be_packed_again(tmp_path: Path, wheel: Path, site: Path) -> None:
+def test_an_installed_custom_pack_can_be_packed_again(tmp_path: Path, wheel: Path, site: Path) -> None:
     unpack(wheel, site)
     assert packs.wheel("mine", tmp_path).read_bytes() == wheel.read_bytes()
 
 
-def test_names_that_are_taken(tmp_path: Path, wheel: Path, site: Path) -> None:
+def test_names_that_are_in_use(tmp_path: Path, wheel: Path, site: Path) -> None:
     manifest = own(tmp_path / "own")
     unpack(wheel, site)
     with pytest.raises(PackNameError, match="pip uninstall facedex-pack-mine"):
@@ -379,7 +379,7 @@ def test_an_installed_package_does_not_replace_a_manifest_of_facedex(wheel: Path
         "mine = /tmp",
     ],
 )
-def test_an_entry_point_that_names_no_manifest_is_nothing(tmp_path: Path, wheel: Path, site: Path, point: str) -> None:
+def test_an_entry_point_that_names_no_manifest_is_ignored(tmp_path: Path, wheel: Path, site: Path, point: str) -> None:
     own(tmp_path / "own")
     unpack(wheel, site)
     (site / "facedex_pack_mine-0.1.0.dist-info" / "entry_points.txt").write_text(f"[facedex.packs]\n{point}\n")
@@ -388,13 +388,13 @@ def test_an_entry_point_that_names_no_manifest_is_nothing(tmp_path: Path, wheel:
         packs.find("mine")
 
 
-def test_nothing_of_a_package_is_run(wheel: Path, site: Path) -> None:
+def test_no_code_of_a_package_runs(wheel: Path, site: Path) -> None:
     unpack(wheel, site)
     (site / "facedex_pack_mine" / "__init__.py").write_text("raise SystemExit('it was imported')\n")
     assert Engine("mine").pack.name == "mine"
 
 
-def test_packages_are_looked_for_only_where_a_file_is_missing() -> None:
+def test_packages_are_searched_only_for_missing_files() -> None:
     program = (
         "import sys\nfrom facedex import packs\npacks.require_ready('classic')\n"
         "sys.exit('importlib.metadata' in sys.modules)\n"

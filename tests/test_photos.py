@@ -174,7 +174,7 @@ def outcome(call: Any, path: Path) -> Any:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("folder", ["faces/exif", "faces/hostile", "faces/group"])
-def test_every_exhibit_is_kept_as_it_decodes_or_refused_as_it_is(shared: Path, folder: str) -> None:
+def test_every_sample_is_stored_as_decoded_or_refused(shared: Path, folder: str) -> None:
     kept = 0
     for path in sorted((shared / folder).iterdir()):
         image, left = outcome(facedex.decode, path), outcome(_core.without_metadata, path)
@@ -187,7 +187,7 @@ def test_every_exhibit_is_kept_as_it_decodes_or_refused_as_it_is(shared: Path, f
     assert kept >= 10
 
 
-def test_a_thumbnail_shows_the_face_and_little_else(engine: Engine) -> None:
+def test_a_thumbnail_shows_mainly_the_face(engine: Engine) -> None:
     (one,) = engine.analyze(AYU[0])
     x1, y1, x2, y2 = (float(value) for value in one.bbox)
     data, (width, height) = _core.thumbnail(AYU[0], (x1, y1, x2, y2))
@@ -233,7 +233,7 @@ def test_the_file_name_is_the_last_part_of_a_path(given: Any, name: str | None) 
 
 
 @KEYS
-def test_the_photo_of_each_accepted_picture_is_kept(place: Place, engine: Engine, key: bytes | None) -> None:
+def test_the_photo_of_each_accepted_picture_is_stored(place: Place, engine: Engine, key: bytes | None) -> None:
     with Gallery.open(place.location, engine=engine, photos="original", key=key) as gallery:
         given: list[ImageInput] = [AYU[0], people.GROUP, Path(AYU[1]).read_bytes()]
         registered = gallery.register("ayu", given)
@@ -255,7 +255,7 @@ def test_the_photo_of_each_accepted_picture_is_kept(place: Place, engine: Engine
     assert (bytes(stored[0][0])[:2] == b"\xff\xd8") is (key is None)
 
 
-def test_without_being_told_nothing_is_kept(place: Place, engine: Engine) -> None:
+def test_photos_are_not_stored_by_default(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.register("ayu", AYU[0])
         assert gallery.photos("ayu") == []
@@ -267,7 +267,7 @@ def test_without_being_told_nothing_is_kept(place: Place, engine: Engine) -> Non
         Gallery.open(place.location, engine=engine, photos="all")  # type: ignore[arg-type]
 
 
-def test_thumbnails_are_small_and_one_a_face(place: Place, engine: Engine) -> None:
+def test_thumbnails_are_small_and_one_per_face(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, photos="thumbnail") as gallery:
         registered = gallery.register("ayu", list(AYU))
         photos = gallery.photos("ayu")
@@ -281,7 +281,7 @@ def test_thumbnails_are_small_and_one_a_face(place: Place, engine: Engine) -> No
             gallery.rebuild_person("ayu")
 
 
-def test_many_people_keep_their_own_photos(place: Place, engine: Engine) -> None:
+def test_many_people_have_their_own_photos(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, photos="original") as gallery:
         gallery.register_many([("ayu", AYU[0]), ("group", people.GROUP), ("budi", list(BUDI))])
         for person_id, pictures in (("ayu", AYU[:1]), ("budi", BUDI)):
@@ -293,7 +293,7 @@ def test_many_people_keep_their_own_photos(place: Place, engine: Engine) -> None
 
 
 @SQLITE
-def test_the_photo_shows_what_was_analysed(place: Place, engine: Engine, tmp_path: Path) -> None:
+def test_the_stored_photo_is_the_analyzed_picture(place: Place, engine: Engine, tmp_path: Path) -> None:
     """A camera that writes its one file again and again must not put another person's photo in the gallery."""
     latest = tmp_path / "latest.jpg"
     latest.write_bytes(Path(AYU[0]).read_bytes())
@@ -333,7 +333,7 @@ def test_a_person_without_a_face(place: Place, engine: Engine) -> None:
 # Taken out again.
 
 
-def test_a_deletion_takes_the_photos_with_it(place: Place, engine: Engine) -> None:
+def test_a_deletion_removes_the_photos(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, photos="original") as gallery:
         gallery.register("budi", BUDI[0])
         registered = gallery.register("ayu", list(AYU))
@@ -348,7 +348,7 @@ def test_a_deletion_takes_the_photos_with_it(place: Place, engine: Engine) -> No
         assert same(gallery.photo_bytes(gallery.photos("budi")[0].photo_id), BUDI[0])
 
 
-def test_a_photo_goes_with_the_faces_registered_from_it(place: Place, engine: Engine) -> None:
+def test_deleting_a_photo_deletes_its_faces(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, photos="original") as gallery:
         registered = gallery.register("ayu", list(AYU[:2]))
         first, second = gallery.photos("ayu")
@@ -376,7 +376,7 @@ def test_a_photo_goes_with_the_faces_registered_from_it(place: Place, engine: En
         assert gallery.check_audit().whole
 
 
-def test_a_replacement_and_a_full_person_take_the_photos_along(place: Place, engine: Engine) -> None:
+def test_replaced_and_displaced_faces_lose_their_photos(place: Place, engine: Engine) -> None:
     enrolment = Enrolment(max_faces=2, when_full="oldest")
     with Gallery.open(place.location, engine=engine, photos="original", enrolment=enrolment) as gallery:
         gallery.register("ayu", list(AYU[:2]))
@@ -461,7 +461,7 @@ def test_a_single_large_picture_is_refused(place: Place, engine: Engine, monkeyp
 
 
 @MYSQL
-def test_what_the_server_does_not_take_is_refused_by_name(place: Place) -> None:
+def test_photos_that_the_server_cannot_store_are_refused_by_name(place: Place) -> None:
     limit = place.rows("SELECT @@max_allowed_packet")[0][0] // 2
     store = opened(place)
     store.create("ayu", {})
@@ -478,7 +478,7 @@ def test_what_the_server_does_not_take_is_refused_by_name(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
-def test_a_photo_of_the_largest_size_is_kept(place: Place) -> None:
+def test_a_photo_of_the_maximum_size_is_stored(place: Place) -> None:
     content = np.random.default_rng(1).bytes(32 << 20)
     store = opened(place)
     store.register("ayu", [face(1, photo_of(content))])
@@ -489,7 +489,7 @@ def test_a_photo_of_the_largest_size_is_kept(place: Place) -> None:
 # Built anew.
 
 
-def test_a_person_is_built_anew_from_the_kept_photos(place: Place, engine: Engine) -> None:
+def test_a_person_is_rebuilt_from_the_stored_photos(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, photos="original") as gallery:
         gallery.register("budi", BUDI[0])
         budi = gallery.person("budi")
@@ -525,7 +525,7 @@ def test_a_person_is_built_anew_from_the_kept_photos(place: Place, engine: Engin
             gallery.rebuild_person("nobody")
 
 
-def test_faces_without_a_photo_stay_when_a_person_is_built_anew(place: Place, engine: Engine) -> None:
+def test_faces_without_a_photo_stay_when_a_person_is_rebuilt(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         first = gallery.register("ayu", AYU[0]).faces[0].face_id
         gallery.add_photo("ayu", AYU[1], rendition="original")
@@ -534,7 +534,7 @@ def test_faces_without_a_photo_stay_when_a_person_is_built_anew(place: Place, en
         assert [face.face_id for face in gallery.person("ayu").faces] == [first, rebuilt.faces[0].face_id]
 
 
-def test_a_photo_that_goes_meanwhile_stops_the_building(place: Place) -> None:
+def test_a_photo_deleted_during_a_rebuild_stops_it(place: Place) -> None:
     store = opened(place)
     store.register("ayu", [face(1, photo_of(b"1"))])
     store.register("budi", [face(2, photo_of(b"2"))])
@@ -550,7 +550,7 @@ def test_a_photo_that_goes_meanwhile_stops_the_building(place: Place) -> None:
 
 
 @KEYS
-def test_the_originals_of_faces_are_told(place: Place, key: bytes | None) -> None:
+def test_the_originals_of_faces_are_returned(place: Place, key: bytes | None) -> None:
     store = opened(place, key=key)
     kept = store.register("ayu", [face(1, photo_of(b"one")), face(2), face(3, photo_of(b"small", "thumbnail"))])
     first, second, third = (face_id for face_id in kept.face_ids if face_id is not None)
@@ -591,7 +591,7 @@ def put(place: Place, photo_id: int, content: bytes) -> None:
     changed(place, query, content=content, check=check, id=photo_id)
 
 
-def test_photos_that_are_edited_or_exchanged_do_not_open(place: Place) -> None:
+def test_edited_or_exchanged_photos_are_refused(place: Place) -> None:
     store = opened(place, key=KEY)
     store.register("ayu", [face(1, photo_of(b"first photo")), face(2, photo_of(b"second photo"))])
     store.register("budi", [face(3, photo_of(b"other photo"))])
@@ -615,7 +615,7 @@ def test_photos_that_are_edited_or_exchanged_do_not_open(place: Place) -> None:
 
 
 @KEYS
-def test_a_flipped_bit_shows(place: Place, key: bytes | None) -> None:
+def test_a_flipped_bit_is_detected(place: Place, key: bytes | None) -> None:
     store = opened(place, key=key)
     store.register("ayu", [face(1, photo_of(bytes(range(100))))])
     (photo,) = store.photos("ayu")
@@ -632,7 +632,7 @@ def test_a_flipped_bit_shows(place: Place, key: bytes | None) -> None:
     store.feed.database.close()
 
 
-def test_a_new_key_is_the_photos_key_too(place: Place, engine: Engine) -> None:
+def test_a_new_key_applies_to_photos_too(place: Place, engine: Engine) -> None:
     data = Path(AYU[0]).read_bytes()
     trace = data[len(data) // 2 :][:64]
 
@@ -660,7 +660,7 @@ def test_a_new_key_is_the_photos_key_too(place: Place, engine: Engine) -> None:
 
 
 @KEYS
-def test_fsck_tells_of_damaged_photos_and_removes_them(place: Place, engine: Engine, key: bytes | None) -> None:
+def test_fsck_reports_and_removes_damaged_photos(place: Place, engine: Engine, key: bytes | None) -> None:
     with Gallery.open(place.location, engine=engine, photos="original", key=key) as gallery:
         gallery.register("ayu", list(AYU))
         gallery.register("budi", BUDI[0])
@@ -697,7 +697,7 @@ def test_fsck_tells_of_damaged_photos_and_removes_them(place: Place, engine: Eng
 
 
 @SQLITE
-def test_the_twins_do_the_same(place: Place, engine: Engine) -> None:
+def test_coroutines_do_the_same(place: Place, engine: Engine) -> None:
     async def run() -> None:
         async with await Gallery.aopen(place.location, engine=engine, photos="thumbnail") as gallery:
             await gallery.acreate("ayu")
@@ -711,7 +711,7 @@ def test_the_twins_do_the_same(place: Place, engine: Engine) -> None:
 
 
 @SQLITE
-def test_the_audit_has_no_picture_and_no_file_name(place: Place, engine: Engine) -> None:
+def test_the_audit_contains_no_picture_and_no_file_name(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine, photos="original") as gallery:
         gallery.register("ayu", AYU[0])
         added = gallery.add_photo("ayu", AYU[1], filename="passport of ayu.jpg")
@@ -734,7 +734,7 @@ def test_errors_keep_their_data_in_another_process() -> None:
         assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
-def test_the_check_sum_is_that_of_the_png_specification() -> None:
+def test_the_checksum_follows_the_png_specification() -> None:
     left, _, _ = _core.without_metadata(saved(smooth(), "PNG", exif=exif(6)))
     at = left.index(b"eXIf")
     (length,) = struct.unpack(">I", left[at - 4 : at])

@@ -58,7 +58,7 @@ def brightened(picture: Image.Image, factor: float) -> Image.Image:
 
 
 @pytest.mark.parametrize("factors", [(1.0, 0.5, 0.3, 0.2), (2.0, 3.0, 5.0)], ids=["dark", "burnt out"])
-def test_darkening_and_burning_out_lower_exposure(engine: Engine, factors: tuple[float, ...]) -> None:
+def test_darkening_and_overexposure_lower_exposure(engine: Engine, factors: tuple[float, ...]) -> None:
     seen = []
     for number in range(len(PORTRAITS)):
         known = largest(engine, photo(number))
@@ -111,7 +111,7 @@ def test_scores_are_in_range_and_the_unified_one_is_their_weighted_mean(engine: 
             assert face.quality.unified_score == pytest.approx(mean, rel=1e-4)
 
 
-def test_results_are_values(engine: Engine) -> None:
+def test_results_compare_by_value(engine: Engine) -> None:
     measured = quality(engine, photo(1))
     assert list(measured.to_dict()) == ["unified_score", *COMPONENTS, "yaw", "pitch", "roll"]
     assert pickle.loads(pickle.dumps(measured)) == measured == Quality(**measured.to_dict())
@@ -140,7 +140,7 @@ def test_without_a_network_liveness_is_unavailable_or_refused(engine: Engine) ->
 
 
 @pytest.mark.parametrize("score", [0.499999, 0.5, 0.500001])
-def test_the_threshold_is_live(score: float) -> None:
+def test_the_liveness_threshold_is_inclusive(score: float) -> None:
     judged = Liveness(score, 0.5)
     assert judged.live is (score >= 0.5)
     assert judged.status == ("live" if judged.live else "attack")
@@ -150,7 +150,7 @@ def test_the_threshold_is_live(score: float) -> None:
     "make",
     [lambda: Liveness(), lambda: Liveness(0.5), lambda: Liveness(0.5, 0.5, "small"), lambda: Liveness(0.5, reason="")],
 )
-def test_a_liveness_is_judged_or_unavailable(make: Callable[[], Liveness]) -> None:
+def test_a_liveness_has_a_score_or_is_unavailable(make: Callable[[], Liveness]) -> None:
     with pytest.raises(errors.ArgumentError, match="score and threshold, or reason alone"):
         make()
     unavailable = Liveness(reason="too small")

@@ -53,7 +53,7 @@ def test_fmr_never_rises_and_fnmr_never_falls_with_the_threshold(values: Similar
 
 
 @given(similarities, thresholds)
-def test_rates_are_those_counted_by_hand(values: Similarities, threshold: float) -> None:
+def test_rates_equal_those_counted_directly(values: Similarities, threshold: float) -> None:
     matches = sum(1 for value in values if value >= threshold)
     assert fmr(values, threshold) == Rate(matches, len(values))
     assert fnmr(values, threshold) == Rate(len(values) - matches, len(values))
@@ -79,9 +79,7 @@ def test_thresholds_of_a_hundred_impostors() -> None:
 
 
 @given(decisions(), thresholds)
-def test_no_threshold_decides_better_than_the_best(
-    decided: tuple[Similarities, NDArray[np.bool_]], other: float
-) -> None:
+def test_no_threshold_is_better_than_the_best(decided: tuple[Similarities, NDArray[np.bool_]], other: float) -> None:
     similarity, same = decided[0].astype(np.float64), decided[1]
     best = best_threshold(similarity, same)
     assert math.isfinite(best)
@@ -102,7 +100,7 @@ def test_the_best_threshold_lies_in_the_middle_of_the_gap() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_each_fold_is_judged_at_the_threshold_of_the_others(kind: type[np.floating]) -> None:
+def test_each_fold_is_evaluated_at_the_threshold_of_the_others(kind: type[np.floating]) -> None:
     random = np.random.default_rng(3)
     same = np.tile([True, False], 100)
     similarity = (random.normal(0, 0.2, 200) + np.where(same, 0.4, 0.0)).astype(kind)
@@ -126,12 +124,12 @@ def test_each_fold_is_judged_at_the_threshold_of_the_others(kind: type[np.floati
     assert 0.7 < found.mean < 1
 
 
-def test_one_fold_has_no_others() -> None:
+def test_a_single_fold_is_refused() -> None:
     with pytest.raises(ArgumentError, match="at least 2 are needed, got 1"):
         fold_accuracy(np.array([0.1, 0.9]), np.array([False, True]), np.array([1, 1]))
 
 
-def test_every_two_pictures_are_compared_once() -> None:
+def test_every_pair_of_pictures_is_compared_once() -> None:
     random = np.random.default_rng(4)
     embeddings = random.normal(size=(1100, 8)).astype(np.float32)  # more than two blocks of rows
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -154,7 +152,7 @@ def test_every_two_pictures_are_compared_once() -> None:
 
 
 @given(st.integers(0, 10_000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
-def test_limits_hold_the_rate_between_them(counted: tuple[int, int]) -> None:
+def test_the_rate_is_within_its_confidence_limits(counted: tuple[int, int]) -> None:
     errors, trials = counted
     low, high = limits(errors, trials)
     assert 0 <= low <= high <= 1
@@ -165,7 +163,7 @@ def test_limits_hold_the_rate_between_them(counted: tuple[int, int]) -> None:
         assert high - low >= limits(errors * 4, trials * 4)[1] - limits(errors * 4, trials * 4)[0]
 
 
-def test_limits_against_published_values() -> None:
+def test_confidence_limits_equal_published_values() -> None:
     # Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I, method 3
     assert limits(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert limits(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
@@ -186,12 +184,12 @@ def test_limits_against_published_values() -> None:
         (lambda: impostor_statistics(np.array([-np.inf])), "a face in both pictures"),
     ],
 )
-def test_what_cannot_be_counted_is_refused(call: object, message: str) -> None:
+def test_rates_that_cannot_be_computed_are_refused(call: object, message: str) -> None:
     assert callable(call)
     with pytest.raises(ArgumentError, match=message):
         call()
 
 
-def test_a_rate_of_nothing_is_no_number() -> None:
+def test_a_rate_without_trials_is_nan() -> None:
     assert math.isnan(Rate(0, 0).value)
     assert Rate(0, 0).limits == (0.0, 1.0)

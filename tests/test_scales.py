@@ -35,16 +35,14 @@ def test_order_is_kept_in_both_directions(scale_map: ScaleMap, one: float, other
 
 
 @given(maps, st.floats(0, 1))
-def test_there_and_back_within_the_range(scale_map: ScaleMap, share: float) -> None:
+def test_scales_are_invertible_within_the_range(scale_map: ScaleMap, share: float) -> None:
     low, high = scale_map.range
     value = low + share * (high - low)
     assert scale_map.from_pack(scale_map.to_pack(value)) == pytest.approx(value, abs=1e-9)
 
 
 @given(maps, numbers, st.floats(-1, 1))
-def test_a_cutoff_and_an_answer_stay_as_they_were_to_each_other(
-    scale_map: ScaleMap, cutoff: float, similarity: float
-) -> None:
+def test_similarities_keep_their_side_of_a_cutoff(scale_map: ScaleMap, cutoff: float, similarity: float) -> None:
     """What reaches the mapped cut-off on the pack's scale reaches the client's own on the old one."""
     low, high = scale_map.range
     cutoff = min(max(cutoff, low), high)
@@ -56,7 +54,7 @@ def test_a_cutoff_and_an_answer_stay_as_they_were_to_each_other(
 
 
 @given(maps, st.floats(0, 1e6))
-def test_outside_the_range_is_clamped(scale_map: ScaleMap, beyond: float) -> None:
+def test_values_outside_the_range_are_clamped(scale_map: ScaleMap, beyond: float) -> None:
     low, high = scale_map.range
     assert scale_map.to_pack(low - beyond) == scale_map.to_pack(low)
     assert scale_map.to_pack(high + beyond) == scale_map.to_pack(high)
@@ -66,7 +64,7 @@ def test_outside_the_range_is_clamped(scale_map: ScaleMap, beyond: float) -> Non
 
 @pytest.mark.parametrize("pack", MEASURED)
 @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
-def test_equal_false_match_rates_lie_on_each_other(pack: str, scale: Scale) -> None:
+def test_equal_false_match_rates_map_to_each_other(pack: str, scale: Scale) -> None:
     scores = packs.info(pack).info.scores
     assert scores is not None
     old, new = dict(scale.points), dict(scores.impostor)
@@ -78,7 +76,7 @@ def test_equal_false_match_rates_lie_on_each_other(pack: str, scale: Scale) -> N
         assert scale_map.from_pack(new[rate]) == pytest.approx(old[rate], abs=1e-9)
 
 
-def test_a_raw_cutoff_of_dlib_would_let_everybody_in_and_the_mapped_one_does_not() -> None:
+def test_a_raw_cutoff_of_dlib_matches_everybody_and_the_mapped_one_does_not() -> None:
     classic = packs.info("classic").info
     cut = ScaleMap(classic, DLIB).to_pack(0.6)
     assert classic.scores is not None
@@ -92,7 +90,7 @@ def test_a_raw_cutoff_of_dlib_would_let_everybody_in_and_the_mapped_one_does_not
     ("pack", "scale"), [("buffalo_l", ARCFACE_R50), ("arcface_r18", ARCFACE_R18), ("arcface_r100", ARCFACE_R100)]
 )
 @given(value=st.floats(-1, 1))
-def test_a_packs_own_scale_is_itself(pack: str, scale: Scale, value: float) -> None:
+def test_the_own_scale_of_a_pack_is_the_identity(pack: str, scale: Scale, value: float) -> None:
     scale_map = ScaleMap(packs.info(pack).info, scale)
     assert scale_map.identity
     assert scale_map.to_pack(value) == value == scale_map.from_pack(value)
@@ -104,7 +102,7 @@ def test_a_pack_without_scores_is_refused_with_the_command() -> None:
             make()
 
 
-def test_what_is_no_number_is_refused() -> None:
+def test_a_value_that_is_not_a_number_is_refused() -> None:
     for ask in (MAPS[0].to_pack, MAPS[0].from_pack):
         with pytest.raises(ArgumentError, match="nan"):
             ask(math.nan)
@@ -112,7 +110,7 @@ def test_what_is_no_number_is_refused() -> None:
 
 @pytest.mark.parametrize("pack", MEASURED)
 @given(one=numbers, other=numbers)
-def test_a_probability_never_falls(pack: str, one: float, other: float) -> None:
+def test_a_probability_never_decreases(pack: str, one: float, other: float) -> None:
     calibration = Calibration(packs.info(pack).info)
     low, high = sorted([one, other])
     assert 0 < calibration.probability(low) <= calibration.probability(high) < 1
@@ -152,7 +150,7 @@ def manifest_with(tmp_path: Path, section: str) -> PackInfo:
     return read_manifest(tmp_path / "own.toml")
 
 
-def test_a_printed_table_is_read_back_and_leaves_the_digest(tmp_path: Path) -> None:
+def test_a_printed_table_is_read_back_and_keeps_the_digest(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     table = score_table(rng.normal(0.6, 0.1, 1000), rng.normal(0.2, 0.1, 5000), "drawn")
     info = manifest_with(tmp_path, table.toml())
@@ -163,7 +161,7 @@ def test_a_printed_table_is_read_back_and_leaves_the_digest(tmp_path: Path) -> N
     assert info.digest == packs.info("classic").info.digest == manifest_with(tmp_path, "").digest
 
 
-def test_a_rate_that_was_not_seen_is_refused(tmp_path: Path) -> None:
+def test_a_rate_below_the_data_is_refused(tmp_path: Path) -> None:
     section = (
         '[scores]\ndata = "x"\nimpostor_pairs = 1000\ngenuine_pairs = 1000\n'
         "impostor = [[0.5, 0.1], [0.001, 0.4]]\ngenuine = [[0.1, 0.5], [0.5, 0.6]]\n"
@@ -176,7 +174,9 @@ def test_a_rate_that_was_not_seen_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("pack", ["base", "classic"])
-def test_the_command_prints_what_the_manifest_has(pack: str, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_table_of_the_manifest(
+    pack: str, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--pack", pack, "--scores", "--subset", str(shared / "faces" / "lfw-subset")]) == 0
     printed = capsys.readouterr().out
     written = packs.find(pack).manifest.read_text()

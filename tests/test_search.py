@@ -42,7 +42,7 @@ def filled(vectors: Floats, people: Keys | None = None, method: str = "exact") -
 
 
 @pytest.mark.parametrize(("rows", "dimension"), [(1, 512), (300, 512), (6000, 512), (20_000, 128), (500, 33)])
-def test_the_exact_search_is_a_plain_scan(rows: int, dimension: int) -> None:
+def test_the_exact_search_equals_a_plain_scan(rows: int, dimension: int) -> None:
     vectors, _ = faces(rows + 40, dimension)
     index = filled(vectors[:rows])
     probes = vectors[rows:]
@@ -60,7 +60,7 @@ def test_the_exact_search_is_a_plain_scan(rows: int, dimension: int) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=60), st.integers(0, 10**6))
-def test_any_changes_leave_what_a_dictionary_would(changes: list[tuple[int, bool]], seed: int) -> None:
+def test_changes_give_the_result_of_a_dictionary(changes: list[tuple[int, bool]], seed: int) -> None:
     vectors, _ = faces(61, 16, seed)
     index, model = Index(16, PACK), {}
     for key, come in changes:
@@ -97,7 +97,7 @@ def test_people_are_ranked_by_their_best_faces(count: int) -> None:
     assert np.array_equal(keys, 3 * order[:, :4] + best)
 
 
-def test_one_person_has_nobody_to_be_ahead_of() -> None:
+def test_a_single_person_has_no_margin() -> None:
     vectors, _ = faces(3)
     found, _, keys, margins = filled(vectors, np.zeros(3, np.uint64)).search_people(vectors[:1], 5)
     assert (found.tolist(), keys.tolist(), margins.tolist()) == ([[0]], [[0]], [float("inf")])
@@ -160,7 +160,7 @@ def test_a_removed_face_is_never_found_again_and_an_added_one_at_once() -> None:
     assert len(index) == 3000
 
 
-def test_searches_and_changes_go_on_while_a_snapshot_is_written(tmp_path: Path) -> None:
+def test_searches_and_changes_continue_while_a_snapshot_is_written(tmp_path: Path) -> None:
     vectors, _ = faces(60_000)
     index = filled(vectors)
     saving = threading.Thread(target=index.save, args=(str(tmp_path / "a.index"), "door", 7))
@@ -178,7 +178,7 @@ def test_searches_and_changes_go_on_while_a_snapshot_is_written(tmp_path: Path) 
     assert len(again) >= 60_000
 
 
-def test_the_interpreter_goes_on_during_a_search() -> None:
+def test_other_threads_run_during_a_search() -> None:
     vectors, _ = faces(60_000, 128)
     index = filled(vectors)
     ended = threading.Event()
@@ -193,7 +193,7 @@ def test_the_interpreter_goes_on_during_a_search() -> None:
 
 
 @pytest.mark.parametrize("method", ["exact", "hnsw", "ivf", "auto"])
-def test_a_snapshot_is_the_index(tmp_path: Path, method: str) -> None:
+def test_a_loaded_snapshot_equals_the_index(tmp_path: Path, method: str) -> None:
     vectors, people = faces(900)
     index = filled(vectors, people, method)
     index.remove(np.arange(0, 900, 4, dtype=np.uint64))
@@ -232,7 +232,7 @@ def test_a_damaged_or_foreign_snapshot_is_refused(tmp_path: Path) -> None:
         Index.load(path, PACK, "door")
 
 
-def test_refusals_name_what_is_wrong() -> None:
+def test_errors_name_the_argument() -> None:
     vectors, _ = faces(4)
     index = filled(vectors)
     new = np.arange(10, 14, dtype=np.uint64)

@@ -169,7 +169,7 @@ def test_an_empty_gallery_finds_nobody(search: Search) -> None:
     assert search.rebuilt is None
 
 
-def test_a_change_counts_at_the_next_search(store: Store, search: Search) -> None:
+def test_a_change_is_visible_at_the_next_search(store: Store, search: Search) -> None:
     for number in range(12):
         receipt = store.register(number, [face(unit(number))])
         assert found(search, number) == list(receipt.face_ids)
@@ -189,13 +189,13 @@ def test_a_change_counts_at_the_next_search(store: Store, search: Search) -> Non
     assert before != after
 
 
-def test_faces_that_are_equal_are_all_found(store: Store, search: Search) -> None:
+def test_equal_faces_are_all_found(store: Store, search: Search) -> None:
     keys = [store.register(number, [face(unit(7))]).face_ids[0] for number in range(5)]
     store.register("another", [face(unit(8))])
     assert sorted(found(search, 7, 6)) == sorted(key for key in keys if key is not None)
 
 
-def test_what_was_there_before_the_search_is_found(backend: Backend, store: Store) -> None:
+def test_faces_from_before_the_search_are_found(backend: Backend, store: Store) -> None:
     store.register("ayu", [face(unit(1))])
     with backend.searching(store) as first:
         assert found(first, 1)
@@ -207,7 +207,7 @@ def test_what_was_there_before_the_search_is_found(backend: Backend, store: Stor
 
 
 @EXACT
-def test_answers_are_those_of_a_plain_scan(backend: Backend) -> None:
+def test_results_equal_those_of_a_plain_scan(backend: Backend) -> None:
     store, stored, probes = many(backend)
     truth = probes.astype(np.float64) @ stored.T.astype(np.float64)
     order = np.argsort(-truth, axis=1)[:, :10]
@@ -250,7 +250,7 @@ def test_a_graph_keeps_the_promised_recall(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", ["pgvector hnsw"], indirect=True)
-def test_a_graph_that_finds_too_few_tells_how_many(
+def test_a_graph_with_low_recall_reports_it(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     breadths = (1, 2)  # far too narrow for vectors that resemble nothing
@@ -284,7 +284,7 @@ def test_a_graph_that_finds_too_few_tells_how_many(
     ],
 )
 @pytest.mark.parametrize("backend", ["local exact", "pgvector exact", "milvus exact"], indirect=True)
-def test_probes_that_are_none_are_refused(
+def test_invalid_probes_are_refused(
     store: Store, search: Search, probes: Floats, error: type[FacedexError], words: str
 ) -> None:
     store.register("ayu", [face(unit(1))])
@@ -298,7 +298,7 @@ def test_probes_that_are_none_are_refused(
 
 
 @SHARED
-def test_an_encrypted_gallery_is_searched_in_this_process_only(backend: Backend) -> None:
+def test_an_encrypted_gallery_is_searched_only_in_this_process(backend: Backend) -> None:
     feed = Feed(Database(backend.place.location), "default")
     feed.bind(PIN, b"k" * 32)
     with pytest.raises(PlainSearchError, match="search='local'"):
@@ -306,7 +306,7 @@ def test_an_encrypted_gallery_is_searched_in_this_process_only(backend: Backend)
     feed.database.close()
 
 
-def test_a_search_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_search_is_refused(tmp_path: Path) -> None:
     database = Database(tmp_path / "people.db")
     feed = Feed(database, "default")
     feed.bind(PIN)
@@ -328,7 +328,7 @@ def test_a_search_that_there_is_not_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("pymilvus") is None, reason="needs pymilvus: make EXTRAS=test,servers test-all")
-def test_a_milvus_that_does_not_answer_is_told_without_the_password(tmp_path: Path) -> None:
+def test_an_unreachable_milvus_is_reported_without_the_password(tmp_path: Path) -> None:
     database = Database(tmp_path / "people.db")
     feed = Feed(database, "default")
     feed.bind(PIN)
@@ -386,7 +386,7 @@ def test_processes_share_one_search(backend: Backend) -> None:
 
 
 @MILVUS
-def test_what_another_process_changed_is_found_in_milvus(backend: Backend, store: Store, search: Search) -> None:
+def test_changes_of_another_process_are_found_in_milvus(backend: Backend, store: Store, search: Search) -> None:
     worker = Worker(backend, "local")
     for number in range(100):
         worker.ask("register", number)
@@ -450,7 +450,7 @@ def test_threads_that_change_and_search_agree_with_the_database(backend: Backend
 
 
 @SHARED
-def test_another_history_is_told_and_rebuilt(backend: Backend, store: Store, search: Search) -> None:
+def test_another_history_is_reported_and_rebuilt(backend: Backend, store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     gone = store.register("budi", [face(unit(2))]).face_ids[0]
     assert found(search, 2) == [gone]
@@ -469,7 +469,7 @@ def test_another_history_is_told_and_rebuilt(backend: Backend, store: Store, sea
 
 
 @SHARED
-def test_fsck_compares_a_search_elsewhere_and_mends_it(backend: Backend, store: Store) -> None:
+def test_fsck_compares_and_repairs_an_external_search(backend: Backend, store: Store) -> None:
     for number in range(20):
         store.register(number, [face(unit(number))])
     with backend.searching(store):
@@ -495,7 +495,7 @@ def test_fsck_compares_a_search_elsewhere_and_mends_it(backend: Backend, store: 
 
 
 @PGVECTOR
-def test_a_server_that_was_restarted_goes_on(backend: Backend, store: Store, search: Search) -> None:
+def test_a_restarted_server_continues(backend: Backend, store: Store, search: Search) -> None:
     server = backend.place.server
     assert server is not None
     store.register("ayu", [face(unit(1))])
@@ -515,7 +515,7 @@ def test_a_server_that_was_restarted_goes_on(backend: Backend, store: Store, sea
 
 
 @PGVECTOR
-def test_a_deletion_takes_the_vector_in_the_same_commit(backend: Backend, store: Store, search: Search) -> None:
+def test_a_deletion_removes_the_vector_in_the_same_commit(backend: Backend, store: Store, search: Search) -> None:
     for number in range(3):
         store.register(number, [face(unit(number))])
     search.sync()
@@ -528,7 +528,7 @@ def test_a_deletion_takes_the_vector_in_the_same_commit(backend: Backend, store:
 
 
 @PGVECTOR
-def test_after_a_vacuum_the_vector_stands_in_no_table(backend: Backend, store: Store, search: Search) -> None:
+def test_after_a_vacuum_the_vector_is_in_no_table(backend: Backend, store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     store.register("budi", [face(unit(2))])
     search.sync()
@@ -550,7 +550,7 @@ def test_after_a_vacuum_the_vector_stands_in_no_table(backend: Backend, store: S
 
 
 @PGVECTOR
-def test_a_table_that_was_dropped_comes_again(backend: Backend, store: Store, search: Search) -> None:
+def test_a_dropped_table_is_recreated(backend: Backend, store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     assert found(search, 1)
     table = table_name(store.feed)
@@ -560,7 +560,7 @@ def test_a_table_that_was_dropped_comes_again(backend: Backend, store: Store, se
 
 
 @PGVECTOR
-def test_a_search_waits_for_another_that_follows(
+def test_a_search_waits_for_a_concurrent_update(
     backend: Backend, store: Store, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facedex.search.pgvector._PATIENCE_MS", 200)
@@ -575,7 +575,7 @@ def test_a_search_waits_for_another_that_follows(
 
 
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
-def test_a_server_without_pgvector_is_told(place: Place) -> None:
+def test_a_server_without_pgvector_is_reported(place: Place) -> None:
     """Its user may not create it, which is what a server of somebody else says."""
     database = Database(place.location)
     backend = database._backend
@@ -600,7 +600,7 @@ def test_a_server_without_pgvector_is_told(place: Place) -> None:
 
 
 @MILVUS
-def test_a_crash_between_vectors_and_position_is_made_good(
+def test_a_crash_between_vectors_and_position_is_recovered(
     store: Store, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.register("ayu", [face(unit(1))])
@@ -618,7 +618,7 @@ def test_a_crash_between_vectors_and_position_is_made_good(
 
 
 @MILVUS
-def test_what_milvus_refuses_is_a_search_error(store: Store, search: Search) -> None:
+def test_errors_of_milvus_are_search_errors(store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     search.sync()
     search._client.drop_collection(search._name)  # type: ignore[attr-defined]
@@ -632,7 +632,7 @@ def test_what_milvus_refuses_is_a_search_error(store: Store, search: Search) -> 
 
 
 @SHARED
-def test_a_gallery_is_searched_there(backend: Backend, engine: Engine) -> None:
+def test_a_gallery_uses_the_external_search(backend: Backend, engine: Engine) -> None:
     index = backend.options.method
     with Gallery.open(backend.place.location, engine=engine, index=index, search=backend.where) as gallery:
         for person_id in ("ayu", "budi"):
@@ -652,7 +652,7 @@ def test_a_gallery_is_searched_there(backend: Backend, engine: Engine) -> None:
 
 
 @PGVECTOR
-def test_encrypting_a_gallery_takes_its_vectors_out_of_postgresql(backend: Backend, store: Store) -> None:
+def test_encrypting_a_gallery_removes_its_vectors_from_postgresql(backend: Backend, store: Store) -> None:
     pytest.importorskip("cryptography")
     store.register("ayu", [face(unit(1))])
     with backend.searching(store):
@@ -670,7 +670,7 @@ def test_encrypting_a_gallery_takes_its_vectors_out_of_postgresql(backend: Backe
     assert store.counts() == (1, 1)
 
 
-def test_the_environment_chooses_the_search(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_selects_the_search(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEDEX_SEARCH", "pgvector")
     with pytest.raises(ArgumentError, match="needs a gallery in PostgreSQL"):
         Gallery.open(tmp_path / "people.db", engine=engine)

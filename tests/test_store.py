@@ -81,7 +81,7 @@ SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 # What goes in comes out.
 
 
-def test_what_was_registered_is_read_back_whole_after_reopening(place: Place) -> None:
+def test_registered_data_is_read_back_after_reopening(place: Place) -> None:
     before = datetime.now(timezone.utc)
     store = opened(place.location)
     receipt = store.register(
@@ -120,7 +120,7 @@ def test_a_number_and_its_text_are_one_person_and_the_id_stays_as_given(store: S
 @pytest.mark.parametrize(
     "bad", [True, None, 1.5, b"ayu", "", "  ", "x" * 256, "a\0b", "\ud800", 10**255, np.bool_(True)]
 )
-def test_an_id_that_cannot_be_kept_is_refused(bad: object) -> None:
+def test_an_id_that_cannot_be_stored_is_refused(bad: object) -> None:
     with pytest.raises(ArgumentError, match="person_id must"):
         key_of(bad)
 
@@ -138,7 +138,7 @@ def test_an_id_comes_back_as_given_or_is_refused(person_id: int | str) -> None:
         assert type(back) is type(person_id)
 
 
-def test_a_numpy_integer_is_a_whole_number(store: Store) -> None:
+def test_a_numpy_integer_is_an_integer(store: Store) -> None:
     person_id: Any = np.int64(12)
     assert store.register(person_id, [face(1)]).person_id == 12
 
@@ -154,7 +154,7 @@ def test_a_numpy_integer_is_a_whole_number(store: Store) -> None:
         {"info": {"a": {1}}},
     ],
 )
-def test_details_that_cannot_be_kept_are_refused_and_nothing_stays(store: Store, given: dict[str, Any]) -> None:
+def test_details_that_cannot_be_stored_are_refused_and_store_nothing(store: Store, given: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match=next(iter(given))):
         store.register("ayu", [face(1)], given)
     with pytest.raises(ArgumentError):
@@ -163,7 +163,7 @@ def test_details_that_cannot_be_kept_are_refused_and_nothing_stays(store: Store,
     assert store.feed.head() == (0, "")
 
 
-def test_a_vector_of_another_length_is_refused(store: Store) -> None:
+def test_a_vector_of_a_wrong_length_is_refused(store: Store) -> None:
     with pytest.raises(ArgumentError, match=r"shape \(8,\), got \(9,\)"):
         store.register("ayu", [NewFace((0, 0, 1, 1), 1.0, np.ones(9, dtype=np.float32))])
 
@@ -184,7 +184,7 @@ def test_on_existing(store: Store) -> None:
     assert held(store.feed) == {replaced.face_ids[0]: unit(3).tobytes()}
 
 
-def test_update_keeps_what_is_not_given_and_none_clears(store: Store) -> None:
+def test_update_keeps_omitted_details_and_none_clears(store: Store) -> None:
     store.register("ayu", [face(1)], {"name": "Ayu", "email": "a@x", "info": {"a": 1}})
     changed = store.update("ayu", {"name": "B", "email": None})
     assert (changed.name, changed.email, changed.info) == ("B", None, {"a": 1})
@@ -195,7 +195,7 @@ def test_update_keeps_what_is_not_given_and_none_clears(store: Store) -> None:
         store.update("nobody", {"name": "x"})
 
 
-def test_delete_tells_what_it_removed_and_leaves_nothing(store: Store, place: Place) -> None:
+def test_delete_returns_what_it_removed_and_leaves_nothing(store: Store, place: Place) -> None:
     kept = store.register("budi", [face(9)])
     receipt = store.register("ayu", [face(1), face(2)], {"name": "Ayu"})
     removed = store.delete("ayu")
@@ -210,7 +210,7 @@ def test_delete_tells_what_it_removed_and_leaves_nothing(store: Store, place: Pl
 
 
 @SQLITE
-def test_a_deleted_vector_and_name_are_in_no_byte_of_the_files(store: Store, tmp_path: Path) -> None:
+def test_a_deleted_vector_and_name_are_in_no_file(store: Store, tmp_path: Path) -> None:
     store.register("budi", [face(9)])
     store.register("secret-key", [face(1)], {"name": "Hidden Name", "info": {"k": "hidden-info"}})
     wanted = [unit(1).tobytes(), b"secret-key", b"Hidden Name", b"hidden-info"]
@@ -223,7 +223,7 @@ def test_a_deleted_vector_and_name_are_in_no_byte_of_the_files(store: Store, tmp
     assert not any(needle in left for needle in wanted)
 
 
-def test_delete_face_leaves_the_person(store: Store) -> None:
+def test_delete_face_keeps_the_person(store: Store) -> None:
     receipt = store.register("ayu", [face(1), face(2)])
     removed = store.delete_face(receipt.face_ids[0])
     assert (removed.person_id, removed.faces, removed.templates) == ("ayu", receipt.face_ids[:1], 1)
@@ -299,7 +299,7 @@ def test_galleries_of_one_database_do_not_see_each_other(store: Store, place: Pl
     other.feed.database.close()
 
 
-def test_a_gallery_of_another_pack_says_what_to_do(store: Store, place: Place) -> None:
+def test_the_error_for_another_pack_says_what_to_do(store: Store, place: Place) -> None:
     with pytest.raises(
         GalleryPackError, match=r"'classic'.*'mobile'.*open it with pack='classic'.*register"
     ) as refused:
@@ -323,7 +323,7 @@ OPERATIONS = st.lists(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS)
-def test_any_order_of_verbs_leaves_what_a_dict_would_hold(place: Place, operations: list[tuple[str, int]]) -> None:
+def test_any_order_of_calls_gives_the_result_of_a_dict(place: Place, operations: list[tuple[str, int]]) -> None:
     store = opened(place.location, f"gallery {uuid.uuid4()}")
     model: dict[int, list[int]] = {}
     follower: set[int] = set()
@@ -382,7 +382,7 @@ def test_of_two_threads_that_register_one_id_one_is_refused(store: Store) -> Non
         store.delete("ayu")
 
 
-def test_many_writers_lose_nothing_and_the_feed_has_no_gap(store: Store) -> None:
+def test_concurrent_writers_lose_nothing_and_the_feed_has_no_gap(store: Store) -> None:
     failures: list[BaseException] = []
 
     def write(worker: int) -> None:
@@ -403,7 +403,7 @@ def test_many_writers_lose_nothing_and_the_feed_has_no_gap(store: Store) -> None
     assert len(held(store.feed)) == 120
 
 
-def test_processes_that_make_a_database_at_once_agree(empty_place: Place) -> None:
+def test_concurrent_creation_of_a_database_is_consistent(empty_place: Place) -> None:
     script = (
         "import sys; from facedex.store import *\n"
         "feed = Feed(Database(sys.argv[1]), 'default'); feed.bind(PackPin('classic', 'ab' * 32, 8)); print(feed.uuid)"
@@ -419,7 +419,7 @@ def test_processes_that_make_a_database_at_once_agree(empty_place: Place) -> Non
     assert len({out for out, _ in said}) == 1
 
 
-def test_a_view_that_ends_because_a_table_is_rebuilt_can_be_tried_again(place: Place) -> None:
+def test_a_read_that_fails_during_a_table_rebuild_can_be_retried(place: Place) -> None:
     database = Database(place.location)
     with contextlib.suppress(DatabaseLockedError), database.read() as connection:
         connection.execute(sa.text("SELECT 1")).all()
@@ -433,7 +433,7 @@ def test_a_view_that_ends_because_a_table_is_rebuilt_can_be_tried_again(place: P
 # The tables.
 
 
-def test_the_migrations_make_the_tables_of_the_code(empty_place: Place) -> None:
+def test_the_migrations_create_the_tables_of_the_code(empty_place: Place) -> None:
     Database(empty_place.location).close()
     with empty_place.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
@@ -443,7 +443,7 @@ def test_the_migrations_make_the_tables_of_the_code(empty_place: Place) -> None:
 
 
 @SQLITE
-def test_the_settings_of_the_connection_are_the_safe_ones(store: Store) -> None:
+def test_the_connection_uses_safe_settings(store: Store) -> None:
     with store.feed.database.write() as connection:
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -452,7 +452,7 @@ def test_the_settings_of_the_connection_are_the_safe_ones(store: Store) -> None:
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
 
 
-def test_what_fails_inside_a_transaction_leaves_no_trace(store: Store) -> None:
+def test_a_failed_transaction_leaves_no_trace(store: Store) -> None:
     store.register("ayu", [face(1)])
     head = store.feed.head()
 
@@ -482,7 +482,7 @@ def test_what_fails_inside_a_transaction_leaves_no_trace(store: Store) -> None:
         "UPDATE faces SET person_row = 2",
     ],
 )
-def test_an_altered_vector_is_told(store: Store, place: Place, statement: str) -> None:
+def test_an_altered_vector_is_reported(store: Store, place: Place, statement: str) -> None:
     store.register("ayu", [face(1), face(2)])
     store.register("budi", [face(3)])
     zeros = "00" * 32
@@ -495,14 +495,14 @@ def test_an_altered_vector_is_told(store: Store, place: Place, statement: str) -
         store.templates_of("budi" if "person_row" in statement else "ayu")
 
 
-def test_a_template_that_is_gone_is_told(store: Store, place: Place) -> None:
+def test_a_missing_template_is_reported(store: Store, place: Place) -> None:
     store.register("ayu", [face(1), face(2)])
     place.execute("DELETE FROM templates WHERE face_id = 1")
     with pytest.raises(DatabaseDamagedError, match="lacks templates"):
         store.feed.since(0, "")
 
 
-def test_damaged_details_are_told(store: Store, place: Place) -> None:
+def test_damaged_details_are_reported(store: Store, place: Place) -> None:
     store.register(7, [face(1)])
     place.execute("UPDATE people SET info = '{'")
     for call in (store.people, lambda: store.person(7), lambda: store.update(7, {"name": "Ayu"})):
@@ -514,7 +514,7 @@ def test_damaged_details_are_told(store: Store, place: Place) -> None:
         store.people()
 
 
-def test_a_gallery_that_was_replaced_while_open_is_told(store: Store, place: Place) -> None:
+def test_a_gallery_replaced_while_open_is_reported(store: Store, place: Place) -> None:
     place.execute("UPDATE galleries SET uuid = 'another'")
     with pytest.raises(StoreError, match="was replaced"):
         store.register("ayu", [face(1)])

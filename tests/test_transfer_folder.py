@@ -112,7 +112,7 @@ def test_every_rejected_item_is_named(folder: Path, gallery: Gallery) -> None:
     assert f"import {folder / 'deep'} itself" in str(deep.error)
 
 
-def test_people_who_are_registered_already(folder: Path, gallery: Gallery) -> None:
+def test_people_that_are_already_registered(folder: Path, gallery: Gallery) -> None:
     gallery.register("ayu", people.PICTURES["ayu"][1], name="Ayu")
     assert rejected(transfer.import_from(gallery, folder), folder) == {"ayu": "duplicate_person"}
     report = transfer.import_from(gallery, folder, on_existing="skip")
@@ -133,7 +133,7 @@ def test_a_face_of_another_person_is_a_warning_or_rejected(folder: Path, gallery
     ]
 
 
-def test_names_with_path_tricks_are_only_data(folder: Path, gallery: Gallery, tmp_path: Path) -> None:
+def test_names_with_path_traversal_are_only_data(folder: Path, gallery: Gallery, tmp_path: Path) -> None:
     secret = add(tmp_path / "secret", "dewi", 0)
     (folder / "..hidden").mkdir()
     add(folder / "a%2e%2e%2fb", "eko", 0)

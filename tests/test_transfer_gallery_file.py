@@ -137,7 +137,7 @@ def test_a_gallery_is_the_same_in_another_database(photos: Any, place: Place, en
         assert describe(third) == before
 
 
-def test_people_who_are_registered_already(place: Place, engine: Engine, written: Path) -> None:
+def test_people_that_are_already_registered(place: Place, engine: Engine, written: Path) -> None:
     with Gallery.open(place.location, engine=engine, photos="thumbnail") as gallery:
         gallery.register("ayu", people.PICTURES["ayu"][0], name="Other")
         gallery.register("7", people.PICTURES["budi"][0])
@@ -162,7 +162,7 @@ def test_people_who_are_registered_already(place: Place, engine: Engine, written
 
 
 @SQLITE
-def test_an_encrypted_gallery_is_written_in_the_clear_only_on_request(
+def test_an_encrypted_gallery_is_exported_unencrypted_only_on_request(
     place: Place, engine: Engine, tmp_path: Path
 ) -> None:
     file = tmp_path / "people.fdx"
@@ -311,7 +311,7 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_content_that_is_never_written_is_refused(change: str, written: Path, empty: Gallery, tmp_path: Path) -> None:
+def test_content_that_no_export_contains_is_refused(change: str, written: Path, empty: Gallery, tmp_path: Path) -> None:
     held = lines_of(written)
     CHANGES[change](held)
     with pytest.raises(GalleryFileError):
@@ -439,7 +439,7 @@ def test_a_file_that_changes_during_the_import_is_detected(
 
 
 @SQLITE
-def test_a_file_that_cannot_be_written_leaves_the_older_one(
+def test_a_failed_write_keeps_the_older_file(
     place: Place, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:

@@ -210,7 +210,7 @@ def test_pickle_itself_runs_the_hostile_code(tmp_path: Path, monkeypatch: pytest
     [pickle.dumps(Runs(os.system, "x")), b"\x80\x02cposix\nsystem\n."],
     ids=["called", "only named"],
 )
-def test_the_error_names_what_is_named(refused: bytes) -> None:
+def test_the_error_names_the_refused_global(refused: bytes) -> None:
     with pytest.raises(UnsafePickleError, match=r"contains posix\.system") as error:
         pickles.read(refused, "x")
     assert error.value.refused == "posix.system"
@@ -241,14 +241,14 @@ def test_a_bomb_is_refused_before_it_takes_memory(data: bytes) -> None:
         pickles.read(data, "x")
 
 
-def test_a_deep_pickle_is_no_trouble() -> None:
+def test_a_deeply_nested_pickle_is_read() -> None:
     depth = 100_000
     value = pickles.read(b"\x80\x02" + b"]" * depth + b"a" * (depth - 1) + b".", "x")
     with pytest.raises(ImportFileError):
         encodings.people_in(value, "x", "ayu")
 
 
-def test_references_that_multiply_are_not_followed() -> None:
+def test_exponential_references_are_refused() -> None:
     value: Any = [0.0] * 128
     for _ in range(60):
         value = [value, value]
@@ -256,7 +256,7 @@ def test_references_that_multiply_are_not_followed() -> None:
         encodings.people_in(pickles.read(pickle.dumps({"ayu": value}), "x"), "x")
 
 
-def test_too_many_steps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_opcodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pickles, "MAX_STEPS", 50)
     with pytest.raises(ImportFileError, match="more than 50 steps"):
         pickles.read(pickle.dumps(list(range(100))), "x")
@@ -323,7 +323,7 @@ def test_people_are_recognised_after_the_import(
     assert (face.bbox, face.det_score) == ((0.0, 0.0, 0.0, 0.0), 0.0)
 
 
-def test_a_folder_holds_a_file_for_each_user(
+def test_a_folder_has_a_file_for_each_user(
     templates: dict[str, list[NDArray[np.float64]]], tmp_path: Path, gallery: Gallery
 ) -> None:
     folder = tmp_path / "face_data"
@@ -342,7 +342,7 @@ def test_a_folder_holds_a_file_for_each_user(
     assert gallery.recognize(people.PROBES["budi"][0])[0].person_id == 7
 
 
-def test_people_who_are_registered_already(
+def test_people_that_are_already_registered(
     templates: dict[str, list[NDArray[np.float64]]], tmp_path: Path, gallery: Gallery
 ) -> None:
     path = tmp_path / "encodings.pkl"

@@ -121,7 +121,7 @@ def test_vectors_of_unknown_origin_are_refused(
     ],
     ids=lambda value: f"{value.dtype}{value.shape}" if isinstance(value, (np.ndarray, np.generic)) else None,
 )
-def test_an_array_of_something_else_is_refused(
+def test_an_array_of_other_data_is_refused(
     array: NDArray[Any], error: type[Exception], tmp_path: Path, gallery: Gallery
 ) -> None:
     np.save(tmp_path / "face_db.npy", array, allow_pickle=True)
@@ -135,7 +135,7 @@ def test_an_array_of_something_else_is_refused(
     "text",
     ["", "{", "[1, 2, 3, null]", "[[], [], [], []]", '"ayu"', '{"a": 1}', "[{}, {}, {}, {}]", "[" * 100_000, "\xff"],
 )
-def test_a_json_of_something_else_is_refused(
+def test_a_json_of_other_data_is_refused(
     text: str, vectors: NDArray[np.float32], tmp_path: Path, gallery: Gallery
 ) -> None:
     np.save(tmp_path / "face_db.npy", vectors)
@@ -212,7 +212,7 @@ def test_a_flat_index_with_its_npz(
     assert gallery.person("budi").name == "Budi"
 
 
-def test_an_npz_may_be_compressed_hold_numbers_and_be_elsewhere(
+def test_an_npz_may_be_compressed_have_integer_ids_and_be_in_another_folder(
     faiss: Any, vectors: NDArray[np.float32], tmp_path: Path, gallery: Gallery
 ) -> None:
     path = tmp_path / "faces.index"
@@ -266,7 +266,7 @@ def test_a_zip_bomb_is_refused_by_its_uncompressed_size(
 
 
 @pytest.mark.parametrize("description", ["HNSW16", "IVF1,Flat", "SQ8", "PQ4x4", "LSH"])
-def test_an_index_of_codes_says_which_are_accepted(
+def test_the_error_for_an_unsupported_index_lists_the_supported_ones(
     description: str, faiss: Any, tmp_path: Path, gallery: Gallery
 ) -> None:
     index = faiss.index_factory(16, description)
@@ -279,7 +279,7 @@ def test_an_index_of_codes_says_which_are_accepted(
 
 
 @pytest.mark.parametrize("kind", ["IP", "L2 Map2"])
-def test_every_truncation_and_every_altered_head_is_detected(kind: str, faiss: Any, tmp_path: Path) -> None:
+def test_every_truncation_and_every_altered_header_is_detected(kind: str, faiss: Any, tmp_path: Path) -> None:
     path = tmp_path / "faces.index"
     vectors = np.random.default_rng(1).normal(size=(4, 8)).astype(np.float32)
     write_index(faiss, kind, vectors, path)
@@ -301,7 +301,7 @@ def test_every_truncation_and_every_altered_head_is_detected(kind: str, faiss: A
                 assert read.vectors.shape == vectors.shape
 
 
-def test_numbers_in_the_head_that_would_overflow_are_refused(tmp_path: Path) -> None:
+def test_overflowing_numbers_in_the_header_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "faces.index"
     for dimension, number in ((128, 1 << 62), (1 << 30, 1), (-1, 1), (0, 4), (128, -1), (4, 1 << 40)):
         head = struct.pack("<4siqqqBi", b"IxFI", dimension, number, 0, 0, 1, 0)
@@ -321,7 +321,7 @@ def test_arbitrary_bytes_raise_only_our_error(tmp_path: Path, data: bytes, befor
             read(path)
 
 
-def test_an_empty_index_is_nobody(faiss: Any, tmp_path: Path) -> None:
+def test_an_empty_index_has_no_people(faiss: Any, tmp_path: Path) -> None:
     path = tmp_path / "faces.index"
     write_index(faiss, "IP Map", np.zeros((0, 16), np.float32), path)
     assert faiss_file.read(path).vectors.shape == (0, 16)

@@ -144,7 +144,7 @@ def agree(found: Array, expected: Array, tolerance: float) -> None:
     assert np.ptp(expected) > 1  # else it would compare nothing
 
 
-def test_mobilefacenet_is_its_mended_graph(embedder: GraphModel, faces: Array) -> None:
+def test_mobilefacenet_equals_its_repaired_graph(embedder: GraphModel, faces: Array) -> None:
     images = (faces - 127.5) / 128
     expected = embeddings(embedder, images)
     network = mobilefacenet.convert(embedder)
@@ -155,7 +155,7 @@ def test_mobilefacenet_is_its_mended_graph(embedder: GraphModel, faces: Array) -
 
 
 @pytest.mark.shared
-def test_mobilefacenet_is_the_copy(embedder: GraphModel, faces: Array, shared: Path) -> None:
+def test_mobilefacenet_equals_the_shared_copy(embedder: GraphModel, faces: Array, shared: Path) -> None:
     images = (faces - 127.5) / 128
     copy = (shared / "models" / "sirius" / "mobilefacenet_sirius_192d.onnx").read_bytes()
     (expected,) = run_file(copy, images).values()
@@ -165,7 +165,7 @@ def test_mobilefacenet_is_the_copy(embedder: GraphModel, faces: Array, shared: P
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(256, 256), (128, 192), (32, 32), (64, 320)])
-def test_blazeface_is_its_graph_at_any_size(detector: GraphModel, rows: int, columns: int) -> None:
+def test_blazeface_equals_its_graph_at_any_size(detector: GraphModel, rows: int, columns: int) -> None:
     images = np.random.default_rng(3).uniform(-1, 1, (2 if rows < 200 else 1, 3, rows, columns))
     expected = heads(detector, images)
     network = blazeface.convert(detector)
@@ -180,7 +180,7 @@ def test_blazeface_is_its_graph_at_any_size(detector: GraphModel, rows: int, col
 
 
 @pytest.mark.shared
-def test_blazeface_is_the_copy(detector: GraphModel, shared: Path) -> None:
+def test_blazeface_equals_the_shared_copy(detector: GraphModel, shared: Path) -> None:
     images = np.random.default_rng(5).uniform(-1, 1, (1, 3, 256, 256))
     copy = run_file((shared / "models" / "blazeface" / "blazeface_back_256.onnx").read_bytes(), images)
     found = run(blazeface.convert(detector), images)
@@ -193,7 +193,7 @@ def test_blazeface_is_the_copy(detector: GraphModel, shared: Path) -> None:
 # What a build compares with: nothing but the right network may pass
 
 
-def test_the_recorded_answers_are_those_of_the_converted_networks(embedder: GraphModel, detector: GraphModel) -> None:
+def test_the_converted_networks_give_the_recorded_outputs(embedder: GraphModel, detector: GraphModel) -> None:
     recorded.check("mobilefacenet_sirius.onnx", mobilefacenet.convert(embedder))
     recorded.check("blazeface_back.onnx", blazeface.convert(detector))
 
@@ -204,14 +204,14 @@ def swapped(network: Network) -> Network:
     return replace(network, tensors={**network.tensors, name: network.tensors[name][:, ::-1]})
 
 
-def test_red_and_blue_swapped_is_noticed(embedder: GraphModel, detector: GraphModel) -> None:
+def test_swapped_red_and_blue_are_detected(embedder: GraphModel, detector: GraphModel) -> None:
     with pytest.raises(BuildError, match=r"mobilefacenet_sirius.onnx is not the expected network: embedding is off by"):
         recorded.check("mobilefacenet_sirius.onnx", swapped(mobilefacenet.convert(embedder)))
     with pytest.raises(BuildError, match=r"blazeface_back.onnx is not the expected network: stride16 is off by"):
         recorded.check("blazeface_back.onnx", swapped(blazeface.convert(detector)))
 
 
-def test_a_wrong_repair_is_noticed(embedder: GraphModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_repair_is_detected(embedder: GraphModel, monkeypatch: pytest.MonkeyPatch) -> None:
     def negated(model: GraphModel, node: Node) -> mobilefacenet._Layer | None:
         layer = prelu(model, node)
         if layer is None:
@@ -224,7 +224,7 @@ def test_a_wrong_repair_is_noticed(embedder: GraphModel, monkeypatch: pytest.Mon
         recorded.check("mobilefacenet_sirius.onnx", mobilefacenet.convert(embedder))
 
 
-def test_one_slope_is_noticed(embedder: GraphModel) -> None:
+def test_one_wrong_slope_is_detected(embedder: GraphModel) -> None:
     network = mobilefacenet.convert(embedder)
     name = [name for name in network.tensors if "scaled" in name][20]
     scales = network.tensors[name].copy()

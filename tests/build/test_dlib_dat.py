@@ -70,7 +70,7 @@ def network(
     )
 
 
-def test_reads_what_was_written() -> None:
+def test_a_written_file_is_read_back() -> None:
     saved = dlib_dat.read(network())
     assert saved.means == (122.5, 117.25, 104.0)
     assert saved.side == 9

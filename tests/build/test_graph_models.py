@@ -54,7 +54,7 @@ def read(change: Callable[[dict[str, Any]], object] = lambda _: None, data: byte
     return tfjs.read(json.dumps(content).encode(), data)
 
 
-def test_reads_what_was_written() -> None:
+def test_a_written_file_is_read_back() -> None:
     graph = read()
     assert list(graph.nodes) == ["image", "first", "second"]
     for name, values in WEIGHTS.items():

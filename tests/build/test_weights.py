@@ -101,7 +101,7 @@ def test_makes_the_package_data(tree: Path) -> None:
     assert {path.relative_to(tree / weights.DATA).as_posix() for path in paths} == set(expected)
 
 
-def test_keeps_what_is_right_and_replaces_what_is_not(tree: Path, package: Path) -> None:
+def test_correct_files_are_kept_and_others_replaced(tree: Path, package: Path) -> None:
     one = weights.make(tree)[0]
     package.unlink()
     before = one.stat().st_mtime_ns, one.stat().st_ino
@@ -142,7 +142,7 @@ def test_a_pack_that_cannot_be_fetched_may_be_left_out(with_base: Path, capsys: 
     assert capsys.readouterr().err.startswith("facedex: npm is not on the PATH")
 
 
-def test_what_is_in_the_cache_is_not_fetched(with_base: Path) -> None:
+def test_cached_files_are_not_fetched(with_base: Path) -> None:
     assert weights.files_to_fetch(with_base) == [FETCHED]
     FETCHED.store(b"FETCHED")
     weights.make(with_base)
@@ -156,7 +156,7 @@ def test_what_is_in_the_cache_is_not_fetched(with_base: Path) -> None:
     assert data_files(with_base)["base/NOTICE"] == b"another notice"
 
 
-def test_another_result_is_refused_and_not_written(tree: Path) -> None:
+def test_a_result_with_a_wrong_digest_is_refused_and_not_written(tree: Path) -> None:
     declare(tree, {"one.onnx": digest(b"other")})
     with pytest.raises(
         BuildError, match=r"one.onnx came out with sha256 \w+ \(7 bytes\), but models.classic.toml says"
@@ -166,14 +166,14 @@ def test_another_result_is_refused_and_not_written(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("manifest", [None, "[[file", "format = 1", "[[file]]\nname = 'one.onnx'", "file = 3"])
-def test_a_damaged_manifest_is_told(tree: Path, manifest: str | None) -> None:
+def test_a_damaged_manifest_is_reported(tree: Path, manifest: str | None) -> None:
     path = tree / "models" / "classic.toml"
     path.unlink() if manifest is None else path.write_text(manifest)
     with pytest.raises(BuildError, match=r"models.classic.toml cannot be read .*; restore it: git checkout"):
         weights.make(tree)
 
 
-def test_a_manifest_without_a_file_is_told(tree: Path) -> None:
+def test_a_manifest_without_a_file_is_reported(tree: Path) -> None:
     declare(tree, {"two.onnx": digest(b"")})
     with pytest.raises(BuildError, match=r"models.classic.toml lists no file one.onnx; restore it"):
         weights.make(tree)
@@ -188,7 +188,7 @@ def test_a_manifest_without_a_file_is_told(tree: Path) -> None:
         (SourceFile("sample", "1.0", "sample/weights.bin", "00"), r"has sha256 \w{64}, not the recorded 00; run: pip"),
     ],
 )
-def test_a_wrong_source_is_told_with_its_remedy(package: Path, source: SourceFile, message: str) -> None:
+def test_a_wrong_source_is_reported_with_its_remedy(package: Path, source: SourceFile, message: str) -> None:
     with pytest.raises(BuildError, match=message) as caught:
         source.read()
     assert "\n" not in str(caught.value)
@@ -219,7 +219,7 @@ def declared(pack: str) -> dict[str, tuple[str, int]]:
 
 
 @pytest.mark.parametrize("pack", weights.PACKS)
-def test_a_manifest_lists_what_is_made(pack: str) -> None:
+def test_a_manifest_lists_the_built_files(pack: str) -> None:
     assert set(declared(pack)) == set(weights.PACKS[pack].recipes)
 
 
@@ -250,14 +250,14 @@ def there(package: str) -> bool:
     return True
 
 
-def test_the_landmark_model_that_may_not_be_sold_is_never_named_as_a_source() -> None:
+def test_the_landmark_model_without_commercial_use_is_never_a_source() -> None:
     recipes = [recipe for pack in weights.PACKS.values() for recipe in pack.recipes.values()]
     files = [source.path for recipe in recipes for source in recipe.sources]
     assert files
     assert not [path for path in files if "shape_predictor" in path]
 
 
-def test_conversion_repeats_in_another_process() -> None:
+def test_conversion_is_reproducible_in_another_process() -> None:
     program = (
         "from hashlib import sha256; from facedex_build import weights; "
         "recipe = weights.PACKS['classic'].recipes['rnet.onnx']; "

@@ -56,7 +56,7 @@ EVERYTHING.routes.extend(v1.of_a_server())
 ROUTES = routes(EVERYTHING)
 
 
-def test_every_route_says_whom_it_answers() -> None:
+def test_every_route_declares_its_scope() -> None:
     assert len(ROUTES) > 35
     assert {(method, path) for method, path, scope in ROUTES if scope is None} == OPEN
     assert {scope for _, _, scope in ROUTES} == {None, *SCOPES}
@@ -65,7 +65,7 @@ def test_every_route_says_whom_it_answers() -> None:
     assert "read" not in writes
 
 
-def test_every_route_and_every_role(client: TestClient, keys: dict[str, dict[str, str]]) -> None:
+def test_every_route_with_every_role(client: TestClient, keys: dict[str, dict[str, str]]) -> None:
     client.app.state.facedex.jobs.begin = lambda *_, **__: pytest.fail("nothing here may begin a job")  # type: ignore[attr-defined]
     for method, path, scope in ROUTES:
         address = path.replace("{person_id}", "x").replace("{job_id}", "x").replace("{name}", "x")
@@ -85,7 +85,7 @@ def test_every_route_and_every_role(client: TestClient, keys: dict[str, dict[str
                 assert answer.json()["code"] == ("unauthenticated" if role is None else "forbidden"), where
 
 
-def test_a_server_asks_for_keys_as_soon_as_there_is_one(client: TestClient) -> None:
+def test_a_server_requires_keys_as_soon_as_there_is_one(client: TestClient) -> None:
     assert client.get("/v1/session").json() == {
         "kind": "operator",
         "name": "operator",
@@ -103,7 +103,7 @@ def test_a_server_asks_for_keys_as_soon_as_there_is_one(client: TestClient) -> N
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Bearer realm="facedex"')
 
 
-def test_a_server_for_others_always_asks(serve: Any) -> None:
+def test_an_exposed_server_always_requires_keys(serve: Any) -> None:
     for settings in ({"host": "0.0.0.0"}, {"trusted_proxies": "10.0.0.1"}):
         assert serve(**settings).get("/v1/people").status_code == 401
     assert serve(host="0.0.0.0", insecure=True).get("/v1/people").status_code == 200
@@ -132,7 +132,7 @@ def test_keys_and_secrets_are_neither_stored_nor_listed(
     assert "GET /v1/people 200" in caplog.text
 
 
-def test_one_answer_for_no_account_and_another_password(client: TestClient) -> None:
+def test_an_unknown_account_and_a_wrong_password_give_the_same_response(client: TestClient) -> None:
     access_of(client).accounts.add(email="Ayu@Example.org", password=PASSWORD)
     wrong = client.post("/v1/session", json={"login": "ayu@example.org", "password": "another one"})
     nobody = client.post("/v1/session", json={"login": "nobody@example.org", "password": "another one"})
@@ -143,7 +143,7 @@ def test_one_answer_for_no_account_and_another_password(client: TestClient) -> N
     assert right["kind"] == "account"
 
 
-def test_no_account_takes_as_long_as_another_password(tmp_path: Any) -> None:
+def test_an_unknown_account_takes_as_long_as_a_wrong_password(tmp_path: Any) -> None:
     database = Database(tmp_path / "people.db")
     access = Access(database, passwords=Passwords(PasswordHasher(time_cost=4, memory_cost=32768, parallelism=1)))
     access.accounts.add(login="ayu", password=PASSWORD)
@@ -215,7 +215,7 @@ def test_sign_ins_count_as_requests_of_an_address(serve: Any, path: str, body: d
     assert int(answers[2].headers["retry-after"]) > 0
 
 
-def test_a_token_is_dead_at_once_in_every_process(serve: Any) -> None:
+def test_a_revoked_token_is_invalid_at_once_in_every_process(serve: Any) -> None:
     one, other = serve(host="0.0.0.0"), serve(host="0.0.0.0")
     account = access_of(one).accounts.add(login="ayu", password=PASSWORD, scopes=["read"])
 
@@ -308,7 +308,7 @@ def test_the_cookie_of_the_page(client: TestClient) -> None:
     assert client.get("/v1/people").status_code == 401
 
 
-def test_a_page_elsewhere_cannot_use_an_open_server(client: TestClient) -> None:
+def test_a_page_of_another_origin_cannot_use_an_open_server(client: TestClient) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Host": "evil.example:8000"}):
         assert client.post("/v1/people", json={"person_id": "x"}, headers=headers).status_code == 403
     assert client.get("/v1/people", headers={"Host": "evil.example"}).status_code == 403
@@ -316,7 +316,7 @@ def test_a_page_elsewhere_cannot_use_an_open_server(client: TestClient) -> None:
     assert client.get("/v1/people").json()["items"] == []
 
 
-def test_cors_and_headers_that_protect(serve: Any) -> None:
+def test_cors_and_security_headers(serve: Any) -> None:
     client = serve(cors_origins="https://desk.example")
     friend = client.get("/v1/people", headers={"Origin": "https://desk.example"})
     assert friend.headers["access-control-allow-origin"] == "https://desk.example"
@@ -332,7 +332,7 @@ def test_cors_and_headers_that_protect(serve: Any) -> None:
     assert friend.headers["cache-control"] == "no-store"
 
 
-def test_the_audit_names_who_asked(client: TestClient, keys: dict[str, dict[str, str]]) -> None:
+def test_the_audit_names_the_caller(client: TestClient, keys: dict[str, dict[str, str]]) -> None:
     files = {"images": people.PICTURES["ayu"][0].read_bytes()}
     client.post("/v1/people", data={"person_id": "ayu"}, files=files, headers=keys["enrol"])
     (event,) = client.get("/v1/events", headers=keys["admin"]).json()["items"]

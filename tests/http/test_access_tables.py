@@ -47,7 +47,7 @@ def connect(place: Any) -> Iterator[Callable[[], Database]]:
         database.close()
 
 
-def test_attempts_at_once_are_not_judged_as_one(place: Any, connect: Callable[[], Database]) -> None:
+def test_concurrent_attempts_are_counted_separately(place: Any, connect: Callable[[], Database]) -> None:
     processes = [Access(connect(), lockout=Lockout(after=3, first_s=60)) for _ in range(2)]
 
     def attempt(number: int) -> str:
@@ -64,7 +64,7 @@ def test_attempts_at_once_are_not_judged_as_one(place: Any, connect: Callable[[]
     assert "ayu" not in str(place.rows("SELECT bucket FROM attempts"))
 
 
-def test_what_an_address_failed_at_is_forgiven_with_time(place: Any, connect: Callable[[], Database]) -> None:
+def test_failed_attempts_of_an_address_expire(place: Any, connect: Callable[[], Database]) -> None:
     access = Access(connect(), lockout=Lockout(after=1, first_s=0.001))  # four failures; one is forgiven in 225 s
 
     def attempt(number: int, *, right: bool = False) -> int:
@@ -93,7 +93,7 @@ def test_what_an_address_failed_at_is_forgiven_with_time(place: Any, connect: Ca
     assert attempt(24) > 200
 
 
-def test_a_sign_in_that_an_address_may_not_try_keeps_nothing(place: Any, connect: Callable[[], Database]) -> None:
+def test_a_refused_sign_in_of_an_address_stores_nothing(place: Any, connect: Callable[[], Database]) -> None:
     access = Access(connect(), lockout=Lockout(after=1, first_s=60))
 
     def attempt(login: str) -> str:
@@ -110,7 +110,7 @@ def test_a_sign_in_that_an_address_may_not_try_keeps_nothing(place: Any, connect
     assert place.rows("SELECT count(*) FROM attempts") == kept
 
 
-def test_sign_ins_at_once_wait_for_nobody_who_waits_for_them(place: Any, connect: Callable[[], Database]) -> None:
+def test_concurrent_sign_ins_do_not_deadlock(place: Any, connect: Callable[[], Database]) -> None:
     processes = [Access(connect(), lockout=Lockout(after=10_000, longest_s=1e9)) for _ in range(2)]
 
     def attempt(number: int) -> None:
@@ -126,7 +126,7 @@ def test_sign_ins_at_once_wait_for_nobody_who_waits_for_them(place: Any, connect
     assert place.rows("SELECT max(number) FROM attempts") == [(48,)]  # of the address where nobody succeeded
 
 
-def test_a_login_is_nobody_elses_address(place: Any, connect: Callable[[], Database]) -> None:
+def test_a_login_cannot_be_the_address_of_another_account(place: Any, connect: Callable[[], Database]) -> None:
     accounts = Access(connect(), passwords=CHEAP).accounts
     late = accounts.add(login="Late@x.org", password=PASSWORD)
     ayu = accounts.add(email="ayu@x.org", password="another one")
@@ -140,7 +140,7 @@ def test_a_login_is_nobody_elses_address(place: Any, connect: Callable[[], Datab
     assert accounts.add(login="both@x.org", email="Both@x.org").email == "Both@x.org"
 
 
-def test_an_address_is_its_owners_where_an_older_version_let_another_have_that_login(
+def test_an_address_identifies_its_owner_despite_a_login_from_an_older_version(
     place: Any, connect: Callable[[], Database]
 ) -> None:
     accounts = Access(connect(), passwords=CHEAP).accounts
@@ -154,7 +154,7 @@ def test_an_address_is_its_owners_where_an_older_version_let_another_have_that_l
     assert accounts.verify("late@x.org", "another one") is None
 
 
-def test_a_login_and_an_address_at_once_are_one(place: Any, connect: Callable[[], Database]) -> None:
+def test_a_login_and_an_equal_address_cannot_be_added_concurrently(place: Any, connect: Callable[[], Database]) -> None:
     processes = [Access(connect(), passwords=CHEAP).accounts for _ in range(2)]
 
     def add(number: int) -> str:
@@ -169,7 +169,7 @@ def test_a_login_and_an_address_at_once_are_one(place: Any, connect: Callable[[]
     assert len({one.login or one.email for one in processes[0].page()}) == 16
 
 
-def test_one_count_for_an_account_however_it_is_called(place: Any, connect: Callable[[], Database]) -> None:
+def test_attempts_are_counted_per_account_by_any_name(place: Any, connect: Callable[[], Database]) -> None:
     access = Access(connect(), lockout=Lockout(after=2, first_s=60), passwords=CHEAP)
     access.accounts.add(login="ayu", email="ayu@x.org", password=PASSWORD)
 
@@ -188,7 +188,7 @@ def test_one_count_for_an_account_however_it_is_called(place: Any, connect: Call
     assert sign_in("ayu", PASSWORD) == "in"
 
 
-def test_accounts_that_may_more_outlive_the_person(
+def test_accounts_with_broader_scopes_outlive_the_person(
     place: Any, connect: Callable[[], Database], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accounts = Access(connect(), passwords=CHEAP).accounts
@@ -207,7 +207,7 @@ def test_accounts_that_may_more_outlive_the_person(
                 accounts.delete(one.id)
 
 
-def test_a_key_expires_in_a_year_that_can_be_told(place: Any, connect: Callable[[], Database]) -> None:
+def test_a_key_expires_in_a_valid_year(place: Any, connect: Callable[[], Database]) -> None:
     keys = Access(connect()).keys
     west, east = (timezone(timedelta(hours=hours)) for hours in (-14, 14))
     for refused in (datetime(9999, 12, 31, 23, 59, tzinfo=west), datetime(1, 1, 1, tzinfo=east), datetime(9999, 1, 1)):
@@ -219,7 +219,7 @@ def test_a_key_expires_in_a_year_that_can_be_told(place: Any, connect: Callable[
     assert (made.expires_at, keys.all()) == (last, [made])
 
 
-def test_a_request_is_begun_once_by_many(place: Any, connect: Callable[[], Database]) -> None:
+def test_concurrent_repeated_requests_run_once(place: Any, connect: Callable[[], Database]) -> None:
     processes = [IdempotencyRecords(connect()) for _ in range(2)]
 
     def begin(number: int) -> str:
@@ -242,7 +242,9 @@ def test_a_request_is_begun_once_by_many(place: Any, connect: Callable[[], Datab
     assert processes[0].begin("who POST /x key", "request") is None
 
 
-def test_an_answer_is_kept_for_a_day_and_a_request_for_minutes(place: Any, connect: Callable[[], Database]) -> None:
+def test_a_response_is_stored_for_a_day_and_a_pending_request_for_minutes(
+    place: Any, connect: Callable[[], Database]
+) -> None:
     records = IdempotencyRecords(connect())
     records.begin("cut off", "request")
     records.begin("answered", "request")
@@ -254,7 +256,7 @@ def test_an_answer_is_kept_for_a_day_and_a_request_for_minutes(place: Any, conne
     assert records.begin("answered", "another request") is None
 
 
-def test_attendance_goes_with_the_person(place: Any, connect: Callable[[], Database], engine: Engine) -> None:
+def test_attendance_is_deleted_with_the_person(place: Any, connect: Callable[[], Database], engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.create("ayu", name="Ayu")
         attendance = Access(connect()).attendance
@@ -283,7 +285,7 @@ def test_attendance_goes_with_the_person(place: Any, connect: Callable[[], Datab
             attendance.add(AttendanceRecord(claimed="x", matched=False), "other")
 
 
-def test_jobs_of_a_process_that_died_are_told_as_lost(place: Any, connect: Callable[[], Database]) -> None:
+def test_jobs_of_a_dead_process_are_reported_as_lost(place: Any, connect: Callable[[], Database]) -> None:
     kept = Jobs(connect())
     job = kept.begin("test", "default", lambda progress: {"said": "ü"}, actor="key:x")
     kept.close()
@@ -297,7 +299,7 @@ def test_jobs_of_a_process_that_died_are_told_as_lost(place: Any, connect: Calla
         kept.cancel("nothing")
 
 
-def test_a_job_that_fails_says_why_and_hides_a_fault(place: Any, connect: Callable[[], Database]) -> None:
+def test_a_failed_job_reports_its_error_and_hides_an_internal_one(place: Any, connect: Callable[[], Database]) -> None:
     kept = Jobs(connect())
 
     def refused(progress: Any) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def ask(client: TestClient, path: str, headers: dict[str, str], **given: Any) ->
 
 
 @pytest.mark.parametrize(("path", "kind"), UPLOADS)
-def test_nothing_is_read_from_who_may_not_ask(serve: Any, path: str, kind: dict[str, str]) -> None:
+def test_the_body_of_an_unauthorized_request_is_not_read(serve: Any, path: str, kind: dict[str, str]) -> None:
     client = serve(contracts=("all",))
     _, reader = access_of(client).keys.add("reader", ["read"])
     for headers, status in (({}, 401), ({"x-api-key": "fdk_nothing"}, 401), ({"x-api-key": reader}, 403)):
@@ -82,7 +82,7 @@ def test_nothing_is_read_from_who_may_not_ask(serve: Any, path: str, kind: dict[
         assert told["connection"] == "close"  # the rest of the body is never read
 
 
-def test_who_asks_too_often_is_told_so_before_the_body_is_read(serve: Any) -> None:
+def test_the_rate_limit_applies_before_the_body_is_read(serve: Any) -> None:
     client = serve(rate_per_minute=1, contracts=("face-server",))
     assert client.get("/v1/people").status_code == 200
     for path, kind in (UPLOADS[0], UPLOADS[6]):
@@ -92,7 +92,7 @@ def test_who_asks_too_often_is_told_so_before_the_body_is_read(serve: Any) -> No
 
 
 @pytest.mark.parametrize("path", ["/v1/session", "/api/login", "/api/auth/login-pass-verify", "/api/auth/verify"])
-def test_a_sign_in_takes_a_small_body_only(serve: Any, path: str) -> None:
+def test_a_sign_in_accepts_only_a_small_body(serve: Any, path: str) -> None:
     client = serve(contracts=("flask-face", "face-api"))
     answered, _, taken = ask(client, path, {"content-type": "application/json"})
     assert answered == 413
@@ -115,7 +115,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("path", "kind", "mib"), LIMITS)
-def test_a_contract_takes_larger_bodies_at_its_own_routes_only(
+def test_a_contract_accepts_larger_bodies_only_on_its_own_routes(
     serve: Any, path: str, kind: dict[str, str], mib: int
 ) -> None:
     client = serve(contracts=("all",))
@@ -154,7 +154,7 @@ def test_a_body_that_was_read_leaves_the_connection_open(client: TestClient) -> 
         ("/api/auth/login-pass-verify", {"email": "ayu", "password": "a"}),
     ],
 )
-def test_sign_ins_hold_up_no_other_question(
+def test_sign_ins_do_not_delay_other_requests(
     serve: Any, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, str]
 ) -> None:
     app = serve(contracts=("flask-face", "face-api"), lockout_after=10**6).app
@@ -182,7 +182,7 @@ def test_sign_ins_hold_up_no_other_question(
     asyncio.run(run())
 
 
-def test_requests_of_a_key_and_of_an_account_are_counted_wherever_they_come_from(serve: Any) -> None:
+def test_requests_of_a_key_and_of_an_account_are_counted_from_every_address(serve: Any) -> None:
     client = serve(rate_per_minute=3)
     access = access_of(client)
     _, key = access.keys.add("desk", ["read"])
@@ -209,5 +209,5 @@ def test_requests_of_a_key_and_of_an_account_are_counted_wherever_they_come_from
         ("localhost", "http://localhost:9000"),
     ],
 )
-def test_the_address_that_is_told(host: str, address: str) -> None:
+def test_the_address_of_a_server(host: str, address: str) -> None:
     assert address_of(Settings(host=host, port=9000)) == address

@@ -79,7 +79,7 @@ def test_an_address_waits_no_longer_than_documented(access: Access, clock: Advan
     assert sign_in(access)
 
 
-def test_requests_a_minute_are_counted_anew(access: Access, clock: Advance) -> None:
+def test_the_count_of_requests_restarts_each_minute(access: Access, clock: Advance) -> None:
     for _ in range(5):
         access.attempts.count_request("192.0.2.1", 5)
     clock(-DAY)
@@ -90,7 +90,7 @@ def test_requests_a_minute_are_counted_anew(access: Access, clock: Advance) -> N
     assert told.value.retry_after_s <= 60
 
 
-def test_a_sign_in_lasts_no_longer(access: Access, clock: Advance) -> None:
+def test_a_sign_in_lasts_no_longer_than_documented(access: Access, clock: Advance) -> None:
     secret = sign_in(access)
     assert access.principal(secret) is not None
     clock(timedelta(seconds=-20))  # as the clocks of two machines differ
@@ -100,7 +100,7 @@ def test_a_sign_in_lasts_no_longer(access: Access, clock: Advance) -> None:
     assert access.principal(sign_in(access)) is not None
 
 
-def test_what_was_looked_up_is_remembered_no_longer(
+def test_lookups_are_cached_no_longer_than_documented(
     access: Access, clock: Advance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, secret = access.keys.add("desk", ["read"])
@@ -114,7 +114,7 @@ def test_what_was_looked_up_is_remembered_no_longer(
     assert access.cached_principal(secret) is None
 
 
-def test_a_kept_answer_and_a_job_of_the_future_are_over(access: Access, clock: Advance) -> None:
+def test_a_stored_response_and_a_job_from_the_future_have_expired(access: Access, clock: Advance) -> None:
     assert access.idempotency.begin("key 1 POST /x", "digest") is None
     with pytest.raises(RepeatedNowError):
         access.idempotency.begin("key 1 POST /x", "digest")

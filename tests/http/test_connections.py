@@ -78,7 +78,7 @@ def read(connection: socket.socket) -> bytes:
     return found
 
 
-def test_an_answer_that_nobody_reads_is_dropped(start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_nobody_reads_is_dropped(start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WRITE_S", 0.9)
     reasons: list[str] = []
     port = start(ConnectionLimiter(drop=reasons.append))
@@ -94,9 +94,7 @@ def test_an_answer_that_nobody_reads_is_dropped(start: Started, monkeypatch: pyt
         connection.close()
 
 
-def test_who_reads_slower_than_the_least_rate_is_dropped_and_who_reads_faster_is_not(
-    start: Started, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_clients_below_the_minimum_read_rate_are_dropped(start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WRITE_S", 0.9)
     monkeypatch.setattr(connections, "LEAST_RATE", 1 << 20)
     port = start()
@@ -150,7 +148,7 @@ def test_an_address_has_a_bounded_number_of_connections_and_a_health_check_is_an
         pytest.fail("the connections that ended were not counted off")
 
 
-def test_connections_beyond_the_limit_make_room_for_each_other(start: Started) -> None:
+def test_connections_beyond_the_limit_replace_each_other(start: Started) -> None:
     port = start(ConnectionLimiter(most_of_one=1))
     held = [connected(port) for _ in range(1 + connections.MOST_EXTRA)]
     time.sleep(0.2)
@@ -170,7 +168,7 @@ def test_a_proxy_has_any_number_of_connections(start: Started) -> None:
         connection.close()
 
 
-def test_who_reads_no_answers_gets_no_more_of_them(serve: Callable[..., Any]) -> None:
+def test_a_client_that_reads_nothing_gets_no_more_responses(serve: Callable[..., Any]) -> None:
     client = serve()
     unread = client.app.state.facedex.limits.unread
     for number in range(3):
@@ -186,7 +184,7 @@ def test_who_reads_no_answers_gets_no_more_of_them(serve: Callable[..., Any]) ->
     assert not unread._of_one, "what was sent counts no more"
 
 
-def test_an_answer_that_is_ready_is_replaced_when_too_many_wait() -> None:
+def test_a_ready_response_is_replaced_when_too_many_wait() -> None:
     unread = Unread(most=200_000)
     sent = asyncio.run(_answered(unread, 150_000))
     assert [len(message.get("body", b"")) for message in sent] == [0, 65536, 65536, 18928]
@@ -229,12 +227,12 @@ async def _answered(unread: Unread, size: int) -> list[Any]:
         ("nonsense", "nonsense"),
     ],
 )
-def test_whose_connection_it_is(host: str, network: str) -> None:
+def test_the_owner_of_a_connection(host: str, network: str) -> None:
     assert network_of(host) == network
 
 
 @pytest.mark.slow
-def test_the_server_answers_while_a_crowd_does_not_read(server: Callable[..., Any]) -> None:
+def test_the_server_responds_while_many_clients_do_not_read(server: Callable[..., Any]) -> None:
     at = server("--workers", "1")
     for number in range(60):
         info = {"note": "x" * 60_000}

@@ -76,7 +76,7 @@ def rows(place: Place) -> list[int]:
 
 
 @pytest.mark.parametrize("way", ["delete", "purge"])
-def test_the_library_forgets_all(place: Place, engine: Engine, access: Access, way: str) -> None:
+def test_a_deletion_in_the_library_erases_everything(place: Place, engine: Engine, access: Access, way: str) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         entered(gallery, access)
         assert rows(place) == [1, 1, 1, 2]
@@ -91,7 +91,7 @@ def test_the_library_forgets_all(place: Place, engine: Engine, access: Access, w
 
 
 @pytest.mark.parametrize("command", [["delete", "ayu"], ["purge"]])
-def test_the_command_line_forgets_all(tmp_path: Path, engine: Engine, command: list[str]) -> None:
+def test_a_deletion_on_the_command_line_erases_everything(tmp_path: Path, engine: Engine, command: list[str]) -> None:
     path = str(tmp_path / "people.db")
     with closing(Access(Database(path))) as access, Gallery.open(path, engine=engine) as gallery:
         entered(gallery, access)
@@ -102,7 +102,7 @@ def test_the_command_line_forgets_all(tmp_path: Path, engine: Engine, command: l
         assert list(access.attendance.between(SINCE, UNTIL)) == []
 
 
-def test_the_server_forgets_who_is_purged(client: TestClient) -> None:
+def test_a_purge_on_the_server_erases_everything(client: TestClient) -> None:
     access = access_of(client)
     soon = (datetime.now(timezone.utc) - timedelta(seconds=1)).isoformat()
     asked = {"person_id": "ayu", "name": "Ayu", "retain_until": soon}
@@ -116,7 +116,7 @@ def test_the_server_forgets_who_is_purged(client: TestClient) -> None:
     assert kept(access) == 0
 
 
-def test_an_account_that_administers_stays_without_the_person(place: Place, engine: Engine, access: Access) -> None:
+def test_an_administrator_account_outlives_its_person(place: Place, engine: Engine, access: Access) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.create(7)
         made = access.accounts.add(login="root", person_key=7, scopes=("read", "admin"))
@@ -125,7 +125,7 @@ def test_an_account_that_administers_stays_without_the_person(place: Place, engi
 
 
 @pytest.mark.parametrize("scopes", [("read",), ("read", "enrol")])
-def test_the_scopes_of_client_accounts_are_those_of_the_settings(serve: Serve, scopes: tuple[str, ...]) -> None:
+def test_the_settings_decide_the_scopes_of_client_accounts(serve: Serve, scopes: tuple[str, ...]) -> None:
     """An account with broader scopes than client accounts outlives its person, whatever the environment says."""
     client = serve(account_scopes=scopes)
     access = access_of(client)
@@ -160,7 +160,9 @@ def test_a_namesake_in_another_gallery_keeps_the_account(
 # Kept answers.
 
 
-def test_an_answer_that_names_several_goes_with_each(place: Place, engine: Engine, access: Access) -> None:
+def test_a_response_that_names_several_people_is_deleted_with_each(
+    place: Place, engine: Engine, access: Access
+) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         for key in ("ayu", "budi", "citra"):
             gallery.create(key)
@@ -172,9 +174,7 @@ def test_an_answer_that_names_several_goes_with_each(place: Place, engine: Engin
     assert [access.idempotency.begin(str(number), "request") is None for number in range(3)] == [False, True, False]
 
 
-def test_an_answer_that_is_made_while_somebody_is_deleted_is_not_kept(
-    place: Place, engine: Engine, access: Access
-) -> None:
+def test_a_response_made_during_a_deletion_is_not_stored(place: Place, engine: Engine, access: Access) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.create("ayu")
         assert access.idempotency.begin("key", "request") is None
@@ -185,7 +185,7 @@ def test_an_answer_that_is_made_while_somebody_is_deleted_is_not_kept(
     assert place.rows("SELECT count(*) FROM idempotency") == [(0,)]
 
 
-def test_a_warning_about_somebody_else_goes_with_them(peopled: TestClient) -> None:
+def test_a_warning_about_another_person_is_deleted_with_them(peopled: TestClient) -> None:
     once = {"Idempotency-Key": "1"}
     files, data = {"images": people.PICTURES["ayu"][2].read_bytes()}, {"person_id": "double"}
     first = peopled.post("/v1/people", data=data, files=files, headers=once)
@@ -206,7 +206,7 @@ QUESTIONS: list[tuple[str, dict[str, Any], list[bytes]]] = [
 
 
 @pytest.mark.parametrize(("path", "data", "pictures"), QUESTIONS, ids=[path for path, _, _ in QUESTIONS])
-def test_a_question_is_answered_anew(
+def test_responses_to_read_requests_are_not_stored(
     serve: Serve, peopled: TestClient, path: str, data: dict[str, Any], pictures: list[bytes]
 ) -> None:
     client = serve(embed=True)
@@ -219,7 +219,7 @@ def test_a_question_is_answered_anew(
     assert kept(access_of(client)) == 0
 
 
-def test_a_refusal_is_not_kept(peopled: TestClient) -> None:
+def test_a_refusal_is_not_stored(peopled: TestClient) -> None:
     once = {"Idempotency-Key": "1"}
     assert peopled.post("/v1/people", json={"person_id": "ayu"}, headers=once).status_code == 409
     assert kept(access_of(peopled)) == 0
@@ -227,13 +227,13 @@ def test_a_refusal_is_not_kept(peopled: TestClient) -> None:
     assert kept(access_of(peopled)) == 1
 
 
-def test_nothing_is_kept_of_a_deletion(peopled: TestClient) -> None:
+def test_responses_to_deletions_are_not_stored(peopled: TestClient) -> None:
     for status in (200, 404):
         assert peopled.delete("/v1/people/ayu", headers={"Idempotency-Key": "1"}).status_code == status
     assert kept(access_of(peopled)) == 0
 
 
-def test_nothing_is_kept_for_strangers(serve: Serve) -> None:
+def test_responses_to_unauthenticated_requests_are_not_stored(serve: Serve) -> None:
     client = serve(public_scopes=("enrol",))
     _, secret = access_of(client).keys.add("door", ["admin"])
     for headers, number in (({}, 0), ({"X-API-Key": secret}, 1)):
@@ -243,7 +243,7 @@ def test_nothing_is_kept_for_strangers(serve: Serve) -> None:
         assert kept(access_of(client)) == number
 
 
-def test_each_token_signs_itself_out(client: TestClient) -> None:
+def test_each_sign_out_revokes_its_own_token(client: TestClient) -> None:
     access = access_of(client)
     access.accounts.add(login="ayu", password=PASSWORD, scopes=("admin",))
     for _ in range(2):
@@ -252,7 +252,7 @@ def test_each_token_signs_itself_out(client: TestClient) -> None:
         assert client.get("/v1/people", headers=bearer).status_code == 401
 
 
-def test_many_at_once_leave_nothing_of_who_was_deleted(place: Place, engine: Engine, access: Access) -> None:
+def test_concurrent_requests_leave_no_trace_of_a_deleted_person(place: Place, engine: Engine, access: Access) -> None:
     with (
         closing(Access(Database(place.location))) as second,
         Gallery.open(place.location, engine=engine) as gallery,
@@ -285,7 +285,7 @@ def test_many_at_once_leave_nothing_of_who_was_deleted(place: Place, engine: Eng
 # Attendance.
 
 
-def test_who_was_deleted_meanwhile_is_not_named(place: Place, engine: Engine, access: Access) -> None:
+def test_a_person_deleted_during_a_request_is_not_named(place: Place, engine: Engine, access: Access) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         gallery.create("budi")
         told = access.attendance.add(AttendanceRecord(claimed="ayu", person_id="ayu", name="Ayu", matched=True))
@@ -295,7 +295,7 @@ def test_who_was_deleted_meanwhile_is_not_named(place: Place, engine: Engine, ac
     assert list(access.attendance.between(SINCE, UNTIL)) == [told, other]
 
 
-def test_a_claim_goes_with_the_person_who_was_claimed(peopled: TestClient) -> None:
+def test_a_claim_is_deleted_with_the_claimed_person(peopled: TestClient) -> None:
     data = {"person_id": "ayu", "attend": "true"}
     assert peopled.post("/v1/verify", data=data, files={"image": BUDI}).json()["match"] is False
     assert "ayu" in peopled.get("/v1/attendance").text
@@ -306,7 +306,7 @@ def test_a_claim_goes_with_the_person_who_was_claimed(peopled: TestClient) -> No
 @pytest.mark.parametrize(
     ("path", "claim"), [("recognize", {}), ("recognize/batch", {}), ("verify", {"person_id": "ayu"})]
 )
-def test_nobody_attends_below_the_threshold_of_the_gallery(
+def test_no_attendance_below_the_threshold_of_the_gallery(
     peopled: TestClient, path: str, claim: dict[str, str]
 ) -> None:
     files = [("images" if "batch" in path else "image", BUDI)]
@@ -320,7 +320,7 @@ def test_nobody_attends_below_the_threshold_of_the_gallery(
     assert [line["matched"] for line in peopled.get("/v1/attendance").json()] == [False]
 
 
-def test_the_threshold_of_the_settings_is_the_least(serve: Serve, peopled: TestClient) -> None:
+def test_the_threshold_of_the_settings_is_the_minimum(serve: Serve, peopled: TestClient) -> None:
     client = serve(threshold=0.9)
     for threshold, status in ((0.89, 422), (0.9, 200)):
         data = {"attend": "true", "threshold": str(threshold)}
@@ -333,7 +333,7 @@ def test_the_threshold_of_the_settings_is_the_least(serve: Serve, peopled: TestC
 @pytest.mark.parametrize(
     "details", [{"name": "n" * 1001}, {"email": f"{'e' * 250}@x.org"}, {"info": {"a": "x" * 65_536}}], ids=str
 )
-def test_nobody_is_told_with_more_than_a_list_can_hold(
+def test_details_that_are_too_long_are_refused(
     client: TestClient, engine: Engine, tmp_path: Path, details: dict[str, Any]
 ) -> None:
     refused = client.post("/v1/people", json={"person_id": "ayu", **details})
@@ -349,7 +349,7 @@ def test_nobody_is_told_with_more_than_a_list_can_hold(
 # Watching, health, signing out.
 
 
-def test_a_watched_job_that_goes_on_is_asked_for_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_job_can_be_polled_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert jobs._LONGEST_S <= 60
     monkeypatch.setattr(jobs, "_LONGEST_S", 1.0)
     kept = client.app.state.facedex.jobs  # type: ignore[attr-defined]
@@ -378,7 +378,7 @@ def test_a_watched_job_that_goes_on_is_asked_for_again(client: TestClient, monke
         ("face-api", "/health/detailed", {"status"}),
     ],
 )
-def test_a_stranger_learns_only_that_the_server_is_there(
+def test_an_unauthenticated_client_sees_only_that_the_server_is_up(
     serve: Serve, contract: str, path: str, words: set[str]
 ) -> None:
     client = serve(contracts=(contract,))
@@ -389,7 +389,7 @@ def test_a_stranger_learns_only_that_the_server_is_there(
     assert more > words or path == "/health/live"
 
 
-def test_a_cookie_is_of_no_use_after_the_logout_of_a_contract(serve: Serve) -> None:
+def test_a_cookie_is_invalid_after_the_logout_of_a_contract(serve: Serve) -> None:
     client = serve(contracts=("face-api",))
     access_of(client).accounts.add(login="root", password=PASSWORD, scopes=("admin",))
     signed = client.post("/v1/session", json={"login": "root", "password": PASSWORD, "cookie": True})

@@ -60,27 +60,27 @@ def nested(levels: int) -> dict[str, Any]:
         {"min_face": 2**70},
     ],
 )
-def test_details_that_could_not_be_answered_again(client: TestClient, details: dict[str, Any]) -> None:
+def test_details_that_json_cannot_represent_are_refused(client: TestClient, details: dict[str, Any]) -> None:
     body = json.dumps({"person_id": "ayu"} | details)
     answer = client.post("/v1/people", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422, answer.text
     assert client.get("/v1/people").json()["items"] == []
 
 
-def test_details_that_can_be_answered_again(client: TestClient) -> None:
+def test_details_that_json_can_represent_are_returned(client: TestClient) -> None:
     given = {"person_id": "ayu", "info": nested(32), "retain_until": "9999-12-31T23:59:59+00:00"}
     assert client.post("/v1/people", json=given).status_code == 201
     assert client.get("/v1/people").json()["items"][0]["info"] == nested(32)
 
 
 @pytest.mark.parametrize("least", [0, -1, 2**32, 2**70])
-def test_a_least_face_that_no_picture_has(client: TestClient, least: int) -> None:
+def test_an_impossible_minimum_face_is_refused(client: TestClient, least: int) -> None:
     for path in ("recognize", "detect"):
         answer = client.post(f"/v1/{path}?min_face={least}", content=AYU, headers={"content-type": "image/jpeg"})
         assert answer.status_code == 422, answer.text
 
 
-def test_strange_methods_do_not_fill_the_metrics(client: TestClient) -> None:
+def test_unknown_methods_do_not_fill_the_metrics(client: TestClient) -> None:
     for number in range(20):
         client.request(f"X{number}", "/v1/people")
     text = client.get("/metrics").text
@@ -146,21 +146,21 @@ def test_headers_that_never_end(port: int, said: bytes) -> None:
         assert time.monotonic() - started < 8
 
 
-def test_headers_that_drip(port: int) -> None:
+def test_headers_sent_slowly(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(HEAD)
         with pytest.raises(ConnectionError):
             send_all_the_time(connection, b"X: a\r\n", 100, every_s=0.05)
 
 
-def test_headers_without_measure(port: int) -> None:
+def test_headers_without_limit(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(HEAD + b"X: ")
         with pytest.raises(ConnectionError):
             send_all_the_time(connection, b"a" * 65536, 500, every_s=0.001)
 
 
-def test_a_slow_body_and_a_kept_connection_are_not_mistaken_for_headers(port: int) -> None:
+def test_a_slow_body_and_a_kept_alive_connection_are_not_mistaken_for_headers(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         for _ in range(2):
             connection.sendall(HEAD + b"Content-Length: 8\r\n\r\n")
@@ -184,7 +184,7 @@ def test_a_sign_in_at_an_open_server_under_another_name(serve: Any) -> None:
         assert client.post(path).status_code != 403, path
 
 
-def test_what_a_client_writes_into_a_path_is_not_in_the_metrics(serve: Any) -> None:
+def test_paths_of_clients_are_not_in_the_metrics(serve: Any) -> None:
     client = serve(contracts="all", public_scopes="read")
     for number in range(30):
         client.get(f"/status/secret{number}/b/c")
@@ -218,15 +218,13 @@ def test_a_log_line_is_of_bounded_length(client: TestClient, caplog: pytest.LogC
 )
 @pytest.mark.parametrize("path", ["/v1/recognize", "/v1/people", "/v1/keys"])
 @pytest.mark.parametrize("kind", ["application/json", "application/JSON; charset=utf-8", "application/X+JSON"])
-def test_a_crowd_of_values_is_refused_before_it_is_parsed(
-    client: TestClient, path: str, kind: str, body: bytes
-) -> None:
+def test_too_many_values_are_refused_before_parsing(client: TestClient, path: str, kind: str, body: bytes) -> None:
     answer = client.post(path, content=body, headers={"content-type": kind})
     assert answer.status_code == 422
     assert "at most 20000 values" in answer.json()["detail"]
 
 
-def test_only_the_first_findings_about_a_request_are_told(client: TestClient) -> None:
+def test_only_the_first_errors_of_a_request_are_reported(client: TestClient) -> None:
     body = {"image": "AAAA"} | {f"{number}{'x' * 900}": 0 for number in range(1_000)}
     for path in ("/v1/recognize", "/v1/keys"):
         answer = client.post(path, json=body)
@@ -245,7 +243,7 @@ def test_the_smallest_faces_cost_a_bounded_amount_of_memory(client: TestClient) 
     assert psutil.Process().memory_info().rss - before < 500 << 20
 
 
-def test_sign_ins_with_a_face_hold_up_nobody_who_has_a_key(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_face_sign_ins_do_not_delay_clients_with_a_key(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     client = serve(contracts="flask-face", face_login_liveness="off")
     services = client.app.state.facedex
     go, use = threading.Event(), services.galleries.use

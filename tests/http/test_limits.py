@@ -28,7 +28,7 @@ from facedex.http.pixels import Claim, Pixels, turns
 AYU = people.PROBES["ayu"][0].read_bytes()
 
 
-def test_a_lane_refuses_what_it_has_no_room_for() -> None:
+def test_a_full_lane_refuses_work() -> None:
     async def run() -> None:
         lane, go = Lane("test", 2, 1, 10), threading.Event()
         tasks = [asyncio.create_task(lane.run(go.wait)) for _ in range(3)]
@@ -46,7 +46,7 @@ def test_a_lane_refuses_what_it_has_no_room_for() -> None:
     asyncio.run(run())
 
 
-def test_late_work_is_given_up_and_keeps_its_place_until_it_ends() -> None:
+def test_late_work_is_abandoned_and_holds_its_slot_until_it_ends() -> None:
     async def run() -> None:
         lane, go = Lane("test", 1, 0, 0.1), threading.Event()
         with pytest.raises(LateAnswerError):
@@ -61,7 +61,7 @@ def test_late_work_is_given_up_and_keeps_its_place_until_it_ends() -> None:
     asyncio.run(run())
 
 
-def test_an_error_of_the_work_is_its_own() -> None:
+def test_an_error_of_the_work_is_raised_unchanged() -> None:
     async def run() -> None:
         limits = Limits(1, 1, 10)
 
@@ -107,7 +107,7 @@ async def _flood(
     return list(answers), sorted(delays)
 
 
-def test_overload_is_answered_and_not_suffered(engine: Engine, tmp_path: Path) -> None:
+def test_overload_is_refused_with_a_response(engine: Engine, tmp_path: Path) -> None:
     answers, _ = asyncio.run(_flood(engine, tmp_path / "people.db", 30, every_s=0, concurrency=1, waiting=3))
     refused = [answer for answer in answers if answer.status_code == 503]
     assert len([answer for answer in answers if answer.status_code == 200]) >= 4
@@ -117,7 +117,7 @@ def test_overload_is_answered_and_not_suffered(engine: Engine, tmp_path: Path) -
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
 
 
-def test_the_event_loop_is_not_held_up_under_load(engine: Engine, tmp_path: Path) -> None:
+def test_the_event_loop_is_not_blocked_under_load(engine: Engine, tmp_path: Path) -> None:
     answers, delays = asyncio.run(_flood(engine, tmp_path / "people.db", 24, every_s=0.01, concurrency=2, waiting=64))
     assert {answer.status_code for answer in answers} == {200}
     assert len(delays) > 24
@@ -126,7 +126,7 @@ def test_the_event_loop_is_not_held_up_under_load(engine: Engine, tmp_path: Path
     assert delays[len(delays) * 9 // 10] < 0.05
 
 
-def test_a_late_answer_is_told(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_response_is_reported(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from facedex import Gallery
 
     client = serve(request_timeout_s=0.2)
@@ -135,7 +135,7 @@ def test_a_late_answer_is_told(serve: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
 
 
-def test_a_write_that_was_late_is_not_done_twice(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_write_is_not_repeated(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from facedex import Gallery
 
     client, add = serve(request_timeout_s=0.3), Gallery.register
@@ -218,7 +218,7 @@ def test_a_batch_is_refused_by_the_sum_of_its_headers(serve: Any) -> None:
     assert services.limits.pixels._of_one == {}, "what was answered counts no more"
 
 
-def test_a_batch_lets_others_have_their_turn(serve: Any) -> None:
+def test_a_batch_lets_other_requests_run(serve: Any) -> None:
     client = serve(concurrency=1)
     services = client.app.state.facedex
     client.post("/v1/people", data={"person_id": "ayu"}, files={"images": people.PICTURES["ayu"][0].read_bytes()})
@@ -240,7 +240,7 @@ def test_a_batch_lets_others_have_their_turn(serve: Any) -> None:
     assert ended == ["one", "batch"]
 
 
-def test_the_pixels_of_a_client_are_bounded_as_long_as_they_are_worked_on() -> None:
+def test_the_pixels_in_progress_of_a_client_are_bounded() -> None:
     pixels = Pixels(most=2_000_000)
     picture = lossless(1000, 1000)
     first, second, other = (Claim(pixels, who) for who in ("key 1", "192.0.2.1", "key 2"))
@@ -260,7 +260,7 @@ def test_the_pixels_of_a_client_are_bounded_as_long_as_they_are_worked_on() -> N
     assert pixels._of_one == {}
 
 
-def test_pictures_are_divided_into_turns() -> None:
+def test_pictures_are_divided_into_batches() -> None:
     small, large = lossless(10, 10), lossless(3000, 3000)
     assert [len(part) for part in turns([small] * 20, Pixels())] == [8, 8, 4]
     assert [len(part) for part in turns([large, large, small, small, large], Pixels())] == [1, 1, 2, 1]
@@ -289,7 +289,7 @@ def polyglots() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("what", list(polyglots()))
-def test_pictures_that_mean_harm(client: TestClient, what: str) -> None:
+def test_malicious_pictures(client: TestClient, what: str) -> None:
     data = polyglots()[what]
     client.post("/v1/people", json={"person_id": "nobody"})
     for sent in (
@@ -354,7 +354,7 @@ def test_a_file_name_is_never_a_path(serve: Any, name: str, tmp_path: Path) -> N
         ("image/jpeg; \xff", b"x"),
     ],
 )
-def test_a_body_that_is_no_body(client: TestClient, kind: str, body: bytes) -> None:
+def test_an_invalid_body(client: TestClient, kind: str, body: bytes) -> None:
     answer = client.post("/v1/recognize", content=body, headers={"content-type": kind.encode("latin-1")})  # type: ignore[dict-item]
     assert answer.status_code in (400, 413, 415, 422), answer.text
     assert answer.json()["code"]

@@ -64,7 +64,7 @@ def application(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_answers_are_as_the_document_says(application: Any) -> None:
+def test_responses_match_the_document(application: Any) -> None:
     """Operation by operation, with what is drawn from the document and with what goes against it."""
     document = schemathesis.openapi.from_asgi("/api/openapi.json", application)
     document = document.exclude(path_regex="^/v1/jobs/.*/events$|^/v1/keys/")
@@ -100,7 +100,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield f"{method.upper()} {path}", operation
 
 
-def test_the_document_is_whole(client: TestClient) -> None:
+def test_the_document_is_complete(client: TestClient) -> None:
     document = client.get("/api/openapi.json").json()
     for name, operation in operations(document):
         assert operation["summary"], name
@@ -129,7 +129,7 @@ def models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from models(model)
 
 
-def test_every_schema_has_an_example_that_is_one(client: TestClient) -> None:
+def test_every_schema_has_a_valid_example(client: TestClient) -> None:
     document = client.get("/api/openapi.json").json()
     components = document["components"]["schemas"]
     by_name = {model.__name__.replace("[", "_").replace("]", "_"): model for model in models(BaseModel)}
@@ -182,7 +182,7 @@ def test_a_new_field_of_a_record_is_answered_described_and_has_an_example() -> N
     assert set(schemas.Person.model_fields) == {one.name for one in fields(Person)} - {"number"}
 
 
-def test_the_page_comes_from_this_server_alone(client: TestClient, tmp_path: Path) -> None:
+def test_the_page_loads_everything_from_this_server(client: TestClient, tmp_path: Path) -> None:
     page = client.get("/api/docs")
     assert page.status_code == 200
     assert "http" not in page.text.replace("https-equiv", "")

@@ -66,7 +66,7 @@ def test_workers_share_one_gallery_and_agree_at_once(server: Callable[..., Any],
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(server: Callable[..., Any]) -> None:
+def test_a_killed_worker_is_replaced_and_loses_nothing(server: Callable[..., Any]) -> None:
     at = server("--workers", "2")
     for number in range(3):
         assert at.post("/v1/people", json={"person_id": number}).status_code == 201
@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(server: Callable[
 
 
 @pytest.mark.slow
-def test_a_head_is_answered_as_a_get_without_a_body(server: Callable[..., Any]) -> None:
+def test_a_head_request_gets_the_response_of_get_without_a_body(server: Callable[..., Any]) -> None:
     at = server()
     for path in ("/v1/health/live", "/v1/people", "/v1/people/nobody", "/", "/v1/recognize", "/metrics"):
         whole, head = at.get(path), at.head(path)
@@ -104,7 +104,7 @@ def test_a_head_is_answered_as_a_get_without_a_body(server: Callable[..., Any]) 
     assert 'method="HEAD"' in at.get("/metrics").text
 
 
-def test_a_signal_ends_it_and_its_log_tells_no_query(server: Callable[..., Any]) -> None:
+def test_a_signal_ends_the_server_and_its_log_has_no_query(server: Callable[..., Any]) -> None:
     at = server(FACEDEX_LOG_FORMAT="json")
     at.get("/v1/people?email=secret@example.org", headers={"X-API-Key": "fdk_nothing"})
     at.process.send_signal(signal.SIGTERM)
@@ -150,7 +150,7 @@ def test_the_settings_reach_the_workers_without_the_environment(
 
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--host", "::"], ["--trusted-proxy", "10.0.0.1"]])
-def test_others_are_not_served_without_keys(tmp_path: Path, options: list[str]) -> None:
+def test_an_exposed_server_needs_keys(tmp_path: Path, options: list[str]) -> None:
     db = ["--db", str(tmp_path / "people.db")]
     refused = facedex("serve", *options, *db)
     assert refused.exit_code == 3
@@ -170,7 +170,7 @@ def test_others_are_not_served_without_keys(tmp_path: Path, options: list[str]) 
 
 
 @pytest.mark.parametrize("options", [["--tls-cert", "x.pem"], ["--trusted-proxy", "nonsense"]])
-def test_settings_that_do_not_go_together(tmp_path: Path, options: list[str]) -> None:
+def test_incompatible_settings_are_refused(tmp_path: Path, options: list[str]) -> None:
     refused = facedex("serve", "--db", str(tmp_path / "people.db"), *options)
     assert refused.exit_code == 2
 

@@ -63,7 +63,7 @@ def faceless() -> bytes:
 
 
 @pytest.mark.parametrize(("scopes", "let_in"), [("recognise", False), ("read,recognise,enrol", True)])
-def test_a_face_signs_in_no_account_that_may_more_than_clients(serve: Serve, scopes: str, let_in: bool) -> None:
+def test_a_face_does_not_sign_in_an_account_with_broader_scopes(serve: Serve, scopes: str, let_in: bool) -> None:
     client = served(serve, account_scopes=scopes)
     number = register(client, "op")
     account = access_of(client).accounts.add(login="op", scopes=["read", "recognise", "enrol"], person_key="op")
@@ -91,7 +91,9 @@ def test_an_account_with_broader_scopes_outlives_a_deletion_with_an_enrol_key(
     assert [(one.id, one.person_key) for one in accounts.page()] == [(operator.id, None)]
 
 
-def test_a_stranger_does_not_learn_who_is_there(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unauthenticated_caller_does_not_learn_who_is_registered(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(auth, "MAX_PER_MINUTE", 100)
     register(client, "ayu", email="ayu@x.org")
     register(client, "citra", None, email="citra@x.org")
@@ -108,7 +110,7 @@ def test_a_stranger_does_not_learn_who_is_there(client: TestClient, monkeypatch:
     assert show(client, PROBE, email="ayu@x.org").json()["data"]["confidence"] > 0
 
 
-def test_without_a_judge_of_liveness_a_stranger_does_not_learn_who_is_there(serve: Serve) -> None:
+def test_without_a_liveness_network_an_unauthenticated_caller_does_not_learn_who_is_registered(serve: Serve) -> None:
     client = served(serve, face_login_liveness="required")
     register(client, "ayu", email="ayu@x.org")
     told = [show(client, PROBE, email=email) for email in ("ayu@x.org", "nobody@x.org")]
@@ -116,7 +118,7 @@ def test_without_a_judge_of_liveness_a_stranger_does_not_learn_who_is_there(serv
     assert told[0].text == told[1].text
 
 
-def test_how_close_a_face_comes_is_not_told(client: TestClient) -> None:
+def test_the_similarity_of_a_failed_sign_in_is_not_revealed(client: TestClient) -> None:
     register(client, "ayu")
     refused = show(client, STRANGER)
     assert refused.status_code == 401
@@ -127,7 +129,7 @@ def test_how_close_a_face_comes_is_not_told(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("claim", [{"user_id": 99}, {"email": "nobody@x.org"}, {"user_id": 1}])
-def test_faces_are_counted_whoever_is_claimed(serve: Serve, claim: dict[str, Any]) -> None:
+def test_face_attempts_are_counted_for_every_claim(serve: Serve, claim: dict[str, Any]) -> None:
     client = served(serve, lockout_after=2)
     access_of(client).attempts._lockout = Lockout(after=2, first_s=60)  # longer than the test on any machine
     register(client, "ayu")
@@ -135,7 +137,7 @@ def test_faces_are_counted_whoever_is_claimed(serve: Serve, claim: dict[str, Any
     assert show(client, PROBE, **claim).status_code == 429
 
 
-def test_one_count_for_a_face_however_its_owner_is_called(serve: Serve) -> None:
+def test_face_attempts_are_counted_per_person_by_any_name(serve: Serve) -> None:
     client = served(serve, lockout_after=3)
     number = register(client, "ayu", email="ayu@x.org")
     access_of(client).accounts.add(login="desk", person_key="ayu")
@@ -145,7 +147,7 @@ def test_one_count_for_a_face_however_its_owner_is_called(serve: Serve) -> None:
     assert show(client, PROBE).status_code == 200  # nobody is locked out where nobody is claimed
 
 
-def test_a_face_that_claims_nobody_is_counted_of_its_address(serve: Serve) -> None:
+def test_a_face_attempt_without_a_claim_counts_for_its_address(serve: Serve) -> None:
     client = served(serve, lockout_after=1)  # an address has four
     register(client, "ayu", email="ayu@x.org")
     assert show(client, PROBE).status_code == 200
@@ -154,14 +156,14 @@ def test_a_face_that_claims_nobody_is_counted_of_its_address(serve: Serve) -> No
     assert client.post("/v1/session", json={"login": "ayu", "password": PASSWORD}).status_code == 429
 
 
-def test_an_address_has_ten_faces_a_minute(client: TestClient) -> None:
+def test_an_address_may_try_ten_faces_a_minute(client: TestClient) -> None:
     assert [show(client, b"no picture", **claim).status_code for claim in [{}, {"user_id": 1}] * 6] == [
         *[400] * 10,
         *[429] * 2,
     ]
 
 
-def test_a_password_and_a_face_are_counted_apart(serve: Serve) -> None:
+def test_password_and_face_attempts_are_counted_separately(serve: Serve) -> None:
     client = served(serve, lockout_after=2)
     register(client, "ayu")
     for login in ("face of 1", "user 1"):
@@ -175,7 +177,7 @@ def test_a_password_and_a_face_are_counted_apart(serve: Serve) -> None:
     assert show(client, STRANGER, user_id=1).status_code == 429  # and no name lets one in
 
 
-def test_a_first_sign_in_with_a_face_needs_no_name_that_is_free(client: TestClient) -> None:
+def test_a_first_face_sign_in_does_not_need_an_unused_name(client: TestClient) -> None:
     number, other = register(client, "ayu"), register(client, "citra", None)
     for taken in (number, other):
         made = client.post("/api/register", json={"username": f"person-{taken}", "password": PASSWORD})
@@ -186,7 +188,7 @@ def test_a_first_sign_in_with_a_face_needs_no_name_that_is_free(client: TestClie
     assert len(logins) == len(set(logins)) == 4
 
 
-def test_a_profile_cannot_take_the_login_of_another(client: TestClient) -> None:
+def test_a_profile_cannot_use_the_login_of_another_account(client: TestClient) -> None:
     accounts = access_of(client).accounts
     accounts.add(login="mallory", password=PASSWORD, scopes=["read", "enrol"])
     accounts.add(login="late@x.org", password=PASSWORD)
@@ -197,7 +199,7 @@ def test_a_profile_cannot_take_the_login_of_another(client: TestClient) -> None:
     assert signed["name"] == "account:late@x.org"
 
 
-def test_no_account_takes_the_address_of_somebody_without_one(client: TestClient) -> None:
+def test_no_account_may_use_the_address_of_a_person_without_an_account(client: TestClient) -> None:
     budi = register(client, "budi", None, "budi@x.org")
     ayu = register(client, "ayu", None, "ayu@x.org")
     accounts = access_of(client).accounts
@@ -219,7 +221,7 @@ def test_no_account_takes_the_address_of_somebody_without_one(client: TestClient
     ]
 
 
-def test_an_address_is_first_that_of_the_person_who_has_it(client: TestClient) -> None:
+def test_an_address_identifies_first_the_person_who_has_it(client: TestClient) -> None:
     budi = register(client, "budi", None, "budi@x.org")
     register(client, "ayu")
     access_of(client).accounts.add(email="Budi@x.org", person_key="ayu")  # as an older version let it
@@ -227,7 +229,7 @@ def test_an_address_is_first_that_of_the_person_who_has_it(client: TestClient) -
     assert show(client, PROBE, email="budi@x.org").status_code == 403
 
 
-def test_a_key_that_would_expire_after_all_years_is_refused(client: TestClient) -> None:
+def test_a_key_that_expires_beyond_the_last_year_is_refused(client: TestClient) -> None:
     body = {"name": "door", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59-14:00"}
     answer = client.post("/v1/keys", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "argument")
@@ -252,14 +254,14 @@ def test_the_first_unknown_login_takes_no_longer_than_the_next() -> None:
 
 
 @pytest.mark.parametrize("hasher", [PasswordHasher(), PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)])
-def test_unknown_password_is_checked_as_everybodys(hasher: PasswordHasher) -> None:
+def test_the_password_of_an_unknown_login_is_checked_at_the_same_cost(hasher: PasswordHasher) -> None:
     passwords = Passwords(hasher)
     assert extract_parameters(passwords._unknown) == extract_parameters(passwords.hash(PASSWORD))
     assert not passwords.verify(None, PASSWORD)
     assert not passwords.verify("", "")
 
 
-def test_the_log_tells_who_did_what_to_accounts_and_keys(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_records_who_changed_accounts_and_keys(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "facedex.access")
     access = access_of(client)
     access.accounts.add(login="boss", password=PASSWORD, scopes=["admin"])
@@ -284,9 +286,7 @@ def test_the_log_tells_who_did_what_to_accounts_and_keys(client: TestClient, cap
         assert secret not in caplog.text
 
 
-def test_the_log_tells_from_where_a_sign_in_came_and_of_those_that_fail(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_log_records_the_address_of_sign_ins_and_failures(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     client = served(serve, lockout_after=3)
     caplog.set_level(logging.INFO, "facedex.access")
     number = register(client, "ayu", email="ayu@x.org")
@@ -316,7 +316,7 @@ def test_the_log_tells_from_where_a_sign_in_came_and_of_those_that_fail(
         assert text not in " ".join(told)
 
 
-def test_the_log_tells_of_sign_ins_that_must_wait(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_records_sign_ins_that_must_wait(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "facedex.access")
     for _ in range(7):
         answer = client.post("/v1/session", json={"login": "nobody", "password": "wrong"})

@@ -25,7 +25,7 @@ def held(path: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-def test_questions_with_a_key_wait_for_no_writer(
+def test_reads_with_a_key_do_not_wait_for_a_writer(
     peopled: TestClient, keys: dict[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facedex.store.database._STORAGE_CACHED_S", 0)
@@ -43,7 +43,7 @@ def test_questions_with_a_key_wait_for_no_writer(
     assert peopled.get("/v1/health/ready").json()["storage"] == "ok"
 
 
-def test_while_the_database_is_held_requests_are_counted_in_memory(serve: Any, tmp_path: Path) -> None:
+def test_while_the_database_is_locked_requests_are_counted_in_memory(serve: Any, tmp_path: Path) -> None:
     client = serve(db=f"sqlite:///{tmp_path / 'people.db'}?timeout=1", rate_per_minute=4)
     for _ in range(2):
         assert client.get("/v1/people").status_code == 200

@@ -45,7 +45,7 @@ TEXT = base64.b64encode(AYU).decode()
     ],
     ids=["multipart", "other name", "raw", "octets", "base64", "data url"],
 )
-def test_a_picture_is_taken_in_each_form(peopled: TestClient, sent: dict[str, Any]) -> None:
+def test_a_picture_is_accepted_in_each_encoding(peopled: TestClient, sent: dict[str, Any]) -> None:
     answer = peopled.post("/v1/recognize", **sent)
     assert answer.status_code == 200, answer.text
     (face,) = answer.json()["faces"]
@@ -54,7 +54,7 @@ def test_a_picture_is_taken_in_each_form(peopled: TestClient, sent: dict[str, An
     assert answer.json()["image_size"] == {"width": 640, "height": 480}
 
 
-def test_options_count_in_query_form_and_json(peopled: TestClient) -> None:
+def test_options_apply_in_query_form_and_json(peopled: TestClient) -> None:
     for sent in (
         {"content": AYU, "headers": {"content-type": "image/jpeg"}, "params": {"k": 2}},
         {"files": {"image": AYU}, "data": {"k": "2"}},
@@ -84,7 +84,7 @@ def test_recognise_verify_compare_detect(peopled: TestClient) -> None:
 
 
 @pytest.mark.parametrize("route", ["detect", "verify", "recognize"])
-def test_quality_attributes_and_liveness_are_answered_where_requested(serve: Any, route: str) -> None:
+def test_quality_attributes_and_liveness_are_returned_on_request(serve: Any, route: str) -> None:
     """A pack that brings attributes is needed for those; without one the request says so."""
     client = serve()
     client.post("/v1/people", data={"person_id": "ayu"}, files={"image": people.PICTURES["ayu"][0].read_bytes()})
@@ -118,7 +118,7 @@ def test_a_receipt_verifies(serve: Any) -> None:
         assert replace(read, photos=0).computed_digest() != receipt["digest"]
 
 
-def test_the_number_of_faces_is_limited_where_requested(peopled: TestClient) -> None:
+def test_the_number_of_faces_is_limited_on_request(peopled: TestClient) -> None:
     group = people.GROUP.read_bytes()
     for route in ("recognize", "detect"):
         assert len(peopled.post(f"/v1/{route}", files={"image": group}).json()["faces"]) > 1
@@ -126,7 +126,7 @@ def test_the_number_of_faces_is_limited_where_requested(peopled: TestClient) -> 
         assert len(answer.json()["faces"]) == 1
 
 
-def test_a_batch_answers_each_picture(peopled: TestClient) -> None:
+def test_a_batch_returns_a_result_for_each_picture(peopled: TestClient) -> None:
     sent = [("images", AYU), ("images", b"no picture"), ("images", BUDI)]
     items = peopled.post("/v1/recognize/batch", files=sent).json()["items"]
     assert [item["recognition"] and item["recognition"]["faces"][0]["person_id"] for item in items] == [
@@ -137,7 +137,7 @@ def test_a_batch_answers_each_picture(peopled: TestClient) -> None:
     assert items[1]["error"]["code"] == "not_an_image"
 
 
-def test_embeddings_are_off_unless_set_up(peopled: TestClient, serve: Any) -> None:
+def test_embeddings_are_off_by_default(peopled: TestClient, serve: Any) -> None:
     refused = peopled.post("/v1/embed", files={"image": AYU})
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     given = serve(embed=True).post("/v1/embed", files={"image": AYU}).json()
@@ -145,7 +145,7 @@ def test_embeddings_are_off_unless_set_up(peopled: TestClient, serve: Any) -> No
     assert sum(value * value for value in given["faces"][0]["embedding"]) == pytest.approx(1, abs=1e-4)
 
 
-def test_no_answer_holds_an_embedding(peopled: TestClient) -> None:
+def test_no_response_contains_an_embedding(peopled: TestClient) -> None:
     for path in ("/v1/people", "/v1/people/ayu", "/v1/events", "/v1/index", "/v1/stats", "/metrics"):
         text = peopled.get(path).text
         assert "embedding" not in text
@@ -174,7 +174,7 @@ def test_people_are_changed_and_deleted(peopled: TestClient) -> None:
     assert face["person_id"] is None
 
 
-def test_the_quality_of_each_face_is_told(peopled: TestClient) -> None:
+def test_the_quality_of_each_face_is_returned(peopled: TestClient) -> None:
     faces = peopled.get("/v1/people/ayu").json()["faces"]
     assert faces
     assert all(0 < face["quality"] <= 100 for face in faces)
@@ -183,7 +183,7 @@ def test_the_quality_of_each_face_is_told(peopled: TestClient) -> None:
     assert added["quality"] == stored["quality"]
 
 
-def test_a_person_may_come_before_the_first_picture(client: TestClient) -> None:
+def test_a_person_may_be_created_without_a_picture(client: TestClient) -> None:
     made = client.post("/v1/people", json={"person_id": 7, "name": "Seven", "retain_until": "2099-01-01T00:00:00Z"})
     assert made.status_code == 201
     assert made.json()["person_id"] == 7
@@ -195,14 +195,14 @@ def test_a_person_may_come_before_the_first_picture(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("person_id", [".", "..", "a/b"])
-def test_an_id_that_no_address_can_hold_is_refused(client: TestClient, person_id: str) -> None:
+def test_an_id_that_no_url_can_contain_is_refused(client: TestClient, person_id: str) -> None:
     refused = client.post("/v1/people", json={"person_id": person_id})
     assert (refused.status_code, refused.json()["code"]) == (422, "argument")
     assert client.get("/v1/people").json()["items"] == []
 
 
 @pytest.mark.parametrize("person_id", [True, 1.0, None, [1], {"a": 1}])
-def test_an_id_that_is_neither_text_nor_whole_number_is_refused(client: TestClient, person_id: object) -> None:
+def test_an_id_that_is_neither_text_nor_integer_is_refused(client: TestClient, person_id: object) -> None:
     assert client.post("/v1/people", json={"person_id": 1}).status_code == 201
     for path, body in (
         ("people", {}),
@@ -215,7 +215,7 @@ def test_an_id_that_is_neither_text_nor_whole_number_is_refused(client: TestClie
     assert [person["name"] for person in client.get("/v1/people").json()["items"]] == [None]
 
 
-def test_pages_follow_one_another(client: TestClient) -> None:
+def test_pages_are_consecutive(client: TestClient) -> None:
     for number in range(5):
         client.post("/v1/people", json={"person_id": number})
     seen, cursor, pages = [], None, 0
@@ -266,7 +266,7 @@ def test_errors_are_problem_details(client: TestClient) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_picture_of_no_face_or_of_several_is_refused_with_measure_and_limit(peopled: TestClient) -> None:
+def test_a_picture_of_no_face_or_several_is_refused_with_value_and_limit(peopled: TestClient) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (120, 90)).save(picture, "PNG")
     for content, code, measured in (
@@ -279,7 +279,7 @@ def test_a_picture_of_no_face_or_of_several_is_refused_with_measure_and_limit(pe
         assert len(told.get("bboxes", [])) == measured
 
 
-def test_a_fault_of_the_server_is_logged_and_not_told(
+def test_an_internal_error_is_logged_and_not_revealed(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object, **__: object) -> None:
@@ -292,7 +292,7 @@ def test_a_fault_of_the_server_is_logged_and_not_told(
     assert "the secret inside" in caplog.text
 
 
-def test_a_fault_outside_the_routes_of_facedex_counts_as_500(
+def test_an_error_outside_the_routes_of_facedex_counts_as_500(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_: Request) -> Response:
@@ -328,7 +328,7 @@ def test_a_repeated_write_is_done_once(client: TestClient) -> None:
     assert client.get("/v1/people/ayu").status_code == 200
 
 
-def test_a_job_is_watched_to_its_end(peopled: TestClient) -> None:
+def test_a_job_is_followed_to_its_end(peopled: TestClient) -> None:
     begun = peopled.post("/v1/index/rebuild")
     assert begun.status_code == 202
     events = [line for line in peopled.get(f"/v1/jobs/{begun.json()['id']}/events").text.split("\n\n") if line]
@@ -361,7 +361,7 @@ def test_a_job_is_cancelled_from_another_process(serve: Any) -> None:
 
 
 @pytest.mark.parametrize(("steps", "state"), [(1, "cancelled"), (2, "done")])
-def test_a_job_that_is_cancelled_at_its_last_step_was_done(
+def test_a_job_cancelled_at_its_last_step_is_complete(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, steps: int, state: str
 ) -> None:
     monkeypatch.setattr("facedex.server.jobs._WRITE_EVERY_S", 0)  # it looks at every step whether it is to stop
@@ -381,7 +381,7 @@ def test_a_job_that_is_cancelled_at_its_last_step_was_done(
     assert (ended["state"], ended["answer"]) == (state, {"faces": 2} if state == "done" else {})
 
 
-def test_galleries_are_apart(peopled: TestClient) -> None:
+def test_galleries_are_separate(peopled: TestClient) -> None:
     assert peopled.post("/v1/galleries", json={"name": "visitors"}).status_code == 201
     assert [one["name"] for one in peopled.get("/v1/galleries").json()] == ["default", "visitors"]
     assert peopled.get("/v1/people", params={"gallery": "visitors"}).json()["items"] == []
@@ -404,7 +404,7 @@ def test_galleries_are_apart(peopled: TestClient) -> None:
     assert peopled.post("/v1/recognize", files=probe).json()["faces"][0]["person_id"] is None
 
 
-def test_what_operators_read(peopled: TestClient) -> None:
+def test_pages_for_operators(peopled: TestClient) -> None:
     assert peopled.get("/v1/health/live").json() == {"status": "ok"}
     assert peopled.get("/v1/health/ready").json() == {"status": "ok", "storage": "ok"}
     stats = peopled.get("/v1/stats").json()
@@ -421,13 +421,13 @@ def test_what_operators_read(peopled: TestClient) -> None:
     assert "ayu" not in text
 
 
-def test_a_pack_that_is_not_the_gallerys_is_refused(serve: Any) -> None:
+def test_a_pack_other_than_that_of_the_gallery_is_refused(serve: Any) -> None:
     serve(pack=packs.default())
     with pytest.raises(GalleryPackError, match=f"made with pack '{packs.default()}', not 'mobile'"):
         serve(pack="mobile")
 
 
-def test_photos_are_kept_where_the_server_is_set_up_so(serve: Any) -> None:
+def test_photos_are_stored_where_the_settings_say_so(serve: Any) -> None:
     client = serve(photos="original")
     data = people.PICTURES["ayu"][0].read_bytes()
     client.post("/v1/people", data={"person_id": "ayu"}, files={"images": ("C:\\me\\a.jpg", data)})
@@ -489,7 +489,7 @@ def test_the_routes_of_a_gallery_use_its_engine(
         assert engine.stats()["images"] - before == 4
 
 
-def test_people_are_brought_from_a_gallery_file(client: TestClient, engine: Engine, tmp_path: Path) -> None:
+def test_people_are_imported_from_a_gallery_file(client: TestClient, engine: Engine, tmp_path: Path) -> None:
     with Gallery.open(tmp_path / "old.db", engine=engine) as gallery:
         gallery.register("ayu", people.PICTURES["ayu"], name="Ayu")
         export_to(gallery, tmp_path / "old.fdx")
@@ -503,7 +503,7 @@ def test_people_are_brought_from_a_gallery_file(client: TestClient, engine: Engi
     assert '"code":"gallery_file"' in ended
 
 
-def test_a_gallery_that_was_moved_to_another_pack_is_opened_anew(client: TestClient, tmp_path: Path) -> None:
+def test_a_gallery_that_was_migrated_is_reopened(client: TestClient, tmp_path: Path) -> None:
     for given in ({"pack": "../x"}, {"pack": "x.toml"}, {"pack": "classic", "without_photo": "x"}):
         assert client.post("/v1/index/migrate", json=given).status_code == 422
     job = client.post("/v1/index/migrate", json={"pack": "nosuch"}).json()

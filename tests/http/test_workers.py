@@ -186,7 +186,7 @@ def test_workers_end_with_their_master_and_a_restart_works(server: Callable[...,
     assert len(list(tmp_path.glob("facedex-metrics-*"))) == 1
 
 
-def test_a_port_that_another_program_has_is_told(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -207,7 +207,7 @@ def test_a_port_that_another_program_has_is_told(tmp_path: Path) -> None:
         ("192.0.2.1", 0, "choose an address of this machine with --host"),
     ],
 )
-def test_an_address_that_waiting_does_not_mend_is_refused_at_once(
+def test_an_unusable_address_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, port: int, advice: str
 ) -> None:
     def wait(seconds: float) -> None:
@@ -221,7 +221,7 @@ def test_an_address_that_waiting_does_not_mend_is_refused_at_once(
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root: make test-all as root")
-def test_a_port_that_needs_more_rights_is_refused_at_once() -> None:
+def test_a_port_that_needs_privileges_is_refused_at_once() -> None:
     program = (
         "import encodings.idna, os, socket, sys\n"
         "from facedex.http import Settings\n"
@@ -245,7 +245,7 @@ def test_a_port_that_needs_more_rights_is_refused_at_once() -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.skipif(os.name != "posix", reason="needs signals: Linux or macOS")
-def test_a_server_that_ends_refuses_new_connections_at_once(server: Callable[..., Any], workers: str) -> None:
+def test_a_stopping_server_refuses_new_connections_at_once(server: Callable[..., Any], workers: str) -> None:
     at = server("--workers", workers)
     with socket.create_connection(("127.0.0.1", at.port), timeout=20) as held:  # a request in progress
         held.sendall(b"POST /v1/recognize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n")
@@ -269,7 +269,7 @@ def test_a_server_that_ends_refuses_new_connections_at_once(server: Callable[...
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/json", "multipart/form-data; boundary=x"])
-def test_a_client_that_leaves_in_its_body_is_no_fault(server: Callable[..., Any], kind: str) -> None:
+def test_a_client_that_disconnects_in_its_body_is_not_an_error(server: Callable[..., Any], kind: str) -> None:
     at = server()
     for path in ("/v1/recognize", "/v1/people", "/v1/people/ayu/photos", "/v1/keys", "/v1/index/import"):
         with socket.create_connection(("127.0.0.1", at.port), timeout=20) as leaving:
@@ -287,7 +287,7 @@ def test_a_client_that_leaves_in_its_body_is_no_fault(server: Callable[..., Any]
     assert len([line for line in log.splitlines() if " 499 " in line]) == 5
 
 
-def test_a_client_that_leaves_in_its_answer_is_no_fault(server: Callable[..., Any]) -> None:
+def test_a_client_that_disconnects_in_the_response_is_not_an_error(server: Callable[..., Any]) -> None:
     at = server()
     for number in range(100):
         assert at.post("/v1/people", json={"person_id": number, "info": {"note": "x" * 60_000}}).status_code == 201
@@ -310,7 +310,7 @@ def _expect_left(at: Any, number: int) -> None:
     pytest.fail(at.get("/metrics").text + at.log.read_text())
 
 
-def test_a_worker_that_was_killed_counts_no_more_in_the_metrics(server: Callable[..., Any]) -> None:
+def test_a_killed_worker_is_removed_from_the_metrics(server: Callable[..., Any]) -> None:
     at = server("--workers", "2", FACEDEX_CONCURRENCY="1")
     assert at.post("/v1/people", data={"person_id": "ayu"}, files={"images": FIRST}).status_code == 201
     folder = Path(at.workers()[0].environ()["PROMETHEUS_MULTIPROC_DIR"])

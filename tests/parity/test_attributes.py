@@ -82,7 +82,7 @@ def read(values: NDArray[np.float32]) -> tuple[str, float, float]:
 
 
 @pytest.mark.shared
-def test_guesses_are_those_of_the_network(
+def test_attributes_equal_those_of_the_network(
     guessing: Engine, packs: Any, people_photos: list[Path], rgb: Callable[[Path], Pixels]
 ) -> None:
     session = onnxruntime.InferenceSession(
@@ -121,7 +121,7 @@ def test_the_square_round_the_box_goes_in_as_rgb(means: Engine, picture: Path, r
         assert face.attributes.gender_score == pytest.approx(1 / (1 + np.exp(-abs(green - red) / 100)), abs=1e-4)
 
 
-def test_only_what_is_asked_is_run(means: Engine, engine: Engine) -> None:
+def test_only_requested_networks_run(means: Engine, engine: Engine) -> None:
     face = means.analyze(people.GROUP, embed=False, max_faces=1)[0]
     assert (face.embedding, face.attributes, face.liveness, face.quality) == (None, None, None, None)
     before = means.stats()["network_s"]
@@ -138,7 +138,7 @@ def test_only_what_is_asked_is_run(means: Engine, engine: Engine) -> None:
         engine.attributes_crop(people.GROUP, face.bbox, face.landmarks)
 
 
-def test_attributes_can_be_made_and_compared() -> None:
+def test_attributes_can_be_constructed_and_compared() -> None:
     one = Attributes(31.0, "female", 0.9)
     assert (one.age, one.gender) == (31.0, "female")
     assert one == Attributes(31.0, "female", one.gender_score) != Attributes(31.0, "male", 0.9)

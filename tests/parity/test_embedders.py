@@ -51,7 +51,7 @@ def crops_of(engine: Engine, photos: list[Path]) -> Pixels:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", sorted(FED))
-def test_embeddings_are_those_of_the_network_run_by_hand(name: str, packs: Any, people_photos: list[Path]) -> None:
+def test_embeddings_equal_those_of_the_network_alone(name: str, packs: Any, people_photos: list[Path]) -> None:
     engine = packs.open("detector/scrfd_500m", f"embedder/{name}")
     crops = crops_of(engine, people_photos[::4])
     embeddings = engine.embed(crops)
@@ -65,7 +65,7 @@ def test_embeddings_are_those_of_the_network_run_by_hand(name: str, packs: Any, 
 
 
 @pytest.mark.shared
-def test_a_narrow_crop_is_the_middle_of_the_usual_one(packs: Any, people_photos: list[Path]) -> None:
+def test_a_narrow_crop_is_the_center_of_the_usual_one(packs: Any, people_photos: list[Path]) -> None:
     wide, narrow = (packs.open("detector/scrfd_500m", f"embedder/{name}") for name in ("y1", "xiaoccer"))
     for usual, cut in zip(crops_of(wide, people_photos[::9]), crops_of(narrow, people_photos[::9]), strict=True):
         assert cut.shape == (112, 96, 3)

@@ -32,7 +32,7 @@ def sampled(picture: NDArray[np.uint8], square: NDArray[np.float64]) -> NDArray[
     return crop.transpose(2, 0, 1)[None].astype(np.float32)
 
 
-def test_points_are_those_of_the_network_run_by_hand(packs: Any, people_photos: list[Path], rgb: Any) -> None:
+def test_points_equal_those_of_the_network_alone(packs: Any, people_photos: list[Path], rgb: Any) -> None:
     session = onnxruntime.InferenceSession(packs.weights("onet.onnx"), providers=["CPUExecutionProvider"])
     plain, refined = packs.open(ROLE[0]), packs.open(*ROLE)
     seen = 0
@@ -56,7 +56,7 @@ def test_points_are_those_of_the_network_run_by_hand(packs: Any, people_photos: 
     assert seen >= 15
 
 
-def test_its_score_weeds_what_is_no_face(packs: Any, shared: Path, counted: Any) -> None:
+def test_its_score_removes_false_detections(packs: Any, shared: Path, counted: Any) -> None:
     """YuNet-n takes the cat for a face; asked for more, O-Net does not, and keeps the faces of a group."""
     cat = shared / "faces" / "group" / "no_face_cat.png"
     weeding = packs.open(*ROLE, changes={'family = "onet"': 'family = "onet"\nmin_score = 0.5'})

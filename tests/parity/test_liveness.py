@@ -265,7 +265,7 @@ def test_a_face_over_the_edge_is_padded_with_black(packs: Any, photos: dict[str,
     assert (crop[0, 0] > 0).all()
 
 
-def test_what_cannot_be_judged_says_so_or_is_refused(judging: Engine, photos: dict[str, Pixels]) -> None:
+def test_unknown_liveness_is_reported_or_refused(judging: Engine, photos: dict[str, Pixels]) -> None:
     photo = Image.fromarray(photos["minivision_T1.jpg"])
     x1, y1, x2, y2 = box(largest(judging.analyze(photo, embed=False)))
     small = photo.resize((photo.width // 4, photo.height // 4), Image.Resampling.LANCZOS)
@@ -313,7 +313,7 @@ def test_an_addition_is_verified_and_must_bring_something(manifest: Callable[...
         Engine(add=[tmp_path / "altered" / "liveness.toml"])
 
 
-def test_a_gallery_takes_in_and_names_only_who_is_live(
+def test_a_gallery_registers_and_names_only_live_faces(
     judging: Engine, photos: dict[str, Pixels], tmp_path: Path
 ) -> None:
     live, stopped = photos[LIVE[1]], photos["minivision_F1.jpg"]

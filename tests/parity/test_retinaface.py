@@ -59,7 +59,7 @@ def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return shared / (sum(areas) - shared)
 
 
-def test_photos_as_described(
+def test_photos_match_the_description(
     packs: Any, people_photos: list[Path], counted: Any, shared: Path, rgb: Any, found: Any
 ) -> None:
     session = onnxruntime.InferenceSession(
@@ -76,7 +76,7 @@ def test_photos_as_described(
     assert faces > 240
 
 
-def test_counted_faces_are_found_in_the_usual_size(packs: Any, counted: Any, shared: Path, found: Any) -> None:
+def test_annotated_faces_are_found_at_the_usual_size(packs: Any, counted: Any, shared: Path, found: Any) -> None:
     engine = packs.open("detector/retinaface")
     missed = 0
     for photo, boxes in counted.items():

@@ -44,7 +44,7 @@ def square(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.slow
-def test_a_hundred_photos_as_insightface_finds_them(
+def test_a_hundred_photos_match_insightface(
     named: Any,
     packs: Any,
     scrfd_reference: ModuleType,
@@ -83,7 +83,7 @@ def test_a_wide_photo_differs_by_its_padding_only(
         assert np.abs(mine.points[rows] - reference.points[others]).max() < 1.5 * pixel, photo.name
 
 
-def test_all_counted_faces_are_found_and_no_others(named: Any, counted: Any, shared: Path, found: Any) -> None:
+def test_all_annotated_faces_are_found_and_no_others(named: Any, counted: Any, shared: Path, found: Any) -> None:
     missed = 0
     for photo, boxes in counted.items():
         mine = found.of(named.analyze(photo, embed=False))
@@ -96,7 +96,7 @@ def test_all_counted_faces_are_found_and_no_others(named: Any, counted: Any, sha
         assert not named.analyze(shared / "faces" / "group" / name, embed=False)
 
 
-def test_a_larger_network_as_insightface_finds_it(
+def test_a_larger_network_matches_insightface(
     packs: Any, scrfd_reference: ModuleType, people_photos: list[Path], rgb: Any, found: Any
 ) -> None:
     detect = asked(scrfd_reference, packs, "scrfd_2.5g_bnkps.onnx")
@@ -107,7 +107,7 @@ def test_a_larger_network_as_insightface_finds_it(
         assert max(mine.differences(found.reference(*detect(picture), picture))) < 0.01, photo.name
 
 
-def test_heads_named_or_numbered_batched_or_not_say_the_same(
+def test_named_numbered_and_batched_heads_give_the_same_faces(
     named: Any, packs: Any, people_photos: list[Path], found: Any
 ) -> None:
     numbered = packs.open("detector/scrfd_500m_numbered")

@@ -48,7 +48,7 @@ def quiet_session() -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_photos_as_described(
+def test_photos_match_the_description(
     name: str,
     cv2: ModuleType,
     packs: Any,
@@ -87,7 +87,7 @@ def test_without_points_nothing_can_be_embedded(packs: Any, people_photos: list[
     assert face.landmarks is None
 
 
-def test_onet_gives_its_boxes_points_near_those_of_scrfd(packs: Any, people_photos: list[Path], found: Any) -> None:
+def test_onet_points_are_near_those_of_scrfd(packs: Any, people_photos: list[Path], found: Any) -> None:
     with_points = packs.open("detector/ultraface_rfb", "landmarks/onet")
     scrfd = packs.open("detector/scrfd_500m")
     distances = []

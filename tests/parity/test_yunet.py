@@ -38,7 +38,7 @@ def asked(cv2: ModuleType, weights: Path, picture: np.ndarray[Any, Any], side: i
 
 
 @pytest.mark.slow
-def test_a_hundred_photos_as_opencv_finds_them(
+def test_a_hundred_photos_match_opencv(
     cv2: ModuleType, packs: Any, people_photos: list[Path], group_photos: list[Path], rgb: Any, found: Any
 ) -> None:
     engine = packs.open("detector/yunet_n")
@@ -63,7 +63,7 @@ def test_a_hundred_photos_as_opencv_finds_them(
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_every_file_as_opencv_runs_it(
+def test_every_file_matches_opencv(
     name: str, cv2: ModuleType, packs: Any, people_photos: list[Path], counted: Any, rgb: Any, found: Any
 ) -> None:
     engine = packs.open(f"detector/{name}")
@@ -78,7 +78,7 @@ def test_every_file_as_opencv_runs_it(
 
 
 @pytest.mark.parametrize("name", ["yunet_n", "yunet_s"])
-def test_all_counted_faces_are_found(name: str, packs: Any, counted: Any, shared: Path, found: Any) -> None:
+def test_all_annotated_faces_are_found(name: str, packs: Any, counted: Any, shared: Path, found: Any) -> None:
     engine = packs.open(f"detector/{name}")
     for photo, boxes in counted.items():
         mine = found.of(engine.analyze(photo, embed=False))

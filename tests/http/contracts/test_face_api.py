@@ -85,7 +85,7 @@ def test_bad_accounts_and_sign_ins(server: Any) -> None:
     assert server.ask("POST", "/api/login", data="{", headers={"Content-Type": "application/json"}).status_code == 400
 
 
-def test_a_token_is_dead_after_logout(server: Any, bearer: dict[str, str]) -> None:
+def test_a_token_is_invalid_after_logout(server: Any, bearer: dict[str, str]) -> None:
     assert server.ask("GET", "/api/profile", headers=bearer).status_code == 200
     assert server.ask("POST", "/api/logout", headers=bearer).json()["success"] is True
     for method, path in (("GET", "/api/profile"), ("POST", "/api/logout")):
@@ -94,7 +94,7 @@ def test_a_token_is_dead_after_logout(server: Any, bearer: dict[str, str]) -> No
     assert server.ask("POST", "/api/logout").status_code == 401
 
 
-def test_the_profile_is_told_and_changed(server: Any) -> None:
+def test_the_profile_is_returned_and_changed(server: Any) -> None:
     username = account(server, department="Gate 3")
     bearer = {"Authorization": f"Bearer {sign_in(server, username)['token']}"}
     said = server.ask("PUT", "/api/profile", json={"shift": "night", "name": "One"}, headers=bearer)
@@ -127,7 +127,9 @@ def test_a_person_is_added_and_queried(
     assert ranked["processing_time"] > 0
 
 
-def test_below_the_threshold_is_nobody(server: Any, bearer: dict[str, str], ayu: list[Path], budi: Path) -> None:
+def test_a_face_below_the_threshold_is_unknown(
+    server: Any, bearer: dict[str, str], ayu: list[Path], budi: Path
+) -> None:
     assert query(server, budi).json()["person_info"] is None  # nobody is registered
     add(server, bearer, "PERSON_001", ayu[0])
     said = query(server, budi).json()
@@ -137,7 +139,7 @@ def test_below_the_threshold_is_nobody(server: Any, bearer: dict[str, str], ayu:
     assert query(server, budi, threshold=-1).json()["person_info"]["class_id"] == "PERSON_001"
 
 
-def test_the_threshold_and_the_similarity_speak_one_scale(
+def test_the_threshold_and_the_similarity_use_one_scale(
     server: Any, bearer: dict[str, str], ayu: list[Path], ayu_again: Path
 ) -> None:
     add(server, bearer, "PERSON_001", *ayu)
@@ -156,7 +158,9 @@ def test_all_faces_of_a_picture_are_listed(server: Any, bearer: dict[str, str], 
     assert named == ["PERSON_001"]
 
 
-def test_what_cannot_be_told_is_told_to_be_unavailable(server: Any, bearer: dict[str, str], ayu: list[Path]) -> None:
+def test_estimates_without_a_network_are_reported_as_unavailable(
+    server: Any, bearer: dict[str, str], ayu: list[Path]
+) -> None:
     add(server, bearer, "PERSON_001", ayu[0])
     said = query(server, ayu[0], include_demographics="true").json()
     assert said["anti_spoofing"] == "unavailable"  # ENABLE_ANTI_SPOOFING is on, and no pack judges liveness
@@ -193,7 +197,7 @@ def test_changes_need_a_token(server: Any, ayu: list[Path]) -> None:
     assert server.ask("GET", "/api/list_nguoi").json()["nguoi"] == []
 
 
-def test_upkeep_needs_an_admin(server: Any, bearer: dict[str, str], ayu: list[Path], ayu_again: Path) -> None:
+def test_maintenance_needs_an_admin(server: Any, bearer: dict[str, str], ayu: list[Path], ayu_again: Path) -> None:
     add(server, bearer, "PERSON_001", *ayu)
     for path in ("/api/reset_index", "/api/rebuild_index", "/api/optimize_index"):
         assert server.ask("POST", path, headers=bearer).status_code == 403
@@ -285,7 +289,7 @@ def test_a_class_is_deleted(server: Any, bearer: dict[str, str], ayu: list[Path]
     assert query(server, ayu_again).json()["person_info"] is None
 
 
-def test_the_index_is_told(server: Any, bearer: dict[str, str], ayu: list[Path]) -> None:
+def test_the_state_of_the_index_is_returned(server: Any, bearer: dict[str, str], ayu: list[Path]) -> None:
     image_id = add(server, bearer, "PERSON_001", *ayu).json()["image_id"]
     status = server.ask("GET", "/api/index_status").json()
     assert (status["dimension"], status["vector_count"], status["type"]) == (DIMENSION, 3, "exact")
@@ -307,7 +311,7 @@ def test_health(server: Any, path: str) -> None:
     assert answer.json()["status"] in ("healthy", "online")  # of one path face-server's answer is given
 
 
-def test_writes_are_in_the_audit_with_who_did_them(server: Any, ayu: list[Path]) -> None:
+def test_the_audit_names_the_author_of_each_write(server: Any, ayu: list[Path]) -> None:
     username = account(server)
     bearer = {"Authorization": f"Bearer {sign_in(server, username)['token']}"}
     image_id = add(server, bearer, "PERSON_001", *ayu).json()["image_id"]

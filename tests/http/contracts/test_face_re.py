@@ -39,7 +39,7 @@ def test_register_and_recognise_with_curl(server: Any, ayu: list[Path], ayu_agai
     assert round(found["score"], 4) == found["score"]
 
 
-def test_nobody_is_matched(server: Any, ayu: list[Path], budi: Path) -> None:
+def test_an_unknown_face_is_not_matched(server: Any, ayu: list[Path], budi: Path) -> None:
     empty = recognise(server, budi)
     assert (empty.status_code, empty.json()) == (200, {"match": False, "name": None, "id_face": None, "score": 0.0})
     register(server, ayu[0])
@@ -90,7 +90,7 @@ def test_deleting(server: Any, ayu: list[Path], ayu_again: Path) -> None:
 @pytest.mark.parametrize(
     ("id_face", "status"), [("3087f05a-dfce-46ca-8292-3d8f6629bed7", 404), ("7", 400), ("not-a-uuid", 400)]
 )
-def test_deleting_nobody(server: Any, id_face: str, status: int) -> None:
+def test_deleting_an_unknown_person(server: Any, id_face: str, status: int) -> None:
     answer = server.ask("DELETE", f"/api/face/recognition/{id_face}")
     assert (answer.status_code, answer.json().keys()) == (status, {"message"})
 
@@ -120,7 +120,7 @@ def test_the_list_is_streamed(server: Any, ayu: list[Path]) -> None:
     assert next(answer.iter_content(1)) == b"["
 
 
-def test_somebody_without_a_uuid_has_one_that_is_always_the_same(server: Any, ayu: list[Path], ayu_again: Path) -> None:
+def test_a_person_without_a_uuid_gets_a_stable_one(server: Any, ayu: list[Path], ayu_again: Path) -> None:
     data = {"nik": "12345", "nama": "AYU"}
     assert server.ask("POST", "/upload/", data=data, files={"files": ayu[0].read_bytes()}).status_code == 200
     id_face = recognise(server, ayu_again).json()["id_face"]

@@ -53,7 +53,7 @@ def test_a_user_id_comes_back_with_its_type(server: Any, ayu: list[Path], ayu_ag
     assert type(found["user_id"]) is type(user_id)
 
 
-def test_a_stranger_is_not_recognised(server: Any, ayu: list[Path], budi: Path) -> None:
+def test_an_unknown_face_is_not_recognised(server: Any, ayu: list[Path], budi: Path) -> None:
     nobody = {"success": False, "message": "Face not recognized", "user_id": "unknown", "confidence": 0.0}
     for _ in range(2):  # with nobody registered, and with somebody
         answer = server.ask("POST", "/recognize", json={"photo": photo(budi)})
@@ -75,7 +75,7 @@ def test_bad_photos_are_400(server: Any, group: Path, landscape: bytes) -> None:
     assert server.ask("GET", "/status/1").json()["registered"] is False
 
 
-def test_a_face_of_low_quality_is_told_with_the_limit(server: Any, ayu: list[Path]) -> None:
+def test_a_face_of_low_quality_is_refused_with_the_limit(server: Any, ayu: list[Path]) -> None:
     dark = io.BytesIO()
     Image.open(ayu[0]).point(lambda value: value // 6).save(dark, "JPEG", quality=95)
     answer = register(server, 1, dark.getvalue())
@@ -101,7 +101,7 @@ def test_a_face_of_low_quality_is_told_with_the_limit(server: Any, ayu: list[Pat
         [],
     ],
 )
-def test_a_bad_body_is_400_in_the_contracts_shape(server: Any, body: object) -> None:
+def test_a_bad_body_is_400_in_the_format_of_the_contract(server: Any, body: object) -> None:
     for path in ("/register-face", "/recognize"):
         if path == "/recognize" and isinstance(body, dict) and "photo" in body:
             continue
@@ -111,7 +111,7 @@ def test_a_bad_body_is_400_in_the_contracts_shape(server: Any, body: object) -> 
         assert answer.json()["message"]
 
 
-def test_status_counts_and_the_oldest_makes_room(server: Any, ayu: list[Path], ayu_again: Path) -> None:
+def test_status_counts_faces_and_the_oldest_is_replaced(server: Any, ayu: list[Path], ayu_again: Path) -> None:
     unknown = server.ask("GET", "/status/123").json()
     assert unknown == {
         "success": True,
@@ -166,6 +166,6 @@ def test_photos_are_never_stored(server: Any, ayu: list[Path]) -> None:
     assert server.ask("GET", f"/api/photos/{user['id']}").json() == []
 
 
-def test_a_wrong_key_is_refused_in_the_contracts_shape(server: Any, ayu: list[Path]) -> None:
+def test_a_wrong_key_is_refused_in_the_format_of_the_contract(server: Any, ayu: list[Path]) -> None:
     answer = server.ask("POST", "/recognize", json={"photo": photo(ayu[0])}, headers={"X-API-Key": "fdk_wrong"})
     assert (answer.status_code, answer.json()["success"]) == (401, False)

@@ -39,7 +39,7 @@ def trained(server: Any, pictures: list[Path], **who: str) -> dict[str, Any]:
     return user
 
 
-def test_a_user_is_made_with_a_whole_number(server: Any) -> None:
+def test_a_user_is_created_with_an_integer_id(server: Any) -> None:
     printed = server.curl(
         *("-X", "POST", "-H", "Content-Type: application/json", "-w", "\n%{http_code}"),
         *("-d", '{"name": "Ayu", "email": "ayu@example.org", "password": "correct horse battery"}', "/api/users"),
@@ -72,12 +72,12 @@ def test_an_invalid_user_is_400_with_a_message(server: Any, body: object) -> Non
     assert answer.json().keys() == {"message"}
 
 
-def test_a_body_that_is_no_json_is_400(server: Any) -> None:
+def test_a_body_that_is_not_json_is_400(server: Any) -> None:
     answer = server.ask("POST", "/api/users", data="{", headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json().keys()) == (400, {"message"})
 
 
-def test_an_email_that_is_taken_is_400(server: Any) -> None:
+def test_an_email_that_is_in_use_is_400(server: Any) -> None:
     create(server)
     answer = server.ask("POST", "/api/users", json={"name": "Other", "email": "AYU@example.org"})
     assert answer.status_code == 400
@@ -85,7 +85,7 @@ def test_an_email_that_is_taken_is_400(server: Any) -> None:
     assert len(server.ask("GET", "/api/users").json()) == 1
 
 
-def test_users_are_listed_told_found_and_changed(server: Any) -> None:
+def test_users_are_listed_returned_found_and_changed(server: Any) -> None:
     user = create(server)
     assert server.ask("GET", "/api/users").json() == [user]
     assert server.ask("GET", f"/api/users/{user['id']}").json() == user
@@ -97,17 +97,17 @@ def test_users_are_listed_told_found_and_changed(server: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/users/999999", "/api/users/email/nobody@example.org", "/api/photos/999999"])
-def test_who_is_not_there_is_404(server: Any, path: str) -> None:
+def test_an_unknown_user_is_404(server: Any, path: str) -> None:
     answer = server.ask("GET", path)
     assert (answer.status_code, answer.json().keys()) == (404, {"message"})
 
 
-def test_changing_and_deleting_nobody_is_404(server: Any) -> None:
+def test_changing_and_deleting_an_unknown_user_is_404(server: Any) -> None:
     assert server.ask("PUT", "/api/users/999999", json={"name": "X"}).status_code == 404
     assert server.ask("DELETE", "/api/users/999999").status_code == 404
 
 
-def test_a_deleted_user_is_gone_with_everything(server: Any, ayu: list[Path], ayu_again: Path) -> None:
+def test_deleting_a_user_deletes_everything_of_theirs(server: Any, ayu: list[Path], ayu_again: Path) -> None:
     user = trained(server, ayu[:1], password=PASSWORD)
     answer = server.ask("DELETE", f"/api/users/{user['id']}")
     assert (answer.status_code, answer.json()) == (200, {"message": "User deleted"})
@@ -118,7 +118,7 @@ def test_a_deleted_user_is_gone_with_everything(server: Any, ayu: list[Path], ay
     assert login.status_code == 401
 
 
-def test_a_photo_is_kept_with_its_metadata_and_shown(server: Any, ayu: list[Path]) -> None:
+def test_a_photo_is_stored_with_its_metadata_and_returned(server: Any, ayu: list[Path]) -> None:
     user = create(server)
     answer = upload(server, user["id"], ayu[0], "../../etc/ayu 1.jpg")
     assert answer.status_code == 201, answer.text
@@ -137,7 +137,7 @@ def test_a_photo_is_kept_with_its_metadata_and_shown(server: Any, ayu: list[Path
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_png_and_the_first_frame_of_gif_are_taken(server: Any, ayu: list[Path], kind: str) -> None:
+def test_png_and_the_first_frame_of_gif_are_accepted(server: Any, ayu: list[Path], kind: str) -> None:
     user = create(server)
     out = io.BytesIO()
     Image.open(ayu[0]).convert("RGB").save(out, kind)
@@ -146,7 +146,7 @@ def test_png_and_the_first_frame_of_gif_are_taken(server: Any, ayu: list[Path], 
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"%PDF-1.7", b"\xff\xd8\xff\xe0 cut off"])
-def test_what_is_no_picture_is_400(server: Any, content: bytes) -> None:
+def test_a_file_that_is_not_a_picture_is_400(server: Any, content: bytes) -> None:
     user = create(server)
     answer = upload(server, user["id"], content)
     assert (answer.status_code, answer.json().keys()) == (400, {"message"})
@@ -186,7 +186,7 @@ def test_a_photo_is_deleted_only_by_its_own_user(server: Any, ayu: list[Path]) -
     assert server.ask("GET", f"/api/photos/{user['id']}").json() == []
 
 
-def test_incremental_training_touches_one_user(server: Any, ayu: list[Path], budi: Path) -> None:
+def test_incremental_training_changes_one_user(server: Any, ayu: list[Path], budi: Path) -> None:
     other = trained(server, [budi], name="Budi", email="budi@example.org")
     user = create(server)
     for picture in ayu:
@@ -207,7 +207,7 @@ def test_incremental_training_touches_one_user(server: Any, ayu: list[Path], bud
     assert after == {str(other["id"]): 1, str(user["id"]): 3}
 
 
-def test_incremental_training_of_nobody_or_without_a_face(server: Any, landscape: bytes) -> None:
+def test_incremental_training_of_an_unknown_user_or_without_a_face(server: Any, landscape: bytes) -> None:
     answer = server.ask("POST", "/api/training/incremental", json={"user_id": 999999})
     assert (answer.status_code, answer.json()["success"]) == (404, False)
     user = create(server)
@@ -264,7 +264,7 @@ def test_a_known_face_is_predicted(server: Any, ayu: list[Path], ayu_again: Path
     assert data["all_predictions"][0]["similarity"] > data["all_predictions"][1]["similarity"]
 
 
-def test_a_stranger_is_unknown_with_predictions(server: Any, ayu: list[Path], budi: Path) -> None:
+def test_an_unknown_face_is_reported_with_predictions(server: Any, ayu: list[Path], budi: Path) -> None:
     trained(server, ayu)
     answer = server.ask("POST", "/api/face/predict", files={"file": budi.read_bytes()})
     assert (answer.status_code, answer.json()["status"]) == (200, "unknown")
@@ -292,7 +292,7 @@ def test_sign_in_with_a_password(server: Any) -> None:
     assert said["data"]["user_id"] == user["id"]
 
 
-def test_one_message_for_a_wrong_address_and_a_wrong_password(server: Any) -> None:
+def test_a_wrong_address_and_a_wrong_password_give_the_same_message(server: Any) -> None:
     create(server, password=PASSWORD)
     answers = [
         server.ask("POST", "/api/auth/login-pass-verify", json={"email": email, "password": password})
@@ -331,7 +331,7 @@ def test_another_face_is_403_and_gets_no_token(server: Any, ayu: list[Path], bud
     assert (said["data"]["match"], said["data"]["claimed_user_id"]) == (False, user["id"])
 
 
-def test_a_face_that_cannot_be_judged_is_401(server: Any, ayu: list[Path], landscape: bytes) -> None:
+def test_a_face_of_unknown_liveness_is_401(server: Any, ayu: list[Path], landscape: bytes) -> None:
     user = trained(server, ayu[:1])
     answer = sign_in(server, user, landscape)
     assert (answer.status_code, answer.json()["status"]) == (401, "error")
@@ -354,7 +354,7 @@ def test_a_face_signs_in_without_a_claim(server: Any, ayu: list[Path], ayu_again
     assert said["data"]["confidence"] < said["data"]["required_confidence"]
 
 
-def test_a_token_is_verified_and_dead_after_logout(server: Any) -> None:
+def test_a_token_is_verified_and_invalid_after_logout(server: Any) -> None:
     user = create(server, password=PASSWORD)
     login = server.ask("POST", "/api/auth/login-pass-verify", json={"email": user["email"], "password": PASSWORD})
     token = login.json()["data"]["token"]
@@ -368,7 +368,7 @@ def test_a_token_is_verified_and_dead_after_logout(server: Any) -> None:
     assert server.ask("POST", "/api/auth/verify", json={"token": "fdt_x"}).status_code == 401
 
 
-def test_tokens_are_told_to_their_user_and_to_an_admin_by_their_last_characters(server: Any) -> None:
+def test_tokens_are_listed_to_their_user_and_to_an_admin_by_their_last_characters(server: Any) -> None:
     user, other = create(server, password=PASSWORD), create(server, "Budi", "budi@example.org", password=PASSWORD)
     tokens = {}
     for one in (user, other):
@@ -386,7 +386,7 @@ def test_tokens_are_told_to_their_user_and_to_an_admin_by_their_last_characters(
     assert server.ask("GET", path).status_code == 401
 
 
-def test_the_mask_keeps_the_fields_that_are_named(server: Any, ayu: list[Path], ayu_again: Path) -> None:
+def test_the_mask_keeps_the_named_fields(server: Any, ayu: list[Path], ayu_again: Path) -> None:
     trained(server, ayu)
     wanted = {"X-Fields": "name,email"}
     assert server.ask("GET", "/api/users", headers=wanted).json() == [{"name": "Ayu", "email": "ayu@example.org"}]
@@ -400,14 +400,14 @@ def test_the_mask_keeps_the_fields_that_are_named(server: Any, ayu: list[Path], 
 
 
 @pytest.mark.parametrize("mask", ["data{name", "name,,email", "}", "{", "data{}", "a" * 2000])
-def test_an_invalid_mask_is_400_and_nothing_is_done(server: Any, mask: str) -> None:
+def test_an_invalid_mask_is_400_and_changes_nothing(server: Any, mask: str) -> None:
     body = {"name": "Ayu", "email": "ayu@example.org"}
     answer = server.ask("POST", "/api/users", json=body, headers={"X-Fields": mask})
     assert (answer.status_code, answer.json().keys()) == (400, {"message"})
     assert server.ask("GET", "/api/users").json() == []
 
 
-def test_the_openapi_page_is_there(server: Any) -> None:
+def test_the_openapi_page_is_served(server: Any) -> None:
     assert "<html" in server.ask("GET", "/api/docs").text
     assert "/api/face/predict" in server.ask("GET", "/api/openapi.json").json()["paths"]
 
@@ -419,7 +419,7 @@ def test_passwords_are_stored_as_hashes_only(server: Any) -> None:
     assert PASSWORD not in (server.folder / "server.log").read_text()
 
 
-def test_who_is_deleted_through_v1_is_gone_with_the_account(server: Any, ayu: list[Path]) -> None:
+def test_deleting_a_person_through_v1_deletes_the_account(server: Any, ayu: list[Path]) -> None:
     user = trained(server, ayu[:1], password=PASSWORD)
     [found] = server.ask("GET", "/v1/people", headers=server.admin).json()["items"]
     assert server.ask("DELETE", f"/v1/people/{found['person_id']}", headers=server.admin).ok
@@ -428,7 +428,7 @@ def test_who_is_deleted_through_v1_is_gone_with_the_account(server: Any, ayu: li
     create(server)  # the address is free again
 
 
-def test_an_answer_is_not_kept_to_be_given_again(server: Any) -> None:
+def test_responses_are_not_stored_for_replay(server: Any) -> None:
     body = {"name": "Ayu", "email": "ayu@example.org"}
     key = {"Idempotency-Key": "one"}
     assert server.ask("POST", "/api/users", json=body, headers=key).status_code == 201

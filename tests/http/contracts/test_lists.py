@@ -44,7 +44,7 @@ def test_users_are_streamed(client: TestClient) -> None:
     assert (refused.status_code, refused.json().keys()) == (400, {"message"})
 
 
-def test_nobody_is_an_empty_list(serve: Any) -> None:
+def test_without_people_the_lists_are_empty(serve: Any) -> None:
     client = serve(contracts=("flask-face",))
     assert client.get("/api/users").json() == []
     assert client.get("/api/users", headers={"X-Fields": "name"}).json() == []
@@ -76,6 +76,6 @@ def test_faces_are_paged(client: TestClient, asked: dict[str, Any], names: list[
     assert [one["name"] for one in client.get("/api/face/", params=asked).json()] == names
 
 
-def test_what_was_built_is_counted_of_everybody(client: TestClient) -> None:
+def test_the_build_counts_every_user(client: TestClient) -> None:
     said = client.get("/api/training/status").json()["data"]
     assert (said["num_classes"], said["total_faces"]) == (0, 0)

@@ -72,7 +72,7 @@ def query(client: TestClient, picture: Path, **more: Any) -> Any:
     return client.post("/api/face_query", files={"file": picture.read_bytes()}, data=more)
 
 
-def test_a_live_face_and_an_attack_are_told_apart(ask: Callable[..., TestClient], shared: Path) -> None:
+def test_a_live_face_and_an_attack_are_distinguished(ask: Callable[..., TestClient], shared: Path) -> None:
     client = ask(ENABLE_ANTI_SPOOFING="true")
     spoof = shared / "faces" / "spoof"
     real, attack = (
@@ -85,13 +85,15 @@ def test_a_live_face_and_an_attack_are_told_apart(ask: Callable[..., TestClient]
     assert "anti_spoofing" not in real
 
 
-def test_without_the_setting_nothing_is_judged(ask: Callable[..., TestClient], shared: Path) -> None:
+def test_without_the_setting_liveness_is_not_checked(ask: Callable[..., TestClient], shared: Path) -> None:
     said = query(ask(), shared / "faces" / "spoof" / "minivision_F2.jpg").json()
     assert "is_real" not in said
     assert "anti_spoofing" not in said
 
 
-def test_strict_refuses_what_cannot_be_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+def test_strict_refuses_faces_of_unknown_liveness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACEDEX_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ENABLE_ANTI_SPOOFING", "true")
@@ -118,7 +120,7 @@ def test_an_attack_does_not_sign_in(ask: Callable[..., TestClient], shared: Path
     assert "token" not in answer.text
 
 
-def test_face_sign_in_is_refused_where_nothing_judges_liveness(
+def test_face_sign_in_is_refused_without_a_liveness_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
     monkeypatch.chdir(tmp_path)

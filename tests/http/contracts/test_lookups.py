@@ -44,7 +44,7 @@ def test_numbers_pages_addresses_and_photos(place: Place, engine: Engine) -> Non
         assert gallery.lookup.photo_count() == 1
 
 
-def test_a_template_is_told_by_its_face(place: Place, engine: Engine) -> None:
+def test_a_template_is_found_by_its_face(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         vector = np.zeros(engine.dimension, np.float32)
         vector[3] = 1
@@ -57,7 +57,7 @@ def test_a_template_is_told_by_its_face(place: Place, engine: Engine) -> None:
                 gallery.lookup.template(unknown)
 
 
-def test_everybody_has_one_uuid_either_way(place: Place, engine: Engine) -> None:
+def test_the_uuid_of_a_person_is_the_same_in_every_lookup(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
         keys = ["ayu", 7, "3fa85f64-5717-4562-b3fc-2c963f66afa6", "3FA85F64-5717-4562-B3FC-2C963F66AFA7"]
         uuids = [uuid_of(gallery.create(key)) for key in keys]
@@ -73,7 +73,7 @@ def test_everybody_has_one_uuid_either_way(place: Place, engine: Engine) -> None
             by_uuid(gallery, uuids[0])
 
 
-def test_the_accounts_of_a_deleted_person_go_and_an_administrator_stays(place: Place, engine: Engine) -> None:
+def test_deleting_a_person_deletes_client_accounts_and_keeps_administrators(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as gallery, closing(Access(Database(place.location))) as access:
         gallery.create(7)
         gallery.create(8)
@@ -88,7 +88,7 @@ def test_the_accounts_of_a_deleted_person_go_and_an_administrator_stays(place: P
 
 
 @pytest.mark.parametrize("name", ["nothing", "no\0thing", "\ud800"])
-def test_what_no_database_can_hold_is_not_there(place: Place, engine: Engine, name: str) -> None:
+def test_values_that_no_database_can_hold_are_not_found(place: Place, engine: Engine, name: str) -> None:
     Gallery.open(place.location, engine=engine).close()
     at = datetime(2026, 1, 1, tzinfo=timezone.utc)
     with closing(Access(Database(place.location))) as access:

@@ -58,7 +58,7 @@ def test_enrol_and_confirm_with_curl(server: Any, ayu: list[Path], ayu_again: Pa
     assert re.search(r" - NIK: 12345, Name: DENNIS, Accuracy: 0\.\d{4}, Matched: True$", lines(server)[-1])
 
 
-def test_a_face_of_another_or_of_nobody_is_not_confirmed(server: Any, ayu: list[Path], budi: Path) -> None:
+def test_a_face_of_another_or_an_unknown_person_is_not_confirmed(server: Any, ayu: list[Path], budi: Path) -> None:
     empty = recognise(server, budi).json()
     assert (empty["message"], empty["nik_matched"], empty["results"]) == ("WAJAH TIDAK DIKENALI", False, [])
     upload(server, *ayu)
@@ -84,7 +84,7 @@ def test_no_face(server: Any, ayu: list[Path], landscape: bytes) -> None:
     assert len(lines(server)) == before + 1
 
 
-def test_what_is_no_image_is_400(server: Any) -> None:
+def test_a_file_that_is_not_an_image_is_400(server: Any) -> None:
     for content in (b"no picture", b""):
         answer = recognise(server, content)
         assert (answer.status_code, answer.json().keys()) == (400, {"message"})
@@ -106,7 +106,7 @@ def test_bad_uploads_are_400(server: Any, ayu: list[Path], landscape: bytes) -> 
     assert server.ask("GET", "/api/users").json() == []
 
 
-def test_pictures_that_fail_are_told_and_the_others_enrolled(server: Any, ayu: list[Path], landscape: bytes) -> None:
+def test_failed_pictures_are_reported_and_the_others_enrolled(server: Any, ayu: list[Path], landscape: bytes) -> None:
     said = upload(server, ayu[0], landscape, b"", b"no picture")
     assert said.status_code == 200, said.text
     assert said.json()["enrolled"] == 1
@@ -114,7 +114,7 @@ def test_pictures_that_fail_are_told_and_the_others_enrolled(server: Any, ayu: l
     assert all(one["reason"] for one in said.json()["failed"])
 
 
-def test_the_two_recognise_paths_are_two_endpoints(server: Any, ayu: list[Path]) -> None:
+def test_the_two_recognise_paths_differ(server: Any, ayu: list[Path]) -> None:
     with_slash = server.ask("POST", "/recognize/")
     without = server.ask("POST", "/recognize")
     assert with_slash.json().keys() == {"message"}
@@ -140,7 +140,7 @@ def test_every_attempt_is_exported_as_json_and_csv(server: Any, ayu: list[Path],
 AT = datetime(2026, 3, 1, 1, 30, 1, tzinfo=timezone.utc)
 
 
-def test_the_line_is_as_the_old_backend_wrote_it(tmp_path: Path) -> None:
+def test_the_line_has_the_format_of_the_old_backend(tmp_path: Path) -> None:
     daily = DailyFile(tmp_path / "logging")
     daily.append(AttendanceRecord(claimed="12345", name="DENNIS", probability=0.98234, matched=True), AT)
     daily.append(
@@ -153,7 +153,7 @@ def test_the_line_is_as_the_old_backend_wrote_it(tmp_path: Path) -> None:
     )
 
 
-def test_midnight_is_that_of_the_time_zone(tmp_path: Path) -> None:
+def test_a_day_begins_at_midnight_of_the_time_zone(tmp_path: Path) -> None:
     before = datetime(2026, 3, 1, 16, 59, 59, tzinfo=timezone.utc)
     daily, utc = DailyFile(tmp_path), DailyFile(tmp_path / "utc", "UTC")
     for second in (0, 1):
@@ -168,7 +168,7 @@ def test_midnight_is_that_of_the_time_zone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "utc").iterdir()] == ["logging_01-03-2026.txt"]
 
 
-def test_a_name_neither_ends_a_line_nor_begins_a_field(tmp_path: Path) -> None:
+def test_a_name_cannot_end_a_line_or_start_a_field(tmp_path: Path) -> None:
     daily = DailyFile(tmp_path)
     daily.append(
         AttendanceRecord(
@@ -200,7 +200,7 @@ def write_some(folder: Path, worker: int) -> None:
 
 
 @pytest.mark.slow
-def test_workers_and_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
+def test_lines_of_workers_and_threads_are_not_mixed(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=write_some, args=(tmp_path, worker)) for worker in range(3)]
     for worker in workers:

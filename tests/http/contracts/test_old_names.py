@@ -27,7 +27,7 @@ def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "127.0.0.1", 8000),
     ],
 )
-def test_address_and_port_are_those_of_the_contract(
+def test_address_and_port_follow_the_contract(
     monkeypatch: pytest.MonkeyPatch, contracts: str, host: str, port: int
 ) -> None:
     monkeypatch.setenv("FACEDEX_CONTRACTS", contracts)
@@ -39,7 +39,7 @@ def test_address_and_port_are_those_of_the_contract(
     assert (settings.host, settings.port) == (host, port)
 
 
-def test_our_own_names_and_arguments_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facedex_settings_and_arguments_take_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_PORT", "5001")
     assert Settings(contracts=("face-server",)).port == 5001
     monkeypatch.setenv("FACEDEX_PORT", "5002")
@@ -47,7 +47,7 @@ def test_our_own_names_and_arguments_come_first(monkeypatch: pytest.MonkeyPatch)
     assert Settings(contracts=("face-server",), port=5003).port == 5003
 
 
-def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_takes_precedence_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("PORT=8001\nASYNC_WORKERS=4\nFAISS_INDEX_TYPE=IndexIVFFlat\nMAX_FILE_SIZE=1000\n")
     settings = Settings(contracts=("all",))
     assert (settings.port, settings.concurrency, settings.index) == (8001, 4, "ivf")
@@ -56,7 +56,7 @@ def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pyte
     assert FaceApiSettings().max_file_size == 1000
 
 
-def test_swagger_is_off_with_production(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swagger_is_off_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "development")
     assert Settings(contracts=("face-re",)).docs is True
     monkeypatch.setenv("ENVIRONMENT", "production")
@@ -64,7 +64,7 @@ def test_swagger_is_off_with_production(monkeypatch: pytest.MonkeyPatch) -> None
     assert Settings(contracts=()).docs is True
 
 
-def test_the_defaults_are_those_of_the_contract() -> None:
+def test_the_defaults_follow_the_contract() -> None:
     server = FaceServerSettings()
     assert (server.face_data_dir, server.recognition_tolerance, server.face_quality_threshold) == (
         "./face_data",
@@ -91,7 +91,7 @@ def test_a_value_out_of_range_is_refused_by_name(monkeypatch: pytest.MonkeyPatch
         FaceServerSettings()
 
 
-def test_the_largest_body_is_that_of_the_contract_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_body_follows_the_contract_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().largest_body == 10 << 20
     assert Settings(contracts=("face-re",)).largest_body == 10 << 20
     settings = Settings(contracts=("face-server", "mtcnn-facenet"))

@@ -94,7 +94,7 @@ def check(seen: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_that_is_told_can_be_seen(served: Any, visit: Any, tmp_path: Path, scheme: str) -> None:
+def test_all_text_and_controls_are_accessible(served: Any, visit: Any, tmp_path: Path, scheme: str) -> None:
     at = served("--photos", "original", who=("ayu", "budi"))
     seen = visit(at.port, color_scheme=scheme, reduced_motion="reduce", refused={400, 401, 404, 422})
     page = seen.page

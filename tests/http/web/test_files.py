@@ -29,7 +29,7 @@ def test_the_page_is_at_the_root(client: TestClient) -> None:
     assert client.post("/").status_code == 405
 
 
-def test_each_file_is_answered_and_asked_for_again(client: TestClient) -> None:
+def test_each_file_is_served_and_revalidated(client: TestClient) -> None:
     kinds = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
     assert len(FILES) > 15
     for name in FILES:
@@ -43,12 +43,12 @@ def test_each_file_is_answered_and_asked_for_again(client: TestClient) -> None:
         assert client.get(f"/web/{name}", headers={"If-None-Match": '"x"'}).status_code == 200
 
 
-def test_nothing_else_is_answered(client: TestClient) -> None:
+def test_nothing_else_is_served(client: TestClient) -> None:
     for name in ("nothing.js", "%2e%2e%2fapp.py", "..%2f..%2fapp.py", "index.html%00", ""):
         assert client.get(f"/web/{name}").status_code == 404
 
 
-def test_unknown_paths_and_methods_stay_as_they_were(client: TestClient) -> None:
+def test_unknown_paths_and_methods_are_unchanged(client: TestClient) -> None:
     assert client.post("/v1/nothing").status_code == 404
     assert client.get("/nothing", headers=BROWSER).json()["code"] == "not_found"
     assert client.put("/v1/people").status_code == 405
@@ -56,7 +56,7 @@ def test_unknown_paths_and_methods_stay_as_they_were(client: TestClient) -> None
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_file_holds_what_the_policy_forbids(name: str) -> None:
+def test_no_file_contains_what_the_policy_forbids(name: str) -> None:
     text = (WEB / name).read_text()
     assert len(text.splitlines()) < 400
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|\son\w+=\"", text)

@@ -25,7 +25,7 @@ PASSWORD = "correct horse"
 PARTS = ("users", "photos", "build", "recognise", "verify", "attendance", "system")
 
 
-def test_from_a_new_user_to_the_last_trace(served: Callable[..., Any], visit: Any) -> None:
+def test_from_a_new_user_to_the_deletion(served: Callable[..., Any], visit: Any) -> None:
     at = served("--photos", "original")
     seen = visit(at.port)
     page = seen.page
@@ -199,7 +199,7 @@ def test_in_indonesian(served: Callable[..., Any], visit: Any) -> None:
     assert not re.search(r"[{}]|undefined|null", page.locator("body").inner_text())
 
 
-def test_the_browser_says_which_language(served: Callable[..., Any], visit: Any) -> None:
+def test_the_browser_decides_the_language(served: Callable[..., Any], visit: Any) -> None:
     at = served(who=())
     seen = visit(at.port, locale="id-ID")
     seen.open()
@@ -264,7 +264,7 @@ def test_nothing_is_shown_before_signing_in(served: Callable[..., Any], visit: A
     access.close()
 
 
-def test_what_people_write_is_text(served: Callable[..., Any], visit: Any) -> None:
+def test_user_input_is_shown_as_text(served: Callable[..., Any], visit: Any) -> None:
     at = served(who=())
     name = "<img src=x onerror=document.title=1><b>Ayu</b>"
     picture = people.PICTURES["ayu"][0].read_bytes()
@@ -284,7 +284,7 @@ def test_what_people_write_is_text(served: Callable[..., Any], visit: Any) -> No
     assert page.title() == "facedex"
 
 
-def test_where_no_photo_is_kept_a_picture_registers_at_once(served: Callable[..., Any], visit: Any) -> None:
+def test_without_photo_storage_a_picture_registers_at_once(served: Callable[..., Any], visit: Any) -> None:
     at = served(who=("budi",))
     seen = visit(at.port, refused={422})
     page = seen.page
@@ -306,7 +306,7 @@ def test_where_no_photo_is_kept_a_picture_registers_at_once(served: Callable[...
     assert len(at.get("/v1/people/budi").json()["faces"]) == 2
 
 
-def test_a_build_of_everybody_can_be_cancelled(served: Callable[..., Any], visit: Any) -> None:
+def test_a_build_of_all_people_can_be_cancelled(served: Callable[..., Any], visit: Any) -> None:
     at = served("--photos", "original", who=tuple(people.PICTURES))
     for one in people.PICTURES:
         for number in range(3):
@@ -321,7 +321,7 @@ def test_a_build_of_everybody_can_be_cancelled(served: Callable[..., Any], visit
     assert at.get("/v1/jobs").json()[0]["state"] == "cancelled"
 
 
-def test_a_server_that_is_away(served: Callable[..., Any], visit: Any) -> None:
+def test_an_unreachable_server(served: Callable[..., Any], visit: Any) -> None:
     at = served(who=())
     seen = visit(at.port)
     seen.open()
@@ -344,7 +344,7 @@ def test_a_server_that_is_away(served: Callable[..., Any], visit: Any) -> None:
         ("{ getUserMedia: async () => { throw new DOMException('', 'NotFoundError'); } }", "No camera was found."),
     ],
 )
-def test_without_a_camera_a_picture_does(served: Callable[..., Any], visit: Any, camera: str, told: str) -> None:
+def test_without_a_camera_a_file_can_be_used(served: Callable[..., Any], visit: Any, camera: str, told: str) -> None:
     at = served(who=("budi",))
     seen = visit(at.port)
     page = seen.page
@@ -357,7 +357,7 @@ def test_without_a_camera_a_picture_does(served: Callable[..., Any], visit: Any,
     recognise.get_by_role("heading", name="Budi").wait_for()
 
 
-def test_what_anybody_may_do_is_shown_to_anybody(served: Callable[..., Any], visit: Any, tmp_path: Path) -> None:
+def test_public_actions_are_shown_to_everybody(served: Callable[..., Any], visit: Any, tmp_path: Path) -> None:
     at = served(who=("ayu",), FACEDEX_PUBLIC_SCOPES="recognise")
     access = Access(Database(tmp_path / "served.db"))
     access.accounts.add(login="desk", password=PASSWORD, scopes=["read", "recognise", "enrol"])
@@ -381,7 +381,7 @@ def test_what_anybody_may_do_is_shown_to_anybody(served: Callable[..., Any], vis
     seen.panel("build").get_by_text("this server keeps no original photos").wait_for()
 
 
-def test_a_build_is_watched_on_after_the_page_was_left(served: Callable[..., Any], visit: Any) -> None:
+def test_a_build_is_followed_again_after_leaving_the_page(served: Callable[..., Any], visit: Any) -> None:
     at = served("--photos", "original", who=tuple(people.PICTURES))
     for one in people.PICTURES:
         for path in people.PICTURES[one][:3]:
@@ -415,7 +415,7 @@ def test_nobody_is_verified_without_a_face(served: Callable[..., Any], visit: An
     assert verify.get_by_role("button", name="Open camera").is_visible()
 
 
-def test_faces_are_told_as_they_stand_in_the_picture(served: Callable[..., Any], visit: Any) -> None:
+def test_faces_are_listed_in_the_order_of_the_picture(served: Callable[..., Any], visit: Any) -> None:
     at = served(who=("ayu", "budi", "dewi", "eko"))
     seen = visit(at.port, refused={400})
     seen.open("recognise")
@@ -432,7 +432,7 @@ def test_faces_are_told_as_they_stand_in_the_picture(served: Callable[..., Any],
     assert seen.status().inner_text() == "", "it was said of the other section"
 
 
-def test_a_camera_that_is_allowed_too_late_stays_off(served: Callable[..., Any], visit: Any) -> None:
+def test_a_camera_allowed_too_late_stays_off(served: Callable[..., Any], visit: Any) -> None:
     at = served(who=("ayu",))
     seen = visit(at.port)
     page = seen.page
@@ -459,7 +459,7 @@ def test_a_camera_that_is_allowed_too_late_stays_off(served: Callable[..., Any],
     assert recognise.get_by_role("button", name="Open camera").is_visible()
 
 
-def test_the_attendance_is_that_of_today(served: Callable[..., Any], visit: Any) -> None:
+def test_the_attendance_shows_today(served: Callable[..., Any], visit: Any) -> None:
     at = served(who=("ayu",))
     sent = {"files": {"image": people.PROBES["ayu"][0].read_bytes()}, "data": {"attend": "true"}}
     assert at.post("/v1/recognize", **sent).status_code == 200

@@ -25,7 +25,7 @@ def crowd(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("crowd")
-def test_anybody_is_found_among_many(served: Any, visit: Any) -> None:
+def test_a_person_is_found_among_many(served: Any, visit: Any) -> None:
     at = served(who=())
     seen = visit(at.port)
     page = seen.page
@@ -133,7 +133,7 @@ def test_a_person_is_chosen_by_keyboard(served: Any, visit: Any) -> None:
     photos.get_by_text("Choose a person first.").wait_for()
 
 
-def test_who_is_gone_is_not_chosen_any_more(served: Any, visit: Any) -> None:
+def test_a_deleted_person_is_no_longer_chosen(served: Any, visit: Any) -> None:
     at = served(who=("ayu", "budi"))
     seen = visit(at.port)
     page = seen.page

@@ -144,7 +144,7 @@ def nearest(faces: list[Face], bbox: Floats) -> Face:
 
 
 @pytest.mark.parametrize("path", [people.GROUP, *PORTRAITS.values()], ids=["group", *PORTRAITS])
-def test_the_first_look_is_the_definition(coarse: Engine, networks: dict[str, Path], path: Path) -> None:
+def test_the_first_pass_equals_the_definition(coarse: Engine, networks: dict[str, Path], path: Path) -> None:
     picture = read(path)
     session = onnxruntime.InferenceSession(networks["blazeface_back.onnx"], providers=["CPUExecutionProvider"])
     height, width = picture.shape[:2]
@@ -282,7 +282,7 @@ def test_a_face_at_the_edge_is_found_beside_a_larger_one(base: Engine, left: int
         assert len(base.analyze(picture, embed=False)) == 2, name
 
 
-def test_a_least_face_takes_no_face_above_it_away(base: Engine) -> None:
+def test_a_minimum_face_removes_no_larger_face(base: Engine) -> None:
     for turns in range(4):
         picture = np.ascontiguousarray(np.rot90(scene(("ayu", 150, 240, 160)), turns))
         [face] = base.analyze(picture, embed=False)

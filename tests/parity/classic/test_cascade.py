@@ -106,12 +106,14 @@ def classic() -> Engine:
     ("picture", "scale"),
     [("people/farah/1.jpg", 1.0), ("people/ayu/2.jpg", 0.5), ("people/hadi/2.jpg", 2.0), ("probes/hadi-2.jpg", 0.8)],
 )
-def test_a_plain_face_that_one_square_doubts_holds_a_second_look(classic: Engine, picture: str, scale: float) -> None:
+def test_a_clear_face_that_one_square_doubts_passes_the_second_check(
+    classic: Engine, picture: str, scale: float
+) -> None:
     face = only(classic.analyze(resized(picture, scale), min_face=MIN_FACE, embed=False))
     assert 0.6 < face.det_score < 0.92
 
 
-def test_hair_that_one_square_takes_for_a_face_holds_no_second_look(
+def test_hair_that_one_square_accepts_fails_the_second_check(
     classic: Engine, classic_with: Callable[..., Engine]
 ) -> None:
     picture = resized("probes/gita-2.jpg", 0.6)
@@ -132,7 +134,7 @@ def only(faces: Sequence[Face]) -> Face:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_red_and_blue_swapped_is_told_apart(
+def test_swapped_red_and_blue_change_the_result(
     engine: Engine, cascade: dict[str, NDArray[Any]], small_pictures: dict[str, Pixels], as_rows: AsRows, case: str
 ) -> None:
     swapped = np.ascontiguousarray(small_pictures[case][..., ::-1])

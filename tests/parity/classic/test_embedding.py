@@ -40,7 +40,7 @@ def test_a_crop_and_its_mirror_image_give_their_mean(chips: Chips) -> None:
     assert np.abs(both.embed(pixels) - one.embed(pixels)).max() > 5e-3
 
 
-def test_red_and_blue_swapped_is_told_apart(engine: Engine, chips: Chips) -> None:
+def test_swapped_red_and_blue_change_the_result(engine: Engine, chips: Chips) -> None:
     pixels, _, expected = chips
     swapped = engine.embed(np.ascontiguousarray(pixels[..., ::-1]))
     assert np.abs(swapped - expected).max(axis=1).min() > 1000 * FROM_CHIPS

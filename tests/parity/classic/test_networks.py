@@ -44,7 +44,7 @@ def case(nets: dict[str, NDArray[Any]], name: str) -> tuple[NDArray[np.uint8], d
 
 
 @pytest.mark.parametrize(("name", "net"), CASES)
-def test_a_network_answers_as_the_reference(nets: dict[str, NDArray[Any]], name: str, net: str) -> None:
+def test_a_network_gives_the_outputs_of_the_reference(nets: dict[str, NDArray[Any]], name: str, net: str) -> None:
     images, expected = case(nets, name)
     found = answers(net, images)
     assert set(found) == set(expected)
@@ -54,7 +54,7 @@ def test_a_network_answers_as_the_reference(nets: dict[str, NDArray[Any]], name:
 
 
 @pytest.mark.parametrize(("name", "net"), CASES)
-def test_red_and_blue_swapped_is_told_apart(nets: dict[str, NDArray[Any]], name: str, net: str) -> None:
+def test_swapped_red_and_blue_change_the_result(nets: dict[str, NDArray[Any]], name: str, net: str) -> None:
     images, expected = case(nets, name)
     swapped = answers(net, images[..., ::-1])
     assert np.abs(swapped["reg"] - expected["reg"]).max() > 1000 * TOLERANCE

@@ -1,4 +1,4 @@
-"""All contracts over one gallery: who is enrolled through one is recognised through every other."""
+"""All contracts over one gallery: a person enrolled through one is recognised through every other."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ ENROL = [by_flask_face, by_face_server, by_face_re, by_face_api, by_mtcnn_facene
 
 
 @pytest.mark.parametrize("enrol", ENROL, ids=lambda verb: verb.__name__.removeprefix("by_"))
-def test_recognised_through_every_other(
+def test_a_person_is_recognised_through_every_other_contract(
     server: Any,
     enrol: Callable[[Any, list[Path]], requests.Response],
     ayu: list[Path],
@@ -120,7 +120,7 @@ def recognised_everywhere(
 
 
 @pytest.mark.shared
-def test_recognised_through_every_other_with_another_pack(
+def test_a_person_is_recognised_through_every_other_contract_with_another_pack(
     mobile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ayu: list[Path], ayu_again: Path, budi: Path
 ) -> None:
     monkeypatch.setenv("FACEDEX_HOME", str(mobile.folder / "home"))
@@ -152,7 +152,7 @@ def numbers_are_those_of_the_scales(server: Any, pack: PackInfo, cosine: float, 
     assert found["accuracy"] == pytest.approx(Calibration(pack).probability(cosine), abs=2e-3)
 
 
-def test_a_deletion_through_one_counts_in_every_other(server: Any, ayu: list[Path], ayu_again: Path) -> None:
+def test_a_deletion_through_one_contract_applies_to_all(server: Any, ayu: list[Path], ayu_again: Path) -> None:
     by_mtcnn_facenet(server, ayu)
     assert server.ask("DELETE", "/face/12345").status_code == 200
     picture = {"file": ayu_again.read_bytes()}
@@ -220,7 +220,7 @@ BODIES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-def test_bad_input_is_never_a_fault_of_the_server(server: Any, method: str, path: str) -> None:
+def test_bad_input_never_gives_a_server_error(server: Any, method: str, path: str) -> None:
     for body in BODIES if method == "POST" else BODIES[:1]:
         answer = server.ask(method, path, **body)
         assert 200 <= answer.status_code < 500, (body, answer.text)
@@ -231,7 +231,7 @@ def test_bad_input_is_never_a_fault_of_the_server(server: Any, method: str, path
 
 
 @given(st.text(alphabet="ab{},* ", max_size=30))
-def test_any_mask_is_read_or_refused(text: str) -> None:
+def test_any_mask_is_accepted_or_refused(text: str) -> None:
     try:
         mask = read_mask(text)
     except ArgumentError:
@@ -260,7 +260,7 @@ def test_an_unknown_contract_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         create_app(Settings(db=str(tmp_path / "a.db"), contracts=("face-sever",)), engine=engine)
 
 
-def test_any_subset_is_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+def test_any_subset_of_contracts_is_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
     from facedex.http import Settings, create_app
 
     monkeypatch.chdir(tmp_path)
@@ -277,7 +277,7 @@ def test_any_subset_is_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         app.state.facedex.close()
 
 
-def test_a_body_that_is_too_large_is_413_in_the_contracts_shape(server: Any) -> None:
+def test_a_body_that_is_too_large_is_413_in_the_format_of_the_contract(server: Any) -> None:
     for path, keys in (
         ("/api/users", {"message"}),
         ("/api/training/start", {"success", "message"}),
@@ -297,7 +297,7 @@ def test_a_body_that_is_too_large_is_413_in_the_contracts_shape(server: Any) -> 
         connection.close()
 
 
-def test_long_work_takes_turns(server: Any, ayu: list[Path]) -> None:
+def test_long_operations_run_one_at_a_time(server: Any, ayu: list[Path]) -> None:
     by_flask_face(server, ayu)
     paths = ["/api/training/start", "/api/optimize_index", "/api/training/start", "/api/rebuild_index"]
     with ThreadPoolExecutor(len(paths)) as pool:

@@ -1,4 +1,4 @@
-"""What is remembered of keys and tokens: true at every moment, for each process, in each kind of database."""
+"""The cache of keys and tokens: never stale, in each process and each kind of database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def is_file(access: Access) -> bool:
     return access.database.path is not None
 
 
-def test_a_key_is_known_without_asking_until_another_process_revokes_it(process: Callable[[], Access]) -> None:
+def test_a_key_is_cached_until_another_process_revokes_it(process: Callable[[], Access]) -> None:
     here, there = process(), process()
     key, secret = there.keys.add("door", ["recognise"])
     assert here.cached_principal(secret) is None
@@ -50,7 +50,7 @@ def test_a_key_is_known_without_asking_until_another_process_revokes_it(process:
     assert here.cached_principal(secret) is None
 
 
-def test_a_token_is_known_without_asking_until_its_account_is_disabled_or_it_ends(
+def test_a_token_is_cached_until_it_ends_or_its_account_is_disabled(
     process: Callable[[], Access],
 ) -> None:
     here, there = process(), process()
@@ -70,9 +70,7 @@ def test_a_token_is_known_without_asking_until_its_account_is_disabled_or_it_end
     assert here.principal(again) is None
 
 
-def test_a_key_that_expires_is_forgotten_at_that_time(
-    process: Callable[[], Access], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cached_key_expires_on_time(process: Callable[[], Access], monkeypatch: pytest.MonkeyPatch) -> None:
     here = process()
     _, secret = here.keys.add("door", ["recognise"], expires_at=datetime.now(timezone.utc) + timedelta(seconds=30))
     here.principal(secret)
@@ -84,7 +82,7 @@ def test_a_key_that_expires_is_forgotten_at_that_time(
     assert here.cached_principal(secret) is None
 
 
-def test_that_keys_are_off_is_known_until_another_process_makes_the_first(process: Callable[[], Access]) -> None:
+def test_that_keys_are_off_is_cached_until_another_process_makes_the_first(process: Callable[[], Access]) -> None:
     here, there = process(), process()
     assert not here.cached_unguarded()
     assert not here.guarded()
@@ -98,7 +96,7 @@ def test_that_keys_are_off_is_known_until_another_process_makes_the_first(proces
     assert here.cached_unguarded() == is_file(here)
 
 
-def test_an_answer_from_before_a_commit_is_not_kept(process: Callable[[], Access]) -> None:
+def test_a_result_from_before_a_commit_is_not_cached(process: Callable[[], Access]) -> None:
     here, there = process(), process()
     cache = AuthenticationCache(here.database)
     before = cache.data_version()
@@ -107,7 +105,7 @@ def test_an_answer_from_before_a_commit_is_not_kept(process: Callable[[], Access
     assert cache.find("who") is None
 
 
-def test_what_is_of_no_use_is_not_remembered_and_memory_is_bounded(process: Callable[[], Access]) -> None:
+def test_invalid_secrets_are_not_cached_and_the_cache_is_bounded(process: Callable[[], Access]) -> None:
     here = process()
     for number in range(3000):
         here._cache.add(here._cache.data_version(), str(number), Principal("key", "door", frozenset({"recognise"})))
@@ -118,7 +116,7 @@ def test_what_is_of_no_use_is_not_remembered_and_memory_is_bounded(process: Call
     assert here.cached_principal("fdk_nonsense") is None
 
 
-def test_a_database_that_is_gone_or_closed_is_not_made_anew(tmp_path: Path) -> None:
+def test_a_deleted_or_closed_database_is_not_created_again(tmp_path: Path) -> None:
     location = tmp_path / "people.db"
     database = Database(location)
     location.unlink()

@@ -1,4 +1,4 @@
-"""What happens between two steps of a sign-in, or of making an account: somebody else deletes or changes it."""
+"""Concurrent changes between two steps of a sign-in or of the creation of an account."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Before:
 # Making an account.
 
 
-def test_who_is_deleted_while_the_password_is_hashed_gets_no_account(
+def test_a_person_deleted_while_the_password_is_hashed_gets_no_account(
     process: Callable[..., Access], gallery: Gallery
 ) -> None:
     slow = Slow()
@@ -107,7 +107,7 @@ def test_who_is_deleted_while_the_password_is_hashed_gets_no_account(
     assert accounts.page() == []
 
 
-def test_who_is_deleted_is_not_linked_with_an_account(process: Callable[..., Access], gallery: Gallery) -> None:
+def test_a_deleted_person_is_not_linked_with_an_account(process: Callable[..., Access], gallery: Gallery) -> None:
     slow = Slow()
     accounts = process(slow).accounts
     made = accounts.add(login="ayu")
@@ -117,7 +117,7 @@ def test_who_is_deleted_is_not_linked_with_an_account(process: Callable[..., Acc
     assert accounts.page() == [made]
 
 
-def test_a_deletion_waits_for_an_account_that_is_being_made(
+def test_a_deletion_waits_for_an_account_that_is_being_created(
     process: Callable[..., Access], gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accounts = process().accounts
@@ -129,7 +129,7 @@ def test_a_deletion_waits_for_an_account_that_is_being_made(
 
 
 @pytest.mark.parametrize("had_account", [False, True])
-def test_who_is_deleted_during_a_sign_in_with_the_face_is_not_signed_in(
+def test_a_person_deleted_during_a_face_sign_in_is_not_signed_in(
     serve: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch, had_account: bool
 ) -> None:
     client = serve(contracts=("flask-face",), face_login_liveness="off")
@@ -154,7 +154,7 @@ def test_who_is_deleted_during_a_sign_in_with_the_face_is_not_signed_in(
 
 
 @pytest.mark.parametrize("change", [{"password": NEW}, {"disabled": True}, {"scopes": ["admin"]}, None])
-def test_a_sign_in_fails_whose_account_is_changed_while_the_password_is_checked(
+def test_a_sign_in_fails_when_its_account_changes_while_the_password_is_checked(
     process: Callable[..., Access], change: dict[str, Any] | None
 ) -> None:
     slow = Slow()
@@ -186,7 +186,7 @@ def test_a_token_needs_an_account(process: Callable[..., Access]) -> None:
         access.admit(made, "face")
 
 
-def test_renewing_a_hash_never_puts_the_old_password_back(process: Callable[..., Access]) -> None:
+def test_renewing_a_hash_never_restores_the_old_password(process: Callable[..., Access]) -> None:
     slow = Slow(DEARER)
     here, there = process(slow), process(Passwords(DEARER)).accounts
     made = process().accounts.add(login="ayu", password=OLD)
@@ -209,7 +209,7 @@ def test_a_renewed_hash_signs_in(process: Callable[..., Access]) -> None:
     assert found[0] == made
 
 
-def test_a_token_is_nobodys_whose_account_is_deleted_while_it_is_looked_up(
+def test_a_token_is_invalid_when_its_account_is_deleted_during_the_lookup(
     process: Callable[..., Access], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     access = process()

@@ -1,4 +1,4 @@
-"""Who is recognised or verified is noted in the attendance where the request asks for that, and not otherwise."""
+"""Attendance is recorded when a request of recognition or verification asks for it, and not otherwise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRANGER = people.STRANGERS[0].read_bytes()
         'a;"=1+1;', 'a,""=1+1,', '"=1+1', "ok", "é, ü",
     ],
 )  # fmt: skip
-def test_no_cell_of_a_csv_is_a_formula_however_it_is_divided(text: str, separator: str) -> None:
+def test_no_cell_of_a_csv_is_a_formula_with_any_separator(text: str, separator: str) -> None:
     written = csv_of(["name", "score", "claimed"], [[text, 0.5, text], [None, 7, None]])
     for line in csv.reader(io.StringIO(written, newline=""), delimiter=separator):
         for cell in line:
@@ -48,7 +48,7 @@ def noted(client: TestClient) -> list[dict[str, Any]]:
     return found
 
 
-def test_only_what_is_asked_for_is_noted(peopled: TestClient) -> None:
+def test_attendance_is_recorded_only_on_request(peopled: TestClient) -> None:
     peopled.post("/v1/recognize", files={"image": AYU})
     peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": AYU})
     assert noted(peopled) == []
@@ -60,7 +60,7 @@ def test_only_what_is_asked_for_is_noted(peopled: TestClient) -> None:
     assert (line["liveness"], line["contract"]) == (None, "v1")
 
 
-def test_a_claim_is_noted_with_its_decision(peopled: TestClient) -> None:
+def test_a_claim_is_recorded_with_its_decision(peopled: TestClient) -> None:
     for picture in (AYU, BUDI):
         data = {"person_id": "ayu", "attend": "true"}
         assert peopled.post("/v1/verify", data=data, files={"image": picture}).status_code == 200
@@ -70,14 +70,14 @@ def test_a_claim_is_noted_with_its_decision(peopled: TestClient) -> None:
     assert wrong["probability"] < 0.1 < 0.9 < right["probability"]
 
 
-def test_each_face_of_a_batch_is_noted(peopled: TestClient) -> None:
+def test_each_face_of_a_batch_is_recorded(peopled: TestClient) -> None:
     sent = [("images", AYU), ("images", b"no picture"), ("images", STRANGER)]
     answer = peopled.post("/v1/recognize/batch", data={"attend": "true"}, files=sent)
     assert answer.status_code == 200
     assert [(line["person_id"], line["matched"]) for line in noted(peopled)] == [("ayu", True), (None, False)]
 
 
-def test_a_table_has_the_names_of_the_document(peopled: TestClient) -> None:
+def test_a_table_has_the_field_names_of_the_document(peopled: TestClient) -> None:
     peopled.post("/v1/verify", data={"person_id": "ayu", "attend": "true"}, files={"image": AYU})
     (line,) = csv.DictReader(io.StringIO(peopled.get("/v1/attendance?format=csv").text))
     (told,) = noted(peopled)
@@ -85,13 +85,13 @@ def test_a_table_has_the_names_of_the_document(peopled: TestClient) -> None:
     assert (line["person_id"], line["name"], line["matched"]) == ("ayu", "Ayu", "True")
 
 
-def test_who_is_deleted_is_deleted_from_it(peopled: TestClient) -> None:
+def test_a_deleted_person_is_removed_from_the_attendance(peopled: TestClient) -> None:
     peopled.post("/v1/verify", data={"person_id": "ayu", "attend": "true"}, files={"image": AYU})
     peopled.delete("/v1/people/ayu")
     assert "ayu" not in peopled.get("/v1/attendance?format=csv").text.lower()
 
 
-def test_a_router_of_one_gallery_keeps_none(engine: Engine, tmp_path: Any) -> None:
+def test_a_router_of_one_gallery_records_no_attendance(engine: Engine, tmp_path: Any) -> None:
     with Gallery.open(tmp_path / "people.db", engine=engine) as gallery:
         gallery.register("ayu", people.PICTURES["ayu"][0])
         app = FastAPI()
@@ -101,7 +101,7 @@ def test_a_router_of_one_gallery_keeps_none(engine: Engine, tmp_path: Any) -> No
         assert (refused.status_code, refused.json()["code"]) == (422, "argument")
 
 
-def test_the_server_tells_its_pack_and_its_speed(peopled: TestClient) -> None:
+def test_the_server_reports_its_pack_and_its_speed(peopled: TestClient) -> None:
     stats = peopled.get("/v1/stats").json()
     assert stats["pack"]["name"] == packs.default()
     assert stats["pack"]["licences"] == list(packs.info(packs.default()).info.licences)

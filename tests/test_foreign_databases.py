@@ -1,4 +1,4 @@
-"""A database from somebody else: what facedex did not make in it is refused and named, and a stored name is no path."""
+"""A database from elsewhere: foreign objects in it are refused and named, and a stored name is never used as a path."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def refused(place: Place) -> tuple[str, ...]:
     return caught.value.found
 
 
-def test_a_trigger_that_raises_rights_is_refused_and_named(bound: Place) -> None:
+def test_a_trigger_that_raises_privileges_is_refused_and_named(bound: Place) -> None:
     for statement in TRIGGERS[bound.kind]:
         bound.execute(statement)
     assert refused(bound) == ("trigger 'helper' on 'api_keys'",)
@@ -64,7 +64,7 @@ def test_a_trigger_that_raises_rights_is_refused_and_named(bound: Place) -> None
     database.close()
 
 
-def test_views_and_tables_that_are_not_ours_are_refused_and_named(bound: Place) -> None:
+def test_foreign_views_and_tables_are_refused_and_named(bound: Place) -> None:
     bound.execute("CREATE VIEW everybody AS SELECT name FROM people")
     bound.execute("CREATE TABLE notes (id INTEGER)")
     assert set(refused(bound)) == {"view 'everybody'", "table 'notes'"}
@@ -79,7 +79,7 @@ def test_rules_and_policies_are_refused_and_named(bound: Place) -> None:
 
 
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
-def test_a_trigger_that_only_has_the_name_of_the_search_is_refused(bound: Place) -> None:
+def test_a_trigger_that_imitates_the_search_is_refused(bound: Place) -> None:
     name = f"search_{'a' * 32}_{'b' * 12}"
     for body in ("DELETE FROM people;", f"DELETE FROM {name} WHERE true; DELETE FROM faces;"):
         bound.execute(
@@ -99,7 +99,7 @@ def test_many_findings_are_not_all_named(bound: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil.toml", "..", "", "evil.toml/", "evil.toml", "a b"])
-def test_a_stored_pack_name_that_is_none_is_refused(bound: Place, name: str) -> None:
+def test_an_invalid_stored_pack_name_is_refused(bound: Place, name: str) -> None:
     bound.execute(f"UPDATE galleries SET pack_name = '{name}'")
     for call in (lambda: Gallery.open(bound.location, pack=None), lambda: fsck(bound.location)):
         with pytest.raises(DatabaseDamagedError, match="no name of a pack"):
@@ -117,7 +117,7 @@ def test_a_manifest_that_a_database_names_is_not_loaded(bound: Place, tmp_path: 
     assert "no name of a pack" in ran.output.replace("\n", " ")
 
 
-def test_the_name_of_the_pack_before_is_a_name_too(bound: Place) -> None:
+def test_an_invalid_name_of_the_previous_pack_is_refused(bound: Place) -> None:
     database = Database(bound.location)
     feed = Feed(database, "default")
     feed.bind(PIN)
@@ -129,7 +129,7 @@ def test_the_name_of_the_pack_before_is_a_name_too(bound: Place) -> None:
 
 
 @pytest.mark.parametrize(("column", "value"), [("uuid", "../../x"), ("token", "../../x"), ("pack_digest", "../x")])
-def test_what_names_files_is_checked_before_it_does(bound: Place, column: str, value: str) -> None:
+def test_values_that_name_files_are_checked_before_use(bound: Place, column: str, value: str) -> None:
     bound.execute(f"UPDATE galleries SET {column} = '{value}'")
     database = Database(bound.location)
 

@@ -1,4 +1,4 @@
-"""What a contract lets somebody do must not be a way to more than is theirs."""
+"""A contract never gives a caller more than the scopes of the caller."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _access(client: TestClient) -> Access:
 
 
 @pytest.mark.parametrize("change", [{"password": "stolen password"}, {"email": "thief@example.org"}, {"name": "Thief"}])
-def test_whoever_may_enrol_cannot_change_an_account_that_administers(
+def test_the_enrol_scope_cannot_change_an_administrator_account(
     client: TestClient, chief: int, keys: dict[str, dict[str, str]], change: dict[str, str]
 ) -> None:
     before = _access(client).accounts.page()
@@ -51,9 +51,7 @@ def test_whoever_may_enrol_cannot_change_an_account_that_administers(
     assert client.put(f"/api/users/{chief}", json=change, headers=keys["admin"]).status_code == 200
 
 
-def test_an_account_of_a_client_is_changed_by_whoever_may_enrol(
-    client: TestClient, keys: dict[str, dict[str, str]]
-) -> None:
+def test_the_enrol_scope_changes_client_accounts(client: TestClient, keys: dict[str, dict[str, str]]) -> None:
     user = client.post("/api/users", json={"name": "Ayu", "email": "ayu@example.org"}, headers=keys["enrol"]).json()
     changed = client.put(f"/api/users/{user['id']}", json={"password": PASSWORD}, headers=keys["enrol"])
     assert changed.status_code == 200, changed.text
@@ -61,7 +59,7 @@ def test_an_account_of_a_client_is_changed_by_whoever_may_enrol(
     assert client.post("/api/auth/login-pass-verify", json=login).status_code == 200
 
 
-def test_a_face_signs_in_nobody_who_administers(
+def test_a_face_does_not_sign_in_an_administrator(
     client: TestClient, chief: int, keys: dict[str, dict[str, str]], tmp_path: Path
 ) -> None:
     picture, probe = people.PICTURES["ayu"][0].read_bytes(), people.PROBES["ayu"][0].read_bytes()
@@ -77,7 +75,9 @@ def test_a_face_signs_in_nobody_who_administers(
 
 
 @pytest.mark.parametrize("named", [{}, {"gallery": "default"}])
-def test_a_kept_answer_goes_with_the_person_whichever_way_it_came(client: TestClient, named: dict[str, str]) -> None:
+def test_a_stored_response_is_deleted_with_the_person_in_every_contract(
+    client: TestClient, named: dict[str, str]
+) -> None:
     once = {"Idempotency-Key": "a-1"}
     body = {"person_id": "ayu", "name": "Ayu"}
     assert client.post("/v1/people", params=named, json=body, headers=once).status_code == 201

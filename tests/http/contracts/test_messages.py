@@ -1,4 +1,4 @@
-"""What a contract says is said in its own words: its fields, and nothing that only facedex has."""
+"""Messages of a contract use its own field names, and nothing that only facedex has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refused(answer: Any, *words: str) -> str:
     return message
 
 
-def test_face_server_names_its_user_id(server: Any, ayu: list[Path], group: Path) -> None:
+def test_face_server_messages_name_user_id(server: Any, ayu: list[Path], group: Path) -> None:
     photo, several = (base64.b64encode(path.read_bytes()).decode() for path in (ayu[0], group))
     for user_id in ("", NUL, LONG, 10**300):
         answer = server.ask("POST", "/register-face", json={"user_id": user_id, "photo": photo})
@@ -30,14 +30,14 @@ def test_face_server_names_its_user_id(server: Any, ayu: list[Path], group: Path
     refused(server.ask("POST", "/register-face", json={"user_id": 7, "photo": several}), "More than one face")
 
 
-def test_mtcnn_facenet_names_its_nik_and_nama(server: Any, ayu: list[Path]) -> None:
+def test_mtcnn_facenet_messages_name_nik_and_nama(server: Any, ayu: list[Path]) -> None:
     files = {"files": ayu[0].read_bytes()}
     for nik, nama, field in ((NUL, "AYU", "nik"), ("7", "A\0B", "nama")):
         answer = server.ask("POST", "/upload/", data={"nik": nik, "nama": nama}, files=files)
         assert refused(answer).startswith(f"{field} must ")
 
 
-def test_face_api_names_its_class_and_image(server: Any, ayu: list[Path]) -> None:
+def test_face_api_messages_name_class_and_image(server: Any, ayu: list[Path]) -> None:
     files = {"file": ayu[0].read_bytes()}
     answer = server.ask("POST", "/api/add_embedding", data={"class_id": NUL}, files=files, headers=server.admin)
     assert refused(answer).startswith("class_id must ")
@@ -47,7 +47,7 @@ def test_face_api_names_its_class_and_image(server: Any, ayu: list[Path]) -> Non
         refused(server.ask(method, path, headers=server.admin), "image_id")
 
 
-def test_face_api_names_its_username(server: Any) -> None:
+def test_face_api_messages_name_username(server: Any) -> None:
     for _ in range(2):
         answer = server.ask("POST", "/api/register", json={"username": "front-desk", "password": PASSWORD})
     refused(answer, "username")
@@ -55,7 +55,7 @@ def test_face_api_names_its_username(server: Any) -> None:
     refused(server.ask("POST", "/api/login", json={"username": "front-desk", "password": "x" * 9}), "username")
 
 
-def test_flask_face_names_its_users_and_photos(server: Any, landscape: bytes) -> None:
+def test_flask_face_messages_name_users_and_photos(server: Any, landscape: bytes) -> None:
     body = {"name": "Ayu", "email": "ayu@example.org", "password": PASSWORD}
     user = server.ask("POST", "/api/users", json=body).json()
     refused(server.ask("POST", "/api/users", json=body), "e-mail address is taken")
@@ -66,7 +66,7 @@ def test_flask_face_names_its_users_and_photos(server: Any, landscape: bytes) ->
     refused(server.ask("POST", "/api/auth/login-pass-verify", json=login), "wrong e-mail address or password")
 
 
-def test_flask_face_says_which_photos_cannot_be_built_from(server: Any, landscape: bytes) -> None:
+def test_flask_face_names_the_photos_that_cannot_be_used(server: Any, landscape: bytes) -> None:
     user = server.ask("POST", "/api/users", json={"name": "Ayu", "email": "ayu@example.org"}).json()
     body = {"user_id": user["id"]}
     refused(server.ask("POST", "/api/training/incremental", json=body), f"no photo of user {user['id']}", "upload one")
@@ -77,5 +77,5 @@ def test_flask_face_says_which_photos_cannot_be_built_from(server: Any, landscap
 
 
 @pytest.mark.parametrize("user_id", [True, 1.0, None])
-def test_flask_face_takes_whole_numbers_only(server: Any, user_id: object) -> None:
+def test_flask_face_accepts_integers_only(server: Any, user_id: object) -> None:
     refused(server.ask("POST", "/api/training/incremental", json={"user_id": user_id}), "user_id")

@@ -1,4 +1,4 @@
-"""Faults, tried for a short while; ``make faults`` tries them at length."""
+"""Injected faults, for a short while; ``make faults`` runs them at length."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def killed(place: Place, number: int) -> None:
 
 
 @SQLITE
-def test_what_was_acknowledged_survives_kill(place: Place) -> None:
+def test_acknowledged_changes_survive_a_kill(place: Place) -> None:
     killed(place, 36)
 
 
 @SERVERS
-def test_what_was_acknowledged_survives_the_kill_of_a_servers_client(place: Place) -> None:
+def test_acknowledged_changes_survive_the_kill_of_a_database_client(place: Place) -> None:
     killed(place, 12)
 
 
-def test_an_upgrade_that_is_killed_is_carried_on(tmp_path: Path) -> None:
+def test_a_killed_upgrade_is_resumed(tmp_path: Path) -> None:
     killer = Upgrades(old_databases(tmp_path), check_upgraded, tmp_path, 3)
     try:
         for _ in range(8):
@@ -63,7 +63,7 @@ def test_an_upgrade_that_is_killed_is_carried_on(tmp_path: Path) -> None:
     assert killer.done["upgrade"] > 2
 
 
-def test_a_gallery_with_its_networks_survives_kill(tmp_path: Path) -> None:
+def test_a_gallery_with_networks_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "people.db"
     nursery, model = Nursery(), Model()
     try:
@@ -94,7 +94,7 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled(tmp_path_factory.mktemp("layer"))
 
 
-def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, layer: Path) -> None:
+def test_acknowledged_changes_survive_a_power_cut(tmp_path: Path, layer: Path) -> None:
     cutter = PowerCuts(tmp_path, layer)
     for seed in (1, 2):
         cutter.cut(seed, acts=40, cuts=18)
@@ -102,9 +102,7 @@ def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, layer: Path)
     assert cutter.records > 1000
 
 
-def test_a_disk_that_says_it_has_synced_and_has_not_is_noticed(
-    tmp_path: Path, layer: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_does_not_sync_is_detected(tmp_path: Path, layer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(File, "sync", lambda self: None)
     with pytest.raises(ViolationError):
         PowerCuts(tmp_path, layer).cut(1, acts=40, cuts=12)
@@ -115,21 +113,21 @@ def flippable(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     return samples(tmp_path_factory.mktemp("samples"))
 
 
-def test_flipped_bits_in_any_file_are_told_or_harmless(flippable: list[Sample], tmp_path: Path) -> None:
+def test_flipped_bits_in_any_file_are_reported_or_harmless(flippable: list[Sample], tmp_path: Path) -> None:
     chance = random.Random(6)
     outcomes = [sample.flip(chance, tmp_path) for _ in range(14) for sample in flippable]
     assert not [one for one in outcomes if one.partition(":")[0] in ("wrong", "lost", "untyped")]
     assert {"harmless", "told"} <= set(outcomes)
 
 
-def test_flipped_bits_in_exported_files_store_nobody(tmp_path: Path) -> None:
+def test_flipped_bits_in_exported_files_are_refused_or_harmless(tmp_path: Path) -> None:
     for kind, came, wrong in flip_archives(8, 1, tmp_path):
         assert wrong == [], kind
         assert came.total() == 8
 
 
 @pytest.mark.timeout(240)
-def test_many_threads_and_processes_answer_as_one_would(place: Place, tmp_path: Path) -> None:
+def test_many_threads_and_processes_give_the_results_of_one(place: Place, tmp_path: Path) -> None:
     patient = place.with_options(timeout="120") if place.kind == "sqlite" else place.location
     checked, problems = crowd(patient, tmp_path, processes=4, threads=32, seconds=5)
     assert problems == []
@@ -214,7 +212,7 @@ class SmallMariadb(Mariadb):
         ]
 
 
-def test_a_full_disk_of_a_server_is_told_and_nothing_of_the_change_is_stored(tmp_path: Path) -> None:
+def test_a_full_disk_of_a_server_is_reported_and_the_change_not_stored(tmp_path: Path) -> None:
     try:
         server = SmallMariadb()
     except MissingError as missing:

@@ -1,4 +1,4 @@
-"""What a gallery holds from elsewhere is data: an import, or an older version, may have stored what means harm."""
+"""Malicious content in a gallery, stored by an import or by an older version, is never executed by a browser."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def stored(tmp_path: Path, media_type: str, content: bytes) -> None:
 
 @pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "image/png\r\nSet-Cookie: a=b"])
 @pytest.mark.parametrize("content", [PAGE, AYU], ids=["page", "picture"])
-def test_a_photo_is_served_as_what_its_bytes_are_or_not_at_all(
+def test_a_photo_is_served_with_its_detected_type_or_not_at_all(
     serve: Any, media_type: str, content: bytes, tmp_path: Path
 ) -> None:
     client = serve(contracts="face-re")
@@ -58,7 +58,7 @@ def test_a_photo_is_served_as_what_its_bytes_are_or_not_at_all(
         assert PAGE not in answer.content
 
 
-def test_an_import_that_means_harm_stores_nothing_that_a_browser_runs(serve: Any, tmp_path: Path) -> None:
+def test_a_malicious_import_stores_nothing_that_a_browser_runs(serve: Any, tmp_path: Path) -> None:
     client: TestClient = serve(photos="thumbnail")
     client.post("/v1/people", data={"person_id": "ayu"}, files={"images": people.PICTURES["ayu"][0].read_bytes()})
     written = tmp_path / "people.fdx"
