@@ -159,9 +159,9 @@ def test_sign_ins_do_not_delay_other_requests(
 ) -> None:
     app = serve(contracts=("flask-face", "face-api"), lockout_after=10**6).app
     go = threading.Event()
-    agrees = app.state.facedex.access.accounts.passwords.agrees
+    verify = app.state.facedex.access.accounts.passwords.verify
     monkeypatch.setattr(
-        app.state.facedex.access.accounts.passwords, "agrees", lambda *given: go.wait(20) and agrees(*given)
+        app.state.facedex.access.accounts.passwords, "verify", lambda *given: go.wait(20) and verify(*given)
     )
 
     async def run() -> None:
