@@ -69,7 +69,7 @@ def store(place: Place) -> Iterator[Store]:
     store.feed.database.close()
 
 
-def lines(store: Store) -> list[AuditEvent]:
+def entries(store: Store) -> list[AuditEvent]:
     found: list[AuditEvent] = []
     while page := store.audit(found[-1].seq if found else 0):
         found += page
@@ -77,7 +77,7 @@ def lines(store: Store) -> list[AuditEvent]:
 
 
 def fill(store: Store) -> None:
-    """Eight lines: 1 ayu, 2 budi, 3 citra, 4 ayu again, 5 update of budi, 6 a face of ayu, 7 citra goes, 8 ayu seen."""
+    """Write 8 entries: 1 ayu, 2 budi, 3 citra, 4 ayu, 5 update of budi, 6 a face of ayu, 7 citra goes, 8 ayu seen."""
     first = store.register("ayu", [face(1), face(2)], {"name": "Secret Name"})
     store.register(7, [face(3)], {"name": "Budi"})
     store.register("citra", [face(4)])
@@ -95,7 +95,7 @@ def fill(store: Store) -> None:
 def test_a_line_tells_who_did_what_to_whom_and_when(store: Store) -> None:
     before = datetime.now(timezone.utc)
     fill(store)
-    found = lines(store)
+    found = entries(store)
     assert [(event.seq, event.kind, event.person_id) for event in found] == [
         (1, "register", "ayu"),
         (2, "register", 7),
@@ -116,8 +116,8 @@ def test_a_line_tells_who_did_what_to_whom_and_when(store: Store) -> None:
     assert found[2].person == found[6].person is not None
     assert store.audit(7) == found[7:]
     assert store.check_audit() == store.check_audit(Head(5, found[4].digest))
-    assert store.check_audit().whole
-    assert (store.check_audit().lines, store.check_audit().head) == (8, found[7].digest)
+    assert store.check_audit().intact
+    assert (store.check_audit().entries, store.check_audit().head) == (8, found[7].digest)
 
 
 def test_no_vector_and_no_name_is_in_it(store: Store, place: Place) -> None:
@@ -147,8 +147,8 @@ def test_the_digest_is_what_is_documented(store: Store, place: Place) -> None:
 def test_what_is_written_is_chosen(place: Place, level: AuditLevel, kinds: list[str]) -> None:
     store = opened(place, level)
     store.register("ayu", [face(1)])
-    assert [event.kind for event in lines(store)] == kinds
-    assert store.check_audit().whole
+    assert [event.kind for event in entries(store)] == kinds
+    assert store.check_audit().intact
     store.feed.database.close()
 
 
@@ -158,8 +158,8 @@ def test_without_an_audit_a_chain_that_was_begun_still_tells_who_was_deleted(sto
     quiet.update("ayu", {"name": "x"})
     quiet.delete("ayu")
     quiet.register("budi", [face(1)])
-    assert [event.kind for event in lines(store)] == ["register", "delete"]
-    assert store.check_audit().whole
+    assert [event.kind for event in entries(store)] == ["register", "delete"]
+    assert store.check_audit().intact
     quiet.feed.database.close()
 
 
@@ -171,16 +171,16 @@ def test_what_was_undone_is_not_in_it(store: Store) -> None:
 
     with pytest.raises(ArgumentError):
         store.register("budi", [face(2)], admit=refuse)
-    assert [event.person_id for event in lines(store)] == ["ayu"]
+    assert [event.person_id for event in entries(store)] == ["ayu"]
 
 
 def test_galleries_have_chains_of_their_own(store: Store, place: Place) -> None:
     fill(store)
     other = opened(place, name="other")
     other.register("ayu", [face(1)])
-    assert [event.seq for event in lines(other)] == [1]
-    assert other.check_audit().whole
-    assert store.check_audit().whole
+    assert [event.seq for event in entries(other)] == [1]
+    assert other.check_audit().intact
+    assert store.check_audit().intact
     other.feed.database.close()
 
 
@@ -201,8 +201,8 @@ def test_many_writers_make_one_chain(place: Place) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-    assert stores[0].check_audit().whole
-    assert len(lines(stores[0])) == 48
+    assert stores[0].check_audit().intact
+    assert len(entries(stores[0])) == 48
     for store in stores:
         store.feed.database.close()
 
@@ -211,8 +211,8 @@ def test_many_writers_make_one_chain(place: Place) -> None:
 def test_more_lines_than_a_page_are_read_and_checked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facedex.store.audit.PAGE", 3)
     fill(store)
-    assert [event.seq for event in lines(store)] == list(range(1, 9))
-    assert store.check_audit().lines == 8
+    assert [event.seq for event in entries(store)] == list(range(1, 9))
+    assert store.check_audit().entries == 8
 
 
 # Who acts.
@@ -231,7 +231,7 @@ def test_the_actor_is_that_of_the_block_in_this_thread_and_task_only(store: Stor
             thread.join()
         store.update("outer", {"name": "x"})
     store.register("after", [face(3)])
-    found = [(event.person_id, event.actor) for event in lines(store)]
+    found = [(event.person_id, event.actor) for event in entries(store)]
     assert found == [
         ("outer", "outer"),
         ("inner", "inner"),
@@ -258,7 +258,7 @@ def execute(place: Place, statement: str | sa.Executable) -> None:
 
 
 def rewritten(place: Place, store: Store, seq: int, change: dict[str, Any]) -> None:
-    """Write a whole new chain from a line on, as somebody who knows how it is made would."""
+    """Write a whole new chain from an entry on, as somebody who knows how it is made would."""
     rows = place.rows("SELECT seq, content, digest FROM events ORDER BY seq")
     digest = rows[seq - 2][2]
     for number, content, _ in rows[seq - 1 :]:
@@ -278,9 +278,9 @@ ALTERED: dict[str, tuple[list[str], int, str]] = {
         2,
         "altered",
     ),
-    "no JSON": (["UPDATE events SET content = 'x' WHERE seq = 5"], 5, "no line of an audit"),
+    "no JSON": (["UPDATE events SET content = 'x' WHERE seq = 5"], 5, "not an entry of an audit"),
     "first gone": (["DELETE FROM events WHERE seq = 1"], 1, "is missing"),
-    "one gone": (["DELETE FROM events WHERE seq = 4"], 4, "line 4 is missing: line 5 follows line 3"),
+    "one gone": (["DELETE FROM events WHERE seq = 4"], 4, "entry 4 is missing: entry 5 follows entry 3"),
     "last gone": (["DELETE FROM events WHERE seq = 8"], 8, "the gallery has 8 by its row"),
     "gone and counted": (["DELETE FROM events WHERE seq = 8", "UPDATE galleries SET audit_seq = 7"], 7, "was replaced"),
     "closed up": (
@@ -302,15 +302,15 @@ ALTERED: dict[str, tuple[list[str], int, str]] = {
         "altered or moved",
     ),
     "head": (["UPDATE galleries SET audit_head = ''"], 8, "not the one in the gallery's row"),
-    "fewer counted": (["UPDATE galleries SET audit_seq = 6"], 7, "line 7 was added"),
+    "fewer counted": (["UPDATE galleries SET audit_seq = 6"], 7, "entry 7 was added"),
     "whom": (
         ["UPDATE event_subjects SET content = REPLACE(content, 'ayu', 'eko') WHERE seq = 4"],
         4,
-        "person of line 4",
+        "person of entry 4",
     ),
-    "salt": (["UPDATE event_subjects SET salt = '00' WHERE seq = 1"], 1, "person of line 1 was altered"),
-    "another's": (["UPDATE event_subjects SET person_row = 2 WHERE seq = 6"], 6, "person of line 6 was altered"),
-    "erased": (["DELETE FROM event_subjects WHERE seq = 4"], 4, "no line records the deletion of that person"),
+    "salt": (["UPDATE event_subjects SET salt = '00' WHERE seq = 1"], 1, "person of entry 1 was altered"),
+    "another's": (["UPDATE event_subjects SET person_row = 2 WHERE seq = 6"], 6, "person of entry 6 was altered"),
+    "erased": (["DELETE FROM event_subjects WHERE seq = 4"], 4, "no entry records the deletion of that person"),
 }
 
 
@@ -321,23 +321,23 @@ def test_the_first_line_that_was_altered_is_named(store: Store, place: Place, ho
     for statement in statements:
         execute(place, statement)
     report = store.check_audit()
-    assert not report.whole
-    assert (report.first_bad, report.lines) == (first, min(report.lines, 8))
+    assert not report.intact
+    assert (report.first_bad, report.entries) == (first, min(report.entries, 8))
     assert report.reason is not None
     assert said in report.reason
 
 
-def test_a_chain_that_was_written_anew_is_told_by_a_head_that_was_noted(store: Store, place: Place) -> None:
+def test_a_chain_that_was_written_anew_differs_from_a_recorded_head(store: Store, place: Place) -> None:
     fill(store)
-    noted = lines(store)[5]
+    recorded = entries(store)[5]
     rewritten(place, store, 4, {"actor": "nobody"})
-    assert store.check_audit().whole
-    report = store.check_audit(Head(noted.seq, noted.digest))
+    assert store.check_audit().intact
+    report = store.check_audit(Head(recorded.seq, recorded.digest))
     assert (report.first_bad, report.reason) == (
         6,
-        "line 6 or one before it was replaced: its digest is not the one that was noted",
+        "entry 6 or one before it was replaced: its digest differs from the recorded head",
     )
-    assert store.check_audit(Head(9, noted.digest)).first_bad == 9
+    assert store.check_audit(Head(9, recorded.digest)).first_bad == 9
 
 
 @pytest.fixture
@@ -365,8 +365,8 @@ def test_any_character_of_any_line_counts(filled: Store, place: Place, seq: int,
 def test_a_line_that_cannot_be_read_is_told(store: Store, place: Place) -> None:
     fill(store)
     execute(place, "UPDATE events SET content = '[]' WHERE seq = 2")
-    with pytest.raises(DatabaseDamagedError, match="line 2 of the audit is damaged"):
-        lines(store)
+    with pytest.raises(DatabaseDamagedError, match="entry 2 of the audit is damaged"):
+        entries(store)
 
 
 HOSTILE = {
@@ -390,18 +390,18 @@ def test_a_hostile_line_whose_digest_is_correct_is_an_error_with_a_name(
         connection.execute(EVENTS.update().where(EVENTS.c.seq == 2).values(content=content, digest=digest))
     if not beside:
         place.execute("DELETE FROM event_subjects WHERE seq = 2")
-    reason = "line 2 was altered: it is no line of an audit"
+    reason = "entry 2 was altered: it is not an entry of an audit"
     report = store.check_audit()
     assert (report.first_bad, report.reason) == (2, reason)
-    with pytest.raises(DatabaseDamagedError, match="line 2 of the audit is damaged"):
-        lines(store)
+    with pytest.raises(DatabaseDamagedError, match="entry 2 of the audit is damaged"):
+        entries(store)
     exported_to(store, tmp_path / "audit.jsonl")
     assert checked(tmp_path / "audit.jsonl") == (False, None, reason)
 
 
 @SQLITE
 @pytest.mark.parametrize("part", ["content", "digest", "salt", "gallery"])
-def test_an_exported_audit_with_a_lone_surrogate_is_not_whole(store: Store, tmp_path: Path, part: str) -> None:
+def test_an_exported_audit_with_a_lone_surrogate_is_damaged(store: Store, tmp_path: Path, part: str) -> None:
     fill(store)
     file = tmp_path / "audit.jsonl"
     first, *contents = exported_to(store, file)
@@ -417,28 +417,28 @@ def test_an_exported_audit_with_a_lone_surrogate_is_not_whole(store: Store, tmp_
 # Erased with the person.
 
 
-def test_a_deleted_person_is_erased_and_the_chain_stays_whole(store: Store, place: Place) -> None:
+def test_a_deleted_person_is_erased_and_the_chain_stays_intact(store: Store, place: Place) -> None:
     fill(store)
     before = place.rows("SELECT seq, content, digest FROM events ORDER BY seq")
     receipt = store.delete("ayu")
     assert receipt.events == 4
-    assert store.check_audit().whole
+    assert store.check_audit().intact
     assert place.rows("SELECT seq, content, digest FROM events WHERE seq < 9 ORDER BY seq") == before
-    found = lines(store)
+    found = entries(store)
     assert [event.seq for event in found if event.erased] == [1, 3, 4, 6, 8]
     assert [event.person_id for event in found if event.person_id is not None] == [7, 7]
     everything = str(place.rows("SELECT content FROM events") + place.rows("SELECT content FROM event_subjects"))
     assert "ayu" not in everything
-    # Whoever knows the id cannot find the line by trying: the salt is gone.
+    # Whoever knows the id cannot find the entry by trying: the salt is gone.
     commitment = json.loads(before[0][1])["subject"]
     said = json.dumps({"id": "ayu", "is_int": False}, separators=(",", ":"))
     assert hashlib.sha256(said.encode()).hexdigest() != commitment
-    # Whoever has the receipt can show which line it is.
+    # Whoever has the receipt can show which entry it is.
     assert found[-1].facts["receipt"] == receipt.digest == receipt.computed_digest()
     # The same id again is another person.
     store.register("ayu", [face(1)])
-    assert [event.person_id for event in lines(store)][-2:] == [None, "ayu"]
-    assert store.check_audit().whole
+    assert [event.person_id for event in entries(store)][-2:] == [None, "ayu"]
+    assert store.check_audit().intact
 
 
 # The whole gallery.
@@ -463,10 +463,10 @@ def test_a_gallery_tells_all_when_asked_to(place: Place, engine: Engine) -> None
         ]
         assert (found[1].similarity, found[1].threshold) == (seen.similarity, seen.threshold)
         assert found[3].similarity == verified.similarity
-        report = gallery.check_audit(noted=f"3:{found[2].digest}")
-        assert (report.whole, report.lines) == (True, 5)
-        with pytest.raises(ArgumentError, match="noted must be NUMBER:DIGEST"):
-            gallery.check_audit(noted="3")
+        report = gallery.check_audit(recorded_head=f"3:{found[2].digest}")
+        assert (report.intact, report.entries) == (True, 5)
+        with pytest.raises(ArgumentError, match="recorded_head must be NUMBER:DIGEST"):
+            gallery.check_audit(recorded_head="3")
 
         async def read() -> list[AuditEvent]:
             return [event async for event in gallery.aaudit(after=2)]
@@ -492,7 +492,7 @@ OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()
 
 @pytest.fixture
 def keyed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store whose audit is sealed from its first line on."""
+    """A store whose audit is signed from its first entry on."""
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
     store = opened(place)
     fill(store)
@@ -500,24 +500,24 @@ def keyed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store.feed.database.close()
 
 
-def test_a_sealed_audit_is_whole_and_one_written_anew_is_not(
+def test_a_signed_audit_is_intact_and_one_written_anew_is_not(
     keyed: Store, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = keyed.check_audit(keyed=True)
-    assert (report.whole, report.sealed, report.lines) == (True, True, 8)
+    report = keyed.check_audit(require_signature=True)
+    assert (report.intact, report.signed, report.entries) == (True, True, 8)
     rewritten(place, keyed, 4, {"actor": "nobody"})
-    assert keyed.check_audit().whole  # nothing but the key tells
-    report = keyed.check_audit(keyed=True)
-    assert (report.first_bad, report.sealed) == (1, False)
+    assert keyed.check_audit().intact  # only the key reveals it
+    report = keyed.check_audit(require_signature=True)
+    assert (report.first_bad, report.signed) == (1, False)
     assert report.reason is not None
     assert "rewritten without the key" in report.reason
-    # Nor does the next honest change make it a sealed one.
+    # Nor does the next honest change make it a signed one.
     keyed.register("eka", [face(70)])
-    assert keyed.check_audit(keyed=True).first_bad == 1
+    assert keyed.check_audit(require_signature=True).first_bad == 1
     monkeypatch.delenv("FACEDEX_AUDIT_KEY")
-    assert keyed.check_audit().sealed is None
+    assert keyed.check_audit().signed is None
     with pytest.raises(ArgumentError, match="FACEDEX_AUDIT_KEY"):
-        keyed.check_audit(keyed=True)
+        keyed.check_audit(require_signature=True)
 
 
 @pytest.mark.parametrize(
@@ -530,69 +530,69 @@ def test_a_sealed_audit_is_whole_and_one_written_anew_is_not(
         "UPDATE galleries SET audit_seal = NULL, audit_seq = 0, audit_head = ''",
     ],
 )
-def test_a_seal_that_was_taken_off_is_not_made_again_by_a_change(keyed: Store, place: Place, statement: str) -> None:
+def test_a_removed_signature_is_not_made_again_by_a_change(keyed: Store, place: Place, statement: str) -> None:
     place.execute(statement)
     if "audit_seq" in statement:
         place.execute("DELETE FROM event_subjects")
         place.execute("DELETE FROM events")
     keyed.register("eka", [face(70)])
-    assert keyed.check_audit().whole
-    report = keyed.check_audit(keyed=True)
-    assert (report.whole, report.first_bad, report.sealed) == (False, 1, False)
+    assert keyed.check_audit().intact
+    report = keyed.check_audit(require_signature=True)
+    assert (report.intact, report.first_bad, report.signed) == (False, 1, False)
 
 
-def test_what_was_written_without_the_key_is_told_until_it_is_sealed(
+def test_what_was_written_without_the_key_is_reported_until_it_is_signed(
     keyed: Store, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FACEDEX_AUDIT_KEY")
     keyed.register("eka", [face(70)])
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
     keyed.register("fajar", [face(71)])
-    report = keyed.check_audit(keyed=True)
-    assert (report.first_bad, report.reason) == (9, "line 9 and those after it were written without the key")
-    sealed = keyed.seal_audit()
-    assert (sealed.whole, sealed.sealed, sealed.lines) == (True, True, 10)
+    report = keyed.check_audit(require_signature=True)
+    assert (report.first_bad, report.reason) == (9, "entry 9 and those after it were written without the key")
+    signed = keyed.sign_audit()
+    assert (signed.intact, signed.signed, signed.entries) == (True, True, 10)
     keyed.register("gita", [face(72)])
-    assert keyed.check_audit(keyed=True).whole
+    assert keyed.check_audit(require_signature=True).intact
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", OTHER_KEY)
-    assert keyed.check_audit(keyed=True).first_bad == 1
-    # A broken chain is never sealed.
+    assert keyed.check_audit(require_signature=True).first_bad == 1
+    # A broken chain is never signed.
     place.execute("UPDATE event_subjects SET salt = '00' WHERE seq = 9")
-    assert keyed.seal_audit().first_bad == 9
+    assert keyed.sign_audit().first_bad == 9
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
-    assert keyed.check_audit(keyed=True).first_bad == 9
+    assert keyed.check_audit(require_signature=True).first_bad == 9
 
 
-def test_an_audit_that_was_begun_without_a_key_is_sealed_only_when_that_is_asked(
+def test_an_audit_that_was_begun_without_a_key_is_signed_only_on_request(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
-    with pytest.raises(ArgumentError, match="only with a key"):
-        store.seal_audit()
+    with pytest.raises(ArgumentError, match="signing the audit needs a key"):
+        store.sign_audit()
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
     store.register("eka", [face(70)])
-    assert store.check_audit(keyed=True).first_bad == 1
-    assert store.check_audit().sealed is False
-    assert store.seal_audit().sealed
+    assert store.check_audit(require_signature=True).first_bad == 1
+    assert store.check_audit().signed is False
+    assert store.sign_audit().signed
 
 
-def test_an_encrypted_gallery_seals_with_its_key_and_goes_on_with_another(place: Place) -> None:
+def test_an_encrypted_gallery_signs_with_its_key_and_continues_with_another(place: Place) -> None:
     feed = Feed(Database(place.location), "secret", AuditLog())
     feed.bind(PIN, bytes(range(32)))
     store = Store(feed)
     store.register("ayu", [face(1)])
-    assert store.check_audit(keyed=True).sealed
+    assert store.check_audit(require_signature=True).signed
     for key in (bytes(range(1, 33)), bytes(range(2, 34))):
         rekey(feed, key)
         store.register(str(key[0]), [face(key[0])])
-        assert store.check_audit(keyed=True).sealed
+        assert store.check_audit(require_signature=True).signed
     rekey(feed, None)
-    assert store.check_audit().sealed is None
+    assert store.check_audit().signed is None
     feed.database.close()
 
 
 @SQLITE
-def test_the_key_of_a_gallery_makes_no_seal_where_the_audit_has_a_key(
+def test_the_key_of_a_gallery_does_not_sign_where_the_audit_has_a_key(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     feed = Feed(Database(place.location), "secret", AuditLog())
@@ -602,26 +602,26 @@ def test_the_key_of_a_gallery_makes_no_seal_where_the_audit_has_a_key(
     exported_to(store, tmp_path / "audit.jsonl")
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
     report = check_export(tmp_path / "audit.jsonl", lambda gallery: audit_key(gallery, feed.vault))
-    assert (report.whole, report.sealed) == (True, False)
+    assert (report.intact, report.signed) == (True, False)
     store.register("budi", [face(2)])
-    assert store.check_audit(keyed=True).first_bad == 1
-    # Sealing it is the transition to the new key.
-    assert store.seal_audit().sealed
+    assert store.check_audit(require_signature=True).first_bad == 1
+    # Signing it is the transition to the new key.
+    assert store.sign_audit().signed
     store.register("citra", [face(3)])
-    assert store.check_audit(keyed=True).sealed
+    assert store.check_audit(require_signature=True).signed
     monkeypatch.delenv("FACEDEX_AUDIT_KEY")
-    assert store.check_audit(keyed=True).first_bad == 1
+    assert store.check_audit(require_signature=True).first_bad == 1
     feed.database.close()
 
 
-def test_galleries_of_one_key_have_seals_of_their_own(keyed: Store, place: Place) -> None:
+def test_galleries_of_one_key_have_signatures_of_their_own(keyed: Store, place: Place) -> None:
     other = opened(place, name="other")
     other.register("ayu", [face(1)])
     place.execute(
         "UPDATE galleries SET audit_seal = (SELECT s FROM (SELECT audit_seal AS s FROM galleries "
         "WHERE name = 'default') AS x) WHERE name = 'other'"
     )
-    assert other.check_audit(keyed=True).first_bad == 1
+    assert other.check_audit(require_signature=True).first_bad == 1
     other.feed.database.close()
 
 
@@ -633,9 +633,9 @@ def exported_to(store: Store, path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def checked(path: Path, noted: Head | None = None) -> tuple[bool, bool | None, str | None]:
-    report = check_export(path, lambda gallery: audit_key(gallery, None), noted)
-    return report.whole, report.sealed, report.reason
+def checked(path: Path, recorded_head: Head | None = None) -> tuple[bool, bool | None, str | None]:
+    report = check_export(path, lambda gallery: audit_key(gallery, None), recorded_head)
+    return report.intact, report.signed, report.reason
 
 
 def test_an_exported_audit_is_checked_without_the_database(
@@ -654,11 +654,11 @@ def test_an_exported_audit_is_checked_without_the_database(
     monkeypatch.setenv("FACEDEX_AUDIT_KEY", AUDIT_KEY)
     lines_of = whole.splitlines(keepends=True)
     file.write_bytes(b"".join(lines_of[:4] + lines_of[5:]))
-    assert checked(file)[0::2] == (False, "line 4 is missing: line 5 follows line 3")
+    assert checked(file)[0::2] == (False, "entry 4 is missing: entry 5 follows entry 3")
     file.write_bytes(b"".join(lines_of[:-1]))
-    assert checked(file)[2] == "the file ends after line 8, without its end"
+    assert checked(file)[2] == "the file ends after entry 8, without its end"
     file.write_bytes(whole.replace(b'"exported_at":"2', b'"exported_at":"1'))
-    assert checked(file) == (True, False, None)  # the chain is whole, the signature is over every byte
+    assert checked(file) == (True, False, None)  # the chain is intact, the signature is over every byte
     for broken in (
         b"",
         b"{}",
@@ -668,7 +668,7 @@ def test_an_exported_audit_is_checked_without_the_database(
         b'{"facedex_audit":1,"gallery":"' + b"z" * 32 + b'"}',
     ):
         file.write_bytes(broken)
-        with pytest.raises(ArgumentError, match="no audit that"):
+        with pytest.raises(ArgumentError, match="not an audit written by"):
             checked(file)
     with pytest.raises(ArgumentError, match="cannot be read"):
         checked(tmp_path / "none")

@@ -58,8 +58,8 @@ def test_the_audit_is_printed_and_its_first_altered_entry_named(db: Path) -> Non
     assert [event["seq"] for event in answer("audit", "list", "--person", "budi", "--db", db)["events"]] == [2]
     assert "(deleted)" in run("audit", "list", "--db", db).stdout
     report = answer("audit", "verify", "--db", db)
-    assert (report["whole"], report["lines"], report["head"]) == (True, 3, f"3:{events[2]['digest']}")
-    assert answer("audit", "verify", "--noted", report["head"], "--db", db)["whole"]
+    assert (report["intact"], report["entries"], report["head"]) == (True, 3, f"3:{events[2]['digest']}")
+    assert answer("audit", "verify", "--recorded-head", report["head"], "--db", db)["intact"]
     engine = sa.create_engine(f"sqlite:///{db}")
     with engine.begin() as connection:
         connection.execute(
@@ -67,9 +67,9 @@ def test_the_audit_is_printed_and_its_first_altered_entry_named(db: Path) -> Non
         )
     engine.dispose()
     report = answer("audit", "verify", "--db", db, code=1)
-    assert (report["whole"], report["first_bad"]) == (False, 2)
+    assert (report["intact"], report["first_bad"]) == (False, 2)
     result = run("audit", "verify", "--db", db)
-    assert (result.exit_code, result.stdout[:31]) == (1, "NOT WHOLE: line 2 was altered: ")
+    assert (result.exit_code, result.stdout[:30]) == (1, "DAMAGED: entry 2 was altered: ")
 
 
 def test_a_gallery_is_encrypted_rekeyed_and_decrypted(db: Path, tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_the_audit_is_signed_exported_and_checked_with_a_key(db: Path, tmp_path:
     key = {"FACEDEX_AUDIT_KEY": run("gallery", "new-key").stdout.strip()}
     answer("register", "ayu", AYU, "--db", db)
     assert run("audit", "verify", "--key", "--db", db).exit_code == 3
-    assert answer("audit", "verify", "--key", "--db", db, code=1, **key)["sealed"] is False
+    assert answer("audit", "verify", "--key", "--db", db, code=1, **key)["signed"] is False
     assert "NOT signed with the key" in run("audit", "verify", "--db", db, **key).stdout
-    assert ", signed with the key" in run("audit", "seal", "--db", db, **key).stdout
+    assert ", signed with the key" in run("audit", "sign", "--db", db, **key).stdout
     answer("register", "budi", BUDI, "--db", db, **key)
     report = answer("audit", "verify", "--key", "--db", db, **key)
-    assert (report["whole"], report["sealed"], report["lines"]) == (True, True, 2)
+    assert (report["intact"], report["signed"], report["entries"]) == (True, True, 2)
     file = tmp_path / "audit.jsonl"
     assert answer("audit", "export", file, "--db", db, **key)["signed"]
     assert answer("audit", "verify", "--export", file, "--key", **key)["head"] == report["head"]
@@ -130,4 +130,4 @@ def test_the_audit_is_signed_exported_and_checked_with_a_key(db: Path, tmp_path:
     result = answer("audit", "verify", "--export", tmp_path / "plain.jsonl", "--key", code=1, **key)
     assert "not signed with this key" in result["reason"]
     file.write_text(file.read_text().replace("budi", "dewi"))
-    assert "NOT WHOLE" in run("audit", "verify", "--export", file, **key).stdout
+    assert "DAMAGED" in run("audit", "verify", "--export", file, **key).stdout

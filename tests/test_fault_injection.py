@@ -162,7 +162,7 @@ told["found"] = opened.find([1, 2, 3, 4, 5])
 told["people"] = [[str(one.person_id), [face.face_id for face in one.faces]] for one in store.people()]
 told["times"] = [one.created_at < first for one in store.people()]
 told["position"] = store.feed.head()[0]
-told["audit"] = [store.check_audit().whole, [one.kind for one in store.audit(0)]]
+told["audit"] = [store.check_audit().intact, [one.kind for one in store.audit(0)]]
 set_clock(3650)
 told["due"] = [str(one) for one in store.due(datetime.now(timezone.utc))]
 told["purged"] = store.purge("ayu", datetime.now(timezone.utc)) is not None

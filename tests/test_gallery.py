@@ -548,7 +548,7 @@ def test_every_method_of_a_closed_gallery_says_so(place: Place, engine: Engine) 
         "purge": (),
         "vacuum": (),
         "check_audit": (),
-        "seal_audit": (),
+        "sign_audit": (),
         "export_audit": ("audit.jsonl",),
         "storage": (),
         "rekey": (None,),

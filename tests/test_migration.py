@@ -842,7 +842,7 @@ def test_the_audit_records_the_migration(gallery: Gallery, place: Place, mirrore
     assert (back.kind, back.facts["faces"], back.facts["left"]) == ("rollback", 4, 0)
     assert back.pack == mirrored.pack.digest
     assert (finish.kind, finish.facts) == ("finish", {"templates": 3, "faces": []})
-    assert gallery.check_audit().whole
+    assert gallery.check_audit().intact
 
 
 # Exclusive use.

@@ -248,13 +248,13 @@ class Deletion:
     photos : int
         Number of photos removed.
     events : int
-        Number of audit lines from which the person was erased.
+        Number of audit entries from which the person was erased.
     deleted_at : datetime
         When it was committed, UTC.
     salt : str
         Random, so that the digest does not reveal the person to somebody who guesses.
     digest : str
-        SHA-256 over all of the above, in hexadecimal. The audit line of this deletion holds it.
+        SHA-256 over all of the above, in hexadecimal. The audit entry of this deletion holds it.
     wiped : bool
         Whether the removed data is also overwritten on the disk. False when another program was reading the database;
         then the next deletion, the last program that closes the database, or ``vacuum`` overwrites it.
@@ -282,7 +282,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """A line of the audit: who did what, to whom, and when.
+    """An entry of the audit: who did what, to whom, and when.
 
     Attributes
     ----------
@@ -331,27 +331,27 @@ class AuditReport:
 
     Attributes
     ----------
-    lines : int
-        How many lines were found in order.
+    entries : int
+        How many entries were found in order.
     head : str
         Digest of the last of them; record it elsewhere.
     first_bad : int or None
-        Number of the first line that is altered, missing, moved or added; None when the chain is intact.
+        Number of the first entry that is altered, missing, moved or added; None when the chain is intact.
     reason : str or None
         What is wrong with it.
-    sealed : bool or None
-        Whether the last line is signed with the audit's key, so that nobody without it rewrote the chain; None without
+    signed : bool or None
+        Whether the last entry is signed with the audit's key, so that nobody without it rewrote the chain; None without
         a key.
     """
 
-    lines: int
+    entries: int
     head: str
     first_bad: int | None
     reason: str | None
-    sealed: bool | None = None
+    signed: bool | None = None
 
     @property
-    def whole(self) -> bool:
+    def intact(self) -> bool:
         """Whether nothing is wrong."""
         return self.first_bad is None
 

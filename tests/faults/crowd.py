@@ -274,7 +274,7 @@ class Replay:
         expected = {number: owners.get(face_id) for number, face_id in self._face_of.items()}
         if self._opened.find(expected) != expected:
             self.problems.append("what is found in the end is not what the replay has")
-        if not self._opened.store.check_audit().whole:
+        if not self._opened.store.check_audit().intact:
             self.problems.append("the audit is broken")
 
 

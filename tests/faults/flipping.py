@@ -104,7 +104,7 @@ def _verified(opened: Opened, key: str, number: int) -> tuple[Any, bool]:
 
 def _audit(opened: Opened) -> list[Any] | str:
     report = opened.store.check_audit()
-    return opened.store.audit(0) if report.whole else "told"
+    return opened.store.audit(0) if report.intact else "told"
 
 
 class Sample:

@@ -215,7 +215,7 @@ class Checker:
             shown = {face_id: opened.store.photo_bytes(photo_id) for face_id, photo_id in kept.items()}
             if shown != {face_id: photo(number) for face_id, number in faces}:
                 raise ViolationError(f"the photos of {person} are not those that were registered after {model.asked}")
-        if not opened.store.check_audit().whole:
+        if not opened.store.check_audit().intact:
             raise ViolationError(f"the audit is broken after {model.asked}: {opened.store.check_audit().reason}")
 
 

@@ -53,13 +53,13 @@ def test_while_the_database_is_locked_requests_are_counted_in_memory(serve: Any,
         assert time.monotonic() - began < 4  # one wait for the lock, not one for each
 
 
-@pytest.mark.parametrize("keyed", [False, True])
-def test_the_audit_is_checked_with_a_key(client: TestClient, monkeypatch: pytest.MonkeyPatch, keyed: bool) -> None:
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_audit_is_checked_with_a_key(client: TestClient, monkeypatch: pytest.MonkeyPatch, signed: bool) -> None:
     client.post("/v1/people", data={"person_id": "ayu"}, files={"images": people.PICTURES["ayu"][0].read_bytes()})
-    answer = client.get("/v1/audit", params={"keyed": keyed})
+    answer = client.get("/v1/audit", params={"require_signature": signed})
     report: dict[str, Any] = answer.json()
-    if keyed:
+    if signed:
         assert answer.status_code == 422
         assert "FACEDEX_AUDIT_KEY" in report["detail"]
     else:
-        assert (report["whole"], report["sealed"]) == (True, None)
+        assert (report["intact"], report["signed"]) == (True, None)

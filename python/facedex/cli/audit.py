@@ -1,4 +1,4 @@
-"""The commands about the audit: list, verify, seal, export."""
+"""The commands about the audit: list, verify, sign, export."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 audit = typer.Typer(help="Show who did what to whom and when, and check that it was not altered.")
 
-NotedOption = Annotated[
+RecordedHeadOption = Annotated[
     str | None,
     typer.Option(
-        "--noted",
+        "--recorded-head",
         metavar="NUMBER:DIGEST",
         help="A head that was printed before and stored elsewhere: detects a chain that was rewritten since.",
     ),
@@ -31,19 +31,21 @@ NotedOption = Annotated[
 @command
 def audit_list(
     target: Target,
-    after: Annotated[int, typer.Option("--after", min=0, metavar="NUMBER", help="Only lines after this one.")] = 0,
-    person: Annotated[str | None, typer.Option("--person", metavar="ID", help="Only lines about this person.")] = None,
+    after: Annotated[int, typer.Option("--after", min=0, metavar="NUMBER", help="Only entries after this one.")] = 0,
+    person: Annotated[
+        str | None, typer.Option("--person", metavar="ID", help="Only entries about this person.")
+    ] = None,
 ) -> Output:
-    """Show the lines of the audit, oldest first. Deleted people are not named."""
+    """Show the entries of the audit, oldest first. Deleted people are not named."""
     with target.open() as gallery:
         events = [
             event for event in gallery.audit(after=after) if person is None or str(event.person_id or "") == person
         ]
 
     def show() -> None:
-        columns = ["line", "time (UTC)", "actor", "what", "person", "similarity", "threshold"]
-        print_table(columns, [_cells(event) for event in events], right="line,similarity,threshold")
-        print_line(pluralize(len(events), "line"))
+        columns = ["entry", "time (UTC)", "actor", "what", "person", "similarity", "threshold"]
+        print_table(columns, [_cells(event) for event in events], right="entry,similarity,threshold")
+        print_line(pluralize(len(events), "entry", "entries"))
 
     return Output({"events": events}, show)
 
@@ -52,8 +54,8 @@ def audit_list(
 @command
 def audit_verify(
     target: Target,
-    noted: NotedOption = None,
-    keyed: Annotated[
+    recorded_head: RecordedHeadOption = None,
+    require_signature: Annotated[
         bool,
         typer.Option(
             "--key", help="Require a signature with FACEDEX_AUDIT_KEY, or FACEDEX_KEY of an encrypted gallery."
@@ -64,19 +66,20 @@ def audit_verify(
         typer.Option("--export", metavar="FILE", help="Check a file written by 'audit export', without a database."),
     ] = None,
 ) -> Output:
-    """Check the chain of the audit. Exit code 1: it names the first line that is altered, missing, moved or added."""
+    """Check the chain of the audit. Exit code 1: it names the first entry that is altered, missing, moved or added."""
     if export is not None:
-        return _report_output(_check_exported(export, noted, keyed))
+        return _report_output(_check_exported(export, recorded_head, require_signature))
     with target.open() as gallery:
-        return _report_output(gallery.check_audit(noted=noted, keyed=keyed))
+        return _report_output(gallery.check_audit(recorded_head=recorded_head, require_signature=require_signature))
 
 
-@audit.command("seal")
+@audit.command("seal", hidden=True)  # the name before 0.1.0
+@audit.command("sign")
 @command
-def audit_seal(target: Target, noted: NotedOption = None) -> Output:
+def audit_sign(target: Target, recorded_head: RecordedHeadOption = None) -> Output:
     """Sign an audit that was started or continued without the key. Compare its head with a recorded one first."""
     with target.open() as gallery:
-        return _report_output(gallery.seal_audit(noted=noted))
+        return _report_output(gallery.sign_audit(recorded_head=recorded_head))
 
 
 @audit.command("export")
@@ -88,12 +91,12 @@ def audit_export(
     """Write the audit to a file for 'audit verify --export', signed if there is a key."""
     with target.open() as gallery:
         size = gallery.export_audit(file)
-        signed = gallery.check_audit().sealed is not None
+        signed = gallery.check_audit().signed is not None
     sentence = f"wrote {size} bytes to {file}, " + ("signed" if signed else "NOT signed: there is no key")
     return Output({"file": file, "bytes": size, "signed": signed}, lambda: print_line(sentence))
 
 
-def _check_exported(path: Path, noted: str | None, keyed: bool) -> AuditReport:
+def _check_exported(path: Path, recorded_head: str | None, require_signature: bool) -> AuditReport:
     from ..config import settings
     from ..errors import ArgumentError
     from ..gallery.audit import parse_head
@@ -103,24 +106,26 @@ def _check_exported(path: Path, noted: str | None, keyed: bool) -> AuditReport:
     report = check_export(
         path,
         lambda gallery: audit_key(gallery, None if key is None else Vault(key, gallery)),
-        parse_head(noted),
+        parse_head(recorded_head),
     )
-    if keyed and report.sealed is None and report.whole:
+    if require_signature and report.signed is None and report.intact:
         raise ArgumentError("the signature can be checked only with the key; set FACEDEX_AUDIT_KEY")
-    if keyed and report.whole and not report.sealed:
+    if require_signature and report.intact and not report.signed:
         return replace(report, first_bad=1, reason="it is not signed with this key, or was rewritten without it")
     return report
 
 
 def _report_output(report: AuditReport) -> Output:
     """Describe the result of a check, with exit code 1 if the chain is damaged."""
-    head = f"{report.lines}:{report.head}" if report.lines else None
-    sentence = f"NOT WHOLE: {report.reason}"
-    if report.whole:
-        signed = {True: ", signed with the key", False: ", NOT signed with the key", None: ""}[report.sealed]
-        sentence = f"whole: {pluralize(report.lines, 'line')}" + (f", head {head}" if head else "") + signed
-    content = {"whole": report.whole} | to_json(report) | {"head": head}
-    return Output(content, lambda: print_line(sentence), 0 if report.whole else NO)
+    head = f"{report.entries}:{report.head}" if report.entries else None
+    sentence = f"DAMAGED: {report.reason}"
+    if report.intact:
+        signed = {True: ", signed with the key", False: ", NOT signed with the key", None: ""}[report.signed]
+        sentence = (
+            f"intact: {pluralize(report.entries, 'entry', 'entries')}" + (f", head {head}" if head else "") + signed
+        )
+    content = {"intact": report.intact} | to_json(report) | {"head": head}
+    return Output(content, lambda: print_line(sentence), 0 if report.intact else NO)
 
 
 def _cells(event: AuditEvent) -> list[str]:

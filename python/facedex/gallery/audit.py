@@ -18,7 +18,7 @@ def write_audit(store: Store, path: str | os.PathLike[str]) -> int:
         raise ExportError(f"the audit cannot be written to {str(path)!r}: {error.strerror}") from error
 
 
-def parse_head(noted: str | None) -> Head | None:
+def parse_head(text: str | None) -> Head | None:
     """Parse a head of the audit, ``"NUMBER:DIGEST"``; None is None.
 
     Raises
@@ -30,9 +30,9 @@ def parse_head(noted: str | None) -> Head | None:
     >>> parse_head(f"7:{'ab' * 32}").seq
     7
     """
-    if noted is None:
+    if text is None:
         return None
-    number, _, digest = noted.partition(":")
+    number, _, digest = text.partition(":")
     if not (number.isascii() and number.isdigit()) or len(digest) != 64:
-        raise ArgumentError(f"noted must be NUMBER:DIGEST, as 'facedex audit verify' prints it, got {noted!r}")
+        raise ArgumentError(f"recorded_head must be NUMBER:DIGEST, as 'facedex audit verify' prints it, got {text!r}")
     return Head(int(number), digest.lower())

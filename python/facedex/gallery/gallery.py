@@ -811,12 +811,12 @@ class Gallery:
             return self._resources.rekey(key)
 
     def audit(self, *, after: int = 0) -> Iterator[AuditEvent]:
-        """Yield the lines of the audit, oldest first.
+        """Yield the entries of the audit, oldest first.
 
         Parameters
         ----------
         after : int
-            Only lines with a higher number.
+            Only entries with a higher number.
 
         Yields
         ------
@@ -839,16 +839,16 @@ class Gallery:
         with self._life.call():
             return self._resources.store.audit(after)
 
-    def check_audit(self, *, noted: str | None = None, keyed: bool = False) -> AuditReport:
-        """Check that no line of the audit was altered, removed, moved or added.
+    def check_audit(self, *, recorded_head: str | None = None, require_signature: bool = False) -> AuditReport:
+        """Check that no entry of the audit was altered, removed, moved or added.
 
         Parameters
         ----------
-        noted : str, optional
+        recorded_head : str, optional
             A head that was recorded elsewhere before, as ``"NUMBER:DIGEST"``. It reveals also a database that was
             restored to an earlier state.
-        keyed : bool
-            Whether the last line must be signed with ``FACEDEX_AUDIT_KEY`` or the gallery's own key, which
+        require_signature : bool
+            Whether the last entry must be signed with ``FACEDEX_AUDIT_KEY`` or the gallery's own key, which
             distinguishes the chain from one that somebody without the key wrote in its place.
 
         Returns
@@ -858,19 +858,19 @@ class Gallery:
         Raises
         ------
         ArgumentError
-            When `keyed` is set and there is no key.
+            When `require_signature` is set and there is no key.
         """
         with self._life.call():
-            return self._resources.store.check_audit(parse_head(noted), keyed=keyed)
+            return self._resources.store.check_audit(parse_head(recorded_head), require_signature=require_signature)
 
-    def seal_audit(self, *, noted: str | None = None) -> AuditReport:
+    def sign_audit(self, *, recorded_head: str | None = None) -> AuditReport:
         """Sign the head of the audit with the key: needed where it was begun or continued without a key.
 
         Compare the head with one that was recorded elsewhere first: a signed head is trusted from then on.
 
         Parameters
         ----------
-        noted : str, optional
+        recorded_head : str, optional
             As in `check_audit`.
 
         Returns
@@ -884,7 +884,7 @@ class Gallery:
             When there is no key.
         """
         with self._life.call():
-            return self._resources.store.seal_audit(parse_head(noted))
+            return self._resources.store.sign_audit(parse_head(recorded_head))
 
     def export_audit(self, path: str | os.PathLike[str]) -> int:
         """Write the audit to a file that can be checked without the database, signed where there is a key.
@@ -1056,7 +1056,7 @@ class Gallery:
     avacuum = make_coroutine(vacuum)
     arekey = make_coroutine(rekey)
     acheck_audit = make_coroutine(check_audit)
-    aseal_audit = make_coroutine(seal_audit)
+    asign_audit = make_coroutine(sign_audit)
     aexport_audit = make_coroutine(export_audit)
     amigrate = make_coroutine(migrate)
     arollback = make_coroutine(rollback)

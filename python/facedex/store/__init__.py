@@ -1,4 +1,4 @@
-"""The database of a gallery: people, faces, templates, photos, the feed of changes and the audit log."""
+"""The database of a gallery: people, faces, templates, photos, the feed of changes and the audit."""
 
 from .audit import AuditKey, AuditLog, Head, Sighting, acting_as, audit_key, check_export, current_actor
 from .backends import Storage

@@ -1,26 +1,26 @@
-"""The audit log: who did what to whom and when, as a chain of lines; signed where there is a key, and exported.
+"""The audit: who did what to whom and when, as a chain of entries; signed where there is a key, and exported.
 
-A line is a JSON text without picture or vector. Its digest is the SHA-256 of the previous digest and the text; the
-gallery's row keeps number and digest of the last line. So a line that was altered, removed, moved or added shows, and
-so does a chain that was cut short. Whoever can write the database can write a whole new chain, unless its head is
+An entry is a JSON text without picture or vector. Its digest is the SHA-256 of the previous digest and the text; the
+gallery's row keeps number and digest of the last entry. So an entry that was altered, removed, moved or added shows,
+and so does a chain that was cut short. Whoever can write the database can write a whole new chain, unless its head is
 signed with a key that they do not have. A database that was put back to an earlier state keeps its signature: only a
 head recorded elsewhere shows that, so record the head from time to time and give it to the check.
 
-The person of a line is stored beside the chain, with a random salt; the line holds the SHA-256 of both, and the number
-of the person's row, which is never used again. Deleting a person deletes what is stored beside the chain, in the same
-commit: the chain stays whole, and without the salt the digest identifies nobody, not even to somebody who guesses. A
-line whose person is missing is valid only when a later line records that person's deletion. That line names nobody; it
-holds the digest of the receipt, so that the owner of the receipt can show which line it is. The actor is part of the
-chain and is not deleted: use the name of an account or a role.
+The person of an entry is stored beside the chain, with a random salt; the entry holds the SHA-256 of both, and the
+number of the person's row, which is never used again. Deleting a person deletes what is stored beside the chain, in the
+same commit: the chain stays whole, and without the salt the digest identifies nobody, not even to somebody who guesses.
+A entry whose person is missing is valid only when a later entry records that person's deletion. That entry names
+nobody; it holds the digest of the receipt, so that the owner of the receipt can show which entry it is. The actor is
+part of the chain and is not deleted: use the name of an account or a role.
 
-The signature of the head is the number of the last line and an HMAC-SHA-256 over gallery, number and digest of that
-line. The key is derived from ``FACEDEX_AUDIT_KEY``, else from the gallery's key. Where that variable is set, only
-that key is valid: the gallery's key alone does not suffice to sign for an auditor. A head is signed only when the head
+The signature of the head is the number of the last entry and an HMAC-SHA-256 over gallery, number and digest of that
+entry. The key is derived from ``FACEDEX_AUDIT_KEY``, else from the gallery's key. Where that variable is set, only that
+key is valid: the gallery's key alone does not suffice to sign for an auditor. A head is signed only when the head
 before it was, so a chain that was rewritten without the key is not signed by the next honest change.
 
-An export is a file of JSON lines. The first names the gallery, each further one is a line of the chain with its person,
-and the last has the number of lines, the head and, where there is a key, an HMAC-SHA-256 over the SHA-256 of everything
-before. The file names people, as the database does: protect it likewise.
+An export is a file of JSON lines. The first line names the gallery, each further one is an entry of the chain with its
+person, and the last has the number of entries, the head and, where there is a key, an HMAC-SHA-256 over the SHA-256 of
+everything before. The file names people, as the database does: protect it likewise.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Chain(NamedTuple):
 
 
 class Head(NamedTuple):
-    """Number and digest of the last line of a chain; 0 and an empty text before the first."""
+    """Number and digest of the last entry of a chain; 0 and an empty text before the first."""
 
     seq: int
     digest: str
@@ -158,7 +158,7 @@ class AuditLog:
         self._actor = _check_actor(actor)
 
     def append(self, connection: sa.Connection, chain: Chain, head: Head, at: datetime, new: Sequence[Event]) -> Head:
-        """Write lines at the end of the chain; the caller holds the gallery's row and stores the new head.
+        """Write entries at the end of the chain; the caller holds the gallery's row and stores the new head.
 
         Parameters
         ----------
@@ -169,10 +169,10 @@ class AuditLog:
             UTC.
         new : sequence of Event
         """
-        if self.level == "none":  # a deletion explains the lines that lost their person, so a chain needs it
+        if self.level == "none":  # a deletion explains the entries that lost their person, so a chain needs it
             new = [event for event in new if event.kind == "delete" and head.seq > 0]
         actor = _ACTOR.get() or self._actor
-        lines, subjects = [], []
+        entries, subjects = [], []
         for event in new:
             seq = head.seq + 1
             content: dict[str, Any] = {"seq": seq, "at": _microseconds(at), "kind": event.kind, "actor": actor}
@@ -186,27 +186,27 @@ class AuditLog:
                 )
             text = _json(content)
             head = Head(seq, _line_digest(head.digest or _origin(chain.uuid), text))
-            lines.append({"gallery_id": chain.row, "seq": seq, "content": text, "digest": head.digest})
-        if lines:
-            connection.execute(events.insert(), lines)
+            entries.append({"gallery_id": chain.row, "seq": seq, "content": text, "digest": head.digest})
+        if entries:
+            connection.execute(events.insert(), entries)
         if subjects:
             connection.execute(event_subjects.insert(), subjects)
         return head
 
 
 def delete_subject(connection: sa.Connection, gallery: int, person_row: int) -> int:
-    """Delete what is stored beside the chain about a person; returns the number of lines it belonged to."""
+    """Delete what is stored beside the chain about a person; returns the number of entries it belonged to."""
     mine = sa.and_(event_subjects.c.gallery_id == gallery, event_subjects.c.person_row == person_row)
     return connection.execute(event_subjects.delete().where(mine)).rowcount
 
 
 def read_events(connection: sa.Connection, gallery: int, after: int) -> list[AuditEvent]:
-    """Read the lines after a number, at most `PAGE`."""
+    """Read the entries after a number, at most `PAGE`."""
     return [_event_of(row) for row in _rows_after(connection, gallery, after)]
 
 
 class AuditKey(NamedTuple):
-    """The key that signs an audit log.
+    """The key that signs an audit.
 
     Attributes
     ----------
@@ -246,9 +246,9 @@ def _same(given: str | None, made: str | None) -> bool:
 
 
 def audit_key(gallery: str, vault: Vault | None) -> AuditKey:
-    """Return the key of a gallery's audit log: that of the environment alone, else one derived from the gallery's key.
+    """Return the key of a gallery's audit: that of the environment alone, else one derived from the gallery's key.
 
-    A log that the other key signed does not pass any more; `Store.seal_audit` signs it with this one.
+    An audit that was signed with the other key fails the check until `Store.sign_audit` signs it with this one.
 
     Parameters
     ----------
@@ -269,9 +269,9 @@ def check_chain(
     head: Head,
     signature: str | None,
     key: AuditKey,
-    noted: Head | None,
+    recorded_head: Head | None,
     *,
-    keyed: bool,
+    require_signature: bool,
 ) -> AuditReport:
     """Check the whole chain of a gallery.
 
@@ -281,97 +281,97 @@ def check_chain(
         Of one view of the database.
     chain : Chain
     head : Head
-        The last line by the gallery's row.
+        The last entry by the gallery's row.
     signature : str or None
         Of the head, in the gallery's row.
     key : AuditKey
-    noted : Head or None
+    recorded_head : Head or None
         A head that was recorded elsewhere.
-    keyed : bool
-        Whether a chain that is not signed to its end is a fault.
+    require_signature : bool
+        Whether a chain whose last entry is not signed is a fault.
 
     Raises
     ------
     ArgumentError
-        When `keyed` and there is no key.
+        When `require_signature` is set and there is no key.
     """
-    if keyed and key.key is None:
+    if require_signature and key.key is None:
         raise ArgumentError(
-            "the audit can be checked with a key only where there is one; set FACEDEX_AUDIT_KEY, or FACEDEX_KEY of "
-            "an encrypted gallery"
+            "checking the signature of the audit needs a key; set FACEDEX_AUDIT_KEY, or FACEDEX_KEY of an encrypted "
+            "gallery"
         )
-    signed = _signed_line(signature)
-    check = _ChainCheck(chain.uuid, noted, signed)
+    signed = _signed_entry(signature)
+    check = _ChainCheck(chain.uuid, recorded_head, signed)
     fault = None
     while fault is None and (rows := _rows_after(connection, chain.row, check.at.seq)):
         fault = next((found for row in rows if (found := check.follow(row)) is not None), None)
     fault = fault or check.end(head)
     valid = signed is not None and check.marked is not None and key.verify_head(signature, Head(signed, check.marked))
-    if keyed and fault is None and not valid:
+    if require_signature and fault is None and not valid:
         fault = (
             1,
-            "nothing of the audit is sealed with this key: it was never sealed, or rewritten without the key",
+            "the audit is not signed with this key: it was never signed, or was rewritten without the key",
         )
-    elif keyed and fault is None and signed is not None and signed < head.seq:
-        fault = signed + 1, f"line {signed + 1} and those after it were written without the key"
+    elif require_signature and fault is None and signed is not None and signed < head.seq:
+        fault = signed + 1, f"entry {signed + 1} and those after it were written without the key"
     return check.report(fault, None if key.key is None else valid and signed == head.seq)
 
 
 class _ChainCheck:
-    """Follows a chain line by line and keeps the first fault.
+    """Follows a chain entry by entry and keeps the first fault.
 
     Parameters
     ----------
     gallery : str
         The gallery's uuid.
-    noted : Head or None
+    recorded_head : Head or None
         A head that was recorded elsewhere.
     mark : int, optional
-        Number of a line whose digest is kept.
+        Number of an entry whose digest is kept.
 
     Attributes
     ----------
     at : Head
-        The last line that is valid.
+        The last entry that is valid.
     marked : str or None
-        Digest of line `mark`, once it was followed; empty for line 0.
+        Digest of entry `mark`, once it was followed; empty for entry 0.
     """
 
-    def __init__(self, gallery: str, noted: Head | None, mark: int | None = None) -> None:
+    def __init__(self, gallery: str, recorded_head: Head | None, mark: int | None = None) -> None:
         self.at = Head(0, _origin(gallery))
         self.marked = "" if mark == 0 else None
         self._mark = mark
-        self._noted = noted
+        self._recorded_head = recorded_head
         self._missing: dict[int, int] = {}
 
-    def report(self, fault: tuple[int, str] | None, sealed: bool | None) -> AuditReport:
+    def report(self, fault: tuple[int, str] | None, signed: bool | None) -> AuditReport:
         """Return the result."""
-        line, reason = (None, None) if fault is None else fault
-        return AuditReport(self.at.seq, self.at.digest if self.at.seq else "", line, reason, sealed)
+        entry, reason = (None, None) if fault is None else fault
+        return AuditReport(self.at.seq, self.at.digest if self.at.seq else "", entry, reason, signed)
 
     def follow(self, row: Any) -> tuple[int, str] | None:
-        """Check the next line; returns what is wrong with it."""
-        seq = self.at.seq + 1
+        """Check the next entry; returns what is wrong with it."""
+        seq, recorded = self.at.seq + 1, self._recorded_head
         if row.seq != seq:
-            return seq, f"line {seq} is missing: line {row.seq} follows line {self.at.seq}"
+            return seq, f"entry {seq} is missing: entry {row.seq} follows entry {self.at.seq}"
         try:
             digest = _line_digest(self.at.digest, row.content)
             content = _parse_line(row.content)
             number, kind, person, subject = (content[name] for name in ("seq", "kind", "person", "subject"))
         except _UNREADABLE:
-            return seq, f"line {seq} was altered: it is no line of an audit"
+            return seq, f"entry {seq} was altered: it is not an entry of an audit"
         if number != seq:
-            return seq, f"line {seq} was altered or moved: its number is {number}"
+            return seq, f"entry {seq} was altered or moved: its number is {number}"
         if digest != row.digest:
-            return seq, f"line {seq} was altered: its digest is not that of its content and of the lines before"
-        if self._noted is not None and self._noted.seq == seq and self._noted.digest != digest:
-            return seq, f"line {seq} or one before it was replaced: its digest is not the one that was noted"
+            return seq, f"entry {seq} was altered: its digest is not that of its content and of the entries before"
+        if recorded is not None and recorded.seq == seq and recorded.digest != digest:
+            return seq, f"entry {seq} or one before it was replaced: its digest differs from the recorded head"
         self.at = Head(seq, digest)
         if seq == self._mark:
             self.marked = digest
         if row.salt is not None:
             if person != row.person_row or subject != _commitment(row.salt, row.identity):
-                return seq, f"the person of line {seq} was altered"
+                return seq, f"the person of entry {seq} was altered"
         elif subject is not None and person is not None:
             self._missing.setdefault(person, seq)
         elif kind == "delete" and person is not None:
@@ -381,17 +381,18 @@ class _ChainCheck:
     def end(self, head: Head) -> tuple[int, str] | None:
         """Compare with the expected head; returns what is wrong."""
         seq, digest = self.at.seq, self.at.digest if self.at.seq else ""
+        recorded = self._recorded_head
         if seq < head.seq:
-            return seq + 1, f"line {seq + 1} is missing: the gallery has {head.seq} by its row"
+            return seq + 1, f"entry {seq + 1} is missing: the gallery has {head.seq} by its row"
         if seq > head.seq:
-            return head.seq + 1, f"line {head.seq + 1} was added: the gallery has {head.seq} by its row"
+            return head.seq + 1, f"entry {head.seq + 1} was added: the gallery has {head.seq} by its row"
         if digest != head.digest:
-            return seq, f"line {seq} or one before it was replaced: its digest is not the one in the gallery's row"
-        if self._noted is not None and self._noted.seq > seq:
-            return seq + 1, f"line {seq + 1} is missing: line {self._noted.seq} was noted"
+            return seq, f"entry {seq} or one before it was replaced: its digest is not the one in the gallery's row"
+        if recorded is not None and recorded.seq > seq:
+            return seq + 1, f"entry {seq + 1} is missing: the recorded head is entry {recorded.seq}"
         if self._missing:
-            line = min(self._missing.values())
-            return line, f"the person of line {line} was erased, and no line records the deletion of that person"
+            entry = min(self._missing.values())
+            return entry, f"the person of entry {entry} was erased, and no entry records the deletion of that person"
         return None
 
 
@@ -408,7 +409,7 @@ def export_chain(connection: sa.Connection, row: int, name: str, key: AuditKey, 
         The gallery's name.
     key : AuditKey
     head : Head
-        The last line by the gallery's row.
+        The last entry by the gallery's row.
     """
     sha = hashlib.sha256()
 
@@ -429,7 +430,7 @@ def export_chain(connection: sa.Connection, row: int, name: str, key: AuditKey, 
     yield line(end | {"hmac": key.sign_export(sha.digest())})
 
 
-def check_export(path: Path, key_for: Callable[[str], AuditKey], noted: Head | None = None) -> AuditReport:
+def check_export(path: Path, key_for: Callable[[str], AuditKey], recorded_head: Head | None = None) -> AuditReport:
     """Check the chain in an export, and its signature.
 
     Parameters
@@ -437,28 +438,31 @@ def check_export(path: Path, key_for: Callable[[str], AuditKey], noted: Head | N
     path : Path
     key_for : callable
         Returns the key for a gallery's uuid.
-    noted : Head, optional
+    recorded_head : Head, optional
         A head that was recorded elsewhere.
 
     Returns
     -------
     AuditReport
-        ``sealed`` is whether the signature is that of the key; None without a key.
+        ``signed`` is whether the signature is that of the key; None without a key.
 
     Raises
     ------
     ArgumentError
-        When the file cannot be read, or is no export.
+        When the file cannot be read, or is not an export.
     """
     try:
         with path.open("rb") as file:
-            return _check_lines(_read_lines(file, path), path, key_for, noted)
+            return _check_lines(_read_lines(file, path), path, key_for, recorded_head)
     except OSError as error:
         raise ArgumentError(f"the audit {str(path)!r} cannot be read: {error.strerror}") from error
 
 
 def _check_lines(
-    lines: Iterator[tuple[dict[str, Any], bytes]], path: Path, key_for: Callable[[str], AuditKey], noted: Head | None
+    lines: Iterator[tuple[dict[str, Any], bytes]],
+    path: Path,
+    key_for: Callable[[str], AuditKey],
+    recorded_head: Head | None,
 ) -> AuditReport:
     first, _ = next(lines, ({}, b""))
     gallery = first.get("gallery")
@@ -468,7 +472,7 @@ def _check_lines(
         key = key_for(gallery)
     except ValueError as error:
         raise _no_export(path) from error
-    check = _ChainCheck(gallery, noted)
+    check = _ChainCheck(gallery, recorded_head)
     fault = None
     for content, digest in lines:
         if "hmac" in content:
@@ -476,10 +480,10 @@ def _check_lines(
                 raise _no_export(path)
             signature = _typed(content["hmac"], (str, NoneType), path)
             head = Head(_typed(content.get("lines"), (int,), path), _typed(content.get("head"), (str,), path))
-            sealed = None if key.key is None else key.verify_export(signature, digest)
-            return check.report(fault or check.end(head), sealed)
+            signed = None if key.key is None else key.verify_export(signature, digest)
+            return check.report(fault or check.end(head), signed)
         fault = fault or check.follow(_row(content, path))
-    return check.report(fault or (check.at.seq + 1, f"the file ends after line {check.at.seq}, without its end"), None)
+    return check.report(fault or (check.at.seq + 1, f"the file ends after entry {check.at.seq}, without its end"), None)
 
 
 def _read_lines(file: Any, path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
@@ -518,11 +522,11 @@ def _typed(value: Any, kinds: tuple[type, ...], path: Path) -> Any:
 
 
 def _no_export(path: Path) -> ArgumentError:
-    return ArgumentError(f"{str(path)!r} is no audit that 'facedex audit export' wrote")
+    return ArgumentError(f"{str(path)!r} is not an audit written by 'facedex audit export'")
 
 
 def _rows_after(connection: sa.Connection, gallery: int, after: int) -> Sequence[Any]:
-    """Read the next lines after a number with their people, at most `PAGE`."""
+    """Read the next entries after a number with their people, at most `PAGE`."""
     joined = sa.and_(event_subjects.c.gallery_id == events.c.gallery_id, event_subjects.c.seq == events.c.seq)
     query = (
         sa.select(events.c.seq, events.c.content, events.c.digest, event_subjects.c.person_row, event_subjects.c.salt)
@@ -555,17 +559,17 @@ def _event_of(row: Any) -> AuditEvent:
         )
     except _UNREADABLE as error:
         raise DatabaseDamagedError(
-            f"line {row.seq} of the audit is damaged: {error}; 'facedex audit verify' says more"
+            f"entry {row.seq} of the audit is damaged: {error}; run 'facedex audit verify'"
         ) from error
 
 
 def _parse_line(text: str) -> dict[str, Any]:
-    """Read the JSON text of a line.
+    """Read the JSON text of an entry.
 
     Raises
     ------
     ValueError, TypeError, KeyError, RecursionError
-        When it is no line of an audit log. Text and numbers that UTF-8 and JSON cannot hold are refused too: no
+        When it is not an entry of an audit. Text and numbers that UTF-8 and JSON cannot hold are refused too: no
         response of a server could contain them.
     """
     content = json.loads(text)
@@ -579,8 +583,8 @@ def _parse_line(text: str) -> dict[str, Any]:
     return content
 
 
-def _signed_line(signature: str | None) -> int | None:
-    """Read which line is signed; None when there is no signature, or it cannot be read."""
+def _signed_entry(signature: str | None) -> int | None:
+    """Read which entry is signed; None when there is no signature, or it cannot be read."""
     number = (signature or "").partition(":")[0]
     return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else None
 
@@ -602,7 +606,7 @@ def _line_digest(before: str, text: str) -> str:
 
 
 def _origin(gallery: str) -> str:
-    """Return the digest before the first line: another in each gallery, so that chains cannot be exchanged."""
+    """Return the digest before the first entry: another in each gallery, so that chains cannot be exchanged."""
     return _sha256(f"facedex audit of gallery {gallery}")
 
 

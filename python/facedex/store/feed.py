@@ -96,9 +96,9 @@ class Transaction:
     growth : int
         Faces added less faces removed, of those that have a template of the gallery's pack.
     events : list of Event
-        What is appended to the audit log.
+        What is appended to the audit.
     audit_key : AuditKey or None
-        Signs the audit log from this transaction on, where it changes the gallery's key.
+        Signs the audit from this transaction on, where it changes the gallery's key.
     overwrites : bool
         Whether it removes or replaces something about a person, so that the old values must not stay in the log.
     """
@@ -112,7 +112,7 @@ class Transaction:
     overwrites: bool = False
 
     def log_event(self, kind: str, subject: Subject | None = None, person: int | None = None, **facts: Any) -> None:
-        """Append an event to the audit log, about a person who stays, or one who is known by number only."""
+        """Append an event to the audit, about a person who stays, or one who is known by number only."""
         self.events.append(Event(kind, person, subject, facts))
 
     def add_faces(self, face_ids: Sequence[int]) -> None:
@@ -417,23 +417,23 @@ class Feed:
             self.database.wipe_log_soon()
 
     def audit_head(self, connection: sa.Connection) -> tuple[Head, str | None]:
-        """Return number and digest of the last line of the audit log, and its signature."""
+        """Return number and digest of the last entry of the audit, and its signature."""
         columns = sa.select(galleries.c.audit_seq, galleries.c.audit_head, galleries.c.audit_seal)
         row = connection.execute(columns.where(self._mine())).one()
         return Head(row.audit_seq, row.audit_head), row.audit_seal
 
     @property
     def chain(self) -> Chain:
-        """The gallery as its audit log names it."""
+        """The gallery as its audit names it."""
         return Chain(self._id, self.uuid, self.pin.digest)
 
     @property
     def audit_key(self) -> AuditKey:
-        """Signs the audit log."""
+        """Signs the audit."""
         return audit_key(self.uuid, self.vault)
 
     def sign_audit(self, connection: sa.Connection) -> None:
-        """Sign the head of the audit log as it stands, inside the caller's transaction."""
+        """Sign the head of the audit as it stands, inside the caller's transaction."""
         head, _ = self.audit_head(connection)
         signature = self.audit_key.sign_head(head)
         connection.execute(galleries.update().where(self._mine()).values(audit_seal=signature))

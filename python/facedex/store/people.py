@@ -51,7 +51,7 @@ class StoredPerson(NamedTuple):
 
     @property
     def subject(self) -> Subject:
-        """The person as the audit log names them."""
+        """The person as the audit names them."""
         return Subject(self.row, self.key, self.is_int)
 
 

@@ -32,7 +32,7 @@ Vectors = Mapping[int, NDArray[np.float32]]
 """Face → embedding by the second pack."""
 
 Kind = Literal["migrate", "rollback"]
-"""Kind of the event in the audit log."""
+"""Kind of the event in the audit."""
 
 
 class PendingFace(NamedTuple):

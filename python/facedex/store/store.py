@@ -1,6 +1,6 @@
 """The people, faces and photos of one gallery: read, registered, changed, deleted, exported and imported.
 
-Every method is one transaction: what it returned is committed, what it raised left no trace. The line of the audit log
+Every method is one transaction: what it returned is committed, what it raised left no trace. The entry of the audit
 is written in the same transaction. The statements are in facedex.store.people, .faces, .photos and .portable.
 """
 
@@ -467,7 +467,7 @@ class Store:
             return describe_photos(connection, [require_photo(connection, self.feed, photo_id)])[0]
 
     def delete(self, person_id: PersonId) -> Deletion:
-        """Remove a person with all faces and templates, from the audit log, and what the eraser deletes.
+        """Remove a person with all faces and templates, from the audit, and what the eraser deletes.
 
         Raises
         ------
@@ -588,18 +588,18 @@ class Store:
                 transaction.log_event(kind, subject, similarity=sighting.similarity, threshold=sighting.threshold)
 
     def audit(self, after: int) -> list[AuditEvent]:
-        """Return the next lines of the audit log after a number, some at a time."""
+        """Return the next entries of the audit after a number, at most `facedex.store.audit.PAGE`."""
         after = check_int("after", after)
         with self._database.single() as connection:
             return read_events(connection, self.feed.gallery_id, after)
 
-    def check_audit(self, noted: Head | None = None, *, keyed: bool = False) -> AuditReport:
-        """Check the whole audit log; with `keyed` one that the key does not seal to its end is a fault."""
+    def check_audit(self, recorded_head: Head | None = None, *, require_signature: bool = False) -> AuditReport:
+        """Check the whole audit; with `require_signature`, an unsigned last entry is a fault."""
         with self._database.read() as connection:
-            return self._check_audit(connection, noted, keyed=keyed)
+            return self._check_audit(connection, recorded_head, require_signature=require_signature)
 
-    def seal_audit(self, noted: Head | None = None) -> AuditReport:
-        """Seal the audit log with the key, unless its chain is broken; returns the result of the check.
+    def sign_audit(self, recorded_head: Head | None = None) -> AuditReport:
+        """Sign the audit with the key, unless its chain is broken; returns the result of the check.
 
         Raises
         ------
@@ -607,16 +607,16 @@ class Store:
             When there is no key.
         """
         with self.feed.write(listed=False) as transaction:
-            report = self._check_audit(transaction.connection, noted, keyed=False)
-            if report.sealed is None:
-                raise ArgumentError("the audit can be sealed only with a key; set FACEDEX_AUDIT_KEY")
-            if not report.whole:
+            report = self._check_audit(transaction.connection, recorded_head, require_signature=False)
+            if report.signed is None:
+                raise ArgumentError("signing the audit needs a key; set FACEDEX_AUDIT_KEY")
+            if not report.intact:
                 return report
             self.feed.sign_audit(transaction.connection)
-            return self._check_audit(transaction.connection, noted, keyed=True)
+            return self._check_audit(transaction.connection, recorded_head, require_signature=True)
 
     def export_audit(self) -> Iterator[bytes]:
-        """Yield the audit log as a file, signed where there is a key; it is read in one view of the database."""
+        """Yield the audit as a file, signed where there is a key; it is read in one view of the database."""
         with self._database.read() as connection:
             head, _ = self.feed.audit_head(connection)
             yield from export_chain(connection, self.feed.gallery_id, self.feed.name, self.feed.audit_key, head)
@@ -627,9 +627,19 @@ class Store:
     def _count(self, rows: sa.FromClause) -> sa.Select[Any]:
         return sa.select(sa.func.count()).select_from(rows).where(people.c.gallery_id == self.feed.gallery_id)
 
-    def _check_audit(self, connection: sa.Connection, noted: Head | None, *, keyed: bool) -> AuditReport:
+    def _check_audit(
+        self, connection: sa.Connection, recorded_head: Head | None, *, require_signature: bool
+    ) -> AuditReport:
         head, signature = self.feed.audit_head(connection)
-        return check_chain(connection, self.feed.chain, head, signature, self.feed.audit_key, noted, keyed=keyed)
+        return check_chain(
+            connection,
+            self.feed.chain,
+            head,
+            signature,
+            self.feed.audit_key,
+            recorded_head,
+            require_signature=require_signature,
+        )
 
     def _duplicate(self, person_id: PersonId) -> DuplicatePersonError:
         return duplicate_person(person_id, self.feed.name, "on_existing='add' or 'replace', or another id")

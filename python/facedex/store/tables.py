@@ -15,8 +15,8 @@ over what names them, so that a flipped bit never gives a face another name.
 
 ``snapshots`` has the digests of the files in which searches store their index: no other file is trusted.
 
-``events`` is the audit log: a chain of lines; ``galleries`` has the last number and digest, and under a key their
-signature, ``audit_seal``. The person of a line is stored beside it in ``event_subjects``, so that it can be deleted
+``events`` is the audit: a chain of entries; ``galleries`` has the last number and digest, and under a key their
+signature, ``audit_seal``. The person of an entry is stored beside it in ``event_subjects``, so that it can be deleted
 with the person and leave the chain whole; see facedex.store.audit. ``seal``, the key check, and ``data_key`` are set
 when the templates are encrypted; see facedex.store.vault.
 

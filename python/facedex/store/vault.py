@@ -8,7 +8,7 @@ decrypted. Nonces are random, 96 bits: NIST SP 800-38D allows 2**32 under one ke
 key for each person.
 
 Not encrypted, because the database looks up, lists and sorts by them: ids, names, e-mail addresses, free info, times,
-boxes of faces, file names of photos, and the lines of the audit log. Put a gallery on an encrypted disk when these are
+boxes of faces, file names of photos, and the entries of the audit. Put a gallery on an encrypted disk when these are
 secrets too.
 """
 
@@ -86,7 +86,7 @@ class Vault:
     Attributes
     ----------
     audit_key : bytes
-        Signs the audit log.
+        Signs the audit.
 
     Raises
     ------

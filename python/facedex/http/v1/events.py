@@ -35,7 +35,7 @@ A quote after a separator begins a quoted cell for a program that splits there, 
 async def events(
     services: ServicesOf, caller: AdminBy, cursor: Cursor = None, limit: Limit = 100, gallery: GalleryName = None
 ) -> schemas.Page[AuditEvent]:
-    """List the lines of the audit, oldest first. Deleted people are not named."""
+    """List the entries of the audit, oldest first. Deleted people are not named."""
     after = place_of(cursor)
     found = await services.query(lambda opened: list(islice(opened.audit(after=after), limit + 1)), gallery)
     return page(found, limit, lambda event: event.seq)
@@ -45,12 +45,18 @@ async def events(
 async def audit(
     services: ServicesOf,
     caller: AdminBy,
-    noted: Annotated[str | None, Query(max_length=100, description="A head recorded earlier, NUMBER:DIGEST.")] = None,
-    keyed: Annotated[bool, Query(description="Require the seal of the audit's key at its end.")] = False,
+    recorded_head: Annotated[
+        str | None, Query(max_length=100, description="A head recorded earlier, NUMBER:DIGEST.")
+    ] = None,
+    require_signature: Annotated[
+        bool, Query(description="Require that the last entry is signed with the audit key.")
+    ] = False,
     gallery: GalleryName = None,
 ) -> AuditReport:
-    """Check that no line of the audit was altered, removed, moved or added."""
-    return await services.query(lambda opened: opened.check_audit(noted=noted, keyed=keyed), gallery)
+    """Check that no entry of the audit was altered, removed, moved or added."""
+    return await services.query(
+        lambda opened: opened.check_audit(recorded_head=recorded_head, require_signature=require_signature), gallery
+    )
 
 
 @attendance.get(

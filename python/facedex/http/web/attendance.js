@@ -1,4 +1,4 @@
-// Attendance: who was noted on a day, today first; the day is that of the reader's time zone.
+// The attendance of a day, today first, in the reader's time zone.
 
 import { ask, ApiError } from "./api.js";
 import { card, during, field, make } from "./dom.js";
