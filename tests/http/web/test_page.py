@@ -378,7 +378,7 @@ def test_public_actions_are_shown_to_everybody(served: Callable[..., Any], visit
     seen.tab("Users")
     page.get_by_role("row", name="Ayu").wait_for()
     seen.tab("Build")
-    seen.panel("build").get_by_text("this server keeps no original photos").wait_for()
+    seen.panel("build").get_by_text("this server does not store original photos").wait_for()
 
 
 def test_a_build_is_followed_again_after_leaving_the_page(served: Callable[..., Any], visit: Any) -> None:

@@ -46,7 +46,7 @@ def test_a_person_is_found_among_many(served: Any, visit: Any) -> None:
     assert users.locator("tbody tr").count() == 1
     seen.shoot("1-found")
     users.get_by_label("Find a user").fill("nobody at all")
-    users.get_by_text("Nobody is called “nobody at all”.").wait_for()
+    users.get_by_text("No person matches “nobody at all”.").wait_for()
     assert users.get_by_role("row").count() == 0
 
     seen.tab("Photos")
@@ -120,7 +120,7 @@ def test_a_person_is_chosen_by_keyboard(served: Any, visit: Any) -> None:
     page.keyboard.press("Enter")
     photos.get_by_text("Face 3", exact=True).wait_for()
     who.fill("q")
-    photos.get_by_text("Nobody is called “q”.").wait_for()
+    photos.get_by_text("No person matches “q”.").wait_for()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert who.input_value() == "Budi · budi@example.org", "who is not there cannot be chosen"

@@ -1,8 +1,8 @@
-// The server: every request of the page goes through here. An error is an ApiError with the stable code of the server.
+// All requests to the server. A request that fails throws an ApiError with the server's stable code.
 
-import { known } from "./language.js";
+import { hasText } from "./language.js";
 
-/** What the server refused, and how to tell it. */
+/** An error response and its message. */
 export class ApiError extends Error {
   constructor(status, code, message) {
     super(message);
@@ -10,51 +10,51 @@ export class ApiError extends Error {
     this.code = code;
   }
 
-  get told() {
+  get text() {
     const key = `error_${this.code}`;
-    return known(key) ? { key, values: {} } : { key: "error_server", values: { message: this.message } };
+    return hasText(key) ? { key, values: {} } : { key: "error_server", values: { message: this.message } };
   }
 }
 
-/** Ask the server; `body` is an object, sent as JSON, or a form with pictures. */
-export async function ask(method, path, body = null) {
-  const request = { method, headers: { Accept: "application/json" }, credentials: "same-origin" };
-  if (body instanceof FormData) request.body = body;
+/** Send a request and return the content of its response; `body` is an object, sent as JSON, or a form with pictures. */
+export async function request(method, path, body = null) {
+  const options = { method, headers: { Accept: "application/json" }, credentials: "same-origin" };
+  if (body instanceof FormData) options.body = body;
   else if (body !== null) {
-    request.body = JSON.stringify(body);
-    request.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+    options.headers["Content-Type"] = "application/json";
   }
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, request);
+    response = await fetch(path, options);
   } catch {
     throw new ApiError(0, "unreachable", path);
   }
-  const content = await contentOf(answer);
-  if (answer.ok) return content;
-  const error = new ApiError(answer.status, content?.code ?? "unknown", content?.detail ?? answer.statusText);
-  if (answer.status === 401 && error.code === "unauthenticated") {
+  const content = await readContent(response);
+  if (response.ok) return content;
+  const error = new ApiError(response.status, content?.code ?? "unknown", content?.detail ?? response.statusText);
+  if (response.status === 401 && error.code === "unauthenticated") {
     window.dispatchEvent(new CustomEvent("facedex-signed-out"));
   }
   throw error;
 }
 
-/** Read an answer; null where it is empty, or comes from something before the server that speaks no JSON. */
-async function contentOf(answer) {
-  if (answer.status === 204 || !answer.headers.get("content-type")?.includes("json")) return null;
+/** Read a response; null if it is empty or is not JSON, as from a proxy. */
+async function readContent(response) {
+  if (response.status === 204 || !response.headers.get("content-type")?.includes("json")) return null;
   try {
-    return await answer.json();
+    return await response.json();
   } catch {
-    throw new ApiError(0, "unreachable", "the answer broke off");
+    throw new ApiError(0, "unreachable", "the response is incomplete");
   }
 }
 
-/** The address of a person, and of what belongs to the person. */
+/** Return the path of a person, or of a resource below it. */
 export function personPath(id, rest = "") {
   return `v1/people/${encodeURIComponent(id)}${rest}`;
 }
 
-/** A form with one picture and options. */
+/** Make a form with one picture and options. */
 export function pictureForm(blob, options = {}, name = "image") {
   const form = new FormData();
   form.append(name, blob, blob.name ?? "camera.jpg");
@@ -62,33 +62,33 @@ export function pictureForm(blob, options = {}, name = "image") {
   return form;
 }
 
-/** Find people by e-mail address, or by id where there is no '@'. */
-export async function found(words) {
-  if (words.includes("@")) return (await ask("GET", `v1/people?email=${encodeURIComponent(words)}`)).items;
+/** Find people by e-mail address, or by id if the words have no '@'. */
+export async function findPeople(words) {
+  if (words.includes("@")) return (await request("GET", `v1/people?email=${encodeURIComponent(words)}`)).items;
   try {
-    return [await ask("GET", personPath(words))];
+    return [await request("GET", personPath(words))];
   } catch (error) {
     if (error.code === "unknown_person") return [];
     throw error;
   }
 }
 
-/** Watch a job by server-sent events; resolves to the job when it has ended. */
-export function watched(job, progressed) {
+/** Follow a job by server-sent events; resolves to the finished job. */
+export function watchJob(job, onProgress) {
   return new Promise((resolve, reject) => {
     const source = new EventSource(`v1/jobs/${encodeURIComponent(job.id)}/events`);
-    const told = (event) => {
-      const now = JSON.parse(event.data);
-      progressed(now);
-      if (now.finished_at === null && now.state !== "lost") return;
+    const onEvent = (event) => {
+      const current = JSON.parse(event.data);
+      onProgress(current);
+      if (current.finished_at === null && current.state !== "lost") return;
       source.close();
-      resolve(now);
+      resolve(current);
     };
     for (const state of ["queued", "running", "done", "failed", "cancelled", "lost"]) {
-      source.addEventListener(state, told);
+      source.addEventListener(state, onEvent);
     }
     source.addEventListener("error", () => {
-      if (source.readyState !== EventSource.CLOSED) return; // the browser asks again by itself
+      if (source.readyState !== EventSource.CLOSED) return; // the browser reconnects by itself
       reject(new ApiError(0, "unreachable", "the progress of the job cannot be watched"));
     });
   });

@@ -1,30 +1,30 @@
-// The page: who is signed in, which sections that person may use, and the language.
+// Start the page: read the session, open the sections that the user has scopes for, and react to signing in and out.
 
-import { ask } from "./api.js";
+import { request } from "./api.js";
 import { makeAttendance } from "./attendance.js";
 import { makeBuild } from "./build.js";
-import { during, make, tell, tellError } from "./dom.js";
-import { listenForLanguage, say } from "./language.js";
-import { forgetPeople } from "./people.js";
+import { runBusy, make, showMessage, showError } from "./dom.js";
+import { listenForLanguage, setText } from "./language.js";
+import { clearPeople } from "./people.js";
 import { makePhotos } from "./photos.js";
 import { makeRecognise } from "./recognise.js";
 import { makeSignIn, signOut } from "./session.js";
-import { learn, may, state } from "./state.js";
+import { loadSettings, hasScope, state } from "./state.js";
 import { makeSystem } from "./system.js";
 import { showTabs } from "./tabs.js";
 import { makeUsers } from "./users.js";
 import { makeVerify } from "./verify.js";
 
-const out = document.getElementById("sign-out");
-const enter = document.getElementById("sign-in-open");
-const who = document.getElementById("who");
-let parts = [];
-let go = () => {};
+const signOutButton = document.getElementById("sign-out");
+const signInButton = document.getElementById("sign-in-open");
+const userName = document.getElementById("who");
+let sections = [];
+let openTab = () => {};
 
-/** The sections, each with what one must be allowed to do for it. */
+/** The sections, each with the scopes that it needs. */
 const SECTIONS = [
-  [["read"], () => makeUsers(lead)],
-  [["read"], () => makePhotos(lead)],
+  [["read"], () => makeUsers(goTo)],
+  [["read"], () => makePhotos(goTo)],
   [["read", "enrol"], makeBuild],
   [["recognise"], makeRecognise],
   [["read", "recognise"], makeVerify],
@@ -32,61 +32,61 @@ const SECTIONS = [
   [["read"], makeSystem],
 ];
 
-function lead(name) {
-  go(name);
+function goTo(name) {
+  openTab(name);
 }
 
 async function start() {
-  state.session = await ask("GET", "v1/session");
+  state.session = await request("GET", "v1/session");
   const { kind, name } = state.session;
   const account = kind === "account";
-  who.textContent = account ? name.replace(/^account:/, "") : "";
-  out.hidden = !account;
-  await learn();
-  leave();
-  parts = SECTIONS.filter(([needed]) => needed.every(may)).map(([, build]) => build());
-  enter.hidden = kind !== "anybody" || !parts.length;
-  if (parts.length) go = showTabs(parts);
+  userName.textContent = account ? name.replace(/^account:/, "") : "";
+  signOutButton.hidden = !account;
+  await loadSettings();
+  closeSections();
+  sections = SECTIONS.filter(([scopes]) => scopes.every(hasScope)).map(([, build]) => build());
+  signInButton.hidden = kind !== "anybody" || !sections.length;
+  if (sections.length) openTab = showTabs(sections);
   else showSignIn();
 }
 
-function leave() {
-  for (const part of parts) part.left();
-  parts = [];
+function closeSections() {
+  for (const section of sections) section.onLeave();
+  sections = [];
 }
 
 function showSignIn() {
-  leave();
-  forgetPeople();
+  closeSections();
+  clearPeople();
   state.person = null;
   const { panel, focus } = makeSignIn(start);
   const tabs = document.getElementById("tabs");
   tabs.hidden = true;
   tabs.replaceChildren();
   document.getElementById("panels").replaceChildren(panel);
-  who.textContent = "";
-  out.hidden = enter.hidden = true;
+  userName.textContent = "";
+  signOutButton.hidden = signInButton.hidden = true;
   focus();
 }
 
-out.addEventListener("click", () => during(out, async () => {
+signOutButton.addEventListener("click", () => runBusy(signOutButton, async () => {
   await signOut();
   await start();
-  tell("signed_out", {}, "");
+  showMessage("signed_out", {}, "");
 }));
-enter.addEventListener("click", showSignIn);
+signInButton.addEventListener("click", showSignIn);
 window.addEventListener("facedex-signed-out", () => {
   showSignIn();
-  tell("session_over", {}, "bad");
+  showMessage("session_over", {}, "bad");
 });
-window.addEventListener("unhandledrejection", (event) => tellError(event.reason));
+window.addEventListener("unhandledrejection", (event) => showError(event.reason));
 
 listenForLanguage(() => {
-  for (const part of parts) part.changed?.();
+  for (const section of sections) section.onLanguageChange?.();
 });
 start().catch((error) => {
-  tellError(error);
-  const again = make("button", { type: "button", on: { click: () => location.reload() } });
-  say(again, "refresh");
-  document.getElementById("panels").replaceChildren(again);
+  showError(error);
+  const reload = make("button", { type: "button", on: { click: () => location.reload() } });
+  setText(reload, "refresh");
+  document.getElementById("panels").replaceChildren(reload);
 });

@@ -1,93 +1,93 @@
-// Build: templates made anew from the kept photos, of one person or of everybody, with progress and the time it took.
+// Rebuild templates from the stored photos, of one person or of everybody, and show the progress and the time taken.
 
-import { ask, personPath, watched } from "./api.js";
-import { card, during, make, tell } from "./dom.js";
-import { say } from "./language.js";
-import { forgetPeople, nameOf } from "./people.js";
+import { request, personPath, watchJob } from "./api.js";
+import { card, runBusy, make, showMessage } from "./dom.js";
+import { setText } from "./language.js";
+import { clearPeople, nameOf } from "./people.js";
 import { makePicker } from "./picker.js";
-import { howToKeep, may, state } from "./state.js";
+import { makePhotosHint, hasScope, state } from "./state.js";
 
 /** Make the section. */
 export function makeBuild() {
   const picker = makePicker(() => {});
-  const one = make("button", { type: "button", text: "build_one_go", on: { click: () => during(one, buildOne) } });
-  const all = make("button", { type: "button", text: "build_all_go", on: { click: () => during(all, () => buildAll()) } });
+  const oneButton = make("button", { type: "button", text: "build_one_go", on: { click: () => runBusy(oneButton, buildOne) } });
+  const allButton = make("button", { type: "button", text: "build_all_go", on: { click: () => runBusy(allButton, () => buildAll()) } });
   const stop = make("button", { type: "button", text: "cancel", class: "quiet", hidden: true });
-  const first = makeProgress();
-  const second = makeProgress();
-  const everyone = may("admin")
-    ? [make("div", { class: "actions" }, all, stop), second.box]
+  const oneProgress = makeProgress();
+  const allProgress = makeProgress();
+  const everyone = hasScope("admin")
+    ? [make("div", { class: "actions" }, allButton, stop), allProgress.box]
     : [make("p", { text: "build_all_admin", class: "note" })];
   const panel = state.photos === "original"
     ? make(
       "div", {},
-      card("build_one", make("p", { text: "build_one_hint", class: "hint" }), picker.box, make("div", { class: "actions" }, one), first.box),
+      card("build_one", make("p", { text: "build_one_hint", class: "hint" }), picker.box, make("div", { class: "actions" }, oneButton), oneProgress.box),
       card("build_all", make("p", { text: "build_all_hint", class: "hint" }), ...everyone),
     )
-    : make("div", {}, make("section", { class: "card" }, howToKeep("build_none")));
+    : make("div", {}, make("section", { class: "card" }, makePhotosHint("build_none")));
 
   async function buildOne() {
     const { person } = state;
     if (!person) {
-      tell("choose_person_first", {}, "bad");
+      showMessage("choose_person_first", {}, "bad");
       picker.focus();
       return;
     }
     const name = nameOf(person);
-    first.begin();
+    oneProgress.begin();
     try {
-      const built = await ask("POST", personPath(person.person_id, "/build"));
-      forgetPeople();
-      const values = { faces: built.faces.length, name, seconds: first.end() };
-      first.tell("built_one", values, "good");
-      if (built.rejected.length) first.also("built_refused", { count: built.rejected.length });
+      const built = await request("POST", personPath(person.person_id, "/build"));
+      clearPeople();
+      const values = { faces: built.faces.length, name, seconds: oneProgress.end() };
+      oneProgress.report("built_one", values, "good");
+      if (built.rejected.length) oneProgress.addNote("built_refused", { count: built.rejected.length });
     } catch (error) {
-      first.end();
-      first.failed(error);
+      oneProgress.end();
+      oneProgress.reportError(error);
     }
   }
 
-  /** Build everybody; or watch on what was begun before the page was opened, or on another one. */
-  async function buildAll(begun = null) {
-    second.begin("build_waiting", begun ? Date.now() - Date.parse(begun.created_at) : 0);
+  /** Build everybody, or follow a build that is already running. */
+  async function buildAll(runningJob = null) {
+    allProgress.begin("build_waiting", runningJob ? Date.now() - Date.parse(runningJob.created_at) : 0);
     try {
-      const job = begun ?? await ask("POST", "v1/index/build");
+      const job = runningJob ?? await request("POST", "v1/index/build");
       stop.hidden = false;
-      stop.onclick = () => during(stop, () => ask("DELETE", `v1/jobs/${encodeURIComponent(job.id)}`));
-      const ended = await watched(job, second.show);
-      tellEnd(ended, second.end());
+      stop.onclick = () => runBusy(stop, () => request("DELETE", `v1/jobs/${encodeURIComponent(job.id)}`));
+      const finished = await watchJob(job, allProgress.show);
+      reportEnd(finished, allProgress.end());
     } catch (error) {
-      second.end();
-      second.failed(error);
+      allProgress.end();
+      allProgress.reportError(error);
     } finally {
-      if (document.activeElement === stop) all.focus();
+      if (document.activeElement === stop) allButton.focus();
       stop.hidden = true;
-      forgetPeople();
+      clearPeople();
     }
   }
 
-  async function takeUp() {
-    if (!may("admin") || state.photos !== "original" || all.getAttribute("aria-disabled") === "true") return;
-    const job = (await ask("GET", "v1/jobs")).find(({ kind, gallery, state: how }) => (
-      kind === "build" && gallery === state.gallery && (how === "queued" || how === "running")
+  async function resume() {
+    if (!hasScope("admin") || state.photos !== "original" || allButton.getAttribute("aria-disabled") === "true") return;
+    const job = (await request("GET", "v1/jobs")).find(({ kind, gallery, state: jobState }) => (
+      kind === "build" && gallery === state.gallery && (jobState === "queued" || jobState === "running")
     ));
-    if (job) during(all, () => buildAll(job));
+    if (job) runBusy(allButton, () => buildAll(job));
   }
 
-  function tellEnd(job, seconds) {
-    const { state: how, answer } = job;
-    if (how === "done") {
-      second.tell("built_all", { faces: answer.faces, people: answer.people, seconds }, "good");
-      if (answer.left.length) second.also("built_left", { names: answer.left.join(", ") });
-    } else if (how === "cancelled") second.tell("build_cancelled", { seconds }, "");
-    else if (how === "lost") second.tell("build_lost", {}, "bad");
-    else second.tell("build_failed", { message: answer.message ?? how }, "bad");
+  function reportEnd(job, seconds) {
+    const { state: jobState, answer } = job;
+    if (jobState === "done") {
+      allProgress.report("built_all", { faces: answer.faces, people: answer.people, seconds }, "good");
+      if (answer.left.length) allProgress.addNote("built_left", { names: answer.left.join(", ") });
+    } else if (jobState === "cancelled") allProgress.report("build_cancelled", { seconds }, "");
+    else if (jobState === "lost") allProgress.report("build_lost", {}, "bad");
+    else allProgress.report("build_failed", { message: answer.message ?? jobState }, "bad");
   }
 
-  return { name: "build", panel, shown: () => { picker.refresh(); during(null, takeUp); }, left: () => {} };
+  return { name: "build", panel, onShow: () => { picker.refresh(); runBusy(null, resume); }, onLeave: () => {} };
 }
 
-/** A progress bar with a clock beside it and the outcome below. */
+/** Make a progress bar with a clock beside it and the result below. */
 function makeProgress() {
   const bar = make("progress", { label: "progress" });
   const words = make("span", { class: "hint" });
@@ -105,10 +105,10 @@ function makeProgress() {
     started = performance.now() - Math.max(0, before);
     bar.removeAttribute("value");
     result.hidden = true;
-    say(more, "");
-    say(words, key);
+    setText(more, "");
+    setText(words, key);
     running.hidden = false;
-    const tick = () => say(clock, "build_took", { seconds: Math.floor(seconds()) });
+    const tick = () => setText(clock, "build_took", { seconds: Math.floor(seconds()) });
     clearInterval(ticking);
     ticking = setInterval(tick, 500);
     tick();
@@ -124,19 +124,19 @@ function makeProgress() {
     if (!job.total) return;
     bar.max = job.total;
     bar.value = job.done;
-    say(words, "build_running", { done: job.done, total: job.total });
+    setText(words, "build_running", { done: job.done, total: job.total });
   }
 
-  function told(key, values, kind) {
+  function report(key, values, kind) {
     result.hidden = false;
     result.className = `note ${kind}`;
-    say(result, key, values);
+    setText(result, key, values);
   }
 
-  function failed(error) {
-    const { key, values } = error.told ?? { key: "error_page", values: { message: String(error) } };
-    told(key, values, "bad");
+  function reportError(error) {
+    const { key, values } = error.text ?? { key: "error_page", values: { message: String(error) } };
+    report(key, values, "bad");
   }
 
-  return { box, begin, end, show, tell: told, failed, also: (key, values) => say(more, key, values) };
+  return { box, begin, end, show, report, reportError, addNote: (key, values) => setText(more, key, values) };
 }

@@ -1,64 +1,64 @@
-// Which language is spoken. What is on the page says by `data-t` which text it shows, so that a switch changes it in place.
+// The language of the page. Each element names its text in `data-t`, so that a switch of language changes it in place.
 
 import { TEXTS } from "./texts.js";
 
-const KEPT = "facedex-language";
+const STORAGE_KEY = "facedex-language";
 const DIGITS = 3;
-const FIGURES = new Set(["similarity", "threshold"]); // written with all digits, so that they stand below each other
-let language = first();
+const FIGURES = new Set(["similarity", "threshold"]); // always written with all digits, so that they align
+let language = initialLanguage();
 
-function first() {
-  const wanted = kept() ?? navigator.language.slice(0, 2).toLowerCase();
+function initialLanguage() {
+  const wanted = storedLanguage() ?? navigator.language.slice(0, 2).toLowerCase();
   return wanted in TEXTS ? wanted : wanted === "in" || wanted === "ms" ? "id" : "en";
 }
 
-function kept() {
+function storedLanguage() {
   try {
-    return localStorage.getItem(KEPT);
+    return localStorage.getItem(STORAGE_KEY);
   } catch {
-    return null; // storage is forbidden: the language of the browser is taken each time
+    return null; // storage is blocked: the browser's language is used
   }
 }
 
-/** The language that is spoken, as a tag for `Intl`; with the reader's country where the browser tells it. */
-export function spoken() {
+/** Return the language as a tag for `Intl`, with the reader's country if the browser names it. */
+export function locale() {
   return navigator.languages.find((tag) => tag.toLowerCase().startsWith(`${language}-`)) ?? language;
 }
 
-/** Whether there is a text of this key. */
-export function known(key) {
+/** Return whether a text has this key. */
+export function hasText(key) {
   return key in TEXTS.en;
 }
 
 /**
- * Return a text with its values put in; numbers are written as the language writes them.
- * {count} is a value, {count|face|faces} a word that goes with it.
+ * Return a text with its values inserted; numbers are formatted for the language.
+ * {count} is a value, {count|face|faces} the singular or plural that goes with it.
  */
 export function text(key, values = {}) {
   if (!key) return "";
-  const found = TEXTS[language][key] ?? TEXTS.en[key] ?? key;
-  return found.replace(/\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}/g, (_, name, one, several) => {
-    if (one === undefined) return written(values[name], FIGURES.has(name) ? DIGITS : 0);
+  const template = TEXTS[language][key] ?? TEXTS.en[key] ?? key;
+  return template.replace(/\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}/g, (_, name, one, several) => {
+    if (one === undefined) return formatValue(values[name], FIGURES.has(name) ? DIGITS : 0);
     return values[name] === 1 ? one : several;
   });
 }
 
-function written(value, digits) {
-  const how = { minimumFractionDigits: digits, maximumFractionDigits: DIGITS };
-  if (typeof value === "number") return new Intl.NumberFormat(language, how).format(value);
+function formatValue(value, digits) {
+  const options = { minimumFractionDigits: digits, maximumFractionDigits: DIGITS };
+  if (typeof value === "number") return new Intl.NumberFormat(language, options).format(value);
   return value === null || value === undefined ? "–" : String(value);
 }
 
-/** Show a text in a node, or in one of its attributes. */
-export function say(node, key, values = {}, attribute = null) {
+/** Set the text of a node, or of one of its attributes. */
+export function setText(node, key, values = {}, attribute = null) {
   node.dataset[attribute ? "tLabel" : "t"] = key;
   node.dataset[attribute ? "tLabelValues" : "tValues"] = JSON.stringify(values);
   if (attribute) node.setAttribute(attribute, text(key, values));
   else node.textContent = text(key, values);
 }
 
-/** Show everything on the page anew. */
-export function speak(chosen = language) {
+/** Show every text of the page in a language. */
+export function applyLanguage(chosen = language) {
   language = chosen;
   document.documentElement.lang = language;
   for (const node of document.querySelectorAll("[data-t]")) {
@@ -72,18 +72,18 @@ export function speak(chosen = language) {
   }
 }
 
-/** Let the buttons switch the language, and remember it. */
-export function listenForLanguage(changed) {
+/** Let the buttons switch the language, and store the choice. */
+export function listenForLanguage(onChange) {
   document.getElementById("language").addEventListener("click", (event) => {
     const chosen = event.target.closest("button")?.value;
     if (!chosen) return;
-    speak(chosen);
+    applyLanguage(chosen);
     try {
-      localStorage.setItem(KEPT, chosen);
+      localStorage.setItem(STORAGE_KEY, chosen);
     } catch {
-      // storage is forbidden: it is remembered until the page is closed
+      // storage is blocked: the choice lasts until the page closes
     }
-    changed();
+    onChange();
   });
-  speak();
+  applyLanguage();
 }

@@ -1,78 +1,78 @@
-// Who is registered, read page by page: a search reads on until it has found enough, and nobody is too far away to be found.
+// The registered people, read and cached page by page. A search reads further pages until it has enough matches.
 
-import { ask } from "./api.js";
+import { request } from "./api.js";
 
-const FRESH_MS = 60_000; // what was read is kept so long; what this page changes is asked anew at once
-const FIRST = 100; // people of the first page, so that a list shows soon
-const NEXT = 1000; // of each further page; the server gives no more at once
+const CACHE_MS = 60_000; // age at which the cache is discarded; changes made here discard it at once
+const FIRST_PAGE = 100; // people on the first page: few, so that a list appears soon
+const NEXT_PAGE = 1000; // people on each further page: the server's maximum
 
-let walk = begun();
+let listing = newListing();
 
-function begun() {
-  return { people: [], cursor: null, ended: false, since: performance.now(), asking: null };
+function newListing() {
+  return { people: [], cursor: null, complete: false, since: performance.now(), request: null };
 }
 
-/** Ask anew who is registered. */
-export function forgetPeople() {
-  walk = begun();
+/** Clear the cache of people. */
+export function clearPeople() {
+  listing = newListing();
 }
 
-/** Keep of a person what a list shows. */
-export function brief({ person_id, name, email, faces }) {
+/** Reduce a person to what a list shows. */
+export function summarize({ person_id, name, email, faces }) {
   const id = String(person_id);
-  return { person_id: id, name, email, faces: faces.length, key: folded(`${name ?? ""} ${email ?? ""} ${id}`) };
+  return { person_id: id, name, email, faces: faces.length, key: foldText(`${name ?? ""} ${email ?? ""} ${id}`) };
 }
 
-/** How a person is called. */
+/** Return a person's name, or the id if there is none. */
 export function nameOf(person) {
   return person.name || String(person.person_id);
 }
 
 /**
- * Find the people whose name, e-mail address or id holds every word, in the order of registration.
- * @param {string} words none finds everybody
- * @param {number} most how many are wanted
- * @param {function(object[], number): boolean} looked told before each further request who was found, and among how many;
- *   says whether to go on
- * @returns {Promise<{people: object[], more: boolean}|null>} null where it was not to go on
+ * Find the people whose name, e-mail address or id contains every word, in the order of registration.
+ * @param {string} words empty finds everybody
+ * @param {number} limit the maximum number of people
+ * @param {function(object[], number): boolean} onPage called before each further request with the people found so far and the
+ *   number searched; returns whether to continue
+ * @returns {Promise<{people: object[], more: boolean}|null>} null if `onPage` stopped the search
  */
-export async function seek(words, most, looked = () => true) {
-  if (performance.now() - walk.since > FRESH_MS) forgetPeople();
-  const mine = walk;
-  const wanted = folded(words).split(/\s+/).filter(Boolean);
-  const people = /^\S+@\S+\.\S+$/.test(words.trim()) ? await withEmail(words.trim()) : [];
-  if (people.length) return { people: people.slice(0, most), more: people.length > most };
+export async function searchPeople(words, limit, onPage = () => true) {
+  if (performance.now() - listing.since > CACHE_MS) clearPeople();
+  const current = listing;
+  const wanted = foldText(words).split(/\s+/).filter(Boolean);
+  const people = /^\S+@\S+\.\S+$/.test(words.trim()) ? await findByEmail(words.trim()) : [];
+  if (people.length) return { people: people.slice(0, limit), more: people.length > limit };
   let at = 0;
   for (;;) {
-    for (; at < mine.people.length && people.length <= most; at += 1) {
-      if (wanted.every((word) => mine.people[at].key.includes(word))) people.push(mine.people[at]);
+    for (; at < current.people.length && people.length <= limit; at += 1) {
+      if (wanted.every((word) => current.people[at].key.includes(word))) people.push(current.people[at]);
     }
-    if (people.length > most || mine.ended) return { people: people.slice(0, most), more: people.length > most };
-    if (!looked(people, at)) return null;
-    await readOn(mine);
+    if (people.length > limit || current.complete) return { people: people.slice(0, limit), more: people.length > limit };
+    if (!onPage(people, at)) return null;
+    await readNextPage(current);
   }
 }
 
-/** People with an e-mail address, whom the server finds without looking through all. */
-async function withEmail(email) {
-  return (await ask("GET", `v1/people?email=${encodeURIComponent(email)}`)).items.map(brief);
+/** Find people by e-mail address, which the server has indexed. */
+async function findByEmail(email) {
+  return (await request("GET", `v1/people?email=${encodeURIComponent(email)}`)).items.map(summarize);
 }
 
-/** Read one page more; two searches at once read it once. */
-function readOn(of) {
-  of.asking ??= readPage(of).finally(() => { of.asking = null; });
-  return of.asking;
+/** Read the next page; concurrent searches share one request. */
+function readNextPage(of) {
+  of.request ??= readPage(of).finally(() => { of.request = null; });
+  return of.request;
 }
 
 async function readPage(of) {
   const from = of.cursor === null ? "" : `&cursor=${encodeURIComponent(of.cursor)}`;
-  const page = await ask("GET", `v1/people?limit=${of.people.length ? NEXT : FIRST}${from}`);
-  of.people.push(...page.items.map(brief));
+  const page = await request("GET", `v1/people?limit=${of.people.length ? NEXT_PAGE : FIRST_PAGE}${from}`);
+  of.people.push(...page.items.map(summarize));
   of.cursor = page.next_cursor;
-  of.ended = page.next_cursor === null;
+  of.complete = page.next_cursor === null;
 }
 
-/** Write a text without accents and capitals: "Müller" is found by "muller". */
-function folded(text) {
+/** Return a text in lower case and without accents, so that "muller" matches "Müller". */
+function foldText(text) {
   return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 }

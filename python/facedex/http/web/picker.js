@@ -1,20 +1,20 @@
-// Choosing a person by typing: a combobox as WAI-ARIA has it. Who is chosen in one section is chosen in the others too.
+// Choose a person by typing, in a combobox as specified by WAI-ARIA. All sections share the choice.
 
-import { ended, field, make, progressed, tellError } from "./dom.js";
-import { nameOf, seek } from "./people.js";
+import { showResult, field, make, showProgress, showError } from "./dom.js";
+import { nameOf, searchPeople } from "./people.js";
 import { state } from "./state.js";
 
 const SHOWN = 20;
-const PAUSE_MS = 200; // after a letter, before it is looked for
+const PAUSE_MS = 200; // after the last key press, before the search starts
 
-let made = 0;
+let pickerCount = 0;
 
 /**
  * Make a picker.
- * @param {function()} changed called when somebody else was chosen, who then is `state.person`
+ * @param {function()} onChange called after `state.person` has changed
  */
-export function makePicker(changed) {
-  const id = `people-${++made}`;
+export function makePicker(onChange) {
+  const id = `people-${++pickerCount}`;
   const input = make("input", {
     role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": id, autocomplete: "off",
     autocapitalize: "none", spellcheck: "false", maxlength: 255,
@@ -30,12 +30,12 @@ export function makePicker(changed) {
   let waiting = 0;
 
   input.addEventListener("focus", () => input.select());
-  input.addEventListener("click", () => { if (popup.hidden) look(""); });
+  input.addEventListener("click", () => { if (popup.hidden) search(""); });
   input.addEventListener("input", () => {
     clearTimeout(waiting);
-    turn += 1; // who was found for fewer letters is not chosen any more
-    point(-1);
-    waiting = setTimeout(() => look(input.value), PAUSE_MS);
+    turn += 1; // matches of the previous words can no longer be chosen
+    setActive(-1);
+    waiting = setTimeout(() => search(input.value), PAUSE_MS);
   });
   input.addEventListener("blur", () => {
     if (!input.value.trim() && state.person) choose(null);
@@ -45,8 +45,8 @@ export function makePicker(changed) {
     const moves = { ArrowDown: 1, ArrowUp: -1 };
     if (event.key in moves) {
       event.preventDefault();
-      if (popup.hidden) look("");
-      else if (found.length) point((active + moves[event.key] + found.length) % found.length);
+      if (popup.hidden) search("");
+      else if (found.length) setActive((active + moves[event.key] + found.length) % found.length);
     } else if (event.key === "Enter" && !popup.hidden) {
       event.preventDefault();
       if (active >= 0) choose(found[active]);
@@ -56,43 +56,43 @@ export function makePicker(changed) {
     }
   });
 
-  async function look(words) {
-    const mine = ++turn;
+  async function search(words) {
+    const current = ++turn;
     found = [];
     list.replaceChildren();
     open();
-    progressed(note, "people_looking", { count: 0 });
+    showProgress(note, "people_looking", { count: 0 });
     try {
-      const outcome = await seek(words, SHOWN, (people, count) => {
-        if (mine !== turn) return false;
+      const outcome = await searchPeople(words, SHOWN, (people, count) => {
+        if (current !== turn) return false;
         show(people.slice(0, SHOWN), words);
-        progressed(note, "people_looking", { count });
+        showProgress(note, "people_looking", { count });
         return true;
       });
-      if (mine !== turn || !outcome) return;
+      if (current !== turn || !outcome) return;
       show(outcome.people, words);
-      if (outcome.more) ended(note, "people_narrow", { count: SHOWN });
-      else if (found.length) ended(note, "people_found", { count: found.length });
-      else if (words.trim()) ended(note, "people_nobody", { words: words.trim() });
-      else ended(note, "users_none");
+      if (outcome.more) showResult(note, "people_narrow", { count: SHOWN });
+      else if (found.length) showResult(note, "people_found", { count: found.length });
+      else if (words.trim()) showResult(note, "people_nobody", { words: words.trim() });
+      else showResult(note, "users_none");
     } catch (error) {
-      if (mine !== turn) return;
+      if (current !== turn) return;
       close();
-      tellError(error);
+      showError(error);
     }
   }
 
   function show(people, words) {
-    const known = found.length;
+    const before = found.length;
     found = people;
-    list.append(...people.slice(known).map((person, at) => make(
-      "li", { role: "option", id: `${id}-${known + at}`, "aria-selected": "false", on: { click: () => choose(person) } },
+    list.append(...people.slice(before).map((person, at) => make(
+      "li", { role: "option", id: `${id}-${before + at}`, "aria-selected": "false", on: { click: () => choose(person) } },
       make("span", { plain: nameOf(person) }), make("span", { class: "hint", plain: person.email ?? person.person_id }),
     )));
-    if (active < 0 && found.length && words.trim()) point(0);
+    if (active < 0 && found.length && words.trim()) setActive(0);
   }
 
-  function point(at) {
+  function setActive(at) {
     list.children[active]?.setAttribute("aria-selected", "false");
     active = at;
     const option = list.children[at];
@@ -105,12 +105,12 @@ export function makePicker(changed) {
   function choose(person) {
     state.person = person;
     close();
-    changed();
+    onChange();
   }
 
   function open() {
     popup.hidden = false;
-    point(-1);
+    setActive(-1);
     input.setAttribute("aria-expanded", "true");
   }
 
@@ -118,12 +118,12 @@ export function makePicker(changed) {
     clearTimeout(waiting);
     turn += 1;
     popup.hidden = true;
-    point(-1);
+    setActive(-1);
     input.setAttribute("aria-expanded", "false");
     refresh();
   }
 
-  /** Show who is chosen. */
+  /** Show the chosen person. */
   function refresh() {
     const { person } = state;
     if (!person) input.value = "";

@@ -1,20 +1,20 @@
-// Choosing pictures: from files, by dropping them, or with the camera; one or several, shown small before they are sent.
+// Choose one or several pictures, from files, by drag and drop or with the camera, and show thumbnails of them.
 
 import { makeCamera } from "./camera.js";
 import { make } from "./dom.js";
 
-let made = 0;
+let chooserCount = 0;
 
 /**
  * Make a chooser.
- * @param {object} how
- * @param {boolean} how.several whether pictures are collected; otherwise each takes the place of the one before
- * @param {function(Blob[])} how.changed given all pictures that are chosen
+ * @param {object} options
+ * @param {boolean} options.several whether pictures are collected; otherwise each replaces the previous one
+ * @param {function(Blob[])} options.onChange called with all chosen pictures
  */
-export function makeChooser({ several = false, changed }) {
+export function makeChooser({ several = false, onChange }) {
   let chosen = [];
   const input = make("input", {
-    type: "file", accept: "image/*", multiple: several, class: "sr", id: `pictures-${++made}`,
+    type: "file", accept: "image/*", multiple: several, class: "sr", id: `pictures-${++chooserCount}`,
     on: { change: () => { add([...input.files]); input.value = ""; } },
   });
   const label = make(
@@ -23,11 +23,11 @@ export function makeChooser({ several = false, changed }) {
   );
   const open = make("button", { type: "button", text: "camera_open", class: "quiet", on: { click: () => camera.open() } });
   const camera = makeCamera((blob) => add([blob]), () => { open.hidden = camera.isOpen(); });
-  const small = make("ul", { class: "thumbs" });
+  const thumbnails = make("ul", { class: "thumbs" });
   const box = make(
     "div", { class: "chooser" },
     make("div", { class: "actions" }, input, label, open, make("span", { text: "or_drop", class: "hint wide" })),
-    camera.box, small,
+    camera.box, thumbnails,
   );
   box.addEventListener("dragover", (event) => { event.preventDefault(); box.classList.add("over"); });
   box.addEventListener("dragleave", () => box.classList.remove("over"));
@@ -42,37 +42,37 @@ export function makeChooser({ several = false, changed }) {
     chosen = several ? [...chosen, ...pictures] : pictures.slice(0, 1);
     if (!several) camera.close();
     show();
-    changed(chosen);
+    onChange(chosen);
   }
 
   function show() {
-    small.querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
+    thumbnails.querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
     if (!several) return;
-    small.replaceChildren(...chosen.map((picture, at) => {
+    thumbnails.replaceChildren(...chosen.map((picture, at) => {
       const name = picture.name ?? `${at + 1}`;
       return make(
         "li", {},
         make("img", { src: URL.createObjectURL(picture), alt: name }),
         make("button", {
           type: "button", class: "corner", plain: "×", label: "remove", values: { name },
-          on: { click: () => drop(picture, at) },
+          on: { click: () => removePicture(picture, at) },
         }),
       );
     }));
   }
 
-  /** Take one out; the focus goes to the next one's button. */
-  function drop(picture, at) {
+  /** Remove a picture; the focus moves to the button of the next one. */
+  function removePicture(picture, at) {
     chosen = chosen.filter((one) => one !== picture);
     show();
-    changed(chosen);
-    (small.querySelectorAll("button")[Math.min(at, chosen.length - 1)] ?? input).focus();
+    onChange(chosen);
+    (thumbnails.querySelectorAll("button")[Math.min(at, chosen.length - 1)] ?? input).focus();
   }
 
   function clear() {
     chosen = [];
     show();
-    changed(chosen);
+    onChange(chosen);
   }
 
   return { box, clear, close: camera.close };

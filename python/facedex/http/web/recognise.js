@@ -1,9 +1,9 @@
-// Recognise: a picture, boxes and names drawn on it, and for each face who it might be, closest first.
+// Recognise the faces of a picture: draw boxes and names on it, and list each face's candidates, closest first.
 
-import { ask, pictureForm } from "./api.js";
-import { card, choice, during, make } from "./dom.js";
+import { request, pictureForm } from "./api.js";
+import { card, choice, runBusy, make } from "./dom.js";
 import { drawFaces, makeBar } from "./draw.js";
-import { say, text } from "./language.js";
+import { setText, text } from "./language.js";
 import { makeChooser } from "./pictures.js";
 
 const CANDIDATES = 5;
@@ -16,48 +16,48 @@ export function makeRecognise() {
   const summary = make("p", { class: "hint", role: "status" });
   const faces = make("div", { class: "found" });
   const outcome = make("div", { class: "stack" }, summary, drawn, faces);
-  const chooser = makeChooser({ changed: ([picture]) => { if (picture) during(null, () => recognise(picture)); } });
+  const chooser = makeChooser({ onChange: ([picture]) => { if (picture) runBusy(null, () => recognise(picture)); } });
   const panel = make("div", {}, card("recognise_title", chooser.box, choice("attend", attend), outcome));
   let last = null;
-  let took = null;
+  let timing = null;
   let turn = 0;
 
   async function recognise(picture) {
-    const mine = ++turn;
+    const current = ++turn;
     last = null;
     drawn.hidden = true;
     faces.replaceChildren();
-    say(summary, "recognising");
+    setText(summary, "recognising");
     const started = performance.now();
-    let answer;
+    let result;
     try {
-      answer = await ask("POST", "v1/recognize", pictureForm(picture, { k: CANDIDATES, attend: attend.checked }));
+      result = await request("POST", "v1/recognize", pictureForm(picture, { k: CANDIDATES, attend: attend.checked }));
     } catch (error) {
-      if (mine === turn) say(summary, "");
+      if (current === turn) setText(summary, "");
       throw error;
     }
-    if (mine !== turn) return; // another picture was chosen meanwhile
+    if (current !== turn) return; // another picture was chosen in the meantime
     const seconds = Math.round((performance.now() - started) / 10) / 100;
-    answer.faces.sort((one, next) => one.bbox[0] - next.bbox[0]); // as they stand in the picture
-    took = { count: answer.faces.length, seconds };
-    faces.replaceChildren(...answer.faces.map(shownFace));
-    last = { picture, answer };
+    result.faces.sort((one, next) => one.bbox[0] - next.bbox[0]); // from left to right
+    timing = { count: result.faces.length, seconds };
+    faces.replaceChildren(...result.faces.map(makeFace));
+    last = { picture, result };
     await draw();
   }
 
   async function draw() {
     if (!last) return;
-    const { picture, answer } = last;
-    const called = answer.faces.map((face) => ({ bbox: face.bbox, kind: face.person_id === null ? "doubt" : "good", label: nameOf(face) }));
-    const names = called.map(({ label }) => label).join(", ");
-    if (names) say(summary, "recognised_in", { ...took, names });
-    else say(summary, "no_faces");
+    const { picture, result } = last;
+    const labelled = result.faces.map((face) => ({ bbox: face.bbox, kind: face.person_id === null ? "doubt" : "good", label: nameOf(face) }));
+    const names = labelled.map(({ label }) => label).join(", ");
+    if (names) setText(summary, "recognised_in", { ...timing, names });
+    else setText(summary, "no_faces");
     drawn.hidden = false;
-    say(canvas, "recognised_picture", { names: names || text("no_faces") }, "aria-label");
-    await drawFaces(canvas, picture, answer.image_size, called);
+    setText(canvas, "recognised_picture", { names: names || text("no_faces") }, "aria-label");
+    await drawFaces(canvas, picture, result.image_size, labelled);
   }
 
-  return { name: "recognise", panel, shown: () => {}, left: chooser.close, changed: () => during(null, draw) };
+  return { name: "recognise", panel, onShow: () => {}, onLeave: chooser.close, onLanguageChange: () => runBusy(null, draw) };
 }
 
 function nameOf(face) {
@@ -65,7 +65,7 @@ function nameOf(face) {
   return face.name || String(face.person_id);
 }
 
-function shownFace(face) {
+function makeFace(face) {
   const known = face.person_id !== null;
   const title = make("h3", known ? { plain: nameOf(face) } : { text: "unknown" });
   const values = { similarity: face.similarity, threshold: face.threshold };
@@ -74,11 +74,11 @@ function shownFace(face) {
     make("p", { class: "verdict-line" }, make("span", { class: "mark", "aria-hidden": "true", plain: known ? "✓" : "?" }), title),
     make("p", { text: "similarity", values, class: "hint" }),
     make("h4", { text: "candidates" }),
-    make("ol", { class: "candidates" }, ...face.candidates.map((one) => shownCandidate(one, face.threshold))),
+    make("ol", { class: "candidates" }, ...face.candidates.map((one) => makeCandidate(one, face.threshold))),
   );
 }
 
-function shownCandidate(one, threshold) {
+function makeCandidate(one, threshold) {
   const reaches = one.similarity >= threshold;
   return make(
     "li", { class: reaches ? "reaches" : "" },

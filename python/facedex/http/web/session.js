@@ -1,10 +1,10 @@
-// Signing in: a form, a cookie that no script sees, and signing out.
+// Sign in with a form, and sign out. The session is an HttpOnly cookie, which scripts cannot read.
 
-import { ask } from "./api.js";
-import { card, during, field, make, tell } from "./dom.js";
+import { request } from "./api.js";
+import { card, runBusy, field, make, showMessage } from "./dom.js";
 
-/** Make the form; `done` is called after signing in. */
-export function makeSignIn(done) {
+/** Make the form; `onSignIn` is called after signing in. */
+export function makeSignIn(onSignIn) {
   const login = make("input", { name: "login", required: true, maxlength: 255, autocomplete: "username", autocapitalize: "none" });
   const password = make("input", { name: "password", type: "password", required: true, maxlength: 1024, autocomplete: "current-password" });
   const send = make("button", { type: "submit", text: "sign_in" });
@@ -15,20 +15,20 @@ export function makeSignIn(done) {
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    during(send, async () => {
+    runBusy(send, async () => {
       try {
-        await ask("POST", "v1/session", { login: login.value.trim(), password: password.value, cookie: true });
+        await request("POST", "v1/session", { login: login.value.trim(), password: password.value, cookie: true });
       } finally {
         password.value = "";
       }
-      await done();
+      await onSignIn();
     });
   });
   return { panel: card("sign_in_title", form), focus: () => login.focus() };
 }
 
-/** Sign out; the cookie is of no use from then on. */
+/** Sign out; the server ends the session, so that its cookie is invalid. */
 export async function signOut() {
-  await ask("DELETE", "v1/session");
-  tell("signed_out", {}, "");
+  await request("DELETE", "v1/session");
+  showMessage("signed_out", {}, "");
 }

@@ -1,27 +1,27 @@
-// System: the networks and their licences, what is stored, how it is searched, and how the machine does.
+// System: the networks and their licences, the size of the gallery, its search method, and the load of the machine.
 
-import { ask } from "./api.js";
-import { card, during, make, term } from "./dom.js";
+import { request } from "./api.js";
+import { card, runBusy, make, term } from "./dom.js";
 
 const MEGA = 1e6;
 const GIGA = 1e9;
 
 /** Make the section. */
 export function makeSystem() {
-  const again = make("button", { type: "button", text: "refresh", class: "quiet", on: { click: () => during(again, refresh) } });
+  const reload = make("button", { type: "button", text: "refresh", class: "quiet", on: { click: () => runBusy(reload, refresh) } });
   const cards = make("div", { class: "columns" });
-  const panel = make("div", {}, make("div", { class: "actions end" }, again), cards);
+  const panel = make("div", {}, make("div", { class: "actions end" }, reload), cards);
 
   async function refresh() {
-    const stats = await ask("GET", "v1/stats");
+    const stats = await request("GET", "v1/stats");
     cards.replaceChildren(
-      card("system_pack", make("dl", {}, ...ofPack(stats.pack))),
-      card("system_gallery", make("dl", {}, ...ofGallery(stats))),
-      card("system_speed", make("dl", {}, ...ofMachine(stats))),
+      card("system_pack", make("dl", {}, ...packTerms(stats.pack))),
+      card("system_gallery", make("dl", {}, ...galleryTerms(stats))),
+      card("system_speed", make("dl", {}, ...machineTerms(stats))),
     );
   }
 
-  return { name: "system", panel, shown: () => during(null, refresh), left: () => {} };
+  return { name: "system", panel, onShow: () => runBusy(null, refresh), onLeave: () => {} };
 }
 
 function words(key, values) {
@@ -32,7 +32,7 @@ function number(value) {
   return words("number", { value });
 }
 
-function ofPack(pack) {
+function packTerms(pack) {
   return [
     term("pack", pack.name),
     term("summary", make("span", { lang: "en", plain: pack.summary })),
@@ -43,7 +43,7 @@ function ofPack(pack) {
   ];
 }
 
-function ofGallery({ gallery, photos }) {
+function galleryTerms({ gallery, photos }) {
   const method = gallery.why ? `${gallery.method} – ${gallery.why}` : gallery.method;
   return [
     term("gallery", gallery.gallery),
@@ -60,7 +60,7 @@ function ofGallery({ gallery, photos }) {
   ].filter(Boolean);
 }
 
-function ofMachine(stats) {
+function machineTerms(stats) {
   const each = (seconds) => Math.round((10_000 * seconds) / stats.images) / 10;
   const waiting = Object.values(stats.inside).reduce((sum, one) => sum + one, 0);
   return [

@@ -1,19 +1,19 @@
-// A list of tabs as WAI-ARIA has it: arrow keys move, Home and End jump, only the chosen tab is in the order of Tab.
+// Tabs as specified by WAI-ARIA: arrow keys, Home and End move between tabs, and Tab stops only at the chosen one.
 
-import { hush, make } from "./dom.js";
+import { clearMessage, make } from "./dom.js";
 
 /**
- * Show tabs.
- * @param {{name: string, panel: HTMLElement, shown: Function, left: Function}[]} parts
+ * Show a tab for each section, and return a function that opens a section by its name.
+ * @param {{name: string, panel: HTMLElement, onShow: Function, onLeave: Function}[]} sections
  */
-export function showTabs(parts) {
+export function showTabs(sections) {
   const list = document.getElementById("tabs");
   const panels = document.getElementById("panels");
-  const tabs = parts.map(({ name }) =>
+  const tabs = sections.map(({ name }) =>
     make("button", {
       type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, text: `tab_${name}`, tabindex: -1,
     }));
-  parts.forEach(({ name, panel }) => {
+  sections.forEach(({ name, panel }) => {
     panel.id = `panel-${name}`;
     panel.setAttribute("role", "tabpanel");
     panel.setAttribute("aria-labelledby", `tab-${name}`);
@@ -21,37 +21,37 @@ export function showTabs(parts) {
     panel.hidden = true;
   });
   list.replaceChildren(...tabs);
-  panels.replaceChildren(...parts.map(({ panel }) => panel));
+  panels.replaceChildren(...sections.map(({ panel }) => panel));
   list.hidden = false;
   let chosen = -1;
 
-  function choose(at) {
-    if (at === chosen) return;
-    if (chosen >= 0) parts[chosen].left();
-    hush(); // what is said there was of the other section
-    chosen = at;
-    tabs.forEach((tab, place) => {
-      tab.setAttribute("aria-selected", String(place === at));
-      tab.tabIndex = place === at ? 0 : -1;
-      parts[place].panel.hidden = place !== at;
+  function choose(index) {
+    if (index === chosen) return;
+    if (chosen >= 0) sections[chosen].onLeave();
+    clearMessage(); // the message belongs to the previous section
+    chosen = index;
+    tabs.forEach((tab, position) => {
+      tab.setAttribute("aria-selected", String(position === index));
+      tab.tabIndex = position === index ? 0 : -1;
+      sections[position].panel.hidden = position !== index;
     });
-    history.replaceState(null, "", `#${parts[at].name}`);
-    parts[at].shown();
+    history.replaceState(null, "", `#${sections[index].name}`);
+    sections[index].onShow();
   }
 
   list.onclick = (event) => {
-    const at = tabs.indexOf(event.target.closest("[role=tab]"));
-    if (at >= 0) choose(at);
+    const index = tabs.indexOf(event.target.closest("[role=tab]"));
+    if (index >= 0) choose(index);
   };
   list.onkeydown = (event) => {
     const moves = { ArrowRight: chosen + 1, ArrowLeft: chosen - 1, Home: 0, End: tabs.length - 1 };
     if (!(event.key in moves)) return;
     event.preventDefault();
-    const at = (moves[event.key] + tabs.length) % tabs.length;
-    choose(at);
-    tabs[at].focus();
+    const index = (moves[event.key] + tabs.length) % tabs.length;
+    choose(index);
+    tabs[index].focus();
   };
-  const wanted = parts.findIndex(({ name }) => `#${name}` === location.hash);
+  const wanted = sections.findIndex(({ name }) => `#${name}` === location.hash);
   choose(Math.max(0, wanted));
-  return (name) => choose(Math.max(0, parts.findIndex((part) => part.name === name)));
+  return (name) => choose(Math.max(0, sections.findIndex((section) => section.name === name)));
 }

@@ -1,4 +1,4 @@
-// The texts of the page in English. {name} is replaced by a value, {count|face|faces} is a word that goes with one.
+// The texts of the page in English. {name} is replaced by a value, {count|face|faces} by the singular or plural.
 
 export default {
   // Everywhere
@@ -63,7 +63,7 @@ export default {
   people_found: "{count} {count|person|people} found",
   people_first: "The first {count} {count|person|people}",
   people_narrow: "The first {count} {count|person|people}; type more to find others.",
-  people_nobody: "Nobody is called “{words}”.",
+  people_nobody: "No person matches “{words}”.",
   photos_add: "Add photos",
   photos_kept: "Photos",
   photos_none: "No photo of {name} is stored yet.",
@@ -86,8 +86,8 @@ export default {
   face_delete: "Delete face {id}",
   face_delete_sure: "Delete this face?",
   face_deleted: "The face was deleted.",
-  originals_off: "This server keeps no original photos: it registers each picture at once and then discards it. To keep originals, so that people can be rebuilt, start the server with:",
-  thumbnails_only: "This server keeps small pictures only: it registers each photo at once. To keep originals, so that people can be rebuilt, start the server with:",
+  originals_off: "This server does not store original photos: it registers each picture at once and then discards it. To store originals, so that people can be rebuilt, start the server with:",
+  thumbnails_only: "This server stores thumbnails only: it registers each photo at once. To store originals, so that people can be rebuilt, start the server with:",
 
   // Choosing pictures
   choose_file: "Choose a picture",
@@ -116,7 +116,7 @@ export default {
   build_all_hint: "Rebuilds everybody's templates from the photos. Recognition keeps working meanwhile.",
   build_all_go: "Build everybody",
   build_all_admin: "Only an administrator can build everybody.",
-  build_none: "Nothing can be built, because this server keeps no original photos. Faces are used as soon as they are registered. To keep originals, start the server with:",
+  build_none: "Nothing can be built, because this server does not store original photos. Faces are used as soon as they are registered. To store originals, start the server with:",
   build_running: "{done} of {total} {total|person|people}",
   build_waiting: "Waiting to start …",
   build_took: "{seconds} s",
@@ -124,7 +124,7 @@ export default {
   built_refused: "Photos without a usable face: {count}.",
   built_all: "{faces} {faces|face|faces} of {people} {people|person|people} built in {seconds} s.",
   built_left: "Unchanged, because they have no usable photo: {names}",
-  build_cancelled: "The build was cancelled after {seconds} s. People already built stay built.",
+  build_cancelled: "The build was cancelled after {seconds} s. Templates that were already rebuilt are stored.",
   build_failed: "The build failed: {message}",
   build_lost: "The server process that ran the build has ended. Start the build again.",
   progress: "Progress",
@@ -201,7 +201,7 @@ export default {
   recall: "Recall",
   recall_value: "{value} % of the closest faces are found",
   recall_unmeasured: "not measured",
-  photos_setting: "Photos kept",
+  photos_setting: "Stored photos",
   photos_setting_none: "none",
   photos_setting_thumbnail: "small pictures",
   photos_setting_original: "originals",
@@ -238,7 +238,7 @@ export default {
   error_duplicate_face: "This face resembles another person.",
   error_person_full: "This person has the maximum number of faces.",
   error_registration: "None of the pictures shows a usable face, or no photo is stored.",
-  error_duplicate_person: "This id is taken.",
+  error_duplicate_person: "This id is already in use.",
   error_unknown_person: "This person no longer exists.",
   error_unknown_photo: "This photo no longer exists.",
   error_unknown_face: "This face no longer exists.",

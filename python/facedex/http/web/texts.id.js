@@ -1,4 +1,4 @@
-// The texts of the page in Indonesian. {name} is replaced by a value, {count|face|faces} is a word that goes with one.
+// The texts of the page in Indonesian. {name} is replaced by a value, {count|face|faces} by the singular or plural.
 
 export default {
   // Everywhere
@@ -63,7 +63,7 @@ export default {
   people_found: "{count} orang ditemukan",
   people_first: "{count} orang pertama",
   people_narrow: "{count} orang pertama; ketik lebih lengkap untuk menemukan yang lain.",
-  people_nobody: "Tidak ada yang bernama “{words}”.",
+  people_nobody: "Tidak ada orang yang cocok dengan “{words}”.",
   photos_add: "Tambah foto",
   photos_kept: "Foto",
   photos_none: "Belum ada foto {name} yang disimpan.",

@@ -1,4 +1,4 @@
-// Every text of the page, in each language; the first is spoken where another lacks a text.
+// The texts of the page by language; English is used if another language lacks a text.
 
 import en from "./texts.en.js";
 import id from "./texts.id.js";

@@ -1,25 +1,25 @@
-// Users: create, edit, delete, find, and who is there.
+// Users: list, find, create, edit and delete them.
 
-import { ask, personPath } from "./api.js";
-import { card, confirmed, during, ended, field, make, progressed, tell, tellError } from "./dom.js";
-import { say } from "./language.js";
-import { brief, forgetPeople, nameOf, seek } from "./people.js";
-import { howTo, may, state } from "./state.js";
+import { request, personPath } from "./api.js";
+import { card, confirmAction, runBusy, showResult, field, make, showProgress, showMessage, showError } from "./dom.js";
+import { setText } from "./language.js";
+import { summarize, clearPeople, nameOf, searchPeople } from "./people.js";
+import { makeCommandHint, hasScope, state } from "./state.js";
 
-const SHOWN = 50; // more come on request
-const PAUSE_MS = 250; // after a letter, before it is looked for
+const SHOWN = 50; // a button shows more
+const PAUSE_MS = 250; // after the last key press, before the search starts
 
-/** Make the section; `go` leads to another one. */
-export function makeUsers(go) {
+/** Make the section; `openTab` opens another one. */
+export function makeUsers(openTab) {
   const name = make("input", { name: "name", required: true, maxlength: 255, autocomplete: "off" });
   const email = make("input", { name: "email", type: "email", maxlength: 255, autocomplete: "off" });
   const personId = make("input", { name: "person_id", maxlength: 255, autocomplete: "off", pattern: "[^\\/]+" });
   const send = make("button", { type: "submit", text: "create" });
-  const back = make("button", { type: "button", text: "cancel", class: "quiet", hidden: true, on: { click: () => edit(null) } });
+  const cancelButton = make("button", { type: "button", text: "cancel", class: "quiet", hidden: true, on: { click: () => edit(null) } });
   const form = make(
     "form", { class: "fields" },
     field("name", name), field("email", email), field("person_id", personId, "person_id_hint"),
-    make("div", { class: "actions" }, send, back),
+    make("div", { class: "actions" }, send, cancelButton),
   );
   const entry = card("users_new", form);
   const words = make("input", { type: "search", name: "search", maxlength: 255, autocomplete: "off", autocapitalize: "none", spellcheck: "false" });
@@ -27,48 +27,48 @@ export function makeUsers(go) {
   const rows = make("tbody", {});
   const head = ["name", "email", "person_id", "faces", "actions"].map((key) => make("th", { scope: "col", text: key }));
   const table = make("table", { class: "stacked", hidden: true }, make("thead", {}, make("tr", {}, ...head)), rows);
-  const more = make("button", { type: "button", text: "more", class: "quiet", hidden: true, on: { click: () => during(more, showMore) } });
+  const more = make("button", { type: "button", text: "more", class: "quiet", hidden: true, on: { click: () => runBusy(more, showMore) } });
   const panel = make(
-    "div", {}, may("enrol") ? entry : null,
+    "div", {}, hasScope("enrol") ? entry : null,
     card("users_list", field("users_search", words, "choose_person_hint"), note, table, more),
-    may("admin") ? howTo("accounts_hint", "facedex users add ayu@example.org --scope read --scope recognise") : null,
+    hasScope("admin") ? makeCommandHint("accounts_hint", "facedex users add ayu@example.org --scope read --scope recognise") : null,
   );
   let edited = null;
-  let shown = SHOWN;
-  let drawn = "";
+  let limit = SHOWN;
+  let shownPeople = "";
   let turn = 0;
-  let waiting = 0;
+  let timer = 0;
 
   words.addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => {
-      shown = SHOWN;
-      list().catch(tellError);
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      limit = SHOWN;
+      list().catch(showError);
     }, PAUSE_MS);
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    during(send, save);
+    runBusy(send, save);
   });
 
   async function save() {
     const details = { name: name.value.trim(), email: email.value.trim() || null };
     if (details.email) {
-      const owners = (await ask("GET", `v1/people?email=${encodeURIComponent(details.email)}`)).items;
+      const owners = (await request("GET", `v1/people?email=${encodeURIComponent(details.email)}`)).items;
       if (owners.some((one) => String(one.person_id) !== edited?.person_id)) {
-        tell("email_taken", { email: details.email }, "bad");
+        showMessage("email_taken", { email: details.email }, "bad");
         email.focus();
         return;
       }
     }
-    if (edited) await ask("PATCH", personPath(edited.person_id), details);
+    if (edited) await request("PATCH", personPath(edited.person_id), details);
     const id = edited ? edited.person_id : await create(details);
-    const told = edited ? "user_saved" : "user_created";
+    const message = edited ? "user_saved" : "user_created";
     if (!edited) words.value = "";
-    if (!edited || state.person?.person_id === id) state.person = brief(await ask("GET", personPath(id)));
+    if (!edited || state.person?.person_id === id) state.person = summarize(await request("GET", personPath(id)));
     edit(null);
     await refresh();
-    tell(told, { name: details.name });
+    showMessage(message, { name: details.name });
     name.focus();
   }
 
@@ -78,7 +78,7 @@ export function makeUsers(go) {
     for (let number = 1; ; number += 1) {
       const id = number === 1 ? base : `${base}-${number}`;
       try {
-        return String((await ask("POST", "v1/people", { person_id: id, ...details })).person_id);
+        return String((await request("POST", "v1/people", { person_id: id, ...details })).person_id);
       } catch (error) {
         if (error.code !== "duplicate_person" || wanted || number === 100) throw error;
       }
@@ -91,20 +91,20 @@ export function makeUsers(go) {
     email.value = person?.email ?? "";
     personId.value = person?.person_id ?? "";
     personId.disabled = Boolean(person);
-    back.hidden = !person;
-    say(send, person ? "save" : "create");
-    say(entry.querySelector("h2"), person ? "users_edit" : "users_new");
+    cancelButton.hidden = !person;
+    setText(send, person ? "save" : "create");
+    setText(entry.querySelector("h2"), person ? "users_edit" : "users_new");
     if (person) name.focus();
   }
 
   async function remove(person) {
-    const called = nameOf(person);
-    if (!(await confirmed("user_delete_sure", { name: called }))) return;
-    await ask("DELETE", personPath(person.person_id));
+    const personName = nameOf(person);
+    if (!(await confirmAction("user_delete_sure", { name: personName }))) return;
+    await request("DELETE", personPath(person.person_id));
     if (edited?.person_id === person.person_id) edit(null);
     if (state.person?.person_id === person.person_id) state.person = null;
     await refresh();
-    tell("user_deleted", { name: called });
+    showMessage("user_deleted", { name: personName });
     panel.focus();
   }
 
@@ -112,72 +112,72 @@ export function makeUsers(go) {
     const values = { name: nameOf(person) };
     const button = (key, label, look, work) => {
       const made = make("button", { type: "button", text: key, label, values, class: look });
-      made.addEventListener("click", () => during(made, work));
+      made.addEventListener("click", () => runBusy(made, work));
       return made;
     };
     const buttons = [
-      button("tab_photos", "photos_who", "quiet small", () => { state.person = person; go("photos"); }),
-      may("enrol") ? button("edit", "edit_who", "quiet small", () => edit(person)) : null,
-      may("enrol") ? button("delete", "delete_who", "danger small", () => remove(person)) : null,
+      button("tab_photos", "photos_who", "quiet small", () => { state.person = person; openTab("photos"); }),
+      hasScope("enrol") ? button("edit", "edit_who", "quiet small", () => edit(person)) : null,
+      hasScope("enrol") ? button("delete", "delete_who", "danger small", () => remove(person)) : null,
     ];
-    const called = make("th", { scope: "row", plain: person.name });
-    if (!person.name) say(called, "unnamed");
+    const personName = make("th", { scope: "row", plain: person.name });
+    if (!person.name) setText(personName, "unnamed");
     return make(
-      "tr", {}, called,
+      "tr", {}, personName,
       cell("email", person.email ?? "–"), cell("person_id", person.person_id), cell("faces", String(person.faces)),
       make("td", { class: "buttons" }, make("div", { class: "actions" }, ...buttons)),
     );
   }
 
-  /** Show who is found; it is told how far the search has come, and another one takes its place. */
+  /** Search, and show progress and matches; a newer search replaces this one. */
   async function list() {
-    const mine = ++turn;
+    const current = ++turn;
     const wanted = words.value.trim();
-    const outcome = await seek(wanted, shown, (people, count) => {
-      if (mine !== turn) return false;
-      if (wanted) progressed(note, "people_looking", { count });
+    const outcome = await searchPeople(wanted, limit, (people, count) => {
+      if (current !== turn) return false;
+      if (wanted) showProgress(note, "people_looking", { count });
       if (people.length) show(people);
       return true;
     });
-    if (mine !== turn || !outcome) return;
+    if (current !== turn || !outcome) return;
     show(outcome.people);
     more.hidden = !outcome.more;
     const count = outcome.people.length;
-    if (outcome.more) ended(note, "people_first", { count });
-    else if (count) ended(note, wanted ? "people_found" : "", { count });
-    else if (wanted) ended(note, "people_nobody", { words: wanted });
-    else ended(note, "users_none");
+    if (outcome.more) showResult(note, "people_first", { count });
+    else if (count) showResult(note, wanted ? "people_found" : "", { count });
+    else if (wanted) showResult(note, "people_nobody", { words: wanted });
+    else showResult(note, "users_none");
   }
 
   function show(people) {
     const now = JSON.stringify(people);
-    if (now === drawn) return; // the button that has the focus stays where it is
-    drawn = now;
+    if (now === shownPeople) return; // rows are not replaced, so that a focused button keeps the focus
+    shownPeople = now;
     table.hidden = !people.length;
     rows.replaceChildren(...people.map(row));
   }
 
   async function showMore() {
     const before = rows.children.length;
-    shown += SHOWN;
+    limit += SHOWN;
     await list();
-    rows.children[before]?.querySelector("button").focus(); // the first of those who have come
+    rows.children[before]?.querySelector("button").focus(); // the first of the new rows
   }
 
   async function refresh() {
-    forgetPeople();
+    clearPeople();
     await list();
   }
 
-  return { name: "users", panel, shown: () => during(null, refresh), left: () => {} };
+  return { name: "users", panel, onShow: () => runBusy(null, refresh), onLeave: () => {} };
 }
 
-/** A cell that says on a phone which column it is. */
+/** Make a cell that names its column, for narrow screens. */
 function cell(key, plain) {
   return make("td", {}, make("span", { class: "column", text: key }), make("span", { plain }));
 }
 
-/** Make an id of a name: "Ayu Lestari" is ayu-lestari. */
+/** Make an id from a name: "Ayu Lestari" becomes ayu-lestari. */
 function slug(name) {
   const plain = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
   return plain.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "") || "user";

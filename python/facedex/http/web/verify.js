@@ -1,9 +1,9 @@
-// Verify: who is claimed, then a picture, then a verdict that colour, sign and words tell.
+// Verify a claimed identity: choose the person, then a picture; the verdict is shown by colour, sign and words.
 
-import { ask, found, pictureForm } from "./api.js";
+import { request, findPeople, pictureForm } from "./api.js";
 import { drawFaces, makeBar } from "./draw.js";
-import { card, choice, during, field, make } from "./dom.js";
-import { say, text } from "./language.js";
+import { card, choice, runBusy, field, make } from "./dom.js";
+import { setText, text } from "./language.js";
 import { nameOf } from "./people.js";
 import { makeChooser } from "./pictures.js";
 
@@ -15,31 +15,31 @@ export function makeVerify() {
   const several = make("div", { "aria-live": "polite" });
   const attend = make("input", { type: "checkbox" });
   const title = make("h2", { tabindex: -1 });
-  const known = make("p", { class: "hint" });
-  const other = make("button", { type: "button", text: "another_person", class: "quiet small", on: { click: () => claim(null) } });
+  const faceCount = make("p", { class: "hint" });
+  const otherButton = make("button", { type: "button", text: "another_person", class: "quiet small", on: { click: () => claim(null) } });
   const verdict = make("div", { class: "verdict", role: "status", "aria-live": "assertive", hidden: true });
   const canvas = make("canvas", { role: "img" });
   const drawn = make("div", { class: "drawn", hidden: true }, canvas);
-  const chooser = makeChooser({ changed: ([picture]) => { if (picture) during(null, () => verify(picture)); } });
+  const chooser = makeChooser({ onChange: ([picture]) => { if (picture) runBusy(null, () => verify(picture)); } });
   const proof = make("div", { class: "stack" }, chooser.box, choice("attend", attend));
-  const asking = card("verify_who", form, several);
+  const claimCard = card("verify_who", form, several);
   const face = make(
     "section", { class: "card", hidden: true },
-    make("div", { class: "heading" }, title, other), known, proof, verdict, drawn,
+    make("div", { class: "heading" }, title, otherButton), faceCount, proof, verdict, drawn,
   );
-  const panel = make("div", {}, asking, face);
+  const panel = make("div", {}, claimCard, face);
   let person = null;
   let turn = 0;
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    during(find, look);
+    runBusy(find, search);
   });
 
-  async function look() {
+  async function search() {
     const wanted = words.value.trim();
     claim(null);
-    const people = await found(wanted);
+    const people = await findPeople(wanted);
     if (!people.length) several.replaceChildren(make("p", { text: "verify_nobody", values: { words: wanted }, class: "note bad" }));
     else if (people.length === 1) claim(people[0]);
     else {
@@ -56,53 +56,53 @@ export function makeVerify() {
     several.replaceChildren();
     verdict.hidden = drawn.hidden = true;
     chooser.close();
-    asking.hidden = Boolean(person);
+    claimCard.hidden = Boolean(person);
     face.hidden = !person;
     if (!person) {
       words.focus();
       return;
     }
-    say(title, "verify_face", { name: nameOf(person) });
+    setText(title, "verify_face", { name: nameOf(person) });
     const count = person.faces.length;
-    say(known, count ? "verify_faces" : "verify_no_faces", { count, name: nameOf(person), words: person.email ?? String(person.person_id) });
-    known.className = count ? "hint" : "note bad";
+    setText(faceCount, count ? "verify_faces" : "verify_no_faces", { count, name: nameOf(person), words: person.email ?? String(person.person_id) });
+    faceCount.className = count ? "hint" : "note bad";
     proof.hidden = !count;
     title.focus();
   }
 
   async function verify(picture) {
-    const mine = ++turn;
+    const current = ++turn;
     drawn.hidden = true;
-    tellVerdict("", "…", "verifying", null);
+    showVerdict("", "…", "verifying", null);
     const options = { person_id: person.person_id, liveness: "advisory", attend: attend.checked };
-    let answer;
+    let result;
     try {
-      answer = await ask("POST", "v1/verify", pictureForm(picture, options));
+      result = await request("POST", "v1/verify", pictureForm(picture, options));
     } catch (error) {
-      if (mine === turn) tellVerdict("doubt", "?", "verify_not", error.told ?? null);
+      if (current === turn) showVerdict("doubt", "?", "verify_not", error.text ?? null);
       return;
     }
-    if (mine !== turn) return; // another picture or person was chosen meanwhile
-    const values = { name: nameOf(person), similarity: answer.similarity, threshold: answer.threshold };
-    const alive = answer.liveness ? `live_${answer.liveness.status}` : null;
-    if (answer.match) tellVerdict("good", "✓", "match", { key: "match_reason", values }, alive);
-    else tellVerdict("bad", "✗", "mismatch", { key: "mismatch_reason", values }, alive);
-    verdict.append(makeBar(answer.similarity, answer.threshold));
+    if (current !== turn) return; // another picture or person was chosen in the meantime
+    const values = { name: nameOf(person), similarity: result.similarity, threshold: result.threshold };
+    const livenessKey = result.liveness ? `live_${result.liveness.status}` : null;
+    if (result.match) showVerdict("good", "✓", "match", { key: "match_reason", values }, livenessKey);
+    else showVerdict("bad", "✗", "mismatch", { key: "mismatch_reason", values }, livenessKey);
+    verdict.append(makeBar(result.similarity, result.threshold));
     drawn.hidden = false;
-    const label = `${answer.match ? "✓" : "✗"} ${text("similarity_short", values)}`;
-    say(canvas, "verified_picture", {}, "aria-label");
-    await drawFaces(canvas, picture, null, [{ bbox: answer.bbox, kind: answer.match ? "good" : "bad", label }]);
+    const label = `${result.match ? "✓" : "✗"} ${text("similarity_short", values)}`;
+    setText(canvas, "verified_picture", {}, "aria-label");
+    await drawFaces(canvas, picture, null, [{ bbox: result.bbox, kind: result.match ? "good" : "bad", label }]);
   }
 
-  function tellVerdict(kind, mark, key, why, alive = null) {
+  function showVerdict(kind, mark, key, why, livenessKey = null) {
     verdict.hidden = false;
     verdict.className = `verdict ${kind}`;
     verdict.replaceChildren(
       make("p", { class: "verdict-line" }, make("span", { class: "mark", "aria-hidden": "true", plain: mark }), make("strong", { text: key })),
       why ? make("p", { text: why.key, values: why.values }) : "",
-      alive ? make("p", { text: alive, class: "small-print" }) : "",
+      livenessKey ? make("p", { text: livenessKey, class: "small-print" }) : "",
     );
   }
 
-  return { name: "verify", panel, shown: () => {}, left: chooser.close };
+  return { name: "verify", panel, onShow: () => {}, onLeave: chooser.close };
 }
