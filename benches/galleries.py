@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 import numpy as np
 from numpy.typing import NDArray
 
+from facedex.records import Person
 from facedex.store import Database, Feed, PackPin, PortableFace, PortablePerson, Store
 
 Floats = NDArray[np.float32]
@@ -33,7 +34,7 @@ def enter(store: Store, vectors: Floats, *, first: int = 0) -> None:
     """Register a person with one face for each vector; the ids are numbers from `first` on."""
     now = datetime.now(timezone.utc)
     people = [
-        PortablePerson(number, None, None, {}, now, now, None, (PortableFace((0, 0, 1, 1), 1.0, vector, now),))
+        PortablePerson(Person(number, None, None, {}, now, now, ()), (PortableFace((0, 0, 1, 1), 1.0, vector, now),))
         for number, vector in enumerate(vectors, first)
     ]
     for start in range(0, len(people), BATCH):

@@ -6,7 +6,9 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from facedex import Gallery, people
 from facedex.engine import Engine
 from facedex.errors import DatabaseDamagedError, FacedexError
 from facedex.gallery.fsck import fsck
-from facedex.store import Database
+from facedex.store import Database, checksums
 from facedex.store.tables import faces as faces_table
 from facedex.store.tables import people as people_table
 
@@ -33,6 +35,35 @@ def opened(place: Place) -> Iterator[Opened]:
         opened.store.register(str(number), [face(number)], {"name": f"Name {number}", "email": f"{number}@example"})
     yield opened
     opened.close()
+
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678901, timezone.utc)
+ROW = {"id": 7, "gallery_id": 1, "key": "ayu", "key_is_int": False, "name": "Ayu", "email": "ayu@example"}
+ROW |= {"info": '{"a": 1}', "created_at": AT, "updated_at": AT, "retain_until": AT}
+
+
+def checksum(**values: Any) -> int:
+    return checksums.person_checksum(SimpleNamespace(**(ROW | values)))
+
+
+def test_checksums_of_released_databases_are_valid() -> None:
+    assert checksum() == 4633204604054214962
+    assert checksum(name=None, email=None, info="{}", retain_until=None) == 675587321233105353
+
+
+def test_every_column_of_a_person_but_two_changes_the_checksum() -> None:
+    changed = {column.name for column in people_table.c if checksum(**{column.name: "other"}) != checksum()}
+    assert {column.name for column in people_table.c} - changed == {"data_key", "checksum"}
+
+
+def test_a_later_column_keeps_the_checksums_of_older_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksums, "_LATER", ("badge", "team"))
+    assert checksum() == checksum(badge=None, team=None) == 4633204604054214962
+    sums = {
+        checksum(**values) for values in ({}, {"badge": ""}, {"badge": "x"}, {"team": "x"}, {"badge": "x", "team": "x"})
+    }
+    assert len(sums) == 5
+    assert len({number & 0xFFFFFFFF for number in sums}) == 1  # the sum over what names the person
 
 
 def damage(place: Place, **values: Any) -> None:

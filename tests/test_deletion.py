@@ -265,9 +265,9 @@ def test_a_replaced_value_is_in_no_file_while_the_gallery_is_open(place: Place, 
             given = {"name": "Name Of New", "email": "new@example.org", "info": {"a": "xnew"}}
             gallery.register("ayu", people.PICTURES["ayu"][1], on_existing="add", **given)  # type: ignore[arg-type]
         else:
-            (person,) = gallery.exchange.export_people()
-            changed = dataclasses.replace(person, name="Name Of New", email="new@example.org", info={"a": "xnew"})
-            gallery.exchange.import_people([changed], on_existing="add")
+            (old,) = gallery.exchange.export_people()
+            new = dataclasses.replace(old.person, name="Name Of New", email="new@example.org", info={"a": "xnew"})
+            gallery.exchange.import_people([dataclasses.replace(old, person=new)], on_existing="add")
         left = on_disk(place.folder)
         assert b"Name Of New" in left
         assert not any(old in left for old in (b"Name Of Old", b"old@example.org", b"xold"))

@@ -221,7 +221,7 @@ def _person_problem(row: Any) -> str | None:
     except DatabaseDamagedError as error:
         return str(error).partition(";")[0]
     if row.checksum != person_checksum(row):
-        return f"the e-mail address, info or times of {row.key!r} are not what was stored; check them"
+        return f"the details or times of {row.key!r} are not what was stored; check them"
     return None
 
 

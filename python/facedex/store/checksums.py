@@ -15,9 +15,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import DatabaseDamagedError
+from .tables import people
 
 _LOW = (1 << 32) - 1
 _HIGH = (1 << 31) - 1  # the column has a sign
+
+_UNCHECKED = {"data_key", "checksum"}  # a change of the key wraps the data key again
+_NAMING = {"id", "gallery_id", "key", "key_is_int", "name"}
+_REST = ("email", "info", "retain_until", "created_at", "updated_at")  # released databases have sums in this order
+_LATER = tuple(column.name for column in people.c if column.name not in _UNCHECKED.union(_NAMING, _REST))
 
 _BATCH = 1000  # rows in memory at once
 _REMEDY = "restore the database from a backup; 'facedex fsck' lists the damaged rows"
@@ -29,8 +35,14 @@ def name_checksum(number: object, gallery: object, key: object, is_int: object, 
 
 
 def person_checksum(row: Any) -> int:
-    """Compute what ``people.checksum`` must be; `row` has all other columns."""
-    rest = _sum((row.email, row.info, row.retain_until, row.created_at, row.updated_at))
+    """Compute what ``people.checksum`` must be; `row` has all other columns.
+
+    Columns that were added to the table after the first checksums count only where they have a value, so that the
+    checksums of older rows stay valid. The rows of older migrations lack them.
+    """
+    values: list[object] = [getattr(row, name) for name in _REST]
+    values += [f"{name}={value}" for name in _LATER if (value := getattr(row, name, None)) is not None]
+    rest = _sum(values)
     return name_checksum(row.id, row.gallery_id, row.key, row.key_is_int, row.name) | (rest & _HIGH) << 32
 
 
@@ -135,7 +147,7 @@ def _inserted(result: sa.CursorResult[Any]) -> int:
     return int(key[0])
 
 
-def _sum(values: tuple[object, ...]) -> int:
+def _sum(values: Sequence[object]) -> int:
     # No text that is stored holds a NUL, and one that is missing differs from an empty one.
     joined = "\0".join("" if value is None else f"={value}" for value in values)
     return zlib.crc32(joined.encode("utf-8", "surrogatepass"))

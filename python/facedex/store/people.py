@@ -23,6 +23,7 @@ from .checksums import (
     person_checksum,
     person_damaged,
 )
+from .columns import Instant
 from .feed import CHUNK, Feed
 from .rows import LONGEST, Owner, damaged_owner, info_of, json_of, key_of, person_id_of, text_within
 from .tables import faces, people
@@ -271,7 +272,7 @@ def touch_person(connection: sa.Connection, number: int, at: datetime) -> None:
 
 
 def details_of(given: dict[str, Any], *, clear: bool) -> dict[str, Any]:
-    """Return the columns for name, email, info and retain_until; None clears a column, or leaves it.
+    """Return the columns for the details of a person; None clears a column, or leaves it.
 
     Raises
     ------
@@ -283,20 +284,22 @@ def details_of(given: dict[str, Any], *, clear: bool) -> dict[str, Any]:
         if value is None:
             if clear:
                 details[field] = "{}" if field == "info" else None
-        elif field == "retain_until":
-            details[field] = _moment(value)
+        elif field == "info":
+            details[field] = json_of(value)
+        elif isinstance(people.c[field].type, Instant):
+            details[field] = _moment(field, value)
         else:
-            details[field] = json_of(value) if field == "info" else text_within(field, value, LONGEST[field])
+            details[field] = text_within(field, value, LONGEST[field])
     return details
 
 
-def _moment(value: object) -> datetime:
+def _moment(field: str, value: object) -> datetime:
     if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise ArgumentError(f"retain_until must be a datetime with a time zone, got {value!r}")
+        raise ArgumentError(f"{field} must be a datetime with a time zone, got {value!r}")
     try:
         return _utc(value)
     except OverflowError:
-        raise ArgumentError(f"retain_until must be a time from year 1 to 9999 in UTC, got {value!r}") from None
+        raise ArgumentError(f"{field} must be a time from year 1 to 9999 in UTC, got {value!r}") from None
 
 
 def _utc(value: datetime) -> datetime:

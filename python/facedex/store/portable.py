@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArgumentError, BBox, DatabaseDamagedError, PhotoIntegrityError
 from ..options import PersonDetails
-from ..records import PersonId
+from ..records import Person
 from .checksums import check_face
 from .feed import Feed
 from .people import NewPerson, details_of, group_faces, person_details
@@ -82,23 +82,14 @@ class PortablePerson:
 
     Attributes
     ----------
-    person_id : str or int
-    name, email : str or None
-    info : dict
-    created_at, updated_at : datetime
-    retain_until : datetime or None
+    person : Person
+        Without faces and number, which are those of a gallery.
     faces : tuple of PortableFace
         Oldest first.
     photos : tuple of PortablePhoto
     """
 
-    person_id: PersonId
-    name: str | None
-    email: str | None
-    info: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
-    retain_until: datetime | None
+    person: Person
     faces: tuple[PortableFace, ...]
     photos: tuple[PortablePhoto, ...] = ()
 
@@ -138,14 +129,14 @@ def _read_page(connection: sa.Connection, feed: Feed, rows: Sequence[Any]) -> It
         connection.execute(sa.select(photos.c.person_row).where(photos.c.person_row.in_(numbers))).scalars()
     )
     for row in rows:
-        details = person_details(row)
+        person = Person(**person_details(row), faces=())
         kept = _read_photos(connection, feed, row.id) if row.id in photographed else {}
         yield PortablePerson(
-            **details,
-            faces=tuple(
+            person,
+            tuple(
                 _portable_face(face, row.id, embeddings, list(kept)) for face in stored[row.id] if face.id in embeddings
             ),
-            photos=tuple(kept.values()),
+            tuple(kept.values()),
         )
 
 
@@ -182,7 +173,7 @@ def _portable_face(
     )
 
 
-def check_portable(person: PortablePerson) -> None:
+def check_portable(portable: PortablePerson) -> None:
     """Refuse what cannot be stored as it is, before a transaction begins; embeddings are not checked.
 
     Raises
@@ -190,9 +181,9 @@ def check_portable(person: PortablePerson) -> None:
     ArgumentError
     PhotoTooLargeError
     """
-    key_of(person.person_id)
-    new_person(person)
-    for photo in person.photos:
+    key_of(portable.person.person_id)
+    new_person(portable.person)
+    for photo in portable.photos:
         check_size(len(photo.photo.content))
         check_type(photo.photo.media_type)
         found = media_type_of(photo.photo.content)
@@ -200,7 +191,7 @@ def check_portable(person: PortablePerson) -> None:
             raise ArgumentError(f"the media type of a photo is {photo.photo.media_type}, and the file is {found}")
 
 
-def new_person(person: PortablePerson) -> NewPerson:
+def new_person(person: Person) -> NewPerson:
     """Return what is stored in the row of a person.
 
     The times are those of the gallery that the person comes from, so that the oldest stays the oldest.

@@ -20,12 +20,13 @@ from .._core import is_plain_name
 from ..checks import abbreviate
 from ..errors import ArgumentError, BBox, DatabaseDamagedError
 from ..records import PersonId
+from .tables import people
 from .vault import PersonCipher, Vault
 
 KEY_LENGTH = 255
 """Longest person id, characters: what an index of every supported database can hold."""
 
-LONGEST = {"name": 1000, "email": 255}
+LONGEST: dict[str, int] = {column.name: column.info["longest"] for column in people.c if "longest" in column.info}
 """Longest texts about a person, characters. They and the free data come with every recognition and in every list."""
 
 LONGEST_NAME = 255

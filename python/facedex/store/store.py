@@ -558,8 +558,8 @@ class Store:
         list of Receipt or DuplicatePersonError
             One for each person, in order.
         """
-        prepared = [new_person(person) for person in batch]
-        keys = [key_of(person.person_id)[0] for person in batch]
+        prepared = [new_person(portable.person) for portable in batch]
+        keys = [key_of(new.person_id)[0] for new in prepared]
         with self.feed.write() as transaction:
             connection = transaction.connection
             known = find_keys(connection, self.feed, keys)

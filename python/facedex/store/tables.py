@@ -11,7 +11,8 @@ is the same for every pack; it is NULL without a picture, and in rows stored bef
 ``photos`` are stored when the gallery is opened with that option: a thumbnail or the original without metadata, beside
 the faces that were found in it. ``gallery_packs`` names the packs, other than the one the gallery is bound to, of which
 it has templates: the one it is being migrated to, and the one it was migrated from. People and faces carry a checksum
-over what names them, so that a flipped bit never gives a face another name.
+over what names them, so that a flipped bit never gives a face another name. The longest text of a column of ``people``,
+in characters, is in its ``info``.
 
 ``snapshots`` has the digests of the files in which searches store their index: no other file is trusted.
 
@@ -68,8 +69,8 @@ people = sa.Table(
     sa.Column("gallery_id", Number, sa.ForeignKey("galleries.id", ondelete="CASCADE"), nullable=False),
     sa.Column("key", Text(255), nullable=False),
     sa.Column("key_is_int", sa.Boolean, nullable=False),
-    sa.Column("name", Text()),
-    sa.Column("email", Text()),
+    sa.Column("name", Text(), info={"longest": 1000}),
+    sa.Column("email", Text(), info={"longest": 255}),
     sa.Column("info", Text(), nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),

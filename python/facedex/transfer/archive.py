@@ -123,11 +123,12 @@ def _store(
             raise GalleryFileError(f"{path.name} changed during the import; people stored before remain stored")
         rule = "error" if on_existing == "skip" else on_existing
         answers = gallery.exchange.import_people(batch, on_existing=rule, pack=checked.head.pack_digest)
-        for person, answer in zip(batch, answers, strict=True):
+        for portable, answer in zip(batch, answers, strict=True):
             if isinstance(answer, FacedexError):
-                tally.add_answer(person.person_id, f"{person.person_id!r} in {path.name}", answer)
+                person_id = portable.person.person_id
+                tally.add_answer(person_id, f"{person_id!r} in {path.name}", answer)
             else:
-                tally.add_person(len(person.faces), len(person.photos))
+                tally.add_person(len(portable.faces), len(portable.photos))
         done += len(batch)
         if progress is not None:
             progress(done, checked.end.people)

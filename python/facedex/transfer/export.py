@@ -150,9 +150,11 @@ class _Writer:
         yield end_line(End(self.people, self.faces, self.photos, digest.hexdigest()))
 
 
-def _too_large(person: PortablePerson, limit: int) -> ExportError:
+def _too_large(portable: PortablePerson, limit: int) -> ExportError:
     """Make the error of a person whose lines could not be imported again."""
-    return ExportError(f"the data of {person.person_id!r} take more than {limit} bytes; delete faces or photos")
+    return ExportError(
+        f"the data of {portable.person.person_id!r} take more than {limit} bytes; delete faces or photos"
+    )
 
 
 def _encrypt(lines: Iterable[bytes], key: bytes) -> Generator[bytes, None, None]:

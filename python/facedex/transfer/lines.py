@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from datetime import datetime, timezone
 from functools import cache
 from types import UnionType
@@ -28,6 +28,7 @@ from ..checks import abbreviate
 from ..errors import ArgumentError, GalleryFileError, GalleryFileVersionError, PhotoTooLargeError
 from ..gallery.exchange import UNIT_TOLERANCE
 from ..options import Rendition
+from ..records import Person
 from ..store import NewPhoto, PortableFace, PortablePerson, PortablePhoto, check_portable
 
 KIND = "facedex gallery"
@@ -55,6 +56,7 @@ OWNER = "gallery file"
 """Associated data of the encrypted pieces that follow."""
 
 _NAMES = {"person_id": "id", "embedding": "template"}  # fields with another name in the file
+_UNWRITTEN = {"faces": (), "number": 0}  # fields of `Person` that a line does not hold, and their values after reading
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FAR = 1e9  # pixels
 _RANGES = {
@@ -113,11 +115,12 @@ def end_line(end: End) -> bytes:
     return _line({"kind": "end"} | asdict(end))
 
 
-def lines_of(person: PortablePerson) -> Iterator[bytes]:
+def lines_of(portable: PortablePerson) -> Iterator[bytes]:
     """Write a person: a line, and one for each photo."""
-    count = len(person.photos)
-    yield _line({"kind": "person"} | _object(replace(person, photos=())) | {"photos": count})
-    for kept in person.photos:
+    details = {name: value for name, value in _object(portable.person).items() if name not in _UNWRITTEN}
+    rest = {"faces": _plain(portable.faces), "photos": len(portable.photos)}
+    yield _line({"kind": "person"} | details | rest)
+    for kept in portable.photos:
         yield _line({"kind": "photo"} | _object(kept.photo) | {"created_at": kept.created_at.isoformat()})
 
 
@@ -176,7 +179,7 @@ class Reading:
         for face in faces:
             if face.photo is not None and not 0 <= face.photo < count:
                 raise self.error(f"a face is of photo {face.photo} of {count}")
-        person = self._record(PortablePerson, held, faces=faces, photos=())
+        person = self._record(Person, held, **_UNWRITTEN)
         photos, size = [], 0
         for _ in range(count):
             following = next(photo_lines, None)
@@ -186,12 +189,12 @@ class Reading:
             size += len(photos[-1].photo.content)
             if size > MAX_PHOTOS:
                 raise self.error(f"the photos of a person have more than {MAX_PHOTOS} bytes")
-        person = replace(person, photos=tuple(photos))
+        portable = PortablePerson(person, faces, tuple(photos))
         try:
-            check_portable(person)
+            check_portable(portable)
         except (ArgumentError, PhotoTooLargeError) as error:
             raise self.error(str(error)) from error
-        return person
+        return portable
 
     def error(self, reason: str) -> GalleryFileError:
         """Make an error with the number of the line."""
