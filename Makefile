@@ -88,7 +88,7 @@ bench-server: $(TESTABLE) ## Measure the server beside the engine alone with wrk
 bench-detection: build ## Measure what detectors find in ../shared; DETECTION="--pack base --people 40 --check" for less
 	$(BIN)/python benches/detection.py $(DETECTION)
 
-faults: $(TESTABLE) ## Try faults at length: kills, power cuts, flipped bits, a crowd; FAULTS="--kills 200 --minutes 1" for less
+faults: $(TESTABLE) ## Inject faults at length: kills, power cuts, flipped bits, concurrency; FAULTS="--kills 200 --minutes 1" for less
 	$(BIN)/python tests/faults/run.py $(FAULTS)
 
 soak: $(TESTABLE) ## Hold a server under attack and under faults for five minutes; SOAK=20 for twenty

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 from archives import flip_archives
-from crowd import crowd
+from concurrency import call_concurrently
 from flipping import Sample, samples
 from killing import Kills, Model, Nursery, Upgrades, ViolationError
-from older import check_upgraded, old_databases
+from old_databases import check_upgraded, write_old_databases
 from place import Place
-from powercut import File, PowerCuts, compiled
+from powercut import File, PowerCuts, compile_layer
 from servers import Mariadb, MissingError
 from synthetic import Opened, face
 
@@ -32,7 +32,7 @@ SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 FAULTS = Path(__file__).parent / "faults"
 
 
-def killed(place: Place, number: int) -> None:
+def check_kills(place: Place, number: int) -> None:
     killer = Kills(place.location, 20, {"FACEDEX_HOME": str(place.folder.parent)} if place.server else None)
     try:
         for _ in range(number):
@@ -45,16 +45,16 @@ def killed(place: Place, number: int) -> None:
 
 @SQLITE
 def test_acknowledged_changes_survive_a_kill(place: Place) -> None:
-    killed(place, 36)
+    check_kills(place, 36)
 
 
 @SERVERS
 def test_acknowledged_changes_survive_the_kill_of_a_database_client(place: Place) -> None:
-    killed(place, 12)
+    check_kills(place, 12)
 
 
 def test_a_killed_upgrade_is_resumed(tmp_path: Path) -> None:
-    killer = Upgrades(old_databases(tmp_path), check_upgraded, tmp_path, 3)
+    killer = Upgrades(write_old_databases(tmp_path), check_upgraded, tmp_path, 3)
     try:
         for _ in range(8):
             killer.kill()
@@ -76,11 +76,11 @@ def test_a_gallery_with_networks_survives_a_kill(tmp_path: Path) -> None:
                 lines.append(line)
                 return 0.03 * seed if len(lines) > wanted else None
 
-            model.take(nursery.kill_one(("gallery", seed, path), until))
+            model.apply_lines(nursery.kill_one(("gallery", seed, path), until))
             database = Database(path)
             stored = Store(Feed(database, "default")).people()
-            told = {str(one.person_id): (one.name, [face.face_id for face in one.faces]) for one in stored}
-            model.settle(told, 0, 0)
+            seen = {str(one.person_id): (one.name, [face.face_id for face in one.faces]) for one in stored}
+            model.settle(seen, 0, 0)
             database.close()
     finally:
         nursery.close()
@@ -91,7 +91,7 @@ def test_a_gallery_with_networks_survives_a_kill(tmp_path: Path) -> None:
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not sys.platform.startswith("linux"):
         pytest.skip("needs Linux, where a library can stand between a process and its files")
-    return compiled(tmp_path_factory.mktemp("layer"))
+    return compile_layer(tmp_path_factory.mktemp("layer"))
 
 
 def test_acknowledged_changes_survive_a_power_cut(tmp_path: Path, layer: Path) -> None:
@@ -114,22 +114,22 @@ def flippable(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 
 
 def test_flipped_bits_in_any_file_are_reported_or_harmless(flippable: list[Sample], tmp_path: Path) -> None:
-    chance = random.Random(6)
-    outcomes = [sample.flip(chance, tmp_path) for _ in range(14) for sample in flippable]
+    rng = random.Random(6)
+    outcomes = [sample.flip(rng, tmp_path) for _ in range(14) for sample in flippable]
     assert not [one for one in outcomes if one.partition(":")[0] in ("wrong", "lost", "untyped")]
-    assert {"harmless", "told"} <= set(outcomes)
+    assert {"harmless", "reported"} <= set(outcomes)
 
 
 def test_flipped_bits_in_exported_files_are_refused_or_harmless(tmp_path: Path) -> None:
-    for kind, came, wrong in flip_archives(8, 1, tmp_path):
+    for kind, outcomes, wrong in flip_archives(8, 1, tmp_path):
         assert wrong == [], kind
-        assert came.total() == 8
+        assert outcomes.total() == 8
 
 
 @pytest.mark.timeout(240)
 def test_many_threads_and_processes_give_the_results_of_one(place: Place, tmp_path: Path) -> None:
     patient = place.with_options(timeout="120") if place.kind == "sqlite" else place.location
-    checked, problems = crowd(patient, tmp_path, processes=4, threads=32, seconds=5)
+    checked, problems = call_concurrently(patient, tmp_path, processes=4, threads=32, seconds=5)
     assert problems == []
     assert checked.total() > 300
     assert len(checked) == 10
@@ -146,32 +146,32 @@ def set_clock(days):
     clock.write(struct.pack("=q", days * 86_400 * 10**9))
     clock.flush()
 opened = Opened(sys.argv[2])
-store, told = opened.store, {}
+store, seen = opened.store, {}
 soon = datetime.now(timezone.utc) + timedelta(days=1)
 store.register("ayu", [face(1)], {"retain_until": soon})
 store.register("budi", [face(2)])
 first = datetime.now(timezone.utc)
 set_clock(-3650)
-told["back"] = (first - datetime.now(timezone.utc)).days
+seen["back"] = (first - datetime.now(timezone.utc)).days
 store.register("citra", [face(3), face(4)])
 store.delete("budi")
 store.register("budi", [face(5)])
 store.update("ayu", {"name": "Ayu"})
-told["due long ago"] = [str(one) for one in store.due(datetime.now(timezone.utc))]
-told["found"] = opened.find([1, 2, 3, 4, 5])
-told["people"] = [[str(one.person_id), [face.face_id for face in one.faces]] for one in store.people()]
-told["times"] = [one.created_at < first for one in store.people()]
-told["position"] = store.feed.head()[0]
-told["audit"] = [store.check_audit().intact, [one.kind for one in store.audit(0)]]
+seen["due long ago"] = [str(one) for one in store.due(datetime.now(timezone.utc))]
+seen["found"] = opened.find([1, 2, 3, 4, 5])
+seen["people"] = [[str(one.person_id), [face.face_id for face in one.faces]] for one in store.people()]
+seen["times"] = [one.created_at < first for one in store.people()]
+seen["position"] = store.feed.head()[0]
+seen["audit"] = [store.check_audit().intact, [one.kind for one in store.audit(0)]]
 set_clock(3650)
-told["due"] = [str(one) for one in store.due(datetime.now(timezone.utc))]
-told["purged"] = store.purge("ayu", datetime.now(timezone.utc)) is not None
-told["last"] = opened.find([1, 5])
+seen["due"] = [str(one) for one in store.due(datetime.now(timezone.utc))]
+seen["purged"] = store.purge("ayu", datetime.now(timezone.utc)) is not None
+seen["last"] = opened.find([1, 5])
 opened.close()
 again = Opened(sys.argv[2])
-told["kept"] = again.search.rebuilt is None and again.find([1, 3, 5]) == {1: None, 3: "citra", 5: "budi"}
+seen["kept"] = again.search.rebuilt is None and again.find([1, 3, 5]) == {1: None, 3: "citra", 5: "budi"}
 again.close()
-print(json.dumps(told))
+print(json.dumps(seen))
 """
 
 
@@ -189,20 +189,20 @@ def test_a_clock_that_is_set_back_changes_no_order_and_deletes_nobody(tmp_path: 
         env=environment | {"FACEDEX_LAYER_CLOCK": str(clock)},
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["back"] in (3649, 3650)
-    assert told["people"] == [["ayu", [1]], ["citra", [3, 4]], ["budi", [5]]]
-    assert told["found"] == {"1": "ayu", "2": None, "3": "citra", "4": "citra", "5": "budi"}
-    assert told["times"] == [True, True, True]
-    assert told["position"] == 7
-    assert told["audit"] == [True, ["register", "register", "register", "delete", "register", "update"]]
-    assert (told["due long ago"], told["due"], told["purged"]) == ([], ["ayu"], True)
-    assert told["last"] == {"1": None, "5": "budi"}
-    assert told["kept"]
+    seen = json.loads(done.stdout)
+    assert seen["back"] in (3649, 3650)
+    assert seen["people"] == [["ayu", [1]], ["citra", [3, 4]], ["budi", [5]]]
+    assert seen["found"] == {"1": "ayu", "2": None, "3": "citra", "4": "citra", "5": "budi"}
+    assert seen["times"] == [True, True, True]
+    assert seen["position"] == 7
+    assert seen["audit"] == [True, ["register", "register", "register", "delete", "register", "update"]]
+    assert (seen["due long ago"], seen["due"], seen["purged"]) == ([], ["ayu"], True)
+    assert seen["last"] == {"1": None, "5": "budi"}
+    assert seen["kept"]
 
 
 class SmallMariadb(Mariadb):
-    """A server whose disk is full soon: one file for all tables, which may not grow far."""
+    """A server whose disk is soon full: one file for all tables, with a low maximum size."""
 
     def command(self) -> list[str]:
         return [

@@ -1,4 +1,4 @@
-"""Flips bits of exported galleries and of pack manifests: nothing is taken from a file that is not what was written."""
+"""Flips bits of exported galleries and of pack manifests: nothing is accepted from a damaged file."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from facedex import Engine, Gallery, packs, people
 from facedex.errors import FacedexError
 from facedex.transfer import export_to, import_from
 
-Came = tuple[str, Counter[str], list[str]]
+Outcome = tuple[str, Counter[str], list[str]]
 
 
-def flip_archives(number: int, seed: int, folder: Path) -> list[Came]:
-    """Flip so many bits in each kind of file; returns kind, what came of it, and what was wrong."""
+def flip_archives(number: int, seed: int, folder: Path) -> list[Outcome]:
+    """Flip a number of bits in each kind of file; return kind, outcomes and failures."""
     chance = random.Random(seed)
     engine = Engine()
     with Gallery.open(folder / "from.db", engine=engine) as gallery:
         for person in people.IDS[:3]:
             gallery.register(person, people.PICTURES[person][0], name=person.title())
-        expected = _told(gallery)
-        plain, sealed = folder / "plain.facedex", folder / "sealed.facedex"
+        expected = _describe(gallery)
+        plain, encrypted = folder / "plain.facedex", folder / "encrypted.facedex"
         export_to(gallery, plain)
-        export_to(gallery, sealed, key=KEYS[1])
+        export_to(gallery, encrypted, key=KEYS[1])
     return [
-        _flipped("exported gallery", plain, None, number, chance, engine, expected),
-        _flipped("encrypted exported gallery", sealed, KEYS[1], number, chance, engine, expected),
-        _manifests(number, chance, folder / "manifests"),
+        _flip_export("exported gallery", plain, None, number, chance, engine, expected),
+        _flip_export("encrypted exported gallery", encrypted, KEYS[1], number, chance, engine, expected),
+        _flip_manifests(number, chance, folder / "manifests"),
     ]
 
 
-def _told(gallery: Gallery) -> list[tuple[object, ...]]:
+def _describe(gallery: Gallery) -> list[tuple[object, ...]]:
     return [(one.person_id, one.name, one.email, one.info, len(one.faces)) for one in gallery.people()]
 
 
-def _flipped(
+def _flip_export(
     kind: str, path: Path, key: bytes | None, number: int, chance: random.Random, engine: Engine, expected: object
-) -> Came:
-    came: Counter[str] = Counter()
+) -> Outcome:
+    outcomes: Counter[str] = Counter()
     wrong: list[str] = []
     whole = path.read_bytes()
     damaged = path.with_name("damaged.facedex")
@@ -53,21 +53,21 @@ def _flipped(
         with Gallery.open(into, engine=engine) as gallery:
             try:
                 import_from(gallery, damaged, key=key)
-                came["harmless" if _told(gallery) == expected else "wrong"] += 1
-                if _told(gallery) != expected:
-                    wrong.append(f"{kind}, byte {place}: {_told(gallery)}")
+                outcomes["harmless" if _describe(gallery) == expected else "wrong"] += 1
+                if _describe(gallery) != expected:
+                    wrong.append(f"{kind}, byte {place}: {_describe(gallery)}")
             except FacedexError:
-                came["told"] += 1
+                outcomes["reported"] += 1
                 if gallery.people():
-                    wrong.append(f"{kind}, byte {place}: told, and somebody was stored")
-            except Exception as error:  # noqa: BLE001 whatever else it is, is what must not happen
+                    wrong.append(f"{kind}, byte {place}: reported, and people were stored")
+            except Exception as error:  # noqa: BLE001 an untyped error is the failure that is looked for
                 wrong.append(f"{kind}, byte {place}: {type(error).__name__}: {error}")
-    return kind, came, wrong
+    return kind, outcomes, wrong
 
 
-def _manifests(number: int, chance: random.Random, folder: Path) -> Came:
-    """A manifest is part of the pack's digest, so that a gallery does not open with another than made it."""
-    came: Counter[str] = Counter()
+def _flip_manifests(number: int, chance: random.Random, folder: Path) -> Outcome:
+    """Flip bits of a manifest, which is part of the digest: a gallery does not open with a changed pack."""
+    outcomes: Counter[str] = Counter()
     wrong: list[str] = []
     original = packs.info("classic").info
     folder.mkdir()
@@ -78,15 +78,15 @@ def _manifests(number: int, chance: random.Random, folder: Path) -> Came:
         try:
             found = packs.info(manifest).info
             if found.digest != original.digest:
-                came["another pack"] += 1
+                outcomes["another pack"] += 1
             else:
                 same = all(getattr(found, one) == getattr(original, one) for one in ("threshold", "fmr", "dimension"))
-                came["harmless" if same else "another threshold"] += 1
+                outcomes["harmless" if same else "another threshold"] += 1
         except FacedexError:
-            came["told"] += 1
-        except Exception as error:  # noqa: BLE001 whatever else it is, is what must not happen
+            outcomes["reported"] += 1
+        except Exception as error:  # noqa: BLE001 an untyped error is the failure that is looked for
             wrong.append(f"manifest, byte {place}: {type(error).__name__}: {error}")
-    return "pack manifest", came, wrong
+    return "pack manifest", outcomes, wrong
 
 
 def _write_flipped(path: Path, whole: bytes, chance: random.Random) -> int:

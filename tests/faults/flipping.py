@@ -1,11 +1,11 @@
-"""Flips bits in every kind of file, and asks everything again: the same answer, an earlier one, or a typed error.
+"""Flips bits in every kind of file: every read must give the same result, an earlier one, or a typed error.
 
-Run as "flipping.py <seed> <flips>" it flips that many bits, in turn in each kind of file, and prints what came of it as
-JSON. It is a process of its own, because a crash is one of the things that must not happen.
+"flipping.py <seed> <flips>" flips this number of bits, in each kind of file in turn, and prints the outcomes as JSON.
+It is a separate process, because a crash must not end the tests.
 
-A bit of SQLite's write-ahead log is an exception to "the same answer": SQLite takes a frame whose checksum is wrong for
-one that a power cut has torn, and goes back to the commit before it. So there the answers may be those of an earlier
-state, as a whole; when more than the last commit is lost, a warning tells.
+SQLite's write-ahead log is an exception to "the same result": SQLite regards a frame with a wrong checksum as torn by a
+power cut, and returns to the commit before it. There the results may be those of an earlier state, all of the same one;
+when more than the last commit is lost, a warning reports it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from facedex.gallery.fsck import fsck
 from facedex.records import Person
 
 NAMES = ("Ayu", "Budi", "Citra", "Dewi", "Eka", "Fajar", "Gita", "Hadi", "Intan", "Joko")
-"""Person n is called so, and has the vectors 10 n and 10 n + 1."""
+"""Names; person n has the vectors 10 n and 10 n + 1."""
 
 Answers = dict[str, Any]
 
 
 class Warnings(logging.Handler):
-    """Counts what the library warns of."""
+    """Counts the warnings of the library."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -49,7 +49,7 @@ WARNINGS = Warnings()
 
 
 def fill(opened: Opened) -> Iterator[None]:
-    """Make the gallery in whose files bits are flipped, one change after the other."""
+    """Make the gallery whose files are damaged, one change at a time."""
     for number, name in enumerate(NAMES):
         faces = [face(10 * number + one) for one in range(2)]
         opened.store.register(name.lower(), faces, {"name": name, "email": f"{name}@example", "info": {"n": number}})
@@ -60,19 +60,19 @@ def fill(opened: Opened) -> Iterator[None]:
     yield
 
 
-def answers(location: Path, key: bytes | None = None) -> Answers:
-    """Ask everything: a question → its answer, or the error."""
+def read_gallery(location: Path, key: bytes | None = None) -> Answers:
+    """Open a gallery and read everything: query → its result or error."""
     try:
         opened = Opened(location, PINS[0], key)
     except FacedexError as error:
         return {"open": error}
     try:
-        return _asked(opened)
+        return _read_all(opened)
     finally:
         opened.database.close()
 
 
-def _asked(opened: Opened) -> Answers:
+def _read_all(opened: Opened) -> Answers:
     found: Answers = {}
 
     def ask(question: str, call: Callable[[], Any]) -> None:
@@ -87,7 +87,7 @@ def _asked(opened: Opened) -> Answers:
             ask(f"who is {vector}", lambda vector=vector: opened.name_of(vector))  # type: ignore[misc]
         ask(f"person {key}", lambda key=key: opened.store.person(key))  # type: ignore[misc]
         ask(f"photos of {key}", lambda key=key: _photos(opened, key))  # type: ignore[misc]
-        ask(f"verify {key}", lambda key=key, number=number: _verified(opened, key, 10 * number))  # type: ignore[misc]
+        ask(f"verify {key}", lambda key=key, number=number: _verify(opened, key, 10 * number))  # type: ignore[misc]
     ask("people", opened.store.people)
     ask("audit", lambda: _audit(opened))
     return found
@@ -97,30 +97,30 @@ def _photos(opened: Opened, key: str) -> list[Any]:
     return [(one.person_id, opened.store.photo_bytes(one.photo_id)) for one in opened.store.photos(key)]
 
 
-def _verified(opened: Opened, key: str, number: int) -> tuple[Any, bool]:
+def _verify(opened: Opened, key: str, number: int) -> tuple[Any, bool]:
     owner, keys, vectors = opened.store.templates_of(key)
     return owner, bool(len(keys)) and float((vectors @ unit(number, PINS[0].dimension)).max()) > 0.999
 
 
 def _audit(opened: Opened) -> list[Any] | str:
     report = opened.store.check_audit()
-    return opened.store.audit(0) if report.intact else "told"
+    return opened.store.audit(0) if report.intact else "reported"
 
 
 class Sample:
-    """A gallery's files, one of which is flipped.
+    """The files of a gallery, one of which is damaged.
 
     Parameters
     ----------
     kind : str
         What the file is.
     folder : Path
-        The files, whole.
+        The undamaged files.
     name : str
-        The file that is flipped.
+        The file whose bits are flipped.
     key : bytes or None
     truths : list of Answers
-        What may be answered; the last is the state that was acknowledged.
+        The results of each valid state; the last is the acknowledged one.
     """
 
     def __init__(self, kind: str, folder: Path, name: str, key: bytes | None, truths: list[Answers]) -> None:
@@ -133,7 +133,7 @@ class Sample:
         self._filled = [place for place, byte in enumerate(whole) if byte]
 
     def flip(self, chance: random.Random, work: Path) -> str:
-        """Flip one bit and ask; says what came of it."""
+        """Flip one bit and read everything; return the outcome."""
         content = bytearray(self._files[self._name])
         # Most of a database is zeros that mean nothing.
         place = chance.choice(self._filled) if chance.random() < 0.9 else chance.randrange(len(content))
@@ -144,37 +144,37 @@ class Sample:
             (work / name).write_bytes(content if name == self._name else whole)
         WARNINGS.number = 0
         try:
-            found = answers(work / "people.db", self._key)
-        except Exception as error:  # noqa: BLE001 whatever else it is, is what must not happen
+            found = read_gallery(work / "people.db", self._key)
+        except Exception as error:  # noqa: BLE001 an untyped error is the failure that is looked for
             return f"untyped: {type(error).__name__}: {error} at byte {place}"
-        return self._judged(found, place, work)
+        return self._judge(found, place, work)
 
-    def _judged(self, found: Answers, place: int, work: Path) -> str:
-        told = any(
+    def _judge(self, found: Answers, place: int, work: Path) -> str:
+        reported = any(
             isinstance(answer, FacedexError) and not _same(answer, self._truths[-1].get(question))
             for question, answer in found.items()
         )
-        told = told or found.get("audit") == "told" or WARNINGS.number > 0
+        reported = reported or found.get("audit") == "reported" or WARNINGS.number > 0
         outcome = ""
         for truth in reversed(self._truths):
             wrong = [
                 question
                 for question, answer in found.items()
                 if question != "open"
-                and answer != "told"
+                and answer != "reported"
                 and not isinstance(answer, FacedexError)
                 and not _same(answer, truth[question])
             ]
             if not wrong:
                 if truth is self._truths[-1]:
-                    return "told" if told else "harmless"
-                return "earlier state, told" if told else "earlier state"
+                    return "reported" if reported else "harmless"
+                return "earlier state, reported" if reported else "earlier state"
             if not outcome:
                 outcome = "; ".join(f"{one}: {found[one]!r} instead of {truth[one]!r}"[:300] for one in wrong[:2])
-        if all(_less(found[one], self._truths[-1][one]) for one in wrong):
-            # An index of the database that hides a row: nobody is taken for another, and fsck finds it.
+        if all(_is_part(found[one], self._truths[-1][one]) for one in wrong):
+            # A damaged index of the database hides a row: no person is confused with another, and fsck finds it.
             if self._found_by_fsck(work):
-                return "hidden, told by fsck"
+                return "hidden, reported by fsck"
             return f"lost: {outcome} at byte {place} of {self.kind}"
         return f"wrong: {outcome} at byte {place} of {self.kind}"
 
@@ -191,13 +191,13 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _less(answer: Any, truth: Any) -> bool:
-    """Tell whether an answer says less than is true, and nothing else."""
+def _is_part(answer: Any, truth: Any) -> bool:
+    """Return whether a result is a part of the correct one."""
     if answer is None:
         return True
     if isinstance(answer, list):
         return isinstance(truth, list) and all(
-            any(one == other or _less(one, other) for other in truth) for one in answer
+            any(one == other or _is_part(one, other) for other in truth) for one in answer
         )
     if isinstance(answer, Person) and isinstance(truth, Person):
         return set(answer.faces) < set(truth.faces) and replace(truth, faces=answer.faces) == answer
@@ -205,19 +205,19 @@ def _less(answer: Any, truth: Any) -> bool:
 
 
 def samples(folder: Path) -> list[Sample]:
-    """Make the galleries and take their files."""
+    """Make the galleries and copy their files."""
     made = []
     for key, word in ((None, ""), (KEYS[1], "encrypted ")):
         home = folder / f"{word.strip() or 'plain'}"
         (home / "live").mkdir(parents=True)
         path = home / "live" / "people.db"
         opened = Opened(path, PINS[0], key)
-        # Asked on the one connection: another that opens the database would take the log into the file.
-        truths = [_asked(opened)]
+        # Read on the one connection: another one would checkpoint the log into the database file.
+        truths = [_read_all(opened)]
         logged = 0
         for _ in fill(opened):
-            truths.append(_asked(opened))
-            if path.with_name("people.db-wal").stat().st_size:  # in mid-life; an update or a deletion empties the log
+            truths.append(_read_all(opened))
+            if path.with_name("people.db-wal").stat().st_size:  # an update or a deletion empties the log
                 shutil.rmtree(home / "log", ignore_errors=True)
                 shutil.copytree(home / "live", home / "log")
                 logged = len(truths)
@@ -237,12 +237,12 @@ def samples(folder: Path) -> list[Sample]:
 
 
 def main(seed: int, flips: int) -> None:
-    """Flip bits and print what came of it."""
+    """Flip bits and print the outcomes."""
     log = logging.getLogger("facedex")
     log.addHandler(WARNINGS)
     log.propagate = False
     chance = random.Random(seed)
-    came: dict[str, Counter[str]] = {}
+    outcomes: dict[str, Counter[str]] = {}
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
         work = Path(place) / "work"
@@ -252,10 +252,10 @@ def main(seed: int, flips: int) -> None:
             sample = kinds[number % len(kinds)]
             outcome = sample.flip(chance, work)
             word = outcome.partition(":")[0]
-            came.setdefault(sample.kind, Counter())[word] += 1
+            outcomes.setdefault(sample.kind, Counter())[word] += 1
             if word in ("wrong", "lost", "untyped"):
                 wrong.append(outcome)
-    sys.stdout.write(json.dumps({"came": came, "wrong": wrong}) + "\n")
+    sys.stdout.write(json.dumps({"outcomes": outcomes, "wrong": wrong}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Feeds mutated files to the decoders, the import of gallery files and the search snapshots: ``make fuzz``.
 
-Each kind runs in a process of its own for its share of the time, because a crash is one of the things that must not
-happen. What must hold: a file is taken or refused with an error of its kind; nothing is written to standard error; no
-decoder breaks off (a panic that was caught); none takes longer than `SLOW_S`; a gallery file that is taken holds what
-was exported, and one that is refused leaves nobody behind; an index that is opened answers with finite numbers. The
-input that broke one of these is kept in the folder that is named, and the same seed makes it again.
+Each kind runs in its own process for its share of the time, because a crash must not end the others. What must hold: a
+file is accepted, or refused with an error of its kind; nothing is written to standard error; no decoder panics; no call
+takes longer than `SLOW_S`; an accepted gallery file has what was exported, and a refused one stores no person; an
+opened index returns finite numbers. The input that violates one of these is stored in the folder that is printed; the
+same seed makes it again.
 """
 
 from __future__ import annotations
@@ -42,47 +42,47 @@ from facedex.transfer import export_to, import_from  # noqa: E402
 KINDS = ("pictures", "snapshots", "galleries")
 
 SLOW_S = 10.0
-"""How long one file of at most `PIXELS` may take on a busy machine, seconds."""
+"""Longest time for one file of at most `PIXELS` on a busy machine, seconds."""
 
 PIXELS = 1_000_000
 _NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-_CHECKSUM = 16  # bytes, of a snapshot's sums
+_CHECKSUM = 16  # bytes, of a checksum of a snapshot
 
 
 class BrokenError(Exception):
-    """Something that must not happen did."""
+    """An invariant was violated."""
 
 
-def mutated(seeds: list[bytes], chance: random.Random) -> bytearray:
-    """Change one of the seeds in a few places."""
-    data = bytearray(chance.choice(seeds))
-    for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
-        at = chance.randrange(len(data) + 1)
-        # The beginning of a file says what the rest is.
-        at = chance.randrange(min(len(data), 200) + 1) if chance.random() < 0.4 else at
-        how = chance.randrange(9)
-        length = chance.choice((1, 2, 4, 16, 100))
+def mutate(seeds: list[bytes], rng: random.Random) -> bytearray:
+    """Return one of the seeds, changed in a few places."""
+    data = bytearray(rng.choice(seeds))
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
+        at = rng.randrange(len(data) + 1)
+        # The header of a file describes the rest.
+        at = rng.randrange(min(len(data), 200) + 1) if rng.random() < 0.4 else at
+        how = rng.randrange(9)
+        length = rng.choice((1, 2, 4, 16, 100))
         if how == 0 and at < len(data):
-            data[at] ^= 1 << chance.randrange(8)
+            data[at] ^= 1 << rng.randrange(8)
         elif how == 1 and at < len(data):
-            data[at] = chance.randrange(256)
+            data[at] = rng.randrange(256)
         elif how == 2:
-            size = chance.choice((1, 2, 4, 8))
-            number = chance.choice(_NUMBERS) & ((1 << 8 * size) - 1)
-            data[at : at + size] = number.to_bytes(size, chance.choice(("big", "little")))
+            size = rng.choice((1, 2, 4, 8))
+            number = rng.choice(_NUMBERS) & ((1 << 8 * size) - 1)
+            data[at : at + size] = number.to_bytes(size, rng.choice(("big", "little")))
         elif how == 3:
-            data[at:at] = chance.randbytes(length)
+            data[at:at] = rng.randbytes(length)
         elif how == 4:
             del data[at : at + length]
         elif how == 5:
             data[at:at] = data[at : at + length]
         elif how == 6:
             data[at : at + length] = bytes(length)
-        elif how == 7 and chance.random() < 0.3:
+        elif how == 7 and rng.random() < 0.3:
             del data[at:]
         else:
-            other = chance.choice(seeds)
-            start = chance.randrange(len(other))
+            other = rng.choice(seeds)
+            start = rng.randrange(len(other))
             data[at : at + length] = other[start : start + length]
     return data
 
@@ -90,36 +90,36 @@ def mutated(seeds: list[bytes], chance: random.Random) -> bytearray:
 # Pictures.
 
 
-def pictures(chance: random.Random, folder: Path) -> Iterator[Callable[[], str]]:
-    """Decode, strip and shrink."""
-    seeds = _pictures()
+def pictures(rng: random.Random, folder: Path) -> Iterator[Callable[[], str]]:
+    """Decode, strip metadata and make thumbnails."""
+    seeds = _make_pictures()
     while True:
-        data = mutated(seeds, chance)
-        if data[:8] == b"\x89PNG\r\n\x1a\n" and chance.random() < 0.8:
-            data = _with_check_sums(data)
-        yield _kept(folder, bytes(data), _look)
+        data = mutate(seeds, rng)
+        if data[:8] == b"\x89PNG\r\n\x1a\n" and rng.random() < 0.8:
+            data = _with_png_checksums(data)
+        yield _attempt(folder, bytes(data), _decode)
 
 
-def _look(data: bytes) -> str:
-    came = "refused"
-    for door in (decode, without_metadata, thumbnail):
+def _decode(data: bytes) -> str:
+    outcome = "refused"
+    for function in (decode, without_metadata, thumbnail):
         try:
-            answer = door(data, max_pixels=PIXELS)
+            answer = function(data, max_pixels=PIXELS)
         except ImageError as error:
             if "the decoder failed" in str(error):
-                raise BrokenError(f"{door.__name__}: {error}") from error
+                raise BrokenError(f"{function.__name__}: {error}") from error
             continue
-        came = "taken"
+        outcome = "accepted"
         if isinstance(answer, np.ndarray):
             if answer.dtype != np.uint8 or answer.ndim != 3 or answer.shape[2] != 3 or answer.size > 3 * PIXELS:
                 raise BrokenError(f"a picture of {answer.dtype} {answer.shape}")
         elif not answer[0]:
-            raise BrokenError(f"{door.__name__} made an empty file")
-    return came
+            raise BrokenError(f"{function.__name__} made an empty file")
+    return outcome
 
 
-def _pictures() -> list[bytes]:
-    """Small files of every format, in many variants."""
+def _make_pictures() -> list[bytes]:
+    """Make small files of every format, in many variants."""
     image = Image.open(people.PICTURES["ayu"][0]).convert("RGB").resize((37, 29))
     few = image.quantize(8)
     made: list[tuple[Image.Image, str, dict[str, object]]] = [
@@ -155,8 +155,8 @@ def _pictures() -> list[bytes]:
     return files
 
 
-def _with_check_sums(data: bytearray) -> bytearray:
-    """Give the chunks of a PNG right check sums, so that what they hold is looked at."""
+def _with_png_checksums(data: bytearray) -> bytearray:
+    """Give the chunks of a PNG correct checksums, so that their content is decoded."""
     at = 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -171,8 +171,8 @@ def _with_check_sums(data: bytearray) -> bytearray:
 # Snapshots.
 
 
-def snapshots(chance: random.Random, folder: Path) -> Iterator[Callable[[], str]]:
-    """Open index files, most of them with right sums, so that what they say is looked at, and search them."""
+def snapshots(rng: random.Random, folder: Path) -> Iterator[Callable[[], str]]:
+    """Open index files, most of them with correct checksums, so that their content is read, and search them."""
     path = folder / "fuzz.index"
     seeds = []
     for method in ("exact", "hnsw", "ivf"):
@@ -183,9 +183,9 @@ def snapshots(chance: random.Random, folder: Path) -> Iterator[Callable[[], str]
         index.save(str(path), "gallery:token", 7)
         seeds.append(path.read_bytes())
 
-    def look(data: bytes) -> str:
+    def read(data: bytes) -> str:
         path.write_bytes(data)
-        came = "refused"
+        outcome = "refused"
         for resident in (0, 1 << 20):
             try:
                 index, _ = Index.load(str(path), "ab" * 32, "gallery:token", resident_bytes=resident)
@@ -193,18 +193,18 @@ def snapshots(chance: random.Random, folder: Path) -> Iterator[Callable[[], str]
                 _, means, _, _ = index.search_people(unit(3, 32)[None], 5, faces=2)
             except IndexFileError:
                 continue
-            came = "taken"
+            outcome = "accepted"
             if not (np.isfinite(similarities).all() and np.isfinite(means).all()):
                 raise BrokenError("a similarity is not finite")
-        return came
+        return outcome
 
     while True:
-        data = mutated(seeds, chance)
-        yield _kept(folder, bytes(_summed(data) if chance.random() < 0.8 else data), look)
+        data = mutate(seeds, rng)
+        yield _attempt(folder, bytes(_with_checksums(data) if rng.random() < 0.8 else data), read)
 
 
-def _summed(data: bytearray) -> bytearray:
-    """Give a snapshot a right length and right sums, by what its header says; see src/index/file.rs."""
+def _with_checksums(data: bytearray) -> bytearray:
+    """Give a snapshot the correct length and checksums for its header; see src/index/file.rs."""
     if len(data) < 72 + _CHECKSUM:
         return data
     struct.pack_into("<Q", data, 64, len(data))
@@ -232,75 +232,77 @@ def _summed(data: bytearray) -> bytearray:
 # Gallery files.
 
 
-def galleries(chance: random.Random, folder: Path) -> Iterator[Callable[[], str]]:
+def galleries(rng: random.Random, folder: Path) -> Iterator[Callable[[], str]]:
     """Import exported galleries, plain and encrypted."""
     engine = Engine()
     with Gallery.open(folder / "from.db", engine=engine, photos="thumbnail") as gallery:
         for person in people.IDS[:2]:
             gallery.register(person, people.PICTURES[person][0], name=person.title(), info={"n": 1})
-        expected = _told(gallery)
+        expected = _describe(gallery)
         export_to(gallery, folder / "plain.facedex")
-        export_to(gallery, folder / "sealed.facedex", key=KEYS[1])
-    seeds = {key: (folder / name).read_bytes() for key, name in ((None, "plain.facedex"), (KEYS[1], "sealed.facedex"))}
+        export_to(gallery, folder / "encrypted.facedex", key=KEYS[1])
+    seeds = {
+        key: (folder / name).read_bytes() for key, name in ((None, "plain.facedex"), (KEYS[1], "encrypted.facedex"))
+    }
     file = folder / "mutated.facedex"
     with Gallery.open(folder / "into.db", engine=engine) as into:
 
-        def look(data: bytes, key: bytes | None) -> str:
+        def read(data: bytes, key: bytes | None) -> str:
             file.write_bytes(data)
             try:
                 import_from(into, file, key=key)
             except FacedexError:
                 if into.people():
-                    raise BrokenError("it was refused, and somebody was stored") from None
+                    raise BrokenError("it was refused, and people were stored") from None
                 return "refused"
-            told = _told(into)
-            for person, *_ in told:
+            stored = _describe(into)
+            for person, *_ in stored:
                 into.delete(person)
-            if told != expected:
-                raise BrokenError(f"it was taken as {told}")
-            return "taken"
+            if stored != expected:
+                raise BrokenError(f"it was imported as {stored}")
+            return "accepted"
 
         while True:
-            key = chance.choice(list(seeds))
-            data = bytes(mutated([seeds[key]], chance))
-            yield _kept(folder, data, lambda data, key=key: look(data, key))  # type: ignore[misc]
+            key = rng.choice(list(seeds))
+            data = bytes(mutate([seeds[key]], rng))
+            yield _attempt(folder, data, lambda data, key=key: read(data, key))  # type: ignore[misc]
 
 
-def _told(gallery: Gallery) -> list[tuple[str | int, str | None, dict[str, object], int]]:
+def _describe(gallery: Gallery) -> list[tuple[str | int, str | None, dict[str, object], int]]:
     return [(one.person_id, one.name, one.info, len(one.faces)) for one in gallery.people()]
 
 
 # Running.
 
 
-def _kept(folder: Path, data: bytes, look: Callable[[bytes], str]) -> Callable[[], str]:
-    """Write an input where it is found when it ends the process, and look at it."""
+def _attempt(folder: Path, data: bytes, read: Callable[[bytes], str]) -> Callable[[], str]:
+    """Return a call that stores an input, in case it ends the process, and tries it."""
 
     def run() -> str:
         (folder / "input").write_bytes(data)
-        return look(data)
+        return read(data)
 
     return run
 
 
 def run(kind: str, seconds: float, seed: int, folder: Path) -> Counter[str]:
-    """Try one kind for some seconds; raises what must not happen."""
+    """Try one kind for some seconds; raises BrokenError."""
     logging.getLogger("facedex").setLevel(logging.CRITICAL)
-    came: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     source = {"pictures": pictures, "snapshots": snapshots, "galleries": galleries}[kind](random.Random(seed), folder)
     until = time.monotonic() + seconds
     for attempt in source:
         began = time.monotonic()
-        came[attempt()] += 1
+        outcomes[attempt()] += 1
         if time.monotonic() - began > SLOW_S:
             raise BrokenError(f"it took {time.monotonic() - began:.1f} s")
         if time.monotonic() > until:
             break
-    return came
+    return outcomes
 
 
 def run_apart(kind: str, seconds: float, seed: int) -> tuple[Counter[str], str | None]:
-    """Try one kind in a process of its own; returns what came of it, and what must not have happened."""
+    """Try one kind in its own process; return the outcomes and the failure."""
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{kind}-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     command = [sys.executable, str(Path(__file__)), "--kind", kind, "--seconds", str(seconds), "--seed", str(seed)]
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "FACEDEX_HOME": str(folder / "home")}
@@ -317,21 +319,21 @@ def run_apart(kind: str, seconds: float, seed: int) -> tuple[Counter[str], str |
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="on all kinds together, or on the one")
-    parser.add_argument("--seed", type=int, default=None, help="by default another each time; it is printed")
+    parser.add_argument("--seed", type=int, default=None, help="by default a random one; it is printed")
     parser.add_argument("--kind", choices=KINDS)
-    parser.add_argument("--folder", type=Path, help="where a kind that is run in this process keeps its files")
-    asked = parser.parse_args()
-    seed = random.randrange(1 << 32) if asked.seed is None else asked.seed
-    if asked.folder is not None:
-        sys.stdout.write(json.dumps(run(asked.kind, asked.seconds, seed, asked.folder)) + "\n")
+    parser.add_argument("--folder", type=Path, help="folder for the files of a kind that runs in this process")
+    options = parser.parse_args()
+    seed = random.randrange(1 << 32) if options.seed is None else options.seed
+    if options.folder is not None:
+        sys.stdout.write(json.dumps(run(options.kind, options.seconds, seed, options.folder)) + "\n")
         return 0
     broken = []
-    kinds = KINDS if asked.kind is None else (asked.kind,)
+    kinds = KINDS if options.kind is None else (options.kind,)
     for kind in kinds:
-        came, wrong = run_apart(kind, asked.seconds / len(kinds), seed)
-        shown = ", ".join(f"{word} {number}" for word, number in came.most_common())
+        outcomes, wrong = run_apart(kind, options.seconds / len(kinds), seed)
+        shown = ", ".join(f"{word} {number}" for word, number in outcomes.most_common())
         sys.stdout.write(
-            f"{kind:<10} seed {seed}: {came.total():>8}  {shown}\n" if wrong is None else f"WRONG {wrong}\n"
+            f"{kind:<10} seed {seed}: {outcomes.total():>8}  {shown}\n" if wrong is None else f"WRONG {wrong}\n"
         )
         sys.stdout.flush()
         broken += [] if wrong is None else [wrong]

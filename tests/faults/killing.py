@@ -1,4 +1,4 @@
-"""Kills a working process at random points and looks at what is left: acknowledged changes, and no third state."""
+"""Kills a working process at random points; every acknowledged change must be stored, and none in part."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from facedex.gallery.fsck import fsck
 WORKER = Path(__file__).parent / "worker.py"
 CHANGING = ("register", "replace", "update", "delete", "delete_face", "finish", "rekey", "move")
 TARGETS = (*CHANGING, "save", "rebuild", "vacuum", "repair")
-"""The acts in whose midst a child is killed, in turn."""
+"""The acts during which a child is killed, in turn."""
 
-_PATIENCE = 60  # lines that a child is let write until it begins the act
-_CHECKED = 5  # every so many kills fsck looks at all
+_PATIENCE = 60  # lines after which a child is killed that has not begun the act
+_FSCK_EVERY = 5  # kills between two runs of fsck
 
 
 class ViolationError(AssertionError):
-    """A gallery that is not what was acknowledged."""
+    """A gallery differs from what was acknowledged."""
 
 
 class Nursery:
-    """The worker's nursery, and what its children told."""
+    """The worker process, which forks a child for each piece of work."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         there = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | dict(environment or {})
@@ -48,8 +48,8 @@ class Nursery:
     def kill_one(self, work: Sequence[object], until: Callable[[list[str]], float | None]) -> list[list[str]]:
         """Let a child work and kill it.
 
-        `work` is what a line to the nursery says. `until` is told the words of each line; once it gives a number, the
-        child lives that many seconds longer. Returns the words of all lines.
+        `work` is the line sent to the nursery. `until` is called with the words of each line of the child; once it
+        returns a number, the child is killed after that many seconds. Returns the words of all lines.
         """
         assert self._process.stdin is not None
         self._process.stdin.write("\t".join(map(str, work)) + "\n")
@@ -77,7 +77,7 @@ class Nursery:
         return lines
 
     def close(self) -> None:
-        """Let it end."""
+        """Wait until it ends."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -93,7 +93,7 @@ class Nursery:
 
 
 class Model:
-    """What must be stored.
+    """The expected content of a gallery.
 
     Attributes
     ----------
@@ -102,8 +102,8 @@ class Model:
     names : dict of str to str or None
         Person → name.
     key, pack : int
-        Places in KEYS and PINS.
-    asked : list of str or None
+        Indexes in KEYS and PINS.
+    pending : list of str or None
         The act that was begun and not acknowledged.
     """
 
@@ -112,23 +112,23 @@ class Model:
         self.names: dict[str, str | None] = {}
         self.key = 0
         self.pack = 0
-        self.asked: list[str] | None = None
+        self.pending: list[str] | None = None
 
-    def take(self, lines: list[list[str]]) -> None:
-        """Apply what a child told."""
-        self.asked = None
+    def apply_lines(self, lines: list[list[str]]) -> None:
+        """Apply the acts that a child reported."""
+        self.pending = None
         for kind, verb, *words in lines:
             if kind == "ask":
-                self.asked = [verb, *words]
+                self.pending = [verb, *words]
                 continue
-            if self.asked is None:
-                raise ViolationError(f"{verb} was acknowledged and never asked for")
-            self.apply(self.asked, [int(word) for word in words[1:]] if verb in ("register", "replace") else [])
-            self.asked = None
+            if self.pending is None:
+                raise ViolationError(f"{verb} was acknowledged and never begun")
+            self.apply(self.pending, [int(word) for word in words[1:]] if verb in ("register", "replace") else [])
+            self.pending = None
 
-    def apply(self, asked: list[str], face_ids: list[int]) -> None:
+    def apply(self, act: list[str], face_ids: list[int]) -> None:
         """Apply an act."""
-        verb, *words = asked
+        verb, *words = act
         if verb == "delete":
             del self.people[words[0]], self.names[words[0]]
         elif verb == "delete_face":
@@ -150,73 +150,75 @@ class Model:
         return {person: (self.names[person], [one for one, _ in faces]) for person, faces in self.people.items()}
 
     def settle(self, stored: dict[str, tuple[str | None, list[int]]], key: int, pack: int) -> None:
-        """Take the act that was in flight as done or as not done, whichever the gallery shows."""
-        if self.asked is not None and (stored, key, pack) != (self.state, self.key, self.pack):
-            verb = self.asked[0]
-            known = len(self.asked) > 1 and self.asked[1] in stored
-            self.apply(self.asked, stored[self.asked[1]][1] if verb in ("register", "replace") and known else [])
+        """Regard the pending act as done or as not done, whichever the gallery shows."""
+        if self.pending is not None and (stored, key, pack) != (self.state, self.key, self.pack):
+            verb = self.pending[0]
+            known = len(self.pending) > 1 and self.pending[1] in stored
+            self.apply(self.pending, stored[self.pending[1]][1] if verb in ("register", "replace") and known else [])
         if (stored, key, pack) != (self.state, self.key, self.pack):
-            raise ViolationError(f"a third state after {self.asked}: {stored} instead of {self.state}; {key=} {pack=}")
+            raise ViolationError(
+                f"a third state after {self.pending}: {stored} instead of {self.state}; {key=} {pack=}"
+            )
 
 
 class Checker:
     """Compares a gallery with what was acknowledged."""
 
     def __init__(self) -> None:
-        self._gone: set[int] = set()
+        self._deleted: set[int] = set()
 
-    def check(self, location: str, model: Model, asked: set[int]) -> None:
-        """Open a gallery and look at all of it; `asked` are numbers of vectors that it may have held."""
-        if model.asked == ["repair"]:  # what was to be mended was done on purpose; mending goes on where it broke off
+    def check(self, location: str, model: Model, numbers: set[int]) -> None:
+        """Open a gallery and check all of it; `numbers` are those of vectors that it may have had."""
+        if model.pending == ["repair"]:  # the damage was done on purpose; this run resumes the repair
             fsck(location, key=KEYS[model.key], repair=True)
         opened, key = self._open(location, model)
         try:
-            self._check(opened, key, model, asked)
+            self._check(opened, key, model, numbers)
         finally:
             opened.close()
 
-    def check_int(self, location: str, model: Model) -> None:
-        """Let fsck look: it finds nothing but what a write that broke off has left, and then nothing."""
+    def check_with_fsck(self, location: str, model: Model) -> None:
+        """Check that fsck finds only files of interrupted writes, and after their repair nothing."""
         key = KEYS[model.key]
         first = fsck(location, key=key, repair=True)
         odd = [finding for finding in first.findings if "write that broke off" not in finding.text]
         again = fsck(location, key=key)
         if odd or again.findings:
-            raise ViolationError(f"fsck finds {[*odd, *again.findings]} after {model.asked}")
+            raise ViolationError(f"fsck finds {[*odd, *again.findings]} after {model.pending}")
 
     @staticmethod
     def _open(location: str, model: Model) -> tuple[Opened, int]:
-        """Open with the key from before or after the act that was in flight; another must not open it."""
+        """Open with the key from before or after the pending act; no other key may open it."""
         keys = [model.key]
-        if model.asked and model.asked[0] == "rekey":
-            keys.append(int(model.asked[1]))
+        if model.pending and model.pending[0] == "rekey":
+            keys.append(int(model.pending[1]))
         for key in keys:
             try:
                 opened = Opened(location, key=KEYS[key])
             except GalleryKeyError:
                 continue
-            with opened.feed.write(listed=False):  # a server may still be committing what the killed child asked for
+            with opened.feed.write(listed=False):  # a server may still be committing for the killed child
                 pass
             return opened, key
-        raise ViolationError(f"no key of {keys} opens the gallery after {model.asked}")
+        raise ViolationError(f"no key of {keys} opens the gallery after {model.pending}")
 
-    def _check(self, opened: Opened, key: int, model: Model, asked: set[int]) -> None:
+    def _check(self, opened: Opened, key: int, model: Model, numbers: set[int]) -> None:
         stored = {str(one.person_id): (one.name, [face.face_id for face in one.faces]) for one in opened.store.people()}
         model.settle(stored, key, PINS.index(opened.feed.pin))
         alive = {number: person for person, faces in model.people.items() for _, number in faces}
-        self._gone = {*sorted(self._gone | asked)[-200:]} - alive.keys()
+        self._deleted = {*sorted(self._deleted | numbers)[-200:]} - alive.keys()
         if opened.find(alive) != alive:
-            raise ViolationError(f"{opened.find(alive)} was found instead of {alive} after {model.asked}")
-        found = {number: person for number, person in opened.find(self._gone).items() if person is not None}
+            raise ViolationError(f"{opened.find(alive)} was found instead of {alive} after {model.pending}")
+        found = {number: person for number, person in opened.find(self._deleted).items() if person is not None}
         if found or len(opened.search) != len(alive):
-            raise ViolationError(f"{found} of those deleted was found after {model.asked}")
+            raise ViolationError(f"deleted {found} was found after {model.pending}")
         for person, faces in model.people.items():
-            kept = {face_id: one.photo_id for one in opened.store.photos(person) for face_id in one.faces}
-            shown = {face_id: opened.store.photo_bytes(photo_id) for face_id, photo_id in kept.items()}
+            photo_ids = {face_id: one.photo_id for one in opened.store.photos(person) for face_id in one.faces}
+            shown = {face_id: opened.store.photo_bytes(photo_id) for face_id, photo_id in photo_ids.items()}
             if shown != {face_id: photo(number) for face_id, number in faces}:
-                raise ViolationError(f"the photos of {person} are not those that were registered after {model.asked}")
+                raise ViolationError(f"the photos of {person} are not those that were registered after {model.pending}")
         if not opened.store.check_audit().intact:
-            raise ViolationError(f"the audit is broken after {model.asked}: {opened.store.check_audit().reason}")
+            raise ViolationError(f"the audit is broken after {model.pending}: {opened.store.check_audit().reason}")
 
 
 class Kills:
@@ -235,30 +237,30 @@ class Kills:
         self.done: Counter[str] = Counter()
         self.acknowledged = 0
         self._location = location
-        self._chance = random.Random(seed)
+        self._random = random.Random(seed)
         self._seed = seed * 1_000_000
         self._model = Model()
         self._checker = Checker()
-        self._lasts = dict.fromkeys(TARGETS, 0.01)
+        self._duration_s = dict.fromkeys(TARGETS, 0.01)
         self._nursery = Nursery(environment)
 
     def kill(self) -> None:
-        """Kill a child once, and check."""
+        """Kill one child, and check."""
         number = self.done.total()
         self._seed += 1
         target = TARGETS[number % len(TARGETS)]
-        asked = {vector for faces in self._model.people.values() for _, vector in faces}
+        numbers = {vector for faces in self._model.people.values() for _, vector in faces}
         work = ("changes", self._seed, self._location, self._model.key)
         lines = self._nursery.kill_one(work, self._until(target))
         self.acknowledged += sum(line[0] == "ack" for line in lines)
-        self._model.take(lines)
-        self.done[self._model.asked[0] if self._model.asked else "between"] += 1
-        self._checker.check(self._location, self._model, asked | numbers_in(lines))
-        if number % _CHECKED == _CHECKED - 1:
-            self._checker.check_int(self._location, self._model)
+        self._model.apply_lines(lines)
+        self.done[self._model.pending[0] if self._model.pending else "between"] += 1
+        self._checker.check(self._location, self._model, numbers | numbers_in(lines))
+        if number % _FSCK_EVERY == _FSCK_EVERY - 1:
+            self._checker.check_with_fsck(self._location, self._model)
 
     def close(self) -> None:
-        """Let the nursery end."""
+        """End the nursery."""
         self._nursery.close()
 
     def _until(self, target: str) -> Callable[[list[str]], float | None]:
@@ -271,28 +273,28 @@ class Kills:
             if line[:1] == ["ask"]:
                 begun = now
                 if line[1] == target:
-                    return self._chance.uniform(0, 1.2 * self._lasts[target])
+                    return self._random.uniform(0, 1.2 * self._duration_s[target])
             elif line[:1] == ["ack"]:
-                self._lasts[line[1]] += 0.2 * (now - begun - self._lasts[line[1]])
-            return self._chance.uniform(0, 0.01) if seen > _PATIENCE else None
+                self._duration_s[line[1]] += 0.2 * (now - begun - self._duration_s[line[1]])
+            return self._random.uniform(0, 0.01) if seen > _PATIENCE else None
 
         return until
 
 
 def numbers_in(lines: list[list[str]]) -> set[int]:
-    """Tell the numbers of the vectors that a child registered or began to."""
+    """Return the numbers of the vectors that a child registered, or began to register."""
     return {int(word) for line in lines if line[0] == "ask" and line[1] in ("register", "replace") for word in line[3:]}
 
 
 class Upgrades:
-    """Kills children that bring an old database up to date, and finishes it.
+    """Kills children that upgrade an old database, and finishes the upgrade.
 
     Parameters
     ----------
     old : sequence of Path
         Databases of older versions.
     check : callable
-        Called with the path of a database that was brought up to date.
+        Called with the path of each upgraded database.
     folder : Path
     """
 
@@ -301,12 +303,12 @@ class Upgrades:
         self._old = old
         self._check = check
         self._folder = folder
-        self._chance = random.Random(seed)
-        self._lasts = 0.2
+        self._random = random.Random(seed)
+        self._duration_s = 0.2
         self._nursery = Nursery()
 
     def kill(self) -> None:
-        """Kill a child once, and check."""
+        """Kill one child, and check."""
         number = self.done.total()
         path = self._folder / f"upgrade{number}.db"
         shutil.copy(self._old[number % len(self._old)], path)
@@ -317,16 +319,16 @@ class Upgrades:
             if line[:1] != ["ask"]:
                 return None
             begun = time.monotonic()
-            return None if number == 0 else self._chance.uniform(0, 1.1 * self._lasts)
+            return None if number == 0 else self._random.uniform(0, 1.1 * self._duration_s)
 
         lines = self._nursery.kill_one(("upgrade", number, path), until)
-        if number == 0:  # the first may end, and shows how long it takes
-            self._lasts = time.monotonic() - begun
+        if number == 0:  # the first is not killed: it shows how long an upgrade takes
+            self._duration_s = time.monotonic() - begun
         self.done["upgrade" if lines[-1][0] == "ask" else "between"] += 1
         self._check(path)
         for left in self._folder.glob(f"{path.name}*"):
             left.unlink()
 
     def close(self) -> None:
-        """Let the nursery end."""
+        """End the nursery."""
         self._nursery.close()

@@ -1,7 +1,7 @@
-"""A process that moves a gallery to another pack, until it is done or killed.
+"""A process that migrates a gallery to another pack, until it is done or killed.
 
-Arguments: the gallery's location, the manifest of the pack to move to. It writes "begin" when the work begins, "kept"
-after each commit and "done" at the end. A gallery that is of that pack already is done.
+Arguments: the location of the gallery, the manifest of the new pack. It writes "begin" when the work begins, "kept"
+after each commit and "done" at the end, also if the gallery has this pack already.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from facedex.errors import GalleryPackError
 from facedex.gallery import Gallery, migration
 
 
-def say(word: str) -> None:
+def report(word: str) -> None:
     os.write(1, f"{word}\n".encode())
 
 
 def main(location: str, manifest: str) -> None:
-    migration.BATCH = 1  # a commit for each face: more places at which to be killed
+    migration.BATCH = 1  # a commit for each face: more points at which to be killed
     before, after = Engine("classic"), Engine(manifest)
     try:
         gallery = Gallery.open(location, engine=before)
     except GalleryPackError:
         gallery = Gallery.open(location, engine=after)
     with gallery:
-        say("begin")
-        gallery.migrate(engine=after, progress=lambda done, number: say("kept"))
-        say("done")
+        report("begin")
+        gallery.migrate(engine=after, progress=lambda done, number: report("kept"))
+        report("done")
 
 
 if __name__ == "__main__":

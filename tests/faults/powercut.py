@@ -1,9 +1,9 @@
-"""Cuts the power: of what a process did to its files, what was not synced is lost, or half of it.
+"""Simulates power cuts: of the writes of a process, those not synced are lost, completely or in part.
 
-The process runs above layer.c, which writes down every write, sync, renaming and removal in a folder. At a random point
-of that list the disk is put together as it may be after a cut: of each file what was synced and a random choice of the
-sectors that were written since; of the folder the state when it was last synced and the first few changes since. That
-is less than any file system promises.
+The process runs on layer.c, which logs every write, sync, rename and removal in a folder. For a random point of this
+log the disk is reconstructed as it may be after a cut: of each file the synced content and a random choice of the
+sectors written since; of the folder the state when it was last synced and the first few changes since. Real file
+systems guarantee more.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 from killing import WORKER, Checker, Model, ViolationError, numbers_in
 
 LAYER = Path(__file__).parent / "layer.c"
-TOLD = "told"
+REPORT = "acts"
 SECTOR = 512
 
 _HEAD = struct.Struct("<6Q")
 _OPENED, _WRITTEN, _TRUNCATED, _SYNCED, _RENAMED, _UNLINKED, _FOLDER_SYNCED = range(1, 8)
 
 
-def compiled(folder: Path) -> Path:
+def compile_layer(folder: Path) -> Path:
     """Compile the layer; raises OSError where there is no compiler."""
     library = folder / "layer.so"
     command = ["cc", "-O1", "-shared", "-fPIC", "-Wall", "-Werror", "-o", str(library), str(LAYER), "-ldl", "-lpthread"]
@@ -37,7 +37,7 @@ def compiled(folder: Path) -> Path:
 
 
 class File:
-    """What is on the disk of a file, and what was done to it since."""
+    """The synced content of a file, and the writes since."""
 
     def __init__(self) -> None:
         self.content = bytearray()
@@ -48,34 +48,34 @@ class File:
             _apply(self.content, offset, data)
         self.since.clear()
 
-    def cut(self, chance: random.Random) -> bytes:
+    def cut(self, rng: random.Random) -> bytes:
         content = bytearray(self.content)
-        likely = chance.choice((0.0, 0.3, 0.7, 1.0))
+        likely = rng.choice((0.0, 0.3, 0.7, 1.0))
         for offset, data in self.since:
             if data is None:
-                if chance.random() < likely:
+                if rng.random() < likely:
                     _apply(content, offset, None)
                 continue
             start = 0
             while start < len(data):
                 end = min(len(data), start + SECTOR - (offset + start) % SECTOR)
-                if chance.random() < likely:
+                if rng.random() < likely:
                     _apply(content, offset + start, data[start:end])
                 start = end
         return bytes(content)
 
 
 class Disk:
-    """A folder, as a process sees it and as a cut would leave it."""
+    """A folder, as a process sees it and as a power cut may leave it."""
 
     def __init__(self) -> None:
-        self.told = bytearray()
+        self.report = bytearray()
         self._files: dict[int, File] = {}
         self._seen: dict[str, File] = {}
-        self._kept: dict[str, File] = {}
+        self._synced: dict[str, File] = {}
         self._since: list[tuple[str, str | None, File | None]] = []
 
-    def do(self, kind: int, inode: int, offset: int, data: bytes, path: str, second: str) -> None:
+    def apply(self, kind: int, inode: int, offset: int, data: bytes, path: str, second: str) -> None:
         """Apply a record."""
         name, to = Path(path).name, Path(second).name
         if kind == _OPENED:
@@ -86,8 +86,8 @@ class Disk:
                 self._seen[name].since.append((0, None))
         elif kind == _WRITTEN:
             self._files[inode].since.append((offset, data))
-            if self._files[inode] is self._seen.get(TOLD):
-                self.told += data
+            if self._files[inode] is self._seen.get(REPORT):
+                self.report += data
         elif kind == _TRUNCATED:
             self._files[inode].since.append((offset, None))
         elif kind == _SYNCED:
@@ -100,13 +100,13 @@ class Disk:
             del self._seen[name]
             self._since.append((name, None, None))
         elif kind == _FOLDER_SYNCED:
-            self._kept = dict(self._seen)
+            self._synced = dict(self._seen)
             self._since.clear()
 
-    def cut(self, folder: Path, chance: random.Random) -> None:
-        """Write into a folder what a cut may leave."""
-        there = dict(self._kept)
-        for name, to, file in self._since[: chance.randint(0, len(self._since))]:
+    def cut(self, folder: Path, rng: random.Random) -> None:
+        """Write to a folder what a power cut may leave."""
+        there = dict(self._synced)
+        for name, to, file in self._since[: rng.randint(0, len(self._since))]:
             if file is None:
                 there.pop(name, None)
             else:
@@ -114,8 +114,8 @@ class Disk:
                     there.pop(name, None)
                 there[to or name] = file
         for name, file in there.items():
-            if name != TOLD:
-                (folder / name).write_bytes(file.cut(chance))
+            if name != REPORT:
+                (folder / name).write_bytes(file.cut(rng))
 
     def _link(self, name: str, file: File) -> None:
         self._seen[name] = file
@@ -128,9 +128,9 @@ class PowerCuts:
     Parameters
     ----------
     folder : Path
-        Empty; what is recorded and cut stands below it.
+        Empty; recordings and reconstructed disks are written there.
     library : Path
-        The layer, compiled.
+        The compiled layer.
     """
 
     def __init__(self, folder: Path, library: Path) -> None:
@@ -140,7 +140,7 @@ class PowerCuts:
         self._library = library
 
     def cut(self, seed: int, acts: int, cuts: int) -> None:
-        """Let a process do so many acts, and cut so many times."""
+        """Record a process that does a number of acts, and check a number of power cuts."""
         run = self._folder / f"run{seed}"
         (run / "disk").mkdir(parents=True)
         (run / "home").mkdir()
@@ -149,37 +149,37 @@ class PowerCuts:
         command = [sys.executable, str(WORKER), "record", str(run / "disk" / "people.db"), str(seed), str(acts)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         if done.returncode:
-            raise ViolationError(f"the process that is recorded failed: {done.stderr}")
-        records = list(_records((run / "log").read_bytes()))
+            raise ViolationError(f"the recorded process failed: {done.stderr}")
+        records = list(_read_records((run / "log").read_bytes()))
         self.records += len(records)
-        chance = random.Random(seed)
-        points = sorted(chance.randint(1, len(records)) for _ in range(cuts))
+        rng = random.Random(seed)
+        points = sorted(rng.randint(1, len(records)) for _ in range(cuts))
         disk = Disk()
         at = 0
         for number, point in enumerate(points):
             for record in records[at:point]:
-                disk.do(*record)
+                disk.apply(*record)
             at = point
-            self._check(disk, run / f"cut{number}", chance)
+            self._check(disk, run / f"cut{number}", rng)
 
-    def _check(self, disk: Disk, folder: Path, chance: random.Random) -> None:
+    def _check(self, disk: Disk, folder: Path, rng: random.Random) -> None:
         folder.mkdir()
-        disk.cut(folder, chance)
-        lines = [line.split() for line in disk.told.decode().splitlines()]
+        disk.cut(folder, rng)
+        lines = [line.split() for line in disk.report.decode().splitlines()]
         model, location = Model(), str(folder / "people.db")
-        model.take(lines)
+        model.apply_lines(lines)
         checker = Checker()
         try:
             checker.check(location, model, numbers_in(lines))
-            checker.check_int(location, model)
+            checker.check_with_fsck(location, model)
         except Exception as error:
-            raise ViolationError(f"after a power cut, kept in {folder}: {error}") from error
+            raise ViolationError(f"after a power cut, see {folder}: {error}") from error
         self.done += 1
         for left in folder.iterdir():
             left.unlink()
 
 
-def _records(log: bytes) -> Iterator[tuple[int, int, int, bytes, str, str]]:
+def _read_records(log: bytes) -> Iterator[tuple[int, int, int, bytes, str, str]]:
     at = 0
     while at < len(log):
         kind, inode, offset, length, first, second = _HEAD.unpack_from(log, at)
@@ -191,7 +191,7 @@ def _records(log: bytes) -> Iterator[tuple[int, int, int, bytes, str, str]]:
 
 
 def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
-    """Write data at an offset; None cuts or lengthens the file to it."""
+    """Write data at an offset; None truncates or extends the file to it."""
     if data is None:
         del content[offset:]
     if len(content) < offset:

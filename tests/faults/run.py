@@ -1,8 +1,8 @@
-"""Tries faults at length: ``make faults``. Prints how far it is, then a table; exit code 1 when something was wrong.
+"""Injects faults at length: ``make faults``. Prints progress, then a table; exit code 1 after a violation.
 
-What is tried: processes killed in the midst of each kind of change and of upkeep, on SQLite and on the servers that
-this machine has; databases of older versions whose upgrade is killed; power cuts; flipped bits in every kind of file;
-and a crowd of threads and processes whose answers a replay checks.
+The faults: processes killed during each kind of change and of maintenance, on SQLite and on the servers that this
+machine has; upgrades of older databases that are killed; power cuts; flipped bits in every kind of file; and many
+concurrent threads and processes, whose results a replay checks.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ FOLDER = Path(__file__).parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "databases")]
 
 from archives import flip_archives  # noqa: E402 the folders were not on the path
-from crowd import crowd  # noqa: E402
+from concurrency import call_concurrently  # noqa: E402
 from killing import Kills, Upgrades, ViolationError  # noqa: E402
-from older import check_upgraded, old_databases  # noqa: E402
+from old_databases import check_upgraded, write_old_databases  # noqa: E402
 from place import KINDS, Place, Servers, new_place  # noqa: E402
-from powercut import PowerCuts, compiled  # noqa: E402
+from powercut import PowerCuts, compile_layer  # noqa: E402
 from servers import MissingError  # noqa: E402
 
 SHARES = {"sqlite": 0.7, "postgresql": 0.1, "mysql": 0.1, "upgrade": 0.1}
-"""How the kills are divided."""
+"""The share of the kills on each kind of database."""
 
 ACTS = 60  # in each process whose power is cut
 
 
 class Table:
-    """What was tried and what came of it."""
+    """The faults and their outcomes."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, int, str, float]] = []
@@ -46,40 +46,40 @@ class Table:
 
     @contextlib.contextmanager
     def line(self, what: str) -> Iterator[Counter[str]]:
-        """Time a line; the block counts in what it is lent, ``tried`` being the whole."""
+        """Time a line; the block fills the counter it gets, where ``tried`` is the total."""
         say(f"{what} ...")
-        counted: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         began = time.monotonic()
         try:
-            yield counted
+            yield counts
         except MissingError as missing:
             say(f"{what}: skipped, {missing}")
             return
         except ViolationError as violation:
             self.violations.append(f"{what}: {violation}")
-        except Exception as error:  # noqa: BLE001 a gallery that cannot be used any more is a violation too
+        except Exception as error:  # noqa: BLE001 an unusable gallery is a violation too
             self.violations.append(f"{what}: {type(error).__name__}: {error}")
-        tried = counted.pop("tried", 0)
-        came = ", ".join(f"{word} {number}" for word, number in sorted(counted.items(), key=lambda one: -one[1]))
-        self.add(what, tried, came, time.monotonic() - began)
+        tried = counts.pop("tried", 0)
+        outcomes = ", ".join(f"{word} {number}" for word, number in sorted(counts.items(), key=lambda one: -one[1]))
+        self.add(what, tried, outcomes, time.monotonic() - began)
 
-    def add(self, what: str, tried: int, came: str, took_s: float) -> None:
-        """Add a line, and say it."""
-        self.lines.append((what, tried, came, took_s))
-        say(self._shown(*self.lines[-1]))
+    def add(self, what: str, tried: int, outcomes: str, took_s: float) -> None:
+        """Add a line, and print it."""
+        self.lines.append((what, tried, outcomes, took_s))
+        say(self._format(*self.lines[-1]))
 
     def show(self) -> None:
-        """Print it."""
+        """Print the table."""
         say()
         for line in self.lines:
-            say(self._shown(*line))
+            say(self._format(*line))
         say(f"\n{sum(line[1] for line in self.lines)} tried, {len(self.violations)} violations")
         for violation in self.violations:
             say(f"VIOLATION {violation[:2000]}")
 
     @staticmethod
-    def _shown(what: str, tried: int, came: str, took_s: float) -> str:
-        return f"{what:<34}{tried:>8}  {took_s:6.0f} s  {came}"
+    def _format(what: str, tried: int, outcomes: str, took_s: float) -> str:
+        return f"{what:<34}{tried:>8}  {took_s:6.0f} s  {outcomes}"
 
 
 def say(text: str = "") -> None:
@@ -89,47 +89,47 @@ def say(text: str = "") -> None:
 
 def kills(table: Table, kind: str, number: int, seed: int, servers: Servers, folder: Path) -> None:
     """Kill processes that work on a gallery in one kind of database."""
-    with table.line(f"kill -9, {kind}") as counted, new_place(kind, servers, folder, tables=True) as place:
+    with table.line(f"kill -9, {kind}") as counts, new_place(kind, servers, folder, tables=True) as place:
         killer = Kills(place.location, seed)
         try:
             for done in range(number):
                 killer.kill()
-                counted["tried"] += 1
+                counts["tried"] += 1
                 if done % 100 == 99:
                     say(f"  {done + 1} of {number}")
         finally:
             killer.close()
-            counted.update(killer.done)
-            counted["acknowledged changes"] = killer.acknowledged
+            counts.update(killer.done)
+            counts["acknowledged changes"] = killer.acknowledged
 
 
 def upgrades(table: Table, number: int, seed: int, folder: Path) -> None:
     """Kill upgrades of databases of older versions."""
-    with table.line("kill -9, schema upgrade") as counted:
-        killer = Upgrades(old_databases(folder), check_upgraded, folder, seed)
+    with table.line("kill -9, schema upgrade") as counts:
+        killer = Upgrades(write_old_databases(folder), check_upgraded, folder, seed)
         try:
             for _ in range(number):
                 killer.kill()
-                counted["tried"] += 1
+                counts["tried"] += 1
         finally:
             killer.close()
-            counted.update(killer.done)
+            counts.update(killer.done)
 
 
 def cuts(table: Table, number: int, seed: int, folder: Path) -> None:
-    """Cut the power."""
-    with table.line("power cut, sqlite and snapshots") as counted:
-        cutter = PowerCuts(folder, compiled(folder))
+    """Simulate power cuts."""
+    with table.line("power cut, sqlite and snapshots") as counts:
+        cutter = PowerCuts(folder, compile_layer(folder))
         each = 40
         for round_number in range(0, number, each):
             cutter.cut(seed + round_number, ACTS, min(each, number - round_number))
-            counted["tried"] = cutter.done
-            counted["recorded calls"] = cutter.records
+            counts["tried"] = cutter.done
+            counts["recorded calls"] = cutter.records
             say(f"  {cutter.done} of {number}")
 
 
 def flips(table: Table, number: int, seed: int) -> None:
-    """Flip bits, in a process of its own, because a crash is one of the things that must not happen."""
+    """Flip bits in a separate process, because a crash must not end the run."""
     command = [sys.executable, str(FOLDER / "flipping.py"), str(seed), str(number)]
     began = time.monotonic()
     say("bit flips ...")
@@ -139,45 +139,47 @@ def flips(table: Table, number: int, seed: int) -> None:
     if done.returncode:
         table.violations.append(f"bit flips: the process ended with {done.returncode}: {done.stderr[-1000:]}")
         return
-    told = json.loads(done.stdout)
-    each = (time.monotonic() - began) / len(told["came"])
-    for kind, came in told["came"].items():
+    found = json.loads(done.stdout)
+    each = (time.monotonic() - began) / len(found["outcomes"])
+    for kind, outcomes in found["outcomes"].items():
         table.add(
             f"bit flips, {kind}",
-            sum(came.values()),
-            ", ".join(f"{word} {number}" for word, number in came.items()),
+            sum(outcomes.values()),
+            ", ".join(f"{word} {number}" for word, number in outcomes.items()),
             each,
         )
-    table.violations += told["wrong"]
+    table.violations += found["wrong"]
 
 
 def archives(table: Table, number: int, seed: int, folder: Path) -> None:
     """Flip bits of exported files and of pack manifests."""
-    for kind, came, wrong in flip_archives(number, seed, folder):
-        with table.line(f"bit flips, {kind}") as counted:
-            counted.update(came)
-            counted["tried"] = came.total()
+    for kind, outcomes, wrong in flip_archives(number, seed, folder):
+        with table.line(f"bit flips, {kind}") as counts:
+            counts.update(outcomes)
+            counts["tried"] = outcomes.total()
         table.violations += wrong
 
 
-def crowds(table: Table, kind: str, seconds: float, threads: int, servers: Servers, folder: Path) -> None:
-    """Let many threads and processes call, and replay."""
+def concurrent_calls(table: Table, kind: str, seconds: float, threads: int, servers: Servers, folder: Path) -> None:
+    """Call from many threads and processes, and compare with a replay."""
     with (
-        table.line(f"{threads} threads x 4, {kind}") as counted,
+        table.line(f"{threads} threads x 4, {kind}") as counts,
         new_place(kind, servers, folder, tables=True) as place,
     ):
-        checked, problems = crowd(waiting(place), folder, processes=4, threads=threads, seconds=seconds)
-        counted.update(checked)
-        counted["tried"] = checked.total()
+        checked, problems = call_concurrently(
+            patient_location(place), folder, processes=4, threads=threads, seconds=seconds
+        )
+        counts.update(checked)
+        counts["tried"] = checked.total()
         table.violations += problems
 
 
-def waiting(place: Place) -> str:
-    """The location with patience: in SQLite a hundred writers wait for one another."""
+def patient_location(place: Place) -> str:
+    """The location with a long timeout: in SQLite a hundred writers wait for one another."""
     return place.with_options(timeout="120") if place.kind == "sqlite" else place.location
 
 
-def fresh(folder: Path) -> Path:
+def new_folder(folder: Path) -> Path:
     """Make an empty folder."""
     folder.mkdir()
     return folder
@@ -188,30 +190,32 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000, help="processes killed")
     parser.add_argument("--cuts", type=int, default=240, help="power cuts")
     parser.add_argument("--flips", type=int, default=4000, help="bits flipped")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of the crowd, on all databases together")
-    parser.add_argument("--threads", type=int, default=32, help="in each of the crowd's four processes")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of concurrent calls, on all databases together")
+    parser.add_argument("--threads", type=int, default=32, help="in each of four processes")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     logging.getLogger("facedex").setLevel(logging.CRITICAL)
     table, servers = Table(), Servers()
     try:
         with tempfile.TemporaryDirectory() as name:
             os.environ["FACEDEX_HOME"] = str(Path(name) / "home")
             place = Path(name)
-            if asked.cuts:
-                cuts(table, asked.cuts, asked.seed, fresh(place / "cuts"))
-            if asked.flips:
-                flips(table, asked.flips, asked.seed)
-                archives(table, asked.flips // 10, asked.seed, fresh(place / "archives"))
-            if asked.kills:
-                upgrades(table, int(asked.kills * SHARES["upgrade"]), asked.seed, fresh(place / "upgrade"))
+            if options.cuts:
+                cuts(table, options.cuts, options.seed, new_folder(place / "cuts"))
+            if options.flips:
+                flips(table, options.flips, options.seed)
+                archives(table, options.flips // 10, options.seed, new_folder(place / "archives"))
+            if options.kills:
+                upgrades(table, int(options.kills * SHARES["upgrade"]), options.seed, new_folder(place / "upgrade"))
             for kind in KINDS:
-                if asked.kills:
-                    number = int(asked.kills * SHARES[kind])
-                    kills(table, kind, number, asked.seed, servers, fresh(place / f"kill-{kind}"))
-                if asked.minutes:
-                    seconds = 60 * asked.minutes / len(KINDS)
-                    crowds(table, kind, seconds, asked.threads, servers, fresh(place / f"crowd-{kind}"))
+                if options.kills:
+                    number = int(options.kills * SHARES[kind])
+                    kills(table, kind, number, options.seed, servers, new_folder(place / f"kill-{kind}"))
+                if options.minutes:
+                    seconds = 60 * options.minutes / len(KINDS)
+                    concurrent_calls(
+                        table, kind, seconds, options.threads, servers, new_folder(place / f"concurrency-{kind}")
+                    )
     finally:
         servers.close()
     table.show()

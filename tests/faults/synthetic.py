@@ -1,6 +1,6 @@
-"""A gallery without networks: the store and the search as a gallery holds them, with vectors made from numbers.
+"""A gallery without networks: store and search as a gallery uses them, with vectors made from numbers.
 
-The photo of a face tells the number that its vector is made from, so that moving to another pack embeds "again".
+The photo of a face contains the number that its vector is made from, so that a migration can "embed" it again.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from facedex.search import LocalSearch, SearchOptions
 from facedex.store import Database, Feed, NewFace, NewPhoto, PackPin, PendingFace, Shadow, Store, rekey
 
 PINS = (PackPin("synthetic", "ab" * 32, 32), PackPin("successor", "cd" * 32, 48))
-"""The packs between which a gallery is moved."""
+"""The packs between which a gallery is migrated."""
 
 KEYS = (None, bytes(range(32)), bytes(range(32, 64)))
-"""The keys between which a gallery is moved."""
+"""The keys between which a gallery is rekeyed; None is no key."""
 
 SURE = 0.999
-"""A similarity that only the very vector reaches."""
+"""A similarity that only the same vector reaches."""
 
 _FILLING = 400  # bytes of a photo
 
@@ -42,18 +42,18 @@ def photo(number: int) -> bytes:
 
 def face(number: int, pin: PackPin = PINS[0]) -> NewFace:
     """Make the face of a number, with its photo."""
-    kept = NewPhoto("original", "image/jpeg", 1, 1, None, photo(number))
-    return NewFace((0.0, 0.0, 1.0, 1.0), 1.0, unit(number, pin.dimension), kept)
+    stored = NewPhoto("original", "image/jpeg", 1, 1, None, photo(number))
+    return NewFace((0.0, 0.0, 1.0, 1.0), 1.0, unit(number, pin.dimension), stored)
 
 
 class Opened:
-    """A store and its search, as a gallery holds them.
+    """A store and its search, as a gallery uses them.
 
     Parameters
     ----------
     location : str or Path
     pin : PackPin, optional
-        The pack; without it the gallery's, or the first.
+        The pack; by default that of the gallery, or the first of PINS.
     key : bytes, optional
     """
 
@@ -62,29 +62,29 @@ class Opened:
         try:
             feed = Feed(self.database, "default")
             feed.bind(pin or feed.stored_pack or PINS[0], key)
-            self._take(feed)
+            self._open(feed)
         except FacedexError:
             self.database.close()
             raise
 
-    def _take(self, feed: Feed, *, fresh: bool = False) -> None:
+    def _open(self, feed: Feed, *, fresh: bool = False) -> None:
         self.feed = feed
         self.store = Store(feed)
         self.search = LocalSearch(feed, SearchOptions("exact"), fresh=fresh)
 
     def rebuild(self) -> None:
-        """Start the index over and save it."""
-        self._take(self.feed, fresh=True)
+        """Build the index again and save it."""
+        self._open(self.feed, fresh=True)
         self.search.save()
 
     def rekey(self, key: bytes | None) -> None:
-        """Give the gallery another key, as facedex.gallery.resources does."""
+        """Change the key of the gallery, as facedex.gallery.resources does."""
         self.search.forget()
         rekey(self.feed, key)
         self.search.forget()
 
     def move(self) -> None:
-        """Move the gallery to the other pack, as facedex.gallery.migration does."""
+        """Migrate the gallery to the other pack, as facedex.gallery.migration does."""
         shadow = Shadow(self.feed, PINS[1 - PINS.index(self.feed.pin)])
 
         def embed(batch: Sequence[PendingFace]) -> dict[int, NDArray[np.float32]]:
@@ -100,15 +100,15 @@ class Opened:
         swapped, _ = shadow.switch("migrate", embed, after=after, leave=True)
         if swapped:
             self.search.forget()
-            self._take(self.feed.with_pack(shadow.pin))
+            self._open(self.feed.with_pack(shadow.pin))
 
     def finish(self) -> None:
-        """Remove the templates of every pack but the gallery's."""
+        """Remove the templates of all other packs."""
         self.search.forget()
         self.store.finish_migration()
 
     def find(self, numbers: Iterable[int]) -> dict[int, str | None]:
-        """Tell whose the vectors of numbers are; None for one that nobody has."""
+        """Return the person of each number's vector; None for an unknown one."""
         wanted = list(numbers)
         self.search.sync()
         if not wanted or len(self.search) == 0:
@@ -121,12 +121,12 @@ class Opened:
         }
 
     def name_of(self, number: int) -> tuple[str, str | None] | None:
-        """Return id and name of the person of a number's vector, as a recognition does; None when nobody has it.
+        """Return id and name of the person of a number's vector, as a recognition does; None when it is unknown.
 
         Raises
         ------
         DatabaseDamagedError
-            When that cannot be told.
+            When the row of the person is damaged.
         """
         state = self.search.sync()
         if len(self.search) == 0:
@@ -136,9 +136,9 @@ class Opened:
             return None
         owner = self.store.owners([int(keys[0, 0])]).get(int(keys[0, 0]))
         if owner is None and self.feed.head() != state:
-            return None  # deleted meanwhile
+            return None  # deleted since the search
         if owner is None or not owner.intact:
-            raise DatabaseDamagedError(f"whose face {keys[0, 0]} is cannot be told")
+            raise DatabaseDamagedError(f"the person of face {keys[0, 0]} cannot be read")
         return str(owner.person_id), owner.name
 
     def close(self) -> None:

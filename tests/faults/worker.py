@@ -1,7 +1,7 @@
-"""A process that changes and looks after a gallery until it is killed, telling each act before and after it.
+"""A process that changes and maintains a gallery until it is killed, and reports each act before and after it.
 
-Run as a nursery, which has loaded everything: a line of work, seed, location and perhaps the key's place on standard
-input, with tabs between them, makes it fork a child that works there. The child writes to standard output
+It is a nursery, which has loaded everything and forks a child for each line of standard input: work, seed, location and
+perhaps the index of the key, separated by tabs. The child writes to standard output
 
     pid <number>              it begins
     ask <act>                 it is about to begin an act
@@ -10,10 +10,10 @@ input, with tabs between them, makes it fork a child that works there. The child
 and the nursery writes "end" with the exit code when the child is gone. Acts of ``changes`` are "register <person>
 <vector>...", "replace <person> <vector>...", "update <person> <name>", "delete <person>", "delete_face <face>", "rekey
 <key>", "move <pack>", "finish", and "save", "rebuild", "vacuum" and "repair", which change nothing that is stored. A
-vector is told by the number it is made from, a key and a pack by their place in a list. ``upgrade`` opens a database of
+vector is given by its number, a key and a pack by their index in a list. ``upgrade`` opens a database of
 an older version; ``gallery`` is the whole library on the bundled pictures.
 
-Run as "worker.py record <location> <seed> <acts>" it does so many acts itself.
+"worker.py record <location> <seed> <acts>" does this number of acts itself and ends.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from facedex.gallery.fsck import fsck
 from facedex.store import Database
 
 PEOPLE = 8
-TOLD = "told"
-"""Where a process tells its acts that is not a nursery's child."""
+REPORT = "acts"
+"""File to which ``record`` reports its acts."""
 
 CHANGES = {"register": 8, "replace": 5, "update": 2, "delete": 6, "delete_face": 4}
 UPKEEP = {"save": 3, "rebuild": 2, "vacuum": 2, "repair": 2, "rekey": 2, "move": 3, "finish": 2}
@@ -42,11 +42,11 @@ UPKEEP = {"save": 3, "rebuild": 2, "vacuum": 2, "repair": 2, "rekey": 2, "move":
 assert alembic.command  # loaded before the fork, so that a child begins its work at once
 
 
-_tell = 1
+_output = 1
 
 
-def say(*words: object) -> None:
-    os.write(_tell, (" ".join(map(str, words)) + "\n").encode())
+def report(*words: object) -> None:
+    os.write(_output, (" ".join(map(str, words)) + "\n").encode())
 
 
 class Child:
@@ -54,7 +54,7 @@ class Child:
 
     def __init__(self, location: str, seed: int, key: int) -> None:
         self.location = location
-        self.chance = random.Random(seed)
+        self.random = random.Random(seed)
         self.serial = seed * 1000
         self.key = key
         self.opened = Opened(location, key=KEYS[key])
@@ -63,101 +63,101 @@ class Child:
     def work(self, acts: int) -> None:
         verbs = CHANGES | UPKEEP
         for _ in range(acts):
-            (verb,) = self.chance.choices(list(verbs), list(verbs.values()))
+            (verb,) = self.random.choices(list(verbs), list(verbs.values()))
             getattr(self, verb)()
 
-    def someone(self, *, known: bool) -> str | None:
+    def pick_person(self, *, known: bool) -> str | None:
         there = [str(number) for number in range(PEOPLE) if (str(number) in self.faces) == known]
-        return self.chance.choice(there) if there else None
+        return self.random.choice(there) if there else None
 
     def register(self, verb: str = "register") -> None:
-        person = self.someone(known=verb == "replace")
+        person = self.pick_person(known=verb == "replace")
         if person is None:
             return
-        numbers = list(range(self.serial, self.serial + self.chance.randint(1, 3)))
+        numbers = list(range(self.serial, self.serial + self.random.randint(1, 3)))
         self.serial += len(numbers)
-        say("ask", verb, person, *numbers)
+        report("ask", verb, person, *numbers)
         new = [face(number, self.opened.feed.pin) for number in numbers]
         if verb == "replace":
             self.opened.search.forget()
         receipt = self.opened.store.register(person, new, on_existing="replace" if verb == "replace" else "error")
         self.faces[person] = [face_id for face_id in receipt.face_ids if face_id is not None]
-        say("ack", verb, person, *self.faces[person])
+        report("ack", verb, person, *self.faces[person])
         self.opened.search.sync()
 
     def replace(self) -> None:
         self.register("replace")
 
     def update(self) -> None:
-        person = self.someone(known=True)
+        person = self.pick_person(known=True)
         if person is not None:
-            name = f"name{self.chance.randrange(1000)}"
-            say("ask update", person, name)
+            name = f"name{self.random.randrange(1000)}"
+            report("ask update", person, name)
             self.opened.store.update(person, {"name": name})
-            say("ack update", person)
+            report("ack update", person)
 
     def delete(self) -> None:
-        person = self.someone(known=True)
+        person = self.pick_person(known=True)
         if person is not None:
-            say("ask delete", person)
+            report("ask delete", person)
             self.opened.search.forget()
             self.opened.store.delete(person)
             del self.faces[person]
-            say("ack delete", person)
+            report("ack delete", person)
             self._wipe()
 
     def delete_face(self) -> None:
         stored = [face_id for faces in self.faces.values() for face_id in faces]
         if stored:
-            face_id = self.chance.choice(stored)
+            face_id = self.random.choice(stored)
             for faces in self.faces.values():
                 if face_id in faces:
                     faces.remove(face_id)
-            say("ask delete_face", face_id)
+            report("ask delete_face", face_id)
             self.opened.search.forget()
             self.opened.store.delete_face(face_id)
-            say("ack delete_face", face_id)
+            report("ack delete_face", face_id)
             self._wipe()
 
     def rekey(self) -> None:
-        key = self.chance.choice([one for one in range(len(KEYS)) if one != self.key])
-        say("ask rekey", key)
+        key = self.random.choice([one for one in range(len(KEYS)) if one != self.key])
+        report("ask rekey", key)
         self.opened.rekey(KEYS[key])
         self.key = key
-        say("ack rekey", key)
+        report("ack rekey", key)
 
     def move(self) -> None:
-        say("ask move", 1 - PINS.index(self.opened.feed.pin))
+        report("ask move", 1 - PINS.index(self.opened.feed.pin))
         self.opened.move()
-        say("ack move", PINS.index(self.opened.feed.pin))
+        report("ack move", PINS.index(self.opened.feed.pin))
 
     def finish(self) -> None:
-        say("ask finish")
+        report("ask finish")
         self.opened.finish()
-        say("ack finish")
+        report("ack finish")
 
     def save(self) -> None:
-        say("ask save")
+        report("ask save")
         self.opened.search.save()
-        say("ack save")
+        report("ack save")
 
     def rebuild(self) -> None:
-        say("ask rebuild")
+        report("ask rebuild")
         self.opened.rebuild()
-        say("ack rebuild")
+        report("ack rebuild")
 
     def vacuum(self) -> None:
-        say("ask vacuum")
+        report("ask vacuum")
         self.opened.search.forget()
         self.opened.database.vacuum()
-        say("ack vacuum")
+        report("ack vacuum")
 
     def repair(self) -> None:
-        say("ask repair")
-        with self.opened.database.write() as connection:  # something to mend
+        report("ask repair")
+        with self.opened.database.write() as connection:  # damage to repair
             connection.exec_driver_sql("UPDATE galleries SET faces = faces + 1")
         fsck(self.location, key=KEYS[self.key], repair=True)
-        say("ack repair")
+        report("ack repair")
 
     def _wipe(self) -> None:
         self.opened.search.sync()
@@ -169,37 +169,37 @@ def changes(location: str, seed: int, key: str = "0") -> None:
 
 
 def record(location: str, seed: int, acts: int) -> None:
-    """Do so many acts, telling them in a file beside the gallery."""
-    global _tell
-    _tell = os.open(Path(location).with_name(TOLD), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    """Do a number of acts, and report them to a file next to the gallery."""
+    global _output
+    _output = os.open(Path(location).with_name(REPORT), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     child = Child(location, seed, 0)
     child.work(acts)
     child.opened.close()
 
 
 def upgrade(location: str, seed: int) -> None:
-    say("ask upgrade")
+    report("ask upgrade")
     Database(location).close()
-    say("ack upgrade")
+    report("ack upgrade")
 
 
 def gallery(location: str, seed: int) -> None:
-    """The whole library on the bundled pictures."""
+    """Register and delete people of the bundled pictures through the whole library."""
     chance = random.Random(seed)
     gallery = Gallery.open(location)
     known = {str(person.person_id) for person in gallery.people()}
     while True:
         person = chance.choice(people.IDS)
         if person in known:
-            say("ask delete", person)
+            report("ask delete", person)
             gallery.delete(person)
             known.discard(person)
-            say("ack delete", person)
+            report("ack delete", person)
         else:
-            say("ask register", person, 0)
+            report("ask register", person, 0)
             registration = gallery.register(person, people.PICTURES[person][0])
             known.add(person)
-            say("ack register", person, *(face.face_id for face in registration.faces))
+            report("ack register", person, *(face.face_id for face in registration.faces))
 
 
 def main() -> None:
@@ -207,17 +207,17 @@ def main() -> None:
     children: list[int] = []
     works = {"changes": changes, "upgrade": upgrade, "gallery": gallery}
     for line in sys.stdin:
-        while children:  # only now, so that its number was nobody else's while somebody might kill it
+        while children:  # only now, so that its process id was not reused while it could still be killed
             os.waitpid(children.pop(), 0)
         work, seed, *arguments = line.rstrip("\n").split("\t")
         pid = os.fork()
         if pid == 0:
-            say("pid", os.getpid())
+            report("pid", os.getpid())
             works[work](arguments[0], int(seed), *arguments[1:])
             os._exit(0)
         ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None
-        say("end", ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
+        report("end", ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
         children.append(pid)
 
 

@@ -1,4 +1,4 @@
-"""Databases as older versions wrote them, and what must be in them after an upgrade."""
+"""Writes databases of older versions, and checks them after an upgrade."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from facedex.store.rows import checksum_of
 PEOPLE = 30
 
 
-def old_databases(folder: Path) -> list[Path]:
-    """Write a database of each older version, with the same people."""
-    return [_written(folder / f"old{version}.db", version) for version in ("0001", "0002")]
+def write_old_databases(folder: Path) -> list[Path]:
+    """Write a database of each older version, all with the same people."""
+    return [_write(folder / f"old{version}.db", version) for version in ("0001", "0002")]
 
 
-def _written(path: Path, version: str) -> Path:
+def _write(path: Path, version: str) -> Path:
     engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), poolclass=sa.NullPool)
     with engine.begin() as connection:
         migrate.upgrade(connection, version)
@@ -53,7 +53,7 @@ def _written(path: Path, version: str) -> Path:
 
 
 def check_upgraded(path: Path) -> None:
-    """Open a database of an older version, whose upgrade may have been killed, and find everybody in it."""
+    """Check that a database, whose upgrade may have been killed, opens and has every person."""
     opened = Opened(path)
     try:
         people = [(one.person_id, one.name, len(one.faces)) for one in opened.store.people()]

@@ -1,10 +1,10 @@
-"""Many threads in several processes on one gallery, and a replay by one: every answer must be one that it gives.
+"""Calls one gallery from many threads in several processes, and checks every result against a replay by one thread.
 
-Each call names itself as the actor of the audit, whose order is that in which the changes were committed. The replay
-applies them in that order, and knows after each at what position of the feed the gallery stood. An answer was given
-between two positions, and must be right at one of the states between them; a change must stand between its own.
+Each call is the actor of its audit entry. The audit has the changes in the order of their commits; the replay applies
+them in this order and records the position of the feed after each. A call records the position before and after it: its
+result must be correct in one of the states between them, and a change must be committed between them.
 
-Run as "crowd.py <location> <process> <processes> <threads> <seconds> <log>" it is one of the processes.
+"concurrency.py <location> <process> <processes> <threads> <seconds> <log>" runs one of the processes.
 """
 
 from __future__ import annotations
@@ -48,29 +48,29 @@ State = dict[str, tuple[str | None, tuple[int, ...]]]
 
 
 class Caller:
-    """One thread of one process."""
+    """The calls of one thread of one process."""
 
     def __init__(self, opened: Opened, process: int, thread: int, *, processes: int, threads: int) -> None:
-        self.told: list[Answer] = []
+        self.calls: list[Answer] = []
         self._opened = opened
         self._store = opened.store
         self._name = f"{process}.{thread}"
         self._processes, self._threads = processes, threads
         self._serial = process * PROCESS + thread * SERIALS
-        self._chance = random.Random(self._serial)
+        self._random = random.Random(self._serial)
         self._numbers: list[int] = []
         self._faces: list[int] = []
 
-    def work(self, until: float) -> None:
-        """Call until it is time to end."""
+    def run(self, until: float) -> None:
+        """Call random methods until a time of the monotonic clock."""
         verbs, weights = list(MIX), list(MIX.values())
         while time.monotonic() < until:
-            (verb,) = self._chance.choices(verbs, weights)
+            (verb,) = self._random.choices(verbs, weights)
             self._call(verb)
 
     def _call(self, verb: str) -> None:
-        call: Answer = {"id": f"{self._name}.{len(self.told)}", "verb": verb}
-        call["person"] = str(self._chance.randrange(PEOPLE))
+        call: Answer = {"id": f"{self._name}.{len(self.calls)}", "verb": verb}
+        call["person"] = str(self._random.randrange(PEOPLE))
         call["from"] = self._store.feed.head()[0]
         try:
             with acting_as(call["id"]):
@@ -80,10 +80,10 @@ class Caller:
         except FacedexError as error:
             call["failed"] = f"{type(error).__name__}: {error}"
         call["to"] = self._store.feed.head()[0]
-        self.told.append(call)
+        self.calls.append(call)
 
     def _register(self, call: Answer, on_existing: str = "error") -> list[int | None]:
-        call["numbers"] = [self._serial + one for one in range(self._chance.randint(1, 3))]
+        call["numbers"] = [self._serial + one for one in range(self._random.randint(1, 3))]
         self._serial += len(call["numbers"])
         self._numbers += call["numbers"]
         new = [face(number, self._opened.feed.pin) for number in call["numbers"]]
@@ -100,7 +100,7 @@ class Caller:
         return self._register(call, "replace")
 
     def _update(self, call: Answer) -> None:
-        call["name"] = f"name {self._chance.randrange(10**6)}"
+        call["name"] = f"name {self._random.randrange(10**6)}"
         self._store.update(call["person"], {"name": call["name"]})
 
     def _delete(self, call: Answer) -> list[int]:
@@ -108,7 +108,7 @@ class Caller:
         return list(self._store.delete(call["person"]).faces)
 
     def _delete_face(self, call: Answer) -> None:
-        call["face"] = self._chance.choice(self._faces) if self._faces else 10**9
+        call["face"] = self._random.choice(self._faces) if self._faces else 10**9
         self._opened.search.forget()
         self._store.delete_face(call["face"])
 
@@ -130,39 +130,39 @@ class Caller:
 
     def _some_number(self) -> int:
         recent = self._numbers[-30:]
-        if self._chance.random() < 0.5 or not recent:  # of another thread, which can be guessed
-            other = self._chance.randrange(self._processes) * PROCESS + self._chance.randrange(self._threads) * SERIALS
-            return other + self._chance.randrange(60)
-        return self._chance.choice(recent)
+        if self._random.random() < 0.5 or not recent:  # of another thread; its numbers can be guessed
+            other = self._random.randrange(self._processes) * PROCESS + self._random.randrange(self._threads) * SERIALS
+            return other + self._random.randrange(60)
+        return self._random.choice(recent)
 
 
-def work(location: str, process: int, processes: int, threads: int, seconds: float, log: Path) -> None:
-    """Be one of the processes: call from many threads and write down what was answered."""
+def run_process(location: str, process: int, processes: int, threads: int, seconds: float, log: Path) -> None:
+    """Run one of the processes: call from many threads and write the calls and their results to a log."""
     opened = Opened(location)
     callers = [Caller(opened, process, one, processes=processes, threads=threads) for one in range(threads)]
     until = time.monotonic() + seconds
-    running = [threading.Thread(target=caller.work, args=(until,)) for caller in callers]
+    running = [threading.Thread(target=caller.run, args=(until,)) for caller in callers]
     for thread in running:
         thread.start()
     for thread in running:
         thread.join()
     opened.close()
-    log.write_text(json.dumps([call for caller in callers for call in caller.told]))
+    log.write_text(json.dumps([call for caller in callers for call in caller.calls]))
 
 
 class Replay:
-    """What one thread would have answered after each change.
+    """The state after each change, and the comparison of every result with it.
 
     Attributes
     ----------
     positions : list of int
-        Where the feed stood in each state, beginning with the empty one.
+        Position of the feed in each state, beginning with the empty one.
     states : list of dict
         Person → name and faces.
     problems : list of str
-        Answers and changes that do not fit.
+        Results and changes that do not agree with the replay.
     checked : Counter
-        How many answers of each verb were compared.
+        Number of compared results of each method.
     """
 
     def __init__(self, opened: Opened, calls: list[Answer]) -> None:
@@ -187,9 +187,7 @@ class Replay:
             for event in page:
                 call = self._calls.get(event.actor or "")
                 if call is None or "answer" not in call or "at" in call:
-                    self.problems.append(
-                        f"the audit tells of {event.kind} by {event.actor}, which did not return: {call}"
-                    )
+                    self.problems.append(f"the audit has {event.kind} by {event.actor}, which did not return: {call}")
                     if call is None:
                         continue
                 call["at"] = len(self.states)
@@ -226,12 +224,16 @@ class Replay:
             self.problems.append(f"{call['id']} {verb} failed: {call['failed']}")
         elif "refused" in call:
             if not any(self._refuses(state, call) for state in possible):
-                self.problems.append(f"{call['id']} {verb} was refused with {call['refused']}, in no state so")
+                self.problems.append(
+                    f"{call['id']} {verb} was refused with {call['refused']}, which is correct in no state"
+                )
         elif verb in ("register", "add", "replace", "update", "delete", "delete_face"):
             if "at" not in call or not call["from"] < self.positions[call["at"]] <= call["to"]:
-                self.problems.append(f"{call['id']} {verb} returned, and its change does not stand where it was made")
-        elif not self._right(call, possible):
-            self.problems.append(f"{call['id']} {verb} answered {call['answer']}, as in no state of {possible[:3]}")
+                self.problems.append(f"{call['id']} {verb} returned, and its change was committed outside the call")
+        elif not self._is_correct(call, possible):
+            self.problems.append(
+                f"{call['id']} {verb} returned {call['answer']}, which is correct in no state of {possible[:3]}"
+            )
 
     def _refuses(self, state: State, call: Answer) -> bool:
         if call["refused"] == "DuplicatePersonError":
@@ -240,7 +242,7 @@ class Replay:
             return not any(call["face"] in faces for _, faces in state.values())
         return call["person"] not in state
 
-    def _right(self, call: Answer, possible: list[State]) -> bool:
+    def _is_correct(self, call: Answer, possible: list[State]) -> bool:
         answer = call["answer"]
         if call["verb"] == "person":
             return any(
@@ -248,8 +250,8 @@ class Replay:
                 for state in possible
             )
         if call["verb"] == "people":
-            told = {one: (name, tuple(faces)) for one, name, faces in answer}
-            return any(list(told.items()) == list(state.items()) for state in possible)
+            listed = {one: (name, tuple(faces)) for one, name, faces in answer}
+            return any(list(listed.items()) == list(state.items()) for state in possible)
         face_id = self._face_of.get(call["number"], 0)
         if call["verb"] == "verify":
             return any(
@@ -259,7 +261,7 @@ class Replay:
         there = [owner in state and face_id in state[owner][1] for state in possible]
         if answer is None:
             return not all(there)
-        # The search and the look-up of the name are two questions, each in a state of its own.
+        # The search and the lookup of the name are two reads, each of its own state.
         named = any(owner in state and state[owner][0] == answer[1] for state in possible)
         return answer[0] == owner and any(there) and named
 
@@ -269,21 +271,21 @@ class Replay:
             for one in self._opened.store.people()
         }
         if stored != self.states[-1] or self._opened.feed.head()[0] != self.positions[-1]:
-            self.problems.append("what is stored in the end is not what the replay has")
+            self.problems.append("the stored people differ from the replay")
         owners = {one: person for person, (_, faces) in self.states[-1].items() for one in faces}
         expected = {number: owners.get(face_id) for number, face_id in self._face_of.items()}
         if self._opened.find(expected) != expected:
-            self.problems.append("what is found in the end is not what the replay has")
+            self.problems.append("the people found differ from the replay")
         if not self._opened.store.check_audit().intact:
             self.problems.append("the audit is broken")
 
 
-def crowd(
+def call_concurrently(
     location: str, folder: Path, *, processes: int, threads: int, seconds: float
 ) -> tuple[Counter[str], list[str]]:
-    """Let many threads work on an empty gallery; returns how many answers of each kind were compared, and problems."""
+    """Call an empty gallery from many threads; return the number of compared results of each method, and problems."""
     Opened(location).close()
-    logs = [folder / f"crowd{process}.json" for process in range(processes)]
+    logs = [folder / f"concurrency{process}.json" for process in range(processes)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     started = [
         subprocess.Popen(
@@ -305,4 +307,4 @@ def crowd(
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5]), Path(sys.argv[6]))
+    run_process(sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5]), Path(sys.argv[6]))
