@@ -116,7 +116,7 @@ def test_the_bundled_people_are_distinguished(tmp_path: Path, engine: Engine) ->
     measured = measure(engine, read_subset(subset_folder(tmp_path)), progress=counts.append)
     assert (measured.pictures, measured.people, measured.failures) == (12, 4, ())
     assert measured.accuracy.mean == 1.0
-    assert measured.accuracy.right.trials == 8
+    assert measured.accuracy.correct.trials == 8
     for point in (*measured.pairs, *measured.crossed):
         assert (point.fmr.errors, point.fnmr.errors) == (0, 0)
     assert {point.fnmr.trials for point in measured.crossed} == {12}

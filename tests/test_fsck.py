@@ -172,7 +172,7 @@ def forged(place: Place, keys: list[int], numbers: list[int], *, noted: bool = T
     [
         ([1, 2, 3], [1, 2, 3], "it lacks face 4"),
         ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], "it holds 5 faces, the database 4"),
-        ([1, 2, 3, 4], [1, 3, 2, 4], "the vector of face 2 in it is another than the database's"),
+        ([1, 2, 3, 4], [1, 3, 2, 4], "its vector of face 2 differs from the database"),
     ],
 )
 def test_a_snapshot_with_a_correct_checksum_and_wrong_vectors_is_reported(

@@ -39,7 +39,7 @@ from facedex.errors import (
     WeightsMissingError,
     WeightsUnverifiedError,
 )
-from facedex.packs.find import installed
+from facedex.packs.find import installed_packs
 from facedex.store.rows import pin_of
 from facedex.transfer.lines import Head as GalleryHead
 from facedex.transfer.lines import Reading, head_line
@@ -433,7 +433,7 @@ def test_a_removed_custom_pack_keeps_its_files(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_in_use(tmp_path: Path) -> None:
-    with pytest.raises(PackNameError, match="'mobile' is taken by a pack of facedex"):
+    with pytest.raises(PackNameError, match="'mobile' is already used by a pack of facedex"):
         packs.add(own(tmp_path / "own", name="mobile"))
     packs.add(own(tmp_path / "own"))
     with pytest.raises(PackNameError, match="facedex packs remove mine"):
@@ -737,7 +737,7 @@ def package_takes(name: str, folder: Path) -> bool:
         (folder / "site" / "somebody" / f"{name}.toml").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder / "site")
-        return name in installed()
+        return name in installed_packs()
 
 
 @pytest.mark.parametrize("takes", [manifest_takes, database_takes, gallery_file_takes, package_takes])

@@ -532,7 +532,7 @@ def test_a_file_created_by_the_user_during_a_download_is_not_changed(pack: Path,
         answer(handler, data)
 
     site.faults["/tiny/net.onnx"] = [meanwhile]
-    with pytest.raises(PackFolderError, match="appeared meanwhile and is left as it is"):
+    with pytest.raises(PackFolderError, match="was created by another program and is not overwritten"):
         packs.get(pack, mirror=site.address)
     assert fetched(pack).read_bytes() == b"mine"
     assert packs.remove(pack).removed == ()

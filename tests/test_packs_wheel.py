@@ -36,7 +36,7 @@ from facedex.errors import (
     WeightsMissingError,
     WeightsUnverifiedError,
 )
-from facedex.packs.find import installed
+from facedex.packs.find import installed_packs
 
 CLASSIC = packs.find("classic")
 MOBILE = ("yunet/yunet_n_dynamic.onnx", "mobilefacenet/mobilefacenet_foamliu_128d.onnx")
@@ -383,7 +383,7 @@ def test_an_entry_point_that_names_no_manifest_is_ignored(tmp_path: Path, wheel:
     own(tmp_path / "own")
     unpack(wheel, site)
     (site / "facedex_pack_mine-0.1.0.dist-info" / "entry_points.txt").write_text(f"[facedex.packs]\n{point}\n")
-    assert installed() == {}
+    assert installed_packs() == {}
     with pytest.raises(PackNotFoundError):
         packs.find("mine")
 

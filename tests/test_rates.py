@@ -17,11 +17,11 @@ from facedex.evaluate import (
     Rate,
     all_pairs,
     best_threshold,
+    confidence_limits,
     fmr,
     fnmr,
     fold_accuracy,
     impostor_statistics,
-    limits,
     threshold_at_fmr,
 )
 
@@ -120,7 +120,7 @@ def test_each_fold_is_evaluated_at_the_threshold_of_the_others(kind: type[np.flo
     assert found.mean == pytest.approx(sum(expected) / 5)
     spread = math.sqrt(sum((share - found.mean) ** 2 for share in expected) / 4)
     assert found.standard_error == pytest.approx(spread / math.sqrt(5))
-    assert found.right == Rate(round(sum(expected) * 40), 200)
+    assert found.correct == Rate(round(sum(expected) * 40), 200)
     assert 0.7 < found.mean < 1
 
 
@@ -154,30 +154,30 @@ def test_every_pair_of_pictures_is_compared_once() -> None:
 @given(st.integers(0, 10_000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
 def test_the_rate_is_within_its_confidence_limits(counted: tuple[int, int]) -> None:
     errors, trials = counted
-    low, high = limits(errors, trials)
+    low, high = confidence_limits(errors, trials)
     assert 0 <= low <= high <= 1
     if trials:
         assert low <= errors / trials <= high
-        mirrored = limits(trials - errors, trials)
+        mirrored = confidence_limits(trials - errors, trials)
         assert mirrored == pytest.approx((1 - high, 1 - low))
-        assert high - low >= limits(errors * 4, trials * 4)[1] - limits(errors * 4, trials * 4)[0]
+        assert high - low >= confidence_limits(errors * 4, trials * 4)[1] - confidence_limits(errors * 4, trials * 4)[0]
 
 
 def test_confidence_limits_equal_published_values() -> None:
     # Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I, method 3
-    assert limits(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert limits(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert limits(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+    assert confidence_limits(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert confidence_limits(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert confidence_limits(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
     # the rule of three
-    assert limits(0, 100) == pytest.approx((0, 0.03), abs=1e-3)
-    assert limits(0, 0) == (0.0, 1.0)
+    assert confidence_limits(0, 100) == pytest.approx((0, 0.03), abs=1e-3)
+    assert confidence_limits(0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: limits(3, 2), "errors must be 0 to the number of trials, 2, got 3"),
-        (lambda: limits(1, 2, confidence=1), "confidence must lie between 0 and 1, got 1"),
+        (lambda: confidence_limits(3, 2), "errors must be 0 to the number of trials, 2, got 3"),
+        (lambda: confidence_limits(1, 2, confidence=1), "confidence must lie between 0 and 1, got 1"),
         (lambda: threshold_at_fmr(np.empty(0, np.float32), 0.1), "at least one comparison of different people"),
         (lambda: threshold_at_fmr(np.ones(3), -0.1), "must be 0 to 1, got -0.1"),
         (lambda: best_threshold(np.array([-np.inf]), np.array([True])), "a face in both pictures"),

@@ -99,7 +99,7 @@ class Engine:
             max_pixels=self.max_pixels,
             mirror=mirror,
             pins=ready.pins,
-            add=[_declared(other) for other in added],
+            add=[_pack_arguments(other) for other in added],
         )
         self.pack: _core.PackInfo = self._core.pack
         self.added: tuple[_core.PackInfo, ...] = tuple(self._core.added)
@@ -131,7 +131,7 @@ class Engine:
             small as a first pass suggests. The detector limits it: 12 pixels with MTCNN, more in pictures beyond four
             megapixels.
         max_faces : int, optional
-            Only the largest so many.
+            Maximum number of faces; the largest are kept.
         embed : bool, default True
             Whether to compute embeddings.
         attributes : bool, default False
@@ -379,7 +379,7 @@ class Engine:
         return f"Engine(pack={self.pack.name!r}, threads={self.threads})"
 
 
-def _declared(ready: ReadyPack) -> tuple[str, list[str], dict[str, str]]:
+def _pack_arguments(ready: ReadyPack) -> tuple[str, list[str], dict[str, str]]:
     location = ready.location
     return str(location.manifest), [str(folder) for folder in location.folders], ready.pins
 

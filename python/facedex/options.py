@@ -73,7 +73,7 @@ class AnalyzeOptions:
     min_face : int or None
         Smallest face, pixels; None is a fraction of the picture.
     max_faces : int or None
-        Only the largest so many.
+        Maximum number of faces; the largest are kept.
     liveness : bool or {"off", "advisory", "required"}
     quality, attributes : bool
     """

@@ -181,7 +181,7 @@ class Checker:
         """Check that fsck finds only files of interrupted writes, and after their repair nothing."""
         key = KEYS[model.key]
         first = fsck(location, key=key, repair=True)
-        odd = [finding for finding in first.findings if "write that broke off" not in finding.text]
+        odd = [finding for finding in first.findings if "interrupted write" not in finding.text]
         again = fsck(location, key=key)
         if odd or again.findings:
             raise ViolationError(f"fsck finds {[*odd, *again.findings]} after {model.pending}")

@@ -52,7 +52,7 @@ def routes(router: Any, prefix: str = "") -> list[tuple[str, str, str | None]]:
 
 
 EVERYTHING = APIRouter()
-EVERYTHING.routes.extend(v1.of_a_server())
+EVERYTHING.routes.extend(v1.server_routes())
 ROUTES = routes(EVERYTHING)
 
 
@@ -268,9 +268,9 @@ def test_accounts_in_every_database(place: Any, engine: Engine) -> None:
     with pytest.raises(ArgumentError, match="scopes"):
         accounts.update(budi.id, scopes=["root"])
     assert accounts.update(budi.id, profile={"city": "Bandung"}).profile == {"city": "Bandung"}
-    assert not access.guarded()
+    assert not access.has_credentials()
     accounts.update(ayu.id, scopes=["admin"])
-    assert access.guarded()
+    assert access.has_credentials()
     signed = access.sign_in("ayu@example.org", PASSWORD, address="")
     accounts.delete(ayu.id)
     assert access.principal(signed.secret) is None

@@ -84,16 +84,16 @@ def test_a_cached_key_expires_on_time(process: Callable[[], Access], monkeypatch
 
 def test_that_keys_are_off_is_cached_until_another_process_makes_the_first(process: Callable[[], Access]) -> None:
     here, there = process(), process()
-    assert not here.cached_unguarded()
-    assert not here.guarded()
-    assert here.cached_unguarded() == is_file(here)
+    assert not here.cached_no_credentials()
+    assert not here.has_credentials()
+    assert here.cached_no_credentials() == is_file(here)
     key, _ = there.keys.add("door", ["recognise"])
-    assert not here.cached_unguarded()
-    assert here.guarded()
-    assert not here.cached_unguarded()
+    assert not here.cached_no_credentials()
+    assert here.has_credentials()
+    assert not here.cached_no_credentials()
     there.keys.revoke(key.id)
-    assert not here.guarded()
-    assert here.cached_unguarded() == is_file(here)
+    assert not here.has_credentials()
+    assert here.cached_no_credentials() == is_file(here)
 
 
 def test_a_result_from_before_a_commit_is_not_cached(process: Callable[[], Access]) -> None:

@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 
 from facedex.http import Settings, connections
-from facedex.http.connections import LIMITER, Connection, ConnectionLimiter, network_of
+from facedex.http.connections import CONNECTION_LIMITER, Connection, ConnectionLimiter, network_of
 from facedex.http.guard import Guard
 from facedex.http.limits import Limits, Unread
 from facedex.http.metrics import Metrics
@@ -54,7 +54,7 @@ def start() -> Iterator[Started]:
             while not server.started:
                 time.sleep(0.01)
             if crowd is not None:
-                server.lifespan.state[LIMITER] = crowd
+                server.lifespan.state[CONNECTION_LIMITER] = crowd
             return int(listening.getsockname()[1])
 
         yield begin
@@ -81,7 +81,7 @@ def read(connection: socket.socket) -> bytes:
 def test_a_response_that_nobody_reads_is_dropped(start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WRITE_S", 0.9)
     reasons: list[str] = []
-    port = start(ConnectionLimiter(drop=reasons.append))
+    port = start(ConnectionLimiter(on_drop=reasons.append))
     before = psutil.Process().memory_info().rss
     crowd = [connected(port, ASK) for _ in range(20)]
     until = time.monotonic() + 15
@@ -123,7 +123,7 @@ def test_only_clients_below_the_minimum_read_rate_are_dropped(start: Started, mo
 
 def test_an_address_has_a_bounded_number_of_connections_and_a_health_check_is_answered(start: Started) -> None:
     reasons: list[str] = []
-    port = start(ConnectionLimiter(most_of_one=10, drop=reasons.append))
+    port = start(ConnectionLimiter(max_per_address=10, on_drop=reasons.append))
     crowd = [connected(port, ASK) for _ in range(10)]
     time.sleep(0.2)
     for _ in range(3):
@@ -149,7 +149,7 @@ def test_an_address_has_a_bounded_number_of_connections_and_a_health_check_is_an
 
 
 def test_connections_beyond_the_limit_replace_each_other(start: Started) -> None:
-    port = start(ConnectionLimiter(most_of_one=1))
+    port = start(ConnectionLimiter(max_per_address=1))
     held = [connected(port) for _ in range(1 + connections.MOST_EXTRA)]
     time.sleep(0.2)
     with connected(port, HEALTH) as checked:
@@ -160,7 +160,7 @@ def test_connections_beyond_the_limit_replace_each_other(start: Started) -> None
 
 
 def test_a_proxy_has_any_number_of_connections(start: Started) -> None:
-    port = start(ConnectionLimiter(most_of_one=1, trusted=("127.0.0.0/8",)))
+    port = start(ConnectionLimiter(max_per_address=1, trusted=("127.0.0.0/8",)))
     held = [connected(port) for _ in range(10)]
     with connected(port, b"GET / HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n") as one:
         assert read(one).startswith(b"HTTP/1.1 200 ")
@@ -174,7 +174,7 @@ def test_a_client_that_reads_nothing_gets_no_more_responses(serve: Callable[...,
     for number in range(3):
         client.post("/v1/people", json={"person_id": number, "info": {"note": "x" * 60_000}})
     assert client.get("/v1/people").status_code == 200
-    assert unread.hold("testclient", (32 << 20) - 100)  # as while large answers are being sent
+    assert unread.reserve("testclient", (32 << 20) - 100)  # as while large answers are being sent
     refused = client.get("/v1/people")
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "overloaded", "5")
     assert client.get("/v1/health/ready").status_code == 200
@@ -188,7 +188,7 @@ def test_a_ready_response_is_replaced_when_too_many_wait() -> None:
     unread = Unread(most=200_000)
     sent = asyncio.run(_answered(unread, 150_000))
     assert [len(message.get("body", b"")) for message in sent] == [0, 65536, 65536, 18928]
-    assert unread.hold("a", 99_000)
+    assert unread.reserve("a", 99_000)
     sent = asyncio.run(_answered(unread, 150_000))
     assert sent[0]["status"] == 503
     assert json.loads(sent[1]["body"])["code"] == "overloaded"

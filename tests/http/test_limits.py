@@ -36,10 +36,10 @@ def test_a_full_lane_refuses_work() -> None:
         with pytest.raises(OverloadedError) as told:
             await lane.run(go.wait)
         assert told.value.retry_after_s >= 1
-        assert lane.inside == 3
+        assert lane.pending == 3
         go.set()
         assert await asyncio.gather(*tasks) == [True] * 3
-        assert lane.inside == 0
+        assert lane.pending == 0
         assert await lane.run(lambda: 7) == 7
         lane.close()
 
@@ -232,7 +232,7 @@ def test_a_batch_lets_other_requests_run(serve: Any) -> None:
 
     thread = threading.Thread(target=batch)
     thread.start()
-    while services.limits.inside()["work"] == 0 and not ended:
+    while services.limits.pending()["work"] == 0 and not ended:
         time.sleep(0.005)
     assert client.post("/v1/recognize", files={"image": AYU}).status_code == 200
     ended.append("one")

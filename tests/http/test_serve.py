@@ -24,7 +24,7 @@ from facedex import people
 from facedex.cli import app
 from facedex.errors import ServeError
 from facedex.http import Settings
-from facedex.http.serve import check, run
+from facedex.http.serve import check_exposure, run
 from facedex.http.workers import Workers
 
 AYU = people.PROBES["ayu"][0].read_bytes()
@@ -159,14 +159,14 @@ def test_an_exposed_server_needs_keys(tmp_path: Path, options: list[str]) -> Non
     assert "serving at" not in refused.output
     settings = Settings(db=db[1], host="0.0.0.0")
     with pytest.raises(ServeError):
-        check(settings)
-    check(Settings(db=db[1], host="0.0.0.0", insecure=True))
-    check(Settings(db=db[1], host="localhost"))
+        check_exposure(settings)
+    check_exposure(Settings(db=db[1], host="0.0.0.0", insecure=True))
+    check_exposure(Settings(db=db[1], host="localhost"))
     facedex("users", "add", "boss@example.org", "--scope", "read", "--password-stdin", *db, input="12345678\n")
     with pytest.raises(ServeError):
-        check(settings)
+        check_exposure(settings)
     facedex("keys", "add", "desk", "--scope", "read", *db)
-    check(settings)
+    check_exposure(settings)
 
 
 @pytest.mark.parametrize("options", [["--tls-cert", "x.pem"], ["--trusted-proxy", "nonsense"]])

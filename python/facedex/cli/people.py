@@ -16,7 +16,9 @@ from .output import Output, format_bbox, format_time, pluralize, print_error, pr
 if TYPE_CHECKING:
     from ..records import Deletion, Person, Registration
 
-NOT_WIPED = "Traces may remain in the logs of the database: another program was reading them, or it is a server's."
+NOT_WIPED = (
+    "Traces may remain in the logs of the database: another program was reading them, or the database runs on a server."
+)
 
 
 @command
@@ -72,7 +74,13 @@ def people(
     """List the registered people."""
     with target.open() as gallery:
         listed = gallery.people() if person_id is None else [gallery.person(person_id)]
-    show = (lambda: _show_people(listed)) if person_id is None else (lambda: _show_person(listed[0]))
+
+    def show() -> None:
+        if person_id is None:
+            _show_people(listed)
+        else:
+            _show_person(listed[0])
+
     return Output({"people": listed}, show)
 
 
@@ -130,8 +138,14 @@ def _show_deletion(receipt: Deletion) -> None:
 
 def _show_people(listed: list[Person]) -> None:
     rows = [
-        [str(one.person_id), one.name or "", one.email or "", str(len(one.faces)), format_time(one.created_at)]
-        for one in listed
+        [
+            str(person.person_id),
+            person.name or "",
+            person.email or "",
+            str(len(person.faces)),
+            format_time(person.created_at),
+        ]
+        for person in listed
     ]
     print_table(["person", "name", "e-mail", "faces", "registered (UTC)"], rows, right="faces")
     print_line(f"{pluralize(len(listed), 'person', 'people')} registered")

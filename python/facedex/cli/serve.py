@@ -18,7 +18,7 @@ def serve(
     port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Default: 8000.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, max=64, help="Processes. Default: 1.")] = None,
     contracts: Annotated[
-        str | None, typer.Option("--contracts", metavar="NAMES", help="Older backends to stand in for, or 'all'.")
+        str | None, typer.Option("--contracts", metavar="NAMES", help="Older backends to serve the API of, or 'all'.")
     ] = None,
     photos: Annotated[KeptPhotos | None, typer.Option("--photos", help="What to store of the pictures.")] = None,
     pack: PackOption = None,
@@ -59,4 +59,7 @@ def serve(
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise typer.BadParameter(problems) from error
-        run(settings, begun=lambda address: print_line(f"serving at {address}, interactive documentation at /api/docs"))
+        run(
+            settings,
+            on_start=lambda address: print_line(f"serving at {address}, interactive documentation at /api/docs"),
+        )

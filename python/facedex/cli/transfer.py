@@ -73,8 +73,10 @@ def import_people(
     pack = target.pack
     if pack is None and kind == "gallery" and not target.exists:
         pack = transfer.pack_of(path, key=key)  # a new gallery is made with the pack of the file
-    opened = target.open(create=True, pack=pack, photos=photos)
-    with opened as gallery, progress_bar("importing", as_json) as progress:
+    with (
+        target.open(create=True, pack=pack, photos=photos) as gallery,
+        progress_bar("importing", as_json) as progress,
+    ):
         report = transfer.import_from(
             gallery,
             path,
@@ -96,7 +98,7 @@ def export(
     target: Target,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="The gallery file to write; an older one is replaced.")],
     key_file: KeyFileOption = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Write an encrypted gallery in the clear.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Write an encrypted gallery unencrypted.")] = False,
     as_json: JsonOption = False,
 ) -> Output:
     """Write the whole gallery to one file: people, faces, templates and stored photos."""
@@ -107,7 +109,7 @@ def export(
     key = read_key(key_file, "--key-file")
     with target.open() as gallery, progress_bar("exporting", as_json) as progress:
         report = transfer.export_to(gallery, path, key=key, plain=plain, progress=progress)
-    sentence = f"wrote {_counts(report)} to {path}, " + ("encrypted" if report.encrypted else "not encrypted")
+    sentence = f"wrote {_format_counts(report)} to {path}, " + ("encrypted" if report.encrypted else "not encrypted")
     return Output(report, lambda: print_line(sentence))
 
 
@@ -122,7 +124,7 @@ def _show_import(report: ImportReport) -> None:
     if report.unnamed:
         print_line(f"without a line in the file of names: {', '.join(report.unnamed)}")
     skipped = f", left {pluralize(len(report.skipped), 'person', 'people')} as stored" if report.skipped else ""
-    print_line(f"imported {_counts(report)}{skipped}; {pluralize(len(report.rejected), 'item')} rejected")
+    print_line(f"imported {_format_counts(report)}{skipped}; {pluralize(len(report.rejected), 'item')} rejected")
 
 
 def _describe_import(report: ImportReport) -> object:
@@ -132,6 +134,6 @@ def _describe_import(report: ImportReport) -> object:
     return to_json(report, text="item") | {"warnings": warnings}
 
 
-def _counts(report: ImportReport | ExportReport) -> str:
+def _format_counts(report: ImportReport | ExportReport) -> str:
     text = f"{pluralize(report.people, 'person', 'people')} with {pluralize(report.faces, 'face')}"
     return f"{text} and {pluralize(report.photos, 'photo')}" if report.photos else text

@@ -42,15 +42,15 @@ class Rate:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """95 % confidence limits of the rate, see `limits`."""
-        return limits(self.errors, self.trials)
+        """95 % confidence limits of the rate, see `confidence_limits`."""
+        return confidence_limits(self.errors, self.trials)
 
 
-def limits(errors: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def confidence_limits(errors: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Compute confidence limits of a rate from the number of errors.
 
-    Wilson's score interval (Wilson 1927); where no error was seen, the upper limit is the one-sided one, at 95 % the
-    "rule of three" 3 / trials (Hanley and Lippman-Hand 1983), and likewise where every trial was one. It assumes
+    Wilson's score interval (Wilson 1927); without errors the upper limit is the one-sided one, at 95 % the "rule of
+    three" 3 / trials (Hanley and Lippman-Hand 1983), and likewise if every trial was an error. It assumes
     independent trials; comparisons that share a picture or a person are not, so that the true rate may lie outside.
 
     Parameters
@@ -72,9 +72,9 @@ def limits(errors: int, trials: int, *, confidence: float = 0.95) -> tuple[float
 
     Examples
     --------
-    >>> [round(limit, 4) for limit in limits(0, 1000)]
+    >>> [round(limit, 4) for limit in confidence_limits(0, 1000)]
     [0.0, 0.003]
-    >>> [round(limit, 3) for limit in limits(5, 100)]
+    >>> [round(limit, 3) for limit in confidence_limits(5, 100)]
     [0.022, 0.112]
     """
     if not 0 <= errors <= trials:
@@ -83,11 +83,11 @@ def limits(errors: int, trials: int, *, confidence: float = 0.95) -> tuple[float
         raise ArgumentError(f"confidence must lie between 0 and 1, got {confidence}")
     if trials == 0:
         return 0.0, 1.0
-    none_seen = -np.log1p(-confidence) / trials
+    zero_error_limit = -np.log1p(-confidence) / trials
     if errors == 0:
-        return 0.0, min(1.0, float(none_seen))
+        return 0.0, min(1.0, float(zero_error_limit))
     if errors == trials:
-        return max(0.0, 1.0 - float(none_seen)), 1.0
+        return max(0.0, 1.0 - float(zero_error_limit)), 1.0
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     rate, shrink = errors / trials, 1 + z * z / trials
     centre = (rate + z * z / (2 * trials)) / shrink
@@ -96,7 +96,7 @@ def limits(errors: int, trials: int, *, confidence: float = 0.95) -> tuple[float
 
 
 def fmr(impostors: Array, threshold: float) -> Rate:
-    """Count the false match rate: impostor comparisons at or above the threshold.
+    """Compute the false match rate: impostor comparisons at or above the threshold.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def fmr(impostors: Array, threshold: float) -> Rate:
 
 
 def fnmr(mated: Array, threshold: float) -> Rate:
-    """Count the false non-match rate: mated comparisons below the threshold.
+    """Compute the false non-match rate: mated comparisons below the threshold.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def threshold_at_fmr(impostors: Array, rate: float) -> float:
 
 
 def best_threshold(similarity: Array, same: NDArray[np.bool_]) -> float:
-    """Find the threshold with the most right decisions; the lowest of several equally good ones.
+    """Find the threshold with the most correct decisions; the lowest of several equally good ones.
 
     Parameters
     ----------
@@ -191,9 +191,9 @@ def best_threshold(similarity: Array, same: NDArray[np.bool_]) -> float:
     scores, where = np.unique(similarity[finite].astype(np.float64), return_inverse=True)
     mated = np.bincount(where, weights=same[finite], minlength=len(scores))
     others = np.bincount(where, minlength=len(scores)) - mated
-    # Right with the threshold at scores[i]: mated pairs from i on, others before i. The last entry matches nothing.
-    right = np.append(np.cumsum(mated[::-1])[::-1], 0) + np.insert(np.cumsum(others), 0, 0)
-    place = int(np.argmax(right))
+    # Correct with the threshold at scores[i]: mated pairs from i on, others before i. The last entry matches nothing.
+    correct = np.append(np.cumsum(mated[::-1])[::-1], 0) + np.insert(np.cumsum(others), 0, 0)
+    place = int(np.argmax(correct))
     if place == 0:
         return float(scores[0])
     if place == len(scores):
@@ -203,7 +203,7 @@ def best_threshold(similarity: Array, same: NDArray[np.bool_]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class FoldAccuracy:
-    """Share of right decisions, each fold at the best threshold of the others.
+    """Share of correct decisions, each fold at the best threshold of the others.
 
     Attributes
     ----------
@@ -211,13 +211,13 @@ class FoldAccuracy:
         Accuracy of each fold, 0 to 1, in the order of their numbers.
     thresholds : tuple of float
         The threshold of each fold.
-    right : Rate
-        Right decisions of all folds together.
+    correct : Rate
+        Correct decisions of all folds together.
     """
 
     folds: tuple[float, ...]
     thresholds: tuple[float, ...]
-    right: Rate
+    correct: Rate
 
     @property
     def mean(self) -> float:
@@ -255,15 +255,15 @@ def fold_accuracy(similarity: Array, same: NDArray[np.bool_], fold: NDArray[np.i
     numbers = np.unique(fold)
     if len(numbers) < 2:
         raise ArgumentError(f"the threshold comes from the other folds: at least 2 are needed, got {len(numbers)}")
-    folds, thresholds, right = [], [], 0
+    folds, thresholds, total = [], [], 0
     for number in numbers:
         inside = fold == number
         threshold = best_threshold(similarity[~inside], same[~inside])
         correct = (similarity[inside] >= threshold) == same[inside]
         folds.append(float(np.mean(correct)))
         thresholds.append(threshold)
-        right += int(np.count_nonzero(correct))
-    return FoldAccuracy(tuple(folds), tuple(thresholds), Rate(right, len(fold)))
+        total += int(np.count_nonzero(correct))
+    return FoldAccuracy(tuple(folds), tuple(thresholds), Rate(total, len(fold)))
 
 
 def all_pairs(embeddings: Array, people: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -128,7 +128,7 @@ def _cells(measurement: Measurement) -> list[tuple[str, str]]:
         ("failures to enrol", _format_rate(Rate(len(measurement.failures), measurement.pictures))),
         (
             f"accuracy, {len(accuracy.folds)} folds",
-            f"{accuracy.mean:.2%} ± {accuracy.standard_error:.2%} of {accuracy.right.trials:,} pairs",
+            f"{accuracy.mean:.2%} ± {accuracy.standard_error:.2%} of {accuracy.correct.trials:,} pairs",
         ),
         ("  at thresholds from the other folds", thresholds),
     ]
@@ -154,7 +154,7 @@ def _format_rate(rate: Rate) -> str:
 
 
 def round_up(threshold: float, digits: int) -> float:
-    """Round a threshold up, so that its false match rate is kept.
+    """Round a threshold up, so that its false match rate does not rise.
 
     Examples
     --------

@@ -121,7 +121,7 @@ def fsck(
         snapshots = Snapshots(feed)
         if repairing:
             repair_gallery(feed, problems)
-            snapshots.forget()  # they are of the history before
+            snapshots.remove_all()  # they are of the history before
             _local(feed, fresh=True).save()
         elif not (problems.faces or problems.count):  # otherwise no index can be built to compare with
             differences = _compare_local(feed, snapshots)
@@ -197,7 +197,7 @@ def _compare_local(feed: Feed, snapshots: Snapshots) -> list[Difference]:
     """Compare the snapshots; again when the gallery changed meanwhile, because two states were compared then."""
     for _ in range(_TRIES):
         before = feed.head()
-        differences = snapshots.compare()
+        differences = snapshots.check()
         if not differences or feed.head() == before:
             break
     return differences

@@ -115,7 +115,7 @@ def check_json_size(body: bytes) -> None:
         raise MalformedRequestError(f"the JSON of the body must hold at most {MOST_VALUES} values")
 
 
-def acting(request: Request) -> AbstractContextManager[None]:
+def as_audit_actor(request: Request) -> AbstractContextManager[None]:
     """Name the caller as the actor in the audit; another application around the router does so itself."""
     principal = getattr(request.state, PRINCIPAL, None)
     return nullcontext() if principal is None else acting_as(principal.name)

@@ -24,9 +24,9 @@ from ..gallery import Gallery
 from ..server import Access, Jobs, Lockout, Passwords
 from ..store import Database
 from . import v1
-from .connections import LIMITER, ConnectionLimiter
-from .docs import add_docs, describe
-from .errors import LEFT, has_left, problem_of, shape_for
+from .connections import CONNECTION_LIMITER, ConnectionLimiter
+from .docs import add_docs, complete_openapi
+from .errors import CLIENT_CLOSED, error_formatter_for, is_disconnect, problem_of
 from .guard import Guard
 from .limits import Limits
 from .metrics import Metrics
@@ -58,11 +58,11 @@ def create_app(
         When the gallery cannot be opened.
     """
     chosen = Settings() if settings is None else settings
-    services = _services(chosen, engine, passwords)
+    services = _make_services(chosen, engine, passwords)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        yield {LIMITER: _limiter(chosen, services.metrics)}
+        yield {CONNECTION_LIMITER: _make_connection_limiter(chosen, services.metrics)}
         services.close()
 
     app = FastAPI(
@@ -87,12 +87,12 @@ def create_app(
             expose_headers=["Location", "Retry-After"],
         )
     app.add_middleware(Guard, settings=chosen, metrics=services.metrics, limits=services.limits)
-    app.router.routes.extend(v1.of_a_server())
+    app.router.routes.extend(v1.server_routes())
     if chosen.contracts:
         from .contracts import add_contracts
 
         add_contracts(app, chosen.contracts)
-    describe(app)
+    complete_openapi(app)
     if chosen.docs:
         add_docs(app)
     _add_page(app)
@@ -120,7 +120,7 @@ def router(gallery: Gallery, *, settings: Settings | None = None) -> APIRouter:
     services = Services(
         settings=chosen,
         galleries=Galleries(chosen, gallery=gallery),
-        limits=_limits(chosen),
+        limits=_make_limits(chosen),
         metrics=Metrics(),
     )
 
@@ -128,7 +128,7 @@ def router(gallery: Gallery, *, settings: Settings | None = None) -> APIRouter:
         request.state.facedex = services
 
     routes = APIRouter(dependencies=[Depends(provide)])
-    routes.include_router(v1.of_a_gallery())
+    routes.include_router(v1.gallery_routes())
     return routes
 
 
@@ -156,7 +156,7 @@ def _add_page(app: FastAPI) -> None:
         return await files.get_response(name, request.scope)
 
 
-def _services(settings: Settings, engine: Engine | None, passwords: Passwords | None) -> Services:
+def _make_services(settings: Settings, engine: Engine | None, passwords: Passwords | None) -> Services:
     access = Access(
         Database(settings.location),
         ttl_s=settings.token_ttl_s,
@@ -173,7 +173,7 @@ def _services(settings: Settings, engine: Engine | None, passwords: Passwords | 
     return Services(
         settings=settings,
         galleries=galleries,
-        limits=_limits(settings),
+        limits=_make_limits(settings),
         metrics=Metrics(),
         access=access,
         jobs=Jobs(access.database),
@@ -191,14 +191,16 @@ def _check_pack(gallery: Gallery, wanted: str | None) -> None:
         )
 
 
-def _limiter(settings: Settings, metrics: Metrics) -> ConnectionLimiter:
-    most = settings.connections_per_address
+def _make_connection_limiter(settings: Settings, metrics: Metrics) -> ConnectionLimiter:
     return ConnectionLimiter(
-        most_of_one=most, trusted=settings.trusted_proxies, drop=metrics.dropped, leave=metrics.left
+        max_per_address=settings.connections_per_address,
+        trusted=settings.trusted_proxies,
+        on_drop=metrics.count_drop,
+        on_leave=metrics.count_leave,
     )
 
 
-def _limits(settings: Settings) -> Limits:
+def _make_limits(settings: Settings) -> Limits:
     return Limits(
         settings.concurrency or settings.cores,
         settings.waiting,
@@ -209,4 +211,4 @@ def _limits(settings: Settings) -> Limits:
 
 async def _handle_error(request: Request, error: Exception) -> Response:
     """Answer errors outside a route: an unknown path, a wrong method, a fault of a middleware."""
-    return LEFT if has_left(error) else shape_for(request)(request, problem_of(error))
+    return CLIENT_CLOSED if is_disconnect(error) else error_formatter_for(request)(request, problem_of(error))

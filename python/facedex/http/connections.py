@@ -32,7 +32,7 @@ LEAST_RATE = 4096
 MOST = 1024
 """Maximum number of connections of a process."""
 
-MOST_OF_ONE = 128
+MAX_PER_ADDRESS = 128
 """Maximum number of connections of an address; a browser opens six."""
 
 MOST_EXTRA = 64
@@ -41,7 +41,7 @@ MOST_EXTRA = 64
 EXTRA_S = 5.0
 """Time limit of the request on such a connection, seconds."""
 
-LIMITER = "facedex.connections"
+CONNECTION_LIMITER = "facedex.connections"
 """Key of the application's `ConnectionLimiter` in the state of its lifespan."""
 
 HEALTH = frozenset({"/v1/health/live", "/v1/health/ready", "/health", "/health/live", "/health/ready"})
@@ -75,38 +75,38 @@ class ConnectionLimiter:
 
     Parameters
     ----------
-    most_of_one : int
-        Maximum of one address.
+    max_per_address : int
+        Maximum number of connections of one address.
     trusted : sequence of str
         Networks of proxies, which have no limit per address.
-    drop : callable, optional
+    on_drop : callable, optional
         Called with the reason when a connection is closed or refused: "slow_headers", "slow_reader", "crowded".
-    leave : callable, optional
+    on_leave : callable, optional
         Called when a client disconnects before its response.
     """
 
     def __init__(
         self,
         *,
-        most_of_one: int = MOST_OF_ONE,
+        max_per_address: int = MAX_PER_ADDRESS,
         trusted: tuple[str, ...] = (),
-        drop: Callable[[str], object] | None = None,
-        leave: Callable[[], object] | None = None,
+        on_drop: Callable[[str], object] | None = None,
+        on_leave: Callable[[], object] | None = None,
     ) -> None:
-        self._most_of_one = most_of_one
+        self._max_per_address = max_per_address
         self._trusted = tuple(ipaddress.ip_network(network) for network in trusted)
-        self._drop = drop
-        self._leave = leave
+        self._on_drop = on_drop
+        self._on_leave = on_leave
         self._of_one: Counter[str] = Counter()
         self._extra: dict[Connection, None] = {}
 
     def enter(self, connection: Connection, host: str) -> bool:
         """Count a connection and return whether it is within the limits; beyond them the oldest extra one is closed."""
         network = network_of(host)
-        if self._of_one.total() < MOST and (self._of_one[network] < self._most_of_one or self._is_proxy(host)):
+        if self._of_one.total() < MOST and (self._of_one[network] < self._max_per_address or self._is_proxy(host)):
             self._of_one[network] += 1
             return True
-        self.dropped("crowded")
+        self.report_drop("crowded")
         self._extra[connection] = None
         if len(self._extra) > MOST_EXTRA:
             next(iter(self._extra)).abort()
@@ -122,15 +122,15 @@ class ConnectionLimiter:
         if self._of_one[network] <= 0:
             del self._of_one[network]
 
-    def dropped(self, reason: str) -> None:
+    def report_drop(self, reason: str) -> None:
         """Report why a connection was closed or refused."""
-        if self._drop is not None:
-            self._drop(reason)
+        if self._on_drop is not None:
+            self._on_drop(reason)
 
-    def left(self) -> None:
+    def report_leave(self) -> None:
         """Report a client that disconnected before its response."""
-        if self._leave is not None:
-            self._leave()
+        if self._on_leave is not None:
+            self._on_leave()
 
     def _is_proxy(self, host: str) -> bool:
         try:
@@ -158,7 +158,7 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
         """Start the time limit of the first headers."""
         self._sent = _CountingTransport(cast(asyncio.Transport, transport))
         super().connection_made(self._sent)
-        self._limiter: ConnectionLimiter = self.app_state.setdefault(LIMITER, ConnectionLimiter())
+        self._limiter: ConnectionLimiter = self.app_state.setdefault(CONNECTION_LIMITER, ConnectionLimiter())
         self._host = self.client[0] if self.client else ""
         self._extra = not self._limiter.enter(self, self._host)
         if self._extra:
@@ -185,7 +185,7 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
             self._reading.cancel()
         unanswered = self.cycle is not None and not self.cycle.response_complete
         if (unanswered or self._sent.lost) and not self._aborted:
-            self._limiter.left()
+            self._limiter.report_leave()
         self._limiter.leave(self, self._host)
         super().connection_lost(exc)
 
@@ -207,7 +207,7 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
             self._heading = None
 
     def _late(self) -> None:
-        self._limiter.dropped("slow_headers")
+        self._limiter.report_drop("slow_headers")
         self._close()
 
     def _close(self) -> None:
@@ -222,7 +222,7 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
             slow = self._read >= 0 and read - self._read < LEAST_RATE * every_s
             self._slow_s, self._read = (self._slow_s + every_s if slow else 0.0), read
             if self._slow_s >= WRITE_S - every_s / 2:
-                self._limiter.dropped("slow_reader")
+                self._limiter.report_drop("slow_reader")
                 self.abort()
                 return
         else:

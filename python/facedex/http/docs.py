@@ -54,7 +54,7 @@ def add_docs(app: FastAPI) -> None:
         app.mount("/api/docs/files", StaticFiles(directory=Path(package.origin).parent / "static"), name="docs")
 
 
-def describe(app: FastAPI) -> None:
+def complete_openapi(app: FastAPI) -> None:
     """Complete the application's document: shared error responses, security schemes, and examples."""
     generate = app.openapi
 

@@ -1,7 +1,7 @@
 """Exceptions → error responses: one table from the class to the status, and the response itself.
 
-`/v1` answers problem details (RFC 9457) with the stable ``code`` of facedex; a contract has a `Shape` of its own. An
-exception that is not from facedex is a fault of the server: its traceback is logged and never sent.
+`/v1` answers problem details (RFC 9457) with the stable ``code`` of facedex; each contract has its own
+`ErrorFormatter`. An exception that is not from facedex is a fault of the server: its traceback is logged, never sent.
 """
 
 from __future__ import annotations
@@ -105,14 +105,14 @@ class Problem:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-LEFT = Response(status_code=499)
+CLIENT_CLOSED = Response(status_code=499)
 """Response to a client that disconnected; only the access log sees it. The status is nginx's."""
 
-Shape = Callable[[Request, Problem], Response]
+ErrorFormatter = Callable[[Request, Problem], Response]
 """Formats a problem as a response."""
 
 
-def has_left(error: BaseException) -> bool:
+def is_disconnect(error: BaseException) -> bool:
     """Return whether an error means that the client disconnected before its request was complete."""
     return isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect)
 
@@ -137,8 +137,8 @@ def problem_of(error: Exception) -> Problem:
     return Problem(500, INTERNAL, _FAULT)
 
 
-def as_problem(request: Request, problem: Problem) -> Response:
-    """Answer with problem details, as RFC 9457 has them."""
+def format_problem(request: Request, problem: Problem) -> Response:
+    """Format a problem as problem details (RFC 9457)."""
     content = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
@@ -150,13 +150,13 @@ def as_problem(request: Request, problem: Problem) -> Response:
     return JSONResponse(problem.extra | content, problem.status, problem.headers, MEDIA_TYPE)
 
 
-def shape_for(request: Request) -> Shape:
-    """Return the shape of an error outside a route's handler: of the route, of the contract below the path, or ours."""
-    shape: Shape | None = getattr(request.scope.get("route"), "error_shape", None)
-    if shape is not None:
-        return shape
-    of_path: Callable[[str], Shape] | None = getattr(request.app.state, "shape_of", None)
-    return as_problem if of_path is None else of_path(request.url.path)
+def error_formatter_for(request: Request) -> ErrorFormatter:
+    """Return the formatter of the route, of the contract at the path, or `format_problem`."""
+    formatter: ErrorFormatter | None = getattr(request.scope.get("route"), "format_error", None)
+    if formatter is not None:
+        return formatter
+    of_path: Callable[[str], ErrorFormatter] | None = getattr(request.app.state, "error_formatter_of", None)
+    return format_problem if of_path is None else of_path(request.url.path)
 
 
 def _headers_of(error: FacedexError, status: int) -> dict[str, str]:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import BodyTooLargeError, FacedexError, SlowBodyError
 from .admission import BODY
 from .connections import HEALTH, network_of
-from .errors import MEDIA_TYPE, has_left, problem_of, shape_for
+from .errors import MEDIA_TYPE, error_formatter_for, is_disconnect, problem_of
 from .limits import ADDRESS, Limits, Unread
 from .metrics import Metrics
 from .pixels import CLAIM, Claim
@@ -98,9 +98,9 @@ class Guard:
                 raise
             problem = problem_of(error)
             request = Request(scope)
-            await shape_for(request)(request, problem)(scope, receive, answer.send)
+            await error_formatter_for(request)(request, problem)(scope, receive, answer.send)
         except Exception as error:
-            if not has_left(error):
+            if not is_disconnect(error):
                 status = 500  # the response of the middleware around this one
             raise
         finally:
@@ -110,7 +110,7 @@ class Guard:
 
     def _log(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         known = method if method in _METHODS else "other"  # any number of unknown methods would fill the memory
-        self._metrics.answered(known, _template(scope), status, seconds)
+        self._metrics.count_request(known, _template(scope), status, seconds)
         if not self._settings.access_log:
             return
         address = scope["client"][0] if scope.get("client") else "-"
@@ -160,7 +160,7 @@ class _Answer:
                 await self._refuse()
                 return
             self.status = message["status"]
-            await self._send({**message, "headers": self._protected(headers)})
+            await self._send({**message, "headers": self._add_headers(headers)})
         elif message["type"] == "http.response.body" and len(message.get("body", b"")) > _PIECE:
             await self._send_pieces(message["body"], message.get("more_body", False))
         else:
@@ -173,16 +173,16 @@ class _Answer:
         self._held = 0
 
     def _hold(self, length: int) -> bool:
-        self._held = length if self._unread.hold(self._who, length) else 0
+        self._held = length if self._unread.reserve(self._who, length) else 0
         return self._held > 0
 
     async def _refuse(self) -> None:
         """Answer 503 instead of a large response to a client that does not read the others."""
-        problem = problem_of(self._unread.refusal())
+        problem = problem_of(self._unread.error())
         body = json.dumps({"status": problem.status, "code": problem.code, "detail": problem.message}).encode()
         head = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body)), (b"retry-after", b"5")]
         self.status, self._refused = problem.status, True
-        await self._send({"type": "http.response.start", "status": self.status, "headers": self._protected(head)})
+        await self._send({"type": "http.response.start", "status": self.status, "headers": self._add_headers(head)})
         await self._send({"type": "http.response.body", "body": body})
 
     async def _send_pieces(self, body: bytes, more: bool) -> None:
@@ -191,7 +191,7 @@ class _Answer:
             piece = body[start : start + _PIECE]
             await self._send({"type": "http.response.body", "body": piece, "more_body": more or not last})
 
-    def _protected(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    def _add_headers(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         there = {name.lower() for name, _ in headers}
         headers += [header for header in _HEADERS.items() if header[0] not in there]
         if self._secure and _ENCRYPTED_ONLY[0] not in there:
@@ -203,7 +203,7 @@ class _Answer:
         return headers
 
 
-def limited(request: Request, settings: Settings) -> Request:
+def limit_body(request: Request, settings: Settings) -> Request:
     """Return a request whose body is limited in size and time, where no `Guard` stands before it.
 
     Raises

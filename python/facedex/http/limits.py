@@ -79,10 +79,10 @@ class Unread:
         OverloadedError
         """
         if self._of_one[ADDRESS.get()] >= self._most // 2:
-            raise self.refusal()
+            raise self.error()
 
-    def hold(self, who: str, size: int) -> bool:
-        """Count a response that is about to be sent, in bytes; returns False if the address has too many unread."""
+    def reserve(self, who: str, size: int) -> bool:
+        """Reserve the bytes of a response to be sent; returns False if the address has too many unread."""
         if self._of_one[who] and self._of_one[who] + size > self._most:
             return False
         self._of_one[who] += size
@@ -94,7 +94,7 @@ class Unread:
         if self._of_one[who] <= 0:
             del self._of_one[who]
 
-    def refusal(self) -> OverloadedError:
+    def error(self) -> OverloadedError:
         """Create the error of an address that reads too slowly."""
         return OverloadedError(
             f"this address has not read {self._most >> 20} MiB of responses; read them, then try again", retry_after_s=5
@@ -124,21 +124,21 @@ class Lane:
         self._room = threads + waiting
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"facedex-{name}")
-        self._inside = 0
+        self._pending = 0
         self._lock = threading.Lock()
         self._usual_s = 0.1
 
     @property
-    def inside(self) -> int:
-        """How many run or wait."""
-        return self._inside
+    def pending(self) -> int:
+        """Number of functions that run or wait."""
+        return self._pending
 
-    async def run(self, verb: Callable[[], _Answer], *, within_s: float | None = None) -> _Answer:
+    async def run(self, function: Callable[[], _Answer], *, within_s: float | None = None) -> _Answer:
         """Run a blocking function in a thread, with the context of the caller.
 
         Parameters
         ----------
-        verb : callable
+        function : callable
         within_s : float, optional
             Time limit, seconds, if lower than the lane's.
 
@@ -149,7 +149,7 @@ class Lane:
         LateAnswerError
             When it takes too long.
         """
-        future = self.submit(verb)
+        future = self.submit(function)
         waiting = asyncio.wrap_future(future)
         try:
             return await asyncio.wait_for(waiting, self._timeout_s if within_s is None else within_s)
@@ -160,7 +160,7 @@ class Lane:
                 f"the request took longer than {self._timeout_s:g} s; send a smaller picture or try again later"
             ) from None
 
-    async def run_in_turns(self, verbs: Sequence[Callable[[], _Answer]]) -> list[_Answer]:
+    async def run_in_turns(self, functions: Sequence[Callable[[], _Answer]]) -> list[_Answer]:
         """Run the parts of one request one after the other; other requests run in between.
 
         Raises
@@ -172,49 +172,49 @@ class Lane:
         """
         answers: list[_Answer] = []
         until = time.monotonic() + self._timeout_s
-        while len(answers) < len(verbs):
+        while len(answers) < len(functions):
             try:
                 left_s = max(until - time.monotonic(), 0.0)
-                answers.append(await self.run(verbs[len(answers)], within_s=left_s))
+                answers.append(await self.run(functions[len(answers)], within_s=left_s))
             except OverloadedError:
                 if not answers or time.monotonic() > until:
                     raise
                 await asyncio.sleep(0.05)  # a request in progress waits for room and keeps its results
         return answers
 
-    def submit(self, verb: Callable[[], _Answer]) -> Future[_Answer]:
+    def submit(self, function: Callable[[], _Answer]) -> Future[_Answer]:
         """Start a function in a thread; raises OverloadedError."""
         with self._lock:
-            if self._inside >= self._room:
+            if self._pending >= self._room:
                 raise OverloadedError(
-                    f"the server is busy: {self._inside} requests are ahead of this one; try again later",
-                    retry_after_s=max(1, round(self._inside * self._usual_s / self.threads)),
+                    f"the server is busy: {self._pending} requests are ahead of this one; try again later",
+                    retry_after_s=max(1, round(self._pending * self._usual_s / self.threads)),
                 )
-            self._inside += 1
+            self._pending += 1
         try:
-            future = self._pool.submit(contextvars.copy_context().run, self._timed, verb)
+            future = self._pool.submit(contextvars.copy_context().run, self._run_timed, function)
         except BaseException:
-            self._left()
+            self._release()
             raise
-        future.add_done_callback(lambda _: self._left())
+        future.add_done_callback(lambda _: self._release())
         return future
 
     def close(self) -> None:
         """Wait for the running work, and accept no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _timed(self, verb: Callable[[], _Answer]) -> _Answer:
+    def _run_timed(self, function: Callable[[], _Answer]) -> _Answer:
         started = time.perf_counter()
         try:
             if self._unread is not None:
                 self._unread.check()
-            return verb()
+            return function()
         finally:
             self._usual_s += 0.1 * (time.perf_counter() - started - self._usual_s)
 
-    def _left(self) -> None:
+    def _release(self) -> None:
         with self._lock:
-            self._inside -= 1
+            self._pending -= 1
 
 
 class Limits:
@@ -251,9 +251,9 @@ class Limits:
         self.faces = Lane("face", SIGNING_IN, SIGNING_IN_WAITING, timeout_s)
         self._lanes = (self.pictures, self.queries, self.checks, self.passwords, self.faces)
 
-    def inside(self) -> dict[str, int]:
+    def pending(self) -> dict[str, int]:
         """Return how many requests are in each lane."""
-        return {lane.name: lane.inside for lane in self._lanes}
+        return {lane.name: lane.pending for lane in self._lanes}
 
     def close(self) -> None:
         """Wait for the running work, and accept no more."""

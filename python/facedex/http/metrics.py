@@ -60,17 +60,17 @@ class Metrics:
             )
         }
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request; `route` is its template, never its path, which may name people."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
         self._write_lanes()
 
-    def dropped(self, reason: str) -> None:
+    def count_drop(self, reason: str) -> None:
         """Count a connection that was closed or refused, see `facedex.http.connections`."""
         self._dropped.labels(reason).inc()
 
-    def left(self) -> None:
+    def count_leave(self) -> None:
         """Count a client that disconnected before its response."""
         self._left.inc()
 

@@ -23,7 +23,7 @@ from ..store import plain_name
 from . import pixels
 from .admission import check_json_size
 from .errors import format_findings
-from .guard import limited
+from .guard import limit_body
 from .services import services_of
 
 _Options = TypeVar("_Options", bound=BaseModel)
@@ -75,7 +75,7 @@ class Submission(Generic[_Options]):
         return [picture.data for picture in self.pictures]
 
 
-def submitted(
+def read_submission(
     options: type[_Options], *, least: int = 1, most: int = 1
 ) -> Callable[[Request], Awaitable[Submission[_Options]]]:
     """Create the dependency that reads the pictures and options of a request.
@@ -92,7 +92,7 @@ def submitted(
         services = services_of(request)
         allowed = most or services.settings.max_pictures
         if services.access is None:  # in another application, which has no Guard
-            request = limited(request, services.settings)
+            request = limit_body(request, services.settings)
         pictures, given = await _read(request, allowed)
         if not least <= len(pictures) <= allowed:
             wanted = str(least) if least == allowed else f"{least} to {allowed}"
@@ -101,12 +101,12 @@ def submitted(
                 "body of type image/..., or as base64 in the JSON field 'image'"
             )
         query = {name: value for name, value in request.query_params.items() if name != OF_THE_ROUTE}
-        return Submission(tuple(pictures), validated(options, query | given))
+        return Submission(tuple(pictures), validate_options(options, query | given))
 
     return read
 
 
-def validated(options: type[_Options], given: dict[str, Any]) -> _Options:
+def validate_options(options: type[_Options], given: dict[str, Any]) -> _Options:
     """Validate options; raises MalformedRequestError, which never shows a value."""
     try:
         return options.model_validate(given)
@@ -115,7 +115,7 @@ def validated(options: type[_Options], given: dict[str, Any]) -> _Options:
         raise MalformedRequestError("; ".join(problems), problems=problems) from None
 
 
-def decoded(text: object) -> Picture:
+def decode_picture(text: object) -> Picture:
     r"""Decode a picture in base64 or a data URL.
 
     Raises
@@ -124,7 +124,7 @@ def decoded(text: object) -> Picture:
 
     Examples
     --------
-    >>> decoded("data:image/png;base64,AAEC"), decoded("AAEC").data
+    >>> decode_picture("data:image/png;base64,AAEC"), decode_picture("AAEC").data
     (Picture(3 bytes), b'\x00\x01\x02')
     """
     if not isinstance(text, str) or not text:
@@ -217,4 +217,4 @@ def _from_json(content: dict[str, Any]) -> tuple[list[Picture], dict[str, Any]]:
         raise MalformedRequestError("images must be a list of pictures in base64")
     if "image" in content:
         several = [content.pop("image"), *several]
-    return [decoded(text) for text in several], content
+    return [decode_picture(text) for text in several], content

@@ -1,4 +1,4 @@
-"""The pipeline round every route: admission, body, audit actor, idempotency, and errors in the route's own format."""
+"""The pipeline around every route: admission, body, audit actor, idempotency, and errors in the route's own format."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from . import idempotency
-from .admission import acting, admission_of, read_json
-from .errors import LEFT, Shape, as_problem, has_left, problem_of
+from .admission import admission_of, as_audit_actor, read_json
+from .errors import CLIENT_CLOSED, ErrorFormatter, format_problem, is_disconnect, problem_of
 
 
-def route_class(shape: Shape = as_problem, *, contract: str | None = None) -> type[APIRoute]:
-    """Make the class of routes that format their errors with `shape`; give it to ``APIRouter(route_class=...)``.
+def route_class(format_error: ErrorFormatter = format_problem, *, contract: str | None = None) -> type[APIRoute]:
+    """Make the class of routes that format their errors with `format_error`; give it to ``APIRouter(route_class=...)``.
 
     Parameters
     ----------
-    shape : callable
+    format_error : callable
         Formats a problem as a response; by default as problem details.
     contract : str, optional
         The contract of the routes: it may allow larger bodies, and ``Idempotency-Key`` is ignored.
     """
-    of_contract = contract
+    formatter, of_contract = format_error, contract
 
     class Route(APIRoute):
         """A route that formats every error, whatever application it is mounted in."""
 
-        error_shape = staticmethod(shape)
+        format_error = staticmethod(formatter)
         contract = of_contract
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -45,10 +45,10 @@ def route_class(shape: Shape = as_problem, *, contract: str | None = None) -> ty
                 try:
                     await admit(request)
                     await read_json(request)
-                    with acting(request):
+                    with as_audit_actor(request):
                         return await idempotency.respond(request, handler)
                 except Exception as error:  # noqa: BLE001 - problem_of logs what is a fault
-                    return LEFT if has_left(error) else shape(request, problem_of(error))
+                    return CLIENT_CLOSED if is_disconnect(error) else formatter(request, problem_of(error))
 
             return handle
 

@@ -1,7 +1,7 @@
 """Authentication and authorization: a bearer token, an API key, or the cookie of the page.
 
-A caller without any of them has the public scopes of the settings. While there is neither a key nor an account that
-administers, and only this machine can reach the server, every caller has all scopes. Cross-site request forgery is
+A caller without any of them has the public scopes of the settings. While there is neither a key nor an administrator
+account, and only this machine can reach the server, every caller has all scopes. Cross-site request forgery is
 refused: a write without token or key from a page of another origin.
 """
 
@@ -42,7 +42,7 @@ async def principal_of(request: Request) -> Principal:
     """
     known: Principal | None = getattr(request.state, PRINCIPAL, None)
     if known is None:
-        known = await _principal(request, services_of(request))
+        known = await _authenticate_request(request, services_of(request))
         claim = CLAIM.get()
         if claim is not None and known.kind in ("key", "account"):
             claim.charge(f"{known.kind} {known.id}")
@@ -50,24 +50,24 @@ async def principal_of(request: Request) -> Principal:
     return known
 
 
-async def _principal(request: Request, services: Services) -> Principal:
+async def _authenticate_request(request: Request, services: Services) -> Principal:
     access, settings = services.access, services.settings
     if access is None:
         return _HOST_APP
     await _count_address(request, services)
     found, secret = None, secret_of(request)
     if secret is not None:
-        found = await _authenticate(secret, access, services)
+        found = await _authenticate_secret(secret, access, services)
         if found is None:
             raise UnauthenticatedError("the token or key is unknown, expired or revoked")
     else:
         if request.method not in _SAFE:
             _refuse_other_origin(request, services)
         cookie = request.cookies.get(COOKIE)
-        owner = await _authenticate(cookie, access, services) if cookie else None
+        owner = await _authenticate_secret(cookie, access, services) if cookie else None
         found = owner if owner is not None and owner.kind == "account" else None
     if found is not None:
-        await _count(f"{found.kind} {found.id}", services)
+        await _count_request(f"{found.kind} {found.id}", services)
         return found
     if await is_open(services):
         _refuse_other_host(request, services)
@@ -75,7 +75,7 @@ async def _principal(request: Request, services: Services) -> Principal:
     return Principal("anybody", "anybody", frozenset(settings.public_scopes))
 
 
-async def _authenticate(secret: str, access: Access, services: Services) -> Principal | None:
+async def _authenticate_secret(secret: str, access: Access, services: Services) -> Principal | None:
     return access.cached_principal(secret) or await services.query_access(lambda access: access.principal(secret))
 
 
@@ -102,24 +102,27 @@ async def _count_address(request: Request, services: Services) -> None:
     """Count a request of its address, once."""
     if not getattr(request.state, "facedex_counted", False):
         request.state.facedex_counted = True
-        await _count(address_of(request), services)
+        await _count_request(address_of(request), services)
 
 
-async def _count(caller: str, services: Services) -> None:
+async def _count_request(caller: str, services: Services) -> None:
     """Count a request of an address, a key or an account; raises AttemptsError."""
-    most = services.settings.rate_per_minute
-    if most:
-        await services.query_access(lambda access: access.attempts.count_request(caller, most))
+    limit = services.settings.rate_per_minute
+    if limit:
+        await services.query_access(lambda access: access.attempts.count_request(caller, limit))
 
 
 async def is_open(services: Services) -> bool:
-    """Return whether every caller has all scopes: without keys, if only this machine can connect or ``insecure``."""
+    """Return whether every caller has all scopes.
+
+    True without keys, when the server is local-only or ``insecure``.
+    """
     access = services.access
     if access is None:
         return True
     if services.settings.exposed and not services.settings.insecure:
         return False
-    return access.cached_unguarded() or not await services.query_access(lambda access: access.guarded())
+    return access.cached_no_credentials() or not await services.query_access(lambda access: access.has_credentials())
 
 
 def secret_of(request: Request) -> str | None:
@@ -139,7 +142,7 @@ def secret_of(request: Request) -> str | None:
     return request.headers.get("x-api-key") or None
 
 
-def need(scope: str) -> Any:
+def require_scope(scope: str) -> Any:
     """Create the dependency of a route that needs a scope.
 
     Parameters
@@ -149,18 +152,18 @@ def need(scope: str) -> Any:
     Examples
     --------
     >>> from fastapi import APIRouter, Depends
-    >>> router = APIRouter(dependencies=[Depends(need("enrol"))])
+    >>> router = APIRouter(dependencies=[Depends(require_scope("enrol"))])
     """
 
     async def check(request: Request) -> Principal:
         principal = await principal_of(request)
-        _refuse_other_scope(principal, scope)
+        _check_scope(principal, scope)
         return principal
 
     return before_body(check, scope=scope)
 
 
-def _refuse_other_scope(principal: Principal, scope: str) -> None:
+def _check_scope(principal: Principal, scope: str) -> None:
     if principal.has_scope(scope):
         return
     if principal.kind == "anybody":
@@ -168,11 +171,11 @@ def _refuse_other_scope(principal: Principal, scope: str) -> None:
     raise ForbiddenError(f"permission denied: {principal.name} needs scope {scope!r}")
 
 
-ReadBy = Annotated[Principal, Depends(need("read"))]
-RecogniseBy = Annotated[Principal, Depends(need("recognise"))]
-EnrolBy = Annotated[Principal, Depends(need("enrol"))]
-AdminBy = Annotated[Principal, Depends(need("admin"))]
-"""The caller, in a route that needs the scope."""
+# The caller, in a route that needs the scope.
+ReadBy = Annotated[Principal, Depends(require_scope("read"))]
+RecogniseBy = Annotated[Principal, Depends(require_scope("recognise"))]
+EnrolBy = Annotated[Principal, Depends(require_scope("enrol"))]
+AdminBy = Annotated[Principal, Depends(require_scope("admin"))]
 
 
 def address_of(request: Request) -> str:

@@ -31,18 +31,18 @@ from .settings import Settings
 from .workers import GRACE_S, Workers
 
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
-_FILES = 4096  # open files of a process: connections, database, models
-_FREED_S = 5.0  # in which the workers of a killed server release the port
+_OPEN_FILES = 4096  # open files of a process: connections, database, models
+_PORT_RELEASE_TIMEOUT_S = 5.0  # time that the workers of a killed server have to release the port
 _FOLDER = "facedex-metrics-"
 
 
-def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> None:
+def run(settings: Settings, *, on_start: Callable[[str], None] | None = None) -> None:
     """Serve until interrupted.
 
     Parameters
     ----------
     settings : Settings
-    begun : callable, optional
+    on_start : callable, optional
         Called with the address after the checks.
 
     Raises
@@ -52,12 +52,12 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
     StoreError
         When the database cannot be opened.
     """
-    check(settings)
-    _allow_files()
+    check_exposure(settings)
+    _raise_file_limit()
     _wait_for_port(settings)
-    if begun is not None:
-        begun(address_of(settings))
-    with _metrics_of(settings.workers):
+    if on_start is not None:
+        on_start(address_of(settings))
+    with _metrics_folder(settings.workers):
         config = uvicorn.Config(
             partial(app, settings),
             factory=True,
@@ -85,14 +85,14 @@ def run(settings: Settings, *, begun: Callable[[str], None] | None = None) -> No
             sys.exit(STARTUP_FAILURE)
 
 
-def _allow_files() -> None:
+def _raise_file_limit() -> None:
     """Raise the limit of open files, as far as the system allows."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -105,7 +105,7 @@ def _wait_for_port(settings: Settings) -> None:
     ServeError
         When the port stays in use; at once for every other reason.
     """
-    until = time.monotonic() + _FREED_S
+    deadline = time.monotonic() + _PORT_RELEASE_TIMEOUT_S
     while (error := _bind_error(settings.host, settings.port)) is not None:
         where = f"{settings.host} port {settings.port} cannot be used: {error.strerror or error}"
         if isinstance(error, socket.gaierror):
@@ -114,7 +114,7 @@ def _wait_for_port(settings: Settings) -> None:
             raise ServeError(f"{where}; the port needs administrator rights: choose one above 1023 with --port")
         if error.errno != errno.EADDRINUSE:
             raise ServeError(f"{where}; choose an address of this machine with --host")
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise ServeError(f"{where}; stop the program that uses it, or choose another with --port")
         time.sleep(0.1)
 
@@ -123,16 +123,16 @@ def _bind_error(host: str, port: int) -> OSError | None:
     """Return why an address cannot be bound; None if it can."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as tried:
+        with socket.socket(family, kind, protocol) as probe:
             if os.name == "posix":
-                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(address)
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
     except OSError as error:
         return error
     return None
 
 
-def check(settings: Settings) -> None:
+def check_exposure(settings: Settings) -> None:
     """Refuse to serve other machines without keys.
 
     Raises
@@ -141,10 +141,10 @@ def check(settings: Settings) -> None:
     """
     database = Database(settings.location)
     try:
-        guarded = Access(database).guarded()
+        has_credentials = Access(database).has_credentials()
     finally:
         database.close()
-    if settings.exposed and not guarded and not settings.insecure:
+    if settings.exposed and not has_credentials and not settings.insecure:
         where = f"behind {', '.join(settings.trusted_proxies)}" if settings.trusted_proxies else f"at {settings.host}"
         raise ServeError(
             f"other machines can reach this server {where}, and there is no key: create one with 'facedex keys add' or "
@@ -184,7 +184,7 @@ def _log_plain(logger: logging.Logger) -> None:
 
 
 @contextmanager
-def _metrics_of(workers: int) -> Iterator[None]:
+def _metrics_folder(workers: int) -> Iterator[None]:
     """Create the folder through which several workers share their metrics."""
     if workers == 1 or _METRICS in os.environ:
         yield
@@ -208,7 +208,7 @@ def _remove_stale() -> None:
 
 def _is_ours(folder: Path) -> bool:
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+    return stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())

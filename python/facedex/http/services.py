@@ -93,15 +93,15 @@ class Galleries:
         with self._database.single() as connection:
             return [row.name for row in connection.execute(sa.select(galleries_table).order_by(galleries_table.c.id))]
 
-    def use(self, name: str, verb: Callable[[Gallery], _Answer]) -> _Answer:
+    def use(self, name: str, function: Callable[[Gallery], _Answer]) -> _Answer:
         """Run a function with a gallery, again if the gallery was moved to another pack; blocks."""
         gallery = self.at(name)
         try:
-            return verb(gallery)
+            return function(gallery)
         except GalleryPackError:
             if not self._ours:
                 raise
-            return verb(self.reopen(name, gallery))
+            return function(self.reopen(name, gallery))
 
     def reopen(self, name: str, stale: Gallery | None = None) -> Gallery:
         """Reopen a gallery, unless another thread has done so since `stale` was returned; blocks."""
@@ -180,14 +180,14 @@ class Services:
     jobs: Jobs | None = None
 
     def __post_init__(self) -> None:
-        self.metrics.watch(self.limits.inside)
+        self.metrics.watch(self.limits.pending)
 
-    async def work(self, verb: Callable[[Gallery], _Answer], gallery: str | None = None) -> _Answer:
+    async def work(self, function: Callable[[Gallery], _Answer], gallery: str | None = None) -> _Answer:
         """Run a function that analyses pictures, in a thread and within the limits.
 
         Parameters
         ----------
-        verb : callable
+        function : callable
             Given the open gallery.
         gallery : str, optional
             Its name; by default that of the settings.
@@ -196,39 +196,39 @@ class Services:
         ------
         OverloadedError, LateAnswerError, UnknownGalleryError
         """
-        return await self.limits.pictures.run(self._with(gallery, verb))
+        return await self.limits.pictures.run(self._with(gallery, function))
 
     async def work_in_turns(
-        self, verbs: Sequence[Callable[[Gallery], _Answer]], gallery: str | None = None
+        self, functions: Sequence[Callable[[Gallery], _Answer]], gallery: str | None = None
     ) -> list[_Answer]:
         """Run the parts of a request with many pictures; see `Lane.run_in_turns`."""
-        return await self.limits.pictures.run_in_turns([self._with(gallery, verb) for verb in verbs])
+        return await self.limits.pictures.run_in_turns([self._with(gallery, function) for function in functions])
 
-    async def sign_in(self, verb: Callable[[Gallery], _Answer]) -> _Answer:
+    async def sign_in(self, function: Callable[[Gallery], _Answer]) -> _Answer:
         """Run a sign-in with a face."""
-        return await self.limits.faces.run(self._with(None, verb))
+        return await self.limits.faces.run(self._with(None, function))
 
     async def query(
-        self, verb: Callable[[Gallery], _Answer], gallery: str | None = None, *, password: bool = False
+        self, function: Callable[[Gallery], _Answer], gallery: str | None = None, *, password: bool = False
     ) -> _Answer:
         """Run a function that queries the database and not the networks; with `password` it hashes or checks one."""
         lane = self.limits.passwords if password else self.limits.queries
-        return await lane.run(self._with(gallery, verb))
+        return await lane.run(self._with(gallery, function))
 
-    async def check(self, verb: Callable[[Gallery], _Answer]) -> _Answer:
+    async def check(self, function: Callable[[Gallery], _Answer]) -> _Answer:
         """Run a health check."""
-        return await self.limits.checks.run(self._with(None, verb))
+        return await self.limits.checks.run(self._with(None, function))
 
-    async def query_access(self, verb: Callable[[Access], _Answer], *, password: bool = False) -> _Answer:
+    async def query_access(self, function: Callable[[Access], _Answer], *, password: bool = False) -> _Answer:
         """Run a function with the accounts, keys or tokens; with `password` it hashes or checks one."""
         access = self.access
         if access is None:
             raise UnknownGalleryError("this server has no accounts")
         lane = self.limits.passwords if password else self.limits.queries
-        return await lane.run(lambda: verb(access))
+        return await lane.run(lambda: function(access))
 
-    def _with(self, gallery: str | None, verb: Callable[[Gallery], _Answer]) -> Callable[[], _Answer]:
-        return partial(self.galleries.use, gallery or self.settings.gallery, verb)
+    def _with(self, gallery: str | None, function: Callable[[Gallery], _Answer]) -> Callable[[], _Answer]:
+        return partial(self.galleries.use, gallery or self.settings.gallery, function)
 
     def close(self) -> None:
         """Wait for the running work, and close."""

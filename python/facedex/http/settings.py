@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from ..config import ACCOUNT_SCOPES
 from ..options import AuditLevel, IndexMethod, KeptPhotos, LivenessMode
 from ..server import SCOPES
-from .connections import MOST, MOST_OF_ONE
+from .connections import MAX_PER_ADDRESS, MOST
 from .limits import cores
 from .old_names import ALL, LARGEST_BODY, OldNames
 from .pixels import MOST as MOST_PIXELS
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     )
     audit: AuditLevel = Field(default="changes", description="What the audit records.")
     index: IndexMethod = Field(default="auto", description="How faces are searched.")
-    photos: KeptPhotos = Field(default="none", description="What is stored of the pictures.")
+    photos: KeptPhotos = Field(default="none", description="Which photos are stored.")
     max_faces: int | None = Field(default=None, ge=1, description="Maximum number of faces of a person.")
 
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     contracts: Names = Field(default=(), description="Contracts of older backends to serve, or 'all'.")
     docs: bool = Field(default=True, description="Serve the OpenAPI page at /api/docs.")
 
-    public_scopes: Names = Field(default=(), description="Scopes of callers without a key once keys are on.")
+    public_scopes: Names = Field(default=(), description="Scopes of callers without a key, when keys exist.")
     account_scopes: Names = Field(default=ACCOUNT_SCOPES, description="Scopes of a client account.")
     token_ttl_s: int = Field(default=12 * 3600, ge=60, description="Lifetime of a sign-in, seconds.")
     lockout_after: int = Field(default=5, ge=1, description="Failed sign-ins of an account before it is delayed.")
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     face_login_liveness: LivenessMode = Field(default="required", description="Whether a face must be live to sign in.")
 
     connections_per_address: int = Field(
-        default=MOST_OF_ONE,
+        default=MAX_PER_ADDRESS,
         ge=1,
         le=MOST,
         description="Maximum connections of one address per worker; a proxy has no limit.",

@@ -97,7 +97,7 @@ class PackLocation:
 
     def with_package(self) -> PackLocation:
         """Return the location with the folder of the package that brings the pack's files, where one is installed."""
-        package = None if self.bundled or self.package is not None else installed().get(self.key)
+        package = None if self.bundled or self.package is not None else installed_packs().get(self.key)
         if package is None:
             return self
         return replace(self, folders=(*self.folders, package.folder), package=package)
@@ -114,7 +114,7 @@ def added_file() -> Path:
     return data_folder() / "added.json"
 
 
-def added() -> dict[str, Path]:
+def added_packs() -> dict[str, Path]:
     """Return the manifests that were added, by the name of the pack.
 
     Raises
@@ -128,7 +128,7 @@ def added() -> dict[str, Path]:
     return {name: Path(path) for name, path in content.items()}
 
 
-def installed() -> dict[str, InstalledPack]:
+def installed_packs() -> dict[str, InstalledPack]:
     """Return the installed packs by name; of two packages with one name the first on ``sys.path``."""
     from importlib.metadata import entry_points  # slow to import, and few packs need it
 
@@ -169,11 +169,11 @@ def find(pack: str | os.PathLike[str]) -> PackLocation:
         first = bundled.get(text, pack_folder(text))
         folders = (first, *(folder for folder in bundled.values() if folder != first))
         return PackLocation(_DATA / "manifests" / f"{text}.toml", folders, text)
-    others = added()
+    others = added_packs()
     if text in others:
         absent = f"pack {text!r} was added from {str(others[text])!r}, which is gone; restore it, "
         return _locate_own(others[text], f"{absent}or remove it: facedex packs remove {text}")
-    packages = installed()
+    packages = installed_packs()
     if text in packages:
         return _locate_own(packages[text].manifest, "", packages[text])
     known = ", ".join([*built_in(), *others, *packages]) or "none: the package was built without its data"

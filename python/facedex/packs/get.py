@@ -340,14 +340,18 @@ def unfinished_downloads(folder: Path) -> list[Path]:
 
 
 def _rename_new(part: Path, target: Path) -> None:
-    """Rename a file, but never over one that appeared meanwhile."""
+    """Rename a file, but never over one that another program created."""
     try:
         os.link(part, target)
     except FileExistsError:
-        raise PackFolderError(f"{str(target)!r} appeared meanwhile and is left as it is; try again") from None
+        raise PackFolderError(
+            f"{str(target)!r} was created by another program and is not overwritten; try again"
+        ) from None
     except OSError:  # a file system without hard links
         if target.exists():
-            raise PackFolderError(f"{str(target)!r} appeared meanwhile and is left as it is; try again") from None
+            raise PackFolderError(
+                f"{str(target)!r} was created by another program and is not overwritten; try again"
+            ) from None
         part.rename(target)
     else:
         with suppress(OSError):

@@ -142,7 +142,7 @@ def _record_accepted(licenses: dict[str, PackFile], pack: str) -> None:
             write_json(path, {**read_json(path), **fresh})
     except PackFolderError as error:
         # The acceptance holds for this call; a read-only container must not stop it.
-        _log.warning("the accepted licence could not be kept: %s", error)
+        _log.warning("the accepted licence could not be stored: %s", error)
 
 
 def _split(text: str | None) -> set[str]:

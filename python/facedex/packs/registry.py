@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ArgumentError, PackError, PackNameError, PackNotFoundError
-from .find import BUNDLED, PackLocation, added, added_file, built_in, find, installed
+from .find import BUNDLED, PackLocation, added_file, added_packs, built_in, find, installed_packs
 from .get import unfinished_downloads
 from .records import RECORD, digest_of, lock, read_record, translate_write_errors, write_json
 from .state import PackState, state
@@ -46,7 +46,7 @@ def list_packs() -> tuple[PackState, ...]:
     """
     known = built_in()
     found = [state(name) for name in known]
-    for name in sorted({*added(), *installed()} - set(known)):
+    for name in sorted({*added_packs(), *installed_packs()} - set(known)):
         try:
             found.append(state(name))
         except PackError as error:
@@ -89,19 +89,21 @@ def add(manifest: str | os.PathLike[str]) -> PackState:
         raise ArgumentError(f"a manifest ends in .toml, got {str(place)!r}")
     found = state(place)
     if found.name in built_in():
-        raise PackNameError(f"pack name {found.name!r} is taken by a pack of facedex; choose another in {str(place)!r}")
+        raise PackNameError(
+            f"pack name {found.name!r} is already used by a pack of facedex; choose another in {str(place)!r}"
+        )
     with lock("added"):
-        others = added()
+        others = added_packs()
         other = others.get(found.name)
         if other is not None and other != place.resolve():
             raise PackNameError(
-                f"pack name {found.name!r} is taken by {str(other)!r}; choose another in {str(place)!r}, or remove "
-                f"that one: facedex packs remove {found.name}"
+                f"pack name {found.name!r} is already used by {str(other)!r}; choose another in {str(place)!r}, "
+                f"or remove that one: facedex packs remove {found.name}"
             )
-        package = installed().get(found.name)
+        package = installed_packs().get(found.name)
         if package is not None:
             raise PackNameError(
-                f"pack name {found.name!r} is taken by the package {package.distribution!r}; choose another in "
+                f"pack name {found.name!r} is already used by the package {package.distribution!r}; choose another in "
                 f"{str(place)!r}, or remove that one: pip uninstall {package.distribution}"
             )
         _write_added({**others, found.name: place.resolve()})
@@ -136,12 +138,12 @@ def remove(pack: str | os.PathLike[str]) -> Removal:
     try:
         location = find(pack)
     except PackNotFoundError:
-        if name not in added():
+        if name not in added_packs():
             raise
         return Removal((), (), _unregister(name))  # without the manifest its files cannot be found
     with lock(location.key):
         removed, kept = _delete(location)
-    forgotten = _unregister(name) if name in added() else None
+    forgotten = _unregister(name) if name in added_packs() else None
     package = location.with_package().package
     if package is not None and not removed and forgotten is None:
         raise ArgumentError(f"pack {name!r} was installed by pip: pip uninstall {package.distribution}")
@@ -150,7 +152,7 @@ def remove(pack: str | os.PathLike[str]) -> Removal:
 
 def _unregister(name: str) -> Path:
     with lock("added"):
-        others = added()
+        others = added_packs()
         place = others.pop(name)
         _write_added(others)
     return place

@@ -1,8 +1,8 @@
-"""Makes a wheel of a pack, for machines and images that install packages but fetch nothing else.
+"""Makes a wheel of a pack, for machines and images that only install packages.
 
 The wheel has the manifest, the files that do not come with facedex, a record of their digests, a notice of their
-licences, and the entry point by which `find` finds it. Each file is compared with its digest while it is added. The
-same pack gives the same bytes. A licence that forbids commercial use has to be accepted on each machine.
+licences, and the entry point that `find` reads. Each file is compared with its digest while it is added. The
+same pack gives the same bytes. A licence that forbids commercial use must be accepted on each machine.
 """
 
 from __future__ import annotations
@@ -70,38 +70,35 @@ def wheel(pack: str | os.PathLike[str], out: str | os.PathLike[str] = ".", *, ve
     """
     from .. import __version__
 
-    number = __version__ if version is None else version
-    if not _VERSION.fullmatch(number):
-        raise ArgumentError(f"version must be numbers with dots, such as 1.2, got {number!r}")
-    ready = require_ready(pack)
-    found = state_of(ready.location)
-    if found.location.bundled:
-        raise ArgumentError(f"pack {found.name!r} comes with facedex and needs no wheel of its own")
-    if found.name in built_in() and found.location.key != found.name:
-        raise PackNameError(f"pack name {found.name!r} is taken by a pack of facedex; choose another in {str(pack)!r}")
-    label = re.sub(r"[-_.]+", "_", found.name).lower().strip("_")
+    version = __version__ if version is None else version
+    if not _VERSION.fullmatch(version):
+        raise ArgumentError(f"version must be numbers with dots, such as 1.2, got {version!r}")
+    state = state_of(require_ready(pack).location)
+    if state.location.bundled:
+        raise ArgumentError(f"pack {state.name!r} comes with facedex and needs no wheel of its own")
+    if state.name in built_in() and state.location.key != state.name:
+        raise PackNameError(
+            f"pack name {state.name!r} is already used by a pack of facedex; choose another in {str(pack)!r}"
+        )
+    label = re.sub(r"[-_.]+", "_", state.name).lower().strip("_")
     if not label or "+" in label:
-        raise ArgumentError(f"a package cannot be named after pack {found.name!r}; give the pack another name")
-    return _write(found, Path(out), f"facedex_pack_{label}", number)
+        raise ArgumentError(f"a package cannot be named after pack {state.name!r}; give the pack another name")
+    return _write(state, Path(out), f"facedex_pack_{label}", version)
 
 
 def _write(pack: PackState, out: Path, package: str, version: str) -> Path:
+    target = out / f"{package}-{version}-py3-none-any.whl"
     with translate_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{package}.", dir=out)
-    temporary, target = Path(name), out / f"{package}-{version}-py3-none-any.whl"
-    try:
-        with (
-            translate_write_errors(out),
-            os.fdopen(handle, "wb") as file,
-            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            _write_entries(_Archive(archive), pack, package, version)
-        with translate_write_errors(out):
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                _write_entries(_Archive(archive), pack, package, version)
             temporary.chmod(0o644)  # mkstemp's files are for their owner only
             temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
     return target
 
 
@@ -113,7 +110,7 @@ def _write_entries(archive: _Archive, pack: PackState, package: str, version: st
     digests = {}
     for state in own:
         digests[state.file.name] = _add_weights(archive, f"{package}/{state.file.name}", state)
-    pins = {name: digest for name, digest in digests.items() if name in _unpublished(pack)}
+    pins = {name: digest for name, digest in digests.items() if name in _files_without_digest(pack)}
     archive.add_text(f"{package}/{RECORD}", json.dumps({"files": digests, "pins": pins}, indent=2, sort_keys=True))
     dist_info = f"{package}-{version}.dist-info"
     notice = _notice(info, [state.file for state in own])
@@ -125,19 +122,19 @@ def _write_entries(archive: _Archive, pack: PackState, package: str, version: st
         f"Name: {package.replace('_', '-')}",
         f"Version: {version}",
         f"Summary: {title}: {info.summary}",
-        f"License-Expression: {_expression([state.file for state in own])}",
+        f"License-Expression: {_license_expression([state.file for state in own])}",
         *(f"License-File: {name}" for name in licences),
         "Requires-Python: >=3.10",
         "Description-Content-Type: text/plain",
     ]
     archive.add_text(f"{dist_info}/METADATA", "\n".join([*lines, "", notice]))
-    wheel = ["Wheel-Version: 1.0", "Generator: facedex", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
-    archive.add_text(f"{dist_info}/WHEEL", "\n".join(wheel))
+    tags = ["Wheel-Version: 1.0", "Generator: facedex", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
+    archive.add_text(f"{dist_info}/WHEEL", "\n".join(tags))
     archive.add_text(f"{dist_info}/entry_points.txt", f"[{GROUP}]\n{info.name} = {package}\n")
     archive.add_record(f"{dist_info}/RECORD")
 
 
-def _unpublished(pack: PackState) -> set[str]:
+def _files_without_digest(pack: PackState) -> set[str]:
     """Return the names of the files whose digest is not in the manifest itself."""
     from .._core import read_manifest
 
@@ -146,12 +143,12 @@ def _unpublished(pack: PackState) -> set[str]:
 
 def _add_weights(archive: _Archive, name: str, state: FileState) -> str:
     assert state.path is not None  # the pack is ready
-    found = archive.add_file(name, state.path)
-    if found != state.file.sha256:
+    digest = archive.add_file(name, state.path)
+    if digest != state.file.sha256:
         raise WeightsDigestError(
-            f"{str(state.path)!r} is not the file of the manifest: expected SHA-256 {state.file.sha256}, found {found}"
+            f"{str(state.path)!r} is not the file of the manifest: expected SHA-256 {state.file.sha256}, found {digest}"
         )
-    return found
+    return digest
 
 
 def _notice(info: PackInfo, files: Sequence[PackFile]) -> str:
@@ -187,7 +184,7 @@ def _licence_texts(pack: PackState, own: Sequence[FileState]) -> dict[str, bytes
     return texts
 
 
-def _expression(files: Sequence[PackFile]) -> str:
+def _license_expression(files: Sequence[PackFile]) -> str:
     """Format the licences as an SPDX expression; one that is not in the SPDX list refers to the notice."""
     names = dict.fromkeys(file.licence for file in files)
     known = [name if name in _SPDX else f"LicenseRef-{re.sub('[^A-Za-z0-9.-]+', '-', name)}" for name in names]

@@ -49,7 +49,7 @@ class LocalSearch:
         self._index = self._new()
         with self._lock:
             if fresh:
-                self._snapshots.forget()
+                self._snapshots.remove_all()
                 self._rebuild()
             else:
                 self._open()
@@ -107,7 +107,7 @@ class LocalSearch:
 
     def forget(self) -> None:
         """Remove the snapshots of this gallery, or raise `SearchError`."""
-        self._snapshots.forget()
+        self._snapshots.remove_all()
         self._saved_at = (0, "")
 
     def vacuum(self, *, full: bool = False) -> bool:
@@ -152,7 +152,7 @@ class LocalSearch:
         reason = None
         for path, state in sorted(self._snapshots.files(), key=lambda file: file[1], reverse=True):
             if not state[1]:
-                continue  # a save that broke off left it
+                continue  # left by an interrupted save
             if not self._feed.holds(*state):
                 reason = reason or f"{path.name} belongs to another history of the database"
                 continue
@@ -180,7 +180,7 @@ class LocalSearch:
         try:
             self._index.add(delta.added, delta.vectors, people=delta.people)
         except ArgumentError:
-            self._log_rebuild("an update of the index broke off")
+            self._log_rebuild("an update of the index was interrupted")
             self._rebuild()
             return
         if len(delta.removed) > 0:

@@ -259,7 +259,7 @@ class PgvectorSearch(RemoteSearch):
         return np.array(rows, np.float32).reshape(len(rows), self._feed.pin.dimension)
 
     def _make_graph(self) -> None:
-        """Build the graph in one process, without blocking the others; a build that broke off is started over."""
+        """Build the graph in one process, without blocking the others; an interrupted build starts over."""
         with self._build_lock() as locked:
             if not locked or self._graph_ready:
                 return
@@ -377,7 +377,10 @@ def drop_tables(feed: Feed) -> None:
 
 
 def copy_rows(connection: sa.Connection, table: str, keys: Keys, people: Keys, vectors: Vectors) -> None:
-    """Add rows by PostgreSQL's binary COPY (its manual, "Binary Format"); a vector is its length, 0, and float32."""
+    """Add rows by PostgreSQL's binary COPY (its manual, "Binary Format").
+
+    A vector is encoded as its length, 0 and float32 values.
+    """
     rows, dimension = vectors.shape
     if not rows:
         return

@@ -165,7 +165,7 @@ class RemoteSearch(ABC):
                     if remote[key][0] != person:
                         return f"face {key} in it is another person's than in the database"
                     if not np.array_equal(remote[key][1], vector):
-                        return f"the vector of face {key} in it is another than the database's"
+                        return f"its vector of face {key} differs from the database"
         count = self._count()
         return None if count == stored else f"it holds {count} faces, the database {stored}"
 

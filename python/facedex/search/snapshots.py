@@ -1,9 +1,9 @@
-"""The snapshot files of one gallery's index: list, read, write, compare with the database, remove.
+"""The snapshot files of one gallery's index: list, read, write, check against the database, remove.
 
 A snapshot is called ``people.db.<gallery>.<position>-<token>.index``. Position and token name one state of one history,
-and the file holds the gallery's id, so a file that is damaged or of another gallery is refused. The database stores
-the digest of each snapshot that was written, so a file that somebody else wrote or altered is refused too. The
-snapshots of an encrypted gallery are encrypted and authenticated instead; plain vectors never reach the disk.
+and the file holds the gallery's id, so a damaged file or one of another gallery is refused. The database stores the
+digest of each snapshot, so a file that another program wrote or altered is refused too. The snapshots of an encrypted
+gallery are encrypted and authenticated instead; plain vectors never reach the disk.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ RESIDENT_BYTES = 256 << 20
 """Vectors of more bytes than this stay in the snapshot that is opened; its codes are always in memory."""
 
 _SAMPLE = 2000  # vectors of a batch that are searched for; a scan for each of a million would take days
-_SAME = 1e-5  # rounding error of float32 on a cosine of 1
-_TIES = 8  # faces of one picture that may come before the face itself
+_ROUNDING_ERROR = 1e-5  # of float32, on a cosine of 1
+_MAX_TIES = 8  # faces of one picture that may come before the face itself
 
 
 class Difference(NamedTuple):
@@ -40,8 +40,8 @@ class Difference(NamedTuple):
 class Snapshots:
     """The snapshots of a gallery.
 
-    They stand beside the database's file; for a database server in a folder that only this user can read. A deletion
-    removes them; those of another machine are removed when the gallery is next opened or searched there.
+    They are stored next to the database file; for a database server, in a folder that only this user can read. A
+    deletion removes them; another machine removes its own when it next opens or searches the gallery.
 
     Parameters
     ----------
@@ -65,10 +65,11 @@ class Snapshots:
 
     def path(self, state: State) -> Path:
         """Return the path of the snapshot of a state."""
-        return self._folder / f"{self._stem}.{state[0]}-{state[1]}.index"
+        position, token = state
+        return self._folder / f"{self._stem}.{position}-{token}.index"
 
     def files(self) -> list[tuple[Path, State]]:
-        """List the snapshots with their states; the token is empty for a file that was not written to its end."""
+        """List the snapshots with their states; the token is empty for an incomplete file."""
         pattern = re.compile(re.escape(self._stem) + r"\.(\d{1,19})-([0-9a-f]{16})\.index(\..+\.tmp)?")
         found = []
         for path in self._folder.iterdir():
@@ -83,22 +84,23 @@ class Snapshots:
         Raises
         ------
         IndexFileError
-            When it is damaged, not of that state of this gallery, or not one that was written for it.
+            When it is damaged, of another state or gallery, or has an unknown digest.
         """
-        owner, pack, vault = self._owner(state), self._feed.pin.digest, self._feed.vault
+        identity, pack, vault = self._identity(state), self._feed.pin.digest, self._feed.vault
+        saved_at, _ = state
         if vault is None:
             digests = self._feed.snapshot_digests(*state)
             index, position = Index.load(
-                str(path), pack, owner, digests=digests, resident_bytes=RESIDENT_BYTES, **self._options
+                str(path), pack, identity, digests=digests, resident_bytes=RESIDENT_BYTES, **self._options
             )
         else:
             try:
                 encrypted = memoryview(path.read_bytes())
             except OSError as error:
                 raise IndexFileError(f"{path.name} cannot be read: {error.strerror}") from error
-            content = np.frombuffer(vault.decrypt_file(encrypted, owner, path.name), np.uint8)
-            index, position = Index.from_bytes(content, path, pack, owner, **self._options)
-        if position != state[0]:
+            content = np.frombuffer(vault.decrypt_file(encrypted, identity, path.name), np.uint8)
+            index, position = Index.from_bytes(content, path, pack, identity, **self._options)
+        if position != saved_at:
             raise IndexFileError(f"{path.name} is at position {position}")
         return index
 
@@ -108,7 +110,7 @@ class Snapshots:
         Returns
         -------
         bool
-            False when it was removed again, because a face was deleted meanwhile.
+            False when the snapshot was deleted again, because a face was deleted in the meantime.
 
         Raises
         ------
@@ -117,9 +119,10 @@ class Snapshots:
         StoreError
             When its digest cannot be stored; the file is then removed.
         """
-        path, owner, vault = self.path(state), self._owner(state), self._feed.vault
+        path, identity, vault = self.path(state), self._identity(state), self._feed.vault
+        position, _ = state
         if vault is None:
-            digest = index.save(str(path), owner, state[0])
+            digest = index.save(str(path), identity, position)
             try:
                 self._feed.record_snapshot(*state, digest)
             except BaseException:
@@ -127,25 +130,25 @@ class Snapshots:
                 raise
         else:
             try:
-                write_atomically(path, vault.encrypt_file(index.to_bytes(owner, state[0]).data, owner))
+                write_atomically(path, vault.encrypt_file(index.to_bytes(identity, position).data, identity))
             except OSError as error:
                 raise SearchError(f"snapshot {str(path)!r} cannot be written: {error.strerror}") from error
         # A process that could not see the file yet may have deleted a face while it was written.
         try:
             delta = self._feed.since(*state)
         except (GalleryKeyError, GalleryPackError):  # or the gallery was encrypted, or moved to another pack
-            self.forget()
+            self.remove_all()
             raise
         if delta is None or len(delta.removed) > 0:
-            self.forget()
+            self.remove_all()
             return False
         for old, _ in self.files():
             if old != path:
                 old.unlink(missing_ok=True)
         return True
 
-    def forget(self) -> None:
-        """Remove every snapshot, and what broken-off writes left, durably: a power cut brings none back.
+    def remove_all(self) -> None:
+        """Remove every snapshot and files of interrupted writes, and sync the folder.
 
         Raises
         ------
@@ -174,11 +177,11 @@ class Snapshots:
         except OSError as error:
             raise SearchError(f"snapshot {str(path)!r} cannot be removed: {error.strerror}") from error
 
-    def compare(self) -> list[Difference]:
+    def check(self) -> list[Difference]:
         """Compare each snapshot, brought up to date, with the database.
 
-        Every face must be in it, and no other. All its vectors, or of a large gallery a sample of each batch, must find
-        themselves.
+        It must contain every face, and no other. Each vector, or in a large gallery each of a sample per batch, must be
+        its own nearest match.
 
         Returns
         -------
@@ -194,8 +197,9 @@ class Snapshots:
         return [Difference(path, reason) for path, reason in reasons if reason is not None]
 
     def _difference(self, path: Path, state: State) -> str | None:
-        if not state[1]:
-            return "it was left by a write that broke off"
+        _, token = state
+        if not token:
+            return "it was left by an interrupted write"
         try:
             index = self.load(path, state)
             delta = self._feed.since(*state)
@@ -210,7 +214,7 @@ class Snapshots:
             return "it holds faces that were registered after it was written"
 
     def _index_difference(self, index: Index) -> str | None:
-        chance = np.random.default_rng(0)
+        rng = np.random.default_rng(0)
         stored = 0
         for batch in self._feed.templates():
             keys, vectors = batch.added, batch.vectors
@@ -219,19 +223,20 @@ class Snapshots:
             if missing:
                 return f"it lacks face {missing[0]}"
             if len(keys) > _SAMPLE:
-                chosen = chance.choice(len(keys), _SAMPLE, replace=False)
+                chosen = rng.choice(len(keys), _SAMPLE, replace=False)
                 keys, vectors = keys[chosen], vectors[chosen]
             wrong = _first_wrong_vector(index, keys, vectors)
             if wrong is not None:
-                return f"the vector of face {wrong} in it is another than the database's"
+                return f"its vector of face {wrong} differs from the database"
         return None if stored == len(index) else f"it holds {len(index)} faces, the database {stored}"
 
-    def _owner(self, state: State) -> str:
-        return f"{self._feed.uuid}:{state[1]}"
+    def _identity(self, state: State) -> str:
+        _, token = state
+        return f"{self._feed.uuid}:{token}"
 
 
 def _cache_folder() -> Path:
-    """Make the folder of this machine for the snapshots of databases on servers."""
+    """Create this machine's folder for the snapshots of databases on servers."""
     home = settings().home
     if home is None:
         from platformdirs import user_cache_path
@@ -249,12 +254,12 @@ def _cache_folder() -> Path:
 
 
 def _first_wrong_vector(index: Index, keys: Keys, vectors: Vectors) -> int | None:
-    """Return a face that does not find itself, if there is one."""
+    """Return a face whose vector is not its own nearest match; None if all are."""
     if not len(keys):
         return None
-    found, similarities = index.search(vectors, _TIES)
-    itself = (found == keys[:, None]) & (similarities >= 1 - _SAME)
+    found, similarities = index.search(vectors, _MAX_TIES)
+    finds_itself = (found == keys[:, None]) & (similarities >= 1 - _ROUNDING_ERROR)
     # Where more vectors than these are equal, a face may find only the others.
-    tied = similarities[:, -1] >= 1 - _SAME
-    wrong = ~(itself.any(axis=1) | tied)
+    tied = similarities[:, -1] >= 1 - _ROUNDING_ERROR
+    wrong = ~(finds_itself.any(axis=1) | tied)
     return int(keys[wrong][0]) if wrong.any() else None

@@ -22,8 +22,8 @@ from .secrets import KEY_MARK, Passwords, digest_of
 from .tokens import Token, Tokens
 from .writing import acting_from, log_event, log_failed_sign_in
 
-_GUARDED = sa.select(sa.or_(USABLE, ADMINISTERED))  # built once: it runs with every request without a key
-_UNGUARDED = "keys are off"
+_CREDENTIALS = sa.select(sa.or_(USABLE, ADMINISTERED))  # built once: it runs with every request without a key
+_NO_CREDENTIALS = "no credentials"
 _CACHED_S = 60.0  # after which the time of a key's last use is due
 _MAX_CACHED = 1024
 _WRONG = "wrong login or password"
@@ -215,21 +215,21 @@ class Access:
         return found
 
     def cached_principal(self, secret: str) -> Principal | None:
-        """Return the same without waiting for the database; None if it must be queried."""
+        """Return the cached principal of a key or token; None if the database must be queried."""
         return self._cache.find(_question(secret))
 
-    def guarded(self) -> bool:
-        """Return whether keys are on: there is a valid key, or an account that can administer."""
+    def has_credentials(self) -> bool:
+        """Return whether there is a valid key or an administrator account; without one every caller has all scopes."""
         version = self._cache.data_version()
         with self.database.single() as connection:
-            guarded = bool(connection.execute(_GUARDED, {"at": now()}).scalar())
-        if not guarded:  # only a commit changes this; that keys are on may also end with the last key's time
-            self._cache.add(version, _UNGUARDED, ANYBODY)
-        return guarded
+            found = bool(connection.execute(_CREDENTIALS, {"at": now()}).scalar())
+        if not found:  # only a commit ends this; credentials may also expire, so their existence is not cached
+            self._cache.add(version, _NO_CREDENTIALS, ANYBODY)
+        return found
 
-    def cached_unguarded(self) -> bool:
-        """Return whether keys are known to be off; False if the database must be queried."""
-        return self._cache.find(_UNGUARDED) is not None
+    def cached_no_credentials(self) -> bool:
+        """Return whether the cache knows that there are no credentials; False if the database must be queried."""
+        return self._cache.find(_NO_CREDENTIALS) is not None
 
     def _principal(self, secret: str) -> Principal | None:
         if secret.startswith(KEY_MARK):

@@ -286,12 +286,12 @@ def _lock_person(connection: sa.Connection, person_key: str | None) -> None:
 
 def _refuse_crossing(connection: sa.Connection, number: int | None, login: str | None, email_key: str | None) -> None:
     """Refuse a login that is another account's e-mail address, and the other way round."""
-    asked = ((accounts.c.email_key, login), (accounts.c.login, email_key))
-    taken = [column == key for column, key in asked if key is not None]
-    if not taken:
+    wanted = ((accounts.c.email_key, login), (accounts.c.login, email_key))
+    conflicts = [column == key for column, key in wanted if key is not None]
+    if not conflicts:
         return
     connection.execute(_LOCK).all()
-    others = sa.select(accounts.c.id).where(sa.or_(*taken))
+    others = sa.select(accounts.c.id).where(sa.or_(*conflicts))
     if any(found != number for found in connection.execute(others).scalars()):
         raise DuplicateAccountError(_TAKEN)
 

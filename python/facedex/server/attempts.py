@@ -53,7 +53,7 @@ class Lockout:
     longest_s: float = 900.0
 
     def wait_s(self, failures: int) -> float:
-        """Return the delay of an account after the last of so many failures, seconds.
+        """Return the delay of an account after a number of failures, seconds.
 
         Examples
         --------
@@ -126,10 +126,12 @@ class Attempts:
                 raise AttemptsError(f"too many failed sign-ins; try again in {wait_s} s", retry_after_s=wait_s)
             if own is not None and mine is None:
                 return False
-            one_more = attempts.update().values(number=sa.bindparam("counted"), since=sa.bindparam("start"), last_at=at)
-            rows = [{"row": shared, "counted": number + 1, "start": since}]
+            one_more = attempts.update().values(
+                number=sa.bindparam("new_number"), since=sa.bindparam("start"), last_at=at
+            )
+            rows = [{"row": shared, "new_number": number + 1, "start": since}]
             if mine is not None:
-                rows.append({"row": mine.bucket, "counted": mine.number + 1, "start": mine.since})
+                rows.append({"row": mine.bucket, "new_number": mine.number + 1, "start": mine.since})
             for values in rows:
                 connection.execute(one_more.where(attempts.c.bucket == sa.bindparam("row")), values)
             return True

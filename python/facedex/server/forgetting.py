@@ -1,7 +1,7 @@
 """What the server stores about a person beside the gallery; deleted in the transaction that deletes the person.
 
 These are the person's accounts with their sign-ins, attendance entries of claims to be that person, and the responses
-that are kept for repeated requests. Other attendance entries are deleted with the person's row.
+that are stored for repeated requests. Other attendance entries are deleted with the person's row.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..store.tables import galleries, people
 from .tables import accounts, attendance, idempotency
 
 UNKEPT = ""
-"""Subject of a response that must not be kept: a person whom it may name was deleted while it was made."""
+"""Subject of a response that must not be stored: a person whom it may name was deleted while it was made."""
 
 
 def subject_of(gallery: str, keys: frozenset[str]) -> str | None:
-    """Return the subject under which a response that names people of a gallery is kept.
+    """Return the subject under which a response that names people of a gallery is stored.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class PersonEraser:
     Attributes
     ----------
     account_scopes : tuple of str
-        Scopes of clients' accounts. An account with broader scopes is kept, without the person.
+        Scopes of clients' accounts. An account with broader scopes is not deleted, but no longer names the person.
     gallery : str
         Name of the gallery that accounts belong to; others are considered only when no other has the id.
     """
@@ -77,8 +77,8 @@ class PersonEraser:
     def _delete_accounts(self, connection: sa.Connection, key: str) -> None:
         """Delete the accounts of a person, with their tokens.
 
-        An administrator's account, or one with broader scopes than clients have, is kept, without the person: the
-        scope "enrol" allows to delete people.
+        An administrator's account, or one with broader scopes than clients have, is not deleted, but no longer names
+        the person: the scope "enrol" allows to delete people.
         """
         mine = accounts.c.person_key == key
         clients = set(self.account_scopes) - {"admin"}

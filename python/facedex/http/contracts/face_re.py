@@ -15,7 +15,7 @@ from ...gallery import Gallery
 from ...records import Person
 from ...scales import ARCFACE_R100
 from ...store import media_type_of
-from ..security import need
+from ..security import require_scope
 from ..services import Services, ServicesOf
 from .faces import read_upload, recognize_largest, scale_map
 from .listing import JsonList, list_people
@@ -40,7 +40,7 @@ def router() -> APIRouter:
     """Make the routes of the contract."""
     routes = ERRORS.router("/api/face")
 
-    @routes.post("/register", dependencies=[Depends(need("enrol"))])
+    @routes.post("/register", dependencies=[Depends(require_scope("enrol"))])
     async def register(services: ServicesOf, name: Annotated[str, Form()], file: Annotated[UploadFile, File()]) -> Any:
         """Register a person under a new UUID."""
         if not name.strip():
@@ -49,13 +49,13 @@ def router() -> APIRouter:
         await services.work(lambda gallery: _register(gallery, name.strip(), picture))
         return {"message": "Face registered successfully"}
 
-    @routes.post("/recognition", dependencies=[Depends(need("recognise"))])
+    @routes.post("/recognition", dependencies=[Depends(require_scope("recognise"))])
     async def recognition(services: ServicesOf, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
         """Recognize the person in a picture."""
         picture = await read_upload(file, accepted=_FORMATS)
         return await services.work(lambda gallery: _recognize(services, gallery, picture))
 
-    @routes.delete("/recognition/{id_face}", dependencies=[Depends(need("enrol"))])
+    @routes.delete("/recognition/{id_face}", dependencies=[Depends(require_scope("enrol"))])
     async def delete(services: ServicesOf, id_face: str) -> Any:
         """Delete a person with all data."""
         uuid = parse_uuid(id_face)
@@ -67,7 +67,7 @@ def router() -> APIRouter:
             return JSONResponse({"message": f"Face with ID {uuid} was not found"}, 404)
         return {"message": f"Face with ID {uuid} has been deleted successfully"}
 
-    @routes.get("/", dependencies=[Depends(need("read"))])
+    @routes.get("/", dependencies=[Depends(require_scope("read"))])
     async def list_all(
         services: ServicesOf,
         limit: Annotated[int | None, Query(ge=1)] = None,

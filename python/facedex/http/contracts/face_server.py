@@ -20,8 +20,8 @@ from ...errors import EnrolmentError, UnknownFaceError, UnknownPersonError
 from ...gallery import Gallery
 from ...records import PersonId
 from ...scales import DLIB
-from ..pictures import decoded
-from ..security import need, principal_of
+from ..pictures import decode_picture
+from ..security import principal_of, require_scope
 from ..services import Services, ServicesOf
 from .faces import find_face, recognize_largest, scale_map
 from .people import delete_person, now
@@ -78,10 +78,10 @@ def router(settings: FaceServerSettings) -> APIRouter:
     _write_log(settings.log_level.upper())
     routes = ERRORS.router()
 
-    @routes.post("/register-face", dependencies=[Depends(need("enrol"))])
+    @routes.post("/register-face", dependencies=[Depends(require_scope("enrol"))])
     async def register_face(services: ServicesOf, body: RegisterRequest) -> dict[str, Any]:
         """Add a face to a user; the first one creates the user."""
-        photo = decoded(body.photo).data
+        photo = decode_picture(body.photo).data
         await services.work(lambda gallery: _register(services, gallery, body.user_id, photo, settings))
         _log.info("registered a face of a user")
         return {
@@ -91,10 +91,10 @@ def router(settings: FaceServerSettings) -> APIRouter:
             "registered_at": now(),
         }
 
-    @routes.post("/recognize", dependencies=[Depends(need("recognise"))])
+    @routes.post("/recognize", dependencies=[Depends(require_scope("recognise"))])
     async def recognize(services: ServicesOf, body: RecognizeRequest) -> dict[str, Any]:
         """Recognize the person on a photo."""
-        photo = decoded(body.photo).data
+        photo = decode_picture(body.photo).data
         found = await services.work(
             lambda gallery: _recognize(services, gallery, photo, settings.recognition_tolerance)
         )
@@ -109,7 +109,7 @@ def router(settings: FaceServerSettings) -> APIRouter:
             "recognized_at": now(),
         }
 
-    @routes.get("/status/{user_id:path}", dependencies=[Depends(need("read"))])
+    @routes.get("/status/{user_id:path}", dependencies=[Depends(require_scope("read"))])
     async def status(services: ServicesOf, user_id: str) -> dict[str, Any]:
         """Return whether a user is registered, and the number of encodings."""
         try:
@@ -120,7 +120,7 @@ def router(settings: FaceServerSettings) -> APIRouter:
         known = {"registered": bool(person.faces), "last_updated": person.updated_at.isoformat()}
         return {"success": True, "user_id": person.person_id, **known, "encoding_count": len(person.faces)}
 
-    @routes.delete("/face/{user_id:path}", dependencies=[Depends(need("enrol"))])
+    @routes.delete("/face/{user_id:path}", dependencies=[Depends(require_scope("enrol"))])
     async def delete_face(services: ServicesOf, user_id: str) -> Any:
         """Delete a user with all data."""
         try:
@@ -143,7 +143,7 @@ def router(settings: FaceServerSettings) -> APIRouter:
             "recognition_tolerance": settings.recognition_tolerance,
         }
 
-    @routes.get("/stats", dependencies=[Depends(need("read"))])
+    @routes.get("/stats", dependencies=[Depends(require_scope("read"))])
     async def stats(services: ServicesOf) -> dict[str, Any]:
         """Return counts and the load of the machine."""
         people, faces = await services.query(lambda gallery: gallery.lookup.counts())

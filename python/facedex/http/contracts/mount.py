@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 from ..._core import PackInfo
 from ...errors import ArgumentError
 from ...scales import ARCFACE_R18, ARCFACE_R50, ARCFACE_R100, DLIB, Calibration, ScaleMap
-from ..errors import Shape, as_problem
+from ..errors import ErrorFormatter, format_problem
 from ..old_names import ALL
 from ..services import Services
 
@@ -50,7 +50,7 @@ def add_contracts(app: FastAPI, names: Iterable[str]) -> None:
     if unknown:
         listed = ", ".join(sorted(unknown))
         raise ArgumentError(f"there is no contract {listed}; contracts are {', '.join(CONTRACTS)}, or {ALL}")
-    shapes: dict[str, Shape] = {}
+    formatters: dict[str, ErrorFormatter] = {}
     services: Services = app.state.facedex
     pack = services.galleries.at(services.settings.gallery).pack
     for name, make_scale in CONTRACTS.items():
@@ -59,14 +59,14 @@ def add_contracts(app: FastAPI, names: Iterable[str]) -> None:
             contract = import_module(f".{name.replace('-', '_')}", __package__)
             settings = [contract.SETTINGS()] if hasattr(contract, "SETTINGS") else []
             app.router.routes.extend(_routes(contract, *settings))
-            shapes |= dict(contract.SHAPES)
+            formatters |= dict(contract.SHAPES)
 
-    def shape_of(path: str) -> Shape:
+    def error_formatter_of(path: str) -> ErrorFormatter:
         """Return the format of errors below a path, for requests that are refused before they reach a route."""
-        longest = max((start for start in shapes if path.startswith(start)), key=len, default=None)
-        return as_problem if longest is None else shapes[longest]
+        longest = max((start for start in formatters if path.startswith(start)), key=len, default=None)
+        return format_problem if longest is None else formatters[longest]
 
-    app.state.shape_of = shape_of
+    app.state.error_formatter_of = error_formatter_of
 
 
 @cache

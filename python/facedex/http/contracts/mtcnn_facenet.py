@@ -23,7 +23,7 @@ from ...gallery import Gallery
 from ...results import FoundFace
 from ...server import AttendanceRecord
 from ...store import plain_name
-from ..security import need
+from ..security import require_scope
 from ..services import Services, ServicesOf
 from .faces import calibration, check_count, read_upload, recognize
 from .shapes import ErrorFormat
@@ -124,7 +124,7 @@ def router(settings: AttendanceSettings) -> APIRouter:
     daily = DailyFile(settings.folder, settings.zone)
     routes = ERRORS.router()
 
-    @routes.post("/upload/", dependencies=[Depends(need("enrol"))])
+    @routes.post("/upload/", dependencies=[Depends(require_scope("enrol"))])
     async def upload(
         services: ServicesOf,
         nik: Annotated[str, Form(min_length=1, max_length=255)],
@@ -141,7 +141,7 @@ def router(settings: AttendanceSettings) -> APIRouter:
         pictures, failed = await _read_all(files, names)
         return await services.work(lambda gallery: _enrol(gallery, nik.strip(), nama.strip(), pictures, failed))
 
-    @routes.post("/recognize/", dependencies=[Depends(need("recognise"))])
+    @routes.post("/recognize/", dependencies=[Depends(require_scope("recognise"))])
     async def recognize(
         services: ServicesOf,
         nik_input: Annotated[str, Form(min_length=1, max_length=255)],

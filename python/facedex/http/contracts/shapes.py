@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from ...errors import ArgumentError
-from ..errors import Problem, Shape, problem_of
+from ..errors import ErrorFormatter, Problem, problem_of
 from ..route import route_class
 from .listing import JsonList
 from .mask import apply_mask, read_mask
@@ -54,7 +54,7 @@ class ErrorFormat:
         return self._message(problem_of(error))
 
     def respond(self, request: Request, problem: Problem) -> Response:
-        """Format an error as the answer of a route; a `Shape`."""
+        """Format an error as the answer of a route; an `ErrorFormatter`."""
         content = {**self.example, "message": self._message(problem)}
         return JSONResponse(content, _STATUS.get(problem.status, problem.status), problem.headers)
 
@@ -96,7 +96,7 @@ class ErrorFormat:
         }
 
 
-def _maskable(base: type[APIRoute], form: Shape) -> type[APIRoute]:
+def _maskable(base: type[APIRoute], formatter: ErrorFormatter) -> type[APIRoute]:
     """Make a class of routes whose answers are reduced to the fields that a header names.
 
     A mask that is not valid is refused before the route runs. Errors are not masked: they always have a message.
@@ -115,7 +115,7 @@ def _maskable(base: type[APIRoute], form: Shape) -> type[APIRoute]:
                 try:
                     mask = read_mask(header)
                 except ArgumentError as error:
-                    return form(request, problem_of(error))
+                    return formatter(request, problem_of(error))
                 response = await handler(request)
                 if isinstance(response, JsonList):
                     response.mask = mask

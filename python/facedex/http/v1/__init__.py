@@ -1,5 +1,5 @@
 """`/v1`: galleries, people, faces, photos, recognition, index, events, jobs, sessions, health."""
 
-from .routes import of_a_gallery, of_a_server
+from .routes import gallery_routes, server_routes
 
-__all__ = ["of_a_gallery", "of_a_server"]
+__all__ = ["gallery_routes", "server_routes"]

@@ -64,7 +64,7 @@ async def audit(
     response_model=list[schemas.Attempt],  # type: ignore[valid-type]
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
-async def attended(
+async def list_attendance(
     services: ServicesOf,
     caller: ReadBy,
     start: Annotated[

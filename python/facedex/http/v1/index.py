@@ -140,7 +140,7 @@ async def migrate(services: ServicesOf, caller: AdminBy, given: schemas.Migratin
         }
     },
 )
-async def bring(
+async def import_gallery(
     services: ServicesOf,
     caller: AdminBy,
     request: Request,

@@ -12,7 +12,7 @@ from ...errors import ArgumentError
 from ...gallery import Gallery
 from ...options import OnExisting, PersonDetails
 from ...records import Deletion, Person, Registration, StoredFace
-from ..pictures import Submission, submitted
+from ..pictures import Submission, read_submission
 from ..security import EnrolBy, ReadBy
 from ..services import ServicesOf
 from . import schemas
@@ -23,8 +23,8 @@ router = part("people")
 faces = part("faces")
 
 PersonKey = Annotated[str, Path(min_length=1, max_length=255, description="The person's id.")]
-NewPerson = Annotated[Submission[schemas.NewPerson], Depends(submitted(schemas.NewPerson, least=0, most=0))]
-NewFaces = Annotated[Submission[schemas.Registering], Depends(submitted(schemas.Registering, most=0))]
+NewPerson = Annotated[Submission[schemas.NewPerson], Depends(read_submission(schemas.NewPerson, least=0, most=0))]
+NewFaces = Annotated[Submission[schemas.Registering], Depends(read_submission(schemas.Registering, most=0))]
 
 
 @router.get("/people", response_model=schemas.page_of(schemas.Person))

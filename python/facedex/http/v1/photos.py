@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Response
 from ...errors import UnsupportedImageError
 from ...records import Deletion, Photo, Registration
 from ...store import UNKNOWN_TYPE, media_type_of
-from ..pictures import Submission, submitted
+from ..pictures import Submission, read_submission
 from ..security import EnrolBy, ReadBy
 from ..services import ServicesOf
 from . import schemas
@@ -25,7 +25,7 @@ _SANDBOX = {
 }
 
 PhotoId = Annotated[int, Path(ge=1, le=2**63 - 1)]
-NewPhoto = Annotated[Submission[schemas.PhotoOptions], Depends(submitted(schemas.PhotoOptions))]
+NewPhoto = Annotated[Submission[schemas.PhotoOptions], Depends(read_submission(schemas.PhotoOptions))]
 
 
 @router.get("/people/{person_id}/photos", response_model=list[schemas.Photo])  # type: ignore[valid-type]

@@ -12,7 +12,7 @@ from ...errors import FacedexError, ForbiddenError
 from ...gallery import Gallery
 from ...results import Analysis, Comparison, Recognition, Verification
 from ..errors import describe
-from ..pictures import Submission, submitted
+from ..pictures import Submission, read_submission
 from ..pixels import turns
 from ..security import AdminBy, RecogniseBy
 from ..services import ServicesOf
@@ -21,11 +21,11 @@ from .common import GalleryName, part, pictures_body
 
 router = part("recognition")
 
-Question = Annotated[Submission[schemas.Recognising], Depends(submitted(schemas.Recognising))]
-Questions = Annotated[Submission[schemas.Recognising], Depends(submitted(schemas.Recognising, most=0))]
-Claim = Annotated[Submission[schemas.Verifying], Depends(submitted(schemas.Verifying))]
-Pair = Annotated[Submission[schemas.Comparing], Depends(submitted(schemas.Comparing, least=2, most=2))]
-Detect = Annotated[Submission[schemas.Detecting], Depends(submitted(schemas.Detecting))]
+Question = Annotated[Submission[schemas.Recognising], Depends(read_submission(schemas.Recognising))]
+Questions = Annotated[Submission[schemas.Recognising], Depends(read_submission(schemas.Recognising, most=0))]
+Claim = Annotated[Submission[schemas.Verifying], Depends(read_submission(schemas.Verifying))]
+Pair = Annotated[Submission[schemas.Comparing], Depends(read_submission(schemas.Comparing, least=2, most=2))]
+Detect = Annotated[Submission[schemas.Detecting], Depends(read_submission(schemas.Detecting))]
 
 
 @router.post("/recognize", response_model=schemas.Recognition, openapi_extra=pictures_body(schemas.Recognising))

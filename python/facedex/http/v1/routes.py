@@ -9,8 +9,8 @@ from starlette.routing import BaseRoute
 
 from . import events, index, jobs, people, photos, recognition, session, system
 
-_OF_A_GALLERY = (recognition.router, people.router, people.faces, photos.router, index.status, events.router)
-_OF_A_SERVER = (
+_GALLERY_ROUTERS = (recognition.router, people.router, people.faces, photos.router, index.status, events.router)
+_SERVER_ROUTERS = (
     index.gallery_routes,
     index.router,
     jobs.router,
@@ -21,22 +21,22 @@ _OF_A_SERVER = (
 )
 
 
-def of_a_gallery() -> APIRouter:
+def gallery_routes() -> APIRouter:
     """Return the routes that need one open gallery and nothing else."""
     router = APIRouter()
-    for one in _OF_A_GALLERY:
+    for one in _GALLERY_ROUTERS:
         router.include_router(one)
     return router
 
 
 @cache
-def of_a_server() -> tuple[BaseRoute, ...]:
+def server_routes() -> tuple[BaseRoute, ...]:
     """Return all routes, ``/metrics`` included; built once per process.
 
     Each part is included directly, because FastAPI matches nested routers twice; the busiest part comes first.
     """
     router = APIRouter()
-    for one in (*_OF_A_GALLERY, *_OF_A_SERVER):
+    for one in (*_GALLERY_ROUTERS, *_SERVER_ROUTERS):
         router.include_router(one, prefix="/v1")
     router.include_router(system.metrics_router)
     return tuple(router.routes)

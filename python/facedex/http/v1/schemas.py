@@ -130,7 +130,9 @@ class Recognising(Asking, Attending):
     k: int = Field(default=1, ge=1, le=100, description="Number of candidates for each face.")
     threshold: Threshold = None
     min_face: MinFace = None
-    max_faces: int | None = Field(default=None, ge=1, le=10_000, description="Only the largest so many.")
+    max_faces: int | None = Field(
+        default=None, ge=1, le=10_000, description="Maximum number of faces; the largest are returned."
+    )
 
 
 class Verifying(Asking, Attending):
@@ -152,7 +154,9 @@ class Detecting(Asking):
     """How faces are detected."""
 
     min_face: MinFace = None
-    max_faces: int | None = Field(default=None, ge=1, le=10_000, description="Only the largest so many.")
+    max_faces: int | None = Field(
+        default=None, ge=1, le=10_000, description="Maximum number of faces; the largest are returned."
+    )
 
 
 class Migrating(Options):
@@ -402,7 +406,7 @@ class Stats(Answer):
     inside: dict[str, int] = Field(description="Requests that are being answered or wait, by lane.")
     gallery: Status  # type: ignore[valid-type]
     pack: Pack
-    photos: KeptPhotos = Field(description="What is kept of the pictures.")
+    photos: KeptPhotos = Field(description="Which photos are stored.")
     total_s: float = Field(description="Time of this process for its pictures, seconds.")
     network_s: float = Field(description="The part of it in the networks, seconds.")
     images: int = Field(description="Pictures that this process has analysed.")

@@ -57,7 +57,7 @@ async def stats(services: ServicesOf, caller: ReadBy, gallery: GalleryName = Non
             "memory_percent": psutil.virtual_memory().percent,
             "process_memory": psutil.Process().memory_info().rss,
             "disk": _disk(status.location),
-            "inside": services.limits.inside(),
+            "inside": services.limits.pending(),
             "gallery": status,
             "pack": opened.engine.pack,
             "photos": services.settings.photos,

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from ....errors import MalformedRequestError, UnauthenticatedError
 from ....gallery import Gallery
 from ....server import Account, SignIn
-from ...security import COOKIE, address_of, clear_cookie, limit_rate, need, secret_of
+from ...security import COOKIE, address_of, clear_cookie, limit_rate, require_scope, secret_of
 from ...services import Services, ServicesOf
 from ..people import access_of, check_email_free
-from .setup import fields_of, signed_in
+from .setup import fields_of, require_sign_in
 
 MAX_PER_MINUTE = 60
 """Accounts that one address may create in a minute."""
@@ -44,7 +44,10 @@ def add(routes: APIRouter) -> None:
     """Add the routes."""
 
     @routes.post(
-        "/api/register", status_code=201, dependencies=[Depends(need("enrol"))], openapi_extra={"x-once": False}
+        "/api/register",
+        status_code=201,
+        dependencies=[Depends(require_scope("enrol"))],
+        openapi_extra={"x-once": False},
     )
     async def register(services: ServicesOf, request: Request, body: NewAccount) -> dict[str, Any]:
         """Create an account."""
@@ -120,7 +123,7 @@ def add(routes: APIRouter) -> None:
         """Return the profile of the caller's account."""
         return {"success": True} | _format_account(await _account_of(services, request))
 
-    @routes.put("/api/profile", dependencies=[Depends(signed_in)])
+    @routes.put("/api/profile", dependencies=[Depends(require_sign_in)])
     async def edit_profile(services: ServicesOf, request: Request, body: ProfileChange) -> dict[str, Any]:
         """Change the profile; a new password ends all sign-ins."""
         account = await _account_of(services, request)
@@ -139,7 +142,7 @@ def add(routes: APIRouter) -> None:
 
 
 async def _account_of(services: Services, request: Request) -> Account:
-    principal = await signed_in(request)
+    principal = await require_sign_in(request)
     if principal.kind != "account" or principal.id is None:
         raise UnauthenticatedError("a token of an account is needed; sign in at /api/login")
     number = principal.id

@@ -13,7 +13,7 @@ from ....errors import LivenessError, RoleMissingError
 from ....gallery import Gallery
 from ....results import Candidate, FoundFace, Recognition
 from ....scales import ARCFACE_R18
-from ...security import need
+from ...security import require_scope
 from ...services import Services, ServicesOf
 from ..faces import recognize, scale_map
 from .setup import FaceApiSettings, person_info, read_file
@@ -36,12 +36,12 @@ def add(routes: APIRouter, settings: FaceApiSettings) -> None:
 
     from_request = Depends(query_of)
 
-    @routes.post("/api/face_query", dependencies=[Depends(need("recognise"))])
+    @routes.post("/api/face_query", dependencies=[Depends(require_scope("recognise"))])
     async def face_query(services: ServicesOf, query: FaceQuery = from_request) -> dict[str, Any]:
         """Recognize the person on a picture."""
         return await query.run(services, top=1)
 
-    @routes.post("/api/face_query_top5", dependencies=[Depends(need("recognise"))])
+    @routes.post("/api/face_query_top5", dependencies=[Depends(require_scope("recognise"))])
     async def face_query_top5(services: ServicesOf, query: FaceQuery = from_request) -> dict[str, Any]:
         """List up to five people who resemble the face on a picture."""
         return await query.run(services, top=TOP)

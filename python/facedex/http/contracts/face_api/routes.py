@@ -57,5 +57,5 @@ def _add_health(routes: APIRouter, settings: FaceApiSettings) -> None:
             "people": status.people,
             "embeddings": status.faces,
             "index": status.method,
-            "working": services.limits.pictures.inside,
+            "working": services.limits.pictures.pending,
         }

@@ -54,7 +54,7 @@ async def read_file(file: UploadFile, settings: FaceApiSettings) -> bytes:
 
 
 @before_body
-async def signed_in(request: Request) -> Principal:
+async def require_sign_in(request: Request) -> Principal:
     """Return the caller, who needs a token or a key even on an open server.
 
     Raises

@@ -19,21 +19,21 @@ from ....errors import ArgumentError, UnknownFaceError, UnknownPersonError
 from ....gallery import Gallery
 from ....gallery.fsck import rebuild
 from ....records import Person, Registration
-from ...security import need
+from ...security import require_scope
 from ...services import Services, ServicesOf
 from ..faces import check_count
 from ..listing import iter_people
 from ..long import run_long
 from ..people import delete_person
-from .setup import ERRORS, FaceApiSettings, fields_of, free_text, person_info, read_file, signed_in
+from .setup import ERRORS, FaceApiSettings, fields_of, free_text, person_info, read_file, require_sign_in
 
 ClassId = Annotated[str, Form(min_length=1, max_length=255)]
 
 
 def add(routes: APIRouter, settings: FaceApiSettings) -> None:
     """Add the routes."""
-    writes = [Depends(signed_in), Depends(need("enrol"))]
-    upkeep = [Depends(signed_in), Depends(need("admin"))]
+    writes = [Depends(require_sign_in), Depends(require_scope("enrol"))]
+    upkeep = [Depends(require_sign_in), Depends(require_scope("admin"))]
     _add_embeddings(routes, settings, writes)
     _add_people(routes, writes)
     _add_index(routes, settings, upkeep)
@@ -105,7 +105,7 @@ def _add_embeddings(routes: APIRouter, settings: FaceApiSettings, writes: list[A
 
 
 def _add_people(routes: APIRouter, writes: list[Any]) -> None:
-    @routes.get("/api/list_nguoi", dependencies=[Depends(need("read"))])
+    @routes.get("/api/list_nguoi", dependencies=[Depends(require_scope("read"))])
     async def list_nguoi(
         services: ServicesOf,
         page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
@@ -118,7 +118,7 @@ def _add_people(routes: APIRouter, writes: list[Any]) -> None:
         pages = {"page": page, "page_size": page_size, "total": total, "total_pages": math.ceil(total / page_size)}
         return {"success": True, "nguoi": shown, **pages}
 
-    @routes.get("/api/get_image_ids_by_class/{class_id:path}", dependencies=[Depends(need("read"))])
+    @routes.get("/api/get_image_ids_by_class/{class_id:path}", dependencies=[Depends(require_scope("read"))])
     async def image_ids(services: ServicesOf, class_id: str) -> dict[str, Any]:
         """List the image ids of a person."""
         person = await services.query(lambda gallery: gallery.person(class_id))
@@ -135,7 +135,7 @@ def _add_people(routes: APIRouter, writes: list[Any]) -> None:
 
 
 def _add_index(routes: APIRouter, settings: FaceApiSettings, upkeep: list[Any]) -> None:
-    @routes.get("/api/index_status", dependencies=[Depends(need("read"))])
+    @routes.get("/api/index_status", dependencies=[Depends(require_scope("read"))])
     async def index_status(services: ServicesOf) -> dict[str, Any]:
         """Return how faces are searched, their number, and the load of the server."""
         status, dimension = await services.query(lambda gallery: (gallery.status(), gallery.pack.dimension))
@@ -144,7 +144,7 @@ def _add_index(routes: APIRouter, settings: FaceApiSettings, upkeep: list[Any]) 
         limits = {"recall": status.recall, "memory_bytes": memory, "max_vectors": settings.max_vectors}
         # The database is the truth: every acknowledged change is saved.
         saved = {"last_save": status.position, "status": "healthy"}
-        requests = {"working": services.limits.pictures.inside, "asking": services.limits.queries.inside}
+        requests = {"working": services.limits.pictures.pending, "asking": services.limits.queries.pending}
         return {"success": True, **index, **limits, **saved, "requests": requests}
 
     @routes.post("/api/reset_index", dependencies=upkeep)
@@ -165,7 +165,7 @@ def _add_index(routes: APIRouter, settings: FaceApiSettings, upkeep: list[Any]) 
         done = {"compacted": compact, "vector_count": status.faces, "type": status.method}
         return {"success": True, "message": "Index optimized", **done}
 
-    @routes.get("/api/vector_info", dependencies=[Depends(need("read"))])
+    @routes.get("/api/vector_info", dependencies=[Depends(require_scope("read"))])
     async def vector_info(services: ServicesOf, image_id: int | None = None) -> dict[str, Any]:
         """Describe the vectors, or one of them without its values."""
 

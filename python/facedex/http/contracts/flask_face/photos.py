@@ -15,7 +15,7 @@ from ....errors import FacedexError, UnknownPersonError, UnknownPhotoError
 from ....gallery import Gallery
 from ....records import Person, Photo
 from ....store import plain_name
-from ...security import need
+from ...security import require_scope
 from ...services import ServicesOf
 from ..faces import check_count, read_upload
 from .answers import FORMATS, PLAIN
@@ -28,13 +28,13 @@ def router() -> APIRouter:
     """Make the routes."""
     routes = PLAIN.router("/photos", maskable=True)
 
-    @routes.post("/{user_id}/upload", status_code=201, dependencies=[Depends(need("enrol"))])
+    @routes.post("/{user_id}/upload", status_code=201, dependencies=[Depends(require_scope("enrol"))])
     async def upload(services: ServicesOf, user_id: int, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
         """Store a photo of a user; training builds templates from it."""
         data, name = await read_upload(file, accepted=FORMATS), plain_name(file.filename)
         return await services.work(lambda gallery: _store(gallery, user_id, data, name))
 
-    @routes.post("/{user_id}/upload/multiple", status_code=201, dependencies=[Depends(need("enrol"))])
+    @routes.post("/{user_id}/upload/multiple", status_code=201, dependencies=[Depends(require_scope("enrol"))])
     async def upload_several(
         services: ServicesOf,
         user_id: int,
@@ -59,7 +59,7 @@ def router() -> APIRouter:
             return JSONResponse({"message": refused[0]["message"]}, 400)
         return {"uploaded": len(stored), "files": stored} | ({"refused": refused} if refused else {})
 
-    @routes.get("/{user_id}", dependencies=[Depends(need("read"))])
+    @routes.get("/{user_id}", dependencies=[Depends(require_scope("read"))])
     async def list_all(services: ServicesOf, user_id: int) -> list[dict[str, Any]]:
         """List the photos of a user."""
 
@@ -71,7 +71,7 @@ def router() -> APIRouter:
 
     @routes.get(
         "/{user_id}/{photo_id}/view",
-        dependencies=[Depends(need("read"))],
+        dependencies=[Depends(require_scope("read"))],
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}}},
     )
@@ -85,7 +85,7 @@ def router() -> APIRouter:
         content = await services.work(make)
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, no-store"})
 
-    @routes.delete("/{user_id}/{photo_id}", dependencies=[Depends(need("enrol"))])
+    @routes.delete("/{user_id}/{photo_id}", dependencies=[Depends(require_scope("enrol"))])
     async def delete(services: ServicesOf, user_id: int, photo_id: int) -> dict[str, Any]:
         """Delete a photo and the templates that were built from it."""
         await services.work(lambda gallery: gallery.delete_photo(_photo_of(gallery, user_id, photo_id)[1].photo_id))

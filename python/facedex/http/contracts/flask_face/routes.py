@@ -10,7 +10,7 @@ from ....errors import UnknownPersonError
 from ....gallery import Gallery
 from ....results import Candidate
 from ....scales import ARCFACE_R50
-from ...security import need
+from ...security import require_scope
 from ...services import Services, ServicesOf
 from ..faces import read_upload, recognize_largest, scale_map
 from . import auth, photos, training, users
@@ -31,13 +31,13 @@ def router() -> APIRouter:
 def _faces() -> APIRouter:
     routes = STATUS.router("/face", maskable=True)
 
-    @routes.post("/predict", dependencies=[Depends(need("recognise"))])
+    @routes.post("/predict", dependencies=[Depends(require_scope("recognise"))])
     async def predict(services: ServicesOf, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
         """Recognize the person on a picture, and list the people who resemble the face."""
         picture = await read_upload(file, accepted=FORMATS)
         return await services.work(lambda gallery: _predict(services, gallery, picture))
 
-    @routes.get("/model-info", dependencies=[Depends(need("read"))])
+    @routes.get("/model-info", dependencies=[Depends(require_scope("read"))])
     async def model_info(services: ServicesOf) -> dict[str, Any]:
         """Describe the pack: dimension, licence and threshold."""
         engine = await services.query(lambda gallery: gallery.engine)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator
 from ....errors import RegistrationError
 from ....gallery import Gallery
 from ...building import build_everybody
-from ...security import need
+from ...security import require_scope
 from ...services import ServicesOf
 from ..listing import iter_people
 from ..long import run_long
@@ -35,7 +35,7 @@ def router() -> APIRouter:
     """Make the routes."""
     routes = TRAINING.router("/training", maskable=True)
 
-    @routes.post("/incremental", dependencies=[Depends(need("enrol"))])
+    @routes.post("/incremental", dependencies=[Depends(require_scope("enrol"))])
     async def incremental(services: ServicesOf, body: TrainUser) -> dict[str, Any]:
         """Rebuild the templates of one user from all photos of that user."""
         started = time.perf_counter()
@@ -49,7 +49,7 @@ def router() -> APIRouter:
         }
         return {"success": True, "message": f"Embeddings built for user {body.user_id}", "data": data}
 
-    @routes.post("/start", dependencies=[Depends(need("enrol"))])
+    @routes.post("/start", dependencies=[Depends(require_scope("enrol"))])
     async def start(services: ServicesOf) -> dict[str, Any]:
         """Rebuild the templates of all users from their photos; a user without photos keeps the present templates."""
         started = time.perf_counter()
@@ -59,7 +59,7 @@ def router() -> APIRouter:
         data |= {"training_time_seconds": round(seconds, 3), "training_time_minutes": round(seconds / 60, 4)}
         return {"success": True, "message": "Face database built successfully", "data": data | {"timestamp": now()}}
 
-    @routes.get("/status", dependencies=[Depends(need("read"))])
+    @routes.get("/status", dependencies=[Depends(require_scope("read"))])
     async def status(services: ServicesOf) -> dict[str, Any]:
         """Count what has been built."""
         counts = await services.query(_count)

@@ -12,7 +12,7 @@ from ....errors import ForbiddenError
 from ....gallery import Gallery
 from ....records import Person
 from ....server import Account, Principal
-from ...security import EnrolBy, need
+from ...security import EnrolBy, require_scope
 from ...services import Services, ServicesOf
 from ..listing import JsonList, list_people
 from ..people import access_of, check_email_free, delete_person
@@ -48,23 +48,23 @@ def router() -> APIRouter:
     """Make the routes."""
     routes = PLAIN.router("/users", maskable=True)
 
-    @routes.post("", status_code=201, dependencies=[Depends(need("enrol"))])
+    @routes.post("", status_code=201, dependencies=[Depends(require_scope("enrol"))])
     async def create(services: ServicesOf, body: NewUser) -> dict[str, Any]:
         """Create a user."""
         created = await services.query(lambda gallery: _create(services, gallery, body), password=bool(body.password))
         return format_user(created)
 
-    @routes.get("", dependencies=[Depends(need("read"))], response_model=list[dict[str, Any]])
+    @routes.get("", dependencies=[Depends(require_scope("read"))], response_model=list[dict[str, Any]])
     async def list_all(services: ServicesOf) -> JsonList:
         """List all users."""
         return await list_people(services, lambda _, person: format_user(person))
 
-    @routes.get("/email/{email:path}", dependencies=[Depends(need("read"))])
+    @routes.get("/email/{email:path}", dependencies=[Depends(require_scope("read"))])
     async def of_email(services: ServicesOf, email: str) -> dict[str, Any]:
         """Find a user by e-mail address."""
         return format_user(await services.query(lambda gallery: by_email(services, gallery, email)))
 
-    @routes.get("/{user_id}", dependencies=[Depends(need("read"))])
+    @routes.get("/{user_id}", dependencies=[Depends(require_scope("read"))])
     async def one(services: ServicesOf, user_id: int) -> dict[str, Any]:
         """Return a user."""
         return format_user(await services.query(lambda gallery: gallery.lookup.person_numbered(user_id)))
@@ -77,7 +77,7 @@ def router() -> APIRouter:
         )
         return format_user(changed)
 
-    @routes.delete("/{user_id}", dependencies=[Depends(need("enrol"))])
+    @routes.delete("/{user_id}", dependencies=[Depends(require_scope("enrol"))])
     async def delete(services: ServicesOf, user_id: int) -> dict[str, Any]:
         """Delete a user with photos, templates and account."""
         await services.work(lambda gallery: delete_person(gallery, gallery.lookup.person_numbered(user_id)))
