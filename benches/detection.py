@@ -156,7 +156,7 @@ class Tally:
 
 
 class Pack:
-    """An engine and what it has found so far."""
+    """An engine and its counts."""
 
     def __init__(self, name: str, threads: int) -> None:
         self.engine = Engine(name, threads=threads)
@@ -167,7 +167,7 @@ class Pack:
         self.same_person = SIMILARITY if self.name == "base" else self.engine.pack.threshold or SIMILARITY
 
     def analyze(self, images: Sequence[NDArray[np.uint8] | Path], tally: Tally, *, embed: bool) -> list[Analysis]:
-        """Analyze pictures; an error ends the benchmark. The time counts where nothing but detection was asked."""
+        """Analyze pictures; an error ends the benchmark. Only the time of pure detection counts."""
         before = self.engine.stats()
         answers = []
         for answer in self.engine.analyze_many(images, embed=embed):
@@ -364,34 +364,34 @@ def _analyze(engine: Engine, data: bytes, _: int) -> None:
     engine.analyze(data)
 
 
-def measured(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, str | float]]]:
+def measure(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, str | float]]]:
     """The rows of the table, and the figures of each treatment."""
     names = arguments.pack or [one.name for one in packs.list() if one.ready and "detector" in one.info.roles]
     bench = Bench([Pack(name, arguments.threads) for name in names], arguments.threads)
     wanted = [one for one in treatments(arguments.scales) if arguments.rows is None or one.row in arguments.rows]
 
-    def asked(row: str) -> bool:
+    def is_wanted(row: str) -> bool:
         return arguments.rows is None or row in arguments.rows
 
     faces = arguments.faces
     if wanted:
         bench.treat(subset(faces / "lfw-subset", arguments.people, None, arguments.threads), wanted)
-    if asked("portraits"):
+    if is_wanted("portraits"):
         photos = subset(faces / "lfw-subset", PORTRAITS, 1, arguments.threads)
         bench.treat(photos, [Treatment("portraits", "", portrait)])
     for row in ("large", "group"):
-        if asked(row):
+        if is_wanted(row):
             expected = {path: boxes for path, boxes in annotated(faces / row).items() if len(boxes)}
             bench.show_files(row, list(expected), partial(_annotated_faces, expected))
-    if asked("exif"):
+    if is_wanted("exif"):
         bench.show_files("exif", sorted((faces / "exif").glob("face_orientation_*.jpg")), exactly_one)
-    if asked("bundled"):
+    if is_wanted("bundled"):
         portraits = (*people.PICTURES.values(), *people.PROBES.values(), people.STRANGERS)
         bench.show_files("bundled", list(itertools.chain(*portraits)), exactly_one)
-    if asked("no face"):
+    if is_wanted("no face"):
         bench.show_files("no face", sorted((faces / "group").glob("no_face_*")), none_at_all)
     rows = list(itertools.chain(*(pack.rows() for pack in bench.packs)))
-    if asked("time"):
+    if is_wanted("time"):
         rows += timed(names, arguments.rounds)
     parts: list[dict[str, str | float]] = [
         {"row": row, "treatment": treatment, "pack": pack.name} | tally.figures()
@@ -428,7 +428,7 @@ def _line(row: Row) -> str:
 
 
 def verdicts(rows: Sequence[Row]) -> list[tuple[str, Requirement, float, bool]]:
-    """What each pack promises about the rows that were measured: pack, requirement, value, whether it holds."""
+    """The requirements of each pack on the measured rows: pack, requirement, value, whether it holds."""
     return [
         (row.pack, required, row.figures[required.figure], required.holds(row))
         for row in rows
@@ -456,7 +456,7 @@ def main() -> int:
     known = list(dict.fromkeys((*(one.row for one in treatments(arguments.scales)), *OTHER_ROWS)))
     if unknown := set(arguments.rows or ()) - set(known):
         parser.error(f"no rows {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    rows, parts = measured(arguments)
+    rows, parts = measure(arguments)
     print(table(rows), end="\n\n")
     found = verdicts(rows)
     for pack, required, value, holds in found:

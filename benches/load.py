@@ -1,4 +1,4 @@
-"""Clients that keep a server busy: each sends a picture, waits for the answer, and sends the next.
+"""Clients that keep a server busy: each sends a picture, waits for the response, and sends the next.
 
 In: a port, pictures, an API key, a number of clients, seconds. Out: how many answers were right, how many were refused
 because the server was busy (503), how many were anything else, and how long they took. Debian's `wrk` is used where it
@@ -71,7 +71,7 @@ end
 
 @dataclass(frozen=True)
 class Load:
-    """What clients saw.
+    """What the clients measured.
 
     Attributes
     ----------

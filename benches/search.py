@@ -87,7 +87,7 @@ class Faces:
 
 
 def best_ms(call: Callable[[int], object], repeats: int) -> float:
-    """Tell the least CPU time of a call, which is given its number."""
+    """Return the least CPU time of a call, which gets its number."""
     times = []
     for number in range(repeats):
         start = time.thread_time_ns()
@@ -97,7 +97,7 @@ def best_ms(call: Callable[[int], object], repeats: int) -> float:
 
 
 def bandwidth(size: int) -> float:
-    """Tell how many bytes a second one thread reads from memory."""
+    """Return the bytes per second that one thread reads from memory."""
     block = np.ones(max(size, 64 << 20) // 8, np.uint64)
     return block.nbytes / best_ms(lambda _: block.max(), 8) * 1e3
 
@@ -118,7 +118,7 @@ def fill(faces: Faces, method: str) -> Any:
 
 
 def right_person(index: Any, faces: Faces, single: int) -> float:
-    """Tell the share of probes whose own person comes first: some one by one, the rest in batches."""
+    """Return the share of probes whose own person comes first: some one by one, the rest in batches."""
     found = [index.search_people(faces.probes[i : i + 1], 1)[0] for i in range(min(single, len(faces.probes)))]
     for start in range(len(found), len(faces.probes), BATCH):
         found.append(index.search_people(faces.probes[start : start + BATCH], 1)[0])

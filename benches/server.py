@@ -60,7 +60,7 @@ def enter(location: Path) -> None:
 
 
 def alone(location: Path) -> None:
-    """Be the engine alone: for each line with a number of threads and seconds, tell calls, seconds and CPU seconds."""
+    """Run the engine alone: for each line of threads and seconds, print calls, seconds and CPU seconds."""
     data = PICTURE.read_bytes()
     with Gallery.open(location) as gallery:
         for line in sys.stdin:
@@ -139,7 +139,7 @@ class Server:
             return False
 
     def rest(self) -> None:
-        """Wait until the answers to clients that have left are done too."""
+        """Wait until the responses to disconnected clients are done too."""
         calm = 0
         while calm < 3:
             before = self.cpu_s()
@@ -155,7 +155,7 @@ class Server:
 
     @contextmanager
     def watched(self) -> Iterator[list[float]]:
-        """Note how long the answers take that need no work, milliseconds, from as many connections as workers and 2."""
+        """Measure responses that need no work, milliseconds, on as many connections as workers and 2."""
         times: list[float] = []
         ended = threading.Event()
         connections = [http.client.HTTPConnection("127.0.0.1", self.port) for _ in range(self.workers + 2)]
@@ -244,7 +244,7 @@ def line(row: Report) -> str:
 
 
 def soak(location: Path, workers: int, minutes: float) -> Report:
-    """Keep a server busy for long, with all the probes in turn; tell how its memory went."""
+    """Keep a server busy for a long time with all the probes in turn; return its memory over time."""
     pictures = [picture for probes in people.PROBES.values() for picture in probes]
     samples: list[float] = []
     ended = threading.Event()

@@ -1,4 +1,4 @@
-"""The pictures of the detection benchmark: photos of one person each, and what is done to them.
+"""The pictures of the detection benchmark: photos of one person each, and their treatments.
 
 A photo is an RGB picture that knows where its subject's face is; a treatment makes another photo of it and moves the
 face along. Everything is computed from the pixels, without chance, so that two runs see the same pictures.
@@ -69,7 +69,7 @@ class FaceArea:
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture of one person."""
+    """A photo of one person."""
 
     image: Image.Image
     face: FaceArea
@@ -190,7 +190,7 @@ def scales(count: int) -> list[float]:
 
 
 def treatments(scale_count: int) -> tuple[Treatment, ...]:
-    """Everything that is done to the photos of the subset, in the order of the table."""
+    """The treatments of the photos of the subset, in the order of the table."""
     by_scale = [Treatment("scale", f"× {factor:.3g}", partial(scaled, factor=factor)) for factor in scales(scale_count)]
     close_ups = [
         Treatment("close-up", f"{filling:.0%} of {height}", partial(close_up, filling=filling, height=height))

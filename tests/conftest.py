@@ -1,4 +1,4 @@
-"""Fixtures, and the rule for what a machine may lack: the tests that need it skip and say so; in CI they must run.
+"""Fixtures, and the rule for missing requirements: tests skip with the reason; in CI they must run.
 
 ``FACEDEX_REQUIRE_SHARED=1`` requires the data of the mark ``shared``, ``FACEDEX_REQUIRE_SERVERS=1`` the servers.
 """
@@ -27,7 +27,7 @@ SHARED = Path(os.environ.get("FACEDEX_SHARED", Path(__file__).parents[2] / "shar
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are selected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what needs a database server; skip what needs the shared data where it is not there."""
+    """Mark tests that need a database server as slow; skip tests whose shared data are missing."""
     reason = f"needs the test data that FACEDEX_SHARED names, or {SHARED.parent}; then make test-all"
     if not SHARED.is_dir() and os.environ.get("FACEDEX_REQUIRE_SHARED") == "1":
         raise pytest.UsageError(f"FACEDEX_REQUIRE_SHARED is 1 and {SHARED} is not there")
@@ -54,7 +54,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """One engine of the built-in pack for all tests that only ask it questions."""
+    """One engine of the built-in pack for all tests that do not change it."""
     return Engine()
 
 

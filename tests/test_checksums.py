@@ -1,4 +1,4 @@
-"""What a flipped bit in a row does: nobody gets another's name, others are recognised, and fsck says which it was."""
+"""Flipped bits in a row: no face gets another name, others are recognised, and fsck names the row."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_a_flipped_bit_in_the_log_that_hides_commits_is_reported(
 
 
 def test_checking_the_log_releases_no_lock(tmp_path: Path) -> None:
-    """POSIX drops the locks of a process on a file when it closes any descriptor of it."""
+    """POSIX releases the locks of a process on a file when it closes any descriptor of the file."""
     path = tmp_path / "people.db"
     opened = Opened(path)
     for number in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""What must be the same in SQLite, PostgreSQL and MariaDB, and what can happen to a server alone."""
+"""Equal behavior in SQLite, PostgreSQL and MariaDB, and faults of database servers."""
 
 from __future__ import annotations
 
@@ -562,7 +562,7 @@ def test_a_database_that_cannot_hold_every_name_is_refused(empty_place: Place) -
 # Secrets.
 
 
-def told(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
@@ -584,7 +584,7 @@ def test_no_message_contains_the_password(place: Place, caplog: pytest.LogCaptur
     for what, one in bad.items():
         with pytest.raises((DatabaseUnavailableError, ArgumentError)) as refused:
             Database(one.render_as_string(hide_password=False))
-        shown.append(told(refused.value))
+        shown.append(format_error(refused.value))
         assert place.server is not None, what
     text = "\n".join([*shown, caplog.text])
     assert not any(secret in text for secret in (PASSWORD, quote(PASSWORD, safe=""), wrong, quote(wrong, safe="")))
@@ -607,7 +607,7 @@ def test_no_message_contains_the_password(place: Place, caplog: pytest.LogCaptur
 def test_a_refused_location_shows_no_password(location: str) -> None:
     with pytest.raises(ArgumentError, match="location must be a path or a URL") as refused:
         Database(location)
-    assert "s3cret" not in told(refused.value)
+    assert "s3cret" not in format_error(refused.value)
 
 
 @pytest.mark.slow
@@ -617,7 +617,7 @@ def test_a_password_in_the_query_is_not_shown() -> None:
     with pytest.raises(DatabaseUnavailableError) as refused:
         Database(location)
     assert "host=127.0.0.1" in str(refused.value)
-    assert "s3cret" not in told(refused.value)
+    assert "s3cret" not in format_error(refused.value)
 
 
 def test_a_driver_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

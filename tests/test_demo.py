@@ -1,4 +1,4 @@
-"""The demo: every decision right with the built-in pack, and a wrong one told."""
+"""The demo: every decision is correct with the built-in pack, and a wrong one is reported."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_command_prints_one_json_document(tmp_path: Path) -> None:
 
 @pytest.fixture
 def too_strict(tmp_path: Path) -> Path:
-    """A pack that is ``classic`` in all but its threshold, which nobody reaches."""
+    """The pack ``classic`` with a threshold that no face reaches."""
     location = find("classic")
     folder = tmp_path / "strict"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""The engine as a user meets it: every kind of picture, threads, the interpreter lock, forks, and what it refuses."""
+"""The engine as users see it: every kind of picture, threads, the interpreter lock, forks, and refusals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def bits(analysis: facedex.Analysis) -> bytes:
-    """Everything an analysis says, bit for bit."""
+    """Return all values of an analysis, bit for bit."""
     parts = []
     for face in analysis:
         assert face.embedding is not None
@@ -447,7 +447,7 @@ def test_a_palette_of_half_a_color_is_refused_without_a_trace(tmp_path: Path, pa
 
 
 def test_a_large_batch_lets_other_calls_run(engine: Engine) -> None:
-    """One picture that comes while eighty are worked on is answered before they are."""
+    """A picture that arrives while eighty are in progress is analyzed before they end."""
     many = [people.GROUP] * 80
     with ThreadPoolExecutor(2) as callers:
         all_of_them = callers.submit(engine.analyze_many, many)

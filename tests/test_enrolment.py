@@ -1,4 +1,4 @@
-"""Which faces a gallery takes in: size, score, number, and those of other people."""
+"""Which faces a gallery accepts: size, score, number, and faces of other people."""
 
 from __future__ import annotations
 

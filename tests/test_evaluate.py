@@ -1,4 +1,4 @@
-"""Test sets → figures: both readers, the engine between, the printed report."""
+"""Test sets → figures: both readers, the engine, the printed report."""
 
 from __future__ import annotations
 

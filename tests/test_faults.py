@@ -47,7 +47,7 @@ def face(number: int) -> NewFace:
 
 
 class Opened:
-    """A store and its search, as a gallery holds them."""
+    """A store and its search, as a gallery uses them."""
 
     def __init__(self, path: Path | str, name: str = "default") -> None:
         self.database = Database(path)
@@ -61,7 +61,7 @@ class Opened:
             raise
 
     def finds(self, number: int) -> str | None:
-        """Whose the vector of that number is; None when nobody has it."""
+        """Return the person of that number's vector; None when it is unknown."""
         self.search.sync()
         if len(self.search) == 0:
             return None

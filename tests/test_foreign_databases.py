@@ -38,8 +38,8 @@ def bound(place: Place) -> Place:
     return place
 
 
-def refused(place: Place) -> tuple[str, ...]:
-    """Open it by each way, and return what was named."""
+def list_refused(place: Place) -> tuple[str, ...]:
+    """Open the database in each way, and return the named objects."""
     with pytest.raises(DatabaseSchemaError) as caught:
         Database(place.location)
     with pytest.raises(DatabaseSchemaError):
@@ -52,7 +52,7 @@ def refused(place: Place) -> tuple[str, ...]:
 def test_a_trigger_that_raises_privileges_is_refused_and_named(bound: Place) -> None:
     for statement in TRIGGERS[bound.kind]:
         bound.execute(statement)
-    assert refused(bound) == ("trigger 'helper' on 'api_keys'",)
+    assert list_refused(bound) == ("trigger 'helper' on 'api_keys'",)
     ran = CliRunner().invoke(app, ["keys", "add", "door", "--scope", "read", "--db", bound.location])
     assert ran.exit_code != 0
     assert "trigger 'helper' on 'api_keys'" in ran.output.replace("\n", " ")
@@ -67,7 +67,7 @@ def test_a_trigger_that_raises_privileges_is_refused_and_named(bound: Place) -> 
 def test_foreign_views_and_tables_are_refused_and_named(bound: Place) -> None:
     bound.execute("CREATE VIEW everybody AS SELECT name FROM people")
     bound.execute("CREATE TABLE notes (id INTEGER)")
-    assert set(refused(bound)) == {"view 'everybody'", "table 'notes'"}
+    assert set(list_refused(bound)) == {"view 'everybody'", "table 'notes'"}
 
 
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
@@ -75,7 +75,11 @@ def test_rules_and_policies_are_refused_and_named(bound: Place) -> None:
     bound.execute("CREATE RULE quiet AS ON DELETE TO people DO INSTEAD NOTHING")
     bound.execute("CREATE POLICY few ON people USING (false)")
     bound.execute("CREATE MATERIALIZED VIEW kept AS SELECT name FROM people")
-    assert set(refused(bound)) == {"rule 'quiet' on 'people'", "policy 'few' on 'people'", "materialized view 'kept'"}
+    assert set(list_refused(bound)) == {
+        "rule 'quiet' on 'people'",
+        "policy 'few' on 'people'",
+        "materialized view 'kept'",
+    }
 
 
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
@@ -88,7 +92,7 @@ def test_a_trigger_that_imitates_the_search_is_refused(bound: Place) -> None:
         )
         bound.execute(f"DROP TRIGGER IF EXISTS {name} ON templates")
         bound.execute(f"CREATE TRIGGER {name} AFTER DELETE ON templates EXECUTE FUNCTION {name}_gone()")
-        assert refused(bound) == (f"trigger {name!r} on 'templates'",)
+        assert list_refused(bound) == (f"trigger {name!r} on 'templates'",)
 
 
 def test_many_findings_are_not_all_named(bound: Place) -> None:

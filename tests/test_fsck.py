@@ -1,4 +1,4 @@
-"""What fsck finds, what it mends, and that an index which is rebuilt is the gallery's, in every database."""
+"""What fsck finds and repairs, and rebuilt indexes, in every database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def face(number: int) -> NewFace:
 
 
 class Opened:
-    """A store and its search, as a gallery holds them."""
+    """A store and its search, as a gallery uses them."""
 
     def __init__(self, place: Place, key: bytes | None = None) -> None:
         self.feed = Feed(Database(place.location), "default")
@@ -43,7 +43,7 @@ class Opened:
         self.search = LocalSearch(self.feed, SearchOptions("exact"))
 
     def finds(self, number: int) -> str | int | None:
-        """Whose the vector of that number is; None when nobody has it."""
+        """Return the person of that number's vector; None when it is unknown."""
         self.search.sync()
         keys, similarities = self.search.search(unit(number)[None], 1)
         if not keys.size or similarities[0, 0] < 0.999:
@@ -156,7 +156,7 @@ def test_an_open_gallery_follows_a_repair(filled: Place) -> None:
 
 
 def forged(place: Place, keys: list[int], numbers: list[int], *, noted: bool = True) -> None:
-    """Put in place of the snapshot a valid one that holds other vectors, and let the database know it."""
+    """Replace the snapshot with a valid one of other vectors, and register its digest in the database."""
     (path,) = place.snapshots()
     position, token = path.name.split(".")[-2].split("-")
     (uuid,) = place.rows("SELECT uuid FROM galleries")[0]

@@ -1,4 +1,4 @@
-"""A database that cannot be written, held by another or on a full disk: questions go on, and people can be deleted.
+"""A database that is locked or on a full disk: reads continue, and people can be deleted.
 
 The disk is a file system of its own in memory, which needs the right to mount; without it those tests skip and say so.
 """
@@ -67,7 +67,7 @@ def fill(disk: Path) -> Path:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold the lock of a writer, as another program may."""
+    """Hold the write lock, as another program may."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -319,7 +319,7 @@ def test_storage_reports_a_lock_and_a_read_only_file(
 
 
 def test_an_open_gallery_without_changes_ends_while_the_lock_is_held(tmp_path: Path) -> None:
-    """What is noted in memory never keeps a program from ending."""
+    """Pending writes in memory never keep a program from ending."""
     path = tmp_path / "people.db"
     access = Access(Database(path))
     _, secret = access.keys.add("door", ["read"])

@@ -1,4 +1,4 @@
-"""Mutated pictures, snapshots and gallery files: a minute altogether in CI, some seconds elsewhere."""
+"""Mutated pictures, snapshots and gallery files: a minute in CI, some seconds elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gallery on the bundled pictures: every verb and its twin, refusals, other processes, threads, the event loop."""
+"""The gallery on the bundled pictures: every method and its coroutine, refusals, processes, threads, the event loop."""
 
 from __future__ import annotations
 
@@ -491,16 +491,18 @@ def test_threads_get_correct_results_while_others_change_the_gallery(gallery: Ga
             if who(gallery.recognize(PROBE["citra"])) != [None]:
                 problems.append("citra was found")
 
-    def kept(work: Any, *arguments: Any) -> None:
+    def record_errors(work: Any, *arguments: Any) -> None:
         try:
             work(*arguments)
         except FacedexError as error:
             problems.append(error)
 
-    threads = [threading.Thread(target=kept, args=(ask, person_id)) for person_id in ("ayu", "budi", "ayu", "budi")]
+    threads = [
+        threading.Thread(target=record_errors, args=(ask, person_id)) for person_id in ("ayu", "budi", "ayu", "budi")
+    ]
     for thread in threads:
         thread.start()
-    kept(change)
+    record_errors(change)
     stop.set()
     for thread in threads:
         thread.join()
@@ -796,7 +798,7 @@ def test_results_are_frozen_and_have_a_short_repr(gallery: Gallery) -> None:
 
 @SQLITE
 def test_one_search_is_fast(gallery: Gallery, engine: Engine) -> None:
-    """What a recognize costs besides the networks: the question whether anything changed, the search, the names."""
+    """The cost of recognize besides the networks: the check for changes, the search, the names."""
     gallery.register_many([("ayu", AYU), ("budi", BUDI)])
     faces = engine.analyze(PROBE["ayu"]).faces
     gallery._recognizer._identify(faces, RecognizeOptions(threshold=0.9))

@@ -1,4 +1,4 @@
-"""How a gallery searches: by person, approximately where that keeps the promise, and again from the database."""
+"""How a gallery searches: by person, approximately with the promised recall, and rebuilt from the database."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def location(tmp_path: Path) -> str:
     return str(tmp_path / "people.db")
 
 
-def crowd(gallery: Gallery, count: int, seed: int = 1) -> Floats:
-    """Register so many strangers, a face each, and return their vectors."""
+def register_many(gallery: Gallery, count: int, seed: int = 1) -> Floats:
+    """Register unknown people, a face each, and return their vectors."""
     vectors = unit(np.random.default_rng(seed).standard_normal((count, DIMENSION)))
     for number, vector in enumerate(vectors):
         gallery.register_templates(f"stranger {number}", vector)
@@ -144,7 +144,7 @@ def test_widening_finds_the_people_that_a_full_scan_finds(faces: int) -> None:
 def test_every_method_finds_known_people_and_reports_recall(location: str, engine: Engine, index: Any) -> None:
     with Gallery.open(location, engine=engine, index=index) as gallery:
         gallery.register("ayu", AYU)
-        crowd(gallery, 60)
+        register_many(gallery, 60)
         assert gallery.recognize(PROBE)[0].person_id == "ayu"
         status = gallery.status()
         assert status.method == ("hnsw" if index == "hnsw" else "exact")
@@ -174,7 +174,7 @@ def filed(location: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tup
     with Gallery.open(location, engine=engine) as gallery:
         gallery.register("ayu", AYU)
         gallery.register("budi", BUDI)
-        crowd(gallery, 30)
+        register_many(gallery, 30)
     (path,) = Path(location).parent.glob("*.index")
     return location, path
 

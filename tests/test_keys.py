@@ -1,4 +1,4 @@
-"""Galleries under a key: nothing plain on the disk, nothing altered or exchanged that opens, keys that change."""
+"""Encrypted galleries: nothing unencrypted on the disk, altered values are refused, keys can be changed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def search_of(store: Store, place: Place) -> LocalSearch:
 
 
 def finds(store: Store, search: LocalSearch, number: int) -> object:
-    """Whose the vector of that number is."""
+    """Return the person of that number's vector."""
     search.sync()
     keys, similarities = search.search(unit(number)[None], 1)
     assert similarities[0, 0] > 0.999
@@ -88,7 +88,7 @@ def store(place: Place) -> Iterator[Store]:
 
 
 def traces(number: int) -> list[bytes]:
-    """Pieces of a vector as float32, float16 and int8, from which it could be told."""
+    """Pieces of a vector as float32, float16 and int8, which would reveal it."""
     vector = unit(number)
     forms = [vector.tobytes(), vector.astype(np.float16).tobytes(), np.round(127 * vector).astype(np.int8).tobytes()]
     return [form[start : start + 16] for form in forms for start in range(0, len(form) - 15, 16)]
@@ -200,7 +200,7 @@ def test_without_the_library_a_key_is_refused_and_a_gallery_without_one_opens(
 
 
 def swap(table: str, column: str, key: str, one: object, two: object) -> Callable[[Place], None]:
-    """Exchange a column of two rows, as somebody who may write the database would."""
+    """Exchange a column of two rows, as an attacker with write access would."""
 
     def change(place: Place) -> None:
         shown = f"SELECT {key}, {column} FROM {table} WHERE {key} IN ({one}, {two})"
@@ -232,7 +232,7 @@ def edit(table: str, column: str, at: int) -> Callable[[Place], None]:
 
 
 def repair_checksums(place: Place) -> None:
-    """Make every row agree with its checksum again: that is no secret, whoever may write the database can do it."""
+    """Correct the checksum of every row; anyone with write access to the database can do this."""
     with place.connect() as connection:
         for table in (people_table, faces_table):
             seal(connection, table, sa.true())

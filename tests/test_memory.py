@@ -1,4 +1,4 @@
-"""Galleries that were closed or let go of: their networks, threads and index are given back at once.
+"""Closed and garbage-collected galleries release their networks, threads and index at once.
 
 The collector of reference cycles is off here: it counts Python's objects, and knows nothing of the hundred megabytes
 that the native ones hold.

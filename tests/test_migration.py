@@ -1,4 +1,4 @@
-"""A gallery moved to another pack: templates, answers meanwhile, people without photos, the way back, broken runs."""
+"""Migration to another pack: templates, results meanwhile, people without photos, rollback, interrupted runs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def variant(folder: Path, name: str, *changes: tuple[str, str]) -> Path:
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """One engine of the pack whose embeddings the galleries are of before they are moved."""
+    """One engine of the pack of the galleries before the migration."""
     return Engine("classic")
 
 
@@ -88,7 +88,7 @@ def mirrored(manifest: Path) -> Engine:
 
 @pytest.fixture(scope="session")
 def strict(manifest: Path) -> Engine:
-    """A pack that takes only faces of which it is very sure."""
+    """A pack that accepts only faces with a very high score."""
     changes = ("mirror = false", "mirror = true"), ("[0.6, 0.7, 0.6]", "[0.6, 0.7, 0.9999]")
     return Engine(variant(manifest.parent, "strict", *changes))
 
@@ -100,7 +100,7 @@ def gallery(place: Place, engine: Engine) -> Iterator[Gallery]:
 
 
 def vectors(place: Place, engine: Engine) -> dict[int, NDArray[np.float32]]:
-    """What is stored of a pack, past the library: face → vector."""
+    """Read the stored vectors of a pack without the library: face → vector."""
     rows = place.rows(f"SELECT face_id, vector FROM templates WHERE pack_digest = '{engine.pack.digest}'")
     return {face_id: np.frombuffer(vector, "<f4") for face_id, vector in rows}
 
@@ -116,14 +116,14 @@ def named(gallery: Gallery, probe: Path) -> str | int | None:
 
 
 def forget_photos(place: Place, person_id: str) -> None:
-    """Let it be as if a person had been registered without photos."""
+    """Remove the photos of a person, as if registered without photos."""
     row = f"(SELECT id FROM people WHERE {'`key`' if place.kind == 'mysql' else 'key'} = '{person_id}')"
     place.execute(f"UPDATE faces SET photo_id = NULL WHERE person_row = {row}")
     place.execute(f"DELETE FROM photos WHERE person_row = {row}")
 
 
 def register_all(gallery: Gallery) -> dict[int, Path]:
-    """Register everybody; returns face → picture."""
+    """Register every person; return face → picture."""
     made: dict[int, Path] = {}
     for person_id in people.IDS:
         pictures = list(people.PICTURES[person_id])
@@ -307,7 +307,7 @@ def test_the_gallery_can_be_used_and_changed_during_a_migration(
 def test_a_registration_at_the_last_moment_is_migrated_too(
     gallery: Gallery, place: Place, engine: Engine, mirrored: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the last look at what is to be done and the commit, which another process cannot be kept from."""
+    """Another process registers between the last look for pending faces and the commit."""
     gallery.register("ayu", list(AYU))
     with Gallery.open(place.location, engine=engine, photos="original") as other:
         exclusive = Lifetime.exclusive
@@ -703,14 +703,14 @@ def test_closing_ends_a_migration_that_can_be_resumed(
         began.wait()
         gallery.close()
 
-    def told(done: int, number: int) -> None:
+    def begin(done: int, number: int) -> None:
         began.set()
         time.sleep(0.05)
 
     closer = threading.Thread(target=close)
     closer.start()
     with pytest.raises(GalleryClosedError, match="migrate again to resume"):
-        gallery.migrate(engine=mirrored, progress=told)
+        gallery.migrate(engine=mirrored, progress=begin)
     closer.join()
     with Gallery.open(place.location, engine=engine) as again:
         assert again.migrate(engine=mirrored).swapped

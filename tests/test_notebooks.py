@@ -1,4 +1,4 @@
-"""The notebooks: executed as a reader would, public names only, and nothing of a run kept in the repository."""
+"""The notebooks: executed from top to bottom, public names only, and no output in the repository."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ Call = Callable[[int], object]
 
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> dict[str, Call]:
-    """Everything that takes a whole number into the core, by the name that its error must tell."""
+    """Every integer argument of the core, by the name that its error must contain."""
     index = Index(2, PACK)
     index.add(np.array([1], np.uint64), PROBE)
     path = tmp_path_factory.mktemp("numbers") / "an.index"
@@ -66,7 +66,7 @@ def core(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> dict[str, 
 
 
 class Forty:
-    """A whole number that cannot be compared with any other."""
+    """An integer that cannot be compared with any other."""
 
     def __init__(self, sign: int = 1) -> None:
         self.sign = sign
@@ -191,7 +191,7 @@ def test_a_value_that_is_not_an_integer_is_refused_by_name(gallery: Gallery, wro
 
 @pytest.mark.parametrize("number", [2**70, -(2**70), 2**63, 10**5000], ids=["2**70", "-2**70", "2**63", "10**5000"])
 def test_no_number_is_mistaken_for_damage(place: Place, number: int) -> None:
-    """A server may compare a column with any number: then there is no such row."""
+    """A server may compare a column with any number; no row matches."""
     with contextlib.closing(Access(Database(place.location))) as access:
         calls: dict[Call, type[FacedexError]] = {
             access.keys.revoke: UnknownKeyError,

@@ -1,4 +1,4 @@
-"""Packs: the manifests that come with facedex and those of one's own, licences, and the command line about them."""
+"""Packs: shipped and custom manifests, licences, and their commands."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def own(folder: Path, *, name: str = "mine", change: tuple[str, str] = ("", "")) -> Path:
-    """A pack of one's own that detects and does not embed: the built-in cascade, copied."""
+    """A custom pack that detects and does not embed: a copy of the built-in cascade."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in CASCADE:
         shutil.copy(CLASSIC.folder / file, folder / file)

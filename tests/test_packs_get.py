@@ -1,4 +1,4 @@
-"""Fetching packs from a server with every fault that a line and a server have."""
+"""Fetching packs from a server, with every fault of network and server."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def file_table(data: bytes, *, name: str = "net.onnx", more: str = "") -> str:
 
 @pytest.fixture
 def pack(tmp_path: Path, site: Site) -> Path:
-    """A pack of one file, which the site has."""
+    """A pack of one file that the site serves."""
     site.files["/tiny/net.onnx"] = CONTENT
     return manifest(tmp_path / "own", file_table(CONTENT))
 

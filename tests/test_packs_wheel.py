@@ -1,4 +1,4 @@
-"""Packs as wheels: made here, installed by pip where nothing is fetched, found, opened, tampered with, removed."""
+"""Packs as wheels: built, installed by pip offline, found, opened, tampered with, removed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def own(folder: Path, name: str = "mine", *changes: tuple[str, str]) -> Path:
-    """A pack of one's own: the classic one under another name, its files beside the manifest."""
+    """A custom pack: the classic one under another name, its files next to the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in CLASSIC.folder.glob("*.onnx"):
         shutil.copy(file, folder / file.name)
@@ -138,7 +138,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of a pack of one's own, for reading only."""
+    """The wheel of a custom pack, for reading only."""
     folder = tmp_path_factory.mktemp("wheel")
     return packs.wheel(own(folder / "own"), folder)
 

@@ -1,4 +1,4 @@
-"""Photos in the gallery: what is kept of a picture, nothing of its metadata, and no photo without its person."""
+"""Photos in the gallery: what is stored of a picture, no metadata, and no photo without its person."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ AYU, BUDI = people.PICTURES["ayu"], people.PICTURES["budi"]
 
 
 def changed(place: Place, query: str, **values: object) -> None:
-    """Change something behind the store's back."""
+    """Change the database without the store."""
     place.execute(sa.text(query).bindparams(**values))
 
 
 def counts(place: Place) -> list[int]:
-    """How many rows of photos, faces and templates there are."""
+    """Count the rows of photos, faces and templates."""
     return [place.rows(f"SELECT count(*) FROM {table}")[0][0] for table in ("photos", "faces", "templates")]
 
 
@@ -584,7 +584,7 @@ def content_of(place: Place, photo_id: int) -> tuple[bytes, int]:
 
 
 def put(place: Place, photo_id: int, content: bytes) -> None:
-    """Write a content with a checksum that is right, as somebody can who may write the database."""
+    """Write content with a correct checksum, as an attacker with write access can."""
     ((row,),) = place.rows(f"SELECT person_row FROM photos WHERE id = {photo_id}")
     check = store_photos.photo_checksum(photo_id, row, content)
     query = "UPDATE photos SET content = :content, checksum = :check WHERE id = :id"

@@ -1,4 +1,4 @@
-"""Quality on real photos: what is done to a picture lowers the component that is meant to see it."""
+"""Quality on real photos: each change of a picture lowers the component that measures it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error rates against counting by hand, and what must hold for any similarities."""
+"""Error rates compared with direct counts, and properties for any similarities."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def search(backend: Backend, store: Store) -> Iterator[Search]:
 
 
 def found(search: Search, number: int, k: int = 1) -> list[int]:
-    """Faces that are the vector of that number, in the latest state."""
+    """Return the faces with that number's vector, in the latest state."""
     search.sync()
     keys, similarities = search.search(unit(number)[None], k)
     return [int(key) for key, score in zip(keys[0], similarities[0], strict=True) if score > 0.999]

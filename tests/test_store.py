@@ -1,4 +1,4 @@
-"""The store alone, with synthetic vectors: what goes in comes out, the feed is gapless, nothing half-done stays."""
+"""The store alone, with synthetic vectors: round trips, a feed without gaps, no partial changes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def store(place: Place) -> Iterator[Store]:
 
 
 def held(feed: Feed) -> dict[int, bytes]:
-    """What an index holds that follows the feed from nothing."""
+    """Return the content of an index that follows the feed from the beginning."""
     delta = feed.since(0, "")
     assert delta is not None
     return {int(key): vector.tobytes() for key, vector in zip(delta.added, delta.vectors, strict=True)}

@@ -1,4 +1,4 @@
-"""A folder of people with a CSV of names: taken in, reported item by item, never followed outside."""
+"""A folder of people with a CSV of names: imported, reported item by item, never followed outside."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add(folder: Path, person_id: str, number: int) -> Path:
 
 
 def rejected(report: transfer.ImportReport, root: Path) -> dict[str, str]:
-    """What was rejected, relative to a folder, with the code of the reason."""
+    """Return the rejected items, relative to a folder, with the code of the reason."""
     return {
         rejection.text.replace(f"{root}{os.sep}", "").replace(str(root), "."): getattr(rejection.error, "code", "")
         for rejection in report.rejected

@@ -78,7 +78,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
 
 
 def describe(gallery: Gallery) -> list[Any]:
-    """What a gallery says of everybody, without the numbers that a database gives."""
+    """Return the details of all people, without the numbers that a database assigns."""
     found = []
     for person in gallery.people():
         photos = gallery.photos(person.person_id)
@@ -250,7 +250,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 def rewritten(path: Path, held: list[dict[str, Any]], to: Path) -> Path:
-    """Write lines as a file whose digest and counts are right, as somebody who means harm would."""
+    """Write lines as a file with correct digest and counts, as an attacker would."""
     body = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in held[:-1])
     named = [line for line in held[:-1] if isinstance(line, dict)]
     end = held[-1] | {
@@ -556,7 +556,7 @@ def test_a_killed_import_leaves_complete_people_and_can_be_resumed(engine: Engin
 
 @contextlib.contextmanager
 def measured() -> Iterator[list[int]]:
-    """The most memory that was in use inside, bytes."""
+    """Measure the peak memory of the block, bytes."""
     peak: list[int] = []
     tracemalloc.start()
     try:

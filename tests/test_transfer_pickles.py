@@ -1,4 +1,4 @@
-"""Pickled encodings: read as values, never run; taken in only when dlib's own network made them."""
+"""Pickled encodings: read as values, never executed; imported only when dlib's network made them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays with JSON and flat faiss indexes with .npz: read as they were written, checked whole, taken in when proven."""
+"""Arrays with JSON and flat faiss indexes with .npz: read exactly, checked completely, imported when verified."""
 
 from __future__ import annotations
 

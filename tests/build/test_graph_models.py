@@ -1,4 +1,4 @@
-"""Graph models of TensorFlow.js: what the reader gives and refuses, on a small graph written here."""
+"""Graph models of TensorFlow.js: what the reader accepts and refuses, on a small graph made here."""
 
 import base64
 import json

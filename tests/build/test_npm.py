@@ -1,4 +1,4 @@
-"""Fetching from npm, with a program in its place that hands out a tarball written here: what is used, what is not."""
+"""Fetching from npm, with a substitute program that returns a tarball made here: which files are used."""
 
 import base64
 import hashlib
@@ -60,7 +60,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install(place: Path, data: bytes, status: int = 0, says: str = "") -> Path:
-    """Put a program called npm there, which gives `data`; return the file in which it notes how it was called."""
+    """Install a program called npm that returns `data`; return the file to which it logs its calls."""
     (place / "data.tgz").write_bytes(data)
     calls = place / "calls"
     script = "\n".join(

@@ -1,4 +1,4 @@
-"""Making the package data: what is refused before it is read, what is kept, what is replaced."""
+"""Making the package data: which files are refused, kept and replaced."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A fresh place for a gallery in each kind of database, and a way past the store to look at it or to damage it."""
+"""A new place for a gallery in each kind of database, with direct access to read or damage it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Place:
 
 @contextlib.contextmanager
 def new_place(kind: str, servers: Servers, folder: Path, *, tables: bool) -> Iterator[Place]:
-    """A place that is gone afterwards, with the tables of this version or empty; raises MissingError."""
+    """Make a temporary place, with the tables of this version or empty; raises MissingError."""
     if kind == "sqlite":
         path = folder / "people.db"
         if tables:

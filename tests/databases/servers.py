@@ -105,7 +105,7 @@ class Server(ABC):
         self.admin(f"DROP DATABASE {name}{self.drop_by_force}")
 
     def admin(self, statement: str, database: str | None = None) -> list[Any]:
-        """Run a statement past the store; returns its rows."""
+        """Run a statement without the store; return its rows."""
         engine = sa.create_engine(
             self.url(database or self.first_database), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
         )
@@ -129,7 +129,7 @@ class Server(ABC):
                 return
 
     def stop(self) -> None:
-        """Shut it down in order, without waiting for its clients to leave."""
+        """Shut it down cleanly, without waiting for its clients."""
         self._end(self.stop_signal)
 
     def crash(self) -> None:

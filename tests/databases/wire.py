@@ -1,4 +1,4 @@
-"""A wire between a client and a database server that a test can cut at the moment of a commit."""
+"""A proxy between a client and a database server that a test can cut at a commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what: every route and every role, sign-in, lockout, tokens in several processes, other origins."""
+"""Permissions: every route with every role, sign-in, lockout, tokens in several processes, other origins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server keeps, in each kind of database: accounts, attempts and answers of many at once, attendance, jobs."""
+"""The server's tables in each kind of database: concurrent accounts, attempts and responses; attendance, jobs."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_failed_attempts_of_an_address_expire(place: Any, connect: Callable[[], 
     access = Access(connect(), lockout=Lockout(after=1, first_s=0.001))  # four failures; one is forgiven in 225 s
 
     def attempt(number: int, *, right: bool = False) -> int:
-        """Returns how long one must wait, 0 for not at all."""
+        """Return the wait before the next attempt, 0 for none."""
         try:
             access.attempts.begin(("login", f"user{number}"), "192.0.2.1")
         except AttemptsError as error:

@@ -1,4 +1,4 @@
-"""Who may ask is decided before the body is read, passwords hold up nothing else, and requests are counted."""
+"""Requests are authorized before their body is read, passwords do not block others, and requests are counted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def access_of(client: TestClient) -> Access:
 
 
 def ask(client: TestClient, path: str, headers: dict[str, str], **given: Any) -> tuple[int, dict[str, str], int]:
-    """Send an endless body; returns the status, the headers, and how many pieces of the body were taken."""
+    """Send an endless body; return the status, the headers, and the number of pieces read."""
     taken, sent = 0, []
     raw = [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")]
     raw += [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -41,7 +41,7 @@ def test_no_cell_of_a_csv_is_a_formula_with_any_separator(text: str, separator: 
     assert (first[1], second) == ("0.5", ["", "7", ""])
 
 
-def noted(client: TestClient) -> list[dict[str, Any]]:
+def read_attendance(client: TestClient) -> list[dict[str, Any]]:
     answer = client.get("/v1/attendance")
     assert answer.status_code == 200
     found: list[dict[str, Any]] = answer.json()
@@ -51,9 +51,9 @@ def noted(client: TestClient) -> list[dict[str, Any]]:
 def test_attendance_is_recorded_only_on_request(peopled: TestClient) -> None:
     peopled.post("/v1/recognize", files={"image": AYU})
     peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": AYU})
-    assert noted(peopled) == []
+    assert read_attendance(peopled) == []
     found = peopled.post("/v1/recognize", data={"attend": "true"}, files={"image": AYU}).json()["faces"][0]
-    (line,) = noted(peopled)
+    (line,) = read_attendance(peopled)
     assert (line["claimed"], line["person_id"], line["name"], line["matched"]) == (None, "ayu", "Ayu", True)
     assert line["similarity"] == found["similarity"]
     assert line["probability"] > 0.9
@@ -64,7 +64,7 @@ def test_a_claim_is_recorded_with_its_decision(peopled: TestClient) -> None:
     for picture in (AYU, BUDI):
         data = {"person_id": "ayu", "attend": "true"}
         assert peopled.post("/v1/verify", data=data, files={"image": picture}).status_code == 200
-    right, wrong = noted(peopled)
+    right, wrong = read_attendance(peopled)
     assert (right["claimed"], right["person_id"], right["name"], right["matched"]) == ("ayu", "ayu", "Ayu", True)
     assert (wrong["claimed"], wrong["person_id"], wrong["name"], wrong["matched"]) == ("ayu", None, None, False)
     assert wrong["probability"] < 0.1 < 0.9 < right["probability"]
@@ -74,14 +74,14 @@ def test_each_face_of_a_batch_is_recorded(peopled: TestClient) -> None:
     sent = [("images", AYU), ("images", b"no picture"), ("images", STRANGER)]
     answer = peopled.post("/v1/recognize/batch", data={"attend": "true"}, files=sent)
     assert answer.status_code == 200
-    assert [(line["person_id"], line["matched"]) for line in noted(peopled)] == [("ayu", True), (None, False)]
+    assert [(line["person_id"], line["matched"]) for line in read_attendance(peopled)] == [("ayu", True), (None, False)]
 
 
 def test_a_table_has_the_field_names_of_the_document(peopled: TestClient) -> None:
     peopled.post("/v1/verify", data={"person_id": "ayu", "attend": "true"}, files={"image": AYU})
     (line,) = csv.DictReader(io.StringIO(peopled.get("/v1/attendance?format=csv").text))
-    (told,) = noted(peopled)
-    assert list(line) == list(told)
+    (line_of_json,) = read_attendance(peopled)
+    assert list(line) == list(line_of_json)
     assert (line["person_id"], line["name"], line["matched"]) == ("ayu", "Ayu", "True")
 
 

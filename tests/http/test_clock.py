@@ -1,4 +1,4 @@
-"""A clock that is set back: waits are as long as documented, and nothing holds longer than it is said to hold."""
+"""A clock that is set back: waits are as long as documented, and nothing is valid for longer than documented."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Advance = Callable[[timedelta], None]
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Advance:
-    """Set the clock of everything that reads one; returns what moves it on or back."""
+    """Replace the clock everywhere; return a function that moves it."""
     offset = [timedelta(0)]
 
     def move(by: timedelta) -> None:

@@ -26,7 +26,7 @@ AYU, PROBE = people.PICTURES["ayu"][0].read_bytes(), people.PROBES["ayu"][0].rea
 
 
 class Slow(Passwords):
-    """Passwords during whose hashing or checking something else happens, once."""
+    """Passwords that run a callback once during hashing or checking."""
 
     def __init__(self, hasher: PasswordHasher = CHEAP) -> None:
         super().__init__(hasher)
@@ -68,7 +68,7 @@ def gallery(place: Any, engine: Engine) -> Iterator[Gallery]:
 
 
 class Before:
-    """Starts something else before a transaction commits that has stored a row; it should wait for the commit."""
+    """Starts a concurrent change after a transaction has stored a row; it must wait for the commit."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any, other: Callable[[], Any]) -> None:
         self._original, self._other = module.insert, other

@@ -1,4 +1,4 @@
-"""Connections that cost and give nothing: answers that nobody reads, and more connections than one client needs."""
+"""Abusive connections: responses that nobody reads, and too many connections of one client."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_ready_response_is_replaced_when_too_many_wait() -> None:
 
 
 async def _answered(unread: Unread, size: int) -> list[Any]:
-    """Send an answer of so many bytes through the guard."""
+    """Send a response of a number of bytes through the guard."""
     sent: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

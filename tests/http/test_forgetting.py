@@ -1,4 +1,4 @@
-"""Whoever deletes somebody, by whatever way, takes with it what the server keeps beside the gallery."""
+"""Every way to delete a person also deletes what the server stores about them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def access_of(client: TestClient) -> Access:
     return access
 
 
-def kept(access: Access) -> int:
-    """Count the answers that would be given again."""
+def count_responses(access: Access) -> int:
+    """Count the stored responses."""
     with access.database.single() as connection:
         return int(connection.exec_driver_sql("SELECT count(*) FROM idempotency").scalar_one())
 
@@ -49,13 +49,13 @@ def kept(access: Access) -> int:
 
 @pytest.fixture
 def access(place: Place) -> Iterator[Access]:
-    """The server's part of a database of each kind."""
+    """The server's part of each kind of database."""
     with closing(Access(Database(place.location))) as access:
         yield access
 
 
-def entered(gallery: Gallery, access: Access, key: str = "ayu") -> None:
-    """Register somebody of whom there is an account, a sign-in, a kept answer, and attendance, known and not."""
+def register_with_records(gallery: Gallery, access: Access, key: str = "ayu") -> None:
+    """Register a person with an account, a sign-in, a stored response, and attendance of known and unknown faces."""
     gallery.create(key, name="Ayu", retain_until=datetime(2025, 1, 1, tzinfo=timezone.utc))
     account = access.accounts.add(email=f"{key}@example.org", person_key=key, scopes=("read", "recognise", "enrol"))
     access.tokens.issue(account.id, "password")
@@ -70,7 +70,7 @@ def entered(gallery: Gallery, access: Access, key: str = "ayu") -> None:
 
 
 def rows(place: Place) -> list[int]:
-    """Count what is kept, in each table."""
+    """Count the rows of each table."""
     tables = ("accounts", "tokens", "idempotency", "attendance")
     return [int(place.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in tables]
 
@@ -78,7 +78,7 @@ def rows(place: Place) -> list[int]:
 @pytest.mark.parametrize("way", ["delete", "purge"])
 def test_a_deletion_in_the_library_erases_everything(place: Place, engine: Engine, access: Access, way: str) -> None:
     with Gallery.open(place.location, engine=engine) as gallery:
-        entered(gallery, access)
+        register_with_records(gallery, access)
         assert rows(place) == [1, 1, 1, 2]
         gallery.create("budi")
         access.accounts.add(login="budi", person_key="budi")
@@ -94,11 +94,11 @@ def test_a_deletion_in_the_library_erases_everything(place: Place, engine: Engin
 def test_a_deletion_on_the_command_line_erases_everything(tmp_path: Path, engine: Engine, command: list[str]) -> None:
     path = str(tmp_path / "people.db")
     with closing(Access(Database(path))) as access, Gallery.open(path, engine=engine) as gallery:
-        entered(gallery, access)
+        register_with_records(gallery, access)
         done = CliRunner().invoke(app, [*command, "--db", path])
         assert done.exit_code == 0, done.output
         assert access.accounts.page() == []
-        assert kept(access) == 0
+        assert count_responses(access) == 0
         assert list(access.attendance.between(SINCE, UNTIL)) == []
 
 
@@ -113,7 +113,7 @@ def test_a_purge_on_the_server_erases_everything(client: TestClient) -> None:
     job = client.post("/v1/index/purge").json()
     assert '"purged":1' in client.get(f"/v1/jobs/{job['id']}/events").text
     assert client.post("/v1/session", json=login).status_code == 401
-    assert kept(access) == 0
+    assert count_responses(access) == 0
 
 
 def test_an_administrator_account_outlives_its_person(place: Place, engine: Engine, access: Access) -> None:
@@ -126,7 +126,7 @@ def test_an_administrator_account_outlives_its_person(place: Place, engine: Engi
 
 @pytest.mark.parametrize("scopes", [("read",), ("read", "enrol")])
 def test_the_settings_decide_the_scopes_of_client_accounts(serve: Serve, scopes: tuple[str, ...]) -> None:
-    """An account with broader scopes than client accounts outlives its person, whatever the environment says."""
+    """An account with broader scopes than client accounts outlives its person, regardless of the environment."""
     client = serve(account_scopes=scopes)
     access = access_of(client)
     client.post("/v1/people", json={"person_id": "ayu"})
@@ -145,7 +145,7 @@ def test_a_namesake_in_another_gallery_keeps_the_account(
         Gallery.open(place.location, engine=engine) as gallery,
         Gallery.open(place.location, engine=engine, name="other") as other,
     ):
-        entered(gallery, access)
+        register_with_records(gallery, access)
         other.create("ayu")
         other.delete("ayu")
         assert rows(place) == [1, 1, 1, 2]
@@ -190,9 +190,9 @@ def test_a_warning_about_another_person_is_deleted_with_them(peopled: TestClient
     files, data = {"images": people.PICTURES["ayu"][2].read_bytes()}, {"person_id": "double"}
     first = peopled.post("/v1/people", data=data, files=files, headers=once)
     assert [one["person_id"] for one in first.json()["warnings"]] == ["ayu"], first.text
-    assert kept(access_of(peopled)) == 1
+    assert count_responses(access_of(peopled)) == 1
     peopled.delete("/v1/people/ayu")
-    assert kept(access_of(peopled)) == 0
+    assert count_responses(access_of(peopled)) == 0
 
 
 QUESTIONS: list[tuple[str, dict[str, Any], list[bytes]]] = [
@@ -216,21 +216,21 @@ def test_responses_to_read_requests_are_not_stored(
         answer = client.post(f"/v1/{path}", data=data, files=files, headers={"Idempotency-Key": "1"})
         assert answer.status_code == 200, answer.text
         assert "idempotency-replayed" not in answer.headers
-    assert kept(access_of(client)) == 0
+    assert count_responses(access_of(client)) == 0
 
 
 def test_a_refusal_is_not_stored(peopled: TestClient) -> None:
     once = {"Idempotency-Key": "1"}
     assert peopled.post("/v1/people", json={"person_id": "ayu"}, headers=once).status_code == 409
-    assert kept(access_of(peopled)) == 0
+    assert count_responses(access_of(peopled)) == 0
     assert peopled.post("/v1/people", json={"person_id": "citra"}, headers=once).status_code == 201
-    assert kept(access_of(peopled)) == 1
+    assert count_responses(access_of(peopled)) == 1
 
 
 def test_responses_to_deletions_are_not_stored(peopled: TestClient) -> None:
     for status in (200, 404):
         assert peopled.delete("/v1/people/ayu", headers={"Idempotency-Key": "1"}).status_code == status
-    assert kept(access_of(peopled)) == 0
+    assert count_responses(access_of(peopled)) == 0
 
 
 def test_responses_to_unauthenticated_requests_are_not_stored(serve: Serve) -> None:
@@ -240,7 +240,7 @@ def test_responses_to_unauthenticated_requests_are_not_stored(serve: Serve) -> N
         body = {"person_id": f"ayu {number}"}
         answer = client.post("/v1/people", json=body, headers={**headers, "Idempotency-Key": "1"})
         assert answer.status_code == 201, answer.text
-        assert kept(access_of(client)) == number
+        assert count_responses(access_of(client)) == number
 
 
 def test_each_sign_out_revokes_its_own_token(client: TestClient) -> None:

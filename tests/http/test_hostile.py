@@ -1,4 +1,4 @@
-"""Requests that mean harm, each of which once was a fault of the server or held a connection."""
+"""Malicious requests, each of which once caused a server error or blocked a connection."""
 
 from __future__ import annotations
 

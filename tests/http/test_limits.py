@@ -1,4 +1,4 @@
-"""What a server refuses: too much at once, too large, too slow, and pictures that mean harm."""
+"""What a server refuses: overload, large bodies, slow requests, and malicious pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: whole, with examples, and true of what is answered to whatever schemathesis draws from it."""
+"""The OpenAPI document: complete, with examples, and correct for the requests that schemathesis generates."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def application(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_responses_match_the_document(application: Any) -> None:
-    """Operation by operation, with what is drawn from the document and with what goes against it."""
+    """Send valid and invalid requests generated from the document to each operation."""
     document = schemathesis.openapi.from_asgi("/api/openapi.json", application)
     document = document.exclude(path_regex="^/v1/jobs/.*/events$|^/v1/keys/")
     wrong: dict[str, str] = {}

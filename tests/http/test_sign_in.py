@@ -1,4 +1,4 @@
-"""Sign-in with a password or a face: what it lets in, what it tells, what it counts, and what the log says of it."""
+"""Sign-in with a password or a face: decisions, messages, counted attempts, and log entries."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def register(client: TestClient, person_id: str, picture: bytes | None = AYU, em
 
 
 def show(client: TestClient, picture: bytes, **claim: Any) -> httpx.Response:
-    """Sign in with a face: as who is claimed, or as whoever it is."""
+    """Sign in with a face, with or without a claim."""
     path = "login-face-verify" if claim else "login-face"
     return client.post(f"/api/auth/{path}", data=claim, files={"file": ("a.jpg", picture)})
 
@@ -77,7 +77,7 @@ def test_a_face_does_not_sign_in_an_account_with_broader_scopes(serve: Serve, sc
 def test_an_account_with_broader_scopes_outlives_a_deletion_with_an_enrol_key(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The application's settings decide, whatever the environment of its process says."""
+    """The application's settings decide, regardless of the environment."""
     monkeypatch.setenv("FACEDEX_ACCOUNT_SCOPES", "read,recognise,enrol")
     client = serve(account_scopes="recognise")
     _, secret = access_of(client).keys.add("enrol", ["enrol"])

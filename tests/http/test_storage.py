@@ -1,4 +1,4 @@
-"""A server whose database is held by another program: questions are answered at once, and readiness tells."""
+"""A server whose database is locked by another program: reads are served at once, and readiness reports it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PAGE = b"<!doctype html><script>alert(1)</script>"
 
 
 def stored(tmp_path: Path, media_type: str, content: bytes) -> None:
-    """Store a photo as versions did that believed what a gallery file said of it."""
+    """Store a photo with a wrong type, as older versions did."""
     database = Database(tmp_path / "people.db")
     with database.write() as connection:
         row = connection.execute(sa.select(people_table.c.id)).scalar_one()
@@ -83,7 +83,7 @@ def _export(gallery: Any, path: Path) -> None:
 
 
 def _lying(path: Path, media_type: str, content: bytes) -> bytes:
-    """Put another photo into a gallery file, whose digest is made to agree."""
+    """Replace a photo in a gallery file, and correct its digest."""
     held = [json.loads(line) for line in path.read_text("ascii").splitlines()]
     photo = next(line for line in held if line["kind"] == "photo")
     photo.update(media_type=media_type, content=base64.b64encode(content).decode())

@@ -104,7 +104,7 @@ def test_quality_attributes_and_liveness_are_returned_on_request(serve: Any, rou
 
 
 def test_a_receipt_verifies(serve: Any) -> None:
-    """What HTTP answers of a deletion is all that the digest of the receipt covers."""
+    """The HTTP response of a deletion has every field that the digest of the receipt covers."""
     client = serve(photos="original")
     for person_id in ("ayu", "budi"):
         picture = people.PICTURES[person_id][0].read_bytes()
@@ -471,7 +471,7 @@ def test_the_routes_of_one_gallery_in_an_application_of_your_own(tmp_path: Path,
 def test_the_routes_of_a_gallery_use_its_engine(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where they need no gallery: a second engine would ignore its providers and options."""
+    """Also routes without a gallery: a second engine would ignore its providers and options."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a second engine was opened")

@@ -1,4 +1,4 @@
-"""Workers killed under load: what was answered stays true, and the others go on."""
+"""Workers killed under load: acknowledged changes stay stored, and the other workers continue."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROBE = people.PROBES["ayu"][0].read_bytes()
 
 @dataclass
 class Client(threading.Thread):
-    """Registers, recognises and deletes in its own name, and keeps account of what it was told."""
+    """Registers, recognises and deletes its own people, and records the responses."""
 
     port: int
     number: int
@@ -149,7 +149,7 @@ def test_workers_killed_under_load_lose_nothing_that_was_acknowledged(
 
 
 def _wait_for_two(at: Any, victims: set[int]) -> None:
-    """Wait until two workers answer that were not killed."""
+    """Wait until two new workers respond."""
     until = time.monotonic() + 40
     while time.monotonic() < until:
         alive = {worker.pid for worker in at.workers()}
@@ -322,7 +322,7 @@ def test_a_killed_worker_is_removed_from_the_metrics(server: Callable[..., Any])
     while len(busy) < 2:
         assert time.monotonic() < until, at.log.read_text()
         at.get("/metrics")
-        busy = [path for path in folder.glob("gauge_livesum_*.db") if _noted(path, "work") > 0]
+        busy = [path for path in folder.glob("gauge_livesum_*.db") if _read_metric(path, "work") > 0]
     victim = int(busy[0].stem.rpartition("_")[2])
     os.kill(victim, signal.SIGKILL)
     ended.set()
@@ -332,7 +332,7 @@ def test_a_killed_worker_is_removed_from_the_metrics(server: Callable[..., Any])
     for path in folder.glob(
         "gauge_livesum_*.db"
     ):  # who still lives has noted that all was answered, without being asked
-        assert _noted(path, "work") == 0 or path.stem.endswith(f"_{victim}")
+        assert _read_metric(path, "work") == 0 or path.stem.endswith(f"_{victim}")
     for _ in range(6):  # a new connection each, which either worker takes
         assert 'facedex_inside{lane="work"} 0.0' in at.get("/metrics").text.splitlines()
     assert not list(folder.glob(f"gauge_live*_{victim}.db"))
@@ -345,7 +345,7 @@ def _recognise(at: Any, ended: threading.Event) -> None:
             at.post("/v1/recognize", content=PROBE, headers={"content-type": "image/jpeg"})
 
 
-def _noted(path: Path, lane: str) -> float:
-    """Read what a worker noted last of a lane."""
+def _read_metric(path: Path, lane: str) -> float:
+    """Read the last metric that a worker wrote for a lane."""
     values = MmapedDict.read_all_values_from_file(str(path))
     return sum(value for key, value, *_ in values if f'"{lane}"' in key)

@@ -122,8 +122,8 @@ def group_photos(shared: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def counted(shared: Path) -> dict[Path, Floats]:
-    """The eight photos whose every face was counted by eye, 222 in all: their boxes, x1, y1, x2, y2."""
+def annotated(shared: Path) -> dict[Path, Floats]:
+    """The eight photos with every face annotated by hand, 222 in all: their boxes, x1, y1, x2, y2."""
     folder = shared / "faces" / "group"
     images = json.loads((folder / "annotations.json").read_text())["images"]
     return {folder / one["file"]: np.array(one["boxes"]) for one in images if one["complete"] and one["faces"]}

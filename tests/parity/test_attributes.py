@@ -1,4 +1,4 @@
-"""Age and gender beside InsightFace's own arithmetic in NumPy and ONNX Runtime."""
+"""Age and gender compared with InsightFace's arithmetic in NumPy and ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embedders beside their networks run by hand, crops and whole pictures beside the insightface package."""
+"""Embedders compared with their networks alone; crops and full images compared with the insightface package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""O-Net as a role of its own, beside its network run on the same squares by hand."""
+"""O-Net as a separate role, compared with its network alone on the same squares."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def test_points_equal_those_of_the_network_alone(packs: Any, people_photos: list
     assert seen >= 15
 
 
-def test_its_score_removes_false_detections(packs: Any, shared: Path, counted: Any) -> None:
-    """YuNet-n takes the cat for a face; asked for more, O-Net does not, and keeps the faces of a group."""
+def test_its_score_removes_false_detections(packs: Any, shared: Path, annotated: Any) -> None:
+    """YuNet-n detects the cat as a face; with a higher limit O-Net does not, and keeps the faces of a group."""
     cat = shared / "faces" / "group" / "no_face_cat.png"
     weeding = packs.open(*ROLE, changes={'family = "onet"': 'family = "onet"\nmin_score = 0.5'})
     assert len(packs.open(*ROLE).analyze(cat, embed=False)) == 1
     assert not weeding.analyze(cat, embed=False)
-    for photo, boxes in counted.items():
+    for photo, boxes in annotated.items():
         if photo.name in ("t1.jpg", "multiface.jpg", "nine_people_bench.jpg"):
             assert len(weeding.analyze(photo, embed=False)) == len(boxes)

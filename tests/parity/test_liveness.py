@@ -1,4 +1,4 @@
-"""Liveness beside the networks' own arithmetic in NumPy and ONNX Runtime, and what the shipped pair stops."""
+"""Liveness compared with the networks' arithmetic in NumPy and ONNX Runtime; attacks that the shipped networks stop."""
 
 from __future__ import annotations
 

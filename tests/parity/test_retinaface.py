@@ -1,4 +1,4 @@
-"""RetinaFace beside its description written again in numpy, on pictures that need no resizing.
+"""RetinaFace compared with a reimplementation in numpy, on pictures that need no resizing.
 
 No package of the reference (biubug6/Pytorch_Retinaface) is on a registry; its arithmetic is: anchors in the middle of
 each cell, SSD's decoding with variances 0.1 and 0.2, greedy suppression whose areas count both edge pixels.
@@ -60,14 +60,14 @@ def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def test_photos_match_the_description(
-    packs: Any, people_photos: list[Path], counted: Any, shared: Path, rgb: Any, found: Any
+    packs: Any, people_photos: list[Path], annotated: Any, shared: Path, rgb: Any, found: Any
 ) -> None:
     session = onnxruntime.InferenceSession(
         packs.weights("retinaface_mobilenet0.25_biubug6.onnx"), providers=["CPUExecutionProvider"]
     )
     engine = packs.open("detector/retinaface", changes=NATIVE)
     faces = 0
-    for photo in [*people_photos[::3], *counted]:
+    for photo in [*people_photos[::3], *annotated]:
         picture = rgb(photo)
         mine = found.of(engine.analyze(picture, embed=False))
         differences = mine.differences(found.reference(*described(session, picture), picture))
@@ -76,10 +76,10 @@ def test_photos_match_the_description(
     assert faces > 240
 
 
-def test_annotated_faces_are_found_at_the_usual_size(packs: Any, counted: Any, shared: Path, found: Any) -> None:
+def test_annotated_faces_are_found_at_the_usual_size(packs: Any, annotated: Any, shared: Path, found: Any) -> None:
     engine = packs.open("detector/retinaface")
     missed = 0
-    for photo, boxes in counted.items():
+    for photo, boxes in annotated.items():
         mine = found.of(engine.analyze(photo, embed=False))
         rows, _ = mine.pairs(found.reference(boxes, None, np.ones(len(boxes)), np.empty((5000, 5000, 3), np.uint8)))
         missed += len(boxes) - len(rows)

@@ -1,4 +1,4 @@
-"""SCRFD beside the insightface package, asked with the same pixels."""
+"""SCRFD compared with the insightface package on the same pixels."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def named(packs: Any) -> Any:
     return packs.open("detector/scrfd_500m")
 
 
-def asked(reference: ModuleType, packs: Any, file: str) -> Callable[[np.ndarray[Any, Any]], Any]:
-    """The reference's answer about an RGB picture in an input of 640 x 640."""
+def make_reference(reference: ModuleType, packs: Any, file: str) -> Callable[[np.ndarray[Any, Any]], Any]:
+    """Return the reference's detection on RGB pictures, with an input of 640 x 640."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         detector = reference.SCRFD(str(packs.weights(file)))
@@ -53,7 +53,7 @@ def test_a_hundred_photos_match_insightface(
     rgb: Any,
     found: Any,
 ) -> None:
-    detect = asked(scrfd_reference, packs, "scrfd_500m_bnkps.onnx")
+    detect = make_reference(scrfd_reference, packs, "scrfd_500m_bnkps.onnx")
     faces = 0
     for photo in people_photos + group_photos:
         picture = square(rgb(photo))
@@ -68,7 +68,7 @@ def test_a_wide_photo_differs_by_its_padding_only(
     named: Any, packs: Any, scrfd_reference: ModuleType, group_photos: list[Path], rgb: Any, found: Any
 ) -> None:
     """The reference fills the input up to a square with black and takes one scale for both axes."""
-    detect = asked(scrfd_reference, packs, "scrfd_500m_bnkps.onnx")
+    detect = make_reference(scrfd_reference, packs, "scrfd_500m_bnkps.onnx")
     for photo in group_photos:
         picture = rgb(photo)
         height, width = picture.shape[:2]
@@ -83,14 +83,14 @@ def test_a_wide_photo_differs_by_its_padding_only(
         assert np.abs(mine.points[rows] - reference.points[others]).max() < 1.5 * pixel, photo.name
 
 
-def test_all_annotated_faces_are_found_and_no_others(named: Any, counted: Any, shared: Path, found: Any) -> None:
+def test_all_annotated_faces_are_found_and_no_others(named: Any, annotated: Any, shared: Path, found: Any) -> None:
     missed = 0
-    for photo, boxes in counted.items():
+    for photo, boxes in annotated.items():
         mine = found.of(named.analyze(photo, embed=False))
         rows, _ = mine.pairs(found.reference(boxes, None, np.ones(len(boxes)), np.empty((5000, 5000, 3), np.uint8)))
         missed += len(boxes) - len(rows)
         assert len(mine.boxes) - len(rows) <= 1, photo.name
-    assert sum(map(len, counted.values())) == 222
+    assert sum(map(len, annotated.values())) == 222
     assert missed == 0
     for name in ("no_face_cat.png", "no_face_coffee.jpg"):
         assert not named.analyze(shared / "faces" / "group" / name, embed=False)
@@ -99,7 +99,7 @@ def test_all_annotated_faces_are_found_and_no_others(named: Any, counted: Any, s
 def test_a_larger_network_matches_insightface(
     packs: Any, scrfd_reference: ModuleType, people_photos: list[Path], rgb: Any, found: Any
 ) -> None:
-    detect = asked(scrfd_reference, packs, "scrfd_2.5g_bnkps.onnx")
+    detect = make_reference(scrfd_reference, packs, "scrfd_2.5g_bnkps.onnx")
     engine = packs.open("detector/scrfd_2.5g")
     for photo in people_photos[::9]:
         picture = rgb(photo)
@@ -136,15 +136,15 @@ def test_a_declared_input_size_is_kept(named: Any, packs: Any, people_photos: li
         assert fixed.analyze(photo, embed=False).faces == named.analyze(photo, embed=False).faces
 
 
-def test_a_small_minimum_face_enlarges_the_input(packs: Any, counted: Any) -> None:
+def test_a_small_minimum_face_enlarges_the_input(packs: Any, annotated: Any) -> None:
     small = packs.open("detector/scrfd_500m", changes={"long_side = 640, max": "long_side = 320, max"})
-    (photo,) = (photo for photo in counted if photo.name == "suits_77.jpg")
+    (photo,) = (photo for photo in annotated if photo.name == "suits_77.jpg")
     assert len(small.analyze(photo, embed=False)) < 40
     assert len(small.analyze(photo, embed=False, min_face=18)) >= 77
 
 
-def test_faces_under_the_minimum_are_left_out(named: Any, counted: Any) -> None:
-    (photo,) = (photo for photo in counted if photo.name == "t1.jpg")
+def test_faces_under_the_minimum_are_left_out(named: Any, annotated: Any) -> None:
+    (photo,) = (photo for photo in annotated if photo.name == "t1.jpg")
     heights = sorted(face.bbox[3] - face.bbox[1] for face in named.analyze(photo, embed=False))
     assert len(heights) == 6
     middle = int(heights[3])

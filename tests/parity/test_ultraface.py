@@ -1,4 +1,4 @@
-"""UltraFace beside its description written again with OpenCV and numpy, and its boxes with O-Net's points.
+"""UltraFace compared with a reimplementation in OpenCV and numpy, and its boxes with O-Net's points.
 
 No package of the reference (Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB) is on a registry.
 """
@@ -54,7 +54,7 @@ def test_photos_match_the_description(
     packs: Any,
     quiet_session: Any,
     people_photos: list[Path],
-    counted: Any,
+    annotated: Any,
     rgb: Any,
     found: Any,
     overlap: Any,
@@ -62,7 +62,7 @@ def test_photos_match_the_description(
     session = quiet_session(packs.weights(FILES[name]))
     engine = packs.open(f"detector/{name}")
     faces = 0
-    for photo in [*people_photos[::3], *counted]:
+    for photo in [*people_photos[::3], *annotated]:
         picture = rgb(photo)
         mine = found.of(engine.analyze(picture, embed=False))
         differences = mine.differences(found.reference(*described(cv2, session, picture, overlap), picture))
@@ -71,9 +71,9 @@ def test_photos_match_the_description(
     assert faces > 100
 
 
-def test_counts_on_group_photos(packs: Any, counted: Any) -> None:
+def test_counts_on_group_photos(packs: Any, annotated: Any) -> None:
     engine = packs.open("detector/ultraface_rfb")
-    counts = {photo.name: len(engine.analyze(photo, embed=False)) for photo in counted}
+    counts = {photo.name: len(engine.analyze(photo, embed=False)) for photo in annotated}
     for name in ("t1.jpg", "multiface.jpg", "six_people_party.jpg"):
         assert counts[name] == 6
     assert counts["nine_people_bench.jpg"] == 9

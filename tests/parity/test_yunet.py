@@ -1,4 +1,4 @@
-"""YuNet beside OpenCV's FaceDetectorYN, asked with the same pixels."""
+"""YuNet compared with OpenCV's FaceDetectorYN on the same pixels."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FILES = {
 }
 
 
-def asked(cv2: ModuleType, weights: Path, picture: np.ndarray[Any, Any], side: int, fixed: bool) -> Any:
-    """The reference's answer about an RGB picture whose long side is resized to `side`."""
+def detect_reference(cv2: ModuleType, weights: Path, picture: np.ndarray[Any, Any], side: int, fixed: bool) -> Any:
+    """Return what the reference detects in an RGB picture whose long side is resized to `side`."""
     height, width = picture.shape[:2]
     size = (side, int(side * height / width)) if width >= height else (int(side / (height / width)), side)
     small = cv2.resize(np.ascontiguousarray(picture[..., ::-1]), size)
@@ -46,7 +46,7 @@ def test_a_hundred_photos_match_opencv(
     for photo in people_photos + group_photos:
         picture = rgb(photo)
         mine = found.of(engine.analyze(picture, embed=False))
-        answer = asked(cv2, packs.weights(FILES["yunet_n"]), picture, 640, fixed=False)
+        answer = detect_reference(cv2, packs.weights(FILES["yunet_n"]), picture, 640, fixed=False)
         reference = found.reference(*answer, picture)
         if photo.name == "crowd_selfie.jpg":
             # OpenCV cuts boxes to whole pixels before it compares them: in a crowd one more or less stays.
@@ -64,23 +64,23 @@ def test_a_hundred_photos_match_opencv(
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_every_file_matches_opencv(
-    name: str, cv2: ModuleType, packs: Any, people_photos: list[Path], counted: Any, rgb: Any, found: Any
+    name: str, cv2: ModuleType, packs: Any, people_photos: list[Path], annotated: Any, rgb: Any, found: Any
 ) -> None:
     engine = packs.open(f"detector/{name}")
     side = 320 if name.endswith("320") else 640
     fixed = name.endswith(("320", "640", "2023mar"))
-    for photo in [*people_photos[::9], *list(counted)[:3]]:
+    for photo in [*people_photos[::9], *list(annotated)[:3]]:
         picture = rgb(photo)
         mine = found.of(engine.analyze(picture, embed=False))
-        answer = asked(cv2, packs.weights(FILES[name]), picture, side, fixed)
+        answer = detect_reference(cv2, packs.weights(FILES[name]), picture, side, fixed)
         differences = mine.differences(found.reference(*answer, picture))
         assert max(differences) < 0.01, (photo.name, differences)
 
 
 @pytest.mark.parametrize("name", ["yunet_n", "yunet_s"])
-def test_all_annotated_faces_are_found(name: str, packs: Any, counted: Any, shared: Path, found: Any) -> None:
+def test_all_annotated_faces_are_found(name: str, packs: Any, annotated: Any, shared: Path, found: Any) -> None:
     engine = packs.open(f"detector/{name}")
-    for photo, boxes in counted.items():
+    for photo, boxes in annotated.items():
         mine = found.of(engine.analyze(photo, embed=False))
         rows, _ = mine.pairs(found.reference(boxes, None, np.ones(len(boxes)), np.empty((5000, 5000, 3), np.uint8)))
         assert len(rows) == len(boxes), photo.name

@@ -1,4 +1,4 @@
-"""Who asks a server in the soak: honest clients that keep account of their answers, and others that mean harm."""
+"""Clients of the soak: honest ones, which record the responses, and malicious ones."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from facedex import people
 
 AYU = people.PROBES["ayu"][0].read_bytes()
 HONEST, HOSTILE, WATCHING = "127.0.0.2", "127.0.0.3", "127.0.0.4"
-"""Addresses from which they ask, all of this machine."""
+"""Their addresses, all of this machine."""
 
-TAKEN = frozenset({200, 201, 204})
+ACCEPTED = frozenset({200, 201, 204})
 REFUSED = frozenset({408, 413, 429, 503, 504, 507})
-"""Answers that say what to do: try again later, or make room."""
+"""Statuses that say what to do: retry later, or make room."""
 
 
 @dataclass
 class Account:
-    """What came of the requests of a time.
+    """The outcomes of the requests of a phase.
 
     Attributes
     ----------
@@ -39,18 +39,18 @@ class Account:
     answers: Counter[int] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
 
-    def note(self, status: int, seconds: float) -> None:
+    def record(self, status: int, seconds: float) -> None:
         self.answers[status] += 1
         self.waits.append(seconds)
 
     @property
     def faults(self) -> int:
-        """Answers that are neither what was asked for nor a refusal that says what to do."""
-        return sum(number for status, number in self.answers.items() if status and status not in TAKEN | REFUSED)
+        """Responses that are neither successful nor a documented refusal."""
+        return sum(number for status, number in self.answers.items() if status and status not in ACCEPTED | REFUSED)
 
 
-class Asking(threading.Thread):
-    """Asks until it is told to end; `account` is changed by whoever wants to keep another."""
+class Client(threading.Thread):
+    """Sends requests until it is stopped; the caller may replace `account`."""
 
     def __init__(self, turn: Callable[[httpx.Client], httpx.Response], port: int, address: str, pause_s: float) -> None:
         super().__init__(daemon=True)
@@ -70,11 +70,11 @@ class Asking(threading.Thread):
                     status = self._turn(client).status_code
                 except httpx.TransportError:
                     status = 0
-                account.note(status, time.monotonic() - started)
+                account.record(status, time.monotonic() - started)
 
 
 def honest(number: int) -> Callable[[httpx.Client], httpx.Response]:
-    """Make what an honest client does: recognise, register, list, delete."""
+    """Make the requests of an honest client: recognise, register, list, delete."""
     chance, turn, begun = random.Random(number), [0], time.time_ns()
 
     def once(client: httpx.Client) -> httpx.Response:
@@ -92,12 +92,12 @@ def honest(number: int) -> Callable[[httpx.Client], httpx.Response]:
 
 
 def health(path: str) -> Callable[[httpx.Client], httpx.Response]:
-    """Make what a watcher does."""
+    """Make the request of a health check."""
     return lambda client: client.get(path)
 
 
 def connected(port: int, said: bytes = b"") -> socket.socket | None:
-    """Connect as somebody who means harm; None when that is refused."""
+    """Connect as a malicious client; None when that is refused."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(5)
@@ -112,7 +112,7 @@ def connected(port: int, said: bytes = b"") -> socket.socket | None:
 
 
 def overload(port: int, ended: threading.Event) -> None:
-    """Ask for more than the machine can do."""
+    """Send more requests than the machine can handle."""
     threads = [threading.Thread(target=_flood, args=(port, ended), daemon=True) for _ in range(24)]
     for thread in threads:
         thread.start()
@@ -129,7 +129,7 @@ def _flood(port: int, ended: threading.Event) -> None:
 
 
 def read_nothing(port: int, ended: threading.Event) -> None:
-    """Ask for a large answer on hundreds of connections, and read none."""
+    """Request a large response on hundreds of connections, and read none."""
     ask = b"GET /v1/people?limit=1000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     held: list[socket.socket] = []
     while not ended.wait(0.005):
@@ -143,7 +143,7 @@ def read_nothing(port: int, ended: threading.Event) -> None:
 
 
 def leave(port: int, ended: threading.Event) -> None:
-    """Leave in the middle of a body, and of an answer."""
+    """Disconnect in the middle of a body, and of a response."""
     head = b"POST /v1/recognize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n"
     ask = b"GET /v1/people?limit=1000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     for turn in _turns(ended, 0.01):

@@ -1,4 +1,4 @@
-"""Holds a server under attack and under faults, and prints how it bore that: ``make soak``, five minutes by default.
+"""Attacks a server, injects faults, and prints the outcomes: ``make soak``, five minutes by default.
 
 Honest clients ask all the time while others overload the server, read nothing, leave, or send slowly, a worker and the
 master are killed, another process holds the database's lock, the clock is set back, a small disk is full, and
@@ -31,7 +31,7 @@ FOLDER = Path(__file__).parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "databases")]
 
 import clients  # noqa: E402 the folders were not on the path
-from clients import HONEST, WATCHING, Account, Asking, health, honest  # noqa: E402
+from clients import HONEST, WATCHING, Account, Client, health, honest  # noqa: E402
 from servers import MissingError, Postgresql  # noqa: E402
 
 from facedex import people  # noqa: E402
@@ -89,7 +89,7 @@ class Served:
         raise RuntimeError(f"the server is not well after {within_s:g} s ({said})\n{self.tail()}")
 
     def fill(self) -> None:
-        """Register people: two with faces, the others with much to tell."""
+        """Register people: two with faces, the others with large details."""
         with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60) as client:
             for person in ("ayu", "budi"):
                 files = {"images": people.PICTURES[person][0].read_bytes()}
@@ -135,7 +135,7 @@ class Served:
 
 @dataclass
 class Phase:
-    """What came of a phase."""
+    """The outcome of a phase."""
 
     name: str
     account: Account
@@ -147,7 +147,7 @@ class Phase:
 
 @dataclass
 class Soak:
-    """The phases that were held, and what was wrong.
+    """The phases, and what failed.
 
     Attributes
     ----------
@@ -165,9 +165,9 @@ class Soak:
         With `faults` the database is away: then answers may be 503 or 507, and only ``live`` must go on answering.
         """
         say(f"{name} ...")
-        asking = [Asking(honest(number), served.port, HONEST, 0.02) for number in range(3)]
-        live = Asking(health("/v1/health/live"), served.port, WATCHING, 0.25)
-        ready = Asking(health("/v1/health/ready"), served.port, WATCHING, 0.25)
+        asking = [Client(honest(number), served.port, HONEST, 0.02) for number in range(3)]
+        live = Client(health("/v1/health/live"), served.port, WATCHING, 0.25)
+        ready = Client(health("/v1/health/ready"), served.port, WATCHING, 0.25)
         ended, most = threading.Event(), served.memory()
         threads = [*asking, live, ready]
         for thread in threads:
@@ -196,12 +196,12 @@ class Soak:
             well_s = float("inf")
         self.phases.append(Phase(name, whole, live.account, ready.account, most, well_s))
         self._judge(self.phases[-1], faults)
-        say(_shown(self.phases[-1]))
+        say(_format(self.phases[-1]))
 
     def _judge(self, phase: Phase, faults: bool) -> None:
         if phase.account.faults or phase.account.answers[500]:
             self.wrong.append(f"{phase.name}: answers that were faults: {dict(phase.account.answers)}")
-        if not set(phase.account.answers) & clients.TAKEN and not faults:
+        if not set(phase.account.answers) & clients.ACCEPTED and not faults:
             self.wrong.append(f"{phase.name}: no honest client was answered: {dict(phase.account.answers)}")
         killed = "killed" in phase.name
         for what, account in (("live", phase.live), ("ready", phase.ready)):
@@ -210,7 +210,7 @@ class Soak:
                 self.wrong.append(f"{phase.name}: health check {what} answered {bad}")
 
     def judge_memory(self, before: int, after: int) -> None:
-        """Judge what a server keeps when all is over."""
+        """Check the memory of a server at the end."""
         say(f"memory before {before / 1e6:.0f} MB, after {after / 1e6:.0f} MB")
         if after - before > GROWTH:
             self.wrong.append(f"memory grew from {before / 1e6:.0f} to {after / 1e6:.0f} MB")
@@ -219,7 +219,7 @@ class Soak:
         """Print everything."""
         say(f"\n{_HEAD}")
         for phase in self.phases:
-            say(_shown(phase))
+            say(_format(phase))
         for wrong in self.wrong:
             say(f"WRONG {wrong}")
         say("all was borne" if not self.wrong else f"{len(self.wrong)} things were wrong")
@@ -231,11 +231,13 @@ _HEAD = (
 )
 
 
-def _shown(phase: Phase) -> str:
+def _format(phase: Phase) -> str:
     answers = phase.account.answers
-    taken = sum(answers[status] for status in clients.TAKEN)
+    accepted = sum(answers[status] for status in clients.ACCEPTED)
     refused = sum(answers[status] for status in clients.REFUSED)
-    cells = f"{phase.name:<28}{sum(answers.values()):>8}{taken:>7}{refused:>9}{phase.account.faults:>8}{answers[0]:>8}"
+    cells = (
+        f"{phase.name:<28}{sum(answers.values()):>8}{accepted:>7}{refused:>9}{phase.account.faults:>8}{answers[0]:>8}"
+    )
     for account, width in ((phase.live, 10), (phase.ready, 11)):
         waits = sorted(account.waits) or [float("nan")]
         cells += f"{waits[len(waits) // 2]:>{width}.3f}{waits[-1]:>7.2f}"

@@ -1,4 +1,4 @@
-"""One real server for all contracts at once, asked by `requests` and curl as the old clients ask.
+"""One real server for all contracts, called with `requests` and curl like the old clients.
 
 Keys are on: what the old backends left open is open by ``FACEDEX_PUBLIC_SCOPES``, the rest needs a token or a key.
 """
@@ -38,7 +38,7 @@ class Server:
     folder : Path
         Where it was started.
     admin : dict of str to str
-        Headers with a key that may do everything.
+        Headers with a key that has every scope.
     """
 
     url: str
@@ -50,7 +50,7 @@ class Server:
         return requests.request(method, self.url + path, timeout=60, allow_redirects=False, **given)  # type: ignore[arg-type]
 
     def empty(self) -> None:
-        """Delete everybody, and forget who signed in how often."""
+        """Delete all people, and the counts of sign-in attempts."""
         database = Database(str(self.folder / "people.db"))
         with database.write() as connection:
             connection.execute(attempts.delete())
@@ -136,7 +136,7 @@ def answers(url: str) -> bool:
 
 @pytest.fixture
 def server(running: Server) -> Server:
-    """The server, with nobody registered."""
+    """The server, with no people."""
     running.empty()
     return running
 
@@ -155,7 +155,7 @@ def ayu_again() -> Path:
 
 @pytest.fixture
 def budi() -> Path:
-    """A picture of somebody else."""
+    """A picture of another person."""
     return people.PROBES["budi"][0]
 
 

@@ -84,7 +84,7 @@ def test_a_person_is_recognised_through_every_other_contract(
 def recognised_everywhere(
     server: Any, enrol: Callable[[Any, list[Path]], requests.Response], ayu: list[Path], ayu_again: Path, budi: Path
 ) -> None:
-    """Enrol somebody, and recognise them and nobody else through each contract."""
+    """Enrol a person, and recognise only them through each contract."""
     answer = enrol(server, ayu)
     assert answer.ok, answer.text
     picture, other = ({"file": path.read_bytes()} for path in (ayu_again, budi))
@@ -137,7 +137,7 @@ def test_a_person_is_recognised_through_every_other_contract_with_another_pack(
 
 
 def numbers_are_those_of_the_scales(server: Any, pack: PackInfo, cosine: float, probe: Path) -> None:
-    """Check that each contract tells a similarity on its own scale, or as a probability."""
+    """Check that each contract returns a similarity on its own scale, or as a probability."""
     files = {"file": probe.read_bytes()}
     photo = base64.b64encode(probe.read_bytes()).decode()
     told = {

@@ -1,4 +1,4 @@
-"""Lists of everybody are read in pages, however many there are, and told whole."""
+"""Lists of all people are read in pages and returned completely."""
 
 from __future__ import annotations
 

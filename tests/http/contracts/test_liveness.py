@@ -44,7 +44,7 @@ def judging(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 @pytest.fixture
 def ask(judging: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestClient]]:
-    """Make a client of a server with settings, in which somebody is registered."""
+    """Make a client of a server with settings and one registered person."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACEDEX_HOME", str(tmp_path / "home"))
     clients: list[TestClient] = []

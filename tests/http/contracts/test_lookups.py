@@ -1,4 +1,4 @@
-"""What the contracts look up, in every kind of database: numbers, pages, addresses, photos, templates, accounts."""
+"""Lookups of the contracts in every kind of database: numbers, pages, addresses, photos, templates, accounts."""
 
 from __future__ import annotations
 

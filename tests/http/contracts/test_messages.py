@@ -14,7 +14,7 @@ FOREIGN = ("person_id", "on_existing", "faces=", "add_photo", "photos=", "galler
 
 
 def refused(answer: Any, *words: str) -> str:
-    """Check that a request was refused, and return in which words."""
+    """Check that a request was refused, and return its message."""
     assert 400 <= answer.status_code < 500, answer.text
     message: str = answer.json()["message"]
     assert all(word in message for word in words), message

@@ -22,7 +22,7 @@ def client(serve: Callable[..., TestClient]) -> TestClient:
 
 @pytest.fixture
 def chief(client: TestClient) -> int:
-    """The number of a person whose account administers."""
+    """The number of a person with an administrator account."""
     access = _access(client)
     registered = client.post("/v1/people", json={"person_id": "chief", "name": "Chief"})
     assert registered.status_code == 201, registered.text

@@ -1,4 +1,4 @@
-"""A browser whose camera plays a bundled person's picture, and a page that notes whatever should not happen.
+"""A browser whose camera shows a bundled picture, and a page that records every error.
 
 Without Chromium the tests skip and say so; ``FACEDEX_REQUIRE_BROWSER=1`` requires it. Screenshots are kept in
 ``screenshots/`` and the name of the test, below the folder of ``FACEDEX_ARTEFACTS`` or else of pytest's ``tmp_path``.
@@ -101,7 +101,7 @@ def served(server: Callable[..., Any]) -> Served:
 
 @dataclass
 class Visit:
-    """A page that is open, and what happened on it.
+    """An open page, and the errors on it.
 
     Attributes
     ----------
@@ -154,7 +154,7 @@ class Visit:
         part.get_by_role("button", name="Use this picture").click()
 
     def settled(self) -> None:
-        """Wait until the page has got and shown what it asked for, and asks for no more."""
+        """Wait until the page has shown all responses, and has no pending request."""
         self.page.wait_for_function(_SETTLED)
 
     def _asked(self, request: Any) -> None:

@@ -85,7 +85,7 @@ WIDER = "() => document.documentElement.scrollWidth - document.documentElement.c
 
 
 def check(seen: Any, name: str) -> None:
-    """Keep a picture of what is shown, and look for what somebody could not see, hear or touch."""
+    """Take a screenshot, and check that everything shown is accessible."""
     seen.shoot(name)
     assert seen.page.evaluate(CONTRAST) == [], name
     assert seen.page.evaluate(NAMELESS) == [], name

@@ -1,4 +1,4 @@
-"""The files of the page, without a browser: how they are answered, and what may not stand in them."""
+"""The files of the page, without a browser: how they are served, and what they must not contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a real browser, against a real server: whole stories, with the camera.
+"""The page in a real browser, against a real server: complete scenarios, with the camera.
 
 Chromium's camera plays a picture of Ayu who is bundled. After each story nothing may have gone wrong unseen: no message
 of the browser, which is where a breach of the content security policy is told, and no request to another host.
@@ -153,7 +153,7 @@ def test_from_a_new_user_to_the_deletion(served: Callable[..., Any], visit: Any)
 
 
 def green_share(page: Any) -> float:
-    """Tell how much of the drawn picture has the colour of a known face's box."""
+    """Return the share of the drawn picture that has the color of a known face's box."""
     share: float = page.evaluate("""() => {
       const canvas = document.querySelector("#panel-recognise canvas");
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);

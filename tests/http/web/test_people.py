@@ -1,4 +1,4 @@
-"""Finding one person of many: by typing, by keyboard, beyond what a list shows; and what is said of nobody."""
+"""Finding one person among many: by typing, by keyboard, beyond the first page; and without a match."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MANY = 1_300
 
 
 @pytest.fixture
-def crowd(tmp_path: Path) -> None:
+def many_people(tmp_path: Path) -> None:
     """People, without faces, in the database that is served; one has a name with an accent."""
     with Gallery.open(tmp_path / "served.db") as gallery:
         for number in range(MANY):
@@ -24,7 +24,7 @@ def crowd(tmp_path: Path) -> None:
         gallery.create("zoe", name="Zoë Ångström")
 
 
-@pytest.mark.usefixtures("crowd")
+@pytest.mark.usefixtures("many_people")
 def test_a_person_is_found_among_many(served: Any, visit: Any) -> None:
     at = served(who=())
     seen = visit(at.port)

@@ -78,5 +78,5 @@ def compact(value: Any, depth: int) -> str:
 
 
 def report(path: Path) -> None:
-    """Tell what was written and how large it is."""
+    """Print what was written and its size."""
     print(f"{path.name}: {path.stat().st_size:,} bytes")
