@@ -38,7 +38,7 @@ from facedex import Analysis, Engine, Face, packs, people
 SHARED = Path(os.environ.get("FACEDEX_SHARED", Path(__file__).parents[2] / "shared")) / "assets" / "faces"
 
 REFERENCE = "classic"
-"""The pack beside which the others are timed, and which locates the subjects' faces."""
+"""The pack with which the others are compared, and which locates the subjects' faces."""
 
 SIMILARITY = 0.53
 """Least similarity of a turned photo to the upright one in `base`; other packs take their own threshold."""
@@ -47,7 +47,7 @@ BATCH = 32
 """Pictures prepared and analyzed at once."""
 
 OTHER_ROWS = ("portraits", "large", "group", "exif", "bundled", "no face", "time")
-"""Rows beside those of the treatments."""
+"""Rows in addition to those of the treatments."""
 
 PORTRAITS = 64
 """Number of everyday portraits, each of another person."""
@@ -346,7 +346,7 @@ def none_at_all(_: Path, boxes: Boxes) -> Tally:
 
 
 def timed(names: Sequence[str], rounds: int) -> Iterator[Row]:
-    """Time detection and embedding of one picture on one thread, all packs in turns, beside the reference."""
+    """Time detection and embedding of one picture on one thread, all packs in turns, with the reference."""
     engines = {name: Engine(name, threads=1) for name in dict.fromkeys((*names, REFERENCE))}
     for row, path in TIMED.items():
         data = path.read_bytes()

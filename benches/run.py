@@ -1,4 +1,4 @@
-"""Measure facedex: its speed beside other libraries, and its memory over many calls.
+"""Measure facedex: its speed compared with other libraries, and its memory over many calls.
 
     python benches/run.py [speed]     about a minute; ratios to peers where they are installed
     python benches/run.py memory      about three minutes; resident memory over 20,000 calls

@@ -1,4 +1,4 @@
-"""How fast, how exact and how small the search is, beside numpy and faiss, on synthetic faces of realistic spread.
+"""Speed, recall and memory of the search, compared with numpy and faiss, on synthetic faces of realistic spread.
 
 Each configuration runs in its own process with one thread, on the same vectors. Times are CPU time of the calling
 thread, the best of several calls, so that other work on the machine disturbs them little; what another process does to

@@ -1,4 +1,4 @@
-"""How much of the engine's speed a server keeps: `facedex serve` beside the same calls in one process.
+"""How much of the engine's speed a server keeps: `facedex serve` compared with the same calls in one process.
 
 The gallery has the bundled people and 1,000 others, whose templates are random. Clients send one bundled picture of
 640 × 480 as raw JPEG, and an API key; in turns of a few seconds with them, a process of its own calls

@@ -1,4 +1,4 @@
-"""The native index from Python: answers equal to a plain scan, people, changes beside searches, snapshots, refusals."""
+"""The native index from Python: answers equal to a plain scan, people, changes during searches, snapshots, refusals."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Packs:
-    """Manifests made of fragments; the weights are linked beside them."""
+    """Manifests made of fragments; the weights are linked next to them."""
 
     licence = LICENCE
 

@@ -75,7 +75,7 @@ Box = tuple[float, float, float, float]
 
 @pytest.fixture(scope="module")
 def manifest(packs: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """The shipped manifest with other conversions beside it; each change is a text and what replaces it everywhere."""
+    """The shipped manifest with other conversions next to it; each change is a text and its replacement."""
 
     def made(changes: dict[str, str] | None = None) -> Path:
         folder = tmp_path_factory.mktemp("liveness")

@@ -3,7 +3,7 @@
 Honest clients ask all the time while others overload the server, read nothing, leave, or send slowly, a worker and the
 master are killed, another process holds the database's lock, the clock is set back, a small disk is full, and
 PostgreSQL is away for 15 seconds. For each phase: answers, the wait for a health check, the memory of all processes.
-Exit code 1 when an answer was a fault, when the server was not well again after a phase, or when memory stayed taken.
+Exit code 1 after a faulty response, when the server did not recover after a phase, or when its memory grew.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ class Soak:
 
 
 _HEAD = (
-    f"{'phase':<28}{'answers':>8}{'taken':>7}{'refused':>9}{'faults':>8}{'broken':>8}{'live p50':>10}{'max s':>7}"
+    f"{'phase':<28}{'answers':>8}{'ok':>7}{'refused':>9}{'faults':>8}{'broken':>8}{'live p50':>10}{'max s':>7}"
     f"{'ready p50':>11}{'max s':>7}{'memory MB':>11}{'well in s':>11}"
 )
 

@@ -1,4 +1,4 @@
-"""The recorded values, and how found faces are laid beside recorded ones."""
+"""The recorded values, and the layout of found faces for the comparison."""
 
 from __future__ import annotations
 
