@@ -170,7 +170,7 @@ def test_what_was_undone_is_not_in_it(store: Store) -> None:
         raise ArgumentError("no")
 
     with pytest.raises(ArgumentError):
-        store.register("budi", [face(2)], admit=refuse)
+        store.register("budi", [face(2)], check=refuse)
     assert [event.person_id for event in entries(store)] == ["ayu"]
 
 

@@ -25,7 +25,7 @@ from facedex.gallery import Gallery
 from facedex.gallery.policy import Enrolment
 from facedex.options import WhenFull
 from facedex.records import Registration
-from facedex.store import NewFace, Room
+from facedex.store import FaceLimit, NewFace
 
 AYU, BUDI = people.PICTURES["ayu"], people.PICTURES["budi"]
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
@@ -111,7 +111,7 @@ def faces(*scores: float) -> list[NewFace]:
 def test_which_face_is_replaced(
     when_full: WhenFull, stored: tuple[float, ...], new: tuple[float, ...], gone: list[int], kept: list[bool]
 ) -> None:
-    assert Room(3, when_full).choose(rows(*stored), faces(*new)) == (gone, kept)
+    assert FaceLimit(3, when_full).choose(rows(*stored), faces(*new)) == (gone, kept)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_worst_face_has_the_lowest_quality_if_known_for_all(
         SimpleNamespace(id=number, det_score=number / 10, quality=quality) for number, quality in enumerate(stored, 1)
     ]
     added = [NewFace((0, 0, 1, 1), 0.9, np.zeros(2, np.float32), None, quality) for quality in new]
-    assert Room(3, "worst").choose(known, added) == (gone, kept)
+    assert FaceLimit(3, "worst").choose(known, added) == (gone, kept)
 
 
 def test_the_quality_of_a_face_is_stored_and_measured_again_on_a_rebuild(place: Place, engine: Engine) -> None:
@@ -158,7 +158,7 @@ def test_a_full_gallery_is_an_error_with_value_and_limit(
     when_full: WhenFull, stored: tuple[float, ...], new: tuple[float, ...]
 ) -> None:
     with pytest.raises(PersonFullError, match="would have 4 faces, at most 3 are kept") as full:
-        Room(3, when_full).choose(rows(*stored), faces(*new))
+        FaceLimit(3, when_full).choose(rows(*stored), faces(*new))
     assert (full.value.measured, full.value.limit, full.value.code) == (4, 3, "person_full")
     assert ("is better" in str(full.value)) == (when_full == "worst")
 

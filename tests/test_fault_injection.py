@@ -157,14 +157,14 @@ store.register("citra", [face(3), face(4)])
 store.delete("budi")
 store.register("budi", [face(5)])
 store.update("ayu", {"name": "Ayu"})
-seen["due long ago"] = [str(one) for one in store.due(datetime.now(timezone.utc))]
+seen["due long ago"] = [str(one) for one in store.overdue(datetime.now(timezone.utc))]
 seen["found"] = opened.find([1, 2, 3, 4, 5])
 seen["people"] = [[str(one.person_id), [face.face_id for face in one.faces]] for one in store.people()]
 seen["times"] = [one.created_at < first for one in store.people()]
 seen["position"] = store.feed.head()[0]
 seen["audit"] = [store.check_audit().intact, [one.kind for one in store.audit(0)]]
 set_clock(3650)
-seen["due"] = [str(one) for one in store.due(datetime.now(timezone.utc))]
+seen["due"] = [str(one) for one in store.overdue(datetime.now(timezone.utc))]
 seen["purged"] = store.purge("ayu", datetime.now(timezone.utc)) is not None
 seen["last"] = opened.find([1, 5])
 opened.close()

@@ -580,7 +580,7 @@ def test_every_method_of_a_closed_gallery_says_so(place: Place, engine: Engine) 
         lambda: gallery.lookup.template(1),
         gallery.lookup.people_after,
         lambda: gallery.lookup.people_with_email("a@example.org"),
-        lambda: gallery.lookup.person_numbered(1),
+        lambda: gallery.lookup.person_by_number(1),
         lambda: gallery.exchange.import_people([]),
         lambda: next(gallery.exchange.export_people()),
         lambda: gallery.engine,

@@ -436,11 +436,11 @@ def test_a_photo_that_cannot_be_stored_leaves_nothing(place: Place, monkeypatch:
         raise DuplicateFaceError("somebody else")
 
     with pytest.raises(DuplicateFaceError):
-        store.register("ayu", [face(2, photo_of(b"2"))], on_existing="replace", admit=refuse)
+        store.register("ayu", [face(2, photo_of(b"2"))], on_existing="replace", check=refuse)
     (kept,) = store.photos("ayu")
     assert store.photo_bytes(kept.photo_id) == b"1" * 1000
     with pytest.raises(DuplicateFaceError):
-        store.rebuild("ayu", [kept.photo_id], [face(3, kept.photo_id)], admit=refuse)
+        store.rebuild("ayu", [kept.photo_id], [face(3, kept.photo_id)], check=refuse)
     assert store.photos("ayu") == [kept]
     assert counts(place) == [1, 1, 1]
     store.feed.database.close()

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict
 from .checks import check_choice, check_int, check_threshold
 
 OnExisting = Literal["error", "add", "replace"]
-"""What a registration does when the id is taken: refuse, add the faces, or replace the stored ones."""
+"""What a registration does when the id is in use: refuse, add the faces, or replace the stored ones."""
 
 OnExistingImport = Literal["error", "add", "replace", "skip"]
 """What an import does with a person who is registered: as `OnExisting`, or leave the person as stored."""
@@ -34,7 +34,7 @@ Rendition = Literal["thumbnail", "original"]
 """A stored photo: the square around the face, at most 224 pixels wide, or the picture without its metadata."""
 
 KeptPhotos = Literal["none", "thumbnail", "original"]
-"""Which photos a gallery keeps of the pictures that are registered."""
+"""Which photos of the registered pictures a gallery stores."""
 
 Duplicates = Literal["warn", "refuse", "ignore"]
 """What a registration does with a face that resembles a person with another id."""

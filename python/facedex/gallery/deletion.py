@@ -19,10 +19,11 @@ from ..store import Eraser
 from .resources import Resources
 
 DEFAULT_ERASER = "facedex.server.forgetting", "erase_person"
-"""Module and name of the eraser that is used unless another is given.
+"""Module and name of the eraser that is used unless another is given; the HTTP server gives its own.
 
-The server keeps accounts, attendance and replies in the same database. They must go with the person whichever program
-deletes, also one that never runs a server. The server is a layer above, so it is imported by name, on first use.
+The server keeps accounts, attendance and replies in the same database. They must be deleted with the person by every
+program, also by one that never runs a server. The late import is deliberate: facedex.server is a higher layer, so it is
+imported by name, when the first person is deleted.
 """
 
 
@@ -46,7 +47,7 @@ class Deleter:
 
     def delete(self, person_id: PersonId) -> Deletion:
         """Delete a person, as `facedex.Gallery.delete` does."""
-        self._resources.store.require(person_id)
+        self._resources.store.check_exists(person_id)
         return self._delete(lambda: self._resources.store.delete(person_id))
 
     def delete_face(self, face_id: int) -> Deletion:
@@ -63,11 +64,11 @@ class Deleter:
         if at.utcoffset() is None:
             raise ArgumentError(f"now must be a datetime with a time zone, got {now!r}")
         store = self._resources.store
-        due = store.due(at)
-        if not due:
+        overdue = store.overdue(at)
+        if not overdue:
             return []
         self._resources.search.forget()
-        receipts = [receipt for person_id in due if (receipt := store.purge(person_id, at)) is not None]
+        receipts = [receipt for person_id in overdue if (receipt := store.purge(person_id, at)) is not None]
         wiped = self._resources.wipe()
         return [replace(receipt, wiped=wiped) for receipt in receipts]
 

@@ -79,7 +79,7 @@ class Exchange:
         """Store people that `export_people` of a gallery of the same pack gave, in one transaction.
 
         Each photo is decoded as a check and rewritten without its metadata; the compressed data of a valid JPEG, PNG or
-        WebP is kept. Its type is found from its bytes.
+        WebP is not changed. Its type is found from its bytes.
 
         Parameters
         ----------
@@ -110,8 +110,8 @@ class Exchange:
                     check_embeddings(np.stack([face.embedding for face in person.faces]), pin.dimension)
             cleaned = [self._clean(person) for person in batch]
             accepted = [person for person in cleaned if isinstance(person, PortablePerson)]
-            forget = self._resources.search.forget
-            stored = iter(self._resources.store.import_people(accepted, on_existing, forget))
+            before_removal = self._resources.search.forget
+            stored = iter(self._resources.store.import_people(accepted, on_existing, before_removal))
             return [next(stored) if isinstance(person, PortablePerson) else person for person in cleaned]
 
     aimport_people = make_coroutine(import_people)

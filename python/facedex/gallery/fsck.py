@@ -55,7 +55,7 @@ class FsckReport:
     faces : int
         How many are stored now.
     snapshots : int
-        How many snapshots of the search stand on this machine now.
+        How many snapshots of the search are on this machine now.
     findings : tuple of Finding
         Empty when the gallery is consistent.
     """
@@ -166,9 +166,9 @@ def rebuild(
         When a snapshot cannot be removed.
     """
     with _feed(location, name, key) as feed:
-        counted = _count_progress(Store(feed).counts()[1], progress)
+        on_progress = _count_progress(Store(feed).counts()[1], progress)
         options = SearchOptions(where=settings().search if search is None else search)
-        built = open_search(feed, options, fresh=True, progress=counted)
+        built = open_search(feed, options, fresh=True, progress=on_progress)
         built.save()
         built.close()
         return len(built)

@@ -128,15 +128,14 @@ class Gallery:
         photos: KeptPhotos = "none",
         eraser: Eraser | None = None,
     ) -> Gallery:
-        """Open a gallery, making it when it does not exist.
+        """Open a gallery, creating it if it does not exist.
 
         Parameters
         ----------
         location : str or PathLike
             Path of an SQLite file, or a URL ``sqlite:///path?timeout=5`` with the seconds to wait for another writer.
         pack : str or PathLike, optional
-            The pack that makes the embeddings; by default the one that made the gallery, for a new gallery that of
-            `Engine`.
+            The pack that makes the embeddings; by default the gallery's own. A new gallery uses `Engine`'s default.
         engine : Engine, optional
             An engine to share; its pack is used, and `pack` is not read.
         name : str
@@ -157,7 +156,7 @@ class Gallery:
             By default ``FACEDEX_SEARCH``, else "local". "ivf" is local only; encrypted galleries are searched locally
             only.
         best_of : int
-            A person's similarity is the mean of so many closest faces, of all where there are fewer; 1 is the closest.
+            A person's similarity is the mean of this many closest faces (all, if fewer).
         key : bytes, str or callable, optional
             32 bytes, these in base64, or a function that returns either; by default ``FACEDEX_KEY``. A gallery that is
             made with a key keeps its templates, photos and search snapshots encrypted (AES-256-GCM) and opens only with
@@ -168,9 +167,9 @@ class Gallery:
         actor : str, optional
             The actor that the audit records outside `acting_as`; by default ``FACEDEX_ACTOR``.
         enrolment : Enrolment, optional
-            Which faces are accepted; by default all, with a warning of one that resembles another person.
+            Which faces are accepted; by default all, with a warning if one resembles another person.
         photos : {"none", "thumbnail", "original"}
-            What is kept of the pictures that are registered: nothing, the square around the face at most 224 pixels
+            Which photos are stored of the registered pictures: none, the square around the face at most 224 pixels
             wide, or the picture without metadata (EXIF, place, time, comments). A migration to another pack needs
             originals. Photos are encrypted with the templates, and deleted with the person.
         eraser : callable, optional
@@ -277,7 +276,7 @@ class Gallery:
         Raises
         ------
         DuplicatePersonError
-            When the id is taken.
+            When the id is in use.
         """
         with self._life.call():
             return self._resources.store.create(person_id, check_details(details))
@@ -298,11 +297,11 @@ class Gallery:
         Parameters
         ----------
         person_id : str or int
-            Your own key, at most 255 characters, kept and returned as given; 7 and "7" are the same person.
+            Your own key, at most 255 characters, stored and returned as given; 7 and "7" are the same person.
         images : ImageInput or iterable of ImageInput
             The error of a single picture is raised; of several, those that are refused are listed in the result.
         on_existing : {"error", "add", "replace"}
-            When the id is taken: refuse, add the faces, or replace the stored ones. With "add" and "replace", name,
+            When the id is in use: refuse, add the faces, or replace the stored ones. With "add" and "replace", name,
             email, info and retain_until are changed where given.
         faces : {"one", "largest"}
             A picture must show exactly one face, or its largest face is used.
@@ -323,7 +322,7 @@ class Gallery:
         Raises
         ------
         DuplicatePersonError
-            When the id is taken and `on_existing` is "error".
+            When the id is in use and `on_existing` is "error".
         DuplicateFaceError
             When a face resembles another person and that is refused; nothing is stored.
         EnrolmentError
@@ -437,9 +436,9 @@ class Gallery:
         Raises
         ------
         UnknownPersonError
-            When nobody of that id is registered.
+            When no person has that id.
         RegistrationError
-            When no original is kept, or none of them shows a usable face; nothing is changed.
+            When no original is stored, or none of them shows a usable face; nothing is changed.
         """
         with self._life.call():
             options = RegisterOptions(on_existing="add", faces=faces, min_face=min_face)
@@ -469,7 +468,7 @@ class Gallery:
         min_face : int, optional
             Smallest face to look for, pixels, as far as the detector reaches; by default a fraction of the picture.
         max_faces : int, optional
-            Only the largest so many.
+            Maximum number of faces; the largest are kept.
         liveness : bool or {"off", "advisory", "required"}
             Whether each face is judged for being live. With "required", a face that is not live is never matched, and
             one that cannot be judged is an error.
@@ -578,7 +577,7 @@ class Gallery:
         Raises
         ------
         UnknownPersonError
-            When nobody of that id is registered, or no face of the person is stored.
+            When no person has that id, or no face of the person is stored.
         ImageError, FaceError
             When the picture is refused.
         """
@@ -616,7 +615,7 @@ class Gallery:
         Raises
         ------
         UnknownPersonError
-            When nobody of that id is registered.
+            When no person has that id.
         """
         with self._life.call():
             return self._resources.store.update(person_id, check_details(details))
@@ -671,7 +670,7 @@ class Gallery:
         filename : str, optional
             By default that of the path.
         rendition : {"thumbnail", "original"}, optional
-            By default what the gallery keeps.
+            By default what the gallery stores.
 
         Returns
         -------
@@ -680,9 +679,9 @@ class Gallery:
         Raises
         ------
         UnknownPersonError
-            When nobody of that id is registered.
+            When no person has that id.
         ArgumentError
-            When the gallery keeps no photos and no rendition is given.
+            When the gallery stores no photos and no rendition is given.
         PhotoTooLargeError
             When the original has more than 32 MiB.
         ImageError
@@ -728,7 +727,7 @@ class Gallery:
         Raises
         ------
         UnknownPersonError
-            When nobody of that id is registered.
+            When no person has that id.
         """
         with self._life.call():
             return self._deleter.delete(person_id)
@@ -755,9 +754,9 @@ class Gallery:
             return self._deleter.delete_face(face_id)
 
     def purge(self, now: datetime | None = None) -> list[Deletion]:
-        """Delete everybody whose ``retain_until`` has passed. Call it as often as it must be on time.
+        """Delete everybody whose ``retain_until`` has passed. Run it regularly.
 
-        Nobody is deleted unless it is called: a wrong clock cannot empty a gallery that is only read.
+        Only this call deletes by date: a wrong clock cannot empty a gallery that is only read.
 
         Parameters
         ----------
@@ -928,7 +927,7 @@ class Gallery:
         without_photo: WithoutPhoto = "stop",
         progress: Progress | None = None,
     ) -> Migration:
-        """Move the gallery to another pack, by embedding its faces again from the original photos that it kept.
+        """Move the gallery to another pack, by embedding its faces again from the original photos that it stored.
 
         Until the end the gallery recognizes, registers and deletes with its present pack. It can be interrupted at any
         moment; the next run resumes it. At the end one commit switches the gallery, and this object, to the other pack;
@@ -943,7 +942,7 @@ class Gallery:
         threshold : float, optional
             Cut-off on similarity from then on, [-1, 1], inclusive; by default that of the other pack.
         without_photo : {"stop", "leave"}
-            What to do when people would be left without a template, because no original photo of them was kept or
+            What to do when people would be left without a template, because no original photo of them is stored or
             their faces are not found in it again: leave the gallery as it is, or move it without them. Then they stay
             registered, and are not recognized until they are registered again or the gallery is rolled back.
         progress : callable, optional
@@ -957,7 +956,7 @@ class Gallery:
         Raises
         ------
         MigrationError
-            When somebody else ended it meanwhile.
+            When another process ended the migration.
         ArgumentError
             When the pack states no threshold and none is given.
         GalleryClosedError

@@ -1,20 +1,39 @@
-"""What only HTTP and transfer ask of a gallery: pages of people, people by number or e-mail address, counts.
+"""Queries that the HTTP server and facedex.transfer need: pages of people, people by number or e-mail address, counts.
 
 They reach it as ``gallery.lookup``; it is not part of the public interface.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, UnknownFaceError, UnknownPersonError
-from ..records import Person, PersonId, Status
-from ..store import packs_of
+from ..errors import UnknownFaceError, UnknownPersonError
+from ..records import PersonId, Status
+from ..store import Store, packs_of
 from .lifetime import Lifetime
 from .resources import Resources
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+def _of_store(
+    query: Callable[Concatenate[Store, _Parameters], _Result],
+) -> Callable[Concatenate[Lookup, _Parameters], _Result]:
+    """Return a method of `Lookup` that runs a query of the store as a call of the gallery."""
+
+    @functools.wraps(query)
+    def call(lookup: Lookup, /, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        with lookup.life.call():
+            return query(lookup.resources.store, *args, **kwargs)
+
+    return call
 
 
 class Lookup:
@@ -27,38 +46,17 @@ class Lookup:
     """
 
     def __init__(self, life: Lifetime, resources: Resources) -> None:
-        self._life = life
-        self._resources = resources
+        self.life = life
+        self.resources = resources
 
-    def person_numbered(self, number: int) -> Person:
-        """Return the person with a `Person.number`, or raise `UnknownPersonError`."""
-        with self._life.call():
-            return self._resources.store.person_numbered(number)
-
-    def people_after(self, number: int = 0, *, limit: int = 100) -> list[Person]:
-        """Return at most `limit` people whose `Person.number` is higher, in the order of registration."""
-        with self._life.call():
-            if limit < 1:
-                raise ArgumentError(f"limit must be at least 1, got {limit}")
-            return self._resources.store.people_after(number, limit)
-
-    def people_with_email(self, email: str) -> list[Person]:
-        """Return the people with an e-mail address, ignoring case."""
-        with self._life.call():
-            return self._resources.store.people_with_email(email)
-
-    def counts(self) -> tuple[int, int]:
-        """Return the number of people and of faces; unlike `status`, without waiting for the search."""
-        with self._life.call():
-            return self._resources.store.counts()
-
-    def photo_count(self) -> int:
-        """Return the number of photos of all people."""
-        with self._life.call():
-            return self._resources.store.photo_count()
+    person_by_number = _of_store(Store.person_by_number)
+    people_after = _of_store(Store.people_after)
+    people_with_email = _of_store(Store.people_with_email)
+    counts = _of_store(Store.counts)
+    photo_count = _of_store(Store.photo_count)
 
     def template(self, face_id: int) -> tuple[PersonId, NDArray[np.float32]]:
-        """Return whose a stored face is, and its embedding.
+        """Return the owner of a stored face, and its embedding.
 
         Parameters
         ----------
@@ -75,8 +73,8 @@ class Lookup:
         UnknownFaceError
             When no such face is stored in this gallery.
         """
-        with self._life.call():
-            store, name = self._resources.store, self._resources.feed.name
+        with self.life.call():
+            store, name = self.resources.store, self.resources.feed.name
             unknown = UnknownFaceError(f"no face {face_id!r} is stored in gallery {name!r}", face_id=face_id)
             owner = store.owners([face_id]).get(face_id) if 0 < face_id < 1 << 63 else None
             if owner is None:
@@ -92,15 +90,15 @@ class Lookup:
 
     def status(self) -> Status:
         """Return what `Gallery.status` returns."""
-        with self._life.call():
-            feed, store, search = self._resources.feed, self._resources.store, self._resources.search
+        with self.life.call():
+            feed, store, search = self.resources.feed, self.resources.store, self.resources.search
             position, _ = search.sync()
             people, faces = store.counts()
             stored, beside = packs_of(feed)
             found = search.status()
             return Status(
                 gallery=feed.name,
-                location=self._resources.database.location,
+                location=self.resources.database.location,
                 pack=feed.pin.name,
                 pack_digest=feed.pin.digest,
                 people=people,
@@ -112,7 +110,7 @@ class Lookup:
                 position=position,
                 rebuilt=search.rebuilt,
                 encrypted=feed.vault is not None,
-                due=len(store.due(datetime.now(timezone.utc))),
+                due=len(store.overdue(datetime.now(timezone.utc))),
                 dormant=faces - stored,
                 beside=beside,
             )

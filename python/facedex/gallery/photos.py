@@ -1,4 +1,4 @@
-"""The photos that a gallery keeps: none, a thumbnail of the face, or the picture without its metadata.
+"""The photos that a gallery stores: none, a thumbnail of the face, or the picture without its metadata.
 
 A path is read once, so that the stored photo shows what was analysed, even when the file is replaced meanwhile. A
 picture of too many bytes is refused.
@@ -27,7 +27,7 @@ class Photos:
     ----------
     resources : Resources
     kept : {"none", "thumbnail", "original"}
-        What is kept of the pictures that are registered.
+        Which photos of the registered pictures are stored.
     """
 
     def __init__(self, resources: Resources, kept: KeptPhotos) -> None:
@@ -37,7 +37,7 @@ class Photos:
         self._max_pixels = resources.engine.max_pixels
 
     def load(self, picture: ImageInput) -> ImageInput:
-        """Read the file of a path if a photo of it is to be kept; an unreadable file is left to the engine."""
+        """Read the file of a path if a photo of it is to be stored; an unreadable file is left to the engine."""
         if self._kept == "none" or not isinstance(picture, (str, os.PathLike)):
             return picture
         try:
@@ -46,7 +46,7 @@ class Photos:
             return picture
 
     def make(self, picture: ImageInput, bbox: BBox, filename: str | None) -> NewPhoto | None:
-        """Make the photo of a picture in which a face was found; None when none is kept.
+        """Make the photo of a picture in which a face was found; None when none is stored.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class Photos:
 
     def add(self, person_id: PersonId, picture: ImageInput, rendition: Rendition | None, filename: str | None) -> Photo:
         """Store a photo without looking for faces, as `facedex.Gallery.add_photo` does."""
-        self._resources.store.require(person_id)
+        self._resources.store.check_exists(person_id)
         kept = self._kept if rendition is None else rendition
         check_choice("rendition", kept, KeptPhotos)
         if kept == "none":
@@ -77,7 +77,7 @@ class Photos:
     def clean(self, person: PortablePerson) -> PortablePerson:
         """Decode the photos of a person from elsewhere as a check, and remove their metadata.
 
-        The compressed data of a valid JPEG, PNG or WebP is kept; type and size are found from the bytes.
+        The compressed data of a valid JPEG, PNG or WebP is not changed; type and size are found from the bytes.
 
         Raises
         ------

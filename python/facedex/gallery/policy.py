@@ -15,7 +15,7 @@ from ..errors import ArgumentError, FaceNotLiveError, FaceQualityError, FaceScor
 from ..inputs import describe
 from ..options import AnalyzeOptions, Duplicates, WhenFull
 from ..results import bbox_of
-from ..store import Room
+from ..store import FaceLimit
 
 if TYPE_CHECKING:
     from .._core import Face
@@ -68,9 +68,9 @@ class Enrolment:
             check_int("max_faces", self.max_faces, least=1)
 
     @property
-    def room(self) -> Room | None:
+    def face_limit(self) -> FaceLimit | None:
         """The limit on the faces of a person; None without a limit."""
-        return None if self.max_faces is None else Room(self.max_faces, self.when_full)
+        return None if self.max_faces is None else FaceLimit(self.max_faces, self.when_full)
 
     def analyze_options(self, min_face: int | None) -> AnalyzeOptions:
         """Return what the engine must compute: what is checked, and the quality, which is cheap and is stored."""

@@ -50,7 +50,7 @@ class Recognizer:
     ----------
     resources : Resources
     best_of : int
-        A person's similarity is the mean of so many closest faces, of all where there are fewer.
+        A person's similarity is the mean of this many closest faces (all, if fewer).
     log_sightings : bool
         Whether the audit records who was recognized and verified.
     """
@@ -156,7 +156,7 @@ class Recognizer:
             if all(len(candidates) == faces.shape[1] for candidates in closest):
                 break
         if not all(closest):
-            raise EmptyGalleryError("every face of this gallery was deleted meanwhile; register somebody first")
+            raise EmptyGalleryError("the last face of this gallery was just deleted; register somebody first")
         return closest
 
     def _owners_of(self, state: tuple[int, str], face_ids: set[int]) -> dict[int, Owner]:

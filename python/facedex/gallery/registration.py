@@ -13,7 +13,7 @@ from ..inputs import describe, is_single, list_images
 from ..options import FacePolicy, PersonDetails, RegisterOptions
 from ..records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
 from ..results import Analysis, bbox_of, choose_face, embedding_of
-from ..store import NewFace, Owner, Receipt
+from ..store import NewFace, NewPhoto, Owner, Receipt
 from .exchange import check_embeddings, check_pack
 from .lifetime import Progress
 from .photos import Photos, filename_of
@@ -41,7 +41,7 @@ class Registrar:
     resources : Resources
     rules : Enrolment
     photos : Photos
-        Makes the photos that are kept.
+        Makes the photos that are stored.
     """
 
     def __init__(self, resources: Resources, rules: Enrolment, photos: Photos) -> None:
@@ -53,12 +53,9 @@ class Registrar:
         self, person_id: PersonId, images: Images, details: dict[str, Any], options: RegisterOptions
     ) -> Registration:
         """Register one person, as `facedex.Gallery.register` does."""
-        candidate = _candidate(person_id, images, details)
-        self._check(candidate, options)
-        pictures = list(map(self._photos.load, candidate.pictures))
-        if candidate.single:
-            return self._store(candidate, [self._analyze(pictures[0], options)], options)
-        return self._store(candidate, self._analyze_many(pictures, options), options)
+        pending = _pending_registration(person_id, images, details)
+        self._check_person(pending, options)
+        return self._store_pictures(pending, self._analyze(map(self._photos.load, pending.pictures), options), options)
 
     def register_templates(
         self,
@@ -72,31 +69,31 @@ class Registrar:
         pin = self._resources.feed.pin
         check_pack(pin, pack)
         vectors = check_embeddings(embeddings, pin.dimension)
-        texts: list[Any] = [f"embedding {number}" for number in range(len(vectors))]
-        candidate = _Candidate(person_id, texts, len(vectors) == 1, details)
-        candidate.accepted = [NewFace((0.0, 0.0, 0.0, 0.0), 0.0, vector) for vector in vectors]
-        candidate.sources = list(range(len(vectors)))
-        self._check(candidate, options)
-        return self._commit(candidate, options)
+        names: list[Any] = [f"embedding {number}" for number in range(len(vectors))]
+        pending = _PendingRegistration(person_id, names, len(vectors) == 1, details)
+        pending.accepted = [NewFace((0.0, 0.0, 0.0, 0.0), 0.0, vector) for vector in vectors]
+        pending.sources = list(range(len(vectors)))
+        self._check_person(pending, options)
+        return self._store_faces(pending, options)
 
     def register_many(
         self, people: Sequence[Entry], options: RegisterOptions, progress: Progress | None
     ) -> list[Registration | FacedexError]:
         """Register many people, whose pictures are analysed side by side; return one result for each, in order."""
         results: list[Registration | FacedexError] = []
-        batch: list[_Candidate | FacedexError] = []
-        waiting = 0
+        batch: list[_PendingRegistration | FacedexError] = []
+        pictures = 0
         for number, entry in enumerate(people, 1):
             try:
-                candidate = _parse_entry(entry)
-                self._check(candidate, options)
-                batch.append(candidate)
-                waiting += len(candidate.pictures)
+                pending = _parse_entry(entry)
+                self._check_person(pending, options)
+                batch.append(pending)
+                pictures += len(pending.pictures)
             except FacedexError as error:
                 batch.append(error)
-            if waiting >= BATCH or number == len(people):
+            if pictures >= BATCH or number == len(people):
                 results += self._store_batch(batch, options)
-                batch, waiting = [], 0
+                batch, pictures = [], 0
                 if progress is not None:
                     progress(number, len(people))
         return results
@@ -111,71 +108,69 @@ class Registrar:
                 "photos='original'"
             )
         names = [photo.filename or f"photo {photo.photo_id}" for photo in originals]
-        candidate = _Candidate(person_id, list(names), False, {})
+        pending = _PendingRegistration(
+            person_id, list(names), False, {}, photo_ids=[photo.photo_id for photo in originals]
+        )
         for start in range(0, len(originals), _PHOTOS):
-            numbers = [photo.photo_id for photo in originals[start : start + _PHOTOS]]
-            analyses = self._analyze_many(map(store.photo_bytes, numbers), options)
-            for source, (photo_id, analysis) in enumerate(zip(numbers, analyses, strict=True), start):
-                candidate.add(source, analysis, options.faces, self._rules, photo_id)
-        candidate.check()
+            contents = map(store.photo_bytes, pending.photo_ids[start : start + _PHOTOS])
+            for source, analysis in enumerate(self._analyze(contents, options), start):
+                pending.add(source, analysis, options.faces, self._rules, self._photos)
+        pending.check_accepted()
         receipt = store.rebuild(
             person_id,
-            [photo.photo_id for photo in originals],
-            candidate.accepted,
-            room=self._rules.room,
-            admit=lambda: self._check_duplicates(candidate, options.strict),
-            forget=self._resources.search.forget,
+            pending.photo_ids,
+            pending.accepted,
+            limit=self._rules.face_limit,
+            check=lambda: self._check_duplicates(pending, options.strict),
+            before_removal=self._resources.search.forget,
         )
-        return candidate.registration(receipt, self._rules)
+        return pending.registration(receipt, self._rules)
 
-    def _check(self, candidate: _Candidate, options: RegisterOptions) -> None:
-        self._resources.store.check_registration(candidate.person_id, candidate.details, options.on_existing)
+    def _check_person(self, pending: _PendingRegistration, options: RegisterOptions) -> None:
+        self._resources.store.check_registration(pending.person_id, pending.details, options.on_existing)
 
-    def _analyze(self, picture: ImageInput, options: RegisterOptions) -> Analysis:
-        return self._resources.engine.analyze(picture, **asdict(self._rules.analyze_options(options.min_face)))
-
-    def _analyze_many(self, pictures: Iterable[ImageInput], options: RegisterOptions) -> list[Analysis | FacedexError]:
-        wanted = asdict(self._rules.analyze_options(options.min_face))
-        return self._resources.engine.analyze_many(pictures, **wanted)
+    def _analyze(self, pictures: Iterable[ImageInput], options: RegisterOptions) -> list[Analysis | FacedexError]:
+        wanted = self._rules.analyze_options(options.min_face)
+        return self._resources.engine.analyze_many(pictures, **asdict(wanted))
 
     def _store_batch(
-        self, batch: Sequence[_Candidate | FacedexError], options: RegisterOptions
+        self, batch: Sequence[_PendingRegistration | FacedexError], options: RegisterOptions
     ) -> list[Registration | FacedexError]:
-        candidates = [candidate for candidate in batch if isinstance(candidate, _Candidate)]
-        pictures = [self._photos.load(picture) for candidate in candidates for picture in candidate.pictures]
-        analyses: Iterator[Analysis | FacedexError] = iter(self._analyze_many(pictures, options) if pictures else [])
+        valid = [pending for pending in batch if isinstance(pending, _PendingRegistration)]
+        pictures = [self._photos.load(picture) for pending in valid for picture in pending.pictures]
+        analyses: Iterator[Analysis | FacedexError] = iter(self._analyze(pictures, options) if pictures else [])
         results: list[Registration | FacedexError] = []
-        for candidate in batch:
+        for pending in batch:
             try:
-                if isinstance(candidate, FacedexError):
-                    raise candidate
-                results.append(self._store(candidate, [next(analyses) for _ in candidate.pictures], options))
+                if isinstance(pending, FacedexError):
+                    raise pending
+                results.append(self._store_pictures(pending, [next(analyses) for _ in pending.pictures], options))
             except FacedexError as error:
                 results.append(error)
         return results
 
-    def _store(
-        self, candidate: _Candidate, analyses: Sequence[Analysis | FacedexError], options: RegisterOptions
+    def _store_pictures(
+        self, pending: _PendingRegistration, analyses: Sequence[Analysis | FacedexError], options: RegisterOptions
     ) -> Registration:
         for source, analysis in enumerate(analyses):
-            candidate.add(source, analysis, options.faces, self._rules, self._photos)
-        candidate.check()
-        return self._commit(candidate, options)
+            pending.add(source, analysis, options.faces, self._rules, self._photos)
+        pending.check_accepted()
+        return self._store_faces(pending, options)
 
-    def _commit(self, candidate: _Candidate, options: RegisterOptions) -> Registration:
+    def _store_faces(self, pending: _PendingRegistration, options: RegisterOptions) -> Registration:
         receipt = self._resources.store.register(
-            candidate.person_id,
-            candidate.accepted,
-            candidate.details,
+            pending.person_id,
+            pending.accepted,
+            pending.details,
             on_existing=options.on_existing,
-            room=self._rules.room,
-            admit=lambda: self._check_duplicates(candidate, options.strict),
-            forget=self._resources.search.forget,
+            limit=self._rules.face_limit,
+            check=lambda: self._check_duplicates(pending, options.strict),
+            before_removal=self._resources.search.forget,
         )
-        return candidate.registration(receipt, self._rules)
+        return pending.registration(receipt, self._rules)
 
-    def _check_duplicates(self, candidate: _Candidate, strict: bool) -> None:
-        """Search for the faces under other ids; nobody else can register meanwhile.
+    def _check_duplicates(self, pending: _PendingRegistration, strict: bool) -> None:
+        """Search for the faces under other ids, while no other registration can run.
 
         Raises
         ------
@@ -186,16 +181,16 @@ class Registrar:
         if action == "ignore":
             return
         self._resources.search.sync()
-        found = zip(candidate.sources, self._closest_others(candidate), strict=True)
-        candidate.warnings = [
+        found = zip(pending.sources, self._closest_others(pending), strict=True)
+        pending.warnings = [
             Duplicate(source, other[0].person_id, other[0].name, other[1], self._resources.threshold)
             for source, other in found
             if other is not None
         ]
-        if candidate.warnings and action == "refuse":
-            first = max(candidate.warnings, key=lambda warning: warning.similarity)
+        if pending.warnings and action == "refuse":
+            first = max(pending.warnings, key=lambda warning: warning.similarity)
             raise DuplicateFaceError(
-                f"the face in {describe(candidate.pictures[first.source])} resembles {first.person_id!r} with a "
+                f"the face in {describe(pending.pictures[first.source])} resembles {first.person_id!r} with a "
                 f"similarity of {first.similarity:.3f}, which reaches the threshold of {first.threshold:.3f}; register "
                 "it under that id, or without strict",
                 person_id=first.person_id,
@@ -203,34 +198,34 @@ class Registrar:
                 limit=first.threshold,
             )
 
-    def _closest_others(self, candidate: _Candidate) -> list[tuple[Owner, float] | None]:
+    def _closest_others(self, pending: _PendingRegistration) -> list[tuple[Owner, float] | None]:
         """Find for each new face the closest face of another person that reaches the threshold."""
         store, search, threshold = self._resources.store, self._resources.search, self._resources.threshold
-        closest: list[tuple[Owner, float] | None] = [None] * len(candidate.accepted)
-        pending = list(range(len(candidate.accepted))) if len(search) else []
+        closest: list[tuple[Owner, float] | None] = [None] * len(pending.accepted)
+        searched = list(range(len(pending.accepted))) if len(search) else []
         k = _NEAREST
-        while pending:
-            probes = np.stack([candidate.accepted[place].embedding for place in pending])
+        while searched:
+            probes = np.stack([pending.accepted[number].embedding for number in searched])
             _, similarities, faces = search.search_people(probes, k)
             owners = store.owners(set(faces.ravel().tolist()))
-            again = []
-            for place, row, scores in zip(pending, faces.tolist(), similarities.tolist(), strict=True):
+            unresolved = []
+            for number, row, scores in zip(searched, faces.tolist(), similarities.tolist(), strict=True):
                 found = [(owners.get(face), score) for face, score in zip(row, scores, strict=True)]
                 others = [
                     (owner, score)
                     for owner, score in found
-                    if score >= threshold and owner and owner.intact and not candidate.has_id(owner.person_id)
+                    if score >= threshold and owner and owner.intact and not pending.has_id(owner.person_id)
                 ]
                 if others:
-                    closest[place] = others[0]
+                    closest[number] = others[0]
                 elif len(scores) == k and scores[-1] >= threshold:
-                    again.append(place)  # all that are so close are the person's own, or damaged: search further
-            pending, k = again, 8 * k
+                    unresolved.append(number)  # all faces this close are the person's own, or damaged: search further
+            searched, k = unresolved, 8 * k
         return closest
 
 
 @dataclass(slots=True)
-class _Candidate:
+class _PendingRegistration:
     """A person to be registered.
 
     Attributes
@@ -238,8 +233,10 @@ class _Candidate:
     person_id : str or int
     pictures : list of ImageInput
     single : bool
-        Whether one picture was given, whose error is then raised itself.
+        Whether one picture was given: then its error is raised, not collected.
     details : dict
+    photo_ids : list of int
+        The stored photos of the pictures; empty where new ones are to be made.
     accepted : list of NewFace
     sources : list of int
         The place of the picture of each accepted face.
@@ -250,6 +247,7 @@ class _Candidate:
     pictures: list[ImageInput]
     single: bool
     details: dict[str, Any]
+    photo_ids: list[int] = field(default_factory=list)
     accepted: list[NewFace] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     warnings: list[Duplicate] = field(default_factory=list)
@@ -265,11 +263,9 @@ class _Candidate:
         analysis: Analysis | FacedexError,
         faces: FacePolicy,
         rules: Enrolment,
-        photo: Photos | int,
+        photos: Photos,
     ) -> None:
         """Accept the face of a picture, or reject the picture.
-
-        `photo` makes the photo that is kept, or is the number of one that is stored already.
 
         Raises
         ------
@@ -283,17 +279,20 @@ class _Candidate:
             face = choose_face(analysis, faces, picture)
             rules.check(face, picture)
             bbox = bbox_of(face.bbox)
-            analysed = picture if analysis.source is None else analysis.source
-            kept = photo if isinstance(photo, int) else photo.make(analysed, bbox, filename_of(picture))
+            if self.photo_ids:
+                photo: NewPhoto | int | None = self.photo_ids[source]
+            else:
+                analysed = picture if analysis.source is None else analysis.source
+                photo = photos.make(analysed, bbox, filename_of(picture))
             quality = None if face.quality is None else float(face.quality.unified_score)
-            self.accepted.append(NewFace(bbox, float(face.det_score), embedding_of(face), kept, quality))
+            self.accepted.append(NewFace(bbox, float(face.det_score), embedding_of(face), photo, quality))
             self.sources.append(source)
         except FacedexError as error:
             if self.single:
                 raise
             self._rejected.append(Rejection(source, describe(picture), error))
 
-    def check(self) -> None:
+    def check_accepted(self) -> None:
         """Raise `RegistrationError` when no picture was accepted."""
         if not self.accepted:
             reasons = "; ".join(map(_format_rejection, self._rejected[:3]))
@@ -308,12 +307,12 @@ class _Candidate:
         for face_id, source, face in zip(receipt.face_ids, self.sources, self.accepted, strict=True):
             if face_id is not None:
                 stored.append(RegisteredFace(face_id, source, face.bbox, face.det_score, face.quality))
-            elif rules.room is not None:
-                error = rules.room.full(rules.room.max_faces + receipt.face_ids.count(None))
+            elif rules.face_limit is not None:
+                error = rules.face_limit.full_error(rules.face_limit.max_faces + receipt.face_ids.count(None))
                 rejected.append(Rejection(source, describe(self.pictures[source]), error))
         rejected.sort(key=lambda rejection: rejection.source)
-        kept = {face.source for face in stored}
-        warnings = tuple(warning for warning in self.warnings if warning.source in kept)
+        sources = {face.source for face in stored}
+        warnings = tuple(warning for warning in self.warnings if warning.source in sources)
         return Registration(receipt.person_id, tuple(stored), tuple(rejected), warnings, receipt.replaced)
 
 
@@ -323,21 +322,21 @@ def _format_rejection(rejection: Rejection) -> str:
     return text if rejection.text in text else f"{rejection.text}: {text}"
 
 
-def _candidate(person_id: PersonId, images: Images, details: dict[str, Any]) -> _Candidate:
+def _pending_registration(person_id: PersonId, images: Images, details: dict[str, Any]) -> _PendingRegistration:
     pictures = list_images(images)
     if not pictures:
         raise ArgumentError(f"images of {person_id!r} must be one picture or several, got none")
-    return _Candidate(person_id, pictures, is_single(images), details)
+    return _PendingRegistration(person_id, pictures, is_single(images), details)
 
 
-def _parse_entry(entry: Any) -> _Candidate:
+def _parse_entry(entry: Any) -> _PendingRegistration:
     """Parse (person_id, images), (person_id, images, name) or (person_id, images, details)."""
     if not isinstance(entry, (tuple, list)) or len(entry) not in (2, 3):
         found = type(entry).__name__
         raise ArgumentError(f"a person must be (person_id, images) or (person_id, images, name), got {found}")
     person_id, images, *rest = entry
     details: Any = rest[0] if rest and isinstance(rest[0], dict) else {"name": rest[0] if rest else None}
-    return _candidate(person_id, images, check_details(details))
+    return _pending_registration(person_id, images, check_details(details))
 
 
 def check_details(details: Mapping[str, object]) -> dict[str, Any]:

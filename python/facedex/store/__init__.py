@@ -4,7 +4,7 @@ from .audit import AuditKey, AuditLog, Head, Sighting, acting_as, audit_key, che
 from .backends import Storage
 from .check import Problems, check_gallery, repair_gallery
 from .database import Database
-from .faces import Room
+from .faces import FaceLimit
 from .feed import Feed
 from .photos import UNKNOWN_TYPE, check_size, media_type_of
 from .portable import PortableFace, PortablePerson, PortablePhoto, check_portable
@@ -34,6 +34,7 @@ __all__ = [
     "Database",
     "Delta",
     "Eraser",
+    "FaceLimit",
     "Feed",
     "Head",
     "KeyInput",
@@ -48,7 +49,6 @@ __all__ = [
     "PortablePhoto",
     "Problems",
     "Receipt",
-    "Room",
     "Shadow",
     "Sighting",
     "Storage",

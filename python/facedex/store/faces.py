@@ -105,7 +105,7 @@ def remove_faces(
     return Removed(bound + others, remove_faceless(connection, shown))
 
 
-class Room(NamedTuple):
+class FaceLimit(NamedTuple):
     """How many faces a person may have, and which face is removed when there are more."""
 
     max_faces: int
@@ -122,15 +122,15 @@ class Room(NamedTuple):
 
         Returns
         -------
-        gone : list of int
+        removed : list of int
             Ids of the stored faces that are removed.
         kept : list of bool
-            Whether each new face is kept.
+            Whether each new face is stored.
 
         Raises
         ------
         PersonFullError
-            When no new face is kept.
+            When no new face is stored.
         """
         number = len(stored) + len(new)
         places = list(range(number))
@@ -143,10 +143,10 @@ class Room(NamedTuple):
         out = set(places[:excess])
         kept = [place not in out for place in range(len(stored), number)]
         if self.when_full == "refuse" or not any(kept):
-            raise self.full(number)
+            raise self.full_error(number)
         return [row.id for place, row in enumerate(stored) if place in out], kept
 
-    def full(self, number: int) -> PersonFullError:
+    def full_error(self, number: int) -> PersonFullError:
         """Make the error for a person who would have that many faces."""
         remedies = {
             "refuse": "; delete one first",

@@ -1,6 +1,6 @@
 """The people, faces and photos of one gallery: read, registered, changed, deleted, exported and imported.
 
-Every method is one transaction: what it returned is committed, what it raised left no trace. The entry of the audit
+Every method is one transaction: it commits, or raises and changes nothing. The entry of the audit
 is written in the same transaction. The statements are in facedex.store.people, .faces, .photos and .portable.
 """
 
@@ -29,7 +29,7 @@ from ..options import OnExisting
 from ..records import AuditEvent, AuditReport, Deletion, Person, PersonId, Photo
 from .audit import Head, Sighting, Subject, check_chain, delete_subject, export_chain, read_events
 from .checksums import check_person
-from .faces import Removed, Room, insert_faces, remove_faces
+from .faces import FaceLimit, Removed, insert_faces, remove_faces
 from .feed import CHUNK, Feed, Transaction
 from .people import (
     NewPerson,
@@ -91,7 +91,7 @@ class Store:
         self._database = feed.database
 
     def owners(self, face_ids: Iterable[int]) -> dict[int, Owner]:
-        """Return whose the faces are, without those that are not stored; the owner of a damaged row is not intact."""
+        """Return the owner of each stored face; the owner of a damaged row is not intact."""
         wanted = list(face_ids)
         try:
             with self._database.single() as connection:
@@ -138,8 +138,8 @@ class Store:
         with self._database.read() as connection:
             return read_person(connection, require_person(connection, self.feed, person_id))
 
-    def person_numbered(self, number: int) -> Person:
-        """Return the person of a row.
+    def person_by_number(self, number: int) -> Person:
+        """Return the person with a `Person.number`.
 
         Raises
         ------
@@ -150,25 +150,25 @@ class Store:
             row = connection.execute(query).one_or_none() if 0 < number < 2**63 else None
             if row is None:
                 raise UnknownPersonError(
-                    f"nobody in gallery {self.feed.name!r} has number {abbreviate(number)}", person_id=number
+                    f"gallery {self.feed.name!r} has no person with number {abbreviate(number)}", person_id=number
                 )
             return read_person(connection, row)
 
-    def people_after(self, number: int, limit: int) -> list[Person]:
-        """List people with a higher number, in the order of registration."""
-        number, limit = check_int("number", number), check_int("limit", limit, least=0)
+    def people_after(self, number: int = 0, *, limit: int = 100) -> list[Person]:
+        """List at most `limit` people whose `Person.number` is higher, in the order of registration."""
+        number, limit = check_int("number", number), check_int("limit", limit, least=1)
         with self._database.read() as connection:
             return read_people(connection, self._people(people.c.id > number).limit(limit))
 
     def people_with_email(self, email: str) -> list[Person]:
-        """List the people with an e-mail address, in whatever case, in the order of registration."""
+        """List the people with an e-mail address, ignoring case, in the order of registration."""
         if not is_storable(email):
             return []
         with self._database.read() as connection:
             return read_people(connection, self._people(sa.func.lower(people.c.email) == email.lower()))
 
-    def require(self, person_id: PersonId) -> None:
-        """Refuse an id under which nobody is registered.
+    def check_exists(self, person_id: PersonId) -> None:
+        """Check that a person has an id.
 
         Raises
         ------
@@ -178,19 +178,19 @@ class Store:
             require_person(connection, self.feed, person_id)
 
     def counts(self) -> tuple[int, int]:
-        """Return how many people and faces are stored."""
+        """Return the number of people and of faces; unlike `Gallery.status`, without waiting for the search."""
         with self._database.read() as connection:
             number = self._count(people)
             joined = self._count(faces.join(people))
             return connection.execute(number).scalar_one(), connection.execute(joined).scalar_one()
 
     def photo_count(self) -> int:
-        """Return how many photos are kept."""
+        """Return the number of photos of all people."""
         with self._database.single() as connection:
             joined = photos.join(people, photos.c.person_row == people.c.id)
             return int(connection.execute(self._count(joined)).scalar_one())
 
-    def due(self, at: datetime) -> list[PersonId]:
+    def overdue(self, at: datetime) -> list[PersonId]:
         """List the people whose retention has ended at that time, the longest overdue first."""
         query = self._people(people.c.retain_until <= at).order_by(None)
         with self._database.single() as connection:
@@ -242,7 +242,7 @@ class Store:
             return photo_content(self.feed.vault, require_photo(connection, self.feed, photo_id, *CONTENT))
 
     def originals(self, face_ids: Sequence[int]) -> dict[int, bytes]:
-        """Return the original pictures from which faces were registered, for the faces whose picture was kept.
+        """Return the original pictures from which faces were registered, for the faces whose picture is stored.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class Store:
                         found[face.id] = content
         return found
 
-    def check_registration(self, person_id: PersonId, given: dict[str, Any], on_existing: OnExisting) -> None:
+    def check_registration(self, person_id: PersonId, details: dict[str, Any], on_existing: OnExisting) -> None:
         """Refuse what `register` would refuse, before pictures are analysed for it.
 
         Raises
@@ -283,19 +283,19 @@ class Store:
         DuplicatePersonError
         """
         key, _ = key_of(person_id)
-        details_of(given, clear=False)
+        details_of(details, clear=False)
         if on_existing == "error":
             with self._database.single() as connection:
                 if find_person(connection, self.feed, key) is not None:
                     raise self._duplicate(person_id)
 
-    def create(self, person_id: PersonId, given: dict[str, Any]) -> Person:
+    def create(self, person_id: PersonId, details: dict[str, Any]) -> Person:
         """Store a person without a face.
 
         Parameters
         ----------
         person_id : str or int
-        given : dict
+        details : dict
             Any of name, email, info, retain_until.
 
         Raises
@@ -305,7 +305,7 @@ class Store:
         DuplicatePersonError
         """
         key, _ = key_of(person_id)
-        details = details_of(given, clear=False)
+        details = details_of(details, clear=False)
         with self.feed.write() as transaction:
             connection = transaction.connection
             if find_person(connection, self.feed, key) is not None:
@@ -318,12 +318,12 @@ class Store:
         self,
         person_id: PersonId,
         new: Sequence[NewFace],
-        given: dict[str, Any] | None = None,
+        details: dict[str, Any] | None = None,
         *,
         on_existing: OnExisting = "error",
-        room: Room | None = None,
-        admit: Callable[[], object] | None = None,
-        forget: Callable[[], object] | None = None,
+        limit: FaceLimit | None = None,
+        check: Callable[[], object] | None = None,
+        before_removal: Callable[[], object] | None = None,
     ) -> Receipt:
         """Store faces under a person's id.
 
@@ -331,15 +331,15 @@ class Store:
         ----------
         person_id : str or int
         new : sequence of NewFace
-        given : dict, optional
+        details : dict, optional
             Any of name, email, info, retain_until; None leaves what is stored.
         on_existing : {"error", "add", "replace"}
             When the person exists: refuse, add the faces, or replace the stored ones.
-        room : Room, optional
+        limit : FaceLimit, optional
             How many faces the person may have.
-        admit : callable, optional
-            Called when nobody else can register any more; an exception undoes the registration.
-        forget : callable, optional
+        check : callable, optional
+            Called while no other registration can run; an exception undoes the registration.
+        before_removal : callable, optional
             Called before stored faces are removed.
 
         Returns
@@ -353,20 +353,22 @@ class Store:
         DuplicatePersonError
             When the person exists and `on_existing` is "error".
         PersonFullError
-            When there is no room.
+            When the limit leaves no place for a new face.
         """
         key, _ = key_of(person_id)
-        details = details_of(given or {}, clear=False)
+        details = details_of(details or {}, clear=False)
         with self.feed.write() as transaction:
             row = find_person(transaction.connection, self.feed, key)
             if row is not None and on_existing == "error":
                 raise self._duplicate(person_id)
-            if admit is not None:
-                admit()
+            if check is not None:
+                check()
             person = self._upsert(transaction, row, NewPerson(person_id, details, transaction.at, transaction.at))
             stored = [] if row is None else read_faces(transaction.connection, person.row)
             replaced = [face.id for face in stored] if on_existing == "replace" else []
-            receipt = self._exchange(transaction, person, stored, replaced, new, room=room, forget=forget)
+            receipt = self._replace_faces(
+                transaction, person, stored, replaced, new, limit=limit, before_removal=before_removal
+            )
             kind = "register" if row is None else on_existing
             transaction.log_event(kind, person.subject, faces=receipt.stored, removed=list(receipt.replaced))
         return receipt
@@ -377,9 +379,9 @@ class Store:
         photo_ids: Sequence[int],
         new: Sequence[NewFace],
         *,
-        room: Room | None = None,
-        admit: Callable[[], object] | None = None,
-        forget: Callable[[], object] | None = None,
+        limit: FaceLimit | None = None,
+        check: Callable[[], object] | None = None,
+        before_removal: Callable[[], object] | None = None,
     ) -> Receipt:
         """Replace the faces that were registered from photos; the photos stay.
 
@@ -390,7 +392,7 @@ class Store:
             The photos whose faces are replaced.
         new : sequence of NewFace
             Each with the number of the photo it was found in.
-        room, admit, forget
+        limit, check, before_removal
             As in `register`.
 
         Raises
@@ -399,7 +401,7 @@ class Store:
         UnknownPhotoError
             When one of the photos is not the person's, or was deleted meanwhile.
         PersonFullError
-            When there is no room.
+            When the limit leaves no place for a new face.
         """
         with self.feed.write() as transaction:
             connection = transaction.connection
@@ -409,24 +411,24 @@ class Store:
             missing = next((photo_id for photo_id in photo_ids if photo_id not in kept), None)
             if missing is not None:
                 raise unknown_photo(self.feed, missing)
-            if admit is not None:
-                admit()
+            if check is not None:
+                check()
             stored = read_faces(connection, person.row)
             replaced = [face.id for face in stored if face.photo_id in set(photo_ids)]
-            receipt = self._exchange(
-                transaction, person, stored, replaced, new, room=room, forget=forget, keep_photos=True
+            receipt = self._replace_faces(
+                transaction, person, stored, replaced, new, limit=limit, before_removal=before_removal, keep_photos=True
             )
             update_person(connection, row, {}, transaction.at)
             transaction.log_event("rebuild", person.subject, faces=receipt.stored, removed=list(receipt.replaced))
         return receipt
 
-    def update(self, person_id: PersonId, given: dict[str, Any]) -> Person:
+    def update(self, person_id: PersonId, details: dict[str, Any]) -> Person:
         """Change the details of a person.
 
         Parameters
         ----------
         person_id : str or int
-        given : dict
+        details : dict
             Any of name, email, info, retain_until; None clears.
 
         Returns
@@ -439,7 +441,7 @@ class Store:
             When something cannot be stored as given.
         UnknownPersonError
         """
-        details = details_of(given, clear=True)
+        details = details_of(details, clear=True)
         with self.feed.write() as transaction:
             connection = transaction.connection
             row = require_person(connection, self.feed, person_id)
@@ -513,19 +515,19 @@ class Store:
             transaction.overwrites = True
             row = require_photo(connection, self.feed, photo_id)
             mine = sa.and_(faces.c.photo_id == photo_id, faces.c.person_row == row.person_row)
-            gone = list(connection.execute(sa.select(faces.c.id).where(mine).order_by(faces.c.id)).scalars())
-            removed = remove_faces(transaction, self.feed, gone, keep_photos=True)
+            removed_ids = list(connection.execute(sa.select(faces.c.id).where(mine).order_by(faces.c.id)).scalars())
+            removed = remove_faces(transaction, self.feed, removed_ids, keep_photos=True)
             connection.execute(photos.delete().where(photos.c.id == photo_id))
             removed = removed._replace(photos=1)
-            return self._log_removal(transaction, "delete_photo", row, gone, removed, photos=[photo_id])
+            return self._log_removal(transaction, "delete_photo", row, removed_ids, removed, photos=[photo_id])
 
     def finish_migration(self) -> tuple[Removed, list[int]]:
         """Remove the templates of every pack but the gallery's, and the faces without one of that; returns both."""
         with self.feed.write(removing=True) as transaction:
             number, dormant = drop_others(transaction.connection, self.feed)
             removed = remove_faces(transaction, self.feed, dormant)
-            transaction.overwrites = bool(number or dormant)
             if number or dormant:
+                transaction.overwrites = True
                 transaction.log_event("finish", templates=number, faces=dormant)
         return Removed(number, removed.photos), dormant
 
@@ -541,7 +543,7 @@ class Store:
             yield from read_portable(connection, self.feed)
 
     def import_people(
-        self, batch: Sequence[PortablePerson], on_existing: OnExisting, forget: Callable[[], object]
+        self, batch: Sequence[PortablePerson], on_existing: OnExisting, before_removal: Callable[[], object]
     ) -> list[Receipt | DuplicatePersonError]:
         """Store people, in one transaction.
 
@@ -550,7 +552,7 @@ class Store:
         batch : sequence of PortablePerson
         on_existing : {"error", "add", "replace"}
             When a person exists: refuse that one, add faces and photos, or replace the stored ones.
-        forget : callable
+        before_removal : callable
             Called before stored faces are removed.
 
         Returns
@@ -574,7 +576,7 @@ class Store:
             for place in range(len(batch)):
                 if place not in results:
                     results[place] = self._import_existing(
-                        transaction, prepared[place], batch[place], on_existing, forget
+                        transaction, prepared[place], batch[place], on_existing, before_removal
                     )
         return [results[place] for place in range(len(batch))]
 
@@ -653,7 +655,7 @@ class Store:
         transaction.overwrites = transaction.overwrites or bool(new.details)
         return person
 
-    def _exchange(
+    def _replace_faces(
         self,
         transaction: Transaction,
         person: StoredPerson,
@@ -661,24 +663,26 @@ class Store:
         replaced: list[int],
         new: Sequence[NewFace],
         *,
-        room: Room | None,
-        forget: Callable[[], object] | None,
+        limit: FaceLimit | None,
+        before_removal: Callable[[], object] | None,
         keep_photos: bool = False,
     ) -> Receipt:
-        """Store new faces of a person and remove those that are replaced or have no room."""
-        gone, kept = replaced, [True] * len(new)
-        if room is not None:
-            more, kept = room.choose([face for face in stored if face.id not in set(replaced)], new)
-            gone = replaced + more
-        if gone and forget is not None:
-            forget()
-        remove_faces(transaction, self.feed, gone, keep_photos=keep_photos)
+        """Store new faces of a person and remove those that are replaced or exceed the limit."""
+        removed_ids, kept = replaced, [True] * len(new)
+        if limit is not None:
+            more, kept = limit.choose([face for face in stored if face.id not in set(replaced)], new)
+            removed_ids = replaced + more
+        if removed_ids and before_removal is not None:
+            before_removal()
+        remove_faces(transaction, self.feed, removed_ids, keep_photos=keep_photos)
         entries = [(person, face, transaction.at) for face, keep in zip(new, kept, strict=True) if keep]
         numbers = insert_faces(transaction.connection, self.feed, entries)
         transaction.add_faces(numbers)
-        left = iter(numbers)
+        remaining = iter(numbers)
         return Receipt(
-            person_id_of(person.key, person.is_int), tuple(next(left) if keep else None for keep in kept), tuple(gone)
+            person_id_of(person.key, person.is_int),
+            tuple(next(remaining) if keep else None for keep in kept),
+            tuple(removed_ids),
         )
 
     def _add_portable(
@@ -697,8 +701,8 @@ class Store:
                 entries.append((person, new, face.created_at))
         numbers = insert_faces(transaction.connection, self.feed, entries)
         transaction.add_faces(numbers)
-        left = iter(numbers)
-        return [[next(left) for _ in portable.faces] for portable in batch]
+        remaining = iter(numbers)
+        return [[next(remaining) for _ in portable.faces] for portable in batch]
 
     def _import_existing(
         self,
@@ -706,25 +710,25 @@ class Store:
         new: NewPerson,
         portable: PortablePerson,
         on_existing: OnExisting,
-        forget: Callable[[], object],
+        before_removal: Callable[[], object],
     ) -> Receipt | DuplicatePersonError:
         if on_existing == "error":
             return duplicate_person(new.person_id, self.feed.name, "on_existing='add', 'replace' or 'skip'")
         row = find_person(transaction.connection, self.feed, key_of(new.person_id)[0])
         person = self._upsert(transaction, row, new)
-        gone = []
+        removed_ids = []
         if on_existing == "replace":
-            gone = [face.id for face in read_faces(transaction.connection, person.row)]
-            if gone:
-                forget()
-            remove_faces(transaction, self.feed, gone)
+            removed_ids = [face.id for face in read_faces(transaction.connection, person.row)]
+            if removed_ids:
+                before_removal()
+            remove_faces(transaction, self.feed, removed_ids)
         [added] = self._add_portable(transaction, [person], [portable])
-        return _log_import(transaction, on_existing, person, added, gone)
+        return _log_import(transaction, on_existing, person, added, removed_ids)
 
     def _delete(self, transaction: Transaction, row: Any, reason: str) -> Deletion:
         connection = transaction.connection
-        gone = [face.id for face in read_faces(connection, row.id)]
-        removed = remove_faces(transaction, self.feed, gone)
+        removed_ids = [face.id for face in read_faces(connection, row.id)]
+        removed = remove_faces(transaction, self.feed, removed_ids)
         others = connection.execute(photos.delete().where(photos.c.person_row == row.id)).rowcount
         transaction.overwrites = True
         erased = delete_subject(connection, self.feed.gallery_id, row.id)
@@ -732,25 +736,25 @@ class Store:
             self._eraser(connection, self.feed.name, row)
         connection.execute(people.delete().where(people.c.id == row.id))
         removed = removed._replace(photos=removed.photos + others)
-        receipt = self._receipt(row, gone, removed, transaction.at, person_removed=True, events=erased)
-        # The line names nobody: the owner of the receipt can show which line it is.
-        transaction.log_event("delete", None, row.id, faces=gone, receipt=receipt.digest, reason=reason)
+        receipt = self._receipt(row, removed_ids, removed, transaction.at, person_removed=True, events=erased)
+        # The entry does not identify the person; the owner of the receipt can show which entry it is.
+        transaction.log_event("delete", None, row.id, faces=removed_ids, receipt=receipt.digest, reason=reason)
         return receipt
 
     def _log_removal(
-        self, transaction: Transaction, kind: str, row: Any, gone: list[int], removed: Removed, **facts: Any
+        self, transaction: Transaction, kind: str, row: Any, removed_ids: list[int], removed: Removed, **facts: Any
     ) -> Deletion:
-        """Log that something of a person was removed, who stays."""
+        """Log a partial deletion: the person stays."""
         touch_person(transaction.connection, row.person_row, transaction.at)
-        receipt = self._receipt(row, gone, removed, transaction.at)
+        receipt = self._receipt(row, removed_ids, removed, transaction.at)
         subject = Subject(row.person_row, row.key, row.key_is_int)
-        transaction.log_event(kind, subject, faces=gone, **facts, receipt=receipt.digest)
+        transaction.log_event(kind, subject, faces=removed_ids, **facts, receipt=receipt.digest)
         return receipt
 
     def _receipt(
         self,
         row: Any,
-        gone: Sequence[int],
+        removed_ids: Sequence[int],
         removed: Removed,
         at: datetime,
         *,
@@ -763,7 +767,7 @@ class Store:
             person_id=owner.person_id,
             name=owner.name,
             person_removed=person_removed,
-            faces=tuple(gone),
+            faces=tuple(removed_ids),
             templates=removed.templates,
             photos=removed.photos,
             events=events,
@@ -774,7 +778,7 @@ class Store:
 
 
 def _log_import(
-    transaction: Transaction, kind: str, person: StoredPerson, added: Sequence[int], gone: Sequence[int]
+    transaction: Transaction, kind: str, person: StoredPerson, added: Sequence[int], removed_ids: Sequence[int]
 ) -> Receipt:
-    transaction.log_event(kind, person.subject, faces=list(added), removed=list(gone), imported=True)
-    return Receipt(person_id_of(person.key, person.is_int), tuple(added), tuple(gone))
+    transaction.log_event(kind, person.subject, faces=list(added), removed=list(removed_ids), imported=True)
+    return Receipt(person_id_of(person.key, person.is_int), tuple(added), tuple(removed_ids))

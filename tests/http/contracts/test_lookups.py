@@ -27,10 +27,10 @@ def test_numbers_pages_addresses_and_photos(place: Place, engine: Engine) -> Non
         ayu = gallery.create("ayu", name="Ayu", email="Ayu@Example.org")
         budi = gallery.create(7, email="budi@example.org")
         assert elsewhere.number < ayu.number < budi.number
-        assert gallery.lookup.person_numbered(budi.number) == budi
+        assert gallery.lookup.person_by_number(budi.number) == budi
         for number in (elsewhere.number, 0, -1, budi.number + 1, 1 << 70):
             with pytest.raises(UnknownPersonError):
-                gallery.lookup.person_numbered(number)
+                gallery.lookup.person_by_number(number)
         assert [person.person_id for person in gallery.lookup.people_after()] == ["ayu", 7]
         assert [person.person_id for person in gallery.lookup.people_after(ayu.number, limit=5)] == [7]
         assert gallery.lookup.people_after(budi.number) == []

@@ -54,7 +54,7 @@ def by_uuid(gallery: Gallery, uuid: UUID) -> Person:
     """Find a person by UUID, or raise `UnknownPersonError`."""
     number = number_of(uuid)
     if number is not None:
-        person = gallery.lookup.person_numbered(number)
+        person = gallery.lookup.person_by_number(number)
         if uuid_of(person) == uuid:
             return person
         raise UnknownPersonError(f"nobody is registered as {uuid}", person_id=str(uuid))

@@ -143,7 +143,7 @@ def _add_tokens(routes: APIRouter) -> None:
             raise UnauthenticatedError("the user's own token or an admin key is needed")
         admin = principal.has_scope("admin")
         try:
-            person = await services.query(lambda gallery: gallery.lookup.person_numbered(user_id))
+            person = await services.query(lambda gallery: gallery.lookup.person_by_number(user_id))
         except UnknownPersonError:
             if admin:
                 raise
@@ -191,7 +191,9 @@ def _verify(
     try:
         person: Person | None
         person = (
-            gallery.lookup.person_numbered(user_id) if user_id is not None else by_email(services, gallery, email or "")
+            gallery.lookup.person_by_number(user_id)
+            if user_id is not None
+            else by_email(services, gallery, email or "")
         )
     except UnknownPersonError:
         person = None

@@ -44,7 +44,7 @@ def router() -> APIRouter:
         """Store photos of a user; the answer lists those that are refused."""
         uploads = [*(files or []), *(listed or [])]
         check_count(uploads, "files")
-        await services.query(lambda gallery: gallery.lookup.person_numbered(user_id))
+        await services.query(lambda gallery: gallery.lookup.person_by_number(user_id))
         stored, refused = [], []
         for file in uploads:
             name = plain_name(file.filename)
@@ -64,7 +64,7 @@ def router() -> APIRouter:
         """List the photos of a user."""
 
         def metadata(gallery: Gallery) -> list[dict[str, Any]]:
-            person = gallery.lookup.person_numbered(user_id)
+            person = gallery.lookup.person_by_number(user_id)
             return [_metadata(person, photo) for photo in gallery.photos(person.person_id)]
 
         return await services.query(metadata)
@@ -105,13 +105,13 @@ def rendition(content: bytes) -> bytes:
 
 
 def _store(gallery: Gallery, user_id: int, data: bytes, name: str | None) -> dict[str, Any]:
-    person = gallery.lookup.person_numbered(user_id)
+    person = gallery.lookup.person_by_number(user_id)
     return _metadata(person, gallery.add_photo(person.person_id, data, filename=name, rendition="original"))
 
 
 def _photo_of(gallery: Gallery, user_id: int, photo_id: int) -> tuple[Person, Photo]:
     """Return a photo of a user, or raise `UnknownPhotoError`, also for a photo of another user."""
-    person = gallery.lookup.person_numbered(user_id)
+    person = gallery.lookup.person_by_number(user_id)
     photo = gallery.photo(photo_id) if 0 < photo_id < 1 << 63 else None
     if photo is None or str(photo.person_id) != str(person.person_id):
         raise UnknownPhotoError(f"user {user_id} has no photo {photo_id}", photo_id=photo_id)

@@ -73,7 +73,7 @@ def router() -> APIRouter:
 
 
 def _build(gallery: Gallery, user_id: int) -> int:
-    person = gallery.lookup.person_numbered(user_id)
+    person = gallery.lookup.person_by_number(user_id)
     try:
         return len(gallery.rebuild_person(person.person_id, faces="largest").faces)
     except RegistrationError as error:

@@ -67,7 +67,7 @@ def router() -> APIRouter:
     @routes.get("/{user_id}", dependencies=[Depends(require_scope("read"))])
     async def one(services: ServicesOf, user_id: int) -> dict[str, Any]:
         """Return a user."""
-        return format_user(await services.query(lambda gallery: gallery.lookup.person_numbered(user_id)))
+        return format_user(await services.query(lambda gallery: gallery.lookup.person_by_number(user_id)))
 
     @routes.put("/{user_id}")
     async def change(services: ServicesOf, caller: EnrolBy, user_id: int, body: UserChange) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def router() -> APIRouter:
     @routes.delete("/{user_id}", dependencies=[Depends(require_scope("enrol"))])
     async def delete(services: ServicesOf, user_id: int) -> dict[str, Any]:
         """Delete a user with photos, templates and account."""
-        await services.work(lambda gallery: delete_person(gallery, gallery.lookup.person_numbered(user_id)))
+        await services.work(lambda gallery: delete_person(gallery, gallery.lookup.person_by_number(user_id)))
         return {"message": "User deleted"}
 
     return routes
@@ -106,7 +106,7 @@ def _create(services: Services, gallery: Gallery, body: NewUser) -> Person:
 
 
 def _change(services: Services, caller: Principal, gallery: Gallery, user_id: int, body: UserChange) -> Person:
-    person = gallery.lookup.person_numbered(user_id)
+    person = gallery.lookup.person_by_number(user_id)
     changes = {field: value for field, value in body.model_dump(include={"name", "email"}).items() if value}
     if body.email is not None and body.email != person.email:
         check_email_free(gallery, body.email, person.person_id)
