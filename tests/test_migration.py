@@ -167,7 +167,7 @@ def test_every_person_is_embedded_again_and_recognised_with_the_other_pack(
     assert gallery.verify("ayu", PROBE["ayu"]).match
     status = gallery.status()
     assert (status.pack, status.pack_digest) == ("mirrored", mirrored.pack.digest)
-    assert (status.faces, status.dormant, status.beside) == (len(made), 0, ("classic",))
+    assert (status.faces, status.dormant, status.other_packs) == (len(made), 0, ("classic",))
     gallery.close()
     with pytest.raises(GalleryPackError, match="'mirrored'"):
         Gallery.open(place.location, engine=engine)
@@ -198,7 +198,7 @@ def test_a_rollback_embeds_later_registrations(
     assert after.keys() == before.keys() | {late}
     assert all(np.array_equal(after[face_id], before[face_id]) for face_id in before)
     assert (named(gallery, PROBE["ayu"]), named(gallery, PROBE["budi"])) == ("ayu", "budi")
-    assert gallery.status().beside == ("mirrored",)
+    assert gallery.status().other_packs == ("mirrored",)
     forth = gallery.rollback(engine=mirrored)  # and forth again: nothing is left to be done
     assert (forth.swapped, forth.moved, forth.pack) == (True, 0, "mirrored")
     assert fsck(place.location).ok
@@ -213,7 +213,7 @@ def test_a_finished_migration_cannot_be_rolled_back(
     assert (finish.templates, finish.faces, finish.photos) == (3, (), 0)
     assert finish.wiped == (place.kind == "sqlite")
     assert vectors(place, engine) == {}
-    assert gallery.status().beside == ()
+    assert gallery.status().other_packs == ()
     with pytest.raises(MigrationError, match="no way back"):
         gallery.rollback()
     assert gallery.finish_migration().templates == 0
@@ -249,7 +249,7 @@ def test_an_unusable_target_pack_is_refused(gallery: Gallery, mirrored: Engine, 
     detecting.write_text(text[: network[0]] + text[network[1] : text.index("[embedder]")], "utf-8")
     with pytest.raises(RoleMissingError, match="no embedder"):
         gallery.migrate(detecting)
-    assert gallery.status().beside == ("classic",)
+    assert gallery.status().other_packs == ("classic",)
 
 
 @SQLITE
@@ -452,7 +452,7 @@ def test_people_without_a_photo_are_listed_and_nothing_is_changed(
     assert (result.without_photo, result.without_face) == ((7,), ())
     status = gallery.status()
     assert (status.pack, status.position, status.dormant) == ("classic", position, 0)
-    assert status.beside == ("mirrored",)
+    assert status.other_packs == ("mirrored",)
     assert (named(gallery, PROBE["ayu"]), named(gallery, PROBE["budi"])) == ("ayu", 7)
     assert fsck(place.location).ok
     gallery.register(7, BUDI[0], on_existing="replace")
@@ -507,7 +507,7 @@ def test_faces_left_behind_are_removed_when_the_migration_is_finished(
     assert gallery.finish_migration().faces == asleep
     assert gallery.person("budi").faces == ()
     status = gallery.status()
-    assert (status.people, status.faces, status.dormant, status.beside) == (2, 3, 0, ())
+    assert (status.people, status.faces, status.dormant, status.other_packs) == (2, 3, 0, ())
     assert fsck(place.location).ok
     gallery.register("budi", BUDI[0], on_existing="add")
     assert named(gallery, PROBE["budi"]) == "budi"
@@ -619,7 +619,7 @@ def test_an_interrupted_run_is_resumed(
         gallery.migrate(engine=mirrored, progress=break_off)
     first = vectors(place, mirrored)
     assert len(first) == 5
-    assert gallery.status().beside == ("mirrored",)
+    assert gallery.status().other_packs == ("mirrored",)
     assert named(gallery, PROBE["ayu"]) == "ayu"
     assert fsck(place.location).ok
     gallery.close()
@@ -687,7 +687,7 @@ def test_ending_a_migration_stops_a_running_one(
         with pytest.raises(MigrationError, match="ended by another process"):
             gallery.migrate(engine=mirrored, progress=end)
     assert vectors(place, mirrored) == {}
-    assert gallery.status().beside == ()
+    assert gallery.status().other_packs == ()
     assert named(gallery, PROBE["ayu"]) == "ayu"
 
 

@@ -1,6 +1,6 @@
 """Checks of arguments: integers that a database can store, thresholds, choices.
 
-A refusal names the argument and abbreviates its value. The native core checks its own arguments in the same way.
+The error names the argument and abbreviates its value. The native core checks its own arguments in the same way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def abbreviate(value: object) -> str:
     return text if 0 < len(text) <= 2 * _SHOWN else type(value).__name__
 
 
-def check_int(name: str, value: object, *, least: int | None = None) -> int:
+def check_int(name: str, value: object, *, minimum: int | None = None) -> int:
     """Return an integer that every database can store.
 
     Parameters
@@ -37,7 +37,7 @@ def check_int(name: str, value: object, *, least: int | None = None) -> int:
     name : str
         Of the argument, for the message.
     value : int
-    least : int, optional
+    minimum : int, optional
         By default the smallest of 64 bits.
 
     Raises
@@ -51,8 +51,8 @@ def check_int(name: str, value: object, *, least: int | None = None) -> int:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = None
-    if number is None or not (-(2**63) if least is None else least) <= number < 2**63:
-        accepted = "of 64 bits" if least is None else f"from {least} to 2**63 - 1"
+    if number is None or not (-(2**63) if minimum is None else minimum) <= number < 2**63:
+        accepted = "of 64 bits" if minimum is None else f"from {minimum} to 2**63 - 1"
         raise ArgumentError(f"{name} must be a whole number {accepted}, got {abbreviate(value)}")
     return number
 

@@ -17,7 +17,7 @@ a caller gives always wins over a variable. A value outside its range is an `Arg
 ``FACEDEX_ACTOR``        the actor that the audit records
 ``FACEDEX_SEARCH``       where galleries are searched: local, pgvector, or the address of a Milvus
 ``FACEDEX_ONNXRUNTIME``  path of the ONNX Runtime library to load instead of that of the package ``onnxruntime``
-``FACEDEX_ACCOUNT_SCOPES``  scopes of clients' accounts; one with broader scopes is kept when its person is deleted
+``FACEDEX_ACCOUNT_SCOPES``  scopes of clients' accounts; one with broader scopes stays when its person is deleted
 =======================  =================================================================================
 """
 
@@ -77,7 +77,7 @@ class Settings:
     onnxruntime : Path or None
         The ONNX Runtime library to load.
     account_scopes : tuple of str
-        Scopes of clients' accounts, as the server's setting of that name. An account with broader scopes is kept,
+        Scopes of clients' accounts, as the server's setting of that name. An account with broader scopes stays,
         without the person, when its person is deleted.
     """
 

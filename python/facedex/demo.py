@@ -21,7 +21,7 @@ from .gallery import Gallery
 from .results import FoundFace, Recognition
 
 NOTE = (
-    "The people are synthetic: rendered heads that portray nobody, chosen to be told apart. "
+    "The people are synthetic: rendered heads that portray nobody, chosen to be easy to distinguish. "
     "This shows that the program works; it is no accuracy figure."
 )
 

@@ -103,7 +103,7 @@ class RecognizeOptions:
     analyze: AnalyzeOptions = AnalyzeOptions()
 
     def __post_init__(self) -> None:
-        check_int("k", self.k, least=1)
+        check_int("k", self.k, minimum=1)
         if self.threshold is not None:
             object.__setattr__(self, "threshold", check_threshold(self.threshold))
 

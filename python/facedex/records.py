@@ -14,7 +14,7 @@ from typing import Any
 from .errors import BBox
 
 PersonId = str | int
-"""The caller's own key of a person, kept and returned as given; 7 and "7" are the same person."""
+"""The caller's own key of a person, stored and returned as given; 7 and "7" are the same person."""
 
 
 def pluralize(number: int, word: str) -> str:
@@ -178,7 +178,7 @@ class StoredFace:
     created_at : datetime
         When it was stored, UTC.
     photo_id : int or None
-        The photo of the picture it came from, if one is kept.
+        The photo of the picture it came from, if one is stored.
     quality : float or None
         For recognition, [0, 100], as it was measured at registration; None where there was no picture.
     """
@@ -383,7 +383,7 @@ class Status:
     dormant : int
         How many faces have no template of the gallery's pack, because a migration left them behind: they are not
         recognized.
-    beside : tuple of str
+    other_packs : tuple of str
         Other packs with stored templates: the targets of unfinished migrations, and the previous pack.
     why : str
         Why this method is used.
@@ -405,7 +405,7 @@ class Status:
     encrypted: bool = False
     due: int = 0
     dormant: int = 0
-    beside: tuple[str, ...] = ()
+    other_packs: tuple[str, ...] = ()
     why: str = ""
     recall: float | None = None
     search: str = "local"

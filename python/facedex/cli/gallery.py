@@ -232,7 +232,7 @@ def _rows(found: Status) -> list[list[str]]:
     optional = [
         ("retention ended", found.due, f"{found.due:,} people; 'facedex purge' deletes them"),
         ("without template", found.dormant, f"{found.dormant:,} faces, which are not recognized"),
-        ("other templates", found.beside, ", ".join(found.beside)),
+        ("other templates", found.other_packs, ", ".join(found.other_packs)),
         ("index rebuilt", found.rebuilt, found.rebuilt or ""),
     ]
     return rows + [[name, text] for name, shown, text in optional if shown]

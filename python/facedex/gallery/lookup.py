@@ -94,7 +94,7 @@ class Lookup:
             feed, store, search = self.resources.feed, self.resources.store, self.resources.search
             position, _ = search.sync()
             people, faces = store.counts()
-            stored, beside = packs_of(feed)
+            stored, other_packs = packs_of(feed)
             found = search.status()
             return Status(
                 gallery=feed.name,
@@ -112,5 +112,5 @@ class Lookup:
                 encrypted=feed.vault is not None,
                 due=len(store.overdue(datetime.now(timezone.utc))),
                 dormant=faces - stored,
-                beside=beside,
+                other_packs=other_packs,
             )

@@ -65,7 +65,7 @@ class Enrolment:
         _check_number("min_score", self.min_score, 1.0)
         _check_number("min_quality", self.min_quality, 100.0)
         if self.max_faces is not None:
-            check_int("max_faces", self.max_faces, least=1)
+            check_int("max_faces", self.max_faces, minimum=1)
 
     @property
     def face_limit(self) -> FaceLimit | None:

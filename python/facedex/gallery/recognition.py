@@ -57,7 +57,7 @@ class Recognizer:
 
     def __init__(self, resources: Resources, *, best_of: int, log_sightings: bool) -> None:
         self._resources = resources
-        self._best_of = check_int("best_of", best_of, least=1)
+        self._best_of = check_int("best_of", best_of, minimum=1)
         self._logs = log_sightings
         self._owners: tuple[tuple[int, str], dict[int, Owner]] = ((0, ""), {})
 

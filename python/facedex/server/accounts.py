@@ -159,7 +159,7 @@ class Accounts:
 
     def page(self, after: int = 0, limit: int = 100) -> list[Account]:
         """List accounts with a higher id, in order."""
-        after, limit = check_int("after", after), check_int("limit", limit, least=0)
+        after, limit = check_int("after", after), check_int("limit", limit, minimum=0)
         with self._database.single() as connection:
             query = sa.select(accounts).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)
             return [_account_of(row) for row in connection.execute(query)]

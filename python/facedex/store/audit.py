@@ -478,8 +478,8 @@ def _check_lines(
         if "hmac" in content:
             if next(lines, None) is not None:
                 raise _no_export(path)
-            signature = _typed(content["hmac"], (str, NoneType), path)
-            head = Head(_typed(content.get("lines"), (int,), path), _typed(content.get("head"), (str,), path))
+            signature = _check_type(content["hmac"], (str, NoneType), path)
+            head = Head(_check_type(content.get("lines"), (int,), path), _check_type(content.get("head"), (str,), path))
             signed = None if key.key is None else key.verify_export(signature, digest)
             return check.report(fault or check.end(head), signed)
         fault = fault or check.follow(_row(content, path))
@@ -506,16 +506,16 @@ def _row(content: dict[str, Any], path: Path) -> Any:
     if not isinstance(beside, dict):
         raise _no_export(path)
     return SimpleNamespace(
-        seq=_typed(content.get("seq"), (int,), path),
-        content=_typed(content.get("content"), (str,), path),
-        digest=_typed(content.get("digest"), (str,), path),
-        person_row=_typed(beside.get("person"), (int, NoneType), path),
-        salt=_typed(beside.get("salt"), (str, NoneType), path),
-        identity=_typed(beside.get("content"), (str, NoneType), path),
+        seq=_check_type(content.get("seq"), (int,), path),
+        content=_check_type(content.get("content"), (str,), path),
+        digest=_check_type(content.get("digest"), (str,), path),
+        person_row=_check_type(beside.get("person"), (int, NoneType), path),
+        salt=_check_type(beside.get("salt"), (str, NoneType), path),
+        identity=_check_type(beside.get("content"), (str, NoneType), path),
     )
 
 
-def _typed(value: Any, kinds: tuple[type, ...], path: Path) -> Any:
+def _check_type(value: Any, kinds: tuple[type, ...], path: Path) -> Any:
     if not isinstance(value, kinds):
         raise _no_export(path)
     return value

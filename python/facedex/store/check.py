@@ -7,7 +7,7 @@ the gallery was moved to its pack: that is consistent.
 
 A person whose id or name is not what was stored is reported and left as it is, because nobody can know who it was:
 others are recognised as before, and this person's faces give an error instead of a name. Damage to other data (e-mail,
-info, times, boxes) is reported, and the data is kept as it is.
+info, times, boxes) is reported and not changed.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[
         insert = table.insert().returning(table.c.id, sort_by_parameter_order=True)
         numbers = list(connection.execute(insert, rows).scalars())
     else:  # MySQL has no RETURNING
-        numbers = [_inserted(connection.execute(table.insert().values(row))) for row in rows]
+        numbers = [_inserted_id(connection.execute(table.insert().values(row))) for row in rows]
     named = [SimpleNamespace(id=number, **row) for number, row in zip(numbers, rows, strict=True)]
     _write(connection, table, named)
     return numbers
@@ -142,7 +142,7 @@ def _write(connection: sa.Connection, table: Any, rows: Sequence[Any]) -> None:
     connection.execute(update, [{"number": row.id, "sum": compute(row)} for row in rows])
 
 
-def _inserted(result: sa.CursorResult[Any]) -> int:
+def _inserted_id(result: sa.CursorResult[Any]) -> int:
     key: Any = result.inserted_primary_key
     return int(key[0])
 

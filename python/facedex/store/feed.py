@@ -54,7 +54,7 @@ _UUID = re.compile("[0-9a-f]{32}")
 _TOKEN_TEXT = re.compile("[0-9a-f]{16}")
 
 _SNAPSHOTS = 64
-"""Digests of snapshots that are kept of a gallery: each machine that searches it has one, and the others are past."""
+"""Number of stored digests of a gallery's snapshots: one for each machine that searches it, and earlier ones."""
 
 _BOUND = (galleries.c.pack_digest, galleries.c.pack_name)
 _HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces, *_BOUND).where(
@@ -121,13 +121,13 @@ class Transaction:
         self.growth += len(face_ids)
 
     def remove_faces(self, face_ids: Sequence[int], templates: int) -> None:
-        """Record faces that were removed, which had so many templates of the gallery's pack."""
+        """Record faces that were removed, and how many templates of the gallery's pack they had."""
         self.changes += [("remove", face_id) for face_id in face_ids]
         self.growth -= templates
         self.overwrites = self.overwrites or len(face_ids) > 0
 
     def switch_pack(self, growth: int) -> None:
-        """Record that the gallery is bound to another pack, of which it has so many more templates."""
+        """Record that the gallery is bound to another pack, of which it has `growth` more templates."""
         self.changes.append(("pack", None))
         self.growth += growth
 

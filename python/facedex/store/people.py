@@ -71,7 +71,7 @@ def find_person(connection: sa.Connection, feed: Feed, key: str) -> Any:
 
 
 def find_keys(connection: sa.Connection, feed: Feed, keys: Sequence[str]) -> set[str]:
-    """Return which of some keys are taken."""
+    """Return the keys that exist."""
     found: set[str] = set()
     for start in range(0, len(keys), CHUNK):
         mine = people.c.gallery_id == feed.gallery_id, people.c.key.in_(keys[start : start + CHUNK])
@@ -88,7 +88,7 @@ def require_person(connection: sa.Connection, feed: Feed, person_id: PersonId) -
 
 
 def duplicate_person(person_id: PersonId, gallery: str, remedy: str) -> DuplicatePersonError:
-    """Make the error for an id that is taken."""
+    """Make the error for an id that is in use."""
     return DuplicatePersonError(
         f"somebody is registered as {person_id!r} in gallery {gallery!r}; choose {remedy}", person_id=person_id
     )
@@ -231,7 +231,7 @@ class NewPerson(NamedTuple):
 
 
 def insert_people(connection: sa.Connection, feed: Feed, new: Sequence[NewPerson]) -> list[StoredPerson]:
-    """Insert people whose ids are not taken."""
+    """Insert people whose ids are not in use."""
     vault, rows = feed.vault, []
     empty = dict.fromkeys(PersonDetails.__annotations__) | {"info": "{}"}
     for person in new:

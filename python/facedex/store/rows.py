@@ -305,7 +305,7 @@ def json_of(info: object) -> str:
 
 
 def _is_within(value: object, levels: int) -> bool:
-    """Return whether dicts and lists are nested in at most so many levels."""
+    """Return whether dicts and lists are nested in at most `levels` levels."""
     if not isinstance(value, (dict, list, tuple)):
         return True
     inner = value.values() if isinstance(value, dict) else value
@@ -359,7 +359,7 @@ def vectors_of(
         When a vector is not what was stored.
     """
     keys = np.fromiter((row.face_id for row in rows), dtype=np.uint64, count=len(rows))
-    plain = [row.vector for row in rows] if vault is None else _decrypted(rows, pin, vault)
+    plain = [row.vector for row in rows] if vault is None else _decrypt(rows, pin, vault)
     size = _FLOAT.itemsize * pin.dimension
     for row, vector in zip(rows, plain, strict=True):
         # Under a key, decryption has authenticated it; the checksum is for a check without the key.
@@ -377,7 +377,7 @@ def people_of(rows: Sequence[Any]) -> NDArray[np.uint64]:
     return np.fromiter((row.person_row for row in rows), dtype=np.uint64, count=len(rows))
 
 
-def _decrypted(rows: Sequence[Any], pin: PackPin, vault: Vault) -> list[bytes]:
+def _decrypt(rows: Sequence[Any], pin: PackPin, vault: Vault) -> list[bytes]:
     opened: dict[int, PersonCipher] = {}
     plain = []
     for row in rows:

@@ -44,7 +44,7 @@ class PendingFace(NamedTuple):
 
 
 class LostPerson(NamedTuple):
-    """A person without any template of the second pack, and whether a photo of a face is kept."""
+    """A person without any template of the second pack, and whether a photo of a face is stored."""
 
     person_id: PersonId
     has_photo: bool

@@ -156,7 +156,7 @@ class Store:
 
     def people_after(self, number: int = 0, *, limit: int = 100) -> list[Person]:
         """List at most `limit` people whose `Person.number` is higher, in the order of registration."""
-        number, limit = check_int("number", number), check_int("limit", limit, least=1)
+        number, limit = check_int("number", number), check_int("limit", limit, minimum=1)
         with self._database.read() as connection:
             return read_people(connection, self._people(people.c.id > number).limit(limit))
 

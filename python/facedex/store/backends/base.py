@@ -210,7 +210,7 @@ class Backend(ABC):
         """Return whether the disk has little more room than that reserve."""
         return False
 
-    def fill_reserve(self) -> None:  # noqa: B027 - a server's disk is its own
+    def fill_reserve(self) -> None:  # noqa: B027 - facedex does not control a server's disk
         """Reserve that space again, as far as there is room."""
 
     def storage(self, connection: sa.Connection) -> Storage:

@@ -1,6 +1,6 @@
-"""The audit, the keys of an encrypted gallery, and how long a person is kept.
+"""The audit, the keys of an encrypted gallery, and how long a person is stored.
 
-A gallery of before is not encrypted, has an empty audit, and keeps everybody until deleted.
+Existing galleries are not encrypted, have an empty audit, and store everybody until deleted.
 """
 
 from __future__ import annotations
