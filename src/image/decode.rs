@@ -128,18 +128,18 @@ pub fn read(path: &Path, options: &DecodeOptions) -> Result<Image> {
 
 /// Read an image file without decoding it; only its start is checked.
 pub fn load(path: &Path, options: &DecodeOptions) -> Result<Vec<u8>> {
-    let refused = |reason: String| Error::ImageRead { path: path.to_path_buf(), reason };
+    let read_error = |reason: String| Error::ImageRead { path: path.to_path_buf(), reason };
     let limit = options.max_pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(BYTES_OF_METADATA);
-    let mut file = File::open(path).map_err(|error| refused(error.to_string()))?;
+    let mut file = File::open(path).map_err(|error| read_error(error.to_string()))?;
     let mut data = Vec::new();
-    (&mut file).take(BYTES_OF_SIGNATURE).read_to_end(&mut data).map_err(|error| refused(error.to_string()))?;
+    (&mut file).take(BYTES_OF_SIGNATURE).read_to_end(&mut data).map_err(|error| read_error(error.to_string()))?;
     detect_format(&data)?;
-    let bytes = file.metadata().map_err(|error| refused(error.to_string()))?.len();
+    let bytes = file.metadata().map_err(|error| read_error(error.to_string()))?.len();
     data.reserve_exact(bytes.min(limit) as usize);
-    file.take(limit).read_to_end(&mut data).map_err(|error| refused(error.to_string()))?;
+    file.take(limit).read_to_end(&mut data).map_err(|error| read_error(error.to_string()))?;
     if data.len() as u64 > limit {
         let pixels = options.max_pixels;
-        return Err(refused(format!("the file is larger than {limit} bytes, the maximum for {pixels} pixels")));
+        return Err(read_error(format!("the file is larger than {limit} bytes, the maximum for {pixels} pixels")));
     }
     Ok(data)
 }

@@ -28,7 +28,7 @@ const WORKING_BYTES: usize = 64 << 20;
 /// Read the size in the header chunk.
 pub(super) fn size(data: &[u8], options: DecodeOptions) -> Result<Size> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(data), Limits { bytes: WORKING_BYTES });
-    let header = decoder.read_header_info().map_err(refused)?;
+    let header = decoder.read_header_info().map_err(translate_error)?;
     let size = Size::new(header.width, header.height);
     options.check_size(size)?;
     Ok(size)
@@ -40,16 +40,16 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     decoder.set_transformations(Transformations::EXPAND);
-    let header = decoder.read_header_info().map_err(refused)?;
+    let header = decoder.read_header_info().map_err(translate_error)?;
     let size = Size::new(header.width, header.height);
     options.check_size(size)?;
     let orientation = walk(data)?.orientation();
 
-    let mut reader = decoder.read_info().map_err(refused)?;
+    let mut reader = decoder.read_info().map_err(translate_error)?;
     let (color, depth) = reader.output_color_type();
     let bytes = reader.output_buffer_size().ok_or_else(|| Png.damaged("its rows have no length"))?;
     let mut samples = vec![0; bytes];
-    let frame = reader.next_frame(&mut samples).map_err(refused)?;
+    let frame = reader.next_frame(&mut samples).map_err(translate_error)?;
     if (frame.width, frame.height) != (size.width, size.height) {
         return Err(Png.damaged("its first frame is smaller than the image"));
     }
@@ -151,7 +151,7 @@ fn check_palette(bytes: usize) -> Result<()> {
     Err(Png.damaged(format!("its palette has {bytes} bytes, not 1 to {MAX_COLOURS} colours of three bytes")))
 }
 
-fn refused(error: DecodingError) -> Error {
+fn translate_error(error: DecodingError) -> Error {
     match error {
         DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
             Png.truncated("it ends in the image data")
@@ -169,7 +169,7 @@ mod tests {
         [&(content.len() as u32).to_be_bytes()[..], &named, &checksum(&named).to_be_bytes()].concat()
     }
 
-    /// A file with one row of eight samples of this depth and colour type, and a palette of so many bytes.
+    /// A file with one row of eight samples of this depth and colour type, and a palette of this many bytes.
     fn file(depth: u8, color: u8, palette: usize) -> Vec<u8> {
         let header = [0, 0, 0, 8, 0, 0, 0, 1, depth, color, 0, 0, 0];
         let samples = if color == INDEXED { usize::from(depth) } else { 24 };

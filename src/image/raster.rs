@@ -40,13 +40,13 @@ pub(super) fn size_of_bmp(data: &[u8], options: DecodeOptions) -> Result<Size> {
 /// Decode a BMP file.
 pub(super) fn decode_bmp(data: &[u8], options: DecodeOptions) -> Result<Image> {
     size_of_bmp(data, options)?;
-    let decoder = BmpDecoder::new(Cursor::new(data)).map_err(|error| refused(error, Format::Bmp))?;
+    let decoder = BmpDecoder::new(Cursor::new(data)).map_err(|error| translate_error(error, Format::Bmp))?;
     pixels(decoder, Format::Bmp, options)
 }
 
 /// Read the screen size of a GIF file.
 pub(super) fn size_of_gif(data: &[u8], options: DecodeOptions) -> Result<Size> {
-    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, Format::Gif))?;
+    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| translate_error(error, Format::Gif))?;
     let (width, height) = decoder.dimensions();
     let size = Size::new(width, height);
     options.check_size(size)?;
@@ -56,7 +56,7 @@ pub(super) fn size_of_gif(data: &[u8], options: DecodeOptions) -> Result<Size> {
 /// Decode the first frame of a GIF file, on its screen.
 pub(super) fn decode_gif(data: &[u8], options: DecodeOptions) -> Result<Image> {
     size_of_gif(data, options)?;
-    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| refused(error, Format::Gif))?;
+    let decoder = GifDecoder::new(Cursor::new(data)).map_err(|error| translate_error(error, Format::Gif))?;
     if first_gif_frame_end(data).is_none() {
         return Err(Format::Gif.truncated("it ends in its first frame"));
     }
@@ -102,7 +102,7 @@ pub(super) fn pixels(mut decoder: impl ImageDecoder, format: Format, options: De
         decoder.read_image(&mut samples)?;
         Ok((samples, color, orientation))
     };
-    let (samples, color, orientation) = run().map_err(|error| refused(error, format))?;
+    let (samples, color, orientation) = run().map_err(|error| translate_error(error, format))?;
     exif::apply(Image::from_rgb(size, flatten(samples, color, format)?)?, orientation)
 }
 
@@ -111,7 +111,7 @@ pub(super) fn little_endian(bytes: &[u8]) -> Option<u64> {
 }
 
 /// Convert an error of the `image` crate.
-pub(super) fn refused(error: ImageError, format: Format) -> Error {
+pub(super) fn translate_error(error: ImageError, format: Format) -> Error {
     match error {
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
             format.truncated("it ends in the image data")

@@ -10,7 +10,7 @@ use std::io::Cursor;
 use ::image::codecs::tiff::TiffDecoder;
 
 use super::format::Format::Tiff;
-use super::raster::{pixels, refused};
+use super::raster::{pixels, translate_error};
 use super::{DecodeOptions, Image};
 use crate::Result;
 use crate::geometry::Size;
@@ -26,7 +26,7 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
     if let Some(link) = page.get_mut(link..link.saturating_add(4)) {
         link.fill(0);
     }
-    let decoder = TiffDecoder::new(Cursor::new(page)).map_err(|error| refused(error, Tiff))?;
+    let decoder = TiffDecoder::new(Cursor::new(page)).map_err(|error| translate_error(error, Tiff))?;
     pixels(decoder, Tiff, options)
 }
 

@@ -9,7 +9,7 @@ use std::io::Cursor;
 use ::image::codecs::webp::WebPDecoder;
 
 use super::format::Format::WebP;
-use super::raster::{little_endian, pixels, refused};
+use super::raster::{little_endian, pixels, translate_error};
 use super::{DecodeOptions, Image, exif};
 use crate::Result;
 use crate::geometry::Size;
@@ -54,7 +54,7 @@ pub(super) fn decode(data: &[u8], options: DecodeOptions) -> Result<Image> {
         }
         rest = chunk.rest;
     }
-    let decoder = WebPDecoder::new(Cursor::new(data)).map_err(|error| refused(error, WebP))?;
+    let decoder = WebPDecoder::new(Cursor::new(data)).map_err(|error| translate_error(error, WebP))?;
     exif::apply(pixels(decoder, WebP, options)?, orientation)
 }
 

@@ -128,7 +128,7 @@ impl Assigner {
     }
 }
 
-/// Number of lists for so many rows: the power of two nearest to the square root.
+/// Number of lists for a number of rows: the power of two nearest to its square root.
 fn list_count(rows: usize) -> usize {
     1 << (rows.max(1) as f64).sqrt().log2().round() as usize
 }

@@ -119,7 +119,7 @@ impl IndexPlanner {
         }
     }
 
-    /// Whether so many rows have no list that the lists should be built again.
+    /// Whether enough rows lack a list to warrant a rebuild.
     pub(super) fn needs_rebuild(&self, view: &View) -> bool {
         let rows_without_gain = self.rows_without_gain.load(Ordering::Relaxed);
         matches!(self.options.method, Method::Ivf | Method::Auto)

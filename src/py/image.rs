@@ -178,7 +178,7 @@ pub fn thumbnail<'py>(
 /// ----------
 /// path : path
 /// max_pixels : int, optional
-///     A file that is too large for so many pixels is refused. 50 million by default.
+///     A file that is too large for this many pixels is refused. 50 million by default.
 ///
 /// Returns
 /// -------

@@ -41,22 +41,22 @@ fn walk(message: Message, bytes: &[u8], depth: usize) -> Checked {
             0 => {
                 let value = varint(&mut rest)? as u32;
                 if matches!((message, field), (Message::Tensor, 14)) && value != 0 {
-                    return Err(external());
+                    return Err(external_data_error());
                 }
             }
             1 => _ = split(&mut rest, 8)?,
             2 => {
                 let length = varint(&mut rest)?;
-                let content = split(&mut rest, usize::try_from(length).map_err(|_| malformed())?)?;
+                let content = split(&mut rest, usize::try_from(length).map_err(|_| malformed_error())?)?;
                 if matches!((message, field), (Message::Tensor, 13)) {
-                    return Err(external());
+                    return Err(external_data_error());
                 }
                 if let Some(inner) = message.inner(field) {
                     walk(inner, content, depth + 1)?;
                 }
             }
             5 => _ = split(&mut rest, 4)?,
-            _ => return Err(malformed()), // groups, which ONNX does not have
+            _ => return Err(malformed_error()), // groups, which ONNX does not have
         }
     }
     Ok(())
@@ -81,27 +81,27 @@ impl Message {
 fn varint(rest: &mut &[u8]) -> Result<u64, String> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
-        let (byte, after) = rest.split_first().ok_or_else(malformed)?;
+        let (byte, after) = rest.split_first().ok_or_else(malformed_error)?;
         *rest = after;
         value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return Ok(value);
         }
     }
-    Err(malformed())
+    Err(malformed_error())
 }
 
 fn split<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
-    let (front, after) = rest.split_at_checked(length).ok_or_else(malformed)?;
+    let (front, after) = rest.split_at_checked(length).ok_or_else(malformed_error)?;
     *rest = after;
     Ok(front)
 }
 
-fn malformed() -> String {
+fn malformed_error() -> String {
     "it is not an ONNX file".to_owned()
 }
 
-fn external() -> String {
+fn external_data_error() -> String {
     "it has external data, which no digest covers; save it as one file".to_owned()
 }
 

@@ -25,7 +25,7 @@ pub(super) fn fill_by_area(image: &Image, letterboxes: &[Letterbox], spec: &Inpu
         for (value, &byte) in values.iter_mut().zip(row) {
             *value = i32::from(byte);
         }
-        add_row(&values, &above, &mut below);
+        accumulate_row(&values, &above, &mut below);
         for average in &mut averages {
             average.advance(y, &above, &below);
         }
@@ -35,17 +35,17 @@ pub(super) fn fill_by_area(image: &Image, letterboxes: &[Letterbox], spec: &Inpu
 }
 
 /// Compute the next row of the table: at index x the sum of all pixels left of x down to this row, per channel, modulo
-/// 2³²; the last sum stands twice.
+/// 2³²; the last sum is repeated.
 ///
 /// The fourth lane only aligns the others for SIMD; it reads one value beyond the last pixel.
-fn add_row(row: &[i32], above: &[[i32; 4]], below: &mut [[i32; 4]]) {
+fn accumulate_row(row: &[i32], above: &[[i32; 4]], below: &mut [[i32; 4]]) {
     let mut total = [0i32; 4];
-    for ((below, above), four) in below.iter_mut().skip(1).zip(above.iter().skip(1)).zip(row.windows(4).step_by(3)) {
-        total = std::array::from_fn(|lane| total[lane].wrapping_add(four[lane]));
+    for ((below, above), values) in below.iter_mut().skip(1).zip(above.iter().skip(1)).zip(row.windows(4).step_by(3)) {
+        total = std::array::from_fn(|lane| total[lane].wrapping_add(values[lane]));
         *below = std::array::from_fn(|lane| above[lane].wrapping_add(total[lane]));
     }
-    if let [.., last, twice] = below {
-        *twice = *last;
+    if let [.., last, repeated] = below {
+        *repeated = *last;
     }
 }
 
@@ -57,7 +57,7 @@ struct AreaAverage {
     /// End of each output column: the input column, and the part of it that is covered.
     ends: Vec<(usize, f32)>,
     /// Sums above the last row boundary, by output column.
-    crossed: Vec<Crossed>,
+    boundary: Vec<BoundarySums>,
     /// Sums of the next output row; the fourth lane is unused.
     sums: Vec<[f32; 4]>,
     next_row: usize,
@@ -69,12 +69,12 @@ struct AreaAverage {
 
 /// Sums above the boundary between two output rows; integers where they are large.
 #[derive(Clone, Copy, Default)]
-struct Crossed {
+struct BoundarySums {
     /// Of complete input rows, between the input columns in which the previous and this output column end.
     whole: [i32; 4],
     /// Of complete input rows, in the input column in which this output column ends.
     column: [i32; 4],
-    /// Of the covered part of the crossed input row, over the output column.
+    /// Of the covered part of the input row at the boundary, over the output column.
     partial: [f32; 4],
 }
 
@@ -91,7 +91,7 @@ impl AreaAverage {
             input_height: input.height as usize,
             row_ratio: f64::from(input.height) / f64::from(size.height),
             ends: ends.collect(),
-            crossed: vec![Crossed::default(); size.width as usize],
+            boundary: vec![BoundarySums::default(); size.width as usize],
             sums: vec![[0.0; 4]; size.width as usize],
             next_row: 0,
             letterbox,
@@ -109,7 +109,7 @@ impl AreaAverage {
             if end > (y + 1) as f64 && y + 1 < self.input_height {
                 return;
             }
-            self.cross(above, below, (end - y as f64).min(1.0) as f32);
+            self.finish_row(above, below, (end - y as f64).min(1.0) as f32);
             let start = (top + self.next_row) * stride + left;
             for planes in self.output.planes(self.letterbox.canvas) {
                 self.scaling.spread(&self.sums, planes.map(|plane| &mut plane[start..start + width]));
@@ -118,25 +118,26 @@ impl AreaAverage {
         }
     }
 
-    /// Sum up the output row that ends after `low_part` of an input row.
+    /// Sum up the output row that ends after `covered_part` of an input row.
     #[inline(never)] // LLVM vectorizes the lanes only if the function is separate
-    fn cross(&mut self, above: &[[i32; 4]], below: &[[i32; 4]], low_part: f32) {
+    fn finish_row(&mut self, above: &[[i32; 4]], below: &[[i32; 4]], covered_part: f32) {
         let (mut left_above, mut left_below) = ([0; 4], [0; 4]);
         let (mut left_split, mut left_row_split) = ([0.0; 4], [0.0; 4]);
-        for ((sum, crossed), &(x, right_part)) in self.sums.iter_mut().zip(&mut self.crossed).zip(&self.ends) {
+        for ((sum, above_boundary), &(x, right_part)) in self.sums.iter_mut().zip(&mut self.boundary).zip(&self.ends) {
             let whole = minus(above[x], left_above);
             let column = minus(above[x + 1], above[x]);
             let row = minus(minus(below[x], left_below), whole);
             let pixel = minus(minus(below[x + 1], below[x]), column);
-            let split = minus(column, crossed.column).map(|value| value as f32 * right_part);
+            let split = minus(column, above_boundary.column).map(|value| value as f32 * right_part);
             let row_split = pixel.map(|value| value as f32 * right_part);
-            let partial: [f32; 4] =
-                std::array::from_fn(|lane| (row[lane] as f32 + (row_split[lane] - left_row_split[lane])) * low_part);
-            let rows = minus(whole, crossed.whole);
-            *sum = std::array::from_fn(|lane| {
-                rows[lane] as f32 + (split[lane] - left_split[lane]) + (partial[lane] - crossed.partial[lane])
+            let partial: [f32; 4] = std::array::from_fn(|lane| {
+                (row[lane] as f32 + (row_split[lane] - left_row_split[lane])) * covered_part
             });
-            *crossed = Crossed { whole, column, partial };
+            let rows = minus(whole, above_boundary.whole);
+            *sum = std::array::from_fn(|lane| {
+                rows[lane] as f32 + (split[lane] - left_split[lane]) + (partial[lane] - above_boundary.partial[lane])
+            });
+            *above_boundary = BoundarySums { whole, column, partial };
             (left_above, left_below, left_split, left_row_split) = (above[x], below[x], split, row_split);
         }
     }
