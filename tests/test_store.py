@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -428,6 +429,23 @@ def test_a_read_that_fails_during_a_table_rebuild_can_be_retried(place: Place) -
                 other.vacuum()
         connection.execute(sa.text("SELECT count(*) FROM people")).all()
     database.close()
+
+
+def test_processes_that_save_the_same_snapshot_at_once_record_it_once(place: Place) -> None:
+    feed = opened(place.location).feed
+    uuid_, digest = feed.uuid, "ab" * 32
+    barrier = threading.Barrier(4)
+
+    def record() -> None:
+        barrier.wait(30)
+        for _ in range(5):
+            feed.record_snapshot(0, uuid_, digest)
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(record) for _ in range(4)]:
+            future.result(60)
+    assert feed.snapshot_digests(0, uuid_) == [digest]
+    feed.database.close()
 
 
 # The tables.

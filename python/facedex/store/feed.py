@@ -315,6 +315,7 @@ class Feed:
         mine = snapshots.c.gallery_id == self._id
         row = {"gallery_id": self._id, "digest": digest, "position": position, "token": token, "created_at": now()}
         with self.database.write() as connection:
+            self._lock_row(connection)  # another process may be storing the same snapshot
             connection.execute(snapshots.delete().where(mine, snapshots.c.digest == digest))
             connection.execute(snapshots.insert().values(row))
             newest = sa.select(snapshots.c.digest).where(mine).order_by(snapshots.c.created_at.desc())
