@@ -27,19 +27,18 @@ $(VENV)/.tools: pyproject.toml
 	@touch $@
 
 build: $(VENV)/.built ## Build the release extension and install the package, editable
+	@$(WEIGHTS) left-out
 
 $(VENV)/.built: $(VENV)/.tools $(SOURCES)
 	@$(WEIGHTS) fetch
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
-	@$(WEIGHTS) left-out
 
 weights: build ## Make the networks of the built-in packs that are missing; fetches what they are made of
 	@$(WEIGHTS)
 
 demo: build ## Register, recognise, verify and delete the bundled people
 	$(BIN)/facedex demo
-	@$(WEIGHTS) left-out
 
 $(TESTABLE): $(VENV)/.built
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
@@ -75,14 +74,14 @@ bench: build ## Measure speed as ratios in one run, then memory; PEER=PYTHON nam
 	$(BIN)/python benches/run.py speed $(if $(PEER),--peer-python $(PEER))
 	$(BIN)/python benches/run.py memory
 
-bench-search: build ## Measure the search beside numpy and faiss; PEER=PYTHON names one that has faiss-cpu
+bench-search: build ## Measure the search against numpy and faiss; PEER=PYTHON names one that has faiss-cpu
 	$(BIN)/python benches/search.py $(if $(PEER),--peer-python $(PEER))
 
 bench-backends: $(VENV)/.built ## Measure a search in this process, in pgvector and in Milvus Lite
 	$(BIN)/python -m pip install --quiet --editable '.[servers]'
 	$(BIN)/python benches/backends.py
 
-bench-server: $(TESTABLE) ## Measure the server beside the engine alone with wrk; SOAK=10 watches its memory for ten minutes
+bench-server: $(TESTABLE) ## Measure the server against the engine alone with wrk; SOAK=10 watches its memory for ten minutes
 	$(BIN)/python benches/server.py $(if $(SOAK),--soak $(SOAK))
 
 bench-detection: build ## Measure what detectors find in ../shared; DETECTION="--pack base --people 40 --check" for less
