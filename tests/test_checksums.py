@@ -180,7 +180,7 @@ def test_fsck_reports_a_flipped_line_of_the_audit(opened: Opened, place: Place) 
     place.execute("UPDATE events SET content = REPLACE(content, 'register', 'registes') WHERE seq = 2")
     report = fsck(place.location, repair=True)
     assert [(one.where, one.mended) for one in report.findings] == [("audit", False)]
-    assert "line 2 was altered" in report.findings[0].text
+    assert "entry 2 was altered" in report.findings[0].text
 
 
 @SQLITE

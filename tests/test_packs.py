@@ -369,7 +369,7 @@ def test_an_accepted_licence_applies_where_nothing_can_be_written(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FACEDEX_HOME", str(tmp_path / "file"))
     Engine(restricted(tmp_path / "own"), accept_license="MIT")
-    assert "could not be kept" in caplog.text
+    assert "could not be stored" in caplog.text
 
 
 def test_damaged_records_are_reported(tmp_path: Path, home: Path) -> None:

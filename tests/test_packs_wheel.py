@@ -217,7 +217,7 @@ def test_only_a_pack_that_can_be_opened_here_has_a_wheel(tmp_path: Path) -> None
         packs.wheel("nowhere", tmp_path)
     with pytest.raises(ArgumentError, match="'classic' comes with facedex"):
         packs.wheel("classic", tmp_path)
-    with pytest.raises(PackNameError, match="taken by a pack of facedex"):
+    with pytest.raises(PackNameError, match="already used by a pack of facedex"):
         packs.wheel(own(tmp_path / "own", "mobile"), tmp_path)
     with pytest.raises(ManifestError, match=r'pack name "\.\." must be'):
         packs.wheel(own(tmp_path / "dots", ".."), tmp_path)
