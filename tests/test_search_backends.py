@@ -488,7 +488,7 @@ def test_fsck_compares_and_repairs_an_external_search(backend: Backend, store: S
     changed.close()
     report = fsck(backend.place.location, search=backend.where)
     assert [(finding.where, finding.mended) for finding in report.findings] == [("search", False)]
-    assert "the vector of face 1 in it is another" in report.findings[0].text
+    assert "its vector of face 1 differs from the database" in report.findings[0].text
     assert fsck(backend.place.location, search=backend.where, repair=True).ok
     assert fsck(backend.place.location, search=backend.where).findings == ()
     assert rebuild(backend.place.location, search=backend.where) == 20
