@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import random
 import sqlite3
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -330,3 +332,14 @@ def test_an_eraser_runs_in_the_transaction_of_the_deletion(place: Place, engine:
         gallery.delete("ayu")
         assert [person.person_id for person in gallery.people()] == ["budi"]
     assert seen == [("door", "budi"), ("door", "ayu")]
+
+
+def test_a_person_is_deleted_without_the_packages_of_the_server(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules.update(dict.fromkeys(['argon2', 'fastapi', 'starlette', 'pydantic']))\n"
+        "from facedex import Gallery\n"
+        f"with Gallery.open({str(tmp_path / 'people.db')!r}) as gallery:\n"
+        "    gallery.create('ayu'); gallery.delete('ayu'); print(len(gallery.people()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("0\n", "")

@@ -136,15 +136,14 @@ class Accounts:
                 _lock_person(connection, values["person_key"])
             _refuse_crossing(connection, None, values["login"], values["email_key"])
             number = insert(connection, accounts, values)
+            created = _row(connection, number)  # here: it may be deleted as soon as this is committed
         log_event("account %d is created with scopes %s", number, values["scopes"])
-        return self.one(number)
+        return _account_of(created)
 
     def one(self, number: int) -> Account:
         """Return an account; raises UnknownAccountError."""
-        found = self._rows(accounts.c.id == number)
-        if not found:
-            raise UnknownAccountError(f"there is no account {number}")
-        return _account_of(found[0])
+        with self._database.single() as connection:
+            return _account_of(_row(connection, number))
 
     def find(self, login: str) -> Account | None:
         """Return the account with that login or e-mail address, in any case; None if there is none."""
@@ -197,25 +196,24 @@ class Accounts:
             values["profile"] = json_of(profile)
         if disabled is not ...:
             values["disabled_at"] = now() if disabled else None
-        if values:
-            ends = disabled is True  # must work on a full disk too
-            with self._database.remove() if ends else self._database.write() as connection:
-                mine = accounts.c.id == number
-                with _refuse_duplicate(connection):
-                    _lock_person(connection, values.get("person_key"))
-                    _refuse_crossing(connection, number, None, values.get("email_key"))
-                    changed = connection.execute(accounts.update().where(mine).values(values)).rowcount
-                if changed == 0 and connection.execute(sa.select(accounts.c.id).where(mine)).first() is None:
-                    raise UnknownAccountError(f"there is no account {number}")
-                if values.keys() & {"password", "disabled_at", "scopes"}:
-                    connection.execute(
-                        tokens.update()
-                        .where(tokens.c.account_id == number, tokens.c.revoked_at.is_(None))
-                        .values(revoked_at=now())
-                    )
-            self._database.wipe_log_soon()
-            log_event("account %d is changed: %s", number, ", ".join(sorted(values.keys() - {"email_key"})))
-        return self.one(number)
+        if not values:
+            return self.one(number)
+        ends = disabled is True  # must work on a full disk too
+        with self._database.remove() if ends else self._database.write() as connection:
+            with _refuse_duplicate(connection):
+                _lock_person(connection, values.get("person_key"))
+                _refuse_crossing(connection, number, None, values.get("email_key"))
+                connection.execute(accounts.update().where(accounts.c.id == number).values(values))
+            changed = _row(connection, number)
+            if values.keys() & {"password", "disabled_at", "scopes"}:
+                connection.execute(
+                    tokens.update()
+                    .where(tokens.c.account_id == number, tokens.c.revoked_at.is_(None))
+                    .values(revoked_at=now())
+                )
+        self._database.wipe_log_soon()
+        log_event("account %d is changed: %s", number, ", ".join(sorted(values.keys() - {"email_key"})))
+        return _account_of(changed)
 
     def delete(self, number: int) -> None:
         """Delete an account with its tokens; raises UnknownAccountError."""
@@ -258,6 +256,13 @@ class Accounts:
     def _rows(self, which: Any) -> Sequence[Any]:
         with self._database.single() as connection:
             return connection.execute(sa.select(accounts).where(which)).all()
+
+
+def _row(connection: sa.Connection, number: int) -> Any:
+    row = connection.execute(sa.select(accounts).where(accounts.c.id == number)).first()
+    if row is None:
+        raise UnknownAccountError(f"there is no account {number}")
+    return row
 
 
 @contextmanager
