@@ -543,7 +543,7 @@ def test_after_a_vacuum_the_vector_is_in_no_table(backend: Backend, store: Store
     assert standing(1)
     store.delete("ayu")
     search.sync()
-    assert not search.vacuum()  # the server's log and backups are its administrator's
+    assert not search.vacuum()  # only the server's administrator can clear its log and backups
     assert not search.vacuum(full=True)
     store.feed.database.vacuum()
     assert (standing(1), standing(2)) == (False, True)

@@ -77,7 +77,7 @@ def audit_verify(
 @audit.command("sign")
 @command
 def audit_sign(target: Target, recorded_head: RecordedHeadOption = None) -> Output:
-    """Sign an audit that was started or continued without the key. Compare its head with a recorded one first."""
+    """Sign an audit whose entries were written without the key. First check its head against one that you recorded."""
     with target.open() as gallery:
         return _report_output(gallery.sign_audit(recorded_head=recorded_head))
 
@@ -99,14 +99,13 @@ def audit_export(
 def _check_exported(path: Path, recorded_head: str | None, require_signature: bool) -> AuditReport:
     from ..config import settings
     from ..errors import ArgumentError
-    from ..gallery.audit import parse_head
-    from ..store import Vault, audit_key, check_export
+    from ..store import Head, Vault, audit_key, check_export
 
     key = settings().key
     report = check_export(
         path,
         lambda gallery: audit_key(gallery, None if key is None else Vault(key, gallery)),
-        parse_head(recorded_head),
+        Head.parse(recorded_head),
     )
     if require_signature and report.signed is None and report.intact:
         raise ArgumentError("the signature can be checked only with the key; set FACEDEX_AUDIT_KEY")

@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ from ..checks import check_choice
 from ..config import settings
 from ..coroutines import make_coroutine
 from ..engine import Engine
-from ..errors import ArgumentError, FacedexError, GalleryClosedError
+from ..errors import ArgumentError, ExportError, FacedexError, GalleryClosedError
+from ..files import write_atomically
 from ..inputs import ImageInput, is_single
 from ..options import (
     AnalyzeOptions,
@@ -41,8 +43,7 @@ from ..options import (
 from ..records import AuditEvent, AuditReport, Deletion, Person, PersonId, Photo, Registration, Status
 from ..results import Recognition, Verification
 from ..search import PROMISED_RECALL, SearchOptions
-from ..store import AuditLog, Database, Eraser, Feed, KeyInput, Storage, acting_as, key_of
-from .audit import parse_head, write_audit
+from ..store import AuditLog, Database, Eraser, Feed, Head, KeyInput, Storage, acting_as, key_of
 from .deletion import Deleter, default_eraser
 from .exchange import Exchange
 from .lifetime import Lifetime, Progress
@@ -860,7 +861,7 @@ class Gallery:
             When `require_signature` is set and there is no key.
         """
         with self._life.call():
-            return self._resources.store.check_audit(parse_head(recorded_head), require_signature=require_signature)
+            return self._resources.store.check_audit(Head.parse(recorded_head), require_signature=require_signature)
 
     def sign_audit(self, *, recorded_head: str | None = None) -> AuditReport:
         """Sign the head of the audit with the key: needed where it was begun or continued without a key.
@@ -883,7 +884,7 @@ class Gallery:
             When there is no key.
         """
         with self._life.call():
-            return self._resources.store.sign_audit(parse_head(recorded_head))
+            return self._resources.store.sign_audit(Head.parse(recorded_head))
 
     def export_audit(self, path: str | os.PathLike[str]) -> int:
         """Write the audit to a file that can be checked without the database, signed where there is a key.
@@ -906,7 +907,10 @@ class Gallery:
             When it cannot be written.
         """
         with self._life.call():
-            return write_audit(self._resources.store, path)
+            try:
+                return write_atomically(Path(path), self._resources.store.export_audit())
+            except OSError as error:
+                raise ExportError(f"the audit cannot be written to {str(path)!r}: {error.strerror}") from error
 
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
         """Set the actor that the audit records inside a ``with`` block, in this thread or task.

@@ -112,6 +112,28 @@ class Head(NamedTuple):
     seq: int
     digest: str
 
+    @classmethod
+    def parse(cls, text: str | None) -> Head | None:
+        """Parse ``"NUMBER:DIGEST"``; None is None.
+
+        Raises
+        ------
+        ArgumentError
+
+        Examples
+        --------
+        >>> Head.parse(f"7:{'ab' * 32}").seq
+        7
+        """
+        if text is None:
+            return None
+        number, _, digest = text.partition(":")
+        if not (number.isascii() and number.isdigit()) or len(digest) != 64:
+            raise ArgumentError(
+                f"recorded_head must be NUMBER:DIGEST, as 'facedex audit verify' prints it, got {text!r}"
+            )
+        return cls(int(number), digest.lower())
+
 
 @contextmanager
 def acting_as(actor: str) -> Iterator[None]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import reduce
 from operator import or_
-from types import UnionType
+from types import GenericAlias, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -30,6 +30,11 @@ class Answer(BaseModel):
     """Base of the response models; filled from the attributes of an object."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+def list_of(model: type[BaseModel]) -> Any:
+    """Return the response model of a list of `model`."""
+    return GenericAlias(list, (model,))
 
 
 def answer(

@@ -18,6 +18,7 @@ from ...server import AttendanceRecord
 from ..security import AdminBy, ReadBy
 from ..services import ServicesOf
 from . import schemas
+from .answers import list_of
 from .common import Cursor, GalleryName, Limit, page, part, place_of
 
 router = part("events")
@@ -61,7 +62,7 @@ async def audit(
 
 @attendance.get(
     "/attendance",
-    response_model=list[schemas.Attempt],  # type: ignore[valid-type]
+    response_model=list_of(schemas.Attempt),
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 async def list_attendance(

@@ -14,6 +14,7 @@ from ...server import Job, Jobs
 from ..security import AdminBy
 from ..services import Services, ServicesOf
 from . import schemas
+from .answers import list_of
 from .common import part
 
 router = part("jobs", "/jobs")
@@ -24,7 +25,7 @@ _POLL_S = 0.5
 _LONGEST_S = 60.0  # then the client reconnects, and is authenticated again
 
 
-@router.get("", response_model=list[schemas.Job])  # type: ignore[valid-type]
+@router.get("", response_model=list_of(schemas.Job))
 async def jobs(services: ServicesOf, caller: AdminBy) -> list[Job]:
     """List jobs, the latest first."""
     return await services.limits.queries.run(_jobs(services).recent)

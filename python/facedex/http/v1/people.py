@@ -16,6 +16,7 @@ from ..pictures import Submission, read_submission
 from ..security import EnrolBy, ReadBy
 from ..services import ServicesOf
 from . import schemas
+from .answers import list_of
 from .common import Cursor, GalleryName, Limit, page, part, pictures_body, place_of
 from .schemas import Page
 
@@ -102,7 +103,7 @@ async def delete(services: ServicesOf, caller: EnrolBy, person_id: PersonKey, ga
     return await services.query(lambda opened: opened.delete(person_id), gallery)
 
 
-@faces.get("/people/{person_id}/faces", response_model=list[schemas.Face])  # type: ignore[valid-type]
+@faces.get("/people/{person_id}/faces", response_model=list_of(schemas.Face))
 async def faces_of(
     services: ServicesOf, caller: ReadBy, person_id: PersonKey, gallery: GalleryName = None
 ) -> tuple[StoredFace, ...]:

@@ -13,6 +13,7 @@ from ..pictures import Submission, read_submission
 from ..security import EnrolBy, ReadBy
 from ..services import ServicesOf
 from . import schemas
+from .answers import list_of
 from .common import GalleryName, part, pictures_body
 from .people import PersonKey
 
@@ -28,7 +29,7 @@ PhotoId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 NewPhoto = Annotated[Submission[schemas.PhotoOptions], Depends(read_submission(schemas.PhotoOptions))]
 
 
-@router.get("/people/{person_id}/photos", response_model=list[schemas.Photo])  # type: ignore[valid-type]
+@router.get("/people/{person_id}/photos", response_model=list_of(schemas.Photo))
 async def photos(
     services: ServicesOf, caller: ReadBy, person_id: PersonKey, gallery: GalleryName = None
 ) -> list[Photo]:

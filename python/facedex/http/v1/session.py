@@ -22,6 +22,7 @@ from ..security import (
 )
 from ..services import ServicesOf
 from . import schemas
+from .answers import list_of
 from .common import part
 
 router = part("session", "/session")
@@ -74,7 +75,7 @@ async def sign_out(services: ServicesOf, request: Request, response: Response) -
     clear_cookie(response)
 
 
-@key_routes.get("", response_model=list[schemas.ApiKey])  # type: ignore[valid-type]
+@key_routes.get("", response_model=list_of(schemas.ApiKey))
 async def keys(services: ServicesOf, caller: AdminBy) -> list[ApiKey]:
     """List the API keys."""
     return await services.query_access(lambda access: access.keys.all())

@@ -22,7 +22,7 @@ _LOGIN = {"username": {"type": "string"}, "password": {"type": "string", "format
 
 
 class NewAccount(BaseModel):
-    """A new account; further fields are its profile."""
+    """A new account; other fields are stored as its profile."""
 
     model_config = ConfigDict(extra="allow")
 
