@@ -37,16 +37,16 @@ $(VENV)/.built: $(VENV)/.tools $(SOURCES)
 weights: build ## Make the networks of the built-in packs that are missing; fetches what they are made of
 	@$(WEIGHTS)
 
-demo: build ## Register, recognise, verify and delete the bundled people
+demo: build ## Register, recognize, verify and delete the bundled people
 	$(BIN)/facedex demo
 
 $(TESTABLE): $(VENV)/.built
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@
 
-test: test-rust test-python ## Pass the quick tests: they need nothing but this checkout and take a few minutes
+test: test-rust test-python ## Run the quick tests: they need nothing but this checkout and take a few minutes
 
-test-all: test-rust test-python-all ## Pass every test that this machine can run; a skipped one says what it needs
+test-all: test-rust test-python-all ## Run every test that this machine can run; a skipped one says what it needs
 
 test-rust: build
 	ORT_DYLIB_PATH="$$($(BIN)/python -c 'from facedex.runtime import runtime_library; print(runtime_library())')" cargo test --quiet

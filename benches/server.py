@@ -280,7 +280,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="processes of the server (1 2)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64], help="clients at once (1 8 64)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of engine and server; medians are told (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of engine and server; the median is reported (3)")
     parser.add_argument("--seconds", type=int, default=6, help="of a turn (6)")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="watch memory and errors for so long instead")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a goal is missed")

@@ -392,6 +392,11 @@ def test_a_mistyped_path_makes_no_gallery(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_bad_setting_is_an_error_and_not_a_mismatch(registered: Path) -> None:
+    result = run("verify", "ayu", AYU, "--db", registered, "--json", env={"FACEDEX_THREADS": "abc"})
+    assert (result.exit_code, json.loads(result.stdout)["error"]["code"]) == (3, "argument")
+
+
 def test_the_gallery_can_be_named_in_the_environment(registered: Path) -> None:
     result = run("people", env={"FACEDEX_DB": str(registered)})
     assert result.exit_code == 0

@@ -19,7 +19,7 @@ from place import Place
 
 from facedex import people
 from facedex.engine import Engine
-from facedex.errors import ArgumentError, UnknownPersonError
+from facedex.errors import ArgumentError, UnknownFaceError, UnknownPersonError, UnknownPhotoError
 from facedex.gallery import Gallery
 from facedex.gallery.policy import Enrolment
 from facedex.search import LocalSearch, SearchOptions
@@ -343,3 +343,27 @@ def test_a_person_is_deleted_without_the_packages_of_the_server(tmp_path: Path) 
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+@SQLITE
+def test_a_refused_deletion_leaves_the_snapshots(place: Place, engine: Engine) -> None:
+    with Gallery.open(place.location, engine=engine) as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"])
+        gallery.recognize(people.PROBES["ayu"][0])
+    assert (before := place.snapshots()) != []
+    with Gallery.open(place.location, engine=engine) as gallery:
+        with pytest.raises(UnknownPersonError):
+            gallery.delete("budi")
+        with pytest.raises(UnknownFaceError):
+            gallery.delete_face(999)
+        with pytest.raises(UnknownPhotoError):
+            gallery.delete_photo(9)
+        assert place.snapshots() == before
+
+
+@SQLITE
+def test_a_gallery_is_not_made_with_options_that_are_refused(place: Place, engine: Engine) -> None:
+    for options in ({"best_of": 0}, {"photos": "all"}, {"index": "tree"}):
+        with pytest.raises(ArgumentError, match=next(iter(options))):
+            Gallery.open(place.location, engine=engine, **options)
+    assert place.rows("SELECT name FROM galleries") == []

@@ -605,6 +605,8 @@ def test_an_unknown_detail_of_a_person_is_refused(gallery: Gallery) -> None:
     ):
         with pytest.raises(ArgumentError, match="details must be of name, email, info, retain_until, got 'nam'"):
             call(nam="Ayu")
+    (refused,) = gallery.register_many([("ayu", AYU[0], {1: 2, "nam": 3})])
+    assert isinstance(refused, ArgumentError)
     assert gallery.people() == []
 
 

@@ -806,7 +806,7 @@ def test_nothing_of_the_previous_pack_remains_when_the_migration_is_finished(
 
 
 def test_templates_of_every_pack_are_encrypted_and_rekeyed(place: Place, engine: Engine, mirrored: Engine) -> None:
-    pytest.importorskip("cryptography")
+    pytest.importorskip("cryptography", reason="needs cryptography: pip install 'facedex[crypto]'")
     with Gallery.open(place.location, engine=engine, photos="original", key=KEY) as gallery:
         made = register_all(gallery)
         with pytest.raises(BreakOffError):

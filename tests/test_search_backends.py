@@ -653,7 +653,7 @@ def test_a_gallery_uses_the_external_search(backend: Backend, engine: Engine) ->
 
 @PGVECTOR
 def test_encrypting_a_gallery_removes_its_vectors_from_postgresql(backend: Backend, store: Store) -> None:
-    pytest.importorskip("cryptography")
+    pytest.importorskip("cryptography", reason="needs cryptography: pip install 'facedex[crypto]'")
     store.register("ayu", [face(unit(1))])
     with backend.searching(store):
         pass

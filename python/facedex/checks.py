@@ -83,4 +83,4 @@ def check_choice(name: str, value: str, accepted: object) -> None:
     """
     words = get_args(accepted)
     if value not in words:
-        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
+        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, words))}, got {abbreviate(value)}")

@@ -91,7 +91,7 @@ class Report:
 
 
 def run(out: str | os.PathLike[str], *, pack: str | os.PathLike[str] | None = None) -> Report:
-    """Register, recognise, verify and delete the bundled people.
+    """Register, recognize, verify and delete the bundled people.
 
     Parameters
     ----------

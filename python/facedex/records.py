@@ -300,7 +300,7 @@ class AuditEvent:
     person : int or None
         Number of that person's row, never reused.
     erased : bool
-        Whether the person was erased from the line, because the person was deleted.
+        Whether the person was erased from the entry, because the person was deleted.
     pack : str
         Digest of the gallery's pack.
     similarity, threshold : float or None
@@ -308,7 +308,7 @@ class AuditEvent:
     facts : dict
         Other values, depending on the kind.
     digest : str
-        SHA-256 of the previous digest and this line.
+        SHA-256 of the previous digest and this entry.
     """
 
     seq: int

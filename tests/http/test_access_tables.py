@@ -285,6 +285,22 @@ def test_attendance_is_deleted_with_the_person(place: Any, connect: Callable[[],
             attendance.add(AttendanceRecord(claimed="x", matched=False), "other")
 
 
+def test_attendance_does_not_name_a_person_who_was_deleted_before(
+    place: Any, connect: Callable[[], Database], engine: Engine
+) -> None:
+    attendance = Access(connect()).attendance
+    with Gallery.open(place.location, engine=engine) as gallery:
+        gallery.create("ayu")
+        refused = AttendanceRecord(claimed="ayu", matched=False)
+        assert attendance.add(refused, claimed_is_registered=True).claimed == "ayu"
+        gallery.delete("ayu")
+        assert attendance.add(refused, claimed_is_registered=True).claimed is None
+        assert attendance.add(refused).claimed == "ayu"  # as an older backend writes what was typed
+        confirmed = AttendanceRecord(claimed="ayu", person_id="ayu", name="Ayu", matched=True)
+        stored = attendance.add(confirmed)
+        assert (stored.claimed, stored.person_id, stored.name) == (None, None, None)
+
+
 def test_jobs_of_a_dead_process_are_reported_as_lost(place: Any, connect: Callable[[], Database]) -> None:
     kept = Jobs(connect())
     job = kept.begin("test", "default", lambda progress: {"said": "ü"}, actor="key:x")

@@ -329,12 +329,15 @@ def test_a_repeated_write_is_done_once(client: TestClient) -> None:
 
 
 def test_a_job_is_followed_to_its_end(peopled: TestClient) -> None:
+    galleries = peopled.app.state.facedex.galleries  # type: ignore[attr-defined]
+    before = galleries.at("default")
     begun = peopled.post("/v1/index/rebuild")
     assert begun.status_code == 202
     events = [line for line in peopled.get(f"/v1/jobs/{begun.json()['id']}/events").text.split("\n\n") if line]
     assert events[-1].startswith("event: done\ndata: ")
     last = json.loads(events[-1].split("data: ")[1])
     assert last["answer"] == {"faces": 4}
+    assert galleries.at("default") is not before  # it was reopened with the new index
     assert (last["done"], last["total"]) == (4, 4)
     assert peopled.get("/v1/jobs").json()[0]["id"] == last["id"]
     assert peopled.post("/v1/recognize", files={"image": AYU}).json()["faces"][0]["person_id"] == "ayu"

@@ -222,7 +222,7 @@ class Soak:
             say(_format(phase))
         for wrong in self.wrong:
             say(f"WRONG {wrong}")
-        say("all was borne" if not self.wrong else f"{len(self.wrong)} things were wrong")
+        say("no faults" if not self.wrong else f"{len(self.wrong)} faults")
 
 
 _HEAD = (
@@ -274,7 +274,7 @@ def attacked(soak: Soak, folder: Path) -> None:
     log = (folder / "log").read_text(errors="replace")
     if "fault of the server" in log:
         at = log.index("fault of the server")
-        soak.wrong.append(f"the log tells of a fault: {log[at : at + 1500]}")
+        soak.wrong.append(f"the log reports a fault: {log[at : at + 1500]}")
 
 
 def _restart(served: Served, ended: threading.Event) -> None:

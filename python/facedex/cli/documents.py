@@ -18,7 +18,8 @@ from ..errors import FacedexError
 
 _HIDDEN = {"embedding", "embeddings", "to_dict"}
 _ON_REQUEST = {"liveness", "quality", "attributes"}  # left out of a recognized face unless requested
-_ADVICE = re.compile(r"\b(on_existing|faces|photos|index|pack)=('[^']+'(?:(?:, | or )'\w+')*)")  # as messages write it
+# as messages write it
+_ADVICE = re.compile(r"\b(on_existing|same_pack|faces|photos|index|pack)=('[^']+'(?:(?:, | or )'\w+')*)")
 
 
 def to_json(value: Any, **names: str) -> Any:

@@ -106,10 +106,10 @@ def command(function: Callable[..., Output]) -> Callable[..., None]:
         as_json = given["as_json"]
         if "as_json" not in signature.parameters:
             del given["as_json"]
-        if target is not None:
-            db, within, pack = (given.pop(name) for name in _TARGET_OPTIONS)
-            given[target] = Target(location_of(db), within or settings().gallery, pack)
         with report_errors(as_json):
+            if target is not None:
+                db, within, pack = (given.pop(name) for name in _TARGET_OPTIONS)
+                given[target] = Target(location_of(db), within or settings().gallery, pack)
             output = function(**given)
             output.print(as_json)
 

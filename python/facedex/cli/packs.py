@@ -48,9 +48,9 @@ def default(context: typer.Context, as_json: JsonOption = False) -> None:
 @command
 def list_packs() -> Output:
     """List the packs by name, recommended ones first."""
-    from .. import packs as shelf
+    from .. import packs as library
 
-    found, default_pack, note = shelf.list(), shelf.default(), shelf.fallback()
+    found, default_pack, note = library.list(), library.default(), library.fallback()
 
     def show() -> None:
         _show_list(found)
@@ -63,9 +63,9 @@ def list_packs() -> Output:
 @command
 def info(pack: PackArgument) -> Output:
     """Describe a pack: threshold, error rate, files, licences, and what its networks were trained on."""
-    from .. import packs as shelf
+    from .. import packs as library
 
-    found = shelf.state(pack)
+    found = library.state(pack)
     return Output(_describe_pack(found), lambda: _show_pack(found))
 
 
@@ -83,10 +83,10 @@ def get(
     as_json: JsonOption = False,
 ) -> Output:
     """Download the missing files of a pack; each is checked before it gets its name."""
-    from .. import packs as shelf
+    from .. import packs as library
 
     with _download_bar(as_json) as progress:
-        found = shelf.get(pack, accept_license=accept_license, accept_unverified=accept_unverified, progress=progress)
+        found = library.get(pack, accept_license=accept_license, accept_unverified=accept_unverified, progress=progress)
     sentence = f"pack {found.name!r} is ready: {pluralize(len(found.files), 'file')} in {found.location.cache}"
     return Output(_describe_pack(found), lambda: print_line(sentence))
 
@@ -95,9 +95,9 @@ def get(
 @command
 def verify(pack: PackArgument, accept_unverified: UnverifiedOption = False) -> Output:
     """Compare the files of a pack with their digests. Exit code 1: one is missing or differs."""
-    from .. import packs as shelf
+    from .. import packs as library
 
-    found = shelf.verify(pack, accept_unverified=accept_unverified)
+    found = library.verify(pack, accept_unverified=accept_unverified)
     good = all(file.condition == "good" for file in found.files)
     return Output(_describe_pack(found), lambda: _show_files(found), 0 if good else NO)
 
@@ -106,9 +106,9 @@ def verify(pack: PackArgument, accept_unverified: UnverifiedOption = False) -> O
 @command
 def remove(pack: PackArgument) -> Output:
     """Delete the downloaded files of a pack, or forget a pack that was added. Your own files stay."""
-    from .. import packs as shelf
+    from .. import packs as library
 
-    done = shelf.remove(pack)
+    done = library.remove(pack)
 
     def show() -> None:
         print_line(f"{pluralize(len(done.removed), 'file')} removed")
@@ -126,9 +126,9 @@ def add(
     manifest: Annotated[Path, typer.Argument(metavar="PATH", help="A manifest: a TOML file beside its weights.")],
 ) -> Output:
     """Make your own pack known by its name."""
-    from .. import packs as shelf
+    from .. import packs as library
 
-    found = shelf.add(manifest)
+    found = library.add(manifest)
     sentence = f"pack {found.name!r} is known now; its files stay beside {manifest}"
     return Output(_describe_pack(found), lambda: print_line(sentence))
 
@@ -137,9 +137,9 @@ def add(
 @command
 def path(pack: PackArgument) -> Output:
     """Print the folder of a pack, where its files can be put by hand."""
-    from .. import packs as shelf
+    from .. import packs as library
 
-    folder = shelf.path(pack)
+    folder = library.path(pack)
     return Output({"path": folder}, lambda: print_line(str(folder)))
 
 
@@ -153,9 +153,9 @@ def wheel(
     ] = None,
 ) -> Output:
     """Build a wheel of a ready pack: pip installs it on machines without network access."""
-    from .. import packs as shelf
+    from .. import packs as library
 
-    made = shelf.wheel(pack, out, version=version)
+    made = library.wheel(pack, out, version=version)
     size = made.stat().st_size
     sentence = f"{made} ({size / 1e6:.1f} MB); install it with: pip install --no-index {made}"
     return Output({"wheel": made, "bytes": size}, lambda: print_line(sentence))

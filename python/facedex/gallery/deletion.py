@@ -7,7 +7,6 @@ eraser.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import import_module
@@ -47,16 +46,15 @@ class Deleter:
 
     def delete(self, person_id: PersonId) -> Deletion:
         """Delete a person, as `facedex.Gallery.delete` does."""
-        self._resources.store.check_exists(person_id)
-        return self._delete(lambda: self._resources.store.delete(person_id))
+        return self._wiped(self._resources.store.delete(person_id, self._resources.search.forget))
 
     def delete_face(self, face_id: int) -> Deletion:
         """Delete a face, as `facedex.Gallery.delete_face` does."""
-        return self._delete(lambda: self._resources.store.delete_face(face_id))
+        return self._wiped(self._resources.store.delete_face(face_id, self._resources.search.forget))
 
     def delete_photo(self, photo_id: int) -> Deletion:
         """Delete a photo, as `facedex.Gallery.delete_photo` does."""
-        return self._delete(lambda: self._resources.store.delete_photo(photo_id))
+        return self._wiped(self._resources.store.delete_photo(photo_id, self._resources.search.forget))
 
     def purge(self, now: datetime | None) -> list[Deletion]:
         """Delete everybody whose time has passed, as `facedex.Gallery.purge` does."""
@@ -72,6 +70,5 @@ class Deleter:
         wiped = self._resources.wipe()
         return [replace(receipt, wiped=wiped) for receipt in receipts]
 
-    def _delete(self, delete: Callable[[], Deletion]) -> Deletion:
-        self._resources.search.forget()
-        return replace(delete(), wiped=self._resources.wipe())
+    def _wiped(self, receipt: Deletion) -> Deletion:
+        return replace(receipt, wiped=self._resources.wipe())

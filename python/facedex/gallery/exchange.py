@@ -106,8 +106,8 @@ class Exchange:
             pin = self._resources.feed.pin
             check_pack(pin, pack)
             for person in batch:
-                if person.faces:
-                    check_embeddings(np.stack([face.embedding for face in person.faces]), pin.dimension)
+                for face in person.faces:
+                    check_embeddings(face.embedding, pin.dimension)
             cleaned = [self._clean(person) for person in batch]
             accepted = [person for person in cleaned if isinstance(person, PortablePerson)]
             before_removal = self._resources.search.forget
@@ -137,7 +137,8 @@ def check_embeddings(embeddings: object, dimension: int) -> NDArray[np.float32]:
     if not isinstance(embeddings, np.ndarray) or embeddings.dtype.kind != "f":
         found = embeddings.dtype if isinstance(embeddings, np.ndarray) else type(embeddings).__name__
         raise ArgumentError(f"embeddings must be an array of floating-point numbers, got {found}")
-    vectors = np.atleast_2d(embeddings).astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+        vectors = np.atleast_2d(embeddings).astype(np.float32)
     if vectors.ndim != 2 or vectors.shape[1] != dimension or len(vectors) == 0:
         raise EmbeddingError(f"embeddings must have shape (n, {dimension}) with n from 1, got {embeddings.shape}")
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_choice
+from ..checks import check_choice, check_int
 from ..config import settings
 from ..coroutines import make_coroutine
 from ..engine import Engine
@@ -199,6 +199,8 @@ class Gallery:
         """
         check_choice("audit", audit, AuditLevel)
         check_choice("index", index, IndexMethod)
+        check_choice("photos", photos, KeptPhotos)
+        check_int("best_of", best_of, minimum=1)
         environment = settings()
         journal = AuditLog(audit, environment.actor if actor is None else actor)
         secret = key_of(key)

@@ -31,7 +31,6 @@ class Photos:
     """
 
     def __init__(self, resources: Resources, kept: KeptPhotos) -> None:
-        check_choice("photos", kept, KeptPhotos)
         self._resources = resources
         self._kept = kept
         self._max_pixels = resources.engine.max_pixels

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_int
 from ..errors import DatabaseDamagedError, EmptyGalleryError, FacedexError, UnknownPersonError
 from ..options import AnalyzeOptions, RecognizeOptions, VerifyOptions
 from ..records import PersonId
@@ -57,7 +56,7 @@ class Recognizer:
 
     def __init__(self, resources: Resources, *, best_of: int, log_sightings: bool) -> None:
         self._resources = resources
-        self._best_of = check_int("best_of", best_of, minimum=1)
+        self._best_of = best_of
         self._logs = log_sightings
         self._owners: tuple[tuple[int, str], dict[int, Owner]] = ((0, ""), {})
 

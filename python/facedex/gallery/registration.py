@@ -344,5 +344,5 @@ def check_details(details: Mapping[str, object]) -> dict[str, Any]:
     allowed = PersonDetails.__annotations__
     unknown = details.keys() - allowed
     if unknown:
-        raise ArgumentError(f"details must be of {', '.join(allowed)}, got {', '.join(map(repr, sorted(unknown)))}")
+        raise ArgumentError(f"details must be of {', '.join(allowed)}, got {', '.join(sorted(map(repr, unknown)))}")
     return dict(details)

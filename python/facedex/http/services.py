@@ -15,19 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import sqlalchemy as sa
 from fastapi import Depends, Request
 
 from ..config import settings as of_engine
 from ..engine import Engine
 from ..errors import GalleryPackError, UnknownGalleryError
-from ..gallery import Gallery
+from ..gallery import Gallery, fsck
+from ..gallery.lifetime import Progress
 from ..gallery.policy import Enrolment
 from ..packs import default
 from ..server import Access, Jobs
 from ..server.forgetting import PersonEraser
-from ..store import Database, Feed
-from ..store.tables import galleries as galleries_table
+from ..store import Database, Feed, gallery_names
 from .limits import Limits
 from .settings import Settings
 
@@ -88,10 +87,7 @@ class Galleries:
 
     def names(self) -> list[str]:
         """List the galleries of the database, in order of creation."""
-        if self._database is None:
-            return list(self._open)
-        with self._database.single() as connection:
-            return [row.name for row in connection.execute(sa.select(galleries_table).order_by(galleries_table.c.id))]
+        return list(self._open) if self._database is None else gallery_names(self._database)
 
     def use(self, name: str, function: Callable[[Gallery], _Answer]) -> _Answer:
         """Run a function with a gallery, again if the gallery was moved to another pack; blocks."""
@@ -114,6 +110,12 @@ class Galleries:
                     threading.Thread(target=now.close, name="facedex-closing").start()
                 _log.info("gallery %r was reopened with pack %r", name, fresh.status().pack)
             return self._open[name]
+
+    def rebuild(self, name: str, progress: Progress | None = None) -> int:
+        """Rebuild the index of a gallery, reopen it, and return the number of faces; blocks."""
+        number = fsck.rebuild(self._settings.location, name=name, progress=progress)
+        self.reopen(name)
+        return number
 
     def close(self) -> None:
         """Close the galleries that were opened here."""

@@ -1,7 +1,6 @@
 """Settings of the server: arguments, then ``FACEDEX_*`` of the environment, then defaults.
 
-This is the server's part of `facedex.config`: only these two read the environment. A contract reads its own settings
-itself.
+This is the server's part of `facedex.config`. A contract reads its own settings.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Examples
 >>> packs.state("classic").ready
 True
 >>> [pack.name for pack in packs.list()][:3]
-['classic', 'mobile', 'open']
+['base', 'classic', 'mobile']
 """
 
 from .find import PackLocation, built_in, find

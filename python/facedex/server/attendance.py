@@ -69,10 +69,13 @@ class Attendance:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, record: AttendanceRecord, gallery: str = "default") -> AttendanceRecord:
+    def add(
+        self, record: AttendanceRecord, gallery: str = "default", *, claimed_is_registered: bool = False
+    ) -> AttendanceRecord:
         """Store a record; returns it as stored, with its id and time.
 
-        A person who was deleted since the attempt is not named. A deletion and this wait for each other.
+        A person who was deleted since the attempt is not named; with `claimed_is_registered` that includes the claimed
+        id, which is otherwise stored as it was claimed. A deletion and this wait for each other.
         """
         record = replace(
             record, claimed=record.claimed and record.claimed.replace("\0", "")[:255], at=record.at or now()
@@ -86,6 +89,10 @@ class Attendance:
             if person_row is None:
                 claimed = None if record.claimed == record.person_id else record.claimed
                 record = replace(record, person_id=None, name=None, claimed=claimed)
+            if claimed_is_registered and record.claimed not in (None, record.person_id):
+                mine = sa.and_(people.c.gallery_id == number, people.c.key == record.claimed)
+                if connection.execute(sa.select(people.c.id).where(mine)).first() is None:
+                    record = replace(record, claimed=None)
             values: dict[str, Any] = {name: getattr(record, name) for name in _STORED}
             values |= {"gallery_id": number, "person_row": person_row, "person_key": record.person_id}
             return replace(record, id=insert(connection, attendance, values))

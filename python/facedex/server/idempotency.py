@@ -75,7 +75,7 @@ class IdempotencyRecords:
         RepeatedNowError
             When the first is still being processed.
         """
-        at, digest = now(), digest_of(key)
+        at, digest = now(), _digest(key)
         self._prune(at)
         fresh = {"request": request, "created_at": at, "status": None, "body": None, "subject": None}
         query = sa.select(idempotency).where(idempotency.c.digest == digest).with_for_update()
@@ -111,7 +111,7 @@ class IdempotencyRecords:
         stored = json.dumps(response.headers).encode() + b"\n" + response.body  # JSON of one line
         values: dict[str, Any] = {"status": response.status, "media_type": response.media_type, "body": stored}
         values["subject"] = subject
-        mine = idempotency.c.digest == digest_of(key)
+        mine = idempotency.c.digest == _digest(key)
         with self._database.write() as connection:
             begun = sa.and_(mine, idempotency.c.subject.is_(None))
             if connection.execute(idempotency.update().where(begun).values(values)).rowcount == 0:
@@ -120,7 +120,7 @@ class IdempotencyRecords:
     def drop(self, key: str) -> None:
         """Delete the record of a request that failed for a passing reason and can be repeated."""
         with self._database.write() as connection:
-            connection.execute(idempotency.delete().where(idempotency.c.digest == digest_of(key)))
+            connection.execute(idempotency.delete().where(idempotency.c.digest == _digest(key)))
 
     def _prune(self, at: datetime) -> None:
         since = None if self._pruned is None else passed(self._pruned, at)
@@ -130,6 +130,6 @@ class IdempotencyRecords:
                 connection.execute(idempotency.delete().where(idempotency.c.created_at < at - KEPT))
 
 
-def digest_of(text: str) -> str:
+def _digest(text: str) -> str:
     """Return the SHA-256 of a text, in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

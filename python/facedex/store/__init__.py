@@ -5,7 +5,7 @@ from .backends import Storage
 from .check import Problems, check_gallery, repair_gallery
 from .database import Database
 from .faces import FaceLimit
-from .feed import Feed
+from .feed import Feed, gallery_names
 from .photos import UNKNOWN_TYPE, check_size, media_type_of
 from .portable import PortableFace, PortablePerson, PortablePhoto, check_portable
 from .rekey import rekey
@@ -63,6 +63,7 @@ __all__ = [
     "checked_text",
     "current_actor",
     "damaged_owner",
+    "gallery_names",
     "is_intact",
     "key_of",
     "media_type_of",

@@ -9,7 +9,7 @@ head recorded elsewhere shows that, so record the head from time to time and giv
 The person of an entry is stored beside the chain, with a random salt; the entry holds the SHA-256 of both, and the
 number of the person's row, which is never used again. Deleting a person deletes what is stored beside the chain, in the
 same commit: the chain stays whole, and without the salt the digest identifies nobody, not even to somebody who guesses.
-A entry whose person is missing is valid only when a later entry records that person's deletion. That entry names
+An entry whose person is missing is valid only when a later entry records that person's deletion. That entry names
 nobody; it holds the digest of the receipt, so that the owner of the receipt can show which entry it is. The actor is
 part of the chain and is not deleted: use the name of an account or a role.
 

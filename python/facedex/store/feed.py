@@ -82,6 +82,12 @@ _ENCRYPTED_TEMPLATES = _TEMPLATES.add_columns(people.c.key, people.c.key_is_int,
 """The same with the keys of their people, in an encrypted gallery."""
 
 
+def gallery_names(database: Database) -> list[str]:
+    """List the galleries of a database, in order of creation."""
+    with database.single() as connection:
+        return list(connection.execute(sa.select(galleries.c.name).order_by(galleries.c.id)).scalars())
+
+
 @dataclass(slots=True)
 class Transaction:
     """A transaction that holds a gallery, and what it changes, in order.

@@ -93,6 +93,8 @@ class Store:
     def owners(self, face_ids: Iterable[int]) -> dict[int, Owner]:
         """Return the owner of each stored face; the owner of a damaged row is not intact."""
         wanted = list(face_ids)
+        if not wanted:
+            return {}
         try:
             with self._database.single() as connection:
                 return {row.id: check_owner(row) for row in find_owners(connection, self.feed, wanted)}
@@ -468,15 +470,23 @@ class Store:
             transaction.log_event("add_photo", person.subject, photos=[photo_id])
             return describe_photos(connection, [require_photo(connection, self.feed, photo_id)])[0]
 
-    def delete(self, person_id: PersonId) -> Deletion:
+    def delete(self, person_id: PersonId, before_removal: Callable[[], object] | None = None) -> Deletion:
         """Remove a person with all faces and templates, from the audit, and what the eraser deletes.
+
+        Parameters
+        ----------
+        person_id : str or int
+        before_removal : callable, optional
+            Called when the person is found, before anything is removed.
 
         Raises
         ------
         UnknownPersonError
         """
         with self.feed.write(removing=True) as transaction:
-            return self._delete(transaction, require_person(transaction.connection, self.feed, person_id), "asked")
+            row = require_person(transaction.connection, self.feed, person_id)
+            _call(before_removal)
+            return self._delete(transaction, row, "asked")
 
     def purge(self, person_id: PersonId, at: datetime) -> Deletion | None:
         """Remove a person whose retention has ended at that time; None when that has changed meanwhile."""
@@ -487,8 +497,8 @@ class Store:
             check_person(row)
             return self._delete(transaction, row, "retention")
 
-    def delete_face(self, face_id: int) -> Deletion:
-        """Remove one face with its template; the person stays.
+    def delete_face(self, face_id: int, before_removal: Callable[[], object] | None = None) -> Deletion:
+        """Remove one face with its template; the person stays. `before_removal` is called as in `delete`.
 
         Raises
         ------
@@ -499,11 +509,12 @@ class Store:
             rows = find_owners(transaction.connection, self.feed, [face_id])
             if not rows:
                 raise UnknownFaceError(f"no face {face_id!r} is stored in gallery {self.feed.name!r}", face_id=face_id)
+            _call(before_removal)
             removed = remove_faces(transaction, self.feed, [face_id])
             return self._log_removal(transaction, "delete_face", rows[0], [face_id], removed)
 
-    def delete_photo(self, photo_id: int) -> Deletion:
-        """Remove a photo with the faces that were registered from it; the person stays.
+    def delete_photo(self, photo_id: int, before_removal: Callable[[], object] | None = None) -> Deletion:
+        """Remove a photo with the faces registered from it; the person stays. `before_removal` is as in `delete`.
 
         Raises
         ------
@@ -514,6 +525,7 @@ class Store:
             connection = transaction.connection
             transaction.overwrites = True
             row = require_photo(connection, self.feed, photo_id)
+            _call(before_removal)
             mine = sa.and_(faces.c.photo_id == photo_id, faces.c.person_row == row.person_row)
             removed_ids = list(connection.execute(sa.select(faces.c.id).where(mine).order_by(faces.c.id)).scalars())
             removed = remove_faces(transaction, self.feed, removed_ids, keep_photos=True)
@@ -672,8 +684,8 @@ class Store:
         if limit is not None:
             more, kept = limit.choose([face for face in stored if face.id not in set(replaced)], new)
             removed_ids = replaced + more
-        if removed_ids and before_removal is not None:
-            before_removal()
+        if removed_ids:
+            _call(before_removal)
         remove_faces(transaction, self.feed, removed_ids, keep_photos=keep_photos)
         entries = [(person, face, transaction.at) for face, keep in zip(new, kept, strict=True) if keep]
         numbers = insert_faces(transaction.connection, self.feed, entries)
@@ -782,3 +794,8 @@ def _log_import(
 ) -> Receipt:
     transaction.log_event(kind, person.subject, faces=list(added), removed=list(removed_ids), imported=True)
     return Receipt(person_id_of(person.key, person.is_int), tuple(added), tuple(removed_ids))
+
+
+def _call(function: Callable[[], object] | None) -> None:
+    if function is not None:
+        function()

@@ -16,7 +16,7 @@ from ...records import Person
 from ...scales import ARCFACE_R100
 from ...store import media_type_of
 from ..security import require_scope
-from ..services import Services, ServicesOf
+from ..services import ServicesOf
 from .faces import read_upload, recognize_largest, scale_map
 from .listing import JsonList, list_people
 from .people import by_uuid, delete_person, name_of, parse_uuid, uuid_of
@@ -53,7 +53,7 @@ def router() -> APIRouter:
     async def recognition(services: ServicesOf, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
         """Recognize the person in a picture."""
         picture = await read_upload(file, accepted=_FORMATS)
-        return await services.work(lambda gallery: _recognize(services, gallery, picture))
+        return await services.work(lambda gallery: _recognize(gallery, picture))
 
     @routes.delete("/recognition/{id_face}", dependencies=[Depends(require_scope("enrol"))])
     async def delete(services: ServicesOf, id_face: str) -> Any:
@@ -91,8 +91,8 @@ def _register(gallery: Gallery, name: str, picture: bytes) -> None:
             raise
 
 
-def _recognize(services: Services, gallery: Gallery, picture: bytes) -> dict[str, Any]:
-    face = recognize_largest(services, gallery, picture)
+def _recognize(gallery: Gallery, picture: bytes) -> dict[str, Any]:
+    face = recognize_largest(gallery, picture)
     score = 0.0 if face is None else round(scale_map(gallery, ARCFACE_R100).from_pack(face.similarity), 4)
     if face is None or face.person_id is None:
         return {"match": False, "name": None, "id_face": None, "score": score}

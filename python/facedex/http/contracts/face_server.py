@@ -22,7 +22,7 @@ from ...records import PersonId
 from ...scales import DLIB
 from ..pictures import decode_picture
 from ..security import principal_of, require_scope
-from ..services import Services, ServicesOf
+from ..services import ServicesOf
 from .faces import find_face, recognize_largest, scale_map
 from .people import delete_person, now
 from .shapes import ErrorFormat
@@ -82,7 +82,7 @@ def router(settings: FaceServerSettings) -> APIRouter:
     async def register_face(services: ServicesOf, body: RegisterRequest) -> dict[str, Any]:
         """Add a face to a user; the first one creates the user."""
         photo = decode_picture(body.photo).data
-        await services.work(lambda gallery: _register(services, gallery, body.user_id, photo, settings))
+        await services.work(lambda gallery: _register(gallery, body.user_id, photo, settings))
         _log.info("registered a face of a user")
         return {
             "success": True,
@@ -95,9 +95,7 @@ def router(settings: FaceServerSettings) -> APIRouter:
     async def recognize(services: ServicesOf, body: RecognizeRequest) -> dict[str, Any]:
         """Recognize the person on a photo."""
         photo = decode_picture(body.photo).data
-        found = await services.work(
-            lambda gallery: _recognize(services, gallery, photo, settings.recognition_tolerance)
-        )
+        found = await services.work(lambda gallery: _recognize(gallery, photo, settings.recognition_tolerance))
         if found is None:
             return {"success": False, "message": "Face not recognized", "user_id": "unknown", "confidence": 0.0}
         user_id, confidence = found
@@ -159,10 +157,8 @@ def router(settings: FaceServerSettings) -> APIRouter:
     return routes
 
 
-def _register(
-    services: Services, gallery: Gallery, user_id: PersonId, photo: bytes, settings: FaceServerSettings
-) -> None:
-    face = find_face(services, photo, faces="one", quality=True)
+def _register(gallery: Gallery, user_id: PersonId, photo: bytes, settings: FaceServerSettings) -> None:
+    face = find_face(gallery, photo, faces="one", quality=True)
     quality = 0.0 if face.quality is None else face.quality.unified_score / _QUALITY
     threshold = settings.face_quality_threshold
     if quality < threshold:
@@ -177,9 +173,9 @@ def _register(
             continue  # another worker has deleted it
 
 
-def _recognize(services: Services, gallery: Gallery, photo: bytes, tolerance: float) -> tuple[PersonId, float] | None:
+def _recognize(gallery: Gallery, photo: bytes, tolerance: float) -> tuple[PersonId, float] | None:
     scale = scale_map(gallery, DLIB)
-    face = recognize_largest(services, gallery, photo, threshold=scale.to_pack(tolerance))
+    face = recognize_largest(gallery, photo, threshold=scale.to_pack(tolerance))
     if face is None or face.person_id is None:
         return None
     return face.person_id, round(max(0.0, 1.0 - scale.from_pack(face.similarity)), 4)

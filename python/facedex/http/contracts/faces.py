@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..._core import Face
     from ...gallery import Gallery
     from ...results import FoundFace, Recognition
-    from ..services import Services
 
 MAX_FILES = 100
 """Pictures of one request."""
@@ -103,19 +102,19 @@ def calibration(gallery: Gallery) -> Calibration:
     return known
 
 
-def find_face(services: Services, picture: bytes, *, faces: FacePolicy = "largest", quality: bool = False) -> Face:
+def find_face(gallery: Gallery, picture: bytes, *, faces: FacePolicy = "largest", quality: bool = False) -> Face:
     """Find the only or the largest face of a picture, without recognition.
 
     Raises
     ------
     NoFaceError, SeveralFacesError, ImageError
     """
-    engine = services.galleries.at(services.settings.gallery).engine
     max_faces = 1 if faces == "largest" else None
-    return choose_face(engine.analyze(picture, embed=False, quality=quality, max_faces=max_faces), faces, picture)
+    analysis = gallery.engine.analyze(picture, embed=False, quality=quality, max_faces=max_faces)
+    return choose_face(analysis, faces, picture)
 
 
-def recognize(services: Services, gallery: Gallery, picture: bytes, **options: Any) -> Recognition | None:
+def recognize(gallery: Gallery, picture: bytes, **options: Any) -> Recognition | None:
     """Recognize the faces of a picture; None when nobody is registered.
 
     Raises
@@ -129,11 +128,11 @@ def recognize(services: Services, gallery: Gallery, picture: bytes, **options: A
     except EmptyGalleryError:
         found = None
     if not found:
-        find_face(services, picture)
+        find_face(gallery, picture)
     return found or None
 
 
-def recognize_largest(services: Services, gallery: Gallery, picture: bytes, **options: Any) -> FoundFace | None:
+def recognize_largest(gallery: Gallery, picture: bytes, **options: Any) -> FoundFace | None:
     """Recognize the largest face of a picture; None when nobody is registered. Raises as `recognize`."""
-    found = recognize(services, gallery, picture, max_faces=1, **options)
+    found = recognize(gallery, picture, max_faces=1, **options)
     return None if found is None else found[0]

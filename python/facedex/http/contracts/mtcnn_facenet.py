@@ -150,7 +150,7 @@ def router(settings: AttendanceSettings) -> APIRouter:
         """Verify that the face is that of the claimed employee."""
         picture = await read_upload(file)
         claimed = nik_input.strip()
-        answer, record = await services.work(lambda gallery: _recognize(services, gallery, claimed, picture))
+        answer, record = await services.work(lambda gallery: _recognize(gallery, claimed, picture))
         await _record(services, daily, record)
         return answer
 
@@ -195,13 +195,11 @@ def _reason(error: Exception) -> str:
     return "no face was found" if isinstance(error, NoFaceError) else ERRORS.message(error)
 
 
-def _recognize(
-    services: Services, gallery: Gallery, claimed: str, picture: bytes
-) -> tuple[dict[str, Any], AttendanceRecord]:
+def _recognize(gallery: Gallery, claimed: str, picture: bytes) -> tuple[dict[str, Any], AttendanceRecord]:
     faces: list[FoundFace] = []
     number = 0
     try:
-        found = recognize(services, gallery, picture, threshold=-1.0)
+        found = recognize(gallery, picture, threshold=-1.0)
         faces, number = ([], 1) if found is None else (list(found), len(found))
     except NoFaceError:
         number = 0

@@ -51,7 +51,7 @@ async def record_faces(services: Services, gallery: str | None, faces: Sequence[
 async def record_claim(services: Services, gallery: str | None, found: Verification) -> None:
     """Record whether a claim was confirmed."""
     (probability,) = await _probabilities(services, gallery, [found])
-    name = await services.query(lambda opened: opened.person(found.person_id).name, gallery)
+    name = await services.query(lambda opened: opened.person(found.person_id).name, gallery)  # refuses a deleted person
     record = AttendanceRecord(
         claimed=str(found.person_id),
         person_id=str(found.person_id) if found.match else None,
@@ -69,7 +69,7 @@ async def _record(services: Services, gallery: str | None, records: list[Attenda
 
     def add(access: Access) -> None:
         for record in records:
-            access.attendance.add(record, name)
+            access.attendance.add(record, name, claimed_is_registered=True)
 
     await services.query_access(add)
 

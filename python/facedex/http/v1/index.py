@@ -62,10 +62,7 @@ async def rebuild(services: ServicesOf, caller: AdminBy, gallery: GalleryName = 
     """Rebuild the index from the database."""
 
     def work(progress: Progress) -> dict[str, Any]:
-        name = gallery or services.settings.gallery
-        number = fsck.rebuild(services.settings.location, name=name, progress=progress)
-        services.galleries.reopen(name)
-        return {"faces": number}
+        return {"faces": services.galleries.rebuild(gallery or services.settings.gallery, progress)}
 
     return await begin(services, caller, "rebuild", gallery, work)
 

@@ -69,13 +69,13 @@ class FaceQuery:
     async def run(self, services: Services, *, top: int) -> dict[str, Any]:
         """Recognize the faces and format the answer."""
         started = time.perf_counter()
-        answer = await services.work(lambda gallery: self._answer(services, gallery, top))
+        answer = await services.work(lambda gallery: self._answer(gallery, top))
         return answer | {"processing_time": round(time.perf_counter() - started, 4)}
 
-    def _answer(self, services: Services, gallery: Gallery, top: int) -> dict[str, Any]:
+    def _answer(self, gallery: Gallery, top: int) -> dict[str, Any]:
         scale = scale_map(gallery, ARCFACE_R18)
         threshold = scale.to_pack(self.threshold)
-        found, unavailable = self._recognize(services, gallery, threshold, top)
+        found, unavailable = self._recognize(gallery, threshold, top)
         faces = []
         for face in found or ():
             spoofed = self._is_spoof(face)
@@ -94,9 +94,7 @@ class FaceQuery:
         answer |= {key: value for key, value in first.items() if key not in ("bbox", "results")}
         return unavailable | answer | {"success": True, "faces": faces}
 
-    def _recognize(
-        self, services: Services, gallery: Gallery, threshold: float, top: int
-    ) -> tuple[Recognition | None, dict[str, Any]]:
+    def _recognize(self, gallery: Gallery, threshold: float, top: int) -> tuple[Recognition | None, dict[str, Any]]:
         """Recognize the faces; return also the fields that name what the packs of this server cannot judge."""
         unavailable: dict[str, Any] = {}
         options: dict[str, Any] = {"k": top, "threshold": threshold, "attributes": self.demographics}
@@ -104,12 +102,12 @@ class FaceQuery:
         if self.settings.enable_anti_spoofing:
             options["liveness"] = "required" if strict else "advisory"
         try:
-            found = recognize(services, gallery, self.picture, **options)
+            found = recognize(gallery, self.picture, **options)
         except RoleMissingError:
             if not self.demographics:
                 raise
             unavailable["demographics"] = UNAVAILABLE
-            found = recognize(services, gallery, self.picture, **options | {"attributes": False})
+            found = recognize(gallery, self.picture, **options | {"attributes": False})
         if self.settings.enable_anti_spoofing and found and not any(_score(face) is not None for face in found):
             if strict:
                 raise LivenessError("anti-spoofing is required, and it cannot judge this picture")

@@ -17,7 +17,6 @@ from pydantic import BaseModel
 
 from ....errors import ArgumentError, UnknownFaceError, UnknownPersonError
 from ....gallery import Gallery
-from ....gallery.fsck import rebuild
 from ....records import Person, Registration
 from ...security import require_scope
 from ...services import Services, ServicesOf
@@ -228,8 +227,7 @@ async def _image_id(request: Request) -> int:
 
 
 async def _rebuild(services: Services, message: str) -> dict[str, Any]:
-    location, name = services.settings.location, services.settings.gallery
-    number = await run_long(services, lambda _: rebuild(location, name=name))
+    number = await run_long(services, lambda _: services.galleries.rebuild(services.settings.gallery))
     return {"success": True, "message": message, "vector_count": number}
 
 

@@ -244,18 +244,17 @@ def _compare(
         with suppress(UnknownPersonError):  # deleted meanwhile
             result = gallery.verify(person.person_id, picture, faces="largest", liveness=liveness)
             return result, result.liveness
-    engine = services.galleries.at(services.settings.gallery).engine
-    return None, choose_face(engine.analyze(picture, max_faces=1, liveness=liveness), "largest", picture).liveness
+    analysis = gallery.engine.analyze(picture, max_faces=1, liveness=liveness)
+    return None, choose_face(analysis, "largest", picture).liveness
 
 
 def _recognize(services: Services, gallery: Gallery, picture: bytes, address: str) -> dict[str, Any]:
-    threshold = services.galleries.at(services.settings.gallery).engine.threshold
-    if services.settings.threshold is not None:
-        threshold = services.settings.threshold
+    own = services.settings.threshold
+    threshold = gallery.engine.threshold if own is None else own
     refused = {"confidence": 0.0, "required_confidence": scores(gallery, threshold)["confidence"]}
     with _attempt(services, None, address, None):
         try:
-            face = recognize_largest(services, gallery, picture, liveness=_liveness(services))
+            face = recognize_largest(gallery, picture, liveness=_liveness(services))
         except (FaceError, RoleMissingError) as error:
             raise RefusedError(401, _why(error), refused) from None
         if face is None or face.person_id is None:

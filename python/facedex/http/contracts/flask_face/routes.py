@@ -60,7 +60,7 @@ def _faces() -> APIRouter:
 
 
 def _predict(services: Services, gallery: Gallery, picture: bytes) -> dict[str, Any]:
-    face = recognize_largest(services, gallery, picture, k=CANDIDATES)
+    face = recognize_largest(gallery, picture, k=CANDIDATES)
     nobody: dict[str, Any] = {"user_id": None, "name": None, "email": None}
     if face is None:
         data = nobody | {"confidence": 0.0, "similarity": 0.0, "all_predictions": []}
