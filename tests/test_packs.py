@@ -746,3 +746,79 @@ def test_every_entry_point_has_the_same_rule_for_names(
     tmp_path: Path, takes: Callable[[str, Path], bool], name: str
 ) -> None:
     assert takes(name, tmp_path / "pack") is NAMES[name]
+
+
+# A user without a home, as in a container.
+
+HOMELESS = {
+    "no home at all": {},
+    "an empty home": {"HOME": ""},
+    "a relative home": {"HOME": "."},
+    "a home that cannot exist": {"HOME": "/" + "x" * 300},
+    "a relative folder for data": {"XDG_DATA_HOME": "data", "XDG_CACHE_HOME": "cache"},
+}
+
+
+def run_homeless(environment: dict[str, str], code: str, folder: Path) -> list[str]:
+    """Run a program as a user without a passwd entry, and return what it prints."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "SYSTEMROOT") if name in os.environ}
+    # The home is looked up by the real user; the effective one goes on reading the files of this Python.
+    change = "import os\nif hasattr(os, 'setreuid') and os.geteuid() == 0: os.setreuid(54321, -1)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", change + code], env=kept | environment, cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("environment", HOMELESS.values(), ids=HOMELESS)
+def test_the_built_in_pack_needs_no_home(environment: dict[str, str], tmp_path: Path) -> None:
+    code = """
+from facedex import Gallery, packs, people
+from facedex.cli import main
+import sys
+with Gallery.open("people.db") as gallery:
+    gallery.register("ayu", people.PICTURES["ayu"])
+    print(gallery.recognize(people.PROBES["ayu"][0])[0].person_id)
+print("mobile" in [pack.name for pack in packs.list()], packs.default())
+sys.argv[1:] = ["recognize", str(people.PROBES["ayu"][0])]
+main()
+"""
+    said = run_homeless(environment, code, tmp_path)
+    assert said[:2] == ["ayu", f"True {packs.default()}"]
+    assert "ayu" in "".join(said[2:])
+    assert all(path.name.startswith("people.db") for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("environment", HOMELESS.values(), ids=HOMELESS)
+def test_what_needs_a_home_names_the_variable(environment: dict[str, str], tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from facedex import packs
+from facedex.errors import FacedexError
+from facedex.search.snapshots import _cache_folder
+calls = [
+    lambda: packs.require_ready("mobile"),
+    lambda: packs.get("mobile", mirror="file:///nowhere"),
+    lambda: packs.path("mobile"),
+    lambda: packs.add({str(own(tmp_path / "own"))!r}),
+    lambda: packs.remove("mobile"),
+    _cache_folder,
+]
+for call in calls:
+    try:
+        call()
+    except FacedexError as error:
+        print(error)
+"""
+    said = run_homeless(environment, code, tmp_path)
+    assert len(said) == 6
+    assert all("FACEDEX_HOME" in line and "home folder" in line for line in said), said
+    answer = runner.invoke(app, ["packs", "info", "mobile"])
+    assert answer.exit_code == 0
+
+
+def test_a_home_is_given_by_the_variable_alone(tmp_path: Path) -> None:
+    code = "from facedex import packs; print(packs.path('mobile'))"
+    said = run_homeless({"FACEDEX_HOME": str(tmp_path)}, code, tmp_path)
+    assert said == [str(tmp_path / "packs" / "mobile")]

@@ -28,6 +28,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from .errors import ArgumentError
 
@@ -166,6 +167,30 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         onnxruntime=path("FACEDEX_ONNXRUNTIME"),
         account_scopes=scopes,
     )
+
+
+def user_folder(kind: Literal["data", "cache"]) -> Path | None:
+    """Return ``FACEDEX_HOME``, else the platform's folder for the data or the caches of this user.
+
+    Returns
+    -------
+    Path or None
+        None where the user has no such folder: a user without a home, as in many containers, or with the home of
+        another user.
+    """
+    home = settings().home
+    if home is not None:
+        return home
+    from platformdirs import user_cache_path, user_data_path
+
+    try:
+        folder = (user_data_path if kind == "data" else user_cache_path)("facedex", appauthor=False)
+        (folder / "packs").stat()  # fails unless the folder can be searched
+    except FileNotFoundError:
+        pass  # whoever writes creates it
+    except (RuntimeError, OSError, ValueError):  # RuntimeError: platformdirs finds no home
+        return None
+    return folder if folder.is_absolute() else None
 
 
 def key_from(text: str, name: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import PackFolderError
 from .documents import to_json
 from .opening import command
 from .options import JsonOption
@@ -217,7 +218,10 @@ def _show_pack(pack: PackState) -> None:
     for licence in pack.unaccepted:
         print_line(f"to accept before use: {licence}")
     print_line(f"ready: {'yes' if pack.ready else 'no'}")
-    print_line(f"folder: {pack.location.folder}")
+    try:
+        print_line(f"folder: {pack.location.folder}")
+    except PackFolderError as error:
+        print_line(f"folder: {error}")
     if pack.location.package is not None:
         print_line(f"installed by pip: {pack.location.package.distribution}")
     _show_files(pack)

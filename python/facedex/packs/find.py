@@ -16,9 +16,10 @@ from pathlib import Path
 
 from .._core import is_plain_name
 from ..errors import PackFolderError, PackNotFoundError
-from .records import data_folder, pack_folder, read_json
+from .records import data_folder, pack_folder, read_own_json
 
 _DATA = Path(__file__).parent / "data"
+_MANIFESTS = _DATA / "manifests"
 BUNDLED = ("base", "classic")
 """The packs whose files come with the package."""
 
@@ -27,6 +28,9 @@ PREFERRED = ("base", "classic")
 
 GROUP = "facedex.packs"
 """Group of the entry points that announce packs."""
+
+ADDED = "added.json"
+"""Name of the record of added manifests, in the folder for packs."""
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
@@ -77,8 +81,15 @@ class PackLocation:
 
     @property
     def folder(self) -> Path:
-        """The folder that is searched first: a built-in pack's own, or the folder of the user's own manifest."""
-        return self.folders[0]
+        """The folder that is searched first: a built-in pack's own, or the folder of the user's own manifest.
+
+        Raises
+        ------
+        PackFolderError
+            It would be in the home folder, and the user has none.
+        """
+        fetched = self.manifest.parent == _MANIFESTS and not self.bundled
+        return self.cache if fetched else self.folders[0]
 
     def folders_of(self, pack: str | None) -> tuple[Path, ...]:
         """Return the folders to search for a file; that of another bundled pack only for a file of that pack."""
@@ -87,8 +98,8 @@ class PackLocation:
 
     @property
     def cache(self) -> Path:
-        """The folder into which facedex fetches its files."""
-        return pack_folder(self.key)
+        """The folder into which facedex fetches its files; raises `PackFolderError` where the user has none."""
+        return data_folder() / "packs" / self.key
 
     @property
     def bundled(self) -> bool:
@@ -105,13 +116,8 @@ class PackLocation:
 
 def built_in() -> tuple[str, ...]:
     """List the packs whose manifests come with facedex, those to try first at the head."""
-    names = {path.stem for path in (_DATA / "manifests").glob("*.toml")}
+    names = {path.stem for path in _MANIFESTS.glob("*.toml")}
     return tuple(sorted(names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)))
-
-
-def added_file() -> Path:
-    """Return the path of the record of added manifests."""
-    return data_folder() / "added.json"
 
 
 def added_packs() -> dict[str, Path]:
@@ -122,9 +128,10 @@ def added_packs() -> dict[str, Path]:
     PackFolderError
         The record is damaged.
     """
-    content = read_json(added_file())
+    content = read_own_json(ADDED)
     if not all(isinstance(path, str) for path in content.values()):
-        raise PackFolderError(f"the record {str(added_file())!r} is damaged: a path is not a string; move it away")
+        record = str(data_folder() / ADDED)
+        raise PackFolderError(f"the record {record!r} is damaged: a path is not a string; move it away")
     return {name: Path(path) for name, path in content.items()}
 
 
@@ -166,9 +173,9 @@ def find(pack: str | os.PathLike[str]) -> PackLocation:
         return _locate_own(Path(text), f"there is no manifest at {text!r}")
     if text in built_in():
         bundled = _bundled()
-        first = bundled.get(text, pack_folder(text))
-        folders = (first, *(folder for folder in bundled.values() if folder != first))
-        return PackLocation(_DATA / "manifests" / f"{text}.toml", folders, text)
+        first = bundled.get(text) or pack_folder(text)
+        folders = dict.fromkeys(folder for folder in (first, *bundled.values()) if folder is not None)
+        return PackLocation(_MANIFESTS / f"{text}.toml", tuple(folders), text)
     others = added_packs()
     if text in others:
         absent = f"pack {text!r} was added from {str(others[text])!r}, which is gone; restore it, "
@@ -190,4 +197,5 @@ def _locate_own(manifest: Path, absent: str, package: InstalledPack | None = Non
     place = manifest.resolve()
     # By the path, because its name may be that of another pack.
     key = f"own-{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}"
-    return PackLocation(manifest, (place.parent, pack_folder(key), *_bundled().values()), key, package)
+    folders = (place.parent, pack_folder(key), *_bundled().values())
+    return PackLocation(manifest, tuple(folder for folder in folders if folder is not None), key, package)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from ..config import settings
 from ..errors import LicenseError, PackFolderError
-from .records import data_folder, lock, now, read_json, write_json
+from .records import data_folder, lock, now, read_own_json, write_json
 
 if TYPE_CHECKING:
     from .._core import PackFile, PackInfo
 
 _log = logging.getLogger("facedex")
+
+_ACCEPTED = "licences.json"
 
 _WEB = "{} was gathered from the web without the consent of the people in it"
 _COLLECTIONS = {
@@ -127,19 +129,18 @@ def require_licenses(info: PackInfo, accept_license: str | None = None) -> None:
 
 def _accepted() -> set[str]:
     """Read the names of the licences that were accepted on this machine, casefolded."""
-    entries = read_json(data_folder() / "licences.json")
+    entries = read_own_json(_ACCEPTED)
     return {name.casefold() for name, entry in entries.items() if isinstance(entry, dict)}
 
 
 def _record_accepted(licenses: dict[str, PackFile], pack: str) -> None:
-    path = data_folder() / "licences.json"
     entry = {"accepted_at": now(), "pack": pack}
     try:
         with lock("licences"):
             fresh = {
                 name: {**entry, "terms": file.terms, "source": file.licence_source} for name, file in licenses.items()
             }
-            write_json(path, {**read_json(path), **fresh})
+            write_json(data_folder() / _ACCEPTED, {**read_own_json(_ACCEPTED), **fresh})
     except PackFolderError as error:
         # The acceptance holds for this call; a read-only container must not stop it.
         _log.warning("the accepted licence could not be stored: %s", error)

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..config import settings
+from ..config import user_folder
 from ..errors import PackFolderError
 from ..files import write_atomically
 
@@ -56,18 +56,23 @@ class Record:
 
 
 def data_folder() -> Path:
-    """Return the folder for packs: ``FACEDEX_HOME``, else the platform's folder for a user's data."""
-    chosen = settings().home
-    if chosen is not None:
-        return chosen
-    from platformdirs import user_data_path
+    """Return the folder for packs: ``FACEDEX_HOME``, else the platform's folder for a user's data.
 
-    return user_data_path("facedex", appauthor=False)
+    Raises
+    ------
+    PackFolderError
+        The user has none.
+    """
+    folder = user_folder("data")
+    if folder is None:
+        raise PackFolderError("this user has no home folder for packs; name a folder with FACEDEX_HOME")
+    return folder
 
 
-def pack_folder(key: str) -> Path:
-    """Return the folder into which the files of a pack are fetched."""
-    return data_folder() / "packs" / key
+def pack_folder(key: str) -> Path | None:
+    """Return the folder into which the files of a pack are fetched; None where the user has no folder for packs."""
+    folder = user_folder("data")
+    return None if folder is None else folder / "packs" / key
 
 
 @contextmanager
@@ -93,12 +98,13 @@ def lock(key: str, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    path = data_folder() / "locks" / f"{key}.lock"
-    with translate_write_errors(data_folder()):
+    folder = data_folder()
+    path = folder / "locks" / f"{key}.lock"
+    with translate_write_errors(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
     file_lock = FileLock(path, timeout=timeout_s)
     try:
-        with translate_write_errors(data_folder()):
+        with translate_write_errors(folder):
             file_lock.acquire()
     except Timeout as error:
         raise PackFolderError(f"another process has held {str(path)!r} for more than {timeout_s:g} seconds") from error
@@ -106,6 +112,12 @@ def lock(key: str, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
         yield
     finally:
         file_lock.release()
+
+
+def read_own_json(name: str) -> dict[str, Any]:
+    """Read a JSON object of the folder for packs; a missing file or folder is an empty one."""
+    folder = user_folder("data")
+    return {} if folder is None else read_json(folder / name)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -134,7 +146,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         write_atomically(path, [json.dumps(content, indent=2, sort_keys=True).encode()], mode=0o644)
 
 
-def read_record(folder: Path) -> Record:
+def read_record(folder: Path | None) -> Record:
     """Read the record of a pack's folder; a missing one is empty.
 
     Raises
@@ -142,6 +154,8 @@ def read_record(folder: Path) -> Record:
     PackFolderError
         It is damaged.
     """
+    if folder is None:
+        return Record()
     content = read_json(folder / RECORD)
     files, pins = content.get("files", {}), content.get("pins", {})
     for table in (files, pins):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ArgumentError, PackError, PackNameError, PackNotFoundError
-from .find import BUNDLED, PackLocation, added_file, added_packs, built_in, find, installed_packs
+from .find import ADDED, BUNDLED, PackLocation, added_packs, built_in, find, installed_packs
 from .get import unfinished_downloads
-from .records import RECORD, digest_of, lock, read_record, translate_write_errors, write_json
+from .records import RECORD, data_folder, digest_of, lock, read_record, translate_write_errors, write_json
 from .state import PackState, state
 
 _log = logging.getLogger("facedex")
@@ -159,7 +159,7 @@ def _unregister(name: str) -> Path:
 
 
 def _write_added(manifests: Mapping[str, Path]) -> None:
-    write_json(added_file(), {name: str(path) for name, path in manifests.items()})
+    write_json(data_folder() / ADDED, {name: str(path) for name, path in manifests.items()})
 
 
 def _delete(location: PackLocation) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import WeightsMissingError, WeightsUnverifiedError
+from ..errors import PackFolderError, WeightsMissingError, WeightsUnverifiedError
 from .find import PREFERRED, PackLocation, find
 from .licenses import require_licenses, unaccepted_licenses
-from .records import digest_of, read_record, write_record
+from .records import digest_of, pack_folder, read_record, write_record
 
 if TYPE_CHECKING:
     from .._core import PackFile, PackInfo
@@ -175,7 +175,7 @@ def state_of(location: PackLocation, *, read: bool = False) -> PackState:
 
 def pins_of(location: PackLocation) -> dict[str, str]:
     """Return the accepted digests of unverified files: those of the installed package and those of this machine."""
-    own = read_record(location.cache).pins
+    own = {} if location.bundled else read_record(pack_folder(location.key)).pins
     return own if location.package is None else {**read_record(location.package.folder).pins, **own}
 
 
@@ -244,7 +244,10 @@ def require_ready(pack: str | os.PathLike[str], *, accept_license: str | None = 
 def format_missing(found: PackState, pack: str) -> str:
     """Format the error for missing files: which they are, and how to get them."""
     names = ", ".join(repr(file.name) for file in found.missing)
-    folder = str(found.location.folder)
+    try:
+        folder = str(found.location.folder)
+    except PackFolderError as error:
+        return f"pack {found.name!r} is not here, and {error}, then fetch it: facedex packs get {pack}"
     if found.location.bundled:
         return (
             f"pack {found.name!r} comes with facedex, and {names} is not in {folder!r}; install facedex again, or in a "
@@ -260,9 +263,17 @@ def format_missing(found: PackState, pack: str) -> str:
     )
 
 
+def _is_file(path: Path) -> bool:
+    """Return whether there is a file; one in a folder that this user cannot search counts as missing."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _file_state(file: PackFile, location: PackLocation, *, read: bool) -> FileState:
     places = (folder / file.name for folder in location.folders_of(file.pack))
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in places if _is_file(place)), None)
     if path is None:
         return FileState(file, None, "missing")
     if not read:

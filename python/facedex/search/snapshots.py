@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 
 from .._core import Index
-from ..config import settings
+from ..config import user_folder
 from ..errors import ArgumentError, GalleryKeyError, GalleryPackError, IndexFileError, SearchError
 from ..files import sync_folder, write_atomically
 from ..store import Feed
@@ -237,11 +237,9 @@ class Snapshots:
 
 def _cache_folder() -> Path:
     """Create this machine's folder for the snapshots of databases on servers."""
-    home = settings().home
+    home = user_folder("cache")
     if home is None:
-        from platformdirs import user_cache_path
-
-        home = user_cache_path("facedex", appauthor=False)
+        raise SearchError("this user has no home folder for search snapshots; name a folder with FACEDEX_HOME")
     folder = home / "galleries"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
