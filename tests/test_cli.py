@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -448,3 +449,57 @@ def _plain(folder: Path) -> Path:
     path = folder / "plain.png"
     Image.new("RGB", (200, 200), (128, 128, 128)).save(path)
     return path
+
+
+# Output in an encoding that lacks a letter.
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "encoding", ["cp1252", *(pytest.param(name, marks=SLOW) for name in ("ascii", "cp932", "utf-8"))]
+)
+def test_output_escapes_letters_that_its_encoding_lacks(encoding: str, tmp_path: Path) -> None:
+    picture = shutil.copy(people.PICTURES["ayu"][0], tmp_path / "Łukasz 李.jpg")
+
+    def shell(*arguments: object) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "facedex", *map(str, arguments)],
+            env={**os.environ, "PYTHONIOENCODING": encoding, "FACEDEX_DB": str(tmp_path / "people.db")},
+            capture_output=True,
+        )
+        return done.returncode, done.stdout.decode(encoding), done.stderr.decode(encoding)
+
+    def escaped(text: str) -> str:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+    (tmp_path / "photos" / "Łukasz").mkdir(parents=True)
+    (tmp_path / "photos" / "Łukasz" / "Ł.jpg").write_bytes(b"no picture")
+    code, out, _ = shell("register", "李", picture, "--name", "Łukasz")
+    assert (code, out) == (0, escaped("registered '李' with 1 face\n"))
+    code, out, _ = shell("people")
+    heading, _, row, _ = out.splitlines()
+    assert code == 0
+    assert row.startswith(escaped("李"))
+    assert escaped("Łukasz") in row
+    if encoding in ("cp1252", "ascii"):  # elsewhere a letter is wider than a column
+        assert row.index(escaped("Łukasz")) == heading.index("name")
+    code, out, _ = shell("recognize", picture)
+    assert code == 0
+    assert escaped("Łukasz 李.jpg") in out
+    code, out, err = shell("detect", tmp_path / "Ł.jpg")
+    assert (code, out) == (3, "")
+    assert err.startswith("error [image_read]")
+    assert escaped("Ł.jpg") in err
+    code, out, err = shell("import", tmp_path / "photos")
+    assert code == 1
+    assert "Traceback" not in err
+    assert escaped("Ł.jpg") in out + err
+
+
+def test_a_bug_does_not_end_like_an_answer() -> None:
+    program = "from facedex.cli import app, main; app.command('bug')(lambda: 1 / 0); main()"
+    done = subprocess.run([sys.executable, "-c", program, "bug"], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "ZeroDivisionError" in done.stderr

@@ -1,10 +1,12 @@
-"""Atomic writes: a temporary file beside the target, synced, then renamed."""
+"""Atomic writes: a temporary file beside the target, synced, then renamed; and standard output in any encoding."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
+import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -44,6 +46,12 @@ def write_atomically(path: Path, pieces: Iterable[bytes], *, mode: int = 0o600) 
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return size
+
+
+def escape_unencodable_output() -> None:
+    r"""Let standard output write a letter that its encoding lacks as ``\uXXXX`` in place of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a program may have put another object there
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from typing import Annotated
 
 import typer
 
+from ..files import escape_unencodable_output
 from . import access, gallery, people, pictures, transfer
 from .audit import audit
 from .demo import demo
+from .output import FAILED
 from .packs import packs
 from .photos import photos
 from .serve import serve
@@ -73,5 +77,10 @@ app.add_typer(gallery.gallery, name="gallery", epilog=EXIT_CODES, no_args_is_hel
 
 
 def main() -> None:
-    """Run the command line."""
-    app(prog_name="facedex")
+    """Run the command line. A bug shows its trace and ends with the code of a failure, not with that of an answer."""
+    escape_unencodable_output()
+    try:
+        app(prog_name="facedex")
+    except Exception:  # noqa: BLE001 - the last boundary
+        traceback.print_exc()
+        sys.exit(FAILED)

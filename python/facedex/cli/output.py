@@ -7,10 +7,11 @@ get one document on standard output, also for an error. Embeddings are never pri
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import typer
 
@@ -83,17 +84,17 @@ def print_error(error: Exception, about: str | None = None) -> None:
         The picture it belongs to.
     """
     subject = "" if about is None else f"{escape(about)}: "
-    typer.echo(f"error [{code_of(error)}]: {subject}{escape(message_of(error))}", err=True)
+    _write(f"error [{code_of(error)}]: {subject}{escape(message_of(error))}", sys.stderr)
 
 
 def print_json(content: Any) -> None:
     """Print a JSON document; ASCII only, so that it passes through any pipe."""
-    typer.echo(json.dumps(to_json(content), indent=2, allow_nan=False))
+    _write(json.dumps(to_json(content), indent=2, allow_nan=False), sys.stdout)
 
 
 def print_line(sentence: str) -> None:
     """Print a sentence."""
-    typer.echo(escape(sentence))
+    _write(escape(sentence), sys.stdout)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> None:
@@ -119,7 +120,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     for heading in columns:
         grid.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(escape(cell)) for cell in row))
+        grid.add_row(*(Text(_escape_unencodable(escape(cell))) for cell in row))
     _console().print(grid)
 
 
@@ -169,6 +170,17 @@ def format_time(at: datetime | None) -> str:
 def format_bbox(bbox: Sequence[float]) -> str:
     """Write the corners of a box in whole pixels."""
     return ", ".join(str(round(value)) for value in bbox)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    stream.write(f"{text}\n")
+    stream.flush()
+
+
+def _escape_unencodable(text: str) -> str:
+    """Escape the letters that the encoding of standard output lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _console() -> Console:

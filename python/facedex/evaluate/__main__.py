@@ -13,6 +13,7 @@ from rich.progress import Progress, TaskID
 
 from ..engine import Engine
 from ..errors import ArgumentError, FacedexError
+from ..files import escape_unencodable_output
 from ..packs import default
 from . import rates, report
 from .measure import Measurement, measure, stack_embeddings
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="print a JSON document")
     what.add_argument("--scores", action="store_true", help="print the section [scores] of the pack's manifest")
+    escape_unencodable_output()
     options = parser.parse_args(arguments)
     try:
         pack = options.pack or default()
