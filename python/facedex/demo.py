@@ -18,6 +18,7 @@ from . import people
 from .engine import Engine
 from .errors import UnknownPersonError
 from .gallery import Gallery
+from .plain import record_to_dict
 from .results import FoundFace, Recognition
 
 NOTE = (
@@ -60,6 +61,8 @@ class Decision:
     threshold: float | None = None
     elapsed_ms: float | None = None
 
+    to_dict = record_to_dict
+
     @property
     def right(self) -> bool:
         """Whether the decision is the expected one."""
@@ -83,6 +86,8 @@ class Report:
     decisions: tuple[Decision, ...]
     pictures: tuple[Path, ...]
     elapsed_s: float
+
+    to_dict = record_to_dict
 
     @property
     def wrong(self) -> tuple[Decision, ...]:

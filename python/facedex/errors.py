@@ -131,6 +131,18 @@ class FacedexError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return code, message and data as plain Python that JSON can write."""
+        names = dict.fromkeys((*vars(self), "measured", "limit"))
+        data = {name: _plain(getattr(self, name)) for name in names if hasattr(self, name)}
+        return {"code": self.code, "message": str(self)} | data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.to_dict() if hasattr(value, "to_dict") else value
+
 
 class ForkError(FacedexError, RuntimeError):
     """An engine or gallery was opened in another process, before a fork."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from .errors import BBox
+from .plain import record_to_dict
 
 PersonId = str | int
 """The caller's own key of a person, stored and returned as given; 7 and "7" are the same person."""
@@ -52,6 +53,8 @@ class RegisteredFace:
     det_score: float
     quality: float | None = None
 
+    to_dict = record_to_dict
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -70,6 +73,8 @@ class Rejection:
     source: int
     text: str
     error: Exception
+
+    to_dict = record_to_dict
 
     def __repr__(self) -> str:
         return f"Rejection({self.text}: {self.error})"
@@ -98,6 +103,8 @@ class Duplicate:
     similarity: float
     threshold: float
 
+    to_dict = record_to_dict
+
 
 @dataclass(frozen=True, slots=True)
 class Registration:
@@ -122,6 +129,8 @@ class Registration:
     rejected: tuple[Rejection, ...] = ()
     warnings: tuple[Duplicate, ...] = ()
     replaced: tuple[int, ...] = ()
+
+    to_dict = record_to_dict
 
     def __repr__(self) -> str:
         tail = f", {len(self.rejected)} rejected" if self.rejected else ""
@@ -163,6 +172,8 @@ class Photo:
     faces: tuple[int, ...]
     created_at: datetime
 
+    to_dict = record_to_dict
+
 
 @dataclass(frozen=True, slots=True)
 class StoredFace:
@@ -189,6 +200,8 @@ class StoredFace:
     created_at: datetime
     photo_id: int | None = None
     quality: float | None = None
+
+    to_dict = record_to_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +234,8 @@ class Person:
     faces: tuple[StoredFace, ...]
     retain_until: datetime | None = None
     number: int = 0
+
+    to_dict = record_to_dict
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f", {self.name!r}"
@@ -273,6 +288,8 @@ class Deletion:
     wiped: bool = False
     photos: int = 0
 
+    to_dict = record_to_dict
+
     def computed_digest(self) -> str:
         """Compute the `digest` of an unaltered receipt."""
         content = [self.gallery, self.person_id, self.name, self.person_removed, list(self.faces), self.templates]
@@ -324,6 +341,8 @@ class AuditEvent:
     facts: dict[str, Any] = field(hash=False)
     digest: str
 
+    to_dict = record_to_dict
+
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
@@ -349,6 +368,8 @@ class AuditReport:
     first_bad: int | None
     reason: str | None
     signed: bool | None = None
+
+    to_dict = record_to_dict
 
     @property
     def intact(self) -> bool:
@@ -409,3 +430,5 @@ class Status:
     why: str = ""
     recall: float | None = None
     search: str = "local"
+
+    to_dict = record_to_dict

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from .config import settings
 from .errors import ArgumentError, BBox, ImageError, ImageReadError, NoFaceError, RoleMissingError, SeveralFacesError
 from .inputs import ImageInput, describe
 from .options import FacePolicy
+from .plain import record_to_dict, to_plain
 from .records import PersonId, pluralize
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Candidate:
     similarity: float
     face_id: int
 
+    to_dict = record_to_dict
+
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
@@ -104,6 +107,8 @@ class FoundFace:
     quality: Quality | None = None
     attributes: Attributes | None = None
 
+    to_dict = record_to_dict
+
     @property
     def roll(self) -> float:
         """The angle of the eye line in degrees, −180 to 180: 0 in an upright face, positive when turned clockwise."""
@@ -145,6 +150,21 @@ class Analysis(Sequence["Face"]):
 
     def __repr__(self) -> str:
         return f"Analysis({pluralize(len(self.faces), 'face')}{_format_source(self.source, self.image_size)})"
+
+    def to_dict(self, *, embeddings: bool = False) -> dict[str, Any]:
+        """Return the fields as plain Python that JSON can write.
+
+        Parameters
+        ----------
+        embeddings : bool, default False
+            Whether to include the embeddings of the faces.
+
+        Returns
+        -------
+        dict
+        """
+        values: dict[str, Any] = to_plain(self, embeddings=embeddings)
+        return values
 
     def draw(self, *, longest_side: int | None = None) -> Image:
         """Draw the faces and their ``det_score`` on a copy of the picture.
@@ -191,6 +211,8 @@ class Recognition(Sequence[FoundFace]):
     image_size: ImageSize
     source: ImageInput | None = field(default=None, compare=False, repr=False)
     elapsed_s: float = field(default=0.0, compare=False)
+
+    to_dict = record_to_dict
 
     @overload
     def __getitem__(self, index: int) -> FoundFace: ...
@@ -272,6 +294,8 @@ class Verification:
     quality: Quality | None = None
     attributes: Attributes | None = None
 
+    to_dict = record_to_dict
+
     def __repr__(self) -> str:
         verdict = "match" if self.match else "no match"
         scores = f"similarity {self.similarity:.3f}, threshold {self.threshold:.3f}"
@@ -299,6 +323,8 @@ class Comparison:
     match: bool
     bbox_a: BBox
     bbox_b: BBox
+
+    to_dict = record_to_dict
 
     @classmethod
     def between(cls, a: Face, b: Face, *, threshold: float) -> Comparison:

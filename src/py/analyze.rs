@@ -120,6 +120,41 @@ impl Face {
         self.face.quality.map(Quality::from)
     }
 
+    /// Return the face as plain values that JSON can write.
+    ///
+    /// Parameters
+    /// ----------
+    /// embeddings : bool, default False
+    ///     Whether to include the embedding.
+    ///
+    /// Returns
+    /// -------
+    /// dict
+    ///     What was not requested of liveness, attributes and quality is left out.
+    #[pyo3(signature = (*, embeddings = false))]
+    fn to_dict<'py>(&self, py: Python<'py>, embeddings: bool) -> PyResult<Bound<'py, PyDict>> {
+        let AnalyzedFace { face, embedding, .. } = &self.face;
+        let points = face.landmarks.map(|landmarks| landmarks.0.map(|point| [point.x, point.y]).to_vec());
+        let values = PyDict::new(py);
+        values.set_item("bbox", [face.bbox.x1, face.bbox.y1, face.bbox.x2, face.bbox.y2])?;
+        values.set_item("landmarks", points)?;
+        values.set_item("roll", self.roll())?;
+        values.set_item("det_score", face.det_score)?;
+        if embeddings {
+            values.set_item("embedding", embedding.as_ref().map(|embedding| embedding.values().to_vec()))?;
+        }
+        if let Some(liveness) = self.liveness() {
+            values.set_item("liveness", liveness.to_dict(py)?)?;
+        }
+        if let Some(attributes) = self.attributes() {
+            values.set_item("attributes", attributes.to_dict(py)?)?;
+        }
+        if let Some(quality) = self.quality() {
+            values.set_item("quality", quality.to_dict(py)?)?;
+        }
+        Ok(values)
+    }
+
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let (py, this) = (slf.py(), slf.get());
         let AnalyzedFace { face, embedding, .. } = &this.face;

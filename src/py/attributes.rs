@@ -3,7 +3,7 @@
 use crate::attributes::{self, Gender};
 use crate::error::Error;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 /// Age and gender, estimated by a network from appearance.
 ///
@@ -69,6 +69,15 @@ impl Attributes {
     #[getter]
     fn gender_score(&self) -> f32 {
         self.attributes.gender_score
+    }
+
+    /// Return all values by name.
+    pub fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let values = PyDict::new(py);
+        values.set_item("age", self.age())?;
+        values.set_item("gender", self.gender())?;
+        values.set_item("gender_score", self.gender_score())?;
+        Ok(values)
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {

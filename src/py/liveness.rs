@@ -4,7 +4,7 @@ use crate::analyze::LivenessPolicy;
 use crate::error::Error;
 use crate::liveness;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyTuple};
 
 /// Whether a face is live, as far as a single image shows.
 ///
@@ -95,6 +95,17 @@ impl Liveness {
             liveness::Liveness::Judged { .. } => None,
             liveness::Liveness::Unavailable { reason } => Some(reason),
         }
+    }
+
+    /// Return all values by name.
+    pub fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let values = PyDict::new(py);
+        values.set_item("status", self.status())?;
+        values.set_item("live", self.live())?;
+        values.set_item("score", self.score())?;
+        values.set_item("threshold", self.threshold())?;
+        values.set_item("reason", self.reason())?;
+        Ok(values)
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {

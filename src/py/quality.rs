@@ -102,7 +102,7 @@ impl Quality {
     }
 
     /// Return all values by name.
-    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let figures = PyDict::new(py);
         self.values().into_iter().try_for_each(|(name, value)| figures.set_item(name, value))?;
         Ok(figures)

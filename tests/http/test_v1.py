@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,31 @@ def test_recognise_verify_compare_detect(peopled: TestClient) -> None:
     assert len(group["faces"]) == 3
     assert all(0 <= face["quality"]["unified_score"] <= 100 for face in group["faces"])
     assert {face["liveness"]["status"] for face in group["faces"]} == {"unavailable"}
+
+
+def without_null(value: Any) -> Any:
+    """Leave out what is null: HTTP answers null for what was not requested, `to_dict` leaves it out."""
+    if isinstance(value, dict):
+        return {name: without_null(item) for name, item in value.items() if item is not None}
+    return [without_null(item) for item in value] if isinstance(value, list) else value
+
+
+def test_answers_are_those_of_to_dict(peopled: TestClient, engine: Engine, tmp_path: Path) -> None:
+    picture = {"image": people.GROUP.read_bytes()}
+    recognized = peopled.post("/v1/recognize", data={"quality": "true"}, files=picture).json()
+    verified = peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": AYU}).json()
+    person = peopled.get("/v1/people/ayu").json()
+    with Gallery.open(tmp_path / "people.db", engine=engine) as gallery:
+        expected = gallery.recognize(people.GROUP, quality=True).to_dict()
+        assert without_null(recognized) == without_null(expected | {"elapsed_s": recognized["elapsed_s"]})
+        assert without_null(verified) == gallery.verify("ayu", AYU).to_dict()
+        stored = gallery.person("ayu").to_dict()
+    for values in (person, stored):
+        for name in ("created_at", "updated_at"):
+            values[name] = datetime.fromisoformat(values[name].replace("Z", "+00:00"))
+        for face in values["faces"]:
+            face["created_at"] = datetime.fromisoformat(face["created_at"].replace("Z", "+00:00"))
+    assert person.items() <= stored.items()
 
 
 @pytest.mark.parametrize("route", ["detect", "verify", "recognize"])

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import typer
 
 from ..errors import FacedexError
-from .documents import code_of, message_of, to_json
+from ..plain import code_of
+from .documents import message_of, to_json
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -17,6 +17,7 @@ from typing import Literal
 
 from ..config import settings
 from ..errors import ArgumentError, DatabaseUnavailableError
+from ..plain import record_to_dict
 from ..search import LOCAL, Difference, RemoteSearch, Search, SearchOptions, Snapshots, open_search
 from ..store import Database, Feed, KeyInput, Problems, Store, check_gallery, key_of, repair_gallery
 from .lifetime import Progress
@@ -40,6 +41,8 @@ class Finding:
     where: Literal["file", "face", "person", "photo", "count", "feed", "audit", "snapshot", "search"]
     text: str
     mended: bool
+
+    to_dict = record_to_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class FsckReport:
     faces: int
     snapshots: int
     findings: tuple[Finding, ...]
+
+    to_dict = record_to_dict
 
     @property
     def ok(self) -> bool:

@@ -28,6 +28,7 @@ from ..errors import (
     PhotoIntegrityError,
 )
 from ..options import WithoutPhoto
+from ..plain import record_to_dict
 from ..records import PersonId
 from ..results import Analysis, bbox_of, embedding_of
 from ..store import LostPerson, PendingFace, Shadow, Store, previous_pack
@@ -57,6 +58,8 @@ class Refusal:
     face_id: int
     person_id: PersonId
     error: Exception
+
+    to_dict = record_to_dict
 
     def __repr__(self) -> str:
         return f"Refusal({self.person_id!r}, face {self.face_id}: {self.error})"
@@ -90,6 +93,8 @@ class Migration:
     without_face: tuple[PersonId, ...] = ()
     refused: tuple[Refusal, ...] = ()
 
+    to_dict = record_to_dict
+
     def __repr__(self) -> str:
         lost = len(self.without_photo) + len(self.without_face)
         tail = f", {lost} without a template" if lost else ""
@@ -117,6 +122,8 @@ class Finish:
     faces: tuple[int, ...]
     photos: int
     wiped: bool
+
+    to_dict = record_to_dict
 
 
 class Migrator:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ArgumentError, PackError, PackNameError, PackNotFoundError
+from ..plain import record_to_dict
 from .find import ADDED, BUNDLED, PackLocation, added_packs, built_in, find, installed_packs
 from .get import unfinished_downloads
 from .records import RECORD, data_folder, digest_of, lock, read_record, translate_write_errors, write_json
@@ -34,6 +35,8 @@ class Removal:
     removed: tuple[Path, ...]
     kept: tuple[Path, ...]
     forgotten: Path | None
+
+    to_dict = record_to_dict
 
 
 def list_packs() -> tuple[PackState, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import PackFolderError, WeightsMissingError, WeightsUnverifiedError
+from ..plain import record_to_dict
 from .find import PREFERRED, PackLocation, find
 from .licenses import require_licenses, unaccepted_licenses
 from .records import digest_of, pack_folder, read_record, write_record
@@ -41,6 +42,8 @@ class FileState:
     path: Path | None
     condition: Condition
 
+    to_dict = record_to_dict
+
 
 @dataclass(frozen=True, slots=True)
 class PackState:
@@ -62,6 +65,8 @@ class PackState:
     location: PackLocation
     files: tuple[FileState, ...]
     unaccepted: tuple[str, ...]
+
+    to_dict = record_to_dict
 
     @property
     def name(self) -> str:

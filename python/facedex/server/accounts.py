@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from ..checks import check_int
 from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError, UnknownPersonError
+from ..plain import record_to_dict
 from ..store import Database
 from ..store.clock import now
 from ..store.rows import LONGEST, checked_text, info_of, json_of, text_within
@@ -70,6 +71,8 @@ class Account:
     created_at: datetime
     disabled_at: datetime | None
     has_password: bool
+
+    to_dict = record_to_dict
 
     @property
     def principal(self) -> Principal:

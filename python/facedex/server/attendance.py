@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import UnknownGalleryError
+from ..plain import record_to_dict
 from ..store import Database
 from ..store.clock import now
 from ..store.rows import is_storable
@@ -58,6 +59,8 @@ class AttendanceRecord:
     similarity: float | None = None
     probability: float | None = None
     liveness: float | None = None
+
+    to_dict = record_to_dict
 
 
 _STORED = ("at", "contract", "claimed", "name", "matched", "similarity", "probability", "liveness")

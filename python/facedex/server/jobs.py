@@ -21,6 +21,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from ..errors import FacedexError, OverloadedError, UnknownJobError
+from ..plain import record_to_dict
 from ..store import Database, acting_as
 from ..store.clock import now, passed
 from ..store.rows import is_storable
@@ -76,6 +77,8 @@ class Job:
     answer: dict[str, Any] = field(hash=False)
     created_at: datetime
     finished_at: datetime | None
+
+    to_dict = record_to_dict
 
     @property
     def ended(self) -> bool:

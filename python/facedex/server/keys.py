@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import ArgumentError, StoreError, UnknownKeyError
+from ..plain import record_to_dict
 from ..store import Database
 from ..store.clock import now
 from ..store.rows import checked_text
@@ -60,6 +61,8 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     used_at: datetime | None
+
+    to_dict = record_to_dict
 
 
 class ApiKeys:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, ExportError, PlainExportError
 from ..files import write_atomically
+from ..plain import record_to_dict
 from ..store import KeyInput, PortablePerson, Vault, key_of
 from .lines import ENCRYPTED, MAX_LINE, MAX_PHOTOS, OWNER, SALT_BYTES, End, Head, end_line, head_line, lines_of
 
@@ -51,6 +52,8 @@ class ExportReport:
     photos: int
     size: int
     encrypted: bool
+
+    to_dict = record_to_dict
 
 
 def export_to(

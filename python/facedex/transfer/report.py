@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import DuplicatePersonError, FacedexError, RegistrationError, StoreError
 from ..options import ImportKind
+from ..plain import record_to_dict
 from ..records import Duplicate, PersonId, Registration, Rejection
 
 
@@ -39,6 +40,8 @@ class ImportReport:
     rejected: tuple[Rejection, ...] = ()
     unnamed: tuple[str, ...] = ()
     warnings: tuple[tuple[PersonId, Duplicate], ...] = ()
+
+    to_dict = record_to_dict
 
     def __repr__(self) -> str:
         return (
