@@ -39,6 +39,7 @@ RUST = {
 PYTHON = {
     "errors": 0,
     "people": 0,
+    "_pyinstaller": 0,
     "_core": 0,  # the native module imports nothing of the package but the exceptions that it raises
     "coroutines": 0,
     "files": 0,

@@ -27,10 +27,10 @@ def runtime_library() -> Path:
         return named
     remedy = "pip install 'onnxruntime>=1.20.1'"
     spec = find_spec("onnxruntime")
-    if spec is None or spec.origin is None:
+    if spec is None or not spec.submodule_search_locations:
         raise RuntimeUnavailableError(f"the package onnxruntime is not installed; {remedy}")
-    folder = Path(spec.origin).parent / "capi"
+    package = Path(next(iter(spec.submodule_search_locations)))  # a frozen application has the library alone
     for pattern in ("libonnxruntime.so.1*", "libonnxruntime*.dylib", "onnxruntime.dll"):
-        for library in sorted(folder.glob(pattern)):
+        for library in sorted((package / "capi").glob(pattern)):
             return library
-    raise RuntimeUnavailableError(f"the package onnxruntime in {folder.parent} carries no library; {remedy}")
+    raise RuntimeUnavailableError(f"the package onnxruntime in {package} carries no library; {remedy}")

@@ -20,6 +20,7 @@ NEEDED = (
     "facedex/http/web/index.html",
     "facedex/http/web/app.js",
     "facedex/http/web/style.css",
+    "facedex/_pyinstaller/hook-facedex.py",
     "facedex/packs/data/base/blazeface_back.onnx",
     "facedex/packs/data/base/mobilefacenet_sirius.onnx",
     "facedex/packs/data/base/LICENSE.apache-2.0",
