@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from facedex import people
+from facedex import draw, people
 from facedex.draw import LEAST_SIDE, Mark, annotate, png
-from facedex.errors import ImageReadError, NotAnImageError
+from facedex.errors import ArgumentError, ImageReadError, NotAnImageError
 from facedex.results import Analysis, FoundFace, ImageSize, Recognition
 
 Picture = NDArray[np.uint8]
@@ -118,8 +118,8 @@ def test_a_name_at_the_edge_stays_inside() -> None:
     for bbox in [(0, 0, 60, 60), (600, 0, 640, 40), (590, 430, 640, 480), (0, 440, 40, 480), (0, 0, 640, 480)]:
         bare = np.asarray(annotate(image, [Mark(bbox, "", True)]))
         left, top, right, bottom = changed(bare, annotate(image, [Mark(bbox, "somebody 0.97", True)]))
-        assert right - left > 100, bbox
-        assert bottom - top > 15, bbox
+        assert right - left > 60, bbox
+        assert bottom - top > 10, bbox
 
 
 def test_a_name_covers_no_other_face_and_no_other_name() -> None:
@@ -138,13 +138,74 @@ def test_a_name_covers_no_other_face_and_no_other_name() -> None:
     assert plates[0][3] < plates[1][1]
 
 
-def test_letters_the_font_lacks_are_replaced() -> None:
-    def drawn(label: str) -> bytes:
-        return annotate(grey(640, 480), [Mark((100, 100, 300, 300), label, True)]).tobytes()
+def labelled(label: str, font: Path | None = None) -> bytes:
+    return annotate(grey(640, 480), [Mark((100, 100, 300, 300), label, True)], font=font).tobytes()
 
-    assert drawn("Zoë") == drawn("Zoe")
-    assert drawn("愛\n") == drawn("??")
-    assert drawn("Zoe") != drawn("Zo?")
+
+def test_letters_that_no_font_has_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert labelled("\U0003fffd\n") == labelled("??")
+    assert labelled("Zoe") != labelled("Zo?")
+    monkeypatch.setattr(draw, "FONTS", ())
+    assert labelled("Zoë") == labelled("Zoe")
+    assert labelled("愛") == labelled("?")
+
+
+@pytest.mark.parametrize("name", ["Zoë", "Łukasz", "Дарья", "محمد"])
+def test_names_are_drawn_in_a_font_of_the_system_that_has_their_letters(name: str) -> None:
+    if not any(draw._letters_of(font, frozenset(name)) >= set(name) for font in draw.FONTS):
+        pytest.skip("needs a font such as DejaVu Sans: apt-get install fonts-dejavu-core")
+    replaced = "".join(char if char.isascii() else "?" for char in name)
+    assert labelled(name) not in (labelled(replaced), labelled(name[::-1]))
+
+
+def test_a_font_can_be_chosen(tmp_path: Path) -> None:
+    (tmp_path / "no.ttf").write_bytes(b"no font")
+    for font in (tmp_path / "no.ttf", tmp_path / "gone.ttf"):
+        with pytest.raises(ArgumentError, match="TrueType"):
+            labelled("Ayu", font)
+
+
+def crowd(known: bool | None) -> list[Mark]:
+    """Rows of small faces, side by side; the middle one is that of Ayu."""
+    places = [(x, y) for y in range(20, 900, 60) for x in range(20, 1230, 50)]
+    marks = [Mark((x, y, x + 40, y + 50), "unknown 0.31", known) for x, y in places]
+    marks[len(marks) // 2] = Mark(marks[len(marks) // 2].bbox, "Ayu 0.93", True)
+    return marks
+
+
+def test_labels_of_a_crowd_scale_with_the_faces_and_leave_the_known_person_visible() -> None:
+    marks, image = crowd(False), grey(1280, 960)
+    drawn = np.asarray(annotate(image, marks))
+    alone = [mark for mark in marks if mark.known]
+    _, top, _, bottom = changed(np.asarray(annotate(image, [Mark(alone[0].bbox, "", True)])), annotate(image, alone))
+    assert bottom - top < 22  # of a face that is 50 pixels high
+    left, top, right, bottom = changed(np.asarray(annotate(image, [])), annotate(image, alone))
+    blue = (drawn[top : bottom + 1, left : right + 1] == (0, 114, 178)).all(axis=2)
+    expected = (np.asarray(annotate(image, alone))[top : bottom + 1, left : right + 1] == (0, 114, 178)).all(axis=2)
+    assert blue.sum() > 0.9 * expected.sum()
+    covered = 0
+    for mark in marks:
+        x1, y1, x2, y2 = (round(side) for side in mark.bbox)
+        covered += int((drawn[y1 + 10 : y2 - 10, x1 + 8 : x2 - 8] != 128).any())
+    assert covered <= 1
+
+
+def test_lines_of_unknown_people_are_thinner_and_can_be_hidden() -> None:
+    def drawn(known: bool) -> int:
+        return int((np.asarray(annotate(grey(640, 480), [Mark((100, 100, 500, 400), "", known)])) != 128).sum())
+
+    assert drawn(False) < 0.8 * drawn(True)
+    recognition = _recognition(people.PROBES["ayu"][0])
+    plain = np.asarray(annotate(people.PROBES["ayu"][0], []))
+    assert (np.asarray(recognition.draw(unknown=False)) == plain).all()
+    assert (np.asarray(recognition.draw()) != plain).any()
+
+
+def test_labels_can_be_chosen() -> None:
+    picture = people.PROBES["ayu"][0]
+    marks = [Mark((10.0, 10.0, 300.0, 300.0), "0.93", False)]
+    chosen = _recognition(picture).draw(labels=lambda face: f"{face.threshold:.2f}")
+    assert chosen.tobytes() == annotate(picture, marks).tobytes()
 
 
 def test_every_kind_of_picture_is_accepted() -> None:

@@ -1,21 +1,28 @@
 """Draws boxes and names on a picture. Pillow only.
 
 Known and unknown people differ in the line (solid or dashed) and in the plate under the name (filled or white), not
-in the colour alone. Lines and letters scale with the picture; a very small picture is enlarged first.
+in the colour alone. Lines and letters scale with the face, up to a share of the picture; a very small picture is
+enlarged first. A label covers no other face or label where there is room. Where there is none, that of a known person
+is drawn over the others, and that of an unknown one is left out.
 
-The font is Pillow's own (ASCII). An accented letter is drawn without its accent, any other as "?".
+The font is Pillow's own (ASCII) or, for other letters, the font of the system that has most of them. Without one, an
+accented letter is drawn without its accent, any other as "?".
 """
 
 from __future__ import annotations
 
 import io
 import itertools
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
+
+from .errors import ArgumentError
 
 if TYPE_CHECKING:
     from .errors import BBox
@@ -25,6 +32,15 @@ LEAST_SIDE = 320
 """A picture whose longer side is below this is enlarged by a whole factor, pixels."""
 
 Box = tuple[int, int, int, int]
+
+FONTS = (
+    *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf"),
+    *("NotoSansCJK-Regular.ttc", "NotoSansArabic-Regular.ttf", "NotoSansDevanagari-Regular.ttf"),
+    *("DroidSansFallbackFull.ttf", "wqy-zenhei.ttc", "wqy-microhei.ttc"),
+    *("segoeui.ttf", "arial.ttf", "msyh.ttc", "YuGothM.ttc", "malgun.ttf", "Nirmala.ttf"),
+    *("Arial Unicode.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc"),
+)
+"""Fonts of Linux, Windows and macOS that are tried for a label that is not ASCII."""
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -70,7 +86,12 @@ _STYLES = {
 
 
 def annotate(
-    image: ImageInput, marks: Iterable[Mark], *, longest_side: int | None = None, max_pixels: int | None = None
+    image: ImageInput,
+    marks: Iterable[Mark],
+    *,
+    longest_side: int | None = None,
+    max_pixels: int | None = None,
+    font: str | os.PathLike[str] | None = None,
 ) -> Image.Image:
     """Draw boxes and names on a copy of a picture.
 
@@ -84,6 +105,8 @@ def annotate(
         A larger picture is reduced to this, pixels.
     max_pixels : int, optional
         A picture of more pixels is refused; default 50 million.
+    font : path, optional
+        A TrueType or OpenType font for all labels; by default Pillow's, or one of the system where that lacks a letter.
 
     Returns
     -------
@@ -94,6 +117,8 @@ def annotate(
     ------
     ImageError
         When the picture cannot be decoded.
+    ArgumentError
+        When the font cannot be read.
 
     Examples
     --------
@@ -106,21 +131,22 @@ def annotate(
 
     picture = Image.fromarray(decode(image, max_pixels=max_pixels))
     picture, factor = _resize(picture, longest_side)
-    letters = max(12, min(round(max(picture.size) / 42), min(picture.size) // 6))
-    width = max(2, round(max(picture.size) / 320))
-    font = ImageFont.load_default(size=letters)
     canvas = ImageDraw.Draw(picture)
     drawn = [(mark, _clip(mark.bbox, factor, picture.size)) for mark in marks]
     for mark, box in drawn:
-        _draw_box(canvas, box, _STYLES[mark.known], width)
-    labels: list[Box] = []
-    for mark, box in drawn:  # after all lines, so that no line crosses a name
+        _draw_box(canvas, box, _STYLES[mark.known], _line_width(mark, box, picture.size))
+    labels: list[_Label] = []
+    for mark, box in sorted(drawn, key=lambda one: one[0].known is False):  # unknown people last
         if mark.label:
-            label = _to_ascii(mark.label)
-            wide, high = (extent + 4 * width for extent in _measure(label, font))
-            others = [*labels, *(other for _, other in drawn if other is not box)]
-            labels.append(_place_label(wide, high, box, others, 2 * width, picture.size))
-            _draw_label(canvas, label, labels[-1], _STYLES[mark.known], font, width)
+            width = _line_width(mark, box, picture.size)
+            text, letters = _choose_font(mark.label, _letter_height(box, picture.size), font)
+            wide, high = (extent + 4 * width for extent in _measure(text, letters))
+            others = [*(label.place for label in labels), *(other for _, other in drawn if other is not box)]
+            place, is_free = _place_label(wide, high, box, others, 2 * width, picture.size)
+            if is_free or mark.known is not False:
+                labels.append(_Label(text, place, _STYLES[mark.known], letters, width))
+    for label in reversed(labels):  # after all lines, so that no line crosses a name; known people last
+        _draw_label(canvas, label)
     return picture
 
 
@@ -196,26 +222,87 @@ def _thicken(piece: Box, thickness: int) -> Box:
     return piece[0] - before, piece[1] - before, piece[2] + after, piece[3] + after
 
 
-def _draw_label(canvas: ImageDraw.ImageDraw, label: str, place: Box, style: _Style, font: _Font, width: int) -> None:
+@dataclass(frozen=True, slots=True)
+class _Label:
+    text: str
+    place: Box
+    style: _Style
+    font: _Font
+    width: int
+
+
+def _draw_label(canvas: ImageDraw.ImageDraw, label: _Label) -> None:
     """Draw a label on its plate."""
-    canvas.rectangle(place, fill=style.plate, outline=style.line, width=max(1, width // 2))
-    canvas.text((place[0] + 2 * width, place[1] + 2 * width), label, fill=style.letters, font=font)
+    left, top, gap = label.place[0], label.place[1], 2 * label.width
+    canvas.rectangle(label.place, fill=label.style.plate, outline=label.style.line, width=max(1, label.width // 2))
+    canvas.text((left + gap, top + gap), label.text, fill=label.style.letters, font=label.font)
 
 
-def _place_label(wide: int, high: int, box: Box, others: Sequence[Box], gap: int, size: tuple[int, int]) -> Box:
-    """Return the place of a label: above its box, below, or inside, the first that is free."""
+def _line_width(mark: Mark, box: Box, size: tuple[int, int]) -> int:
+    """Return the width of a box's line: by the face, up to a share of the picture; thin for an unknown person."""
+    width = min(max(2, round(max(size) / 320)), max(1, _side(box) // 20))
+    return max(1, width // 2) if mark.known is False else width
+
+
+def _letter_height(box: Box, size: tuple[int, int]) -> int:
+    """Return the height of letters: a quarter of the face, at least 10 pixels, up to a share of the picture."""
+    return min(max(12, min(round(max(size) / 42), min(size) // 6)), max(10, _side(box) // 4))
+
+
+def _side(box: Box) -> int:
+    return min(box[2] - box[0], box[3] - box[1])
+
+
+def _place_label(
+    wide: int, high: int, box: Box, others: Sequence[Box], gap: int, size: tuple[int, int]
+) -> tuple[Box, bool]:
+    """Return the place of a label and whether it is free: above its box, below, or inside, the first that is free."""
     left = max(0, min(box[0], size[0] - wide))
     tops = (box[1] - gap - high, box[3] + gap, box[1] + gap, box[3] - gap - high)
     clipped = (max(0, min(top, size[1] - high)) for top in tops)
     places = [(left, top, left + wide, top + high) for top in clipped]
     free = [place for place in places if not any(_overlap(place, other) for other in others)]
     outside = [place for place in free if not _overlap(place, box)]
-    return (outside or free or places)[0]
+    inside = free if 3 * wide * high <= (box[2] - box[0]) * (box[3] - box[1]) else []  # not over most of the face
+    return (outside or inside or places)[0], bool(outside or inside)
 
 
 def _measure(text: str, font: _Font) -> tuple[int, int]:
     """Measure the width of a text and the height of any line, pixels."""
-    return round(font.getbbox(text)[2]), round(font.getbbox("Ag")[3])
+    return round(font.getbbox(text)[2]), round(max(font.getbbox("Ag")[3], font.getbbox(text)[3]))
+
+
+def _choose_font(label: str, size: int, chosen: str | os.PathLike[str] | None) -> tuple[str, _Font]:
+    """Return a label on one line and a font that has its letters; without one, the label in ASCII."""
+    text = "".join(char if char.isprintable() else "?" for char in label)
+    if chosen is not None:
+        try:
+            return text, ImageFont.truetype(os.fspath(chosen), size)
+        except (OSError, TypeError, ValueError) as error:
+            raise ArgumentError(f"font must be the path of a TrueType or OpenType font, got {chosen!r}") from error
+    foreign = frozenset(char for char in text if not char.isascii())
+    name = max(FONTS, key=lambda name: len(_letters_of(name, foreign)), default="") if foreign else ""
+    known = _letters_of(name, foreign)
+    font = ImageFont.truetype(name, size) if known else ImageFont.load_default(size=size)
+    return "".join(char if char in known else _to_ascii(char) for char in text), font
+
+
+@lru_cache(maxsize=1024)
+def _letters_of(name: str, letters: frozenset[str]) -> frozenset[str]:
+    """Return those of the letters that a font of the system has; none where there is no such font."""
+    font = _system_font(name) if letters else None
+    if font is None:
+        return frozenset()
+    absent = bytes(font.getmask("\U0010ffff"))  # no letter: drawn as what stands for a missing one
+    return frozenset(letter for letter in letters if bytes(font.getmask(letter)) != absent)
+
+
+@lru_cache
+def _system_font(name: str) -> ImageFont.FreeTypeFont | None:
+    try:
+        return ImageFont.truetype(name, 16)
+    except OSError:
+        return None
 
 
 def _overlap(a: Box, b: Box) -> bool:

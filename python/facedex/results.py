@@ -8,6 +8,7 @@ is on similarity and inclusive.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -166,13 +167,23 @@ class Analysis(Sequence["Face"]):
         values: dict[str, Any] = to_plain(self, embeddings=embeddings)
         return values
 
-    def draw(self, *, longest_side: int | None = None) -> Image:
+    def draw(
+        self,
+        *,
+        longest_side: int | None = None,
+        labels: Callable[[Face], str] | None = None,
+        font: str | os.PathLike[str] | None = None,
+    ) -> Image:
         """Draw the faces and their ``det_score`` on a copy of the picture.
 
         Parameters
         ----------
         longest_side : int, optional
             A larger picture is reduced to this, pixels.
+        labels : callable, optional
+            Returns what to write beside a face, in place of its ``det_score``; an empty text for nothing.
+        font : path, optional
+            A TrueType or OpenType font for all labels; by default one that has their letters.
 
         Returns
         -------
@@ -185,8 +196,9 @@ class Analysis(Sequence["Face"]):
         """
         from .draw import Mark
 
-        marks = [Mark(bbox_of(face.bbox), f"{face.det_score:.2f}", None) for face in self.faces]
-        return _draw(self.source, marks, longest_side)
+        label = labels or (lambda face: f"{face.det_score:.2f}")
+        marks = [Mark(bbox_of(face.bbox), label(face), None) for face in self.faces]
+        return _draw(self.source, marks, longest_side, font)
 
     def _repr_png_(self) -> bytes | None:
         return _render_png(self.draw)
@@ -232,13 +244,26 @@ class Recognition(Sequence[FoundFace]):
         found = f"{pluralize(len(self.faces), 'face')}{_format_source(self.source, self.image_size)}"
         return f"Recognition({found}: {who})" if who else f"Recognition({found})"
 
-    def draw(self, *, longest_side: int | None = None) -> Image:
+    def draw(
+        self,
+        *,
+        longest_side: int | None = None,
+        labels: Callable[[FoundFace], str] | None = None,
+        unknown: bool = True,
+        font: str | os.PathLike[str] | None = None,
+    ) -> Image:
         """Draw the faces, their people and the similarity on a copy of the picture.
 
         Parameters
         ----------
         longest_side : int, optional
             A larger picture is reduced to this, pixels.
+        labels : callable, optional
+            Returns what to write beside a face, in place of person and similarity; an empty text for nothing.
+        unknown : bool, default True
+            Whether to draw unknown people, with a thin line; their labels give way to those of known people.
+        font : path, optional
+            A TrueType or OpenType font for all labels; by default one that has their letters.
 
         Returns
         -------
@@ -251,11 +276,9 @@ class Recognition(Sequence[FoundFace]):
         """
         from .draw import Mark
 
-        marks = []
-        for face in self.faces:
-            who = "unknown" if face.person_id is None else (face.name or str(face.person_id))
-            marks.append(Mark(face.bbox, f"{who} {face.similarity:.2f}", face.person_id is not None))
-        return _draw(self.source, marks, longest_side)
+        shown = [face for face in self.faces if unknown or face.person_id is not None]
+        marks = [Mark(face.bbox, (labels or _label)(face), face.person_id is not None) for face in shown]
+        return _draw(self.source, marks, longest_side, font)
 
     def _repr_png_(self) -> bytes | None:
         return _render_png(self.draw)
@@ -359,14 +382,24 @@ def _format_source(source: ImageInput | None, size: ImageSize) -> str:
     return f"{named}, {size.width} x {size.height}"
 
 
-def _draw(source: ImageInput | None, marks: Sequence[Mark], longest_side: int | None) -> Image:
+def _label(face: FoundFace) -> str:
+    who = "unknown" if face.person_id is None else (face.name or str(face.person_id))
+    return f"{who} {face.similarity:.2f}"
+
+
+def _draw(
+    source: ImageInput | None,
+    marks: Sequence[Mark],
+    longest_side: int | None,
+    font: str | os.PathLike[str] | None,
+) -> Image:
     from . import draw
 
     if source is None:
         raise ImageReadError(
             "the picture was a stream that has been read; give a path, bytes or an array to draw on it"
         )
-    return draw.annotate(source, marks, longest_side=longest_side, max_pixels=settings().max_pixels)
+    return draw.annotate(source, marks, longest_side=longest_side, max_pixels=settings().max_pixels, font=font)
 
 
 def _render_png(drawing: Callable[..., Image]) -> bytes | None:
