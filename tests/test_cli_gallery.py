@@ -109,7 +109,7 @@ def test_a_duplicate_gives_a_warning_and_is_refused_when_strict(db: Path) -> Non
     assert error["code"] == "duplicate_face"
     assert error["measured"] >= error["limit"]
     result = run("register", "eko", AYU, "--db", db)
-    assert "resembles 'ayu', who is registered (similarity 1.000" in result.stdout
+    assert "resembles 'ayu', who is registered (similarity 1.000" in result.stderr
     assert answer("register", "fay", AYU, "--db", db)["warnings"][0]["person_id"] in ("ayu", "eko")
 
 

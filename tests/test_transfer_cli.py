@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
 import pickle
 import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +92,64 @@ def test_rejected_items_are_printed_with_exit_code_1(database: Path, tmp_path: P
     assert "imported 1 person with 1 face; 1 item rejected" in result.stdout
     rejected = answer("import", tmp_path / "data", "--db", database, code=1)["rejected"]
     assert [(Path(item["item"]).name, item["error"]["code"]) for item in rejected] == [("ayu", "duplicate_person")]
+
+
+def test_rejected_items_are_summed_up_by_reason(database: Path, tmp_path: Path) -> None:
+    for person_id in ("ayu", "budi"):
+        folder = tmp_path / "data" / person_id
+        folder.mkdir(parents=True)
+        shutil.copy(people.PICTURES["ayu"][0], folder / "1.jpg")
+        (folder / "x.txt").write_text("x")
+        (folder / "gone.jpg").symlink_to("nowhere")
+    written = tmp_path / "report.json"
+    result = run("import", tmp_path / "data", "--db", database, "--report", written)
+    assert result.exit_code == 1
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert f"not_an_image 2 {tmp_path / 'data' / 'ayu' / 'x.txt'}" in lines
+    assert "resembles" in result.stderr
+    assert "resembles" not in result.stdout
+    for line in result.stderr.splitlines():
+        assert line.count(str(tmp_path / "data")) <= 1
+    report = json.loads(written.read_text("utf-8"))
+    assert report["people"] == 2
+    assert [one["error"]["code"] for one in report["rejected"]].count("not_an_image") == 2
+    assert run("import", tmp_path / "data", "--report", tmp_path / "no" / "x.json", "--db", database).exit_code == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_an_interrupted_import_says_how_to_go_on(database: Path, tmp_path: Path) -> None:
+    for number in range(400):
+        folder = tmp_path / "data" / f"{number:03}"
+        folder.mkdir(parents=True)
+        shutil.copy(people.PICTURES["ayu"][number % 3], folder)
+    command = [sys.executable, "-m", "facedex", "import", str(tmp_path / "data"), "--db", str(database)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not _count_people(database):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted" in err
+    assert "--on-existing skip" in err
+    assert 0 < _count_people(database) < 400
+
+
+def _count_people(database: Path) -> int:
+    if not database.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        try:
+            return int(connection.execute("SELECT COUNT(*) FROM people").fetchone()[0])
+        except sqlite3.OperationalError:  # the tables are being created
+            return 0
+
+
+def test_somebody_who_is_stored_is_rejected_with_all_choices(database: Path) -> None:
+    run("import", people.FOLDER / "people", "--db", database)
+    rejected = answer("import", people.FOLDER / "people", "--db", database, code=1)["rejected"]
+    assert len(rejected) == 8
+    assert all("--on-existing skip, add or replace" in one["error"]["message"] for one in rejected)
 
 
 def test_an_encrypted_file_needs_its_key(database: Path, tmp_path: Path) -> None:

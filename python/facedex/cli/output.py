@@ -84,8 +84,14 @@ def print_error(error: Exception, about: str | None = None) -> None:
     about : str, optional
         The picture it belongs to.
     """
-    subject = "" if about is None else f"{escape(about)}: "
-    _write(f"error [{code_of(error)}]: {subject}{escape(message_of(error))}", sys.stderr)
+    message = message_of(error)
+    subject = "" if about is None or about in message else f"{escape(about)}: "
+    _write(f"error [{code_of(error)}]: {subject}{escape(message)}", sys.stderr)
+
+
+def print_note(sentence: str) -> None:
+    """Print a warning or a hint on standard error."""
+    _write(escape(sentence), sys.stderr)
 
 
 def print_json(content: Any) -> None:

@@ -11,7 +11,7 @@ from ..options import OnExisting
 from .documents import to_json
 from .opening import Target, command
 from .options import FacesOption, MinFaceOption, PersonArgument, PhotosOption, PicturesArgument, StrictOption
-from .output import Output, format_bbox, format_time, pluralize, print_error, print_line, print_table
+from .output import Output, format_bbox, format_time, pluralize, print_error, print_line, print_note, print_table
 
 if TYPE_CHECKING:
     from ..records import Deletion, Person, Registration
@@ -58,7 +58,7 @@ def register(
     def show() -> None:
         show_registration(result, "registered")
         for warning in result.warnings:
-            print_line(
+            print_note(
                 f"warning: {pictures[warning.source]} resembles {warning.person_id!r}, who is registered "
                 f"(similarity {warning.similarity:.3f}, threshold {warning.threshold:.3f})"
             )

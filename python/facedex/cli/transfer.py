@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from ..options import ImportKind, OnExistingImport
+from ..plain import code_of
 from .documents import to_json
 from .opening import Target, command, read_key
 from .options import FacesOption, JsonOption, MinFaceOption, PhotosOption, StrictOption
-from .output import NO, Output, pluralize, print_error, print_line, progress_bar
+from .output import NO, Output, pluralize, print_error, print_line, print_note, print_table, progress_bar
 
 if TYPE_CHECKING:
     from ..transfer import ExportReport, ImportReport
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of a shell: 128 + SIGINT."""
 
 KeyFileOption = Annotated[
     Path | None,
@@ -63,6 +70,10 @@ def import_people(
     min_face: MinFaceOption = None,
     strict: StrictOption = False,
     photos: PhotosOption = "none",
+    report_file: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Also write the result, as --json prints it, to this file."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> Output:
     """Import people from another program, or from a gallery file. Exit code 1: something was rejected."""
@@ -74,8 +85,10 @@ def import_people(
     if pack is None and kind == "gallery" and not target.exists:
         pack = transfer.pack_of(path, key=key)  # a new gallery is made with the pack of the file
     with (
+        _open_report(report_file) as report_to,
         target.open(create=True, pack=pack, photos=photos) as gallery,
         progress_bar("importing", as_json) as progress,
+        _interruptible(progress) as progress,
     ):
         report = transfer.import_from(
             gallery,
@@ -90,7 +103,40 @@ def import_people(
             strict=strict,
             progress=progress,
         )
-    return Output(_describe_import(report), lambda: _show_import(report), NO if report.rejected else 0)
+        described = _describe_import(report)
+        if report_to is not None:
+            report_to.write(json.dumps(described, indent=2) + "\n")
+    return Output(described, lambda: _show_import(report), NO if report.rejected else 0)
+
+
+@contextmanager
+def _open_report(path: Path | None) -> Iterator[TextIO | None]:
+    """Open the file of the report before anything is imported; one that cannot be written is wrong usage."""
+    try:
+        file = None if path is None else path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"cannot write to {path}: {error.strerror}", param_hint="--report") from error
+    with nullcontext() if file is None else file:
+        yield file
+
+
+@contextmanager
+def _interruptible(progress: Callable[[int, int], object] | None) -> Iterator[Callable[[int, int], object]]:
+    """Explain after Ctrl-C how far the import came and how to go on."""
+    reached = (0, 0)
+
+    def note(done: int, number: int) -> None:
+        nonlocal reached
+        reached = done, number
+        if progress is not None:
+            progress(done, number)
+
+    try:
+        yield note
+    except KeyboardInterrupt:
+        where = f" at {reached[0]} of {reached[1]}" if reached[1] else ""
+        print_note(f"interrupted{where}; who was imported stays: to import the others, add --on-existing skip")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @command
@@ -117,12 +163,18 @@ def _show_import(report: ImportReport) -> None:
     for rejection in report.rejected:
         print_error(rejection.error, rejection.text)
     for person_id, warning in report.warnings:
-        print_line(
+        print_note(
             f"warning: {person_id!r} resembles {warning.person_id!r} (similarity {warning.similarity:.3f}, threshold "
             f"{warning.threshold:.3f})"
         )
     if report.unnamed:
         print_line(f"without a line in the file of names: {', '.join(report.unnamed)}")
+    reasons: dict[str, list[str]] = {}
+    for rejection in report.rejected:
+        reasons.setdefault(code_of(rejection.error), []).append(rejection.text)
+    ordered = sorted(reasons.items(), key=lambda reason: -len(reason[1]))
+    rows = [(code, str(len(items)), items[0]) for code, items in ordered]
+    print_table(("rejected because", "items", "first"), rows, right="items")
     skipped = f", left {pluralize(len(report.skipped), 'person', 'people')} as stored" if report.skipped else ""
     print_line(f"imported {_format_counts(report)}{skipped}; {pluralize(len(report.rejected), 'item')} rejected")
 

@@ -725,7 +725,7 @@ class Store:
         before_removal: Callable[[], object],
     ) -> Receipt | DuplicatePersonError:
         if on_existing == "error":
-            return duplicate_person(new.person_id, self.feed.name, "on_existing='add', 'replace' or 'skip'")
+            return duplicate_person(new.person_id, self.feed.name, "on_existing='skip', 'add' or 'replace'")
         row = find_person(transaction.connection, self.feed, key_of(new.person_id)[0])
         person = self._upsert(transaction, row, new)
         removed_ids = []

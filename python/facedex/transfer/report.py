@@ -84,8 +84,12 @@ class Tally:
         """
         if isinstance(answer, StoreError):
             raise answer
-        if isinstance(answer, DuplicatePersonError) and self._skip:
-            self._skipped.append(person_id)
+        if isinstance(answer, DuplicatePersonError):
+            if self._skip:
+                self._skipped.append(person_id)
+            else:
+                message = f"somebody is registered as {person_id!r}; choose on_existing='skip', 'add' or 'replace'"
+                self.reject(what, DuplicatePersonError(message, person_id=person_id))
         elif isinstance(answer, RegistrationError) and answer.rejected:
             for rejection in answer.rejected:
                 self.reject(rejection.text, rejection.error)
