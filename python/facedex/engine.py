@@ -364,7 +364,7 @@ class Engine:
         return self.pack.threshold
 
     def stats(self) -> dict[str, float]:
-        """Return totals over all threads: ``images``, ``total_s`` and ``network_s`` (in ONNX Runtime)."""
+        """Return ``images``, ``total_s`` of their analysis, ``network_s`` in ONNX Runtime, summed over threads."""
         return self._core.stats()
 
     aanalyze = make_coroutine(analyze)

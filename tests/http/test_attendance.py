@@ -106,6 +106,7 @@ def test_the_server_reports_its_pack_and_its_speed(peopled: TestClient) -> None:
     assert stats["pack"]["name"] == packs.default()
     assert stats["pack"]["licences"] == list(packs.info(packs.default()).info.licences)
     assert stats["pack"]["commercial"] is True
-    assert 0 < stats["network_s"] <= stats["total_s"]
+    assert stats["network_s"] > 0  # summed over threads: no part of the other
+    assert stats["total_s"] > 0
     assert stats["photos"] == "none"
     assert stats["gallery"]["recall"] == 1

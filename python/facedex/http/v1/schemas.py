@@ -408,5 +408,5 @@ class Stats(Answer):
     pack: Pack
     photos: KeptPhotos = Field(description="Which photos are stored.")
     total_s: float = Field(description="Time of this process for its pictures, seconds.")
-    network_s: float = Field(description="The part of it in the networks, seconds.")
+    network_s: float = Field(description="Time in the networks, summed over threads, seconds; it may exceed `total_s`.")
     images: int = Field(description="Pictures that this process has analysed.")

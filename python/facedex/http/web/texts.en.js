@@ -210,7 +210,7 @@ export default {
   version: "Version",
   pictures_done: "Pictures analysed",
   latency: "Time per picture",
-  latency_value: "{total} ms, {network} ms of it in the networks",
+  latency_value: "{total} ms; in the networks {network} ms, summed over threads",
   latency_none: "no picture yet",
   inside: "Requests in progress",
   cpu: "Processor",

@@ -210,7 +210,7 @@ export default {
   version: "Versi",
   pictures_done: "Gambar dianalisis",
   latency: "Waktu per gambar",
-  latency_value: "{total} md, {network} md di antaranya di jaringan",
+  latency_value: "{total} md; di jaringan {network} md, dijumlahkan dari semua utas",
   latency_none: "belum ada gambar",
   inside: "Permintaan berjalan",
   cpu: "Prosesor",
