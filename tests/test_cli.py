@@ -164,7 +164,7 @@ def test_a_registration_without_a_good_picture_fails(tmp_path: Path) -> None:
 
 def test_pictures_that_are_missing_are_named_once(tmp_path: Path) -> None:
     said = error_line("register", "eko", "one.jpg", "two.jpg", "--db", tmp_path / "people.db")
-    reasons = (f'cannot read image "{name}": No such file or directory (os error 2)' for name in ("one.jpg", "two.jpg"))
+    reasons = (f"cannot read image '{name}': No such file or directory" for name in ("one.jpg", "two.jpg"))
     assert said.strip() == f"error [registration]: none of 2 pictures of 'eko' was accepted: {'; '.join(reasons)}"
 
 

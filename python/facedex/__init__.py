@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from ._core import Face as Face
     from ._core import Liveness as Liveness
     from ._core import Quality as Quality
-    from ._core import decode as decode
     from .engine import Engine as Engine
     from .engine import acompare as acompare
     from .engine import compare as compare
     from .errors import FacedexError as FacedexError
     from .gallery import Gallery as Gallery
     from .gallery.policy import Enrolment as Enrolment
+    from .inputs import decode as decode
     from .records import Deletion as Deletion
     from .records import Person as Person
     from .records import Photo as Photo
@@ -37,13 +37,13 @@ _HOMES = {
     "Face": "._core",
     "Liveness": "._core",
     "Quality": "._core",
-    "decode": "._core",
     "acompare": ".engine",
     "compare": ".engine",
     "Engine": ".engine",
     "FacedexError": ".errors",
     "Gallery": ".gallery",
     "Enrolment": ".gallery.policy",
+    "decode": ".inputs",
     "Deletion": ".records",
     "Person": ".records",
     "Photo": ".records",

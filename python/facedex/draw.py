@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 from .errors import ArgumentError
+from .inputs import decode
 
 if TYPE_CHECKING:
     from .errors import BBox
@@ -127,8 +128,6 @@ def annotate(
     >>> annotate(grey, [Mark((80, 60, 160, 160), "Ayu 0.97", True)]).size
     (320, 240)
     """
-    from ._core import decode  # here, so that a mark can be made without the native core
-
     picture = Image.fromarray(decode(image, max_pixels=max_pixels))
     picture, factor = _resize(picture, longest_side)
     canvas = ImageDraw.Draw(picture)

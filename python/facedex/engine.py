@@ -5,8 +5,10 @@ Nothing is loaded before an engine is made: ``import facedex`` touches neither O
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,14 @@ from .checks import check_threshold
 from .config import settings
 from .coroutines import make_coroutine
 from .errors import ArgumentError, BBox, FacedexError, NoFaceError, RoleMissingError
-from .inputs import ImageInput, read_stream
+from .inputs import ImageInput, iterate_images, keep_source, read_picture
 from .options import LivenessOption
 from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .runtime import runtime_library
+
+_BATCH = 8
+"""Pictures for each thread that are read before they are analysed: bounds the memory of a batch."""
 
 
 class Engine:
@@ -168,9 +173,9 @@ class Engine:
         >>> 0 <= face.quality.unified_score <= 100
         True
         """
-        source = read_stream(image)
+        picture = read_picture(image)
         faces, size = self._core.analyze(
-            source,
+            picture,
             min_face=min_face,
             max_faces=max_faces,
             embed=embed,
@@ -178,7 +183,7 @@ class Engine:
             liveness=liveness != "off" and liveness,
             quality=quality,
         )
-        return Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=source)
+        return Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=keep_source(image, picture))
 
     def analyze_many(
         self,
@@ -197,7 +202,8 @@ class Engine:
         Parameters
         ----------
         images : iterable
-            As for `analyze`.
+            Several of what `analyze` accepts: also an array (n, height, width, 3), a column of paths, or a data set
+            that is read by index. Read in parts, so that a generator may give any number.
         min_face, max_faces, embed, attributes, liveness, quality
             As for `analyze`.
         progress : callable, optional
@@ -208,23 +214,44 @@ class Engine:
         list of Analysis or FacedexError
             One for each picture, in order: its faces, or why it was refused.
         """
-        sources = [read_stream(image) for image in images]
-        answers = self._core.analyze_many(
-            sources,
-            min_face=min_face,
-            max_faces=max_faces,
-            embed=embed,
-            attributes=attributes,
-            liveness=liveness != "off" and liveness,
-            quality=quality,
-            progress=progress,
+        remaining = iterate_images(images)
+        results: list[Analysis | FacedexError] = []
+        while batch := list(itertools.islice(remaining, self.threads * _BATCH)):
+            results += self._analyze_batch(
+                batch,
+                min_face=min_face,
+                max_faces=max_faces,
+                embed=embed,
+                attributes=attributes,
+                liveness=liveness != "off" and liveness,
+                quality=quality,
+            )
+            if progress is not None:
+                progress(len(results))
+        return results
+
+    def _analyze_batch(self, images: Sequence[ImageInput], **options: Any) -> list[Analysis | FacedexError]:
+        """Analyze pictures side by side; what goes wrong with one is its result."""
+        read: list[str | bytes | NDArray[np.uint8] | FacedexError] = []
+        for image in images:
+            try:
+                read.append(read_picture(image))
+            except FacedexError as error:
+                read.append(error)
+        answers = iter(
+            self._core.analyze_many([picture for picture in read if not isinstance(picture, FacedexError)], **options)
         )
         results: list[Analysis | FacedexError] = []
-        for source, answer in zip(sources, answers, strict=True):
+        for image, picture in zip(images, read, strict=True):
+            if isinstance(picture, FacedexError):
+                results.append(picture)
+                continue
+            answer = next(answers)
             if isinstance(answer, FacedexError):
                 results.append(answer)
             else:
                 faces, size = answer
+                source = keep_source(image, picture)
                 results.append(Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=source))
         return results
 
@@ -248,7 +275,7 @@ class Engine:
         LandmarksError
             The points coincide or are not finite.
         """
-        return self._core.crop(image, landmarks)
+        return self._core.crop(read_picture(image), landmarks)
 
     def liveness_crops(self, image: ImageInput, bbox: Sequence[float] | NDArray[np.float32]) -> list[NDArray[np.uint8]]:
         """Return the crops of a face that the liveness networks get.
@@ -270,7 +297,7 @@ class Engine:
         RoleMissingError
             No pack has a liveness network.
         """
-        return self._core.liveness_crops(image, _four(bbox))
+        return self._core.liveness_crops(read_picture(image), _four(bbox))
 
     def attributes_crop(
         self,
@@ -301,7 +328,7 @@ class Engine:
         LandmarksError
             The points coincide, or the box is empty.
         """
-        return self._core.attributes_crop(image, _four(bbox), landmarks)
+        return self._core.attributes_crop(read_picture(image), _four(bbox), landmarks)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the embeddings of crops.

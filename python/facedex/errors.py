@@ -111,6 +111,9 @@ from typing import Any, ClassVar
 
 BBox = tuple[float, float, float, float]
 
+LONGEST_MESSAGE = 2000
+"""Characters of an error's message that are kept, so that no input floods a log."""
+
 
 class FacedexError(Exception):
     """Base class of all errors that facedex raises.
@@ -118,7 +121,7 @@ class FacedexError(Exception):
     Parameters
     ----------
     message : str
-        What was wrong and what is accepted.
+        What was wrong and what is accepted; all but the start of a very long one is left out.
 
     Attributes
     ----------
@@ -129,6 +132,8 @@ class FacedexError(Exception):
     code: ClassVar[str] = "facedex"
 
     def __init__(self, message: str) -> None:
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[:LONGEST_MESSAGE]}... ({len(message)} characters)"
         super().__init__(message)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,15 +1,23 @@
 """What the verbs accept as a picture, and how one picture is distinguished from several.
 
-The core (`facedex._core`) decodes all of them.
+`read_picture` is the one entry: it turns what a caller gives into what the core (`facedex._core`) decodes, a path,
+encoded bytes or RGB pixels. Whatever goes wrong while a picture is read is a `FacedexError` with its cause, so that one
+bad picture of a batch does not cost the others. Addresses are never fetched.
 """
 
 from __future__ import annotations
 
+import base64
 import os
-from collections.abc import Iterable
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from urllib.parse import unquote_to_bytes
 
-from .errors import ArgumentError
+from .errors import ArgumentError, FacedexError, ImageArrayError, ImageReadError, NotAnImageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,16 +25,26 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image | NDArray[np.uint8]"
-"""A path, encoded bytes, a binary file object, a Pillow image, or a uint8 array (height, width, 3) in RGB."""
+"""A path, a data URI, encoded bytes, a binary file object, a Pillow image, or a uint8 array: RGB (height, width, 3),
+RGBA (height, width, 4) or grey (height, width)."""
+
+_ACCEPTED = "a path, bytes, a binary file object, a PIL image or a uint8 array of shape (height, width, 3)"
+_ADDRESS = re.compile(r"(?:https?|ftps?|s3|gs|file):/", re.IGNORECASE)
+_DATA_URI = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
+_SHOWN = 100  # characters of a path, or of another error's message
+_LONGEST_PATH = 4096  # bytes, of Linux; other systems allow fewer
 
 
 def is_single(images: object) -> bool:
     """Return whether this is a single picture, and not a collection of pictures.
 
+    A collection is an array (n, height, width, channels), an array or column of paths or objects, or anything else that
+    can be iterated or indexed.
+
     Parameters
     ----------
     images : object
-        One `ImageInput`, or an iterable of them.
+        One `ImageInput`, or a collection of them.
 
     Returns
     -------
@@ -37,50 +55,133 @@ def is_single(images: object) -> bool:
     >>> is_single("party.jpg"), is_single(["a.jpg", "b.jpg"])
     (True, False)
     """
-    if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
+    if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, Mapping)):
         return True
-    if hasattr(images, "read") or hasattr(images, "__array_interface__"):
+    if hasattr(images, "read") or _is_pil_image(images):
         return True
-    return not isinstance(images, Iterable)
+    shape = getattr(images, "shape", None)
+    if hasattr(images, "__array__") and isinstance(shape, tuple):
+        if len(shape) == 1:
+            kind = getattr(getattr(images, "dtype", None), "kind", "O")
+            return shape != (0,) and kind in "biufc"  # numbers are refused as one picture, not one by one
+        return len(shape) < 4
+    return not isinstance(images, Iterable) and not _is_indexed(images)
 
 
-def list_images(images: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
+def list_images(images: ImageInput | Iterable[ImageInput]) -> list[Any]:
     """Return one picture or several as a list.
 
     Parameters
     ----------
-    images : ImageInput or iterable of ImageInput
+    images : ImageInput or collection of ImageInput
 
     Returns
     -------
-    list of ImageInput
+    list of ImageInput or ImageReadError
+        The error of an item that the collection could not give; `read_picture` raises it.
     """
-    given: Any = images
-    return [given] if is_single(given) else list(given)
+    return [images] if is_single(images) else list(iterate_images(images))
 
 
-def read_stream(image: ImageInput) -> ImageInput:
-    """Read a file object, so that a result can show its picture later; return anything else unchanged.
+def iterate_images(images: Any) -> Iterator[Any]:
+    """Iterate over a collection of pictures.
 
     Parameters
     ----------
-    image : ImageInput
+    images : collection of ImageInput
 
     Returns
     -------
-    ImageInput
+    iterator of ImageInput or ImageReadError
+        As in `list_images`.
 
     Raises
     ------
     ArgumentError
-        When the file object is not binary.
+        When it is a single picture.
     """
-    if not hasattr(image, "read"):
-        return image
-    data = image.read()
-    if not isinstance(data, bytes):
-        raise ArgumentError(f"image must be a binary file object, got one whose read gives {type(data).__name__}")
-    return data
+    if is_single(images):
+        raise ArgumentError(f"images must be several pictures, got one {type(images).__name__}")
+    return _items(images) if not isinstance(images, Iterable) else iter(images)
+
+
+def read_picture(image: ImageInput | FacedexError) -> str | bytes | NDArray[np.uint8]:
+    """Read a picture into a form that the core decodes.
+
+    Parameters
+    ----------
+    image : ImageInput
+        Or the error that `list_images` returned in the place of a picture, which is raised.
+
+    Returns
+    -------
+    str, bytes or numpy.ndarray
+        A path, an encoded file, or pixels: uint8, (height, width, 3), RGB.
+
+    Raises
+    ------
+    ArgumentError
+        When it is nothing that can be a picture.
+    ImageReadError
+        When it cannot be read; the cause is chained.
+    ImageArrayError
+        When an array has the wrong type or shape.
+    """
+    if isinstance(image, FacedexError):
+        raise image
+    try:
+        return _read(image)
+    except (FacedexError, MemoryError):
+        raise
+    except Exception as error:
+        raise ImageReadError(f"cannot read {describe(image)}: {_reason(error)}") from error
+
+
+def decode(image: ImageInput, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
+    """Decode a picture to upright RGB.
+
+    Parameters
+    ----------
+    image : path, bytes, binary file object, PIL image or uint8 array
+        JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF. EXIF orientation is applied, transparency is blended with
+        white.
+    max_pixels : int, optional
+        Larger pictures are refused before memory is allocated for them. 50 million by default.
+
+    Returns
+    -------
+    numpy.ndarray
+        (height, width, 3), uint8, RGB.
+
+    Raises
+    ------
+    ImageError
+        Not a picture, damaged, truncated, too large or unreadable.
+    """
+    from . import _core  # here, so that a picture can be described without the native core
+
+    return _core.decode(read_picture(image), max_pixels=max_pixels)
+
+
+def path_of(image: object) -> str | None:
+    """Return the path of a picture; None when it is given otherwise, or the path cannot be computed.
+
+    Examples
+    --------
+    >>> path_of("photos/ayu/1.jpg"), path_of("data:image/png;base64,AAEC"), path_of(b"123")
+    ('photos/ayu/1.jpg', None, None)
+    """
+    if isinstance(image, str):
+        return None if _DATA_URI.match(image) else image
+    try:
+        return os.fsdecode(image) if isinstance(image, os.PathLike) else None
+    except Exception:  # noqa: BLE001 - of a foreign class; `read_picture` raises it as an error of the picture
+        return None
+
+
+def keep_source(image: ImageInput, read: str | bytes | NDArray[np.uint8]) -> ImageInput:
+    """Return what a result keeps of its picture to show it later: the bytes of a stream, else the picture as given."""
+    return read if hasattr(image, "read") else image
 
 
 def describe(image: object) -> str:
@@ -96,17 +197,178 @@ def describe(image: object) -> str:
 
     Examples
     --------
-    >>> describe("photos/ayu/1.jpg"), describe(b"123")
-    ('photos/ayu/1.jpg', '3 bytes')
+    >>> describe("photos/ayu/1.jpg"), describe(b"123"), describe("data:image/png;base64,AAEC")
+    ('photos/ayu/1.jpg', '3 bytes', 'a data URI of 26 characters')
     """
-    if isinstance(image, (str, os.PathLike)):
-        return os.fspath(image)
+    if isinstance(image, str):
+        return f"a data URI of {len(image)} characters" if _DATA_URI.match(image) else _shorten_path(image)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return f"{len(image)} bytes"
-    name = getattr(image, "name", None)
-    if isinstance(name, str) and name:
-        return name
-    shape = getattr(image, "shape", None)
+    try:
+        if isinstance(image, os.PathLike):
+            return _shorten_path(os.fsdecode(image))
+        name = getattr(image, "name", None)
+        if isinstance(name, str) and name:
+            return _shorten_path(name)
+        shape = getattr(image, "shape", None)
+    except Exception:  # noqa: BLE001 - a property or __fspath__ of a foreign class
+        shape = None
     if isinstance(shape, tuple):
-        return f"array {shape}"
-    return type(image).__name__
+        return f"array {shape}"[:_SHOWN]
+    return type(image).__name__[:_SHOWN]
+
+
+def _read(image: Any) -> str | bytes | NDArray[np.uint8]:
+    if isinstance(image, str):
+        if _DATA_URI.match(image):
+            return _decode_data_uri(image)
+        return _check_path(image)
+    if isinstance(image, os.PathLike):
+        return _check_path(os.fsdecode(image))
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
+    if _is_pil_image(image):
+        return _pixels_of(image)
+    if hasattr(image, "read"):
+        return _read_stream(image)
+    if hasattr(image, "__array__"):
+        return _check_array(image)
+    raise ArgumentError(f"image must be {_ACCEPTED}, got {_describe_type(image)}")
+
+
+def _check_path(path: str) -> str:
+    """Return a path of a file that exists; raise what is wrong with another text in few words."""
+    if _ADDRESS.match(path):
+        raise ImageReadError(f"cannot read {_shorten_path(path)!r}: an address is not fetched; give {_ACCEPTED}")
+    if "\0" in path or len(path) > _LONGEST_PATH:
+        raise ImageReadError(
+            f"image must be {_ACCEPTED}, got a text of {len(path)} characters that is no path; decode base64 first"
+        )
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError as error:
+        raise ImageReadError(f"cannot read image {_shorten_path(path)!r}: {error.strerror or error}") from error
+    if stat.S_ISDIR(mode):
+        raise ImageReadError(f"cannot read image {_shorten_path(path)!r}: it is a folder; give its pictures")
+    return path
+
+
+def _decode_data_uri(text: str) -> bytes:
+    head, _, body = text.partition(",")
+    if not head.lower().endswith(";base64"):
+        return unquote_to_bytes(body)
+    try:
+        return base64.b64decode("".join(unquote_to_bytes(body).decode("ascii").split()), validate=True)
+    except ValueError as error:
+        raise NotAnImageError(f"not an image: the data URI of {len(text)} characters is not valid base64") from error
+
+
+def _read_stream(stream: Any) -> bytes:
+    data = stream.read()
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise ImageReadError(
+        f"cannot read {describe(stream)}: image must be a binary file object, got one whose read gives "
+        f"{type(data).__name__}; open files with mode 'rb'"
+    )
+
+
+def _check_array(image: Any) -> NDArray[np.uint8]:
+    """Return RGB pixels of an array, or of what converts to one, such as a tensor."""
+    import numpy as np
+
+    for step in ("detach", "cpu"):  # a tensor of PyTorch with a gradient, or on a GPU
+        if callable(getattr(image, step, None)):
+            image = getattr(image, step)()
+    array = np.asarray(image)
+    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
+    if array.dtype != np.uint8 or not (grey or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise ImageArrayError(
+            f"image must be uint8 of shape (height, width, 3), got {array.dtype} {array.shape}{_advice(array)}"
+        )
+    if array.size and (grey or array.shape[2] == 4):
+        from PIL import Image
+
+        return _pixels_of(Image.fromarray(array[..., 0] if grey and array.ndim == 3 else array))
+    return array
+
+
+def _advice(array: NDArray[Any]) -> str:
+    """Return how to make a picture from an array that is none."""
+    if array.dtype.kind == "f" and array.ndim in (2, 3):
+        return "; make values from 0 to 1 uint8 with (image * 255).round().astype('uint8')"
+    if array.dtype.kind in "OUST" or array.ndim == 4:
+        return "; for several pictures use a verb that accepts several"
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return "; move the channels to the end with image.transpose(1, 2, 0)"
+    if array.ndim == 1:
+        return "; give an encoded file as bytes: image.tobytes()"
+    return "; grey (height, width) and RGBA (height, width, 4) are accepted too"
+
+
+def _is_pil_image(value: object) -> bool:
+    """Return whether a value is a Pillow image, without importing Pillow: if it is not loaded, nothing is one."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(value, module.Image)
+
+
+def _pixels_of(image: Image) -> NDArray[np.uint8]:
+    """Return upright RGB pixels of a Pillow image; transparent ones are blended with white, as in files."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    mode = image.mode
+    if mode.startswith("I") or mode == "F":
+        raise ArgumentError(
+            f"image must be {_ACCEPTED}, got a PIL image of mode {mode!r}, whose value range is unknown; convert it to "
+            "'RGB'"
+        )
+    upright = ImageOps.exif_transpose(image)
+    if mode == "La":
+        upright = upright.convert("LA")  # Pillow converts it to nothing else
+    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
+        layer = upright.convert("RGBA")
+        upright = Image.new("RGBA", layer.size, "white")
+        upright.alpha_composite(layer)
+    return np.asarray(upright.convert("RGB"))
+
+
+def _is_indexed(value: object) -> bool:
+    """Return whether a value is a collection that is read by index, such as a data set of PyTorch."""
+    return hasattr(value, "__getitem__") and hasattr(value, "__len__")
+
+
+def _items(images: Any) -> Iterator[Any]:
+    """Iterate by index; the error of one item takes its place."""
+    for number in range(len(images)):
+        try:
+            yield images[number]
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it becomes the error of the item
+            refused = ImageReadError(f"cannot read picture {number}: {_reason(error)}")
+            refused.__cause__ = error
+            yield refused
+
+
+def _describe_type(value: object) -> str:
+    """Return the type of a value that is no picture, with advice where it holds one."""
+    name = type(value).__name__[:_SHOWN]
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(type(item).__name__[:20] for item in value[:3])
+        return f"{name} of {len(value)} ({inside}); give one picture of it, or use a verb that accepts several"
+    return name
+
+
+def _shorten_path(path: str) -> str:
+    """Return a path, or the end of a long one."""
+    return path if len(path) <= _SHOWN else f"...{path[-_SHOWN:]} ({len(path)} characters)"
+
+
+def _reason(error: Exception) -> str:
+    """Return the type and message of a foreign error, bounded."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - of a foreign class
+        text = ""
+    return f"{type(error).__name__}: {text[:_SHOWN]}" if text else type(error).__name__

@@ -51,7 +51,7 @@ def recognize(
     folder = OutFolder(out) if out else None
     with target.open(index=index) as gallery:
         results = gallery.recognize_many(
-            [str(picture) for picture in pictures],
+            pictures,
             k=k,
             threshold=threshold,
             min_face=min_face,
@@ -75,8 +75,9 @@ def detect(
     from ..engine import Engine
 
     folder = OutFolder(out) if out else None
-    paths = [str(picture) for picture in pictures]
-    results = Engine(pack).analyze_many(paths, min_face=min_face, embed=False, quality=quality, attributes=attributes)
+    results = Engine(pack).analyze_many(
+        pictures, min_face=min_face, embed=False, quality=quality, attributes=attributes
+    )
     return _pictures_output(pictures, results, folder, _show_analysis)
 
 
@@ -96,7 +97,7 @@ def verify(
     with target.open() as gallery:
         result = gallery.verify(
             person_id,
-            str(picture),
+            picture,
             threshold=threshold,
             faces=faces,
             min_face=min_face,
@@ -117,7 +118,7 @@ def compare(
     """Check whether the largest faces of two pictures show the same person. Exit code 1: they do not."""
     from ..engine import Engine
 
-    return _match_output(Engine(pack).compare(str(a), str(b), threshold=threshold), "")
+    return _match_output(Engine(pack).compare(a, b, threshold=threshold), "")
 
 
 def _match_output(result: Verification | Comparison, about_face: str) -> Output:

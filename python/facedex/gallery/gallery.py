@@ -24,7 +24,7 @@ from ..coroutines import make_coroutine
 from ..engine import Engine
 from ..errors import ArgumentError, ExportError, FacedexError, GalleryClosedError
 from ..files import write_atomically
-from ..inputs import ImageInput, is_single
+from ..inputs import ImageInput, iterate_images
 from ..options import (
     AnalyzeOptions,
     AuditLevel,
@@ -534,13 +534,12 @@ class Gallery:
             When nobody is registered.
         """
         with self._life.call():
-            if is_single(images):
-                raise ArgumentError(f"images must be several pictures, got one {type(images).__name__}")
+            pictures = list(iterate_images(images))
             analyze = AnalyzeOptions(
                 min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
             )
             options = RecognizeOptions(k=k, threshold=threshold, analyze=analyze)
-            return self._recognizer.recognize_many(list(images), options, self._life.yield_progress(progress))
+            return self._recognizer.recognize_many(pictures, options, self._life.yield_progress(progress))
 
     def verify(
         self,

@@ -6,14 +6,13 @@ picture of too many bytes is refused.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import PurePath
 
 from .. import _core
 from ..checks import abbreviate, check_choice
 from ..errors import ArgumentError, BBox, ImageError
-from ..inputs import ImageInput
+from ..inputs import ImageInput, path_of, read_picture
 from ..options import KeptPhotos, Rendition
 from ..records import PersonId, Photo
 from ..store import LONGEST_NAME, NewPhoto, PortablePerson, check_size, plain_name
@@ -37,11 +36,12 @@ class Photos:
 
     def load(self, picture: ImageInput) -> ImageInput:
         """Read the file of a path if a photo of it is to be stored; an unreadable file is left to the engine."""
-        if self._kept == "none" or not isinstance(picture, (str, os.PathLike)):
+        if self._kept == "none":
             return picture
         try:
-            return _core.load(picture, max_pixels=self._max_pixels)
-        except ImageError:
+            path = path_of(picture)
+            return picture if path is None else _core.load(path, max_pixels=self._max_pixels)
+        except (ImageError, ValueError):
             return picture
 
     def make(self, picture: ImageInput, bbox: BBox, filename: str | None) -> NewPhoto | None:
@@ -93,11 +93,13 @@ class Photos:
     def _make(self, picture: ImageInput, rendition: str, bbox: BBox | None, filename: str | None) -> NewPhoto:
         if rendition == "original":
             return self._rewrite(picture, rendition, filename)
-        content, (width, height) = _core.thumbnail(picture, bbox, max_pixels=self._max_pixels)
+        content, (width, height) = _core.thumbnail(read_picture(picture), bbox, max_pixels=self._max_pixels)
         return NewPhoto(rendition, "image/jpeg", width, height, filename, content)
 
     def _rewrite(self, picture: ImageInput, rendition: str, filename: str | None) -> NewPhoto:
-        content, media_type, (width, height) = _core.without_metadata(picture, max_pixels=self._max_pixels)
+        content, media_type, (width, height) = _core.without_metadata(
+            read_picture(picture), max_pixels=self._max_pixels
+        )
         check_size(len(content))
         return NewPhoto(rendition, media_type, width, height, filename, content)
 
@@ -110,9 +112,10 @@ def filename_of(picture: object) -> str | None:
     >>> filename_of("photos/ayu/1.jpg"), filename_of(b"...")
     ('1.jpg', None)
     """
-    if not isinstance(picture, (str, os.PathLike)):
+    path = path_of(picture)
+    if path is None:
         return None
-    name = PurePath(os.fsdecode(picture)).name
+    name = PurePath(path).name
     return name if plain_name(name) == name else None
 
 

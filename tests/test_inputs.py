@@ -1,0 +1,304 @@
+"""What counts as a picture: every kind of input, one bad picture among good ones, and bounded messages."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import facedex
+from facedex import Engine, Gallery, errors, people
+from facedex.inputs import is_single, read_picture
+
+AYU = people.PICTURES["ayu"]
+DATA = AYU[0].read_bytes()
+PIXELS = facedex.decode(AYU[0])
+URI = "data:image/jpeg;base64," + base64.b64encode(DATA).decode()
+
+
+@pytest.fixture
+def gallery(engine: Engine, tmp_path: Path) -> Iterator[Gallery]:
+    with Gallery.open(tmp_path / "people.db", engine=engine) as opened:
+        yield opened
+
+
+class BrokenStream(io.RawIOBase):
+    """A stream that breaks while it is read."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise ConnectionResetError("the other side closed the connection")
+
+
+class BrokenArray:
+    """A tensor that does not convert."""
+
+    shape = (4, 4, 3)
+
+    def __array__(self, dtype: object = None, copy: object = None) -> Any:
+        raise RuntimeError("this tensor is on another device")
+
+
+class BrokenPath(os.PathLike[str]):
+    """A path that cannot be computed."""
+
+    def __fspath__(self) -> str:
+        raise LookupError("no such volume")
+
+
+class Dataset:
+    """A data set that is read by index; some of its items cannot be read."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, number: int) -> Any:
+        if number == 1:
+            raise OSError("the archive is damaged")
+        return AYU[number]
+
+
+def closed_file() -> Any:
+    with AYU[0].open("rb") as stream:
+        pass
+    return stream
+
+
+def closed_picture() -> Image.Image:
+    picture = Image.open(AYU[0])
+    picture.close()
+    return picture
+
+
+def text_file() -> Any:
+    return io.TextIOWrapper(io.BytesIO(DATA), encoding="utf-8")
+
+
+BROKEN = {
+    "truncated PIL picture": lambda: Image.open(io.BytesIO(DATA[:9000])),
+    "closed PIL picture": closed_picture,
+    "broken stream": BrokenStream,
+    "file opened as text": text_file,
+    "text stream": lambda: io.StringIO("text"),
+    "closed file": closed_file,
+    "broken tensor": BrokenArray,
+    "broken path": BrokenPath,
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_one_unreadable_picture_does_not_cost_the_others(engine: Engine, gallery: Gallery, kind: str) -> None:
+    make: Any = BROKEN[kind]
+    before, bad, after = engine.analyze_many([AYU[0], make(), AYU[1]])
+    assert isinstance(before, facedex.Analysis)
+    assert isinstance(bad, errors.ImageReadError)
+    assert bad.__cause__ is not None or "text" in kind
+    assert isinstance(after, facedex.Analysis)
+
+    registration = gallery.register("ayu", [AYU[0], make(), AYU[1]])
+    assert len(registration.faces) == 2
+    assert [(item.source, item.error.code) for item in registration.rejected] == [(1, "image_read")]
+    first, second, third = gallery.register_many([("budi", people.PICTURES["budi"]), ("bad", make()), ("eko", AYU[2])])
+    assert (type(first), type(second), type(third)) == (
+        facedex.Registration,
+        errors.ImageReadError,
+        facedex.Registration,
+    )
+    known, unread = gallery.recognize_many([AYU[0], make()])
+    assert isinstance(known, facedex.Recognition)
+    assert isinstance(unread, errors.ImageReadError)
+
+    calls: list[Any] = [
+        engine.analyze,
+        gallery.recognize,
+        lambda image: gallery.verify("ayu", image),
+        lambda image: gallery.register("new", image),
+        lambda image: gallery.add_photo("ayu", image, rendition="original"),
+        lambda image: engine.compare(AYU[0], image),
+        lambda image: engine.crop(image, np.zeros((5, 2), np.float32)),
+        facedex.decode,
+        lambda image: asyncio.run(gallery.arecognize(image)),
+    ]
+    for call in calls:
+        with pytest.raises(errors.ImageReadError):
+            call(make())
+
+
+def test_memory_errors_and_interrupts_pass(engine: Engine) -> None:
+    for kind in (MemoryError, KeyboardInterrupt):
+
+        class Stream(io.RawIOBase):
+            def read(self, size: int = -1, kind: type[BaseException] = kind) -> bytes:
+                raise kind
+
+        with pytest.raises(kind):
+            engine.analyze_many([AYU[0], Stream()])  # type: ignore[list-item]
+
+
+def test_premultiplied_transparency_is_read() -> None:
+    grey = Image.new("LA", (20, 10), (0, 0)).convert("La")
+    assert (facedex.decode(grey) == 255).all()
+
+
+def test_a_data_uri_is_decoded(engine: Engine, gallery: Gallery) -> None:
+    assert (facedex.decode(URI) == PIXELS).all()
+    gallery.register("ayu", URI)
+    assert gallery.recognize(URI)[0].person_id == "ayu"
+    assert len(gallery.add_photo("ayu", URI, rendition="thumbnail").filename or "") == 0
+    assert "data URI of" in repr(engine.analyze(URI))
+    assert engine.analyze(URI).draw().size[0] > 0
+    for text in ("data:image/jpeg;base64,@@@", "data:image/jpeg;base64,", "data:,hello"):
+        with pytest.raises(errors.NotAnImageError):
+            engine.analyze(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        URI.partition(",")[2],
+        URI.partition(",")[2][:300],
+        "https://example.com/" + "a" * 5000,
+        "https://example.com/party.jpg",
+        "S3://bucket/party.jpg",
+        "file:///tmp/party.jpg",
+        "no/such/" + "folder/" * 50 + "file.jpg",
+        "a\0b.jpg",
+        "",
+    ],
+)
+@pytest.mark.parametrize("wrap", [str, Path])
+def test_a_text_that_is_no_path_is_refused_in_few_words(engine: Engine, gallery: Gallery, text: str, wrap: Any) -> None:
+    for call in (engine.analyze, gallery.recognize, facedex.decode, lambda image: gallery.register("ayu", image)):
+        with pytest.raises(errors.ImageReadError) as refused:
+            call(wrap(text))
+        assert len(str(refused.value)) <= 350 if "://" in text else 200, str(refused.value)
+        if ":/" in text:
+            assert "address is not fetched" in str(refused.value)
+
+
+def test_messages_of_all_errors_are_bounded() -> None:
+    assert len(str(errors.ArgumentError("x" * 100_000))) < 2100
+    with pytest.raises(errors.FacedexError) as refused:
+        Engine("x" * 100_000)
+    assert len(str(refused.value)) < 2100
+
+
+def several(kind: str) -> Any:
+    """Return two pictures as a collection."""
+    paths = [str(path) for path in AYU[:2]]
+    match kind:
+        case "strings":
+            return np.array(paths)
+        case "objects":
+            return np.array(AYU[:2], dtype=object)
+        case "stack":
+            return np.stack([facedex.decode(path) for path in AYU[:2]])
+        case "series":
+            return pytest.importorskip("pandas").Series(paths, index=[7, 9])
+        case "generator":
+            return (path for path in paths)
+    return tuple(paths)
+
+
+@pytest.mark.parametrize("kind", ["strings", "objects", "stack", "series", "generator", "tuple"])
+def test_every_verb_accepts_the_same_collections(engine: Engine, gallery: Gallery, kind: str) -> None:
+    assert [len(faces) for faces in engine.analyze_many(several(kind))] == [1, 1]  # type: ignore[arg-type]
+    assert len(gallery.register("ayu", several(kind)).faces) == 2
+    [again] = gallery.register_many([("again", several(kind))])
+    assert isinstance(again, facedex.Registration)
+    assert len(again.faces) == 2
+    assert len(gallery.recognize_many(several(kind))) == 2
+    assert not is_single(several(kind))
+
+
+def test_the_items_of_a_data_set_are_read_by_index(engine: Engine, gallery: Gallery) -> None:
+    data: Any = Dataset()
+    first, second, third = engine.analyze_many(data)
+    assert isinstance(first, facedex.Analysis)
+    assert isinstance(second, errors.ImageReadError)
+    assert isinstance(second.__cause__, OSError)
+    assert isinstance(third, facedex.Analysis)
+    assert [item.source for item in gallery.register("ayu", data).rejected] == [1]
+    assert [type(found).__name__ for found in gallery.recognize_many(data)] == [
+        "Recognition",
+        "ImageReadError",
+        "Recognition",
+    ]
+
+
+@pytest.mark.parametrize("one", [str(AYU[0]), AYU[0], DATA, PIXELS, PIXELS[..., 0], {"ayu": AYU[0]}, io.BytesIO(DATA)])
+def test_one_picture_is_not_several(engine: Engine, gallery: Gallery, one: Any) -> None:
+    for call in (engine.analyze_many, gallery.recognize_many):
+        with pytest.raises(errors.ArgumentError, match="several pictures, got one"):
+            call(one)
+
+
+def test_several_pictures_are_not_one(engine: Engine) -> None:
+    for images in ([AYU[0], AYU[1]], (Image.fromarray(PIXELS), 3)):
+        with pytest.raises(errors.ArgumentError, match=r"of 2 \(.*give one picture of it"):
+            engine.analyze(images)  # type: ignore[arg-type]
+    for array in (np.array([str(AYU[0])]), PIXELS[None]):
+        with pytest.raises(errors.ImageArrayError, match="for several pictures"):
+            engine.analyze(array)
+
+
+def test_grey_and_transparent_arrays(engine: Engine) -> None:
+    grey = np.asarray(Image.fromarray(PIXELS).convert("L"))
+    expected = np.repeat(grey[..., None], 3, axis=2)
+    assert (facedex.decode(grey) == expected).all()
+    assert (facedex.decode(grey[..., None]) == expected).all()
+    assert len(engine.analyze(grey)) == 1
+    clear = np.dstack([PIXELS, np.full(PIXELS.shape[:2], 255, np.uint8)])
+    clear[:10, :, 3] = 0
+    blended = facedex.decode(clear)
+    assert (blended[:10] == 255).all()
+    assert (blended[10:] == PIXELS[10:]).all()
+
+
+class Tensor:
+    """The parts of a tensor of PyTorch that matter: not an array, converts to one, here with a gradient."""
+
+    def __init__(self, array: Any, attached: bool = True) -> None:
+        self._array, self._attached = array, attached
+        self.shape = array.shape
+
+    def detach(self) -> Tensor:
+        return Tensor(self._array, attached=False)
+
+    def __array__(self, dtype: object = None, copy: object = None) -> Any:
+        if self._attached:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+        return self._array
+
+
+def test_tensors_are_read(engine: Engine) -> None:
+    tensor: Any = Tensor(PIXELS)
+    assert (facedex.decode(tensor) == PIXELS).all()
+    assert is_single(tensor)
+    with pytest.raises(errors.ImageArrayError, match="move the channels to the end"):
+        engine.analyze(Tensor(PIXELS.transpose(2, 0, 1)))  # type: ignore[arg-type]
+    with pytest.raises(errors.ImageArrayError, match=r"float32 .*image \* 255"):
+        engine.analyze(Tensor(PIXELS.astype(np.float32) / 255))  # type: ignore[arg-type]
+
+
+def test_paths_of_all_kinds(engine: Engine) -> None:
+    with os.scandir(AYU[0].parent) as entries:
+        entry = next(item for item in entries if item.name == AYU[0].name)
+    with os.scandir(os.fsencode(AYU[0].parent)) as entries:
+        raw: Any = next(item for item in entries if item.name == os.fsencode(AYU[0].name))
+
+    class Mine(type(AYU[0])):  # type: ignore[misc]
+        pass
+
+    for path in (entry, raw, Mine(AYU[0]), np.str_(AYU[0])):
+        assert read_picture(path) == str(AYU[0])
+        assert len(engine.analyze(path)) == 1
+    with pytest.raises(errors.ImageReadError, match="it is a folder"):
+        engine.analyze(AYU[0].parent)
