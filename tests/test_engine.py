@@ -13,8 +13,10 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,6 +130,19 @@ def test_a_picture_over_the_limit_is_refused() -> None:
     small = Engine(threads=1, max_pixels=100_000)
     with pytest.raises(errors.ImageTooLargeError, match="640 x 480 = 307200 pixels is over the limit of 100000"):
         small.analyze(PORTRAIT)
+    for call in (small.analyze, lambda image: small.analyze_many([image])[0], small.acompare):
+        text = _message(call)
+        assert "640 x 480" in text
+        assert text.count("FACEDEX_MAX_PIXELS") == 1
+
+
+def _message(call: Callable[..., Any]) -> str:
+    """Return the message of the error that a call raises or returns."""
+    try:
+        found = call(PORTRAIT, PORTRAIT) if asyncio.iscoroutinefunction(call) else call(PORTRAIT)
+        return str(asyncio.run(found) if asyncio.iscoroutine(found) else found)
+    except errors.ImageTooLargeError as error:
+        return str(error)
 
 
 def test_a_batch_returns_a_result_for_each_picture_in_order(engine: Engine) -> None:
@@ -371,6 +386,24 @@ def test_compare_needs_a_face_in_both() -> None:
     assert not facedex.compare(PORTRAIT, people.STRANGERS[0]).match
     with pytest.raises(errors.NoFaceError, match="second picture"):
         facedex.compare(PORTRAIT, np.zeros((100, 100, 3), np.uint8))
+
+
+def test_compare_says_which_picture_is_refused(engine: Engine) -> None:
+    cut: bytes = PORTRAIT.read_bytes()[:9000]
+    bad: list[tuple[object, type[errors.FacedexError]]] = [
+        (cut, errors.TruncatedImageError),
+        (b"no picture", errors.NotAnImageError),
+        ("no/such/file.jpg", errors.ImageReadError),
+        (np.zeros((8, 8), np.float32), errors.ImageArrayError),
+        (7, errors.ArgumentError),
+    ]
+    for image, kind in bad:
+        with pytest.raises(kind, match=r"^the first picture: "):
+            engine.compare(image, PORTRAIT)  # type: ignore[arg-type]
+        with pytest.raises(kind, match=r"^the second picture: "):
+            facedex.compare(PORTRAIT, image)  # type: ignore[arg-type]
+    with pytest.raises(errors.TruncatedImageError, match=r"^the second picture: "):
+        asyncio.run(facedex.acompare(PORTRAIT, cut))
 
 
 def test_faces_and_analyses_pickle_and_do_not_show_vectors(engine: Engine) -> None:

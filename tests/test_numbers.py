@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +17,13 @@ from hypothesis import strategies as st
 from place import Place
 
 from facedex import Engine, Enrolment, Gallery, compare, people
+from facedex import decode as public_decode
 from facedex._core import Index, decode, load, thumbnail, without_metadata
 from facedex.checks import abbreviate
 from facedex.errors import (
     ArgumentError,
     FacedexError,
+    PackNotFoundError,
     UnknownAccountError,
     UnknownFaceError,
     UnknownKeyError,
@@ -105,7 +111,7 @@ def test_the_largest_valid_number_is_accepted_and_the_next_is_not(engine: Engine
     for number, found in ((Forty(-1), "-40"), (np.int64(-40), "-40")):
         with pytest.raises(ArgumentError, match=f"^min_face must be at least 1, got {found}$"):
             engine.analyze(PICTURE, min_face=number)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="argument 'min_face'"):
+    with pytest.raises(ArgumentError, match="min_face must be a whole number"):
         engine.analyze(PICTURE, min_face="40")  # type: ignore[arg-type]
 
 
@@ -170,7 +176,7 @@ def test_an_id_of_more_digits_than_python_formats_is_refused(gallery: Gallery) -
 
 
 @pytest.mark.parametrize(
-    "wrong", ["7", None, 1e300, 7.0, True, np.True_, [10**5000]], ids=lambda wrong: type(wrong).__name__
+    "wrong", ["7", None, 1e300, 7.5, True, np.True_, [10**5000]], ids=lambda wrong: type(wrong).__name__
 )
 def test_a_value_that_is_not_an_integer_is_refused_by_name(gallery: Gallery, wrong: Any) -> None:
     calls: dict[str, Callable[[Any], object]] = {
@@ -268,3 +274,96 @@ def test_short_values_are_shown_as_they_are() -> None:
         assert abbreviate(value) == repr(value)
     assert abbreviate(2**128) == "a whole number of 129 bits"
     assert abbreviate("a" * 41) == repr("a" * 40) + "... (41 characters)"
+
+
+@pytest.fixture(scope="module")
+def verbs(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[dict[str, Callable[[Any], object]]]:
+    """Every verb with a number or flag, by the name of the argument."""
+    picture = people.PICTURES["ayu"][0]
+    path = tmp_path_factory.mktemp("verbs") / "people.db"
+    with Gallery.open(path, engine=engine) as gallery:
+        gallery.register("ayu", picture)
+        yield {
+            "min_face": lambda n: engine.analyze(picture, min_face=n),
+            "min_face of many": lambda n: engine.analyze_many([picture], min_face=n),
+            "max_faces": lambda n: engine.analyze(picture, max_faces=n),
+            "max_pixels": lambda n: public_decode(PICTURE, max_pixels=n),
+            "threads": lambda n: Engine(threads=n),
+            "min_face of recognize": lambda n: gallery.recognize(picture, min_face=n),
+            "min_face of verify": lambda n: gallery.verify("ayu", picture, min_face=n),
+            "min_face of register": lambda n: gallery.register("ayu", picture, on_existing="add", min_face=n),
+            "k": lambda n: gallery.recognize(picture, k=n),
+            "max_faces of Enrolment": lambda n: Enrolment(max_faces=n),
+            "best_of": lambda n: Gallery.open(path, engine=engine, best_of=n).close(),
+            "longest_side": lambda n: engine.analyze(picture).draw(longest_side=n * 100),
+        }
+
+
+@pytest.mark.parametrize(
+    "number", [2.0, np.float32(2), np.float64(2), np.int64(2), np.uint8(2), np.array(2), Fraction(2)]
+)
+def test_a_number_counts_for_its_value_whatever_its_type(
+    verbs: dict[str, Callable[[Any], object]], number: object
+) -> None:
+    for call in verbs.values():
+        call(number)
+
+
+@pytest.mark.parametrize(
+    "value", [2.5, math.nan, math.inf, np.float32("nan"), "2", b"2", True, np.True_, np.array([2, 3]), object()]
+)
+def test_what_is_no_whole_number_is_an_argument_error(verbs: dict[str, Callable[[Any], object]], value: Any) -> None:
+    for name in verbs.keys() - {"longest_side"}:  # it multiplies
+        with pytest.raises(ArgumentError, match=name.split()[0]):
+            verbs[name](value)
+
+
+def test_flags_are_bools_of_python_or_numpy(engine: Engine, tmp_path: Path) -> None:
+    picture = people.PICTURES["ayu"][0]
+    face = engine.analyze(picture, embed=np.False_, quality=np.True_, liveness=np.True_)[0]  # type: ignore[arg-type]
+    assert (face.embedding, face.quality is None, face.liveness is None) == (None, False, False)
+    for value in (1, "yes", np.array([True, False]), 1.0):
+        wrong: Any = value
+        for call in (
+            lambda: engine.analyze(picture, embed=wrong),  # noqa: B023
+            lambda: engine.analyze_many([picture], quality=wrong),  # noqa: B023
+            lambda: engine.analyze(picture, attributes=wrong),  # noqa: B023
+            lambda: Enrolment(require_liveness=wrong),  # noqa: B023
+        ):
+            with pytest.raises(ArgumentError, match="must be True or False"):
+                call()
+
+
+def test_a_time_is_a_datetime_with_a_zone(engine: Engine, tmp_path: Path) -> None:
+    picture = people.PICTURES["ayu"][0]
+    noon = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
+    naive, extreme = datetime(2030, 1, 1), datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))
+    wrong: list[Any] = [naive, extreme, noon.date(), "2030-01-01", 7, np.datetime64("NaT"), NotATime(2030, 1, 1)]
+    with Gallery.open(tmp_path / "people.db", engine=engine) as gallery:
+        gallery.register("ayu", picture, retain_until=noon)
+        for value in wrong:
+            for call in (
+                lambda value: gallery.register("new", picture, retain_until=value),
+                lambda value: gallery.create("new", retain_until=value),
+                lambda value: gallery.update("ayu", retain_until=value),
+                gallery.purge,
+            ):
+                with pytest.raises(ArgumentError, match=r"datetime with a time zone|time from year 1"):
+                    call(value)
+        assert gallery.person("ayu").retain_until == noon
+        assert len(gallery.purge(noon + timedelta(hours=1))) == 1
+
+
+class NotATime(datetime):
+    """A datetime that has no time, as pandas' NaT."""
+
+    def utcoffset(self) -> timedelta:
+        raise ValueError("NaTType does not support utcoffset")
+
+
+@pytest.mark.parametrize("value", [7, object(), "a\0b"])
+def test_a_pack_is_named_by_a_path(value: Any) -> None:
+    with pytest.raises((ArgumentError, PackNotFoundError)):
+        Engine(value)
+    with pytest.raises(PackNotFoundError):
+        Engine(b"no/such.toml")  # type: ignore[arg-type]

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from .engine import Engine as Engine
     from .engine import acompare as acompare
     from .engine import compare as compare
+    from .engine import decode as decode
     from .errors import FacedexError as FacedexError
     from .gallery import Gallery as Gallery
     from .gallery.policy import Enrolment as Enrolment
-    from .inputs import decode as decode
     from .records import Deletion as Deletion
     from .records import Person as Person
     from .records import Photo as Photo
@@ -39,11 +39,11 @@ _HOMES = {
     "Quality": "._core",
     "acompare": ".engine",
     "compare": ".engine",
+    "decode": ".engine",
     "Engine": ".engine",
     "FacedexError": ".errors",
     "Gallery": ".gallery",
     "Enrolment": ".gallery.policy",
-    "decode": ".inputs",
     "Deletion": ".records",
     "Person": ".records",
     "Photo": ".records",

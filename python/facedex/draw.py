@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .checks import as_int
 from .errors import ArgumentError
-from .inputs import decode
+from .inputs import read_picture
 
 if TYPE_CHECKING:
     from .errors import BBox
@@ -128,7 +129,13 @@ def annotate(
     >>> annotate(grey, [Mark((80, 60, 160, 160), "Ayu 0.97", True)]).size
     (320, 240)
     """
-    picture = Image.fromarray(decode(image, max_pixels=max_pixels))
+    from . import _core  # here, so that a mark can be made without the native core
+
+    if longest_side is not None:
+        longest_side = as_int("longest_side", longest_side)
+    if max_pixels is not None:
+        max_pixels = as_int("max_pixels", max_pixels)
+    picture = Image.fromarray(_core.decode(read_picture(image), max_pixels=max_pixels))
     picture, factor = _resize(picture, longest_side)
     canvas = ImageDraw.Draw(picture)
     drawn = [(mark, _clip(mark.bbox, factor, picture.size)) for mark in marks]

@@ -5,21 +5,23 @@ Nothing is loaded before an engine is made: ``import facedex`` touches neither O
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .checks import check_threshold
+from .checks import as_int, check_flag, check_float, check_threshold
 from .config import settings
 from .coroutines import make_coroutine
-from .errors import ArgumentError, BBox, FacedexError, NoFaceError, RoleMissingError
+from .errors import ArgumentError, BBox, FacedexError, ImageError, NoFaceError, RoleMissingError
 from .inputs import ImageInput, iterate_images, keep_source, read_picture
-from .options import LivenessOption
+from .options import AnalyzeOptions, LivenessOption
 from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .runtime import runtime_library
@@ -89,7 +91,8 @@ class Engine:
         add: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         environment = settings()
-        self.max_pixels = max_pixels if max_pixels is not None else environment.max_pixels
+        self.max_pixels = as_int("max_pixels", max_pixels if max_pixels is not None else environment.max_pixels)
+        cores = threads if threads is not None else environment.threads
         ready = require_ready(default() if pack is None else pack, accept_license=accept_license)
         if isinstance(add, str | os.PathLike):
             raise ArgumentError(f"add must be a sequence of packs, got {add!r}; write [{add!r}]")
@@ -99,7 +102,7 @@ class Engine:
             str(ready.location.manifest),
             [str(folder) for folder in ready.location.folders],
             runtime=str(runtime_library()),
-            threads=threads if threads is not None else environment.threads,
+            threads=None if cores is None else as_int("threads", cores),
             providers=list(chosen) if chosen is not None else None,
             max_pixels=self.max_pixels,
             mirror=mirror,
@@ -173,16 +176,11 @@ class Engine:
         >>> 0 <= face.quality.unified_score <= 100
         True
         """
-        picture = read_picture(image)
-        faces, size = self._core.analyze(
-            picture,
-            min_face=min_face,
-            max_faces=max_faces,
-            embed=embed,
-            attributes=attributes,
-            liveness=liveness != "off" and liveness,
-            quality=quality,
+        options = AnalyzeOptions(
+            min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
         )
+        picture = read_picture(image)
+        faces, size = self._core.analyze(picture, **_core_arguments(options, embed))
         return Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=keep_source(image, picture))
 
     def analyze_many(
@@ -214,23 +212,19 @@ class Engine:
         list of Analysis or FacedexError
             One for each picture, in order: its faces, or why it was refused.
         """
+        options = AnalyzeOptions(
+            min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
+        )
+        arguments = _core_arguments(options, embed)
         remaining = iterate_images(images)
         results: list[Analysis | FacedexError] = []
         while batch := list(itertools.islice(remaining, self.threads * _BATCH)):
-            results += self._analyze_batch(
-                batch,
-                min_face=min_face,
-                max_faces=max_faces,
-                embed=embed,
-                attributes=attributes,
-                liveness=liveness != "off" and liveness,
-                quality=quality,
-            )
+            results += self._analyze_batch(batch, arguments)
             if progress is not None:
                 progress(len(results))
         return results
 
-    def _analyze_batch(self, images: Sequence[ImageInput], **options: Any) -> list[Analysis | FacedexError]:
+    def _analyze_batch(self, images: Sequence[ImageInput], arguments: dict[str, Any]) -> list[Analysis | FacedexError]:
         """Analyze pictures side by side; what goes wrong with one is its result."""
         read: list[str | bytes | NDArray[np.uint8] | FacedexError] = []
         for image in images:
@@ -239,7 +233,7 @@ class Engine:
             except FacedexError as error:
                 read.append(error)
         answers = iter(
-            self._core.analyze_many([picture for picture in read if not isinstance(picture, FacedexError)], **options)
+            self._core.analyze_many([picture for picture in read if not isinstance(picture, FacedexError)], **arguments)
         )
         results: list[Analysis | FacedexError] = []
         for image, picture in zip(images, read, strict=True):
@@ -364,13 +358,18 @@ class Engine:
         ------
         ArgumentError
             The threshold is no number from −1 to 1, or none is given and the pack has none.
+        ImageError
+            One of them is refused; the message says which.
         NoFaceError
-            One of them shows no face.
+            One of them shows no face; the message says which.
         """
         cut = self.threshold if threshold is None else check_threshold(threshold)
         faces = []
         for name, image in (("first", a), ("second", b)):
-            found = self.analyze(image, max_faces=1)
+            try:
+                found = self.analyze(image, max_faces=1)
+            except (ArgumentError, ImageError) as error:
+                raise _name_picture(error, name) from error
             if not found:
                 raise NoFaceError(f"the {name} picture shows no face; a larger or sharper one may")
             faces.append(found[0])
@@ -406,6 +405,19 @@ class Engine:
         return f"Engine(pack={self.pack.name!r}, threads={self.threads})"
 
 
+def _name_picture(error: FacedexError, name: str) -> FacedexError:
+    """Return an error of the same type and data whose message says which picture it is about."""
+    named = copy.copy(error)
+    named.args = (f"the {name} picture: {error}",)
+    return named
+
+
+def _core_arguments(options: AnalyzeOptions, embed: bool) -> dict[str, Any]:
+    """Return options as the keyword arguments of the core."""
+    liveness = options.liveness != "off" and options.liveness
+    return asdict(options) | {"liveness": liveness, "embed": check_flag("embed", embed)}
+
+
 def _pack_arguments(ready: ReadyPack) -> tuple[str, list[str], dict[str, str]]:
     location = ready.location
     return str(location.manifest), [str(folder) for folder in location.folders], ready.pins
@@ -414,11 +426,33 @@ def _pack_arguments(ready: ReadyPack) -> tuple[str, list[str], dict[str, str]]:
 def _four(bbox: Sequence[float] | NDArray[np.float32]) -> BBox:
     if len(bbox) != 4:
         raise ArgumentError(f"bbox must be x1, y1, x2, y2, got {len(bbox)} values")
-    try:
-        x1, y1, x2, y2 = (float(side) for side in bbox)
-    except OverflowError as error:
-        raise ArgumentError("bbox must be pixels, got a number that no float holds") from error
+    x1, y1, x2, y2 = (check_float("bbox", side) for side in bbox)
     return x1, y1, x2, y2
+
+
+def decode(image: ImageInput, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
+    """Decode a picture to upright RGB.
+
+    Parameters
+    ----------
+    image : path, bytes, binary file object, PIL image or uint8 array
+        JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF. EXIF orientation is applied, transparency is blended with
+        white.
+    max_pixels : int, optional
+        Larger pictures are refused before memory is allocated for them. 50 million by default.
+
+    Returns
+    -------
+    numpy.ndarray
+        (height, width, 3), uint8, RGB.
+
+    Raises
+    ------
+    ImageError
+        Not a picture, damaged, truncated, too large or unreadable.
+    """
+    limit = None if max_pixels is None else as_int("max_pixels", max_pixels)
+    return _core.decode(read_picture(image), max_pixels=limit)
 
 
 _engines: dict[tuple[int, str | None], Engine] = {}

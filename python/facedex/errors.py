@@ -198,9 +198,13 @@ class TruncatedImageError(ImageError):
 
 
 class ImageTooLargeError(ImageError):
-    """A picture has more pixels than the limit."""
+    """A picture has more pixels than the limit, ``FACEDEX_MAX_PIXELS`` or ``Engine(max_pixels=...)``."""
 
     code = "image_too_large"
+
+    def __init__(self, message: str) -> None:
+        setting = "FACEDEX_MAX_PIXELS"
+        super().__init__(message if setting in message else f"{message}; {setting} or max_pixels raises it")
 
 
 class ImageArrayError(ImageError, TypeError):

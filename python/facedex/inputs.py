@@ -137,32 +137,6 @@ def read_picture(image: ImageInput | FacedexError) -> str | bytes | NDArray[np.u
         raise ImageReadError(f"cannot read {describe(image)}: {_reason(error)}") from error
 
 
-def decode(image: ImageInput, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
-    """Decode a picture to upright RGB.
-
-    Parameters
-    ----------
-    image : path, bytes, binary file object, PIL image or uint8 array
-        JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF. EXIF orientation is applied, transparency is blended with
-        white.
-    max_pixels : int, optional
-        Larger pictures are refused before memory is allocated for them. 50 million by default.
-
-    Returns
-    -------
-    numpy.ndarray
-        (height, width, 3), uint8, RGB.
-
-    Raises
-    ------
-    ImageError
-        Not a picture, damaged, truncated, too large or unreadable.
-    """
-    from . import _core  # here, so that a picture can be described without the native core
-
-    return _core.decode(read_picture(image), max_pixels=max_pixels)
-
-
 def path_of(image: object) -> str | None:
     """Return the path of a picture; None when it is given otherwise, or the path cannot be computed.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
-from .checks import check_choice, check_int, check_threshold
+from .checks import as_int, check_choice, check_flag, check_int, check_threshold
 
 OnExisting = Literal["error", "add", "replace"]
 """What a registration does when the id is in use: refuse, add the faces, or replace the stored ones."""
@@ -84,6 +84,17 @@ class AnalyzeOptions:
     quality: bool = False
     attributes: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("min_face", "max_faces"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, as_int(name, value))
+        for name in ("quality", "attributes"):
+            object.__setattr__(self, name, check_flag(name, getattr(self, name)))
+        if not isinstance(self.liveness, str):
+            judged: object = self.liveness  # None is off
+            object.__setattr__(self, "liveness", judged is not None and check_flag("liveness", judged))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognizeOptions:
@@ -103,7 +114,7 @@ class RecognizeOptions:
     analyze: AnalyzeOptions = AnalyzeOptions()
 
     def __post_init__(self) -> None:
-        check_int("k", self.k, minimum=1)
+        object.__setattr__(self, "k", check_int("k", self.k, minimum=1))
         if self.threshold is not None:
             object.__setattr__(self, "threshold", check_threshold(self.threshold))
 
@@ -152,3 +163,4 @@ class RegisterOptions:
     def __post_init__(self) -> None:
         check_choice("on_existing", self.on_existing, OnExisting)
         check_choice("faces", self.faces, FacePolicy)
+        object.__setattr__(self, "strict", check_flag("strict", self.strict))

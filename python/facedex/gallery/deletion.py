@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from importlib import import_module
 from typing import Any
 
-from ..errors import ArgumentError
+from ..checks import check_moment
 from ..records import Deletion, PersonId
 from ..store import Eraser
 from .resources import Resources
@@ -58,9 +58,7 @@ class Deleter:
 
     def purge(self, now: datetime | None) -> list[Deletion]:
         """Delete everybody whose time has passed, as `facedex.Gallery.purge` does."""
-        at = datetime.now(timezone.utc) if now is None else now
-        if at.utcoffset() is None:
-            raise ArgumentError(f"now must be a datetime with a time zone, got {now!r}")
+        at = datetime.now(timezone.utc) if now is None else check_moment("now", now)
         store = self._resources.store
         overdue = store.overdue(at)
         if not overdue:

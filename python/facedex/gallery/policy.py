@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..checks import abbreviate, check_choice, check_int
+from ..checks import abbreviate, check_choice, check_flag, check_int
 from ..errors import ArgumentError, FaceNotLiveError, FaceQualityError, FaceScoreError, FaceTooSmallError
 from ..inputs import describe
 from ..options import AnalyzeOptions, Duplicates, WhenFull
@@ -65,7 +65,8 @@ class Enrolment:
         _check_number("min_score", self.min_score, 1.0)
         _check_number("min_quality", self.min_quality, 100.0)
         if self.max_faces is not None:
-            check_int("max_faces", self.max_faces, minimum=1)
+            object.__setattr__(self, "max_faces", check_int("max_faces", self.max_faces, minimum=1))
+        object.__setattr__(self, "require_liveness", check_flag("require_liveness", self.require_liveness))
 
     @property
     def face_limit(self) -> FaceLimit | None:

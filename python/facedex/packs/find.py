@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .._core import is_plain_name
+from ..checks import check_path
 from ..errors import PackFolderError, PackNotFoundError
 from .records import data_folder, pack_folder, read_own_json
 
@@ -168,7 +169,7 @@ def find(pack: str | os.PathLike[str]) -> PackLocation:
     PackNotFoundError
         No pack of that name, or no file at that path.
     """
-    text = os.fspath(pack)
+    text = check_path("pack", pack)
     if text.endswith(".toml"):
         return _locate_own(Path(text), f"there is no manifest at {text!r}")
     if text in built_in():

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..checks import check_path
 from ..errors import ArgumentError, PackError, PackNameError, PackNotFoundError
 from ..plain import record_to_dict
 from .find import ADDED, BUNDLED, PackLocation, added_packs, built_in, find, installed_packs
@@ -135,7 +136,7 @@ def remove(pack: str | os.PathLike[str]) -> Removal:
     PackFolderError
         A file cannot be deleted.
     """
-    name = os.fspath(pack)
+    name = check_path("pack", pack)
     if name in BUNDLED:
         raise ArgumentError(f"pack {name!r} comes with facedex and stays")
     try:

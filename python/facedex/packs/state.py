@@ -235,13 +235,13 @@ def require_ready(pack: str | os.PathLike[str], *, accept_license: str | None = 
     """
     found = state(pack)
     if found.missing:
-        raise WeightsMissingError(format_missing(found, os.fspath(pack)))
+        raise WeightsMissingError(format_missing(found, os.fsdecode(pack)))
     require_licenses(found.info, accept_license)
     if found.unpinned:
         name = found.unpinned[0].name
         raise WeightsUnverifiedError(
             f"pack {found.name!r}: no SHA-256 of file {name!r} is published, so another file would go unnoticed; "
-            f"accept the one that is there: facedex packs verify {os.fspath(pack)} --accept-unverified"
+            f"accept the one that is there: facedex packs verify {os.fsdecode(pack)} --accept-unverified"
         )
     return ReadyPack(found.location, pins_of(found.location))
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_float
 from ..options import IndexMethod
 
 Keys = NDArray[np.uint64]
@@ -46,6 +47,12 @@ class SearchOptions:
     budget_ms: float | None = None
     promised_recall: float = PROMISED_RECALL
     where: str = LOCAL
+
+    def __post_init__(self) -> None:
+        for name in ("budget_ms", "promised_recall"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check_float(name, value))
 
     def index_arguments(self) -> dict[str, Any]:
         """Return the options as keyword arguments of the native index."""

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from ..checks import check_moment
 from ..errors import ArgumentError, StoreError, UnknownKeyError
 from ..plain import record_to_dict
 from ..store import Database
@@ -210,8 +211,8 @@ class LastUses:
 
 
 def _future(at: datetime) -> datetime:
-    with suppress(OverflowError):  # before the year 1 or after 9999, in UTC
-        if at.utcoffset() is not None and (moment := at.astimezone(timezone.utc)) > now():
+    with suppress(ArgumentError):
+        if (moment := check_moment("expires_at", at)) > now():
             return moment
     raise ArgumentError(f"expires_at must be a future time with a time zone, until the year 9999 in UTC, got {at!r}")
 

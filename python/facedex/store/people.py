@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from ..errors import ArgumentError, DuplicatePersonError, UnknownPersonError
+from ..checks import check_moment
+from ..errors import DuplicatePersonError, UnknownPersonError
 from ..options import PersonDetails
 from ..records import Person, PersonId, StoredFace
 from .audit import Subject
@@ -287,19 +288,10 @@ def details_of(given: dict[str, Any], *, clear: bool) -> dict[str, Any]:
         elif field == "info":
             details[field] = json_of(value)
         elif isinstance(people.c[field].type, Instant):
-            details[field] = _moment(field, value)
+            details[field] = check_moment(field, value)
         else:
             details[field] = text_within(field, value, LONGEST[field])
     return details
-
-
-def _moment(field: str, value: object) -> datetime:
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise ArgumentError(f"{field} must be a datetime with a time zone, got {value!r}")
-    try:
-        return _utc(value)
-    except OverflowError:
-        raise ArgumentError(f"{field} must be a time from year 1 to 9999 in UTC, got {value!r}") from None
 
 
 def _utc(value: datetime) -> datetime:
