@@ -18,7 +18,7 @@ LABEL org.opencontainers.image.title="facedex" \
 COPY --from=build /wheels /wheels
 # hadolint ignore=DL3013
 RUN wheel="$(echo /wheels/facedex-*.whl)" \
-    && pip install --no-cache-dir "${wheel}[server,postgres,crypto]" \
+    && pip install --no-cache-dir "${wheel}[server,postgres,crypto,heif]" \
     && rm -rf /wheels \
     && useradd --system --create-home --home-dir /data --uid 10001 facedex
 USER 10001

@@ -300,6 +300,16 @@ def test_verify_answers_yes_and_no(registered: Path) -> None:
     assert "[several_faces]" in error_line("verify", "ayu", GROUP, "--db", registered)
 
 
+def test_a_picture_that_pillow_decodes_is_detected_and_annotated(tmp_path: Path) -> None:
+    picture = tmp_path / "ayu.avif"
+    with Image.open(AYU) as portrait:
+        portrait.save(picture)
+    found = answer("detect", picture, "--out", tmp_path / "out")["pictures"][0]
+    assert len(found["faces"]) == 1
+    with Image.open(found["annotated"]) as annotated:
+        assert annotated.size == portrait.size
+
+
 def test_compare_answers_yes_and_no() -> None:
     first, second = people.PROBES["gita"]
     assert answer("compare", first, second)["match"] is True

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from PIL import Image
 
 import facedex
 from facedex import Engine, Gallery, errors, people
-from facedex.inputs import is_single, read_picture
+from facedex.inputs import is_single, probe, read_picture
 
 AYU = people.PICTURES["ayu"]
 DATA = AYU[0].read_bytes()
@@ -298,7 +299,68 @@ def test_paths_of_all_kinds(engine: Engine) -> None:
         pass
 
     for path in (entry, raw, Mine(AYU[0]), np.str_(AYU[0])):
-        assert read_picture(path) == str(AYU[0])
+        assert read_picture(path, max_pixels=10**6) == str(AYU[0])
         assert len(engine.analyze(path)) == 1
     with pytest.raises(errors.ImageReadError, match="it is a folder"):
         engine.analyze(AYU[0].parent)
+
+
+def encoded(kind: str, **options: Any) -> bytes:
+    """Return the portrait in another format, or skip."""
+    stream = io.BytesIO()
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").from_pillow(Image.fromarray(PIXELS)).save(stream, quality=90, **options)
+    else:
+        Image.fromarray(PIXELS).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "JPEG2000"])
+def test_formats_of_phones_and_archives_are_read_by_pillow(
+    engine: Engine, gallery: Gallery, tmp_path: Path, kind: str
+) -> None:
+    data = encoded(kind)
+    (tmp_path / "picture.bin").write_bytes(data)
+    assert np.abs(facedex.decode(data).astype(int) - PIXELS).mean() < 4
+    expected = engine.analyze(PIXELS)[0].embedding
+    for image in (data, tmp_path / "picture.bin", str(tmp_path / "picture.bin"), io.BytesIO(data)):
+        [face] = engine.analyze(image)
+        assert face.embedding is not None
+        assert expected is not None
+        assert float(face.embedding @ expected) > 0.9
+    gallery.register("ayu", [data, tmp_path / "picture.bin"])
+    assert gallery.recognize(data)[0].person_id == "ayu"
+    for rendition in ("thumbnail", "original"):
+        photo = gallery.add_photo("ayu", data, rendition=rendition)  # type: ignore[arg-type]
+        assert len(engine.analyze(gallery.photo_bytes(photo.photo_id))) == 1
+    height, width, _ = PIXELS.shape
+    assert probe(data, max_pixels=10**6) == (width, height)
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "JPEG2000"])
+def test_formats_of_pillow_keep_the_limits(tmp_path: Path, kind: str) -> None:
+    data = encoded(kind)
+    (tmp_path / "picture.bin").write_bytes(data)
+    small = Engine(threads=1, max_pixels=100_000)
+    for image in (data, tmp_path / "picture.bin"):
+        with pytest.raises(errors.ImageTooLargeError, match="over the limit of 100000 pixels; FACEDEX_MAX_PIXELS"):
+            small.analyze(image)
+    for cut in (data[:40], data[: len(data) // 2]):
+        with pytest.raises(errors.ImageError):
+            facedex.decode(cut)
+
+
+def test_the_orientation_of_avif_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    height, width, _ = PIXELS.shape
+    assert facedex.decode(encoded("AVIF", exif=exif)).shape == (width, height, 3)
+
+
+def test_heic_without_its_package_names_the_extra(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    with pytest.raises(errors.UnsupportedImageError, match=r"pip install 'facedex\[heif\]'"):
+        engine.analyze(data)
+    [refused] = engine.analyze_many([data])
+    assert isinstance(refused, errors.UnsupportedImageError)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 from .checks import as_int
+from .config import MAX_PIXELS
 from .errors import ArgumentError
 from .inputs import read_picture
 
@@ -133,9 +134,8 @@ def annotate(
 
     if longest_side is not None:
         longest_side = as_int("longest_side", longest_side)
-    if max_pixels is not None:
-        max_pixels = as_int("max_pixels", max_pixels)
-    picture = Image.fromarray(_core.decode(read_picture(image), max_pixels=max_pixels))
+    limit = MAX_PIXELS if max_pixels is None else as_int("max_pixels", max_pixels)
+    picture = Image.fromarray(_core.decode(read_picture(image, max_pixels=limit), max_pixels=limit))
     picture, factor = _resize(picture, longest_side)
     canvas = ImageDraw.Draw(picture)
     drawn = [(mark, _clip(mark.bbox, factor, picture.size)) for mark in marks]

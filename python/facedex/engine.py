@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from .checks import as_int, check_flag, check_float, check_threshold
-from .config import settings
+from .config import MAX_PIXELS, settings
 from .coroutines import make_coroutine
 from .errors import ArgumentError, BBox, FacedexError, ImageError, NoFaceError, RoleMissingError
 from .inputs import ImageInput, iterate_images, keep_source, read_picture
@@ -179,7 +179,7 @@ class Engine:
         options = AnalyzeOptions(
             min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
         )
-        picture = read_picture(image)
+        picture = read_picture(image, max_pixels=self.max_pixels)
         faces, size = self._core.analyze(picture, **_core_arguments(options, embed))
         return Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=keep_source(image, picture))
 
@@ -229,7 +229,7 @@ class Engine:
         read: list[str | bytes | NDArray[np.uint8] | FacedexError] = []
         for image in images:
             try:
-                read.append(read_picture(image))
+                read.append(read_picture(image, max_pixels=self.max_pixels))
             except FacedexError as error:
                 read.append(error)
         answers = iter(
@@ -269,7 +269,7 @@ class Engine:
         LandmarksError
             The points coincide or are not finite.
         """
-        return self._core.crop(read_picture(image), landmarks)
+        return self._core.crop(read_picture(image, max_pixels=self.max_pixels), landmarks)
 
     def liveness_crops(self, image: ImageInput, bbox: Sequence[float] | NDArray[np.float32]) -> list[NDArray[np.uint8]]:
         """Return the crops of a face that the liveness networks get.
@@ -291,7 +291,7 @@ class Engine:
         RoleMissingError
             No pack has a liveness network.
         """
-        return self._core.liveness_crops(read_picture(image), _four(bbox))
+        return self._core.liveness_crops(read_picture(image, max_pixels=self.max_pixels), _four(bbox))
 
     def attributes_crop(
         self,
@@ -322,7 +322,7 @@ class Engine:
         LandmarksError
             The points coincide, or the box is empty.
         """
-        return self._core.attributes_crop(read_picture(image), _four(bbox), landmarks)
+        return self._core.attributes_crop(read_picture(image, max_pixels=self.max_pixels), _four(bbox), landmarks)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the embeddings of crops.
@@ -436,7 +436,8 @@ def decode(image: ImageInput, *, max_pixels: int | None = None) -> NDArray[np.ui
     Parameters
     ----------
     image : path, bytes, binary file object, PIL image or uint8 array
-        JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF. EXIF orientation is applied, transparency is blended with
+        JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF; through Pillow AVIF and JPEG 2000, and HEIC with the extra
+        ``facedex[heif]``. EXIF orientation is applied, transparency is blended with
         white.
     max_pixels : int, optional
         Larger pictures are refused before memory is allocated for them. 50 million by default.
@@ -451,8 +452,8 @@ def decode(image: ImageInput, *, max_pixels: int | None = None) -> NDArray[np.ui
     ImageError
         Not a picture, damaged, truncated, too large or unreadable.
     """
-    limit = None if max_pixels is None else as_int("max_pixels", max_pixels)
-    return _core.decode(read_picture(image), max_pixels=limit)
+    limit = MAX_PIXELS if max_pixels is None else as_int("max_pixels", max_pixels)
+    return _core.decode(read_picture(image, max_pixels=limit), max_pixels=limit)
 
 
 _engines: dict[tuple[int, str | None], Engine] = {}

@@ -1,13 +1,15 @@
 """What the verbs accept as a picture, and how one picture is distinguished from several.
 
-`read_picture` is the one entry: it turns what a caller gives into what the core (`facedex._core`) decodes, a path,
-encoded bytes or RGB pixels. Whatever goes wrong while a picture is read is a `FacedexError` with its cause, so that one
-bad picture of a batch does not cost the others. Addresses are never fetched.
+`read_picture` is the one entry. It turns what a caller gives into what the core (`facedex._core`) decodes, a path,
+encoded bytes or RGB pixels. AVIF, HEIC and JPEG 2000, which the core does not decode, are decoded here by Pillow,
+within the same limit of pixels. Whatever goes wrong while a picture is read is a `FacedexError` with its cause, so that
+one bad picture of a batch does not cost the others. Addresses are never fetched.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import os
 import re
 import stat
@@ -17,7 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from .errors import ArgumentError, FacedexError, ImageArrayError, ImageReadError, NotAnImageError
+from .errors import (
+    ArgumentError,
+    DamagedImageError,
+    FacedexError,
+    ImageArrayError,
+    ImageReadError,
+    ImageTooLargeError,
+    NotAnImageError,
+    UnsupportedImageError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +43,9 @@ _ACCEPTED = "a path, bytes, a binary file object, a PIL image or a uint8 array o
 _ADDRESS = re.compile(r"(?:https?|ftps?|s3|gs|file):/", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
 _SHOWN = 100  # characters of a path, or of another error's message
+_HEAD = 64  # bytes of a file that identify its format
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_BYTES_PER_PIXEL, _BYTES_OF_METADATA = 8, 64 << 20  # limits of a file, as in the core
 _LONGEST_PATH = 4096  # bytes, of Linux; other systems allow fewer
 
 
@@ -105,13 +119,15 @@ def iterate_images(images: Any) -> Iterator[Any]:
     return _items(images) if not isinstance(images, Iterable) else iter(images)
 
 
-def read_picture(image: ImageInput | FacedexError) -> str | bytes | NDArray[np.uint8]:
+def read_picture(image: ImageInput | FacedexError, *, max_pixels: int) -> str | bytes | NDArray[np.uint8]:
     """Read a picture into a form that the core decodes.
 
     Parameters
     ----------
     image : ImageInput
         Or the error that `list_images` returned in the place of a picture, which is raised.
+    max_pixels : int
+        A larger picture that is decoded here is refused; the core checks all others.
 
     Returns
     -------
@@ -126,15 +142,44 @@ def read_picture(image: ImageInput | FacedexError) -> str | bytes | NDArray[np.u
         When it cannot be read; the cause is chained.
     ImageArrayError
         When an array has the wrong type or shape.
+    UnsupportedImageError
+        When the format needs a package that is not installed.
     """
     if isinstance(image, FacedexError):
         raise image
     try:
-        return _read(image)
+        return _read(image, max_pixels)
     except (FacedexError, MemoryError):
         raise
     except Exception as error:
         raise ImageReadError(f"cannot read {describe(image)}: {_reason(error)}") from error
+
+
+def probe(data: bytes, *, max_pixels: int) -> tuple[int, int]:
+    """Read the size in the header of an encoded picture, without decoding it.
+
+    Parameters
+    ----------
+    data : bytes
+    max_pixels : int
+        A larger picture is refused.
+
+    Returns
+    -------
+    tuple of int
+        Width and height, pixels, before the EXIF orientation is applied.
+
+    Raises
+    ------
+    ImageError
+    """
+    family = _family_of(data)
+    if family is None:
+        from . import _core  # here, so that a picture can be described without the native core
+
+        return _core.probe(data, max_pixels=max_pixels)
+    with _open_by_pillow(data, family, max_pixels) as picture:
+        return picture.size
 
 
 def path_of(image: object) -> str | None:
@@ -192,26 +237,26 @@ def describe(image: object) -> str:
     return type(image).__name__[:_SHOWN]
 
 
-def _read(image: Any) -> str | bytes | NDArray[np.uint8]:
+def _read(image: Any, max_pixels: int) -> str | bytes | NDArray[np.uint8]:
     if isinstance(image, str):
         if _DATA_URI.match(image):
-            return _decode_data_uri(image)
-        return _check_path(image)
+            return _decode_bytes(_decode_data_uri(image), max_pixels)
+        return _check_path(image, max_pixels)
     if isinstance(image, os.PathLike):
-        return _check_path(os.fsdecode(image))
+        return _check_path(os.fsdecode(image), max_pixels)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return bytes(image)
+        return _decode_bytes(bytes(image), max_pixels)
     if _is_pil_image(image):
         return _pixels_of(image)
     if hasattr(image, "read"):
-        return _read_stream(image)
+        return _decode_bytes(_read_stream(image), max_pixels)
     if hasattr(image, "__array__"):
         return _check_array(image)
     raise ArgumentError(f"image must be {_ACCEPTED}, got {_describe_type(image)}")
 
 
-def _check_path(path: str) -> str:
-    """Return a path of a file that exists; raise what is wrong with another text in few words."""
+def _check_path(path: str, max_pixels: int) -> str | NDArray[np.uint8]:
+    """Return a path of a file that exists, or its pixels; raise what is wrong with another text in few words."""
     if _ADDRESS.match(path):
         raise ImageReadError(f"cannot read {_shorten_path(path)!r}: an address is not fetched; give {_ACCEPTED}")
     if "\0" in path or len(path) > _LONGEST_PATH:
@@ -224,7 +269,80 @@ def _check_path(path: str) -> str:
         raise ImageReadError(f"cannot read image {_shorten_path(path)!r}: {error.strerror or error}") from error
     if stat.S_ISDIR(mode):
         raise ImageReadError(f"cannot read image {_shorten_path(path)!r}: it is a folder; give its pictures")
-    return path
+    if not stat.S_ISREG(mode):
+        return path  # a pipe gives its bytes only once
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD)
+            if _family_of(head) is None:
+                return path
+            most = max_pixels * _BYTES_PER_PIXEL + _BYTES_OF_METADATA
+            data = head + file.read(most)
+    except OSError as error:
+        raise ImageReadError(f"cannot read image {_shorten_path(path)!r}: {error.strerror or error}") from error
+    if len(data) > most:
+        raise ImageReadError(f"cannot read image {_shorten_path(path)!r}: the file is larger than {most} bytes")
+    pixels = _decode_bytes(data, max_pixels)
+    return path if isinstance(pixels, bytes) else pixels
+
+
+def _family_of(data: bytes) -> str | None:
+    """Return the name of the format of an encoded picture that Pillow decodes; None for all others.
+
+    The signatures are those of ISO/IEC 23008-12 (HEIF), the AVIF specification and ISO/IEC 15444-1 (JPEG 2000).
+    """
+    if data[4:8] == b"ftyp":
+        brands = {data[8:12]} | {data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4], "big"), _HEAD), 4)}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        return "HEIC" if brands & _HEIC_BRANDS else None
+    return "JPEG 2000" if data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")) else None
+
+
+def _decode_bytes(data: bytes, max_pixels: int) -> bytes | NDArray[np.uint8]:
+    """Return the pixels of a file that Pillow decodes, and other files unchanged."""
+    family = _family_of(data)
+    if family is None:
+        return data
+    with _open_by_pillow(data, family, max_pixels) as picture:
+        try:
+            return _pixels_of(picture)
+        except (FacedexError, MemoryError):
+            raise
+        except Exception as error:
+            raise DamagedImageError(f"damaged {family} image: {_reason(error)}") from error
+
+
+def _open_by_pillow(data: bytes, family: str, max_pixels: int) -> Image:
+    """Read the header of a picture with the class of its format, which registers nothing in Pillow."""
+    stream = io.BytesIO(data)
+    opened: Image
+    try:
+        if family == "HEIC":
+            from pillow_heif import HeifImageFile
+
+            opened = HeifImageFile(stream)
+        elif family == "AVIF":
+            from PIL.AvifImagePlugin import AvifImageFile
+
+            opened = AvifImageFile(stream)
+        else:
+            from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+
+            opened = Jpeg2KImageFile(stream)
+    except ImportError as error:
+        remedy = "pip install 'facedex[heif]'" if family == "HEIC" else "pip install 'pillow>=11.3'"
+        raise UnsupportedImageError(f"unsupported {family} image: a package is missing: {remedy}") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise DamagedImageError(f"damaged {family} image: {_reason(error)}") from error
+    width, height = opened.size
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"image of {width} x {height} = {width * height} pixels is over the limit of {max_pixels} pixels"
+        )
+    return opened
 
 
 def _decode_data_uri(text: str) -> bytes:

@@ -26,6 +26,7 @@ from facedex.engine import Engine
 from facedex.errors import GalleryPackError
 from facedex.gallery.lookup import Lookup
 from facedex.http import Settings, router
+from facedex.http.pixels import Pixels
 from facedex.records import Deletion
 from facedex.transfer import export_to
 
@@ -107,6 +108,17 @@ def test_answers_are_those_of_to_dict(peopled: TestClient, engine: Engine, tmp_p
         for face in values["faces"]:
             face["created_at"] = datetime.fromisoformat(face["created_at"].replace("Z", "+00:00"))
     assert person.items() <= stored.items()
+
+
+def test_avif_is_recognized_and_its_pixels_are_counted(peopled: TestClient) -> None:
+    picture, stream = Image.open(io.BytesIO(AYU)), io.BytesIO()
+    picture.save(stream, "AVIF")
+    (face,) = peopled.post("/v1/recognize", files={"image": stream.getvalue()}).json()["faces"]
+    assert face["person_id"] == "ayu"
+    assert Pixels().count(stream.getvalue()) == picture.width * picture.height
+    refused = peopled.post("/v1/compare", files=[("images", AYU), ("images", stream.getvalue()[:-900])])
+    assert refused.json()["code"] == "image_damaged"
+    assert "the second picture" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("route", ["detect", "verify", "recognize"])

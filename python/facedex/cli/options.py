@@ -10,8 +10,10 @@ import typer
 from ..options import FacePolicy, IndexMethod, KeptPhotos, LivenessMode
 
 PersonArgument = Annotated[str, typer.Argument(metavar="ID", help="The person's id: any text, your own key.")]
-PicturesArgument = Annotated[list[Path], typer.Argument(metavar="PICTURE", help="JPEG, PNG, WebP, BMP, GIF or TIFF.")]
-PictureArgument = Annotated[Path, typer.Argument(metavar="PICTURE", help="JPEG, PNG, WebP, BMP, GIF or TIFF.")]
+_FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, JPEG 2000 or HEIC."
+
+PicturesArgument = Annotated[list[Path], typer.Argument(metavar="PICTURE", help=_FORMATS)]
+PictureArgument = Annotated[Path, typer.Argument(metavar="PICTURE", help=_FORMATS)]
 
 DatabaseOption = Annotated[
     str | None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import PurePath
+from typing import Any
 
 from .. import _core
 from ..checks import abbreviate, check_choice
@@ -93,13 +94,14 @@ class Photos:
     def _make(self, picture: ImageInput, rendition: str, bbox: BBox | None, filename: str | None) -> NewPhoto:
         if rendition == "original":
             return self._rewrite(picture, rendition, filename)
-        content, (width, height) = _core.thumbnail(read_picture(picture), bbox, max_pixels=self._max_pixels)
+        content, (width, height) = _core.thumbnail(self._read(picture), bbox, max_pixels=self._max_pixels)
         return NewPhoto(rendition, "image/jpeg", width, height, filename, content)
 
+    def _read(self, picture: ImageInput) -> Any:
+        return read_picture(picture, max_pixels=self._max_pixels)
+
     def _rewrite(self, picture: ImageInput, rendition: str, filename: str | None) -> NewPhoto:
-        content, media_type, (width, height) = _core.without_metadata(
-            read_picture(picture), max_pixels=self._max_pixels
-        )
+        content, media_type, (width, height) = _core.without_metadata(self._read(picture), max_pixels=self._max_pixels)
         check_size(len(content))
         return NewPhoto(rendition, media_type, width, height, filename, content)
 

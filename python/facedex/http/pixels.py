@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 
-from .. import _core
 from ..config import settings as of_engine
 from ..errors import BodyTooLargeError, ImageError, OverloadedError
+from ..inputs import probe
 
 MOST = 250_000_000
 """Default maximum of a request: twenty photos of a phone."""
@@ -38,7 +38,7 @@ class Pixels:
     def count(self, data: bytes) -> int:
         """Return the number of pixels that a picture declares; 0 for one that is too large to be decoded."""
         try:
-            width, height = _core.probe(data, max_pixels=self._largest)
+            width, height = probe(data, max_pixels=self._largest)
         except ImageError:
             return 0
         return width * height
