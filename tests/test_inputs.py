@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 import facedex
 from facedex import Engine, Gallery, errors, people
@@ -364,3 +364,70 @@ def test_heic_without_its_package_names_the_extra(engine: Engine, monkeypatch: p
         engine.analyze(data)
     [refused] = engine.analyze_many([data])
     assert isinstance(refused, errors.UnsupportedImageError)
+
+
+def ruin(way: str) -> Any:
+    """Return the portrait so that no face is found in it."""
+    portrait = Image.fromarray(PIXELS)
+    match way:
+        case "very dark":
+            return (PIXELS * 0.02).round().astype(np.uint8)
+        case "very bright":
+            return (255 - (255 - PIXELS.astype(np.float32)) * 0.05).round().astype(np.uint8)
+        case "blurred":
+            return np.asarray(portrait.filter(ImageFilter.GaussianBlur(32)))
+    return np.full((20, 30, 3), 128, np.uint8)
+
+
+@pytest.mark.parametrize("way", ["very dark", "very bright", "blurred", "tiny"])
+def test_a_picture_without_a_face_says_why(engine: Engine, gallery: Gallery, way: str) -> None:
+    gallery.register("ayu", AYU[0])
+    stream = io.BytesIO()
+    Image.fromarray(ruin(way)).save(stream, "PNG")
+    for image in (ruin(way), stream.getvalue(), io.BytesIO(stream.getvalue())):
+        analysis = engine.analyze(image)
+        assert len(analysis) == 0
+        assert way in (analysis.hint or "")
+    recognition = gallery.recognize(ruin(way))
+    [many] = gallery.recognize_many([ruin(way)])
+    assert isinstance(many, facedex.Recognition)
+    assert recognition.hint == many.hint == analysis.hint
+    for call in (lambda image: gallery.register("new", image), lambda image: engine.compare(AYU[0], image)):
+        with pytest.raises(errors.NoFaceError, match=way):
+            call(ruin(way))
+
+
+def test_an_ordinary_picture_gives_no_hint(engine: Engine) -> None:
+    assert engine.analyze(AYU[0]).hint is None
+    pattern = np.random.default_rng(7).integers(0, 255, (240, 320, 3)).astype(np.uint8)
+    assert (len(engine.analyze(pattern)), engine.analyze(pattern).hint) == (0, None)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_pictures_of_16_bits_are_stretched_by_their_own_range(engine: Engine, tmp_path: Path, bits: int) -> None:
+    grey = np.asarray(Image.fromarray(PIXELS).convert("L")).astype(np.uint16)
+    deep = (grey.astype(np.float64) * ((2**bits - 1) / 255)).astype(np.uint16)
+    low, high = int(grey.min()), int(grey.max())
+    expected = (grey.astype(int) - low) * 255 / (high - low)
+    picture = Image.fromarray(deep)
+    files = [tmp_path / "deep.png", tmp_path / "deep.tiff"]
+    for file in files:
+        picture.save(file)
+    for image in (*files, files[0].read_bytes(), files[1].read_bytes(), picture, deep, deep[..., None]):
+        found = facedex.decode(image).astype(int)
+        assert np.abs(found - expected[..., None]).max() <= 2
+        assert len(engine.analyze(image)) == 1
+    color = (PIXELS.astype(np.uint16) << 4) if bits == 12 else PIXELS.astype(np.uint16) * 257
+    assert len(engine.analyze(color)) == 1
+
+
+def test_damaged_and_large_pictures_of_16_bits_are_refused(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.arange(10_000, dtype=np.uint16).reshape(100, 100)).save(stream, "PNG")
+    data = stream.getvalue()
+    with pytest.raises(errors.ImageTooLargeError):
+        facedex.decode(data, max_pixels=9999)
+    with pytest.raises(errors.TruncatedImageError):
+        facedex.decode(data[:-20])
+    with pytest.raises(errors.DamagedImageError):
+        facedex.decode(data[:60] + bytes(20) + data[80:])

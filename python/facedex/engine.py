@@ -20,7 +20,7 @@ from .checks import as_int, check_flag, check_float, check_threshold
 from .config import MAX_PIXELS, settings
 from .coroutines import make_coroutine
 from .errors import ArgumentError, BBox, FacedexError, ImageError, NoFaceError, RoleMissingError
-from .inputs import ImageInput, iterate_images, keep_source, read_picture
+from .inputs import ImageInput, find_hint, iterate_images, keep_source, read_picture
 from .options import AnalyzeOptions, LivenessOption
 from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
@@ -181,7 +181,7 @@ class Engine:
         )
         picture = read_picture(image, max_pixels=self.max_pixels)
         faces, size = self._core.analyze(picture, **_core_arguments(options, embed))
-        return Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=keep_source(image, picture))
+        return _analysis(faces, size, image, picture)
 
     def analyze_many(
         self,
@@ -244,9 +244,7 @@ class Engine:
             if isinstance(answer, FacedexError):
                 results.append(answer)
             else:
-                faces, size = answer
-                source = keep_source(image, picture)
-                results.append(Analysis(faces=tuple(faces), image_size=ImageSize(*size), source=source))
+                results.append(_analysis(*answer, image, picture))
         return results
 
     def crop(self, image: ImageInput, landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -371,7 +369,7 @@ class Engine:
             except (ArgumentError, ImageError) as error:
                 raise _name_picture(error, name) from error
             if not found:
-                raise NoFaceError(f"the {name} picture shows no face; a larger or sharper one may")
+                raise NoFaceError(f"the {name} picture shows no face; {found.hint or 'a larger or sharper one may'}")
             faces.append(found[0])
         return Comparison.between(*faces, threshold=cut)
 
@@ -403,6 +401,13 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"Engine(pack={self.pack.name!r}, threads={self.threads})"
+
+
+def _analysis(
+    faces: Sequence[_core.Face], size: tuple[int, int], image: ImageInput, picture: str | bytes | NDArray[np.uint8]
+) -> Analysis:
+    hint = None if faces else find_hint(picture, width=size[0], height=size[1])
+    return Analysis(tuple(faces), ImageSize(*size), keep_source(image, picture), hint)
 
 
 def _name_picture(error: FacedexError, name: str) -> FacedexError:

@@ -43,6 +43,10 @@ _ACCEPTED = "a path, bytes, a binary file object, a PIL image or a uint8 array o
 _ADDRESS = re.compile(r"(?:https?|ftps?|s3|gs|file):/", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
 _SHOWN = 100  # characters of a path, or of another error's message
+_TINY = 48  # pixels of the shorter side
+_SURVEYED = (512, 512)  # pixels of the copy in which a hint is looked for
+_DARK, _BRIGHT = 16, 225  # grey level of all but the 5 % brightest or darkest pixels
+_SHARP = 4  # grey levels of the Laplacian at the sharpest 1 % of the pixels
 _HEAD = 64  # bytes of a file that identify its format
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _BYTES_PER_PIXEL, _BYTES_OF_METADATA = 8, 64 << 20  # limits of a file, as in the core
@@ -182,6 +186,48 @@ def probe(data: bytes, *, max_pixels: int) -> tuple[int, int]:
         return picture.size
 
 
+def find_hint(picture: str | bytes | NDArray[np.uint8], *, width: int, height: int) -> str | None:
+    """Return why no face may have been found in a picture; None when nothing about it is unusual.
+
+    The limits are those at which the bundled people are no longer found when their pictures are darkened, brightened,
+    blurred or reduced.
+
+    Parameters
+    ----------
+    picture : str, bytes or numpy.ndarray
+        As `read_picture` returns it.
+    width, height : int
+        Its size, pixels.
+    """
+    if min(width, height) < _TINY:
+        return f"the picture is tiny ({width} x {height} pixels); a face needs about {_TINY} pixels"
+    import numpy as np
+    from PIL import Image
+
+    try:
+        if isinstance(picture, np.ndarray):
+            image = Image.fromarray(picture)
+        else:
+            image = Image.open(picture if isinstance(picture, str) else io.BytesIO(picture))
+        with image:
+            image.draft("L", _SURVEYED)  # JPEG: decodes no more than is needed
+            grey = image.convert("L")
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - the core has decoded it; that Pillow cannot costs no more than the hint
+        return None
+    grey.thumbnail(_SURVEYED, Image.Resampling.BOX)
+    values = np.asarray(grey, np.float32)
+    if np.percentile(values, 95) < _DARK:
+        return "the picture is very dark; use more light or a longer exposure"
+    if np.percentile(values, 5) > _BRIGHT:
+        return "the picture is very bright; use less light or a shorter exposure"
+    edges = 4 * values[1:-1, 1:-1] - values[:-2, 1:-1] - values[2:, 1:-1] - values[1:-1, :-2] - values[1:-1, 2:]
+    if edges.size and np.percentile(np.abs(edges), 99) < _SHARP:
+        return "the picture is blurred or shows nothing; focus the camera or hold it still"
+    return None
+
+
 def path_of(image: object) -> str | None:
     """Return the path of a picture; None when it is given otherwise, or the path cannot be computed.
 
@@ -274,7 +320,7 @@ def _check_path(path: str, max_pixels: int) -> str | NDArray[np.uint8]:
     try:
         with Path(path).open("rb") as file:
             head = file.read(_HEAD)
-            if _family_of(head) is None:
+            if _family_of(head) is None and not _may_have_16_bits(head):
                 return path
             most = max_pixels * _BYTES_PER_PIXEL + _BYTES_OF_METADATA
             data = head + file.read(most)
@@ -303,7 +349,8 @@ def _decode_bytes(data: bytes, max_pixels: int) -> bytes | NDArray[np.uint8]:
     """Return the pixels of a file that Pillow decodes, and other files unchanged."""
     family = _family_of(data)
     if family is None:
-        return data
+        grey = _read_16_bits(data, max_pixels) if _may_have_16_bits(data) else None
+        return data if grey is None else grey
     with _open_by_pillow(data, family, max_pixels) as picture:
         try:
             return _pixels_of(picture)
@@ -311,6 +358,33 @@ def _decode_bytes(data: bytes, max_pixels: int) -> bytes | NDArray[np.uint8]:
             raise
         except Exception as error:
             raise DamagedImageError(f"damaged {family} image: {_reason(error)}") from error
+
+
+def _may_have_16_bits(head: bytes) -> bool:
+    """Return whether a file may be a grey picture of 16 bits, which the core would only shorten: PNG or TIFF."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return head[24:26] == b"\x10\0"  # bit depth and colour type
+    return head.startswith((b"II*\0", b"MM\0*"))
+
+
+def _read_16_bits(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
+    """Return the pixels of a grey picture of 16 bits; None for any other, and for what the core is to refuse."""
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    from . import _core  # here, so that a picture can be described without the native core
+
+    kind = PngImageFile if data.startswith(b"\x89PNG") else TiffImageFile
+    try:
+        with kind(io.BytesIO(data)) as picture:
+            if not picture.mode.startswith("I"):
+                return None
+            _core.decode(data, max_pixels=max_pixels)  # refuses what is damaged or too large, as Pillow does not
+            return _pixels_of(picture)
+    except (FacedexError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001 - the core says what is wrong with the file
+        return None
 
 
 def _open_by_pillow(data: bytes, family: str, max_pixels: int) -> Image:
@@ -373,6 +447,8 @@ def _check_array(image: Any) -> NDArray[np.uint8]:
         if callable(getattr(image, step, None)):
             image = getattr(image, step)()
     array = np.asarray(image)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2 and array.ndim in (2, 3):
+        array = _reduce_to_8_bits(array)
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if array.dtype != np.uint8 or not (grey or (array.ndim == 3 and array.shape[2] in (3, 4))):
         raise ImageArrayError(
@@ -383,6 +459,27 @@ def _check_array(image: Any) -> NDArray[np.uint8]:
 
         return _pixels_of(Image.fromarray(array[..., 0] if grey and array.ndim == 3 else array))
     return array
+
+
+def _reduce_to_8_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an array of 16 bits as 8 bits; alpha, whose range is fixed, is not stretched."""
+    import numpy as np
+
+    if array.ndim == 2 or array.shape[2] != 4:
+        return _stretch(array)
+    alpha = (array[..., 3:] >> 8).astype(np.uint8)
+    return np.concatenate([_stretch(array[..., :3]), alpha], axis=2)
+
+
+def _stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return values of 16 bits as 8 bits, stretched by their own range, as sensors of 12 bits leave the top empty."""
+    import numpy as np
+
+    if not values.size:
+        return values.astype(np.uint8)
+    low, high = int(values.min()), int(values.max())
+    scaled = (values.astype(np.float32) - low) * (255 / max(1, high - low))
+    return scaled.round().astype(np.uint8)
 
 
 def _advice(array: NDArray[Any]) -> str:
@@ -410,12 +507,14 @@ def _pixels_of(image: Image) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     mode = image.mode
-    if mode.startswith("I") or mode == "F":
+    if mode == "F":
         raise ArgumentError(
             f"image must be {_ACCEPTED}, got a PIL image of mode {mode!r}, whose value range is unknown; convert it to "
             "'RGB'"
         )
     upright = ImageOps.exif_transpose(image)
+    if mode.startswith("I"):
+        return np.repeat(_stretch(np.asarray(upright))[..., None], 3, axis=2)
     if mode == "La":
         upright = upright.convert("LA")  # Pillow converts it to nothing else
     if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:

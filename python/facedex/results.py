@@ -133,11 +133,14 @@ class Analysis(Sequence["Face"]):
         Width and height of the upright picture.
     source : ImageInput or None
         The picture as it was given; None when it was a stream that has been read.
+    hint : str or None
+        Why no face may have been found: the picture is very dark, very bright, blurred or tiny.
     """
 
     faces: tuple[Face, ...]
     image_size: ImageSize
     source: ImageInput | None = field(default=None, compare=False, repr=False)
+    hint: str | None = field(default=None, compare=False)
 
     @overload
     def __getitem__(self, index: int) -> Face: ...
@@ -217,12 +220,15 @@ class Recognition(Sequence[FoundFace]):
         The picture as it was given; None when it was a stream that has been read.
     elapsed_s : float
         Time of this picture, or its share of a batch, seconds.
+    hint : str or None
+        Why no face may have been found: the picture is very dark, very bright, blurred or tiny.
     """
 
     faces: tuple[FoundFace, ...]
     image_size: ImageSize
     source: ImageInput | None = field(default=None, compare=False, repr=False)
     elapsed_s: float = field(default=0.0, compare=False)
+    hint: str | None = field(default=None, compare=False)
 
     to_dict = record_to_dict
 
@@ -460,7 +466,8 @@ def choose_face(analysis: Analysis, policy: FacePolicy, image: object) -> Face:
     """
     if len(analysis) == 0:
         size = analysis.image_size
-        raise NoFaceError(f"no face was found in {describe(image)} ({size[0]} x {size[1]} pixels); one is needed")
+        hint = "" if analysis.hint is None else f"; {analysis.hint}"
+        raise NoFaceError(f"no face was found in {describe(image)} ({size[0]} x {size[1]} pixels); one is needed{hint}")
     if len(analysis) > 1 and policy == "one":
         bboxes = tuple(bbox_of(face.bbox) for face in analysis)
         places = ", ".join(str(tuple(map(round, bbox))) for bbox in bboxes[:8])

@@ -121,6 +121,19 @@ def test_avif_is_recognized_and_its_pixels_are_counted(peopled: TestClient) -> N
     assert "the second picture" in refused.json()["detail"]
 
 
+def test_a_picture_without_a_face_says_why(peopled: TestClient) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (320, 240), (3, 3, 3)).save(stream, "PNG")
+    for route in ("detect", "recognize"):
+        answer = peopled.post(f"/v1/{route}", files={"image": stream.getvalue()}).json()
+        assert answer["faces"] == []
+        assert "very dark" in answer["hint"]
+        assert peopled.post(f"/v1/{route}", files={"image": AYU}).json()["hint"] is None
+    refused = peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": stream.getvalue()}).json()
+    assert refused["code"] == "no_face"
+    assert "very dark" in refused["detail"]
+
+
 @pytest.mark.parametrize("route", ["detect", "verify", "recognize"])
 def test_quality_attributes_and_liveness_are_returned_on_request(serve: Any, route: str) -> None:
     """A pack that brings attributes is needed for those; without one the request says so."""

@@ -163,7 +163,7 @@ def _show_recognition(results: list[tuple[str, Recognition]]) -> None:
     rows = []
     for picture, recognition in results:
         if not recognition:
-            rows.append([picture, "no face", "", "", "", "", ""])
+            rows.append([picture, "no face", "", "", "", "", recognition.hint or ""])
         for face in recognition:
             person = "unknown" if face.person_id is None else str(face.person_id)
             scores = [f"{face.similarity:.3f}", f"{face.threshold:.3f}"]
@@ -179,7 +179,7 @@ def _show_analysis(results: list[tuple[str, Analysis]]) -> None:
     rows = []
     for picture, analysis in results:
         if not analysis:
-            rows.append([picture, "no face", "", ""])
+            rows.append([picture, "no face", "", analysis.hint or ""])
         for face in analysis:
             rows.append([picture, format_bbox(face.bbox.tolist()), f"{face.det_score:.3f}", _describe_face(face)])
     _print_faces(["picture", "box", "score", "face"], rows, right="score")

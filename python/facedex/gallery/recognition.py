@@ -68,7 +68,9 @@ class Recognizer:
         if isinstance(found, FacedexError):
             raise found
         self._log(found)
-        return Recognition(tuple(found), analysis.image_size, analysis.source, time.perf_counter() - started)
+        return Recognition(
+            tuple(found), analysis.image_size, analysis.source, time.perf_counter() - started, analysis.hint
+        )
 
     def recognize_many(
         self, images: Sequence[ImageInput], options: RecognizeOptions, progress: Progress | None
@@ -91,7 +93,9 @@ class Recognizer:
                 if isinstance(found, FacedexError):
                     results.append(found)
                 else:
-                    results.append(Recognition(tuple(found), analysis.image_size, analysis.source, elapsed_s))
+                    results.append(
+                        Recognition(tuple(found), analysis.image_size, analysis.source, elapsed_s, analysis.hint)
+                    )
             if progress is not None:
                 progress(len(results), len(images))
         return results
