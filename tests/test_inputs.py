@@ -431,3 +431,37 @@ def test_damaged_and_large_pictures_of_16_bits_are_refused(tmp_path: Path) -> No
         facedex.decode(data[:-20])
     with pytest.raises(errors.DamagedImageError):
         facedex.decode(data[:60] + bytes(20) + data[80:])
+
+
+def test_a_cut_jpeg_is_decoded_on_request(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut, path, whole = DATA[:-600], tmp_path / "cut.jpg", tmp_path / "whole.jpg"
+    path.write_bytes(cut)
+    whole.write_bytes(DATA + b"trailing bytes")
+    with pytest.raises(errors.TruncatedImageError):
+        engine.analyze(cut)
+    monkeypatch.setenv("FACEDEX_STRICT", "0")
+    for lenient in (Engine(strict=False, threads=1), Engine(threads=1)):
+        for image in (cut, path, io.BytesIO(cut)):
+            analysis = lenient.analyze(image)
+            assert len(analysis) == 1
+            assert "cut off" in (analysis.hint or "")
+            assert analysis.draw().size == (PIXELS.shape[1], PIXELS.shape[0])
+        first, second = lenient.analyze_many([path, whole])
+        assert isinstance(first, facedex.Analysis)
+        assert isinstance(second, facedex.Analysis)
+        assert "cut off" in (first.hint or "")
+        assert (len(second), second.hint) == (1, None)
+        for bad in (DATA[:20], b"\xff\xd8\xff", b"no picture"):
+            with pytest.raises(errors.ImageError):
+                lenient.analyze(bad)
+        for photos in ("thumbnail", "original"):
+            location = tmp_path / f"{photos}-{id(lenient)}.db"
+            with Gallery.open(location, engine=lenient, photos=photos) as opened:  # type: ignore[arg-type]
+                opened.register("ayu", [path, io.BytesIO(cut)])
+                assert len(opened.photos("ayu")) == 2
+                assert "cut off" in (opened.recognize(path).hint or "")
+    with pytest.raises(errors.TruncatedImageError):
+        Engine(strict=True, threads=1).analyze(cut)
+    monkeypatch.setenv("FACEDEX_STRICT", "no")
+    with pytest.raises(errors.ArgumentError, match="FACEDEX_STRICT must be 0 or 1"):
+        Engine(threads=1)

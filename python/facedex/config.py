@@ -8,6 +8,7 @@ a caller gives always wins over a variable. A value outside its range is an `Arg
 ``FACEDEX_THREADS``      networks that run side by side, from 1
 ``FACEDEX_PROVIDERS``    ONNX Runtime execution providers, separated by commas, in order of preference
 ``FACEDEX_MAX_PIXELS``   largest picture that is decoded, pixels, from 1
+``FACEDEX_STRICT``       0 decodes what a JPEG file holds whose end is cut off; 1, the default, refuses it
 ``FACEDEX_ACCEPT_LICENSE``  licences of weights that the user has accepted, as the pack's error asks for it
 ``FACEDEX_MIRROR``       address from which the files of packs are fetched, instead of their own
 ``FACEDEX_DB``           database that the command line uses, a path or a URL, instead of ``people.db``
@@ -59,6 +60,8 @@ class Settings:
         ONNX Runtime execution providers in order of preference.
     max_pixels : int
         Largest picture that is decoded, pixels.
+    strict : bool
+        Whether a JPEG file whose end is cut off is refused.
     accept_license : str or None
         Licences of weights that the user has accepted.
     mirror : str or None
@@ -86,6 +89,7 @@ class Settings:
     threads: int | None = None
     providers: tuple[str, ...] | None = None
     max_pixels: int = MAX_PIXELS
+    strict: bool = True
     accept_license: str | None = None
     mirror: str | None = None
     db: str | None = field(default=None, repr=False)  # a URL may hold a password
@@ -137,6 +141,12 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
             raise ArgumentError(f"{name} must be a whole number from 1, got {value!r}")
         return int(value)
 
+    def flag(name: str, *, default: bool) -> bool:
+        value = text(name)
+        if value not in (None, "0", "1"):
+            raise ArgumentError(f"{name} must be 0 or 1, got {value!r}")
+        return default if value is None else value == "1"
+
     def secret(name: str) -> bytes | None:
         value = text(name)
         return None if value is None else key_from(value, name)
@@ -156,6 +166,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         threads=count("FACEDEX_THREADS"),
         providers=words(text("FACEDEX_PROVIDERS") or "") or None,
         max_pixels=count("FACEDEX_MAX_PIXELS") or MAX_PIXELS,
+        strict=flag("FACEDEX_STRICT", default=True),
         accept_license=text("FACEDEX_ACCEPT_LICENSE"),
         mirror=text("FACEDEX_MIRROR"),
         db=text("FACEDEX_DB"),

@@ -20,11 +20,14 @@ from .checks import as_int, check_flag, check_float, check_threshold
 from .config import MAX_PIXELS, settings
 from .coroutines import make_coroutine
 from .errors import ArgumentError, BBox, FacedexError, ImageError, NoFaceError, RoleMissingError
-from .inputs import ImageInput, find_hint, iterate_images, keep_source, read_picture
+from .inputs import ImageInput, find_hint, iterate_images, keep_source, mend_jpeg, read_picture
 from .options import AnalyzeOptions, LivenessOption
 from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .runtime import runtime_library
+
+Picture = str | bytes | NDArray[np.uint8]
+"""What `inputs.read_picture` returns."""
 
 _BATCH = 8
 """Pictures for each thread that are read before they are analysed: bounds the memory of a batch."""
@@ -48,6 +51,9 @@ class Engine:
         one is an error.
     max_pixels : int, optional
         Larger pictures are refused; default ``FACEDEX_MAX_PIXELS``, else 50 million.
+    strict : bool, optional
+        Whether a JPEG file whose end is cut off is refused; default ``FACEDEX_STRICT``, else True. With False, what it
+        holds is decoded, the rest is grey, and ``hint`` of the result says so.
     mirror : bool, optional
         Average each crop with its mirror image; default as the pack's manifest says. It makes another kind of
         embedding, so that a gallery made with it opens only with it.
@@ -86,12 +92,14 @@ class Engine:
         threads: int | None = None,
         providers: Sequence[str] | None = None,
         max_pixels: int | None = None,
+        strict: bool | None = None,
         mirror: bool | None = None,
         accept_license: str | None = None,
         add: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         environment = settings()
         self.max_pixels = as_int("max_pixels", max_pixels if max_pixels is not None else environment.max_pixels)
+        self.strict = environment.strict if strict is None else check_flag("strict", strict)
         cores = threads if threads is not None else environment.threads
         ready = require_ready(default() if pack is None else pack, accept_license=accept_license)
         if isinstance(add, str | os.PathLike):
@@ -179,9 +187,9 @@ class Engine:
         options = AnalyzeOptions(
             min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
         )
-        picture = read_picture(image, max_pixels=self.max_pixels)
+        picture, hint = self.read(image)
         faces, size = self._core.analyze(picture, **_core_arguments(options, embed))
-        return _analysis(faces, size, image, picture)
+        return _analysis(faces, size, image, picture, hint)
 
     def analyze_many(
         self,
@@ -226,26 +234,42 @@ class Engine:
 
     def _analyze_batch(self, images: Sequence[ImageInput], arguments: dict[str, Any]) -> list[Analysis | FacedexError]:
         """Analyze pictures side by side; what goes wrong with one is its result."""
-        read: list[str | bytes | NDArray[np.uint8] | FacedexError] = []
+        read: list[tuple[Picture, str | None] | FacedexError] = []
         for image in images:
             try:
-                read.append(read_picture(image, max_pixels=self.max_pixels))
+                read.append(self.read(image))
             except FacedexError as error:
                 read.append(error)
         answers = iter(
-            self._core.analyze_many([picture for picture in read if not isinstance(picture, FacedexError)], **arguments)
+            self._core.analyze_many([given[0] for given in read if not isinstance(given, FacedexError)], **arguments)
         )
         results: list[Analysis | FacedexError] = []
-        for image, picture in zip(images, read, strict=True):
-            if isinstance(picture, FacedexError):
-                results.append(picture)
+        for image, given in zip(images, read, strict=True):
+            if isinstance(given, FacedexError):
+                results.append(given)
                 continue
             answer = next(answers)
             if isinstance(answer, FacedexError):
                 results.append(answer)
             else:
-                results.append(_analysis(*answer, image, picture))
+                results.append(_analysis(*answer, image, *given))
         return results
+
+    def read(self, image: ImageInput) -> tuple[Picture, str | None]:
+        """Read a picture as this engine does, into a form that the core decodes; not part of the public interface.
+
+        Returns
+        -------
+        picture : str, bytes or numpy.ndarray
+        hint : str or None
+            That its end is missing, where `strict` is False.
+        """
+        picture = read_picture(image, max_pixels=self.max_pixels)
+        if not self.strict and isinstance(picture, (str, bytes)):
+            mended = mend_jpeg(picture, max_pixels=self.max_pixels)
+            if mended is not None:
+                return mended, "the file is cut off; what it holds was decoded, and the rest is grey"
+        return picture, None
 
     def crop(self, image: ImageInput, landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the crop of a face that the embedder gets.
@@ -267,7 +291,7 @@ class Engine:
         LandmarksError
             The points coincide or are not finite.
         """
-        return self._core.crop(read_picture(image, max_pixels=self.max_pixels), landmarks)
+        return self._core.crop(self.read(image)[0], landmarks)
 
     def liveness_crops(self, image: ImageInput, bbox: Sequence[float] | NDArray[np.float32]) -> list[NDArray[np.uint8]]:
         """Return the crops of a face that the liveness networks get.
@@ -289,7 +313,7 @@ class Engine:
         RoleMissingError
             No pack has a liveness network.
         """
-        return self._core.liveness_crops(read_picture(image, max_pixels=self.max_pixels), _four(bbox))
+        return self._core.liveness_crops(self.read(image)[0], _four(bbox))
 
     def attributes_crop(
         self,
@@ -320,7 +344,7 @@ class Engine:
         LandmarksError
             The points coincide, or the box is empty.
         """
-        return self._core.attributes_crop(read_picture(image, max_pixels=self.max_pixels), _four(bbox), landmarks)
+        return self._core.attributes_crop(self.read(image)[0], _four(bbox), landmarks)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the embeddings of crops.
@@ -404,10 +428,12 @@ class Engine:
 
 
 def _analysis(
-    faces: Sequence[_core.Face], size: tuple[int, int], image: ImageInput, picture: str | bytes | NDArray[np.uint8]
+    faces: Sequence[_core.Face], size: tuple[int, int], image: ImageInput, picture: Picture, hint: str | None
 ) -> Analysis:
-    hint = None if faces else find_hint(picture, width=size[0], height=size[1])
-    return Analysis(tuple(faces), ImageSize(*size), keep_source(image, picture), hint)
+    source = keep_source(image, picture) if hint is None else picture  # the file alone would not be drawn
+    if not faces and hint is None:
+        hint = find_hint(picture, width=size[0], height=size[1])
+    return Analysis(tuple(faces), ImageSize(*size), source, hint)
 
 
 def _name_picture(error: FacedexError, name: str) -> FacedexError:

@@ -24,9 +24,11 @@ from .errors import (
     DamagedImageError,
     FacedexError,
     ImageArrayError,
+    ImageError,
     ImageReadError,
     ImageTooLargeError,
     NotAnImageError,
+    TruncatedImageError,
     UnsupportedImageError,
 )
 
@@ -43,6 +45,7 @@ _ACCEPTED = "a path, bytes, a binary file object, a PIL image or a uint8 array o
 _ADDRESS = re.compile(r"(?:https?|ftps?|s3|gs|file):/", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
 _SHOWN = 100  # characters of a path, or of another error's message
+_END_OF_JPEG = b"\xff\xd9"
 _TINY = 48  # pixels of the shorter side
 _SURVEYED = (512, 512)  # pixels of the copy in which a hint is looked for
 _DARK, _BRIGHT = 16, 225  # grey level of all but the 5 % brightest or darkest pixels
@@ -184,6 +187,44 @@ def probe(data: bytes, *, max_pixels: int) -> tuple[int, int]:
         return _core.probe(data, max_pixels=max_pixels)
     with _open_by_pillow(data, family, max_pixels) as picture:
         return picture.size
+
+
+def mend_jpeg(picture: str | bytes, *, max_pixels: int) -> NDArray[np.uint8] | None:
+    """Decode what a JPEG file holds whose end is cut off; the rest becomes grey.
+
+    Parameters
+    ----------
+    picture : str or bytes
+        As `read_picture` returns it.
+    max_pixels : int
+
+    Returns
+    -------
+    numpy.ndarray or None
+        None when it is not a JPEG file, is whole, or holds nothing that can be decoded.
+    """
+    from . import _core  # here, so that a picture can be described without the native core
+
+    try:
+        data = _core.load(picture, max_pixels=max_pixels) if isinstance(picture, str) else picture
+        if not data.startswith(b"\xff\xd8") or data.rstrip(b"\0").endswith(_END_OF_JPEG):
+            return None
+        _core.without_metadata(data, max_pixels=max_pixels)  # reads the markers up to the last
+    except TruncatedImageError:
+        pass
+    except ImageError:
+        return None
+    else:
+        return None
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        with JpegImageFile(io.BytesIO(data + _END_OF_JPEG)) as opened:
+            return _pixels_of(opened) if opened.width * opened.height <= max_pixels else None
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - the core says what is wrong with the file
+        return None
 
 
 def find_hint(picture: str | bytes | NDArray[np.uint8], *, width: int, height: int) -> str | None:

@@ -134,7 +134,8 @@ class Analysis(Sequence["Face"]):
     source : ImageInput or None
         The picture as it was given; None when it was a stream that has been read.
     hint : str or None
-        Why no face may have been found: the picture is very dark, very bright, blurred or tiny.
+        Why no face may have been found: the picture is very dark, very bright, blurred or tiny; or that the
+        file is cut off, where the engine is not strict.
     """
 
     faces: tuple[Face, ...]
@@ -221,7 +222,8 @@ class Recognition(Sequence[FoundFace]):
     elapsed_s : float
         Time of this picture, or its share of a batch, seconds.
     hint : str or None
-        Why no face may have been found: the picture is very dark, very bright, blurred or tiny.
+        Why no face may have been found: the picture is very dark, very bright, blurred or tiny; or that the
+        file is cut off, where the engine is not strict.
     """
 
     faces: tuple[FoundFace, ...]

@@ -13,7 +13,7 @@ from typing import Any
 from .. import _core
 from ..checks import abbreviate, check_choice
 from ..errors import ArgumentError, BBox, ImageError
-from ..inputs import ImageInput, path_of, read_picture
+from ..inputs import ImageInput, path_of
 from ..options import KeptPhotos, Rendition
 from ..records import PersonId, Photo
 from ..store import LONGEST_NAME, NewPhoto, PortablePerson, check_size, plain_name
@@ -98,7 +98,7 @@ class Photos:
         return NewPhoto(rendition, "image/jpeg", width, height, filename, content)
 
     def _read(self, picture: ImageInput) -> Any:
-        return read_picture(picture, max_pixels=self._max_pixels)
+        return self._resources.engine.read(picture)[0]
 
     def _rewrite(self, picture: ImageInput, rendition: str, filename: str | None) -> NewPhoto:
         content, media_type, (width, height) = _core.without_metadata(self._read(picture), max_pixels=self._max_pixels)
