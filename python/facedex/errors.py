@@ -203,8 +203,9 @@ class ImageTooLargeError(ImageError):
     code = "image_too_large"
 
     def __init__(self, message: str) -> None:
-        setting = "FACEDEX_MAX_PIXELS"
-        super().__init__(message if setting in message else f"{message}; {setting} or max_pixels raises it")
+        if message.endswith(" pixels") and "over the limit" in message:  # from the core, which knows no settings
+            message += "; FACEDEX_MAX_PIXELS or max_pixels raises it"
+        super().__init__(message)
 
 
 class ImageArrayError(ImageError, TypeError):
