@@ -253,6 +253,19 @@ def test_one_face_is_deleted(db: Path) -> None:
 # Looking at pictures.
 
 
+def test_recognize_says_that_the_gallery_is_empty(tmp_path: Path) -> None:
+    db = tmp_path / "empty.db"
+    facedex.Gallery.open(db).close()
+    result = run("recognize", AYU, "--db", db)
+    assert result.exit_code == 0
+    assert "unknown" in result.stdout
+    assert result.stderr.startswith("note: Gallery('default' in ")
+    assert result.stderr.endswith("is empty: no face is registered, so every face is unknown\n")
+    (face,) = answer("recognize", AYU, "--db", db)["pictures"][0]["faces"]
+    assert (face["person_id"], face["similarity"], face["candidates"]) == (None, -1.0, [])
+    assert "the gallery is empty: no face is registered" in run("gallery", "status", "--db", db).stdout
+
+
 def test_recognize_names_the_people(registered: Path) -> None:
     (picture,) = answer("recognize", GROUP, "-k", 2, "--db", registered)["pictures"]
     assert picture["picture"] == GROUP

@@ -28,7 +28,6 @@ from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
     DuplicatePersonError,
-    EmptyGalleryError,
     FacedexError,
     ForkError,
     GalleryClosedError,
@@ -307,16 +306,28 @@ def test_no_face_is_an_empty_answer(gallery: Gallery) -> None:
     assert nobody.image_size == (320, 240)
 
 
-def test_an_empty_gallery_is_an_error(gallery: Gallery) -> None:
-    for image in (PROBE["ayu"], GREY):
-        with pytest.raises(EmptyGalleryError, match="register somebody first"):
-            gallery.recognize(image)
-    with pytest.raises(EmptyGalleryError):
-        gallery.recognize_many([PROBE["ayu"]])
+@pytest.mark.parametrize("threshold", [None, -1.0])
+def test_in_an_empty_gallery_every_face_is_unknown(gallery: Gallery, threshold: float | None) -> None:
+    def check(found: Recognition | FacedexError) -> None:
+        assert isinstance(found, Recognition)
+        (face,) = found
+        assert (face.person_id, face.name, face.similarity, face.margin) == (None, None, -1.0, None)
+        assert face.candidates == ()
+
+    check(gallery.recognize(PROBE["ayu"], threshold=threshold, k=3))
+    check(asyncio.run(gallery.arecognize(PROBE["ayu"], threshold=threshold)))
+    assert len(gallery.recognize(GREY, threshold=threshold)) == 0
+    one, none, wrong = gallery.recognize_many([PROBE["ayu"], GREY, b"no picture"], threshold=threshold)
+    check(one)
+    assert isinstance(none, Recognition)
+    assert len(none) == 0
+    assert isinstance(wrong, NotAnImageError)
+    assert gallery.status().why == "the gallery is empty: no face is registered"
     face_id = gallery.register("ayu", AYU[0]).faces[0].face_id
+    assert "empty" not in gallery.status().why
     gallery.delete_face(face_id)
-    with pytest.raises(EmptyGalleryError):
-        gallery.recognize(PROBE["ayu"])
+    check(gallery.recognize(PROBE["ayu"], threshold=threshold))
+    assert gallery.status().why == "the gallery is empty: no face is registered"
 
 
 def test_recognize_many_returns_a_result_for_each_in_order(gallery: Gallery) -> None:
@@ -415,8 +426,7 @@ def test_two_gallery_objects_see_each_others_changes_at_once(place: Place, engin
         one.delete("ayu")
         assert who(other.recognize(PROBE["ayu"])) == [None]
         one.delete("budi")
-        with pytest.raises(EmptyGalleryError):
-            other.recognize(PROBE["ayu"])
+        assert who(other.recognize(PROBE["ayu"])) == [None]
 
 
 OTHER_PROCESS = """
@@ -636,8 +646,7 @@ def test_two_galleries_share_a_database_and_no_people(place: Place, engine: Engi
         Gallery.open(place.location, engine=engine, name="b") as other,
     ):
         one.register("ayu", AYU[0])
-        with pytest.raises(EmptyGalleryError):
-            other.recognize(PROBE["ayu"])
+        assert who(other.recognize(PROBE["ayu"])) == [None]
         other.register("ayu", BUDI[0])
         assert who(one.recognize(PROBE["ayu"])) == ["ayu"]
         assert who(other.recognize(PROBE["ayu"])) == [None]

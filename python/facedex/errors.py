@@ -53,7 +53,6 @@ programs. Errors can be pickled with their data, so they cross a process pool. T
     │   ├── UnknownPhotoError (LookupError)       no photo with that id is stored: ``photo_id``
     │   ├── PhotoTooLargeError (ValueError)       a photo has too many bytes: ``measured``, ``limit``
     │   ├── DuplicatePersonError (ValueError)     a person with that id is already registered: ``person_id``
-    │   ├── EmptyGalleryError         nobody is registered
     │   ├── GalleryClosedError        the gallery was closed
     │   ├── GalleryPackError          the gallery was made with another pack: ``stored``, ``opened``
     │   ├── MigrationError            a gallery cannot be migrated to a pack, or rolled back
@@ -544,12 +543,6 @@ class DuplicatePersonError(GalleryError, ValueError):
     def __init__(self, message: str, *, person_id: str | int | None = None) -> None:
         super().__init__(message)
         self.person_id = person_id
-
-
-class EmptyGalleryError(GalleryError):
-    """Nobody is registered, so nobody can be recognized."""
-
-    code = "empty_gallery"
 
 
 class GalleryClosedError(GalleryError):

@@ -84,13 +84,14 @@ class FoundFace:
     name : str or None
         The person's name.
     similarity : float
-        Of the closest person, also when that is below the threshold.
+        Of the closest person, also when that is below the threshold; -1 when nobody is registered.
     threshold : float
         The cut-off that was applied.
     margin : float or None
-        Similarity of the closest person less that of the second; None when only one person is registered.
+        Similarity of the closest person less that of the second; None when fewer than two people are registered.
     candidates : tuple of Candidate
-        The `k` closest people, closest first, whether or not they reach the threshold.
+        The `k` closest people, closest first, whether or not they reach the threshold; empty when nobody is
+        registered.
     liveness, quality, attributes : Liveness, Quality, Attributes or None
         What else was requested. With required liveness, a face that is not live is never matched.
     """

@@ -25,7 +25,7 @@ from .options import (
     QualityOption,
     ThresholdOption,
 )
-from .output import FAILED, NO, Output, format_bbox, pluralize, print_error, print_line, print_table
+from .output import FAILED, NO, Output, format_bbox, pluralize, print_error, print_line, print_note, print_table
 
 if TYPE_CHECKING:
     from .._core import Face, Liveness
@@ -59,7 +59,9 @@ def recognize(
             quality=quality,
             attributes=attributes,
         )
-    return _pictures_output(pictures, results, folder, _show_recognition)
+        _, faces = gallery.lookup.counts()
+        note = None if faces else f"{gallery!r} is empty: no face is registered, so every face is unknown"
+    return _pictures_output(pictures, results, folder, _show_recognition, note)
 
 
 @command
@@ -133,6 +135,7 @@ def _pictures_output(
     results: list[_Result | FacedexError],
     folder: OutFolder | None,
     show_results: Callable[[list[tuple[str, _Result]]], None],
+    note: str | None = None,
 ) -> Output:
     """Describe the result of each picture; the exit code tells whether one was rejected."""
     described: list[dict[str, Any]] = []
@@ -151,6 +154,8 @@ def _pictures_output(
     def show() -> None:
         if accepted:
             show_results(accepted)
+        if note is not None:
+            print_note(note)
         for name, error in rejected:
             print_error(error, name)
         if folder is not None:
@@ -166,7 +171,7 @@ def _show_recognition(results: list[tuple[str, Recognition]]) -> None:
             rows.append([picture, "no face", "", "", "", "", recognition.hint or ""])
         for face in recognition:
             person = "unknown" if face.person_id is None else str(face.person_id)
-            scores = [f"{face.similarity:.3f}", f"{face.threshold:.3f}"]
+            scores = [f"{face.similarity:.3f}" if face.candidates else "", f"{face.threshold:.3f}"]
             rows.append([picture, person, face.name or "", *scores, format_bbox(face.bbox), _describe_face(face)])
             for candidate in face.candidates if len(face.candidates) > 1 else ():
                 similarity = f"{candidate.similarity:.3f}"

@@ -481,12 +481,11 @@ class Gallery:
         Returns
         -------
         Recognition
-            A `FoundFace` for each face, largest first; empty when there is none.
+            A `FoundFace` for each face, largest first; empty when there is none. In an empty gallery every face is
+            unknown.
 
         Raises
         ------
-        EmptyGalleryError
-            When nobody is registered.
         ImageError
             When the picture is refused.
         LivenessError
@@ -527,11 +526,6 @@ class Gallery:
         -------
         list of Recognition or FacedexError
             One for each picture, in order.
-
-        Raises
-        ------
-        EmptyGalleryError
-            When nobody is registered.
         """
         with self._life.call():
             pictures = list(iterate_images(images))

@@ -105,7 +105,7 @@ class Lookup:
                 faces=faces,
                 search=search.place,
                 method=found.method,
-                why=found.why,
+                why=found.why if stored else "the gallery is empty: no face is registered",
                 recall=found.recall,
                 position=position,
                 rebuilt=search.rebuilt,

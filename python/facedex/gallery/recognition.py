@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DatabaseDamagedError, EmptyGalleryError, FacedexError, UnknownPersonError
+from ..errors import DatabaseDamagedError, FacedexError, UnknownPersonError
 from ..options import AnalyzeOptions, RecognizeOptions, VerifyOptions
 from ..records import PersonId
 from ..results import (
@@ -149,8 +149,6 @@ class Recognizer:
         search = self._resources.search
         for _ in range(_TRIES):
             state = search.sync()
-            if len(search) == 0:
-                raise EmptyGalleryError("no face is registered in this gallery; register somebody first")
             if probes is None:
                 return []
             _, similarities, faces = search.search_people(probes, wanted, faces=self._best_of)
@@ -158,8 +156,6 @@ class Recognizer:
             closest = [_candidates(*row, owners) for row in zip(faces, similarities, strict=True)]
             if all(len(candidates) == faces.shape[1] for candidates in closest):
                 break
-        if not all(closest):
-            raise EmptyGalleryError("the last face of this gallery was just deleted; register somebody first")
         return closest
 
     def _owners_of(self, state: tuple[int, str], face_ids: set[int]) -> dict[int, Owner]:
@@ -209,12 +205,13 @@ def _all_or_error(found: list[FoundFace | DatabaseDamagedError]) -> list[FoundFa
 def _found_face(
     face: Face, candidates: list[Candidate], options: RecognizeOptions, threshold: float
 ) -> FoundFace | DatabaseDamagedError:
-    first = candidates[0]
-    matched = first.similarity >= threshold and _passes_liveness(face, options.analyze)
-    if matched and not is_intact(first.person_id):
+    first = candidates[0] if candidates else None  # nobody is registered
+    similarity = -1.0 if first is None else first.similarity
+    matched = first if similarity >= threshold and _passes_liveness(face, options.analyze) else None
+    if matched is not None and not is_intact(matched.person_id):
         return DatabaseDamagedError(
-            f"the owner of face {first.face_id} is unknown, because a row of the database is damaged; restore it from "
-            "a backup; 'facedex fsck' shows which row it is"
+            f"the owner of face {matched.face_id} is unknown, because a row of the database is damaged; restore "
+            "it from a backup; 'facedex fsck' shows which row it is"
         )
     assert face.landmarks is not None  # its embedding was cut by them
     points: list[tuple[float, float]] = [(float(x), float(y)) for x, y in face.landmarks]
@@ -223,11 +220,11 @@ def _found_face(
         bbox=bbox_of(face.bbox),
         landmarks=landmarks,
         det_score=float(face.det_score),
-        person_id=first.person_id if matched else None,
-        name=first.name if matched else None,
-        similarity=first.similarity,
+        person_id=None if matched is None else matched.person_id,
+        name=None if matched is None else matched.name,
+        similarity=similarity,
         threshold=threshold,
-        margin=first.similarity - candidates[1].similarity if len(candidates) > 1 else None,
+        margin=similarity - candidates[1].similarity if len(candidates) > 1 else None,
         candidates=tuple([candidate for candidate in candidates if is_intact(candidate.person_id)][: options.k]),
         liveness=face.liveness,
         quality=face.quality,

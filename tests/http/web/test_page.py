@@ -357,6 +357,16 @@ def test_without_a_camera_a_file_can_be_used(served: Callable[..., Any], visit: 
     recognise.get_by_role("heading", name="Budi").wait_for()
 
 
+def test_an_empty_gallery_recognises_nobody(served: Callable[..., Any], visit: Any) -> None:
+    seen = visit(served(who=()).port)
+    seen.open("recognise")
+    recognise = seen.panel("recognise")
+    recognise.locator("input[type=file]").set_input_files(str(people.PROBES["budi"][0]))
+    recognise.get_by_role("heading", name="unknown").wait_for()
+    recognise.get_by_text("Nobody is registered yet.").wait_for()
+    assert not recognise.get_by_text("Candidates").count()
+
+
 def test_public_actions_are_shown_to_everybody(served: Callable[..., Any], visit: Any, tmp_path: Path) -> None:
     at = served(who=("ayu",), FACEDEX_PUBLIC_SCOPES="recognise")
     access = Access(Database(tmp_path / "served.db"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import UploadFile
 
-from ...errors import ArgumentError, EmptyGalleryError, UnsupportedImageError
+from ...errors import ArgumentError, UnsupportedImageError
 from ...options import FacePolicy
 from ...results import choose_face
 from ...scales import Calibration, Scale, ScaleMap
@@ -123,13 +123,10 @@ def recognize(gallery: Gallery, picture: bytes, **options: Any) -> Recognition |
         When there is no face, whether or not anybody is registered.
     ImageError
     """
-    try:
-        found = gallery.recognize(picture, **options)
-    except EmptyGalleryError:
-        found = None
+    found = gallery.recognize(picture, **options)
     if not found:
         find_face(gallery, picture)
-    return found or None
+    return found if found and found[0].candidates else None
 
 
 def recognize_largest(gallery: Gallery, picture: bytes, **options: Any) -> FoundFace | None:

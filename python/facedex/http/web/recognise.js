@@ -72,9 +72,11 @@ function makeFace(face) {
   return make(
     "article", { class: `face ${known ? "good" : "doubt"}` },
     make("p", { class: "verdict-line" }, make("span", { class: "mark", "aria-hidden": "true", plain: known ? "✓" : "?" }), title),
-    make("p", { text: "similarity", values, class: "hint" }),
-    make("h4", { text: "candidates" }),
-    make("ol", { class: "candidates" }, ...face.candidates.map((one) => makeCandidate(one, face.threshold))),
+    ...(face.candidates.length ? [
+      make("p", { text: "similarity", values, class: "hint" }),
+      make("h4", { text: "candidates" }),
+      make("ol", { class: "candidates" }, ...face.candidates.map((one) => makeCandidate(one, face.threshold))),
+    ] : [make("p", { text: "nobody_registered", class: "hint" })]),
   );
 }
 
