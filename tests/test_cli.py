@@ -253,6 +253,19 @@ def test_one_face_is_deleted(db: Path) -> None:
 # Looking at pictures.
 
 
+@pytest.mark.parametrize("location", [":memory:", "sqlite://", "sqlite:///?timeout=1"])
+def test_a_command_has_no_gallery_in_memory(location: str) -> None:
+    for command in (("register", "ayu", AYU), ("people",), ("keys", "list"), ("serve",)):
+        result = run(*command, "--db", location)
+        assert result.exit_code == 2, result.output
+        assert "a database in memory would end with the command" in result.stderr
+
+
+@pytest.mark.parametrize("location", ["x" * 300, "\ud800.db"])
+def test_a_database_that_no_path_names_is_one_line(location: str) -> None:
+    assert len(error_line("people", "--db", location)) < 600
+
+
 def test_recognize_says_that_the_gallery_is_empty(tmp_path: Path) -> None:
     db = tmp_path / "empty.db"
     facedex.Gallery.open(db).close()

@@ -605,7 +605,7 @@ def test_no_message_contains_the_password(place: Place, caplog: pytest.LogCaptur
     ],
 )
 def test_a_refused_location_shows_no_password(location: str) -> None:
-    with pytest.raises(ArgumentError, match="location must be a path or a URL") as refused:
+    with pytest.raises(ArgumentError, match="location must be a path, ':memory:', or a URL") as refused:
         Database(location)
     assert "s3cret" not in format_error(refused.value)
 

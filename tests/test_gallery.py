@@ -27,6 +27,7 @@ from facedex import packs, people
 from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
+    DatabaseUnavailableError,
     DuplicatePersonError,
     FacedexError,
     ForkError,
@@ -40,6 +41,7 @@ from facedex.errors import (
     UnknownPersonError,
 )
 from facedex.gallery import Gallery
+from facedex.gallery.fsck import fsck
 from facedex.gallery.lifetime import Lifetime
 from facedex.options import RecognizeOptions
 from facedex.records import Registration
@@ -73,6 +75,72 @@ def test_an_unknown_index_is_named(tmp_path: Path, engine: Engine) -> None:
     with pytest.raises(ArgumentError, match=f"index must be one of {known}, got 'foo'"):
         Gallery.open(tmp_path / "people.db", engine=engine, index="foo")  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("location", [":memory:", "sqlite://", "sqlite:///:memory:", "sqlite+pysqlite://?timeout=2"])
+def test_a_gallery_in_memory_works_and_leaves_no_file(
+    location: str, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Gallery.open(location, engine=engine, photos="original") as gallery:
+        gallery.register_many([("ayu", AYU), ("budi", BUDI)])
+        folder = gallery._resources.database.path
+        assert folder is not None
+        assert folder.exists()
+        assert gallery.status().location == ":memory:"
+        threads = [threading.Thread(target=gallery.create, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(gallery.people()) == 10
+        assert asyncio.run(gallery.averify("ayu", PROBE["ayu"])).match
+        assert gallery.delete("ayu").wiped
+        assert who(gallery.recognize(PROBE["budi"])) == ["budi"]
+        with Gallery.open(location, engine=engine) as other:
+            assert other.people() == [], "each has its own"
+    assert not folder.parent.exists()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("location", "wrong"),
+    [
+        (None, "got NoneType"),
+        (7, "got int"),
+        (b"people.db", "got bytes"),
+        ("", "an empty text"),
+        (" ", "an empty text"),
+        ("a\0b", "a NUL"),
+        ("file:people.db?mode=ro", "without //"),
+        ("file::memory:?cache=shared", "without //"),
+        ("sqlite:people.db", "without //"),
+        ("sqlite://people.db", "two slashes"),
+        ("sqlite:///people.db?tiemout=5", "the parameter 'tiemout'"),
+        ("sqlite:///people.db?timeout=5&mode=ro", "the parameter 'mode'"),
+        ("https://example.org/people.db", "got https://"),
+    ],
+)
+def test_what_is_no_location_is_refused(
+    location: Any, wrong: str, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match=re.escape(wrong)):
+        Gallery.open(location, engine=engine)
+    with pytest.raises(ArgumentError, match=re.escape(wrong)):
+        asyncio.run(Gallery.aopen(location, engine=engine))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "location", ["x" * 300, "é" * 5000, "/" + "a" * 300 + "/b.db", "\ud800.db", ".", "sqlite:////"]
+)
+def test_a_path_that_cannot_be_used_is_an_error_of_facedex(location: str, engine: Engine) -> None:
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        Gallery.open(location, engine=engine)
+    assert len(str(caught.value)) < 400
+    with pytest.raises(FacedexError):
+        fsck(location)
 
 
 # The whole job.
@@ -433,6 +501,7 @@ OTHER_PROCESS = """
 import sys
 from facedex import people
 from facedex.gallery import Gallery
+from facedex.gallery.fsck import fsck
 with Gallery.open(sys.argv[1]) as gallery:
     print("open", flush=True)
     for line in sys.stdin:

@@ -6,6 +6,7 @@ What these need is imported when a command runs, so that ``--help`` is quick.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,12 +75,23 @@ class Target:
     @property
     def exists(self) -> bool:
         """Whether there is a database; always True for a URL."""
-        return "://" in self.location or Path(self.location).exists()
+        return "://" in self.location or os.path.exists(self.location)  # noqa: PTH110 - raises nothing for a path too long
 
 
 def location_of(db: str | None) -> str:
-    """Return the path or URL of the database that ``--db`` names."""
-    return db or settings().db or DEFAULT_DATABASE
+    """Return the path or URL of the database that ``--db`` names.
+
+    Raises
+    ------
+    BadParameter
+        When it is in memory: it would end with the command.
+    """
+    from ..store import is_in_memory
+
+    location = db or settings().db or DEFAULT_DATABASE
+    if is_in_memory(location):
+        raise typer.BadParameter("a database in memory would end with the command; name a file", param_hint="--db")
+    return location
 
 
 _TARGET_OPTIONS = {"db": DatabaseOption, "within": GalleryOption, "pack": PackOption}

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from ..config import settings
@@ -181,7 +180,7 @@ def rebuild(
 
 @contextmanager
 def _feed(location: str | os.PathLike[str], name: str, key: KeyInput | None) -> Iterator[Feed]:
-    if "://" not in str(location) and not Path(location).exists():
+    if "://" not in str(location) and not os.path.exists(location):  # noqa: PTH110 - raises nothing for a path too long
         raise DatabaseUnavailableError(f"there is no database at {str(location)!r}; give the path of a gallery")
     database = Database(location)
     try:

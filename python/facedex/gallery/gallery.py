@@ -135,6 +135,7 @@ class Gallery:
         ----------
         location : str or PathLike
             Path of an SQLite file, or a URL ``sqlite:///path?timeout=5`` with the seconds to wait for another writer.
+            ``":memory:"`` is a gallery in memory, for tests: only this object sees it, and closing deletes it.
         pack : str or PathLike, optional
             The pack that makes the embeddings; by default the gallery's own. A new gallery uses `Engine`'s default.
         engine : Engine, optional
@@ -184,6 +185,8 @@ class Gallery:
 
         Raises
         ------
+        ArgumentError
+            When the location or another argument is none that is accepted.
         GalleryPackError
             When the gallery was made with another pack.
         KeyMissingError, WrongKeyError, KeyUnusedError

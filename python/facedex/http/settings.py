@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from ..config import ACCOUNT_SCOPES
 from ..options import AuditLevel, IndexMethod, KeptPhotos, LivenessMode
 from ..server import SCOPES
+from ..store import is_in_memory
 from .connections import MAX_PER_ADDRESS, MOST
 from .limits import cores
 from .old_names import ALL, LARGEST_BODY, OldNames
@@ -123,6 +124,8 @@ class Settings(BaseSettings):
     def _pair(self) -> Settings:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: set both or none")
+        if is_in_memory(self.location):
+            raise ValueError("db must be a file or a database server: a server cannot share a database in memory")
         return self
 
     @property

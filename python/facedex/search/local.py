@@ -119,6 +119,8 @@ class LocalSearch:
 
     def save(self) -> None:
         """Write a snapshot when something changed; a failure is logged and costs time at the next opening."""
+        if self._feed.database.in_memory:
+            return
         with self._lock:
             try:
                 self._advance()

@@ -41,7 +41,8 @@ class Snapshots:
     """The snapshots of a gallery.
 
     They are stored next to the database file; for a database server, in a folder that only this user can read. A
-    deletion removes them; another machine removes its own when it next opens or searches the gallery.
+    deletion removes them; another machine removes its own when it next opens or searches the gallery. A database in
+    memory has none.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ class Snapshots:
     def __init__(self, feed: Feed, options: SearchOptions | None = None) -> None:
         self._feed = feed
         self._options = (SearchOptions() if options is None else options).index_arguments()
-        file = feed.database.path or _cache_folder() / feed.uuid
+        database = feed.database
+        file = database.path or (Path(feed.uuid) if database.in_memory else _cache_folder() / feed.uuid)
         self._folder = file.absolute().parent
         self._stem = f"{file.name}.{quote(feed.name, safe='').replace('.', '%2E')}"
 
@@ -70,6 +72,8 @@ class Snapshots:
 
     def files(self) -> list[tuple[Path, State]]:
         """List the snapshots with their states; the token is empty for an incomplete file."""
+        if self._feed.database.in_memory:
+            return []
         pattern = re.compile(re.escape(self._stem) + r"\.(\d{1,19})-([0-9a-f]{16})\.index(\..+\.tmp)?")
         found = []
         for path in self._folder.iterdir():

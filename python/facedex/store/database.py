@@ -52,12 +52,14 @@ class Database:
     Parameters
     ----------
     location : str or PathLike
-        A path of an SQLite file, or an SQLAlchemy URL of SQLite, PostgreSQL, MariaDB or MySQL.
+        A path of an SQLite file, ``:memory:``, or an SQLAlchemy URL of SQLite, PostgreSQL, MariaDB or MySQL.
 
     Attributes
     ----------
     path : Path or None
         Its file, when it is one.
+    in_memory : bool
+        Whether it is in the memory of this process only, so that nothing of it may be written to a disk.
     location : str
         Where it is, without password.
     place : str
@@ -67,6 +69,7 @@ class Database:
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self._backend = backend_at(location)
         self.path = self._backend.path
+        self.in_memory = self._backend.in_memory
         self.location = self._backend.location
         self.place = self._backend.place
         self._storage_lock = threading.Lock()
@@ -232,6 +235,7 @@ class Database:
         """Close every connection; closing again does nothing."""
         self._backend.close()
         self._engine.dispose()
+        self._backend.remove()
 
     def __repr__(self) -> str:
         return f"Database({self.location!r})"

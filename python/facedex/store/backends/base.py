@@ -117,6 +117,11 @@ class Backend(ABC):
         return address.render_as_string()
 
     @property
+    def in_memory(self) -> bool:
+        """Whether it is in the memory of this process only."""
+        return False
+
+    @property
     def place(self) -> str:
         """The database's name in messages."""
         return repr(self.location)
@@ -139,6 +144,9 @@ class Backend(ABC):
 
     def close(self) -> None:  # noqa: B027 - most have nothing
         """Close what is open beside the pool."""
+
+    def remove(self) -> None:  # noqa: B027 - most remain
+        """Remove a database that ends when it is closed."""
 
     @abstractmethod
     def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""SQLite: one file, in this process.
+"""SQLite, in this process: one file, which may be in memory.
 
 It runs with a write-ahead log, ``synchronous=FULL`` (a commit that returned survives a power cut), foreign keys, and
 ``secure_delete`` (deleted content is overwritten with zeros). A writer takes the lock when it begins, so that what it
@@ -18,6 +18,7 @@ import os
 import shutil
 import sqlite3
 import struct
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,11 @@ RESERVE_BYTES = 4 << 20
 """Disk space that is reserved beside a database, so that people can be deleted on a full disk: a deletion writes each
 page that it changes to the log first. It is enough for some dozen faces and thumbnails, or one large photo."""
 
+_SHOWN = 100  # characters of a path in a message about it
+
+_SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux has a file system in memory."""
+
 _ZEROS = bytes(1 << 16)
 
 _LOCK_WAIT_S = 1.0
@@ -60,25 +66,47 @@ _TRIES = 3  # another process may restart the log meanwhile
 
 
 class SqliteBackend(Backend):
-    """An SQLite file."""
+    """An SQLite file.
+
+    Parameters
+    ----------
+    url : sqlalchemy.URL or None
+        None is a file in memory, for tests: only its own connections find it, and it is removed when it is closed.
+        SQLite's own databases in memory have no write-ahead log: a read would wait for the writer in whose transaction
+        it runs. So it is a file in a private folder, in the file system in memory where the machine has one (Linux),
+        otherwise in the folder for temporary files.
+    timeout_s : float
+        How long a call waits for another writer, seconds.
+    """
 
     reading = ("BEGIN",)
     writing = migration = ("BEGIN IMMEDIATE",)
 
-    def __init__(self, url: sa.URL, timeout_s: float) -> None:
+    def __init__(self, url: sa.URL | None, timeout_s: float) -> None:
+        self._temporary = None
+        if url is None:
+            memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
+            self._temporary = tempfile.TemporaryDirectory(prefix="facedex-", dir=memory, ignore_cleanup_errors=True)
+            url = sa.URL.create("sqlite", database=str(Path(self._temporary.name) / "people.db"))
         super().__init__(url, timeout_s)
         self._path = Path(str(url.database))
-        self._reserve = self._path.with_name(f"{self._path.name}.reserve")
         self._watcher: sqlite3.Connection | None = None
         self._closed = False
         self._watcher_lock = threading.Lock()
-        if self._path.is_dir():
-            raise DatabaseUnavailableError(f"database {str(self._path)!r} is a folder; give the path of a file")
         folder = self._path.absolute().parent
-        if not folder.is_dir():
+        try:
+            os.fsencode(self._path)
+            is_folder, has_folder = self._path.is_dir(), folder.is_dir()
+        except (OSError, ValueError) as error:  # a name too long, or a character that no file name has
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DatabaseUnavailableError(f"database {str(self._path)[:_SHOWN]!r} cannot be used: {reason}") from error
+        if is_folder:
+            raise DatabaseUnavailableError(f"database {str(self._path)!r} is a folder; give the path of a file")
+        if not has_folder:
             raise DatabaseUnavailableError(
-                f"folder {str(folder)!r} for database {self._path.name!r} does not exist; create it"
+                f"folder {str(folder)[:_SHOWN]!r} for database {self._path.name[:_SHOWN]!r} does not exist; create it"
             )
+        self._reserve = self._path.with_name(f"{self._path.name}.reserve")
 
     @property
     def path(self) -> Path:
@@ -88,7 +116,17 @@ class SqliteBackend(Backend):
     @property
     def location(self) -> str:
         """Where it is."""
-        return str(self._path)
+        return str(self._path) if self._temporary is None else ":memory:"
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is in memory, so that nothing of it may be written to a disk."""
+        return self._temporary is not None
+
+    def remove(self) -> None:
+        """Remove a file in memory."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     def engine(self) -> sa.Engine:
         """Make the pool: calls run in the caller's threads, each with a connection of its own without waiting."""
@@ -222,7 +260,7 @@ class SqliteBackend(Backend):
         A file that is shorter than it should be is replaced.
         """
         reserve = self._reserve
-        if not os.access(self._path, os.W_OK):
+        if self.in_memory or not os.access(self._path, os.W_OK):
             return
         with suppress(OSError):
             if reserve.lstat().st_size >= RESERVE_BYTES:
