@@ -28,7 +28,7 @@ runner = CliRunner()
 
 COMMANDS = (
     *("demo", "register", "recognize", "verify", "compare", "detect", "people", "delete", "packs"),
-    *("import", "export"),
+    *("import", "export", "backup"),
 )
 AYU, BUDI, EKO = (str(people.PROBES[name][0]) for name in ("ayu", "budi", "eko"))
 GROUP = str(people.GROUP)
@@ -264,6 +264,21 @@ def test_a_command_has_no_gallery_in_memory(location: str) -> None:
 @pytest.mark.parametrize("location", ["x" * 300, "\ud800.db"])
 def test_a_database_that_no_path_names_is_one_line(location: str) -> None:
     assert len(error_line("people", "--db", location)) < 600
+
+
+def test_a_backup_is_a_whole_database(db: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "backup.db"
+    size = answer("backup", copy, "--db", db)["bytes"]
+    assert copy.stat().st_size == size
+    assert copy.stat().st_mode & 0o77 == 0
+    assert [one["person_id"] for one in answer("people", "--db", copy)["people"]] == ["ayu", "budi"]
+    assert error_line("backup", copy, "--db", db).startswith("error [export]: the backup cannot be written")
+    assert error_line("backup", db, "--db", db).startswith("error [export]: the backup cannot be written")
+    assert error_line("backup", tmp_path / "no" / "b.db", "--db", db).startswith("error [export]: ")
+    assert error_line("backup", tmp_path / "b.db", "--db", tmp_path / "no.db").startswith(
+        "error [database_unavailable]"
+    )
+    assert not list(tmp_path.glob("*.tmp*"))
 
 
 def test_recognize_says_that_the_gallery_is_empty(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import io
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -101,6 +102,89 @@ def test_a_gallery_in_memory_works_and_leaves_no_file(
             assert other.people() == [], "each has its own"
     assert not folder.parent.exists()
     assert not list(tmp_path.iterdir())
+
+
+@SQLITE
+def test_a_backup_is_consistent_while_others_write(place: Place, engine: Engine, tmp_path: Path) -> None:
+    """Each person is written with two faces and a photo; a copy at any moment has all or nothing of each."""
+    vectors = np.eye(2, engine.dimension, dtype=np.float32)
+    stop = threading.Event()
+
+    def write(gallery: Gallery) -> None:
+        number = 0
+        while not stop.is_set():
+            gallery.register_templates(number, vectors)
+            gallery.add_photo(number, AYU[0], rendition="thumbnail")
+            number += 1
+
+    with Gallery.open(place.location, engine=engine, photos="thumbnail") as gallery:
+        gallery.register("ayu", AYU)
+        writer = threading.Thread(target=write, args=(gallery,))
+        writer.start()
+        try:
+            for number in range(4):
+                path = tmp_path / f"backup-{number}.db"
+                size = gallery.backup(path) if number else asyncio.run(gallery.abackup(path))
+                assert path.stat().st_size == size
+        finally:
+            stop.set()
+            writer.join()
+        for path in sorted(tmp_path.glob("backup-*.db")):
+            report = fsck(path)
+            assert report.ok, report
+            with Gallery.open(path, engine=engine) as copy:
+                everybody = copy.people()
+                assert all(len(person.faces) >= 2 for person in everybody)
+                assert who(copy.recognize(PROBE["ayu"])) == ["ayu"]
+                assert len(copy.photos("ayu")) == len(AYU)
+        assert not list(tmp_path.glob("*.tmp*"))
+
+
+def test_a_copy_without_its_log_is_noticed(tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    path, copy = tmp_path / "people.db", tmp_path / "copy.db"
+    with Gallery.open(path, engine=engine) as gallery:
+        for number in range(50):
+            gallery.create(number)
+        shutil.copy(path, copy)
+        gallery.backup(tmp_path / "backup.db")
+        with Gallery.open(path, engine=engine):
+            pass  # another closes, and this one writes on
+        gallery.create("later")
+        gallery.create("latest")
+        shutil.copy(path, tmp_path / "later.db")
+    shutil.copy(path, tmp_path / "closed.db")
+    left = Gallery.open(path, engine=engine)
+    left.create("left")
+    del left
+    assert caplog.text == ""
+    for intact in ("backup.db", "closed.db", "people.db"):
+        Gallery.open(tmp_path / intact, engine=engine).close()
+        assert caplog.text == "", intact
+    for partial in (copy, tmp_path / "later.db"):
+        caplog.clear()
+        with Gallery.open(partial, engine=engine) as gallery:
+            assert len(gallery.people()) < 52
+        assert "it was copied while it was in use, without its log" in caplog.text
+        assert "use 'facedex backup'" in caplog.text
+        caplog.clear()
+        Gallery.open(partial, engine=engine).close()
+        assert caplog.text == "", "it is said once"
+
+
+def test_a_program_that_does_not_close_its_gallery_warns_of_nothing(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from facedex import Gallery
+gallery = Gallery.open(sys.argv[1])
+gallery.create(sys.argv[2])
+if sys.argv[2] == "killed":
+    os._exit(1)
+"""
+    for word in ("killed", "left", "again"):
+        ran = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "people.db"), word], capture_output=True, text=True
+        )
+        assert ran.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -631,6 +715,7 @@ def test_every_method_of_a_closed_gallery_says_so(place: Place, engine: Engine) 
         "check_audit": (),
         "sign_audit": (),
         "export_audit": ("audit.jsonl",),
+        "backup": ("backup.db",),
         "storage": (),
         "rekey": (None,),
         "create": ("ayu",),

@@ -61,6 +61,7 @@ for command in (
     people.delete,
     people.purge,
     gallery.vacuum,
+    gallery.backup,
     gallery.fsck,
     gallery.rebuild,
     serve,

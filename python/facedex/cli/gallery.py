@@ -155,6 +155,24 @@ def vacuum(target: Target) -> Output:
 
 
 @command
+def backup(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it must not exist.")],
+    db: DatabaseOption = None,
+) -> Output:
+    """Copy the whole database to a new file, also while it is in use: all galleries, photos, accounts, audit."""
+    from ..store import Database
+
+    target = Target(location_of(db), settings().gallery, None)
+    target.check()
+    database = Database(target.location)
+    try:
+        size = database.backup(path)
+    finally:
+        database.close()
+    return Output({"bytes": size}, lambda: print_line(f"copied {database.location} to {path}: {size:,} bytes"))
+
+
+@command
 def fsck(
     repair: Annotated[
         bool, typer.Option("--repair", help="Repair what is possible; a face without a valid template is removed.")

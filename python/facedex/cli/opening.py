@@ -65,12 +65,17 @@ class Target:
         """
         from ..gallery import Gallery
 
-        if not create and not self.exists:
+        if not create:
+            self.check()
+        with Gallery.open(self.location, name=self.name, pack=pack or self.pack, **options) as gallery:
+            yield gallery
+
+    def check(self) -> None:
+        """Raise `DatabaseUnavailableError` when there is no database."""
+        if not self.exists:
             raise DatabaseUnavailableError(
                 f"there is no database at {self.location!r}; register somebody first, or name another with --db"
             )
-        with Gallery.open(self.location, name=self.name, pack=pack or self.pack, **options) as gallery:
-            yield gallery
 
     @property
     def exists(self) -> bool:

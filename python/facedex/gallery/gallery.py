@@ -910,6 +910,32 @@ class Gallery:
             except OSError as error:
                 raise ExportError(f"the audit cannot be written to {str(path)!r}: {error.strerror}") from error
 
+    def backup(self, path: str | os.PathLike[str]) -> int:
+        """Copy the database, with all its galleries, photos, accounts and the audit, to a new file.
+
+        The copy is the database at one moment, also while others write, and is checked. An ordinary copy of the file
+        lacks the changes that are still in the log beside it. People who are deleted later remain in the copy.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            Of a new file that only its owner will be able to read. It is opened like the original.
+
+        Returns
+        -------
+        int
+            Number of bytes written.
+
+        Raises
+        ------
+        ExportError
+            When the file exists or cannot be written, or the database is on a server.
+        DatabaseDamagedError
+            When the database is damaged.
+        """
+        with self._life.call():
+            return self._resources.database.backup(Path(path))
+
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
         """Set the actor that the audit records inside a ``with`` block, in this thread or task.
 
@@ -1059,6 +1085,7 @@ class Gallery:
     acheck_audit = make_coroutine(check_audit)
     asign_audit = make_coroutine(sign_audit)
     aexport_audit = make_coroutine(export_audit)
+    abackup = make_coroutine(backup)
     amigrate = make_coroutine(migrate)
     arollback = make_coroutine(rollback)
     afinish_migration = make_coroutine(finish_migration)

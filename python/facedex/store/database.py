@@ -12,7 +12,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -114,6 +115,7 @@ class Database:
         with self._errors(), self._writer.connect() as connection:
             transaction = connection.begin()
             try:
+                is_first = self._backend.mark_in_use(connection)
                 yield connection
             except BaseException:
                 transaction.rollback()
@@ -127,6 +129,8 @@ class Database:
                         "not known; look before you try again"
                     ) from error
                 raise
+        if is_first:
+            self._write_mark()
 
     @contextmanager
     def remove(self) -> Iterator[sa.Connection]:
@@ -213,6 +217,24 @@ class Database:
         with self._errors(), self._single.connect() as connection:
             return self._backend.vacuum(connection)
 
+    def backup(self, path: Path) -> int:
+        """Copy the database to a new file, as it is at one moment, while others may write.
+
+        Returns
+        -------
+        int
+            The size of the copy, bytes.
+
+        Raises
+        ------
+        ExportError
+            When the file exists or cannot be written, or the database is on a server.
+        DatabaseDamagedError
+            When the copy, and so the database, is not intact.
+        """
+        with self._errors(), self._single.connect() as connection:
+            return self._backend.backup(connection, path)
+
     def packet_limit(self, connection: sa.Connection, value: bytes) -> int | None:
         """Return the limit of the database program that a value would exceed; None when it can be stored."""
         return self._backend.packet_limit(connection, value)
@@ -292,6 +314,15 @@ class Database:
         with self._errors(), migrator.begin() as connection, self._backend.lock_migration(connection):
             if not migrate.is_current(connection, self.place):
                 migrate.upgrade(connection)
+                self._backend.mark_in_use(connection)
+        self._write_mark()
+
+    def _write_mark(self) -> None:
+        with (
+            suppress(sa.exc.DBAPIError),
+            self._single.connect() as connection,
+        ):  # it only helps to notice a partial copy
+            self._backend.write_mark(connection)
 
 
 def _preparation(backend: Backend) -> Callable[[Any, Any], None]:

@@ -20,6 +20,7 @@ from ...errors import (
     DatabaseLockedError,
     DatabaseReadOnlyError,
     DatabaseUnavailableError,
+    ExportError,
     StorageFullError,
     StoreError,
 )
@@ -147,6 +148,29 @@ class Backend(ABC):
 
     def remove(self) -> None:  # noqa: B027 - most remain
         """Remove a database that ends when it is closed."""
+
+    def mark_in_use(self, connection: sa.Connection) -> bool:
+        """Note in a transaction that writes that the database's files are in use, so that a partial copy is noticed.
+
+        Returns whether that was not noted before, and is to be written to the main file.
+        """
+        return False  # nobody copies the files of a server
+
+    def write_mark(self, connection: sa.Connection) -> None:  # noqa: B027
+        """Write that note from the log to the main file; `connection` is in no transaction."""
+
+    def backup(self, connection: sa.Connection, path: Path) -> int:
+        """Copy the database to a new file, as it is at one moment; returns its size in bytes.
+
+        Raises
+        ------
+        ExportError
+            When it cannot be written, or the database is on a server.
+        """
+        raise ExportError(
+            f"database {self.place} is on a server, whose own program makes its backups (pg_dump, mariadb-dump); "
+            "'facedex export' writes one gallery to a file"
+        )
 
     @abstractmethod
     def foreign_objects(self, connection: sa.Connection, ours: frozenset[str]) -> list[str]:

@@ -15,12 +15,14 @@ process on a file when it closes any descriptor of it (sqlite.org, "How To Corru
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sqlite3
 import struct
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -29,7 +31,8 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from ...errors import DatabaseDamagedError, DatabaseUnavailableError, StoreError
+from ...errors import DatabaseDamagedError, DatabaseUnavailableError, ExportError, StoreError
+from ...files import sync_folder
 from .base import Backend, Kind, Storage
 
 _PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF", "cell_size_check=ON")
@@ -106,6 +109,9 @@ class SqliteBackend(Backend):
             raise DatabaseUnavailableError(
                 f"folder {str(folder)[:_SHOWN]!r} for database {self._path.name[:_SHOWN]!r} does not exist; create it"
             )
+        self._log = self._path.with_name(f"{self._path.name}-wal")
+        self._had_log = self._log.exists()
+        self._clearing = weakref.finalize(self, _clear_mark, str(self._path), os.getpid())
         self._reserve = self._path.with_name(f"{self._path.name}.reserve")
 
     @property
@@ -190,12 +196,13 @@ class SqliteBackend(Backend):
             return None  # such as a file that is being recovered; the next query reports it
 
     def close(self) -> None:
-        """Close the connection of `data_version`."""
+        """Close the connection of `data_version`, and note that the log is not needed any more."""
         with self._watcher_lock:
             self._closed = True
             if self._watcher is not None:
                 self._watcher.close()
                 self._watcher = None
+        self._clearing()
 
     @contextmanager
     def lock(self, connection: sa.Connection, name: str, wait_s: float) -> Iterator[None]:
@@ -208,7 +215,12 @@ class SqliteBackend(Backend):
             raise Kind.locked.error(self.place, f"{beside.name} was not free for {wait_s:g} seconds") from error
 
     def check_log(self, connection: sa.Connection) -> str | None:
-        """Return a warning when the write-ahead log has commits that SQLite ignores, because of a damaged frame."""
+        """Return a warning when the write-ahead log is missing, or has commits that SQLite ignores.
+
+        They are ignored because of a damaged frame.
+        """
+        if not self._had_log and _is_marked(connection) and _count_valid_frames(connection) <= 0:
+            return f"it was copied while it was in use, without its log ({self._log.name}): {_last_change(connection)}"
         try:
             lost = _count_ignored_commits(self._path, lambda: _count_valid_frames(connection))
         except (OSError, sa.exc.DBAPIError):
@@ -303,6 +315,50 @@ class SqliteBackend(Backend):
         connection.exec_driver_sql("VACUUM")
         return self.wipe_log(connection)
 
+    def mark_in_use(self, connection: sa.Connection) -> bool:
+        """Set the mark in the file's header; the last close clears it, so that a file with it has a log beside it."""
+        if _is_marked(connection):
+            return False
+        connection.exec_driver_sql("PRAGMA user_version=1")
+        return True
+
+    def write_mark(self, connection: sa.Connection) -> None:
+        """Write it to the main file, as far as readers allow."""
+        _count_valid_frames(connection)
+
+    def backup(self, connection: sa.Connection, path: Path) -> int:
+        """Copy it with SQLite's own online backup, in one step that writers do not disturb, and check the copy."""
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+        source: Any = connection.connection.driver_connection
+        try:
+            for taken in (path, path.with_name(f"{path.name}-wal")):
+                if taken.exists():
+                    raise ExportError(f"the backup cannot be written: {str(taken)!r} exists; name a new file")
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            with closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
+                source.backup(copy)
+                copy.execute("PRAGMA user_version=0").close()
+                (found,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+            if found != "ok":
+                raise DatabaseDamagedError(f"database {self.place} is damaged, and so is its copy: {found}")
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            size = temporary.stat().st_size
+            temporary.replace(path)
+            sync_folder(path.parent)
+        except (OSError, ValueError) as error:
+            raise ExportError(f"the backup cannot be written to {str(path)[:_SHOWN]!r}: {error}") from error
+        except sqlite3.Error as error:
+            failure = self.failure(error, lost=False)
+            if isinstance(failure, DatabaseDamagedError):
+                raise failure from error
+            raise ExportError(f"the backup cannot be written to {str(path)[:_SHOWN]!r}: {error}") from error
+        finally:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                with suppress(OSError, ValueError):
+                    temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+        return size
+
     def check_file(self, connection: sa.Connection) -> list[str]:
         """Run SQLite's own checks: of every page and index, and of rows that refer to none."""
         messages = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
@@ -349,6 +405,33 @@ def _fill(file: int, size: int) -> None:
     else:
         for _ in range(size // len(_ZEROS)):
             os.write(file, _ZEROS)
+
+
+def _is_marked(connection: sa.Connection) -> bool:
+    """Return whether the file's header has the mark of `SqliteBackend.mark_in_use`."""
+    return bool(connection.exec_driver_sql("PRAGMA user_version").scalar())
+
+
+def _clear_mark(path: str, process: int) -> None:
+    """Remove the mark from a file, as far as it can be written now; the next one to write sets it again."""
+    if os.getpid() != process or not os.path.exists(path):  # noqa: PTH110 - raises nothing at the end of the process
+        return
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None)) as connection,
+    ):
+        if connection.execute("PRAGMA user_version").fetchone()[0]:
+            connection.execute("PRAGMA user_version=0").close()
+
+
+def _last_change(connection: sa.Connection) -> str:
+    """Describe how far the galleries of a database reach."""
+    try:
+        found = connection.exec_driver_sql("SELECT name, position FROM galleries ORDER BY name").all()
+    except sa.exc.DBAPIError:
+        found = []
+    reach = ", ".join(f"gallery {name!r} ends at change {position}" for name, position in found[:3])
+    return f"{reach or 'it holds no gallery'}, and later changes, if any, are missing; use 'facedex backup'"
 
 
 def _count_valid_frames(connection: sa.Connection) -> int:
