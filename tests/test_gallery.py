@@ -691,6 +691,82 @@ def test_of_two_threads_that_register_one_id_one_is_refused(gallery: Gallery) ->
     assert gallery.status().faces == 1
 
 
+# Cancelled coroutines.
+
+
+@SQLITE
+def test_a_coroutine_cancelled_before_its_commit_leaves_no_trace(place: Place, engine: Engine) -> None:
+    begun, may_commit = threading.Event(), threading.Event()
+
+    def erase(*_: object) -> None:
+        begun.set()
+        may_commit.wait(30)
+
+    async def cancel(gallery: Gallery) -> None:
+        task = asyncio.create_task(gallery.adelete("ayu"))
+        await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        may_commit.set()
+
+    with Gallery.open(place.location, engine=engine, eraser=erase) as gallery:
+        gallery.register("ayu", AYU[0])
+        asyncio.run(cancel(gallery))
+        gallery.create("budi")  # which waits for the other transaction
+        assert [person.person_id for person in gallery.people()] == ["ayu", "budi"]
+        assert who(gallery.recognize(PROBE["ayu"])) == ["ayu"]
+        assert [event.kind for event in gallery.audit()] == ["register", "create"]
+
+
+@SQLITE
+def test_a_cancelled_register_many_stops_at_the_next_person(gallery: Gallery) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def progress(done: int, number: int) -> None:
+        begun.set()
+        may_go_on.wait(30)
+
+    async def cancel() -> None:
+        everybody = [(number, AYU[0]) for number in range(200)]
+        task = asyncio.create_task(gallery.aregister_many(everybody, progress=progress))
+        await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        may_go_on.set()
+
+    asyncio.run(cancel())  # which waits for the thread
+    stored = len(gallery.people())
+    assert 0 < stored < 200
+
+
+@SQLITE
+def test_a_coroutine_cancelled_after_its_commit_has_changed_the_gallery(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed, may_end = threading.Event(), threading.Event()
+    wipe = gallery._resources.wipe
+
+    def slow() -> bool:  # it runs after the commit
+        committed.set()
+        may_end.wait(30)
+        return wipe()
+
+    async def cancel() -> None:
+        task = asyncio.create_task(gallery.adelete("ayu"))
+        await asyncio.to_thread(committed.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        may_end.set()
+
+    gallery.register("ayu", AYU[0])
+    monkeypatch.setattr(gallery._resources, "wipe", slow)
+    asyncio.run(cancel())
+    assert gallery.people() == []
+
+
 # Opening and closing.
 
 

@@ -1,8 +1,9 @@
 """A gallery: register people, recognize and verify them, delete them.
 
-A verb that returned is committed; one that raised changed nothing. Any number of threads and processes may use one
-gallery: each result takes into account every change that was acknowledged before the call. Every verb has a coroutine,
-with an ``a`` before its name.
+A verb that returned is committed; one that raised changed nothing. A coroutine that is cancelled, as by a timeout,
+changed nothing if its commit had not begun; if it had, the change stands: read before you repeat it. Any number of
+threads and processes may use one gallery: each result takes into account every change that was acknowledged before the
+call. Every verb has a coroutine, with an ``a`` before its name.
 """
 
 from __future__ import annotations

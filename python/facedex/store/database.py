@@ -18,6 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..coroutines import check_cancelled
 from ..errors import (
     ArgumentError,
     DatabaseDamagedError,
@@ -103,7 +104,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """Run a transaction: committed durably at the end, or undone as a whole.
+        """Run a transaction: committed durably at the end, or undone as a whole, also when its coroutine is cancelled.
 
         In SQLite it has the database to itself; on a server it must lock the rows on which its decisions rest.
 
@@ -112,11 +113,13 @@ class Database:
         CommitUnansweredError
             When the connection was lost during the commit.
         """
+        check_cancelled()
         with self._errors(), self._writer.connect() as connection:
             transaction = connection.begin()
             try:
                 is_first = self._backend.mark_in_use(connection)
                 yield connection
+                check_cancelled()
             except BaseException:
                 transaction.rollback()
                 raise
