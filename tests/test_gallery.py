@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import inspect
 import io
+import multiprocessing
 import os
 import pickle
 import re
@@ -14,7 +15,9 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -884,18 +887,69 @@ def test_two_galleries_share_a_database_and_no_people(place: Place, engine: Engi
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork: Linux or macOS")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_gallery_is_unusable_after_a_fork_and_works_in_the_parent(gallery: Gallery) -> None:
-    gallery.register("ayu", AYU[0])
-    pid = os.fork()
-    if pid == 0:
-        try:
-            gallery.people()
-        except ForkError:
+def test_after_a_fork_the_child_opens_the_gallery_again(place: Place) -> None:
+    with Gallery.open(place.location, best_of=2, threshold=0.9, photos="thumbnail", actor="desk") as gallery:
+        gallery.register("ayu", AYU)
+        gallery.recognize(PROBE["ayu"])
+        pid = os.fork()
+        if pid == 0:
+            try:
+                engine = gallery.engine
+                assert who(gallery.recognize(PROBE["ayu"], threshold=0.3)) == ["ayu"]
+                assert gallery.recognize(PROBE["ayu"])[0].threshold == 0.9
+                gallery.register("budi", BUDI)
+                assert gallery.engine is engine
+                assert gallery.lookup.counts()[0] == 2
+                gallery.close()
+                try:
+                    gallery.people()
+                except GalleryClosedError:
+                    os._exit(17)
+            except BaseException:  # noqa: BLE001 - a child must not go on with pytest
+                traceback.print_exc()
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 17
+        assert who(gallery.recognize(PROBE["budi"], threshold=0.3)) == ["budi"]
+        assert [event.actor for event in gallery.audit()] == ["desk", "desk"]
+        gallery.register("citra", CITRA[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork: Linux or macOS")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_after_a_fork_the_child_does_not_close_what_is_the_parents(tmp_path: Path, engine: Engine) -> None:
+    with Gallery.open(tmp_path / "people.db", engine=engine) as gallery, Gallery.open(":memory:") as memory:
+        gallery.register("ayu", AYU[0])
+        pid = os.fork()
+        if pid == 0:
             gallery.close()
-            os._exit(17)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 17
-    assert who(gallery.recognize(PROBE["ayu"])) == ["ayu"]
+            try:
+                memory.people()
+            except ForkError:
+                os._exit(17)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 17
+        gallery.register("budi", BUDI[0])
+        assert memory.people() == []
+
+
+def test_a_gallery_works_in_a_process_pool(tmp_path: Path) -> None:
+    with Gallery.open(tmp_path / "people.db", threshold=0.3) as gallery:
+        gallery.register("ayu", AYU)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            assert pool.submit(gallery.recognize, PROBE["ayu"]).result()[0].person_id == "ayu"
+            assert len(pool.submit(Engine(threads=1).analyze, people.GROUP).result()) == 5
+        with pickle.loads(pickle.dumps(gallery)) as again:
+            assert again.recognize(PROBE["ayu"])[0].threshold == 0.3
+
+
+def test_a_pickled_gallery_has_no_key(tmp_path: Path, engine: Engine) -> None:
+    with (
+        Gallery.open(tmp_path / "people.db", engine=engine, key=bytes(32)) as gallery,
+        pytest.raises(ArgumentError, match="a key is not pickled"),
+    ):
+        pickle.dumps(gallery)
+    with Gallery.open(":memory:", engine=engine) as gallery, pytest.raises(ArgumentError, match="in memory"):
+        pickle.dumps(gallery)
 
 
 def test_closing_waits_for_calls_and_releases_once() -> None:

@@ -6,6 +6,7 @@ Nothing is loaded before an engine is made: ``import facedex`` touches neither O
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,7 @@ from .checks import as_int, check_flag, check_float, check_threshold
 from .config import MAX_PIXELS, settings
 from .coroutines import make_coroutine
 from .errors import ArgumentError, BBox, FacedexError, ImageError, NoFaceError, RoleMissingError
+from .forks import inherit, lock_of
 from .inputs import ImageInput, find_hint, iterate_images, keep_source, mend_jpeg, read_picture
 from .options import AnalyzeOptions, LivenessOption
 from .packs import ReadyPack, default, require_ready
@@ -36,8 +38,8 @@ _BATCH = 8
 class Engine:
     """The networks of a pack, ready to run.
 
-    Safe under any number of threads; the answers are bit for bit those of one thread. An engine belongs to the process
-    that made it: after a fork, make a new one.
+    Safe under any number of threads; the answers are bit for bit those of one thread. After a fork the child opens
+    the networks again on first use, and a pickled engine is opened with the same options where it arrives.
 
     Parameters
     ----------
@@ -98,32 +100,60 @@ class Engine:
         add: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         environment = settings()
+        self._options: dict[str, Any] = {
+            "pack": default() if pack is None else pack,
+            "threads": threads,
+            "providers": providers,
+            "max_pixels": max_pixels,
+            "mirror": mirror,
+            "accept_license": accept_license,
+            "add": add,
+            "strict": strict,
+        }
         self.max_pixels = as_int("max_pixels", max_pixels if max_pixels is not None else environment.max_pixels)
         self.strict = environment.strict if strict is None else check_flag("strict", strict)
         cores = threads if threads is not None else environment.threads
-        ready = require_ready(default() if pack is None else pack, accept_license=accept_license)
+        ready = require_ready(self._options["pack"], accept_license=accept_license)
         if isinstance(add, str | os.PathLike):
             raise ArgumentError(f"add must be a sequence of packs, got {add!r}; write [{add!r}]")
         added = [require_ready(name, accept_license=accept_license) for name in add]
         chosen = providers if providers is not None else environment.providers
-        self._core = _core.Engine(
-            str(ready.location.manifest),
-            [str(folder) for folder in ready.location.folders],
-            runtime=str(runtime_library()),
-            threads=None if cores is None else as_int("threads", cores),
-            providers=list(chosen) if chosen is not None else None,
-            max_pixels=self.max_pixels,
-            mirror=mirror,
-            pins=ready.pins,
-            add=[_pack_arguments(other) for other in added],
+        self._opened = (
+            os.getpid(),
+            _core.Engine(
+                str(ready.location.manifest),
+                [str(folder) for folder in ready.location.folders],
+                runtime=str(runtime_library()),
+                threads=None if cores is None else as_int("threads", cores),
+                providers=list(chosen) if chosen is not None else None,
+                max_pixels=self.max_pixels,
+                mirror=mirror,
+                pins=ready.pins,
+                add=[_pack_arguments(other) for other in added],
+            ),
         )
-        self.pack: _core.PackInfo = self._core.pack
-        self.added: tuple[_core.PackInfo, ...] = tuple(self._core.added)
+        self.pack: _core.PackInfo = self._native.pack
+        self.added: tuple[_core.PackInfo, ...] = tuple(self._native.added)
+
+    @property
+    def _native(self) -> _core.Engine:
+        """The native engine of this process."""
+        process, native = self._opened
+        if process != os.getpid():
+            with lock_of(self):
+                if self._opened[0] != os.getpid():
+                    inherit(self._opened)
+                    self._opened = Engine(**self._options)._opened
+            process, native = self._opened
+        return native
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(Engine, **self._options), ()
 
     @property
     def threads(self) -> int:
         """Number of threads that run networks."""
-        return self._core.threads
+        return self._native.threads
 
     def analyze(
         self,
@@ -188,7 +218,7 @@ class Engine:
             min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
         )
         picture, hint = self.read(image)
-        faces, size = self._core.analyze(picture, **_core_arguments(options, embed))
+        faces, size = self._native.analyze(picture, **_core_arguments(options, embed))
         return _analysis(faces, size, image, picture, hint)
 
     def analyze_many(
@@ -241,7 +271,7 @@ class Engine:
             except FacedexError as error:
                 read.append(error)
         answers = iter(
-            self._core.analyze_many([given[0] for given in read if not isinstance(given, FacedexError)], **arguments)
+            self._native.analyze_many([given[0] for given in read if not isinstance(given, FacedexError)], **arguments)
         )
         results: list[Analysis | FacedexError] = []
         for image, given in zip(images, read, strict=True):
@@ -291,7 +321,7 @@ class Engine:
         LandmarksError
             The points coincide or are not finite.
         """
-        return self._core.crop(self.read(image)[0], landmarks)
+        return self._native.crop(self.read(image)[0], landmarks)
 
     def liveness_crops(self, image: ImageInput, bbox: Sequence[float] | NDArray[np.float32]) -> list[NDArray[np.uint8]]:
         """Return the crops of a face that the liveness networks get.
@@ -313,7 +343,7 @@ class Engine:
         RoleMissingError
             No pack has a liveness network.
         """
-        return self._core.liveness_crops(self.read(image)[0], _four(bbox))
+        return self._native.liveness_crops(self.read(image)[0], _four(bbox))
 
     def attributes_crop(
         self,
@@ -344,7 +374,7 @@ class Engine:
         LandmarksError
             The points coincide, or the box is empty.
         """
-        return self._core.attributes_crop(self.read(image)[0], _four(bbox), landmarks)
+        return self._native.attributes_crop(self.read(image)[0], _four(bbox), landmarks)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the embeddings of crops.
@@ -359,7 +389,7 @@ class Engine:
         numpy.ndarray
             (n, dimension), float32, unit length.
         """
-        return self._core.embed(crops)
+        return self._native.embed(crops)
 
     def compare(self, a: ImageInput, b: ImageInput, *, threshold: float | None = None) -> Comparison:
         """Compare the largest faces of two pictures.
@@ -413,7 +443,7 @@ class Engine:
 
     def stats(self) -> dict[str, float]:
         """Return ``images``, ``total_s`` of their analysis, ``network_s`` in ONNX Runtime, summed over threads."""
-        return self._core.stats()
+        return self._native.stats()
 
     aanalyze = make_coroutine(analyze)
     aanalyze_many = make_coroutine(analyze_many)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -586,3 +589,33 @@ def test_a_gallery_that_was_migrated_is_reopened(client: TestClient, tmp_path: P
     assert len(asked) == 2
     assert client.get("/v1/people/ayu").json()["name"] == "Ayu"
     assert galleries.at("default") is asked[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork: Linux or macOS")
+def test_an_application_loaded_before_a_fork_answers_in_the_child(tmp_path: Path) -> None:
+    """As gunicorn does with --preload: the application, its gallery and its accounts are opened in the parent."""
+    program = """
+import os, sys
+from fastapi.testclient import TestClient
+from facedex import people
+from facedex.http import Settings, create_app
+app = create_app(Settings(db=sys.argv[1]))
+picture = people.PICTURES["ayu"][0].read_bytes()
+for number in range(2):
+    child = os.fork()
+    if child == 0:
+        with TestClient(app, "http://localhost") as client:
+            made = client.post("/v1/people", data={"person_id": str(number)}, files={"images": picture})
+            found = client.post("/v1/recognize", files={"image": picture})
+            key = client.get("/v1/people")
+        sys.stdout.write(f"{made.status_code} {found.status_code} {key.status_code} ")
+        sys.stdout.flush()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+with TestClient(app, "http://localhost") as client:
+    print(client.post("/v1/recognize", files={"image": picture}).json()["faces"][0]["person_id"] in ("0", "1"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "people.db")], capture_output=True, text=True
+    )
+    assert done.stdout == "201 200 200 201 200 200 True\n", done.stdout + done.stderr

@@ -8,13 +8,14 @@ call. Every verb has a coroutine, with an ``a`` before its name.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from ..coroutines import make_coroutine
 from ..engine import Engine
 from ..errors import ArgumentError, ExportError, FacedexError, GalleryClosedError
 from ..files import write_atomically
+from ..forks import inherit, lock_of
 from ..inputs import ImageInput, iterate_images
 from ..options import (
     AnalyzeOptions,
@@ -66,12 +68,8 @@ if TYPE_CHECKING:
 class Gallery:
     """People and their faces in a database. Open one with `Gallery.open`.
 
-    Attributes
-    ----------
-    lookup : Lookup
-        Pages of people and counts, for facedex.http; not part of the public interface.
-    exchange : Exchange
-        Export and import of people, for facedex.transfer; not part of the public interface.
+    After a fork the child opens it again on first use. A pickled gallery is opened with the same options where it
+    arrives, so that it works in process pools.
 
     Examples
     --------
@@ -106,8 +104,45 @@ class Gallery:
         self._registrar = Registrar(resources, enrolment, self._photos)
         self._deleter = Deleter(resources)
         self._migrator = Migrator(self._life, resources)
-        self.lookup = Lookup(self._life, resources)
-        self.exchange = Exchange(self._life, resources, self._photos)
+        self._lookup = Lookup(self._life, resources)
+        self._exchange = Exchange(self._life, resources, self._photos)
+        self._opening: dict[str, Any] = {}
+        self._process = os.getpid()
+
+    @property
+    def lookup(self) -> Lookup:
+        """Pages of people and counts, for facedex.http; not part of the public interface."""
+        self._open_after_fork()
+        return self._lookup
+
+    @property
+    def exchange(self) -> Exchange:
+        """Export and import of people, for facedex.transfer; not part of the public interface."""
+        self._open_after_fork()
+        return self._exchange
+
+    def _call(self) -> AbstractContextManager[None]:
+        self._open_after_fork()
+        return self._life.call()
+
+    def _open_after_fork(self) -> None:
+        """Open the gallery of a parent process again in this one, with the same options."""
+        if self._process == os.getpid() or self._life.closing or self._resources.database.in_memory:
+            return
+        with lock_of(self):
+            if self._process != os.getpid():
+                used = self._resources
+                fresh = Gallery.open(**self._opening | {"engine": used.engine, "threshold": used.threshold})
+                inherit(self.__dict__.copy())
+                self.__dict__.update(fresh.__dict__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the options; where it arrives, the gallery is opened with them."""
+        if not (self._opening["key"] is None or callable(self._opening["key"])):
+            raise ArgumentError("a key is not pickled: give it as a function (key=...) or in FACEDEX_KEY")
+        if self._resources.database.in_memory:
+            raise ArgumentError("a gallery in memory cannot be used by another process; give the path of a file")
+        return functools.partial(Gallery.open, **self._opening), ()
 
     @classmethod
     def open(
@@ -201,6 +236,7 @@ class Gallery:
         PackError
             When the pack cannot be used.
         """
+        opening = {name: value for name, value in locals().items() if name != "cls"}
         check_choice("audit", audit, AuditLevel)
         check_choice("index", index, IndexMethod)
         check_choice("photos", photos, KeptPhotos)
@@ -224,13 +260,17 @@ class Gallery:
                 eraser=default_eraser if eraser is None else eraser,
                 threshold=threshold,
             )
-            return cls(
+            if database.path is not None and "://" not in str(location):
+                opening["location"] = database.path.absolute()
+            gallery = cls(
                 resources,
                 best_of=best_of,
                 log_sightings=audit == "all",
                 enrolment=Enrolment() if enrolment is None else enrolment,
                 photos=photos,
             )
+            gallery._opening = opening
+            return gallery
         except BaseException:
             database.close()
             raise
@@ -244,7 +284,7 @@ class Gallery:
     @property
     def engine(self) -> Engine:
         """The engine that analyses the pictures."""
-        with self._life.call():
+        with self._call():
             return self._resources.engine
 
     @property
@@ -285,7 +325,7 @@ class Gallery:
         DuplicatePersonError
             When the id is in use.
         """
-        with self._life.call():
+        with self._call():
             return self._resources.store.create(person_id, check_details(details))
 
     def register(
@@ -341,7 +381,7 @@ class Gallery:
         RegistrationError
             When all of several pictures are refused.
         """
-        with self._life.call():
+        with self._call():
             options = RegisterOptions(on_existing=on_existing, faces=faces, min_face=min_face, strict=strict)
             return self._registrar.register(person_id, images, check_details(details), options)
 
@@ -371,7 +411,7 @@ class Gallery:
         list of Registration or FacedexError
             One for each person, in order.
         """
-        with self._life.call():
+        with self._call():
             options = RegisterOptions(on_existing=on_existing, faces=faces, min_face=min_face, strict=strict)
             return self._registrar.register_many(list(people), options, self._life.yield_progress(progress))
 
@@ -416,7 +456,7 @@ class Gallery:
         DuplicatePersonError, DuplicateFaceError, PersonFullError
             As in `register`.
         """
-        with self._life.call():
+        with self._call():
             options = RegisterOptions(on_existing=on_existing, strict=strict)
             return self._registrar.register_templates(person_id, embeddings, pack, check_details(details), options)
 
@@ -447,7 +487,7 @@ class Gallery:
         RegistrationError
             When no original is stored, or none of them shows a usable face; nothing is changed.
         """
-        with self._life.call():
+        with self._call():
             options = RegisterOptions(on_existing="add", faces=faces, min_face=min_face)
             return self._registrar.rebuild(person_id, options)
 
@@ -497,7 +537,7 @@ class Gallery:
         RoleMissingError
             When attributes are requested and the pack has no network for them.
         """
-        with self._life.call():
+        with self._call():
             analyze = AnalyzeOptions(
                 min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
             )
@@ -531,7 +571,7 @@ class Gallery:
         list of Recognition or FacedexError
             One for each picture, in order.
         """
-        with self._life.call():
+        with self._call():
             pictures = list(iterate_images(images))
             analyze = AnalyzeOptions(
                 min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
@@ -581,19 +621,19 @@ class Gallery:
         ImageError, FaceError
             When the picture is refused.
         """
-        with self._life.call():
+        with self._call():
             analyze = AnalyzeOptions(min_face=min_face, liveness=liveness, quality=quality, attributes=attributes)
             options = VerifyOptions(threshold=threshold, faces=faces, analyze=analyze)
             return self._recognizer.verify(person_id, image, options)
 
     def people(self) -> list[Person]:
         """Return everybody who is registered, in the order of registration."""
-        with self._life.call():
+        with self._call():
             return self._resources.store.people()
 
     def person(self, person_id: PersonId) -> Person:
         """Return a registered person, or raise `UnknownPersonError`."""
-        with self._life.call():
+        with self._call():
             return self._resources.store.person(person_id)
 
     def update(self, person_id: PersonId, **details: Unpack[PersonDetails]) -> Person:
@@ -617,17 +657,17 @@ class Gallery:
         UnknownPersonError
             When no person has that id.
         """
-        with self._life.call():
+        with self._call():
             return self._resources.store.update(person_id, check_details(details))
 
     def photos(self, person_id: PersonId) -> list[Photo]:
         """Return the photos of a person, oldest first, or raise `UnknownPersonError`."""
-        with self._life.call():
+        with self._call():
             return self._resources.store.photos(person_id)
 
     def photo(self, photo_id: int) -> Photo:
         """Return a photo without its file, or raise `UnknownPhotoError`."""
-        with self._life.call():
+        with self._call():
             return self._resources.store.photo(photo_id)
 
     def photo_bytes(self, photo_id: int) -> bytes:
@@ -650,7 +690,7 @@ class Gallery:
         PhotoIntegrityError
             When it is not what was stored.
         """
-        with self._life.call():
+        with self._call():
             return self._resources.store.photo_bytes(photo_id)
 
     def add_photo(
@@ -687,7 +727,7 @@ class Gallery:
         ImageError
             When the picture is refused.
         """
-        with self._life.call():
+        with self._call():
             return self._photos.add(person_id, image, rendition, filename)
 
     def delete_photo(self, photo_id: int) -> Deletion:
@@ -707,7 +747,7 @@ class Gallery:
         UnknownPhotoError
             When no photo of that id is stored.
         """
-        with self._life.call():
+        with self._call():
             return self._deleter.delete_photo(photo_id)
 
     def delete(self, person_id: PersonId) -> Deletion:
@@ -729,7 +769,7 @@ class Gallery:
         UnknownPersonError
             When no person has that id.
         """
-        with self._life.call():
+        with self._call():
             return self._deleter.delete(person_id)
 
     def delete_face(self, face_id: int) -> Deletion:
@@ -750,7 +790,7 @@ class Gallery:
         UnknownFaceError
             When no face of that id is stored in this gallery.
         """
-        with self._life.call():
+        with self._call():
             return self._deleter.delete_face(face_id)
 
     def purge(self, now: datetime | None = None) -> list[Deletion]:
@@ -768,7 +808,7 @@ class Gallery:
         list of Deletion
             A receipt for each, the longest overdue first.
         """
-        with self._life.call():
+        with self._call():
             return self._deleter.purge(now)
 
     def vacuum(self) -> bool:
@@ -783,7 +823,7 @@ class Gallery:
             Whether no file holds deleted data now. A database server keeps logs of its own, which its administrator
             must check.
         """
-        with self._life.call():
+        with self._call():
             return self._resources.vacuum()
 
     def rekey(self, key: KeyInput | None) -> bool:
@@ -806,7 +846,7 @@ class Gallery:
         PlainSearchError
             When the gallery is not searched locally: the search would hold its templates unencrypted.
         """
-        with self._life.call():
+        with self._call():
             return self._resources.rekey(key)
 
     def audit(self, *, after: int = 0) -> Iterator[AuditEvent]:
@@ -835,7 +875,7 @@ class Gallery:
             after = page[-1].seq
 
     def _audit_page(self, after: int) -> list[AuditEvent]:
-        with self._life.call():
+        with self._call():
             return self._resources.store.audit(after)
 
     def check_audit(self, *, recorded_head: str | None = None, require_signature: bool = False) -> AuditReport:
@@ -859,7 +899,7 @@ class Gallery:
         ArgumentError
             When `require_signature` is set and there is no key.
         """
-        with self._life.call():
+        with self._call():
             return self._resources.store.check_audit(Head.parse(recorded_head), require_signature=require_signature)
 
     def sign_audit(self, *, recorded_head: str | None = None) -> AuditReport:
@@ -882,7 +922,7 @@ class Gallery:
         ArgumentError
             When there is no key.
         """
-        with self._life.call():
+        with self._call():
             return self._resources.store.sign_audit(Head.parse(recorded_head))
 
     def export_audit(self, path: str | os.PathLike[str]) -> int:
@@ -905,7 +945,7 @@ class Gallery:
         ExportError
             When it cannot be written.
         """
-        with self._life.call():
+        with self._call():
             try:
                 return write_atomically(Path(path), self._resources.store.export_audit())
             except OSError as error:
@@ -934,7 +974,7 @@ class Gallery:
         DatabaseDamagedError
             When the database is damaged.
         """
-        with self._life.call():
+        with self._call():
             return self._resources.database.backup(Path(path))
 
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
@@ -992,7 +1032,7 @@ class Gallery:
             When the gallery is closed meanwhile.
         StoreError
         """
-        with self._life.call():
+        with self._call():
             return self._migrator.migrate(pack, engine, threshold, without_photo, progress)
 
     def rollback(
@@ -1025,7 +1065,7 @@ class Gallery:
         GalleryPackError
             When the engine is of another pack.
         """
-        with self._life.call():
+        with self._call():
             return self._migrator.rollback(engine, threshold, without_photo, progress)
 
     def finish_migration(self) -> Finish:
@@ -1038,7 +1078,7 @@ class Gallery:
         -------
         Finish
         """
-        with self._life.call():
+        with self._call():
             return self._migrator.finish()
 
     def status(self) -> Status:
@@ -1058,7 +1098,7 @@ class Gallery:
         StoreError
             When the database cannot even be read.
         """
-        with self._life.call():
+        with self._call():
             return self._resources.database.storage()
 
     aclose = make_coroutine(close)

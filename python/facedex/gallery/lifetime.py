@@ -47,6 +47,8 @@ class Lifetime:
     def call(self) -> Iterator[None]:
         """Run a call; raise when the object is closed, or was opened in another process."""
         if os.getpid() != self._pid:
+            if self._closing:
+                raise self._error(f"{self._what} is closed; open it again")
             raise ForkError(
                 f"{self._what} was opened in process {self._pid} and is used in process {os.getpid()}; "
                 "open it after the fork"
@@ -73,6 +75,7 @@ class Lifetime:
         leaves.
         """
         if os.getpid() != self._pid:
+            self._closing = True
             return  # the resources belong to the parent
         with self._changed:
             self._closing = True

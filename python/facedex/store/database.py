@@ -25,9 +25,11 @@ from ..errors import (
     DatabaseSchemaError,
     DatabaseUnavailableError,
     FacedexError,
+    ForkError,
     StorageFullError,
     StoreError,
 )
+from ..forks import inherit, lock_of
 from . import migrate
 from .backends import Backend, Storage, backend_at
 
@@ -69,13 +71,22 @@ class Database:
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
-        self._backend = backend_at(location)
+        self._given = location
+        self._open()
         self.path = self._backend.path
         self.in_memory = self._backend.in_memory
         self.location = self._backend.location
         self.place = self._backend.place
         self._storage_lock = threading.Lock()
         self._storage: tuple[float, Storage | None] = (0.0, None)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        self._backend = backend_at(self._given)
         self._engine = self._backend.engine()
         driver: Any = self._engine.dialect.loaded_dbapi
         self._raw: type[BaseException] = driver.Error
@@ -84,11 +95,20 @@ class Database:
         self._single = self._engine.execution_options(**{_BEGIN: ()})
         self._reader = self._engine.execution_options(**{_BEGIN: self._backend.reading})
         self._writer = self._engine.execution_options(**{_BEGIN: self._backend.writing})
-        try:
-            self._prepare()
-        except BaseException:
-            self.close()
-            raise
+        self._process = os.getpid()
+
+    def _open_after_fork(self) -> None:
+        """Open connections of this process, where those are a parent's."""
+        if self._process == os.getpid():
+            return
+        with lock_of(self):
+            if self._process == os.getpid():
+                return
+            if self.in_memory:
+                raise ForkError("a database in memory belongs to the process that opened it; use a file")
+            inherit((self._backend, self._engine, self._storage_lock))
+            self._storage_lock = threading.Lock()
+            self._open()
 
     @contextmanager
     def single(self) -> Iterator[sa.Connection]:
@@ -163,6 +183,7 @@ class Database:
         StoreError
             When it cannot even be read.
         """
+        self._open_after_fork()
         with self._storage_lock:
             at, found = self._storage
             if found is None or time.monotonic() - at >= _STORAGE_CACHED_S:
@@ -254,10 +275,13 @@ class Database:
         int or None
             None where it is not available without waiting.
         """
+        self._open_after_fork()
         return self._backend.data_version()
 
     def close(self) -> None:
         """Close every connection; closing again does nothing."""
+        if self._process != os.getpid():
+            return  # the connections are the parent's
         self._backend.close()
         self._engine.dispose()
         self._backend.remove()
@@ -266,6 +290,7 @@ class Database:
         return f"Database({self.location!r})"
 
     def _errors(self) -> AbstractContextManager[None]:
+        self._open_after_fork()
         return _translate_errors(self._backend, self._raw)
 
     def _prepare(self) -> None:

@@ -89,8 +89,9 @@ class SqliteBackend(Backend):
         self._temporary = None
         if url is None:
             memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
-            self._temporary = tempfile.TemporaryDirectory(prefix="facedex-", dir=memory, ignore_cleanup_errors=True)
-            url = sa.URL.create("sqlite", database=str(Path(self._temporary.name) / "people.db"))
+            folder_name = tempfile.mkdtemp(prefix="facedex-", dir=memory)
+            self._temporary = weakref.finalize(self, _remove_folder, folder_name, os.getpid())
+            url = sa.URL.create("sqlite", database=str(Path(folder_name) / "people.db"))
         super().__init__(url, timeout_s)
         self._path = Path(str(url.database))
         self._watcher: sqlite3.Connection | None = None
@@ -132,7 +133,7 @@ class SqliteBackend(Backend):
     def remove(self) -> None:
         """Remove a file in memory."""
         if self._temporary is not None:
-            self._temporary.cleanup()
+            self._temporary()
 
     def engine(self) -> sa.Engine:
         """Make the pool: calls run in the caller's threads, each with a connection of its own without waiting."""
@@ -422,6 +423,12 @@ def _clear_mark(path: str, process: int) -> None:
     ):
         if connection.execute("PRAGMA user_version").fetchone()[0]:
             connection.execute("PRAGMA user_version=0").close()
+
+
+def _remove_folder(folder: str, process: int) -> None:
+    """Remove the folder of a file in memory, unless this is a child of the process that made it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _last_change(connection: sa.Connection) -> str:
