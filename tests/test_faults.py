@@ -291,7 +291,7 @@ for place in sys.argv[3:]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX: Linux or macOS")
-def test_a_read_only_file_is_read_and_a_read_only_folder_is_reported() -> None:
+def test_a_read_only_file_is_read_also_in_a_read_only_folder() -> None:
     folder = Path(tempfile.mkdtemp())  # not below tmp_path, which another user may not enter
     try:
         folder.chmod(0o777)
@@ -316,10 +316,96 @@ def test_a_read_only_file_is_read_and_a_read_only_folder_is_reported() -> None:
             env=environment,
         )
         read_only = DatabaseReadOnlyError.__name__
-        assert child.stdout.split("\n")[:-1] == ["ayu", read_only, read_only, "ayu", read_only], child.stderr
+        assert child.stdout.split("\n")[:-1] == ["ayu", read_only, read_only, "ayu"] * 2, child.stderr
     finally:
         (folder / "folder").chmod(0o777)
         shutil.rmtree(folder)
+
+
+READ_ONLY_GALLERY = """
+import os, sys
+from fastapi.testclient import TestClient
+from facedex import Engine, Gallery, people
+from facedex.errors import DatabaseReadOnlyError
+from facedex.gallery.fsck import fsck
+from facedex.http import Settings, create_app
+from facedex.transfer import export_to
+path, folder = sys.argv[1:]
+engine, other = Engine(), Engine("classic")
+
+def use(path):
+    with Gallery.open(path, engine=engine) as gallery:
+        assert gallery.recognize(people.PROBES["ayu"][0])[0].person_id == "ayu"
+        assert gallery.verify("ayu", people.PROBES["ayu"][0]).match
+        assert [person.person_id for person in gallery.people()] == ["ayu"]
+        assert gallery.photo_bytes(gallery.photos("ayu")[0].photo_id)
+        assert gallery.check_audit().entries
+        assert gallery.status().people == 1
+        export_to(gallery, f"{folder}/{os.getuid()}.fdx")
+        gallery.backup(f"{folder}/{os.getuid()}.db")
+    assert fsck(path).ok
+    assert not fsck(f"{folder}/{os.getuid()}.db").findings
+    with TestClient(create_app(Settings(db=path), engine=engine), "http://localhost") as client:
+        picture = people.PROBES["ayu"][0].read_bytes()
+        assert client.post("/v1/recognize", files={"image": picture}).json()["faces"][0]["person_id"] == "ayu"
+        return client.delete("/v1/people/ayu").json()
+
+with Gallery.open(path, engine=engine, photos="thumbnail") as gallery:
+    gallery.register("ayu", people.PICTURES["ayu"])
+folder_of = os.path.dirname(path)
+os.chmod(folder, 0o777)
+with Gallery.open(f"{folder}/warm.db", engine=engine, photos="thumbnail") as gallery:
+    gallery.register("ayu", people.PICTURES["ayu"])
+assert "code" not in use(f"{folder}/warm.db")  # everything is loaded now
+for name in os.listdir(folder_of):
+    os.chmod(f"{folder_of}/{name}", 0o444)
+os.chmod(folder_of, 0o555)
+if os.getuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+assert use(path)["code"] == "database_read_only", use(path)
+with Gallery.open(path, engine=engine) as gallery:
+    for change in (
+        lambda: gallery.register("budi", people.PICTURES["budi"]),
+        lambda: gallery.create("budi"),
+        lambda: gallery.update("ayu", name="Ayu"),
+        lambda: gallery.add_photo("ayu", people.PICTURES["ayu"][0], rendition="original"),
+        lambda: gallery.delete("ayu"),
+        lambda: gallery.vacuum(),
+        lambda: gallery.rekey(None),
+        lambda: gallery.migrate(engine=other),
+        lambda: gallery.finish_migration(),
+        lambda: gallery.sign_audit(),
+    ):
+        try:
+            change()
+        except DatabaseReadOnlyError as error:
+            assert "may not be written: its file and folder were read-only" in str(error)
+        else:
+            raise SystemExit("a change was accepted")
+    try:
+        Gallery.open(path, engine=engine, name="other")
+    except DatabaseReadOnlyError:
+        pass
+    print("all is refused and read")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX: Linux or macOS")
+def test_a_gallery_on_a_read_only_mount_is_read_and_refuses_changes() -> None:
+    pytest.importorskip("fastapi")
+    with contextlib.ExitStack() as stack:
+        folders = [Path(tempfile.mkdtemp()) for _ in range(2)]
+        for folder in folders:
+            stack.callback(shutil.rmtree, folder)
+            stack.callback(folder.chmod, 0o777)
+            folder.chmod(0o777)
+        child = subprocess.run(
+            [sys.executable, "-c", READ_ONLY_GALLERY, str(folders[0] / "people.db"), str(folders[1])],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert child.stdout == "all is refused and read\n", child.stderr
 
 
 # Damaged.

@@ -98,6 +98,7 @@ class Resources:
 
     def vacuum(self) -> bool:
         """Rewrite the database and the search without deleted data; return whether nothing of it is left."""
+        self.database.check_writable()
         self.search.forget()
         if self.search.place != LOCAL:
             self.search.sync()

@@ -107,6 +107,7 @@ class LocalSearch:
 
     def forget(self) -> None:
         """Remove the snapshots of this gallery, or raise `SearchError`."""
+        self._feed.database.check_writable()
         self._snapshots.remove_all()
         self._saved_at = (0, "")
 
@@ -119,7 +120,7 @@ class LocalSearch:
 
     def save(self) -> None:
         """Write a snapshot when something changed; a failure is logged and costs time at the next opening."""
-        if self._feed.database.in_memory:
+        if self._feed.database.in_memory or self._feed.database.read_only:
             return
         with self._lock:
             try:

@@ -22,6 +22,7 @@ from ..coroutines import check_cancelled
 from ..errors import (
     ArgumentError,
     DatabaseDamagedError,
+    DatabaseReadOnlyError,
     DatabaseSchemaError,
     DatabaseUnavailableError,
     FacedexError,
@@ -134,6 +135,7 @@ class Database:
             When the connection was lost during the commit.
         """
         check_cancelled()
+        self.check_writable()
         with self._errors(), self._writer.connect() as connection:
             transaction = connection.begin()
             try:
@@ -174,6 +176,18 @@ class Database:
             if self._backend.is_nearly_full():
                 self.wipe_log_soon()  # what the log took is free again
             self._backend.fill_reserve()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading only, because its files may not be written."""
+        return self._backend.read_only
+
+    def check_writable(self) -> None:
+        """Raise `DatabaseReadOnlyError` when the database was opened for reading only."""
+        if self.read_only:
+            raise DatabaseReadOnlyError(
+                f"database {self.place} may not be written: its file and folder were read-only when it was opened"
+            )
 
     def storage(self) -> Storage:
         """Return whether changes can be stored now; the result is cached for a second.
@@ -291,6 +305,7 @@ class Database:
 
     def _errors(self) -> AbstractContextManager[None]:
         self._open_after_fork()
+        self._backend.check_unchanged()
         return _translate_errors(self._backend, self._raw)
 
     def _prepare(self) -> None:
@@ -336,6 +351,11 @@ class Database:
             _log.warning("database %s: %s", self.place, danger)
         if current:
             return
+        if self.read_only:
+            raise DatabaseReadOnlyError(
+                f"database {self.place} has an older version's tables or none, and may not be written; open it once "
+                "where it may be"
+            )
         with self.single() as connection:
             self._backend.prepare_migration(connection)
         migrator = self._engine.execution_options(**{_BEGIN: self._backend.migration})

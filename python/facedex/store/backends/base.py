@@ -123,6 +123,14 @@ class Backend(ABC):
         return False
 
     @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading only, because its files may not be written."""
+        return False
+
+    def check_unchanged(self) -> None:  # noqa: B027 - others lock what they read
+        """Refuse to read what another program changes, where it is read without locks."""
+
+    @property
     def place(self) -> str:
         """The database's name in messages."""
         return repr(self.location)

@@ -31,7 +31,13 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from ...errors import DatabaseDamagedError, DatabaseUnavailableError, ExportError, StoreError
+from ...errors import (
+    DatabaseDamagedError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    ExportError,
+    StoreError,
+)
 from ...files import sync_folder
 from .base import Backend, Kind, Storage
 
@@ -77,7 +83,8 @@ class SqliteBackend(Backend):
         None is a file in memory, for tests: only its own connections find it, and it is removed when it is closed.
         SQLite's own databases in memory have no write-ahead log: a read would wait for the writer in whose transaction
         it runs. So it is a file in a private folder, in the file system in memory where the machine has one (Linux),
-        otherwise in the folder for temporary files.
+        otherwise in the folder for temporary files. A file in a folder that may not be written is opened as immutable,
+        because SQLite could make neither log nor locks there.
     timeout_s : float
         How long a call waits for another writer, seconds.
     """
@@ -113,6 +120,17 @@ class SqliteBackend(Backend):
         self._log = self._path.with_name(f"{self._path.name}-wal")
         self._had_log = self._log.exists()
         self._clearing = weakref.finalize(self, _clear_mark, str(self._path), os.getpid())
+        self._immutable = self._path.exists() and not os.access(folder, os.W_OK) and not os.access(self._path, os.W_OK)
+        if self._immutable and self._had_log:
+            raise DatabaseReadOnlyError(
+                f"database {self.place} may not be written, and its log ({self._log.name}) is in use or was left: "
+                "close it where it is written, or give a copy that 'facedex backup' made"
+            )
+        if self._immutable:
+            self._state = _state(self._path)
+            self.url = sa.URL.create(
+                "sqlite", database=self._path.absolute().as_uri(), query={"immutable": "1", "mode": "ro", "uri": "true"}
+            )
         self._reserve = self._path.with_name(f"{self._path.name}.reserve")
 
     @property
@@ -130,6 +148,18 @@ class SqliteBackend(Backend):
         """Whether it is in memory, so that nothing of it may be written to a disk."""
         return self._temporary is not None
 
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened as immutable."""
+        return self._immutable
+
+    def check_unchanged(self) -> None:
+        """Refuse to read an immutable file that another user changes: SQLite takes no locks on it."""
+        if self._immutable and (self._log.exists() or _state(self._path) != self._state):
+            raise DatabaseReadOnlyError(
+                f"database {self.place} was opened for reading only, and another program writes it now; open it again"
+            )
+
     def remove(self) -> None:
         """Remove a file in memory."""
         if self._temporary is not None:
@@ -137,7 +167,8 @@ class SqliteBackend(Backend):
 
     def engine(self) -> sa.Engine:
         """Make the pool: calls run in the caller's threads, each with a connection of its own without waiting."""
-        self._make_private()
+        if not self._immutable:
+            self._make_private()
         return sa.create_engine(
             self.url, connect_args={"timeout": self.timeout_s}, max_overflow=-1, hide_parameters=True
         )
@@ -145,7 +176,7 @@ class SqliteBackend(Backend):
     def prepare(self, connection: Any) -> None:
         """Set what each connection must have."""
         connection.isolation_level = None  # the driver begins no transaction by itself
-        for pragma in _PRAGMAS:
+        for pragma in _PRAGMAS if not self._immutable else _PRAGMAS[3:]:
             connection.execute(f"PRAGMA {pragma}").close()
 
     def prepare_migration(self, connection: sa.Connection) -> None:
@@ -180,6 +211,8 @@ class SqliteBackend(Backend):
 
         Source: PRAGMA data_version in SQLite's documentation.
         """
+        if self._immutable:
+            return 0
         try:
             with self._watcher_lock:
                 if self._closed:
@@ -220,7 +253,12 @@ class SqliteBackend(Backend):
 
         They are ignored because of a damaged frame.
         """
-        if not self._had_log and _is_marked(connection) and _count_valid_frames(connection) <= 0:
+        if (
+            not self._had_log
+            and not self._immutable
+            and _is_marked(connection)
+            and _count_valid_frames(connection) <= 0
+        ):
             return f"it was copied while it was in use, without its log ({self._log.name}): {_last_change(connection)}"
         try:
             lost = _count_ignored_commits(self._path, lambda: _count_valid_frames(connection))
@@ -397,6 +435,14 @@ class SqliteBackend(Backend):
         if "unable to open" not in message or not self._path.exists():
             return False
         return not (os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Return when a file was changed last, and its size."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_mtime_ns, found.st_size
+    return 0, 0
 
 
 def _fill(file: int, size: int) -> None:
