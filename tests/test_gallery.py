@@ -47,6 +47,7 @@ from facedex.errors import (
 from facedex.gallery import Gallery
 from facedex.gallery.fsck import fsck
 from facedex.gallery.lifetime import Lifetime
+from facedex.gallery.policy import Enrolment
 from facedex.options import RecognizeOptions
 from facedex.records import Registration
 from facedex.results import Recognition
@@ -692,6 +693,32 @@ def test_of_two_threads_that_register_one_id_one_is_refused(gallery: Gallery) ->
         thread.join()
     assert sorted(outcomes) == ["refused", "stored"]
     assert gallery.status().faces == 1
+
+
+def test_two_spellings_of_an_id_are_one_person(place: Place, engine: Engine) -> None:
+    composed, decomposed = "Jos\u00e9", "Jose\u0301"
+    with Gallery.open(place.location, engine=engine, enrolment=Enrolment(duplicates="refuse")) as gallery:
+        assert gallery.register(decomposed, AYU[0]).person_id == composed
+        with pytest.raises(DuplicatePersonError):
+            gallery.register(composed, AYU[1])
+        gallery.register(decomposed, AYU[1], on_existing="add")  # no duplicate of another person
+        assert isinstance(gallery.register_many([(composed, AYU[2])])[0], DuplicatePersonError)
+        assert gallery.person(decomposed).person_id == composed
+        assert gallery.verify(decomposed, PROBE["ayu"]).person_id == composed
+        assert gallery.update(decomposed, name="José").person_id == composed
+        assert who(gallery.recognize(PROBE["ayu"])) == [composed]
+        assert gallery.delete(decomposed).person_id == composed
+        assert gallery.people() == []
+    with Gallery.open(place.location, engine=engine, name=decomposed) as gallery:
+        gallery.create("ayu")
+    with Gallery.open(place.location, engine=engine, name=composed) as gallery:
+        assert [person.person_id for person in gallery.people()] == ["ayu"]
+
+
+@pytest.mark.parametrize("name", [None, 7, b"default", "", "a\0b"])
+def test_what_is_no_name_of_a_gallery_is_refused(name: Any, tmp_path: Path, engine: Engine) -> None:
+    with pytest.raises(ArgumentError, match="name"):
+        Gallery.open(tmp_path / "people.db", engine=engine, name=name)
 
 
 # Cancelled coroutines.

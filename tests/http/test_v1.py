@@ -137,6 +137,15 @@ def test_a_picture_without_a_face_says_why(peopled: TestClient) -> None:
     assert "very dark" in refused["detail"]
 
 
+def test_two_spellings_of_an_id_are_one_person(client: TestClient) -> None:
+    made = client.post("/v1/people", json={"person_id": "Jose\u0301"})
+    assert (made.status_code, made.json()["person_id"]) == (201, "Jos\u00e9")
+    assert client.post("/v1/people", json={"person_id": "Jos\u00e9"}).json()["code"] == "duplicate_person"
+    for spelling in ("Jose\u0301", "Jos\u00e9"):
+        assert client.get(f"/v1/people/{spelling}").json()["person_id"] == "Jos\u00e9"
+    assert client.delete("/v1/people/Jose\u0301").status_code == 200
+
+
 def test_in_an_empty_gallery_every_face_is_unknown(client: TestClient) -> None:
     answer = client.post("/v1/recognize", files={"image": AYU})
     assert answer.status_code == 200, answer.text

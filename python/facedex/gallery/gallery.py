@@ -344,7 +344,7 @@ class Gallery:
         Parameters
         ----------
         person_id : str or int
-            Your own key, at most 255 characters, stored and returned as given; 7 and "7" are the same person.
+            Your own key, at most 255 characters; text is normalised to Unicode NFC. 7 and "7" are the same person.
         images : ImageInput or iterable of ImageInput
             The error of a single picture is raised; of several, those that are refused are listed in the result.
         on_existing : {"error", "add", "replace"}

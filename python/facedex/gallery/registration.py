@@ -13,7 +13,7 @@ from ..inputs import describe, is_single, list_images
 from ..options import FacePolicy, PersonDetails, RegisterOptions
 from ..records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
 from ..results import Analysis, bbox_of, choose_face, embedding_of
-from ..store import NewFace, NewPhoto, Owner, Receipt
+from ..store import NewFace, NewPhoto, Owner, Receipt, plain_id
 from .exchange import check_embeddings, check_pack
 from .lifetime import Progress
 from .photos import Photos, filename_of
@@ -255,7 +255,7 @@ class _PendingRegistration:
 
     def has_id(self, person_id: PersonId) -> bool:
         """Return whether this is the person with an id; 7 and "7" are the same person."""
-        return str(self.person_id) == str(person_id)
+        return plain_id(self.person_id) == plain_id(person_id)
 
     def add(
         self,

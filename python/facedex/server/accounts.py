@@ -17,7 +17,7 @@ from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError, 
 from ..plain import record_to_dict
 from ..store import Database
 from ..store.clock import now
-from ..store.rows import LONGEST, checked_text, info_of, json_of, text_within
+from ..store.rows import LONGEST, checked_text, info_of, json_of, plain_id, text_within
 from ..store.tables import VERSION_TABLE, galleries, people
 from .principals import Principal, check_scopes, parse_scopes
 from .secrets import Passwords
@@ -156,7 +156,7 @@ class Accounts:
     def of_person(self, person_key: str | int) -> list[Account]:
         """List the accounts of a person."""
         with self._database.single() as connection:
-            query = sa.select(accounts).where(accounts.c.person_key == str(person_key)).order_by(accounts.c.id)
+            query = sa.select(accounts).where(accounts.c.person_key == plain_id(person_key)).order_by(accounts.c.id)
             return [_account_of(row) for row in connection.execute(query)]
 
     def page(self, after: int = 0, limit: int = 100) -> list[Account]:
@@ -305,7 +305,7 @@ def _refuse_crossing(connection: sa.Connection, number: int | None, login: str |
 
 
 def _person(person_key: str | int | None) -> str | None:
-    return None if person_key is None else checked_text("person_key", str(person_key), longest=255)
+    return None if person_key is None else checked_text("person_key", plain_id(person_key), longest=255)
 
 
 def _key(what: str, text: str | None) -> str | None:

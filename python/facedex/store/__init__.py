@@ -20,6 +20,7 @@ from .rows import (
     checked_text,
     damaged_owner,
     is_intact,
+    plain_id,
     plain_name,
 )
 from .shadow import LostPerson, PendingFace, Shadow, packs_of, previous_pack
@@ -69,6 +70,7 @@ __all__ = [
     "key_of",
     "media_type_of",
     "packs_of",
+    "plain_id",
     "plain_name",
     "previous_pack",
     "rekey",

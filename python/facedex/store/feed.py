@@ -10,6 +10,7 @@ import re
 import secrets
 import threading
 import time
+import unicodedata
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -157,7 +158,8 @@ class Feed:
     """
 
     def __init__(self, database: Database, name: str, audit_log: AuditLog | None = None) -> None:
-        if not name.strip() or len(name) > NAME_LENGTH or not checked_text("name", name).isprintable():
+        name = unicodedata.normalize("NFC", checked_text("name", name))
+        if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
             raise ArgumentError(f"name of a gallery must be 1 to {NAME_LENGTH} printable characters, got {name!r}")
         self.database = database
         self.name = name

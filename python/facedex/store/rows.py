@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import operator
 import re
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -172,8 +173,22 @@ class Delta(NamedTuple):
     people: NDArray[np.uint64]
 
 
+def plain_id(person_id: object) -> str:
+    r"""Return an id as text, normalised to NFC: as it is stored and compared.
+
+    Examples
+    --------
+    >>> plain_id("Jose\u0301") == plain_id("Jos\u00e9"), plain_id(7)
+    (True, '7')
+    """
+    return unicodedata.normalize("NFC", str(person_id))
+
+
 def key_of(person_id: object) -> tuple[str, bool]:
     """Return the text under which a person is stored, and whether the id was a whole number.
+
+    A text is normalised to NFC: "é" is one character or two, by the keyboard or file system that it comes from, and the
+    same id.
 
     Parameters
     ----------
@@ -195,6 +210,7 @@ def key_of(person_id: object) -> tuple[str, bool]:
     (('7', True), ('7', False))
     """
     if isinstance(person_id, str):
+        person_id = plain_id(person_id)
         if not person_id.strip() or len(person_id) > KEY_LENGTH:
             given = abbreviate(person_id)
             raise ArgumentError(
