@@ -287,7 +287,7 @@ def test_recognize_says_that_the_gallery_is_empty(tmp_path: Path) -> None:
     result = run("recognize", AYU, "--db", db)
     assert result.exit_code == 0
     assert "unknown" in result.stdout
-    assert result.stderr.startswith("note: Gallery('default' in ")
+    assert result.stderr.startswith("Gallery('default' in ")
     assert result.stderr.endswith("is empty: no face is registered, so every face is unknown\n")
     (face,) = answer("recognize", AYU, "--db", db)["pictures"][0]["faces"]
     assert (face["person_id"], face["similarity"], face["candidates"]) == (None, -1.0, [])

@@ -7,7 +7,9 @@ from typing import Any
 
 from ..plain import to_plain
 
-_ADVICE = re.compile(r"\b(on_existing|same_pack|faces|photos|index|pack)=('[^']+'(?:(?:, | or )'\w+')*)")  # as messages write it
+_ADVICE = re.compile(
+    r"\b(on_existing|same_pack|faces|photos|index|pack)=('[^']+'(?:(?:, | or )'\w+')*)"
+)  # as messages write it
 
 
 def to_json(value: Any, **names: str) -> Any:

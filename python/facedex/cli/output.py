@@ -94,11 +94,6 @@ def print_note(sentence: str) -> None:
     _write(escape(sentence), sys.stderr)
 
 
-def print_note(sentence: str) -> None:
-    """Print a remark on standard error, where it disturbs no program that reads the output."""
-    typer.echo(f"note: {escape(sentence)}", err=True)
-
-
 def print_json(content: Any) -> None:
     """Print a JSON document; ASCII only, so that it passes through any pipe."""
     _write(json.dumps(to_json(content), indent=2, allow_nan=False), sys.stdout)
