@@ -75,7 +75,6 @@ ALIKE = [
     "ayu ",
     " ayu",
     "ayü",
-    "ayu\u0308",
     "AYU",
     "ayu\t",
     "a" * 255,

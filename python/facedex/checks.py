@@ -90,8 +90,15 @@ def check_int(name: str, value: object, *, minimum: int | None = None) -> int:
     return number
 
 
-def check_flag(name: str, value: object) -> bool:
+def check_flag(name: str, value: object, accepted: str = "True or False") -> bool:
     """Return a bool from a bool of Python or NumPy.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+    accepted : str
+        What the message says is accepted.
 
     Raises
     ------
@@ -102,7 +109,7 @@ def check_flag(name: str, value: object) -> bool:
         return value
     if getattr(getattr(value, "dtype", None), "kind", None) == "b" and getattr(value, "ndim", 0) == 0:
         return bool(value)
-    raise ArgumentError(f"{name} must be True or False, got {abbreviate(value)}")
+    raise ArgumentError(f"{name} must be {accepted}, got {abbreviate(value)}")
 
 
 def check_float(name: str, value: object) -> float:

@@ -93,7 +93,8 @@ class AnalyzeOptions:
             object.__setattr__(self, name, check_flag(name, getattr(self, name)))
         if not isinstance(self.liveness, str):
             judged: object = self.liveness  # None is off
-            object.__setattr__(self, "liveness", judged is not None and check_flag("liveness", judged))
+            accepted = 'False, True, "advisory" or "required"'
+            object.__setattr__(self, "liveness", judged is not None and check_flag("liveness", judged, accepted))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
