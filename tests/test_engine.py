@@ -25,6 +25,7 @@ from PIL import Image
 import facedex
 from facedex import Analysis, Engine, errors, people
 from facedex._core import decode
+from facedex.engine import BATCH
 from facedex.packs import find
 
 PORTRAIT = people.PICTURES["ayu"][0]
@@ -146,11 +147,12 @@ def _message(call: Callable[..., Any]) -> str:
 
 
 def test_a_batch_returns_a_result_for_each_picture_in_order(engine: Engine) -> None:
-    told: list[int] = []
+    told: list[tuple[int, int]] = []
     blank = np.full((200, 200, 3), 128, np.uint8)
     pictures = [PORTRAIT, b"no picture", blank, None, people.GROUP] * 5
-    answers = engine.analyze_many(pictures, progress=told.append)  # type: ignore[list-item]
-    assert told[-1] == len(pictures) == len(answers)
+    answers = engine.analyze_many(pictures, progress=lambda *numbers: told.append(numbers))  # type: ignore[list-item]
+    assert told[-1] == (len(pictures), len(answers)) == (25, 25)
+    assert [done for done, _ in told[:-1]] == list(range(engine.threads * BATCH, 25, engine.threads * BATCH))
     for i in range(0, len(answers), 5):
         one, broken, empty, wrong, group = answers[i : i + 5]
         assert isinstance(one, facedex.Analysis)
@@ -164,11 +166,11 @@ def test_a_batch_returns_a_result_for_each_picture_in_order(engine: Engine) -> N
 
 
 def test_an_exception_from_progress_ends_the_batch(engine: Engine) -> None:
-    def stop(done: int) -> None:
-        raise RuntimeError(f"stopped at {done}")
+    def stop(done: int, total: int) -> None:
+        raise RuntimeError(f"stopped at {done} of {total}")
 
-    with pytest.raises(RuntimeError, match="stopped at"):
-        engine.analyze_many([PORTRAIT] * 3, progress=stop)
+    with pytest.raises(RuntimeError, match="stopped at 3 of 3"):
+        engine.analyze_many(iter([PORTRAIT] * 3), progress=stop)
 
 
 def test_threads_get_the_same_bits_as_one_thread() -> None:
@@ -302,6 +304,11 @@ def test_an_unavailable_provider_is_an_error() -> None:
     with pytest.raises(errors.ProviderError, match="supported are"):
         Engine(providers=["TurboExecutionProvider"])
     assert Engine(providers=["CPUExecutionProvider"], threads=1).threads == 1
+    with pytest.raises(errors.ProviderError, match="CUDAExecutionProvider"):
+        Engine(providers="cuda")
+    assert Engine(providers="cpu", threads=1).threads == 1
+    with pytest.raises(errors.ArgumentError, match="providers must be names such as 'cuda', got \\[1\\]"):
+        Engine(providers=[1])  # type: ignore[list-item]
 
 
 def test_tampered_and_missing_weights_are_refused(tmp_path: Path) -> None:

@@ -112,8 +112,8 @@ def test_missing_files_of_the_subset_are_reported(tmp_path: Path) -> None:
 
 
 def test_the_bundled_people_are_distinguished(tmp_path: Path, engine: Engine) -> None:
-    counts: list[int] = []
-    measured = measure(engine, read_subset(subset_folder(tmp_path)), progress=counts.append)
+    counts: list[tuple[int, int]] = []
+    measured = measure(engine, read_subset(subset_folder(tmp_path)), progress=lambda *numbers: counts.append(numbers))
     assert (measured.pictures, measured.people, measured.failures) == (12, 4, ())
     assert measured.accuracy.mean == 1.0
     assert measured.accuracy.correct.trials == 8
@@ -123,7 +123,7 @@ def test_the_bundled_people_are_distinguished(tmp_path: Path, engine: Engine) ->
     assert {point.fmr.trials for point in measured.crossed} == {54} == {measured.impostor_pairs}
     assert abs(measured.impostor_mean) < 0.3
     assert measured.seconds > 0
-    assert counts[-1] == 12
+    assert counts[-1] == (12, 12)
 
 
 def test_a_picture_without_a_face_is_a_failure_to_enrol_and_matches_nobody(tmp_path: Path, engine: Engine) -> None:

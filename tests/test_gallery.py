@@ -28,7 +28,7 @@ from place import Place
 from servers import PASSWORD
 
 from facedex import packs, people
-from facedex.engine import Engine
+from facedex.engine import BATCH, Engine
 from facedex.errors import (
     ArgumentError,
     DatabaseUnavailableError,
@@ -387,12 +387,21 @@ def test_register_many_returns_a_result_for_each_in_order(gallery: Gallery) -> N
         DuplicatePersonError,
     ]
     assert done[-1] == (7, 7)
+    assert set(done) == {(number, 7) for number, _ in done}
     assert [(person.person_id, person.name) for person in gallery.people()] == [
         ("dewi", None),
         ("ayu", "Ayu"),
         ("budi", None),
     ]
     assert gallery.register_many([]) == []
+
+
+def test_register_many_accepts_a_dict_of_ids_and_pictures(gallery: Gallery) -> None:
+    many, one = gallery.register_many({"ayu": AYU, 7: BUDI[0]})
+    assert isinstance(many, Registration)
+    assert isinstance(one, Registration)
+    assert (many.person_id, len(many.faces), one.person_id, len(one.faces)) == ("ayu", len(AYU), 7, 1)
+    assert gallery.register_many({}) == []
 
 
 # Recognising.
@@ -502,7 +511,8 @@ def test_recognize_many_returns_a_result_for_each_in_order(gallery: Gallery) -> 
         assert (who(budi), who(nobody), who(ayu), len(group)) == (["budi"], [], ["ayu"], 5)
         if start == 0:
             assert group == gallery.recognize(people.GROUP)
-    assert done == [(64, 70), (70, 70)]
+    step = gallery.engine.threads * BATCH
+    assert done == [(number, 70) for number in range(step, 70, step)] + [(70, 70)]
     assert gallery.recognize_many([]) == []
     one: Any = str(PROBE["ayu"])
     with pytest.raises(ArgumentError, match="several pictures, got one"):

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from facedex import packs, people
 from facedex.cli.app import app
-from facedex.engine import Engine
+from facedex.engine import BATCH, Engine
 from facedex.errors import (
     ArgumentError,
     DatabaseDamagedError,
@@ -362,17 +362,18 @@ def test_a_long_call_continues_with_the_other_pack(gallery: Gallery, engine: Eng
         if done < number:
             assert gallery.migrate(engine=mirrored, threshold=0.5).swapped
 
-    for answer in gallery.recognize_many([PROBE["ayu"]] * 65, progress=move):
+    batch = engine.threads * BATCH
+    for answer in gallery.recognize_many([PROBE["ayu"]] * (batch + 1), progress=move):
         assert isinstance(answer, Recognition)
         assert answer[0].person_id == "ayu"
         thresholds.append(answer[0].threshold)
-    assert thresholds == [engine.threshold] * 64 + [0.5]
+    assert thresholds == [engine.threshold] * batch + [0.5]
 
     def back(done: int, number: int) -> None:
         if done < number:
             assert gallery.rollback().swapped
 
-    entries = [(f"new {number}", AYU[0]) for number in range(65)]
+    entries = [(f"new {number}", AYU[0]) for number in range(mirrored.threads * BATCH + 1)]
     made = gallery.register_many(entries, progress=back)
     assert all(isinstance(one, Registration) for one in made)
     assert gallery.status().dormant == 0

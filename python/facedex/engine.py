@@ -9,7 +9,7 @@ import copy
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .checks import as_int, check_flag, check_float, check_threshold
+from .checks import abbreviate, as_int, check_flag, check_float, check_threshold
 from .config import MAX_PIXELS, settings
 from .coroutines import make_coroutine
 from .errors import ArgumentError, BBox, FacedexError, ImageError, NoFaceError, RoleMissingError
@@ -31,8 +31,11 @@ from .runtime import runtime_library
 Picture = str | bytes | NDArray[np.uint8]
 """What `inputs.read_picture` returns."""
 
-_BATCH = 8
-"""Pictures for each thread that are read before they are analysed: bounds the memory of a batch."""
+BATCH = 8
+"""Pictures for each thread that are read before they are analysed: bounds the memory of a batch, and progress is
+reported after each."""
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class Engine:
@@ -48,9 +51,9 @@ class Engine:
     threads : int, optional
         Threads that run networks; default ``FACEDEX_THREADS``, else as many as this process may use (affinity and
         control groups counted). Each holds its own copy of a network while several run.
-    providers : sequence of str, optional
-        ONNX Runtime execution providers by name, in order; default ``FACEDEX_PROVIDERS``, else the CPU. An unavailable
-        one is an error.
+    providers : str or sequence of str, optional
+        ONNX Runtime execution providers by name, in order: "cuda" or "CUDAExecutionProvider"; default
+        ``FACEDEX_PROVIDERS``, else the CPU. An unavailable one is an error.
     max_pixels : int, optional
         Larger pictures are refused; default ``FACEDEX_MAX_PIXELS``, else 50 million.
     strict : bool, optional
@@ -62,7 +65,7 @@ class Engine:
     accept_license : str, optional
         Names of licences of weights that are accepted, separated by commas; also ``FACEDEX_ACCEPT_LICENSE``. Needed
         once, for weights whose licence forbids commercial use.
-    add : sequence of str or path, optional
+    add : str, path or sequence of them, optional
         Packs that add networks for liveness or attributes which this one lacks, such as ``"liveness"``: names, or paths
         of manifests. They change no embedding. One that adds nothing is an `ArgumentError`.
 
@@ -92,12 +95,12 @@ class Engine:
         pack: str | os.PathLike[str] | None = None,
         *,
         threads: int | None = None,
-        providers: Sequence[str] | None = None,
+        providers: str | Sequence[str] | None = None,
         max_pixels: int | None = None,
         strict: bool | None = None,
         mirror: bool | None = None,
         accept_license: str | None = None,
-        add: Sequence[str | os.PathLike[str]] = (),
+        add: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         environment = settings()
         self._options: dict[str, Any] = {
@@ -114,10 +117,9 @@ class Engine:
         self.strict = environment.strict if strict is None else check_flag("strict", strict)
         cores = threads if threads is not None else environment.threads
         ready = require_ready(self._options["pack"], accept_license=accept_license)
-        if isinstance(add, str | os.PathLike):
-            raise ArgumentError(f"add must be a sequence of packs, got {add!r}; write [{add!r}]")
-        added = [require_ready(name, accept_license=accept_license) for name in add]
-        chosen = providers if providers is not None else environment.providers
+        extra = [add] if isinstance(add, str | os.PathLike) else add
+        added = [require_ready(name, accept_license=accept_license) for name in extra]
+        chosen = environment.providers if providers is None else providers
         self._opened = (
             os.getpid(),
             _core.Engine(
@@ -125,7 +127,7 @@ class Engine:
                 [str(folder) for folder in ready.location.folders],
                 runtime=str(runtime_library()),
                 threads=None if cores is None else as_int("threads", cores),
-                providers=list(chosen) if chosen is not None else None,
+                providers=None if chosen is None else _provider_names(chosen),
                 max_pixels=self.max_pixels,
                 mirror=mirror,
                 pins=ready.pins,
@@ -231,7 +233,7 @@ class Engine:
         attributes: bool = False,
         liveness: LivenessOption = False,
         quality: bool = False,
-        progress: Callable[[int], object] | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> list[Analysis | FacedexError]:
         """Find the faces of many pictures, side by side.
 
@@ -243,7 +245,8 @@ class Engine:
         min_face, max_faces, embed, attributes, liveness, quality
             As for `analyze`.
         progress : callable, optional
-            Called from time to time with the number of pictures that are done.
+            Called often with the number of pictures that are done and of all, as ``progress(done, total)``. An iterable
+            that does not know its length is then listed first, which keeps all its pictures in memory.
 
         Returns
         -------
@@ -254,12 +257,17 @@ class Engine:
             min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
         )
         arguments = _core_arguments(options, embed)
-        remaining = iterate_images(images)
+        given = iterate_images(images)
+        total = 0
+        if progress is not None:
+            if not isinstance(images, Sized):
+                given = iter(images := list(given))
+            total = len(images)
         results: list[Analysis | FacedexError] = []
-        while batch := list(itertools.islice(remaining, self.threads * _BATCH)):
+        while batch := list(itertools.islice(given, self.threads * BATCH)):
             results += self._analyze_batch(batch, arguments)
             if progress is not None:
-                progress(len(results))
+                progress(len(results), total)
         return results
 
     def _analyze_batch(self, images: Sequence[ImageInput], arguments: dict[str, Any]) -> list[Analysis | FacedexError]:
@@ -482,6 +490,14 @@ def _core_arguments(options: AnalyzeOptions, embed: bool) -> dict[str, Any]:
 def _pack_arguments(ready: ReadyPack) -> tuple[str, list[str], dict[str, str]]:
     location = ready.location
     return str(location.manifest), [str(folder) for folder in location.folders], ready.pins
+
+
+def _provider_names(providers: str | Sequence[str]) -> list[str]:
+    """Return the names that ONNX Runtime has for providers; one text is one name."""
+    names = [providers] if isinstance(providers, str) else list(providers)
+    if not all(isinstance(name, str) for name in names):
+        raise ArgumentError(f"providers must be names such as 'cuda', got {abbreviate(providers)}")
+    return [_PROVIDERS.get(name.lower(), name) for name in names]
 
 
 def _four(bbox: Sequence[float] | NDArray[np.float32]) -> BBox:

@@ -86,7 +86,7 @@ def _measure_variants(pack: str, protocol: Protocol) -> dict[str, Measurement]:
         for name, mirror in VARIANTS.items():
             task = bar.add_task(name, total=len(protocol.pictures))
 
-            def advance(count: int, task: TaskID = task) -> None:
+            def advance(count: int, total: int, task: TaskID = task) -> None:
                 bar.update(task, completed=count)
 
             measured[name] = measure(Engine(pack, mirror=mirror), protocol, progress=advance)

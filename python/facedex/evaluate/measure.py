@@ -92,7 +92,7 @@ class Measurement:
     threads: int
 
 
-def measure(engine: Engine, protocol: Protocol, *, progress: Callable[[int], object] | None = None) -> Measurement:
+def measure(engine: Engine, protocol: Protocol, *, progress: Callable[[int, int], object] | None = None) -> Measurement:
     """Embed the pictures of a protocol and measure the error rates.
 
     Parameters
@@ -102,7 +102,7 @@ def measure(engine: Engine, protocol: Protocol, *, progress: Callable[[int], obj
     protocol : Protocol
         Pictures and pairs.
     progress : callable, optional
-        Called with the number of pictures done.
+        Called with the number of pictures that are done and of all.
 
     Returns
     -------

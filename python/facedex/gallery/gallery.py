@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -387,7 +387,7 @@ class Gallery:
 
     def register_many(
         self,
-        people: Iterable[Entry],
+        people: Iterable[Entry] | Mapping[Any, ImageInput | Iterable[ImageInput]],
         *,
         on_existing: OnExisting = "error",
         faces: FacePolicy = "one",
@@ -399,7 +399,8 @@ class Gallery:
 
         Parameters
         ----------
-        people : iterable of (person_id, images), (person_id, images, name) or (person_id, images, details)
+        people : dict of person_id and images, or iterable of (person_id, images), (person_id, images, name) or \
+                (person_id, images, details)
             Details are a dict with any of name, email, info, retain_until.
         on_existing, faces, min_face, strict
             As in `register`.
@@ -413,7 +414,8 @@ class Gallery:
         """
         with self._call():
             options = RegisterOptions(on_existing=on_existing, faces=faces, min_face=min_face, strict=strict)
-            return self._registrar.register_many(list(people), options, self._life.yield_progress(progress))
+            entries = list(people.items() if isinstance(people, Mapping) else people)
+            return self._registrar.register_many(entries, options, self._life.yield_progress(progress))
 
     def register_templates(
         self,

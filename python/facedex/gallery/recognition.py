@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine import BATCH
 from ..errors import DatabaseDamagedError, FacedexError, UnknownPersonError
 from ..options import AnalyzeOptions, RecognizeOptions, VerifyOptions
 from ..records import PersonId
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 _TRIES = 5  # attempts while people are deleted between the search and the read of the database
 _CACHED = 100_000  # owners kept in memory
-_BATCH = 64  # pictures analysed side by side before their results are returned
 
 
 class Recognizer:
@@ -77,9 +77,10 @@ class Recognizer:
     ) -> list[Recognition | FacedexError]:
         """Recognize the people in each picture, as `facedex.Gallery.recognize_many` does."""
         results: list[Recognition | FacedexError] = []
-        for start in range(0, len(images), _BATCH):
-            started = time.perf_counter()
-            analyses = self._resources.engine.analyze_many(images[start : start + _BATCH], **asdict(options.analyze))
+        while len(results) < len(images):
+            started, engine = time.perf_counter(), self._resources.engine
+            batch = images[len(results) : len(results) + engine.threads * BATCH]
+            analyses = engine.analyze_many(batch, **asdict(options.analyze))
             faces = [face for analysis in analyses if isinstance(analysis, Analysis) for face in analysis]
             identified = self._identify(faces, options)
             self._log([face for face in identified if isinstance(face, FoundFace)])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine import BATCH
 from ..errors import ArgumentError, DuplicateFaceError, FacedexError, RegistrationError
 from ..inputs import describe, is_single, list_images
 from ..options import FacePolicy, PersonDetails, RegisterOptions
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     Images = ImageInput | Iterable[ImageInput]
     Entry = tuple[PersonId, Images] | tuple[PersonId, Images, str | PersonDetails | dict[str, Any] | None]
-
-BATCH = 64
-"""Pictures analysed side by side before their results are stored."""
 
 _PHOTOS = 8  # stored originals in memory at once while the templates of a person are rebuilt
 _NEAREST = 2  # people to search for: the person, and the closest other
@@ -91,7 +89,7 @@ class Registrar:
                 pictures += len(pending.pictures)
             except FacedexError as error:
                 batch.append(error)
-            if pictures >= BATCH or number == len(people):
+            if pictures >= self._resources.engine.threads * BATCH or number == len(people):
                 results += self._store_batch(batch, options)
                 batch, pictures = [], 0
                 if progress is not None:
@@ -333,7 +331,10 @@ def _parse_entry(entry: Any) -> _PendingRegistration:
     """Parse (person_id, images), (person_id, images, name) or (person_id, images, details)."""
     if not isinstance(entry, (tuple, list)) or len(entry) not in (2, 3):
         found = type(entry).__name__
-        raise ArgumentError(f"a person must be (person_id, images) or (person_id, images, name), got {found}")
+        raise ArgumentError(
+            f"a person must be (person_id, images) or (person_id, images, name), got {found}; a dict of id and images "
+            "is accepted too"
+        )
     person_id, images, *rest = entry
     details: Any = rest[0] if rest and isinstance(rest[0], dict) else {"name": rest[0] if rest else None}
     return _pending_registration(person_id, images, check_details(details))
