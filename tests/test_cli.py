@@ -170,8 +170,11 @@ def test_pictures_that_are_missing_are_named_once(tmp_path: Path) -> None:
 
 def test_advice_names_the_options_of_the_command_line(registered: Path) -> None:
     taken = error_line("register", "ayu", AYU, "--db", registered)
-    assert "choose --on-existing add or replace, or another id" in taken
-    assert "--on-existing add" in answer("register", "ayu", AYU, "--db", registered, code=3)["error"]["message"]
+    assert "choose --on-existing skip, add or replace, or another id" in taken
+    message = answer("register", "ayu", AYU, "--db", registered, code=3)["error"]["message"]
+    assert "--on-existing skip, add or replace" in message
+    assert run("register", "ayu", AYU, "--on-existing", "skip", "--db", registered).stdout == "left 'ayu' as stored\n"
+    assert answer("register", "ayu", AYU, "--on-existing", "skip", "--db", registered)["skipped"] is True
     assert "or choose --faces largest" in error_line("register", "new", GROUP, "--db", registered)
 
 

@@ -342,9 +342,28 @@ def test_when_all_of_several_pictures_are_refused_nothing_is_stored(gallery: Gal
     assert gallery.people() == []
 
 
+@SQLITE
+def test_a_registered_person_can_be_skipped(gallery: Gallery) -> None:
+    assert not gallery.register("7", AYU[0], name="Ayu", on_existing="skip").skipped
+    before = gallery.person("7")
+    for again in (
+        gallery.register(7, b"the picture is not looked at", name="Else", on_existing="skip"),
+        asyncio.run(gallery.aregister("7", BUDI[0], on_existing="skip")),
+        gallery.register_templates("7", np.eye(1, gallery.pack.dimension), on_existing="skip"),
+    ):
+        assert (again.person_id, again.faces, again.skipped, again.to_dict()["skipped"]) == ("7", (), True, True)
+    assert repr(again) == "Registration('7', 0 faces, skipped)"
+    answers = gallery.register_many([("7", BUDI[0]), ("new", AYU[1]), ("new", BUDI[0])], on_existing="skip")
+    assert [isinstance(one, Registration) and one.skipped for one in answers] == [True, False, True]
+    assert gallery.person("7") == before
+    assert len(gallery.person("new").faces) == 1
+    with pytest.raises(NotAnImageError):
+        gallery.register("other", b"no picture", on_existing="skip")
+
+
 def test_an_id_that_is_in_use(gallery: Gallery) -> None:
     gallery.register("ayu", AYU[0], name="Ayu")
-    with pytest.raises(DuplicatePersonError, match="choose on_existing='add' or 'replace'"):
+    with pytest.raises(DuplicatePersonError, match="choose on_existing='skip', 'add' or 'replace'"):
         gallery.register("ayu", b"the picture is not looked at")
     gallery.register("ayu", AYU[1], on_existing="add", email="a@b")
     person = gallery.person("ayu")

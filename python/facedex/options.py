@@ -12,11 +12,8 @@ from typing import Any, Literal, TypedDict
 
 from .checks import as_int, check_choice, check_flag, check_int, check_threshold
 
-OnExisting = Literal["error", "add", "replace"]
-"""What a registration does when the id is in use: refuse, add the faces, or replace the stored ones."""
-
-OnExistingImport = Literal["error", "add", "replace", "skip"]
-"""What an import does with a person who is registered: as `OnExisting`, or leave the person as stored."""
+OnExisting = Literal["error", "add", "replace", "skip"]
+"""What a registration does when the id is in use: refuse, add faces, replace those stored, or leave all as stored."""
 
 ImportKind = Literal["folder", "pickles", "array", "faiss", "gallery"]
 """What an import reads: photos, pickled encodings, a numpy array, a faiss index, or a gallery file."""
@@ -148,7 +145,7 @@ class RegisterOptions:
 
     Attributes
     ----------
-    on_existing : {"error", "add", "replace"}
+    on_existing : {"error", "add", "replace", "skip"}
     faces : {"one", "largest"}
     min_face : int or None
         Smallest face, pixels; None is a fraction of the picture.

@@ -122,6 +122,8 @@ class Registration:
         Faces that resemble another person.
     replaced : tuple of int
         Ids of the faces that were removed to make room.
+    skipped : bool
+        Whether the id was in use and everything was left as stored, with ``on_existing="skip"``.
     """
 
     person_id: PersonId
@@ -129,11 +131,13 @@ class Registration:
     rejected: tuple[Rejection, ...] = ()
     warnings: tuple[Duplicate, ...] = ()
     replaced: tuple[int, ...] = ()
+    skipped: bool = False
 
     to_dict = record_to_dict
 
     def __repr__(self) -> str:
-        tail = f", {len(self.rejected)} rejected" if self.rejected else ""
+        tail = ", skipped" if self.skipped else ""
+        tail += f", {len(self.rejected)} rejected" if self.rejected else ""
         tail += f", {pluralize(len(self.warnings), 'warning')}" if self.warnings else ""
         return f"Registration({self.person_id!r}, {pluralize(len(self.faces), 'face')}{tail})"
 

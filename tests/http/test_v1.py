@@ -265,6 +265,9 @@ def test_a_person_may_be_created_without_a_picture(client: TestClient) -> None:
     assert client.post("/v1/people", json={"person_id": "a/b"}).json()["code"] == "argument"
     again = client.post("/v1/people", json={"person_id": "7"})
     assert (again.status_code, again.json()["code"]) == (409, "duplicate_person")
+    for pictures in ({}, {"image": TEXT}):
+        skipped = client.post("/v1/people", json={"person_id": 7, "name": "Else", "on_existing": "skip"} | pictures)
+        assert (skipped.status_code, skipped.json()["skipped"], skipped.json()["faces"]) == (201, True, [])
 
 
 @pytest.mark.parametrize("person_id", [".", "..", "a/b"])

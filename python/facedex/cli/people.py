@@ -29,7 +29,8 @@ def register(
     name: Annotated[str | None, typer.Option("--name", help="The person's name.")] = None,
     email: Annotated[str | None, typer.Option("--email", help="The person's e-mail address.")] = None,
     on_existing: Annotated[
-        OnExisting, typer.Option("--on-existing", help="If the id is in use: refuse, add the faces, or replace them.")
+        OnExisting,
+        typer.Option("--on-existing", help="If the id is in use: refuse, add the faces, replace them, or skip."),
     ] = "error",
     faces: FacesOption = "one",
     min_face: MinFaceOption = None,
@@ -122,6 +123,9 @@ def purge(target: Target) -> Output:
 
 def show_registration(result: Registration, verb: str) -> None:
     """Print the number of faces, and each rejected picture."""
+    if result.skipped:
+        print_line(f"left {result.person_id!r} as stored")
+        return
     print_line(f"{verb} {result.person_id!r} with {pluralize(len(result.faces), 'face')}")
     for rejection in result.rejected:
         print_error(rejection.error, rejection.text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from ..options import ImportKind, OnExistingImport
+from ..options import ImportKind, OnExisting
 from ..plain import code_of
 from .documents import to_json
 from .opening import Target, command, read_key
@@ -63,7 +63,7 @@ def import_people(
     ] = None,
     key_file: KeyFileOption = None,
     on_existing: Annotated[
-        OnExistingImport,
+        OnExisting,
         typer.Option("--on-existing", help="If an id is in use: reject, add the faces, replace them, or skip."),
     ] = "error",
     faces: FacesOption = "one",

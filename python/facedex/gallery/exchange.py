@@ -84,8 +84,9 @@ class Exchange:
         Parameters
         ----------
         batch : sequence of PortablePerson
-        on_existing : {"error", "add", "replace"}
-            When a person is registered: refuse that one, add faces and photos, or replace the stored ones.
+        on_existing : {"error", "add", "replace", "skip"}
+            When a person is registered: refuse that one, add faces and photos, or replace the stored ones. To skip is
+            to refuse, and the caller does without the error.
         pack : str, optional
             As in `export_people`.
 

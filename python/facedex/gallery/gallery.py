@@ -347,9 +347,10 @@ class Gallery:
             Your own key, at most 255 characters; text is normalised to Unicode NFC. 7 and "7" are the same person.
         images : ImageInput or iterable of ImageInput
             The error of a single picture is raised; of several, those that are refused are listed in the result.
-        on_existing : {"error", "add", "replace"}
-            When the id is in use: refuse, add the faces, or replace the stored ones. With "add" and "replace", name,
-            email, info and retain_until are changed where given.
+        on_existing : {"error", "add", "replace", "skip"}
+            When the id is in use: refuse, add the faces, replace the stored ones, or leave everything as stored, so
+            that the call can be repeated: the result is `skipped`. With "add" and "replace", name, email, info and
+            retain_until are changed where given.
         faces : {"one", "largest"}
             A picture must show exactly one face, or its largest face is used.
         min_face : int, optional

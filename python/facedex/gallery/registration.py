@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine import BATCH
-from ..errors import ArgumentError, DuplicateFaceError, FacedexError, RegistrationError
+from ..errors import ArgumentError, DuplicateFaceError, DuplicatePersonError, FacedexError, RegistrationError
 from ..inputs import describe, is_single, list_images
 from ..options import FacePolicy, PersonDetails, RegisterOptions
 from ..records import Duplicate, PersonId, RegisteredFace, Registration, Rejection
@@ -52,8 +52,12 @@ class Registrar:
     ) -> Registration:
         """Register one person, as `facedex.Gallery.register` does."""
         pending = _pending_registration(person_id, images, details)
-        self._check_person(pending, options)
-        return self._store_pictures(pending, self._analyze(map(self._photos.load, pending.pictures), options), options)
+        try:
+            self._check_person(pending, options)
+            pictures = map(self._photos.load, pending.pictures)
+            return self._store_pictures(pending, self._analyze(pictures, options), options)
+        except DuplicatePersonError as error:
+            return _skipped(error, options)
 
     def register_templates(
         self,
@@ -71,22 +75,29 @@ class Registrar:
         pending = _PendingRegistration(person_id, names, len(vectors) == 1, details)
         pending.accepted = [NewFace((0.0, 0.0, 0.0, 0.0), 0.0, vector) for vector in vectors]
         pending.sources = list(range(len(vectors)))
-        self._check_person(pending, options)
-        return self._store_faces(pending, options)
+        try:
+            self._check_person(pending, options)
+            return self._store_faces(pending, options)
+        except DuplicatePersonError as error:
+            return _skipped(error, options)
 
     def register_many(
         self, people: Sequence[Entry], options: RegisterOptions, progress: Progress | None
     ) -> list[Registration | FacedexError]:
         """Register many people, whose pictures are analysed side by side; return one result for each, in order."""
         results: list[Registration | FacedexError] = []
-        batch: list[_PendingRegistration | FacedexError] = []
+        batch: list[_PendingRegistration | Registration | FacedexError] = []
         pictures = 0
         for number, entry in enumerate(people, 1):
             try:
                 pending = _parse_entry(entry)
-                self._check_person(pending, options)
-                batch.append(pending)
-                pictures += len(pending.pictures)
+                try:
+                    self._check_person(pending, options)
+                except DuplicatePersonError as error:
+                    batch.append(_skipped(error, options))
+                else:
+                    batch.append(pending)
+                    pictures += len(pending.pictures)
             except FacedexError as error:
                 batch.append(error)
             if pictures >= self._resources.engine.threads * BATCH or number == len(people):
@@ -132,17 +143,22 @@ class Registrar:
         return self._resources.engine.analyze_many(pictures, **asdict(wanted))
 
     def _store_batch(
-        self, batch: Sequence[_PendingRegistration | FacedexError], options: RegisterOptions
+        self, batch: Sequence[_PendingRegistration | Registration | FacedexError], options: RegisterOptions
     ) -> list[Registration | FacedexError]:
         valid = [pending for pending in batch if isinstance(pending, _PendingRegistration)]
         pictures = [self._photos.load(picture) for pending in valid for picture in pending.pictures]
         analyses: Iterator[Analysis | FacedexError] = iter(self._analyze(pictures, options) if pictures else [])
         results: list[Registration | FacedexError] = []
         for pending in batch:
+            if not isinstance(pending, _PendingRegistration):
+                results.append(pending)
+                continue
             try:
-                if isinstance(pending, FacedexError):
-                    raise pending
-                results.append(self._store_pictures(pending, [next(analyses) for _ in pending.pictures], options))
+                analysed = [next(analyses) for _ in pending.pictures]
+                try:
+                    results.append(self._store_pictures(pending, analysed, options))
+                except DuplicatePersonError as error:  # registered by somebody else meanwhile
+                    results.append(_skipped(error, options))
             except FacedexError as error:
                 results.append(error)
         return results
@@ -312,6 +328,13 @@ class _PendingRegistration:
         sources = {face.source for face in stored}
         warnings = tuple(warning for warning in self.warnings if warning.source in sources)
         return Registration(receipt.person_id, tuple(stored), tuple(rejected), warnings, receipt.replaced)
+
+
+def _skipped(error: DuplicatePersonError, options: RegisterOptions) -> Registration:
+    """Return the result for a person who is left as stored, or raise the error where that was not asked for."""
+    if options.on_existing != "skip" or error.person_id is None:
+        raise error
+    return Registration(error.person_id, (), skipped=True)
 
 
 def _format_rejection(rejection: Rejection) -> str:

@@ -286,10 +286,11 @@ class Store:
         """
         key, _ = key_of(person_id)
         details_of(details, clear=False)
-        if on_existing == "error":
+        if on_existing in ("error", "skip"):
             with self._database.single() as connection:
-                if find_person(connection, self.feed, key) is not None:
-                    raise self._duplicate(person_id)
+                row = find_person(connection, self.feed, key)
+            if row is not None:
+                raise self._duplicate(row)
 
     def create(self, person_id: PersonId, details: dict[str, Any]) -> Person:
         """Store a person without a face.
@@ -335,8 +336,9 @@ class Store:
         new : sequence of NewFace
         details : dict, optional
             Any of name, email, info, retain_until; None leaves what is stored.
-        on_existing : {"error", "add", "replace"}
-            When the person exists: refuse, add the faces, or replace the stored ones.
+        on_existing : {"error", "add", "replace", "skip"}
+            When the person exists: refuse, add the faces, or replace the stored ones. To skip is to refuse, and the
+            caller does without the error.
         limit : FaceLimit, optional
             How many faces the person may have.
         check : callable, optional
@@ -353,7 +355,7 @@ class Store:
         ArgumentError
             When something cannot be stored as given.
         DuplicatePersonError
-            When the person exists and `on_existing` is "error".
+            When the person exists and `on_existing` is "error" or "skip".
         PersonFullError
             When the limit leaves no place for a new face.
         """
@@ -361,8 +363,8 @@ class Store:
         details = details_of(details or {}, clear=False)
         with self.feed.write() as transaction:
             row = find_person(transaction.connection, self.feed, key)
-            if row is not None and on_existing == "error":
-                raise self._duplicate(person_id)
+            if row is not None and on_existing in ("error", "skip"):
+                raise self._duplicate(row)
             if check is not None:
                 check()
             person = self._upsert(transaction, row, NewPerson(person_id, details, transaction.at, transaction.at))
@@ -562,8 +564,9 @@ class Store:
         Parameters
         ----------
         batch : sequence of PortablePerson
-        on_existing : {"error", "add", "replace"}
-            When a person exists: refuse that one, add faces and photos, or replace the stored ones.
+        on_existing : {"error", "add", "replace", "skip"}
+            When a person exists: refuse that one, add faces and photos, or replace the stored ones. To skip is to
+            refuse, and the caller does without the error.
         before_removal : callable
             Called before stored faces are removed.
 
@@ -655,8 +658,12 @@ class Store:
             require_signature=require_signature,
         )
 
-    def _duplicate(self, person_id: PersonId) -> DuplicatePersonError:
-        return duplicate_person(person_id, self.feed.name, "on_existing='add' or 'replace', or another id")
+    def _duplicate(self, row: Any) -> DuplicatePersonError:
+        return duplicate_person(
+            person_id_of(row.key, row.key_is_int),
+            self.feed.name,
+            "on_existing='skip', 'add' or 'replace', or another id",
+        )
 
     def _upsert(self, transaction: Transaction, row: Any, new: NewPerson) -> StoredPerson:
         """Insert a person, or change the details of the person of a row."""
@@ -724,7 +731,7 @@ class Store:
         on_existing: OnExisting,
         before_removal: Callable[[], object],
     ) -> Receipt | DuplicatePersonError:
-        if on_existing == "error":
+        if on_existing in ("error", "skip"):
             return duplicate_person(new.person_id, self.feed.name, "on_existing='skip', 'add' or 'replace'")
         row = find_person(transaction.connection, self.feed, key_of(new.person_id)[0])
         person = self._upsert(transaction, row, new)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ..errors import (
+    DuplicatePersonError,
     FacedexError,
     GalleryFileError,
     GalleryPackError,
@@ -21,7 +22,7 @@ from ..errors import (
     KeyUnusedError,
     WrongKeyError,
 )
-from ..options import OnExistingImport
+from ..options import OnExisting
 from ..store import KeyInput, PortablePerson, Vault, key_of
 from .lines import CHECK_BYTES, ENCRYPTED, FORMAT, KIND, OWNER, SALT_BYTES, End, Head, Reading, split
 from .report import ImportReport, Tally
@@ -53,7 +54,7 @@ def import_gallery(
     path: Path,
     *,
     key: KeyInput | None = None,
-    on_existing: OnExistingImport = "error",
+    on_existing: OnExisting = "error",
     progress: Progress | None = None,
 ) -> ImportReport:
     """Store the people of a gallery file; same parameters and errors as `import_from`."""
@@ -112,20 +113,21 @@ def _store(
     path: Path,
     vault: Vault | None,
     checked: _Checked,
-    on_existing: OnExistingImport,
+    on_existing: OnExisting,
     progress: Progress | None,
 ) -> ImportReport:
-    tally = Tally("gallery", skip=on_existing == "skip")
+    tally = Tally("gallery")
     reading = _Batches(file, path, vault)
     done = 0
     for number, batch in enumerate(reading.batches()):
         if number >= len(checked.digests) or reading.digest() != checked.digests[number]:
             raise GalleryFileError(f"{path.name} changed during the import; people stored before remain stored")
-        rule = "error" if on_existing == "skip" else on_existing
-        answers = gallery.exchange.import_people(batch, on_existing=rule, pack=checked.head.pack_digest)
+        answers = gallery.exchange.import_people(batch, on_existing=on_existing, pack=checked.head.pack_digest)
         for portable, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, FacedexError):
-                person_id = portable.person.person_id
+            person_id = portable.person.person_id
+            if isinstance(answer, DuplicatePersonError) and on_existing == "skip":
+                tally.skip_person(person_id)
+            elif isinstance(answer, FacedexError):
                 tally.add_answer(person_id, f"{person_id!r} in {path.name}", answer)
             else:
                 tally.add_person(len(portable.faces), len(portable.photos))

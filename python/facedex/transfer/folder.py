@@ -28,12 +28,11 @@ def import_folder(
     options: RegisterOptions,
     *,
     names: Path | None,
-    skip: bool,
     progress: Callable[[int, int], object] | None,
 ) -> ImportReport:
     """Register the people of a folder; same parameters and errors as `import_from`."""
     known = people_csv.read(names) if names is not None else people_csv.People()
-    tally = Tally("folder", skip=skip)
+    tally = Tally("folder")
     for text, error in known.refused:
         tally.reject(text, error)
     found = _people(folder, tally)

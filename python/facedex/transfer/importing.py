@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from ..checks import check_choice
 from ..errors import ArgumentError, FacedexError, ImportFileError
-from ..options import FacePolicy, ImportKind, OnExistingImport, RegisterOptions
+from ..options import FacePolicy, ImportKind, OnExisting, RegisterOptions
 from ..store import KeyInput
 from . import encodings, faiss_file, tables
 from .archive import import_gallery, is_gallery_file
@@ -36,7 +36,7 @@ def import_from(
     names: str | os.PathLike[str] | None = None,
     same_pack: str | None = None,
     key: KeyInput | None = None,
-    on_existing: OnExistingImport = "error",
+    on_existing: OnExisting = "error",
     faces: FacePolicy = "one",
     min_face: int | None = None,
     strict: bool = False,
@@ -87,11 +87,7 @@ def import_from(
     StoreError
         When the database fails; people stored before remain stored.
     """
-    check_choice("on_existing", on_existing, OnExistingImport)
-    skip = on_existing == "skip"
-    options = RegisterOptions(
-        on_existing="error" if on_existing == "skip" else on_existing, faces=faces, min_face=min_face, strict=strict
-    )
+    options = RegisterOptions(on_existing=on_existing, faces=faces, min_face=min_face, strict=strict)
     if kind is not None:
         check_choice("kind", kind, ImportKind)
     if same_pack is not None and not isinstance(same_pack, str):
@@ -101,8 +97,8 @@ def import_from(
     if kind == "gallery":
         return import_gallery(gallery, place, key=key, on_existing=on_existing, progress=progress)
     if kind == "folder":
-        return import_folder(gallery, place, options, names=beside, skip=skip, progress=progress)
-    pack, tally = gallery.pack, Tally(kind, skip=skip)
+        return import_folder(gallery, place, options, names=beside, progress=progress)
+    pack, tally = gallery.pack, Tally(kind)
     people = _read_vectors(pack, place, kind, beside, same_pack, tally)
     for number, person in enumerate(people, 1):
         answer: Registration | FacedexError

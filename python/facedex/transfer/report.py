@@ -56,13 +56,10 @@ class Tally:
     Parameters
     ----------
     kind : str
-    skip : bool
-        Whether a person who is already registered is left as stored, without a rejection.
     """
 
-    def __init__(self, kind: ImportKind, *, skip: bool) -> None:
+    def __init__(self, kind: ImportKind) -> None:
         self._kind: ImportKind = kind
-        self._skip = skip
         self._people = 0
         self._faces = 0
         self._photos = 0
@@ -85,21 +82,24 @@ class Tally:
         if isinstance(answer, StoreError):
             raise answer
         if isinstance(answer, DuplicatePersonError):
-            if self._skip:
-                self._skipped.append(person_id)
-            else:
-                message = f"somebody is registered as {person_id!r}; choose on_existing='skip', 'add' or 'replace'"
-                self.reject(what, DuplicatePersonError(message, person_id=person_id))
+            message = f"somebody is registered as {person_id!r}; choose on_existing='skip', 'add' or 'replace'"
+            self.reject(what, DuplicatePersonError(message, person_id=person_id))
         elif isinstance(answer, RegistrationError) and answer.rejected:
             for rejection in answer.rejected:
                 self.reject(rejection.text, rejection.error)
         elif isinstance(answer, FacedexError):
             self.reject(what, answer)
+        elif answer.skipped:
+            self.skip_person(person_id)
         else:
             self.add_person(len(answer.faces))
             for rejection in answer.rejected:
                 self.reject(rejection.text, rejection.error)
             self._warnings += [(person_id, warning) for warning in answer.warnings]
+
+    def skip_person(self, person_id: PersonId) -> None:
+        """Add a person who was left as stored."""
+        self._skipped.append(person_id)
 
     def add_person(self, faces: int, photos: int = 0) -> None:
         """Count a person who was imported."""

@@ -14,7 +14,7 @@ from fastapi import Request
 from ... import transfer
 from ...errors import UnknownJobError
 from ...gallery import Gallery, fsck
-from ...options import OnExistingImport
+from ...options import OnExisting
 from ...records import Status
 from ...server import Job, Principal, Progress
 from ..building import build_everybody
@@ -141,7 +141,7 @@ async def import_gallery(
     services: ServicesOf,
     caller: AdminBy,
     request: Request,
-    on_existing: OnExistingImport = "error",
+    on_existing: OnExisting = "error",
     gallery: GalleryName = None,
 ) -> Job:
     """Import the people of a gallery file that 'facedex export' wrote; the file is the body."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Path, Query, Request, Response
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, DuplicatePersonError
 from ...gallery import Gallery
 from ...options import OnExisting, PersonDetails
 from ...records import Deletion, Person, Registration, StoredFace
@@ -68,8 +68,13 @@ async def register(
     details: dict[str, Any] = options.model_dump(include=set(PersonDetails.__annotations__))
 
     def register_or_create(opened: Gallery) -> Registration:
-        if not given.pictures and options.on_existing == "error":
-            return Registration(opened.create(options.person_id, **details).person_id, faces=())
+        if not given.pictures and options.on_existing in ("error", "skip"):
+            try:
+                return Registration(opened.create(options.person_id, **details).person_id, faces=())
+            except DuplicatePersonError as error:
+                if options.on_existing == "error" or error.person_id is None:
+                    raise
+                return Registration(error.person_id, faces=(), skipped=True)
         rules = options.model_dump(include={"on_existing", "faces", "min_face", "strict"})
         return opened.register(options.person_id, _pictures(given), **details, **rules)
 
