@@ -58,13 +58,13 @@ PYTHON = {
     "runtime": 3,
     "engine": 4,
     "search": 4,  # follows the store's feed of changes
-    "gallery": 5,
-    "evaluate": 6,
-    "transfer": 6,
-    "server": 6,
-    "demo": 6,
-    "http": 7,  # http/settings.py reads the environment for it, as config.py does for everything else
-    "cli": 8,
+    "evaluate": 5,
+    "gallery": 6,
+    "transfer": 7,
+    "server": 7,
+    "demo": 7,
+    "http": 8,  # http/settings.py reads the environment for it, as config.py does for everything else
+    "cli": 9,
 }
 """Modules of the package."""
 

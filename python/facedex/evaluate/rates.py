@@ -281,20 +281,42 @@ def all_pairs(embeddings: Array, people: NDArray[np.int64]) -> tuple[NDArray[np.
     mated, impostors : numpy.ndarray
         Similarities of the same and of different people, float32; minus infinity where a face is missing.
     """
-    mated: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
-    impostors: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
+    scores = condensed_scores(embeddings)
+    same = condensed_same(people)
+    return scores[same], scores[~same]
+
+
+def condensed_scores(embeddings: Array) -> NDArray[np.float32]:
+    """Compare each picture with each later one.
+
+    Parameters
+    ----------
+    embeddings : numpy.ndarray
+        (n, dimension), unit length; rows that are not finite are pictures without a face.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n (n − 1) / 2,), float32, cosine: the first picture with the second, third, ..., then the second with the
+        third, and so on; minus infinity where a face is missing.
+    """
     missing = np.asarray(~np.isfinite(embeddings).all(axis=1), dtype=np.bool_)
     faces = np.where(missing[:, None], 0.0, embeddings).astype(np.float32)
+    parts: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
     for start in range(0, len(faces), _BLOCK):
         stop = min(start + _BLOCK, len(faces))
         similarity = faces[start:stop] @ faces[start:].T
         similarity[missing[start:stop]] = -np.inf
         similarity[:, missing[start:]] = -np.inf
-        once = np.triu(np.ones(similarity.shape, dtype=np.bool_), k=1)
-        same: NDArray[np.bool_] = np.equal(people[start:stop, None], people[None, start:])
-        mated.append(similarity[once & same])
-        impostors.append(similarity[once & ~same])
-    return np.concatenate(mated), np.concatenate(impostors)
+        parts.append(similarity[np.triu(np.ones(similarity.shape, dtype=np.bool_), k=1)])
+    return np.concatenate(parts)
+
+
+def condensed_same(people: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return for each pair of `condensed_scores`, in its order, whether both pictures show one person."""
+    parts: list[NDArray[np.bool_]] = [np.empty(0, np.bool_)]
+    parts += [np.asarray(people[place + 1 :] == person, dtype=np.bool_) for place, person in enumerate(people)]
+    return np.concatenate(parts)
 
 
 def impostor_statistics(impostors: Array) -> tuple[float, float, int]:

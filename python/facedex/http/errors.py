@@ -46,6 +46,7 @@ STATUS: dict[type[FacedexError], int] = {
     e.DatabaseLockedError: 503,
     e.DatabaseUnavailableError: 503,
     e.StorageFullError: 507,
+    e.EvaluationError: 422,
     e.AccessError: 500,
     e.SignInError: 401,
     e.UnauthenticatedError: 401,
