@@ -71,6 +71,90 @@ def db(registered: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(registered, tmp_path / "people.db"))
 
 
+# Settings.
+
+
+def test_a_misspelt_setting_is_refused_with_the_nearest_one(db: Path) -> None:
+    for variable, near in {
+        "FACEDEX_TRESHOLD": "did you mean FACEDEX_THRESHOLD?",
+        "FACEDEX_WORKER": "did you mean FACEDEX_WORKERS?",
+        "facedex_photos": "did you mean FACEDEX_PHOTOS?",
+        "FACEDEX_QQ": "remove it; 'facedex config' lists the settings",
+    }.items():
+        for arguments in (
+            ("recognize", AYU, "--db", db),
+            ("register", "ayu", AYU, "--db", db),
+            ("import", people.FOLDER / "people", "--db", db),
+            ("detect", AYU),
+            ("compare", AYU, BUDI),
+            ("packs", "list"),
+            ("serve", "--db", db, "--port", "0"),
+            ("config",),
+        ):
+            result = run(*arguments, env={variable: "1"})
+            assert result.exit_code == 3, (variable, arguments, result.output)
+            assert f"the environment has {variable}, which is no setting of facedex: {near}" in (
+                result.stderr or result.stdout
+            ), arguments
+
+
+def test_the_variables_of_tests_and_of_kubernetes_are_no_spelling_mistakes(registered: Path) -> None:
+    others = {"FACEDEX_SHARED": "x", "FACEDEX_SERVICE_HOST": "10.0.0.1", "FACEDEX_PORT_8000_TCP_ADDR": "10.0.0.1"}
+    assert run("people", "--db", registered, env=others | {"FACEDEX_PORT": "tcp://10.0.0.1:8000"}).exit_code == 0
+
+
+def test_threshold_pack_photos_and_the_others_hold_for_every_command(tmp_path: Path) -> None:
+    env = {"FACEDEX_DB": str(tmp_path / "people.db"), "FACEDEX_PACK": "classic", "FACEDEX_PHOTOS": "original"}
+    env |= {"FACEDEX_MAX_FACES": "2", "FACEDEX_AUDIT": "all"}
+
+    def result_of(*arguments: object, **variables: str) -> Any:
+        return json.loads(run(*arguments, "--json", env=env | variables).stdout)
+
+    assert len(result_of("register", "ayu", *people.PICTURES["ayu"])["faces"]) == 2
+    status = result_of("gallery", "status")
+    assert (status["pack"], status["faces"]) == ("classic", 2)
+    assert [photo["rendition"] for photo in result_of("photos", "list", "ayu")["photos"]] == ["original"] * 2
+    (face,) = result_of("recognize", AYU)["pictures"][0]["faces"]
+    assert face["person_id"] == "ayu"
+    (face,) = result_of("recognize", AYU, FACEDEX_THRESHOLD="0.9999")["pictures"][0]["faces"]
+    assert (face["person_id"], face["threshold"]) == (None, 0.9999)
+    assert result_of("verify", "ayu", AYU, FACEDEX_THRESHOLD="0.9999")["match"] is False
+    assert result_of("compare", AYU, AYU, FACEDEX_THRESHOLD="0.125")["threshold"] == 0.125
+    assert [event["kind"] for event in result_of("audit", "list")["events"]] == [
+        *("register", "recognize", "recognize", "verify")
+    ]
+    assert "classic" in result_of("gallery", "status", FACEDEX_PACK="base")["pack"]  # the pack of new galleries
+    for name, value in {"THRESHOLD": "2", "PHOTOS": "all", "INDEX": "fast", "AUDIT": "x", "MAX_FACES": "0"}.items():
+        message = result_of("recognize", AYU, **{f"FACEDEX_{name}": value})["error"]["message"]
+        assert message.startswith(f"FACEDEX_{name} must be"), message
+
+
+def test_config_shows_each_setting_and_where_it_comes_from(tmp_path: Path) -> None:
+    key = "a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U="
+    env = {
+        "FACEDEX_DB": "postgresql+psycopg://me:hunter2@host/db?sslpassword=hunter3&timeout=5",
+        "FACEDEX_KEY": key,
+        "FACEDEX_MIRROR": "https://me:hunter4@host/packs",
+        "FACEDEX_THRESHOLD": "0.6",
+        "FACEDEX_WORKERS": "3",
+    }
+    result = run("config", "--json", env=env)
+    assert result.exit_code == 0, result.output
+    rows = {row["setting"]: (row["value"], row["from"]) for row in json.loads(result.stdout)["settings"]}
+    assert rows["FACEDEX_DB"] == ("postgresql+psycopg://***@host/db?sslpassword=***&timeout=5", "environment")
+    assert rows["FACEDEX_KEY"] == ("***", "environment")
+    assert rows["FACEDEX_AUDIT_KEY"] == (None, "default")
+    assert rows["FACEDEX_THRESHOLD"] == (0.6, "environment")
+    assert rows["FACEDEX_PHOTOS"] == ("none", "default")
+    assert (rows["FACEDEX_WORKERS"], rows["FACEDEX_PORT"]) == ((3, "environment"), (8000, "default"))
+    table = run("config", env=env).stdout
+    assert all(name in table for name in rows)
+    for secret in ("hunter", key):
+        assert secret not in table + result.stdout
+    wrong = run("config", env={"FACEDEX_PORT": "x"})
+    assert (wrong.exit_code, "port: Input should be a valid integer" in wrong.stderr) == (2, True)
+
+
 # Help and usage.
 
 

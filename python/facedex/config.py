@@ -1,7 +1,8 @@
-"""The settings that come from the environment, and the only reader of it.
+"""The settings that come from the environment: one set for the library, the command line and the server.
 
 `settings` reads the variables anew at each call, so that nothing is fixed at import. An argument that
-a caller gives always wins over a variable. A value outside its range is an `ArgumentError` that names the variable.
+a caller gives always wins over a variable. A value outside its range is an `ArgumentError` that names the variable, and
+so is a variable of this prefix that is no setting. ``facedex config`` prints the settings and where each comes from.
 
 =======================  =================================================================================
 ``FACEDEX_HOME``         folder for packs that were fetched or added, and for snapshots of galleries on servers
@@ -13,6 +14,13 @@ a caller gives always wins over a variable. A value outside its range is an `Arg
 ``FACEDEX_MIRROR``       address from which the files of packs are fetched, instead of their own
 ``FACEDEX_DB``           database that the command line uses, a path or a URL, instead of ``people.db``
 ``FACEDEX_GALLERY``      gallery of that database that the command line uses, instead of ``default``
+``FACEDEX_PACK``         pack of networks for new galleries and for engines, instead of the built-in one
+``FACEDEX_ADD_PACKS``    packs that add liveness and attributes, separated by commas
+``FACEDEX_THRESHOLD``    cut-off on similarity, from -1 to 1, instead of the pack's
+``FACEDEX_PHOTOS``       which photos galleries store: none, thumbnail or original
+``FACEDEX_INDEX``        how faces are searched: auto, exact, ivf or hnsw
+``FACEDEX_AUDIT``        what the audit records: changes, all or none
+``FACEDEX_MAX_FACES``    maximum number of faces of a person, from 1
 ``FACEDEX_KEY``          key of encrypted galleries, 32 bytes in base64
 ``FACEDEX_AUDIT_KEY``    key that signs the audit, 32 bytes in base64, instead of the gallery's own
 ``FACEDEX_ACTOR``        the actor that the audit records
@@ -20,14 +28,19 @@ a caller gives always wins over a variable. A value outside its range is an `Arg
 ``FACEDEX_ONNXRUNTIME``  path of the ONNX Runtime library to load instead of that of the package ``onnxruntime``
 ``FACEDEX_ACCOUNT_SCOPES``  scopes of clients' accounts; one with broader scopes stays when its person is deleted
 =======================  =================================================================================
+
+A server has further settings, `facedex.http.Settings`.
 """
 
 from __future__ import annotations
 
 import base64
+import difflib
+import math
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +57,23 @@ ACCOUNT_SCOPES = ("read", "recognise", "enrol")
 
 KEY_BYTES = 32
 """Length of a gallery's key: AES-256."""
+
+SERVER_SETTINGS = (
+    *("host", "port", "workers", "insecure", "tls_cert", "tls_key", "trusted_proxies", "cors_origins", "contracts"),
+    *("docs", "public_scopes", "token_ttl_s", "lockout_after", "rate_per_minute", "face_login_liveness"),
+    *("connections_per_address", "max_upload_bytes", "max_request_pixels", "max_pictures", "concurrency", "waiting"),
+    *("request_timeout_s", "body_timeout_s", "embed", "access_log", "log_format"),
+    *("attendance_folder", "attendance_zone"),  # of the contract mtcnn-facenet
+)
+"""Names of the settings that only a server reads, known here so that they are no spelling mistakes."""
+
+_PREFIX = "FACEDEX_"
+
+_OTHERS = re.compile(
+    "FACEDEX_(SHARED|ARTEFACTS|SEED|SCHEMA_EXAMPLES|(REQUIRE|FUZZ|SOAK|LAYER)_[A-Z]+"  # of the tests of facedex
+    r"|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT_\d+_(TCP|UDP)(_\w+)?)"  # of Kubernetes, for a service "facedex"
+)
+"""Variables that have the prefix and are no settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +100,16 @@ class Settings:
         Database that the command line uses, a path or a URL.
     gallery : str
         Gallery of that database that the command line uses.
+    pack : str or None
+        Pack of networks for new galleries and for engines, name or path, instead of the built-in one.
+    add_packs : tuple of str
+        Packs that add networks for liveness and attributes.
+    threshold : float or None
+        Cut-off on similarity, [-1, 1], inclusive, instead of the pack's.
+    photos, index, audit : str or None
+        The defaults of `Gallery.open`, which checks them.
+    max_faces : int or None
+        Maximum number of faces of a person, where a gallery is opened without rules of its own.
     key : bytes or None
         Key of encrypted galleries; never shown.
     audit_key : bytes or None
@@ -94,6 +134,13 @@ class Settings:
     mirror: str | None = None
     db: str | None = field(default=None, repr=False)  # a URL may hold a password
     gallery: str = "default"
+    pack: str | None = None
+    add_packs: tuple[str, ...] = ()
+    threshold: float | None = None
+    photos: str | None = None
+    index: str | None = None
+    audit: str | None = None
+    max_faces: int | None = None
     key: bytes | None = field(default=None, repr=False)
     audit_key: bytes | None = field(default=None, repr=False)
     actor: str | None = None
@@ -117,7 +164,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises
     ------
     ArgumentError
-        When a number is not a whole number from 1, a key is not base64 of 32 bytes, or a scope is unknown.
+        When a variable is no setting, a number is out of range, a key is not base64 of 32 bytes, or a scope is unknown.
 
     Examples
     --------
@@ -125,6 +172,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
     ('CUDA', 'CPU')
     """
     variables = os.environ if environ is None else environ
+    check_names(variables)
 
     def text(name: str) -> str | None:
         return variables.get(name, "").strip() or None
@@ -140,6 +188,16 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         if not (value.isascii() and value.isdigit()) or int(value) < 1:
             raise ArgumentError(f"{name} must be a whole number from 1, got {value!r}")
         return int(value)
+
+    def cosine(name: str) -> float | None:
+        value = text(name)
+        try:
+            number = None if value is None else float(value)
+        except ValueError:
+            number = math.nan
+        if number is not None and not -1.0 <= number <= 1.0:
+            raise ArgumentError(f"{name} must be a number from -1 to 1, got {value!r}")
+        return number
 
     def flag(name: str, *, default: bool) -> bool:
         value = text(name)
@@ -171,6 +229,13 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         mirror=text("FACEDEX_MIRROR"),
         db=text("FACEDEX_DB"),
         gallery=text("FACEDEX_GALLERY") or "default",
+        pack=text("FACEDEX_PACK"),
+        add_packs=words(text("FACEDEX_ADD_PACKS") or ""),
+        threshold=cosine("FACEDEX_THRESHOLD"),
+        photos=text("FACEDEX_PHOTOS"),
+        index=text("FACEDEX_INDEX"),
+        audit=text("FACEDEX_AUDIT"),
+        max_faces=count("FACEDEX_MAX_FACES"),
         key=secret("FACEDEX_KEY"),
         audit_key=secret("FACEDEX_AUDIT_KEY"),
         actor=text("FACEDEX_ACTOR"),
@@ -178,6 +243,43 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         onnxruntime=path("FACEDEX_ONNXRUNTIME"),
         account_scopes=scopes,
     )
+
+
+def check_names(variables: Mapping[str, str]) -> None:
+    """Refuse variables that have the prefix of facedex and are no settings.
+
+    Raises
+    ------
+    ArgumentError
+        It names the nearest setting.
+
+    Examples
+    --------
+    >>> check_names({"FACEDEX_THRESHOLD": "0.5", "FACEDEX_PORT": "8000", "PATH": "/bin"})
+    """
+    names = sorted({*SERVER_SETTINGS, *(one.name for one in fields(Settings))})
+    known = set(map(variable_of, names))
+    unknown = [
+        name
+        for name in variables
+        if name.upper().startswith(_PREFIX) and name not in known and not _OTHERS.fullmatch(name)
+    ]
+    if unknown:
+        name = min(unknown)
+        near = difflib.get_close_matches(name[len(_PREFIX) :].lower(), names, n=1)
+        remedy = f"did you mean {variable_of(near[0])}?" if near else "remove it; 'facedex config' lists the settings"
+        raise ArgumentError(f"the environment has {name}, which is no setting of facedex: {remedy}")
+
+
+def variable_of(name: str) -> str:
+    """Return the variable of a setting.
+
+    Examples
+    --------
+    >>> variable_of("max_pixels")
+    'FACEDEX_MAX_PIXELS'
+    """
+    return _PREFIX + name.upper()
 
 
 def user_folder(kind: Literal["data", "cache"]) -> Path | None:

@@ -47,7 +47,8 @@ class Engine:
     Parameters
     ----------
     pack : str or path, optional
-        Name of a pack, or path of a manifest; default `packs.default`, the pack that comes with facedex.
+        Name of a pack, or path of a manifest; default ``FACEDEX_PACK``, else `packs.default`, the pack that comes with
+        facedex.
     threads : int, optional
         Threads that run networks; default ``FACEDEX_THREADS``, else as many as this process may use (affinity and
         control groups counted). Each holds its own copy of a network while several run.
@@ -67,7 +68,8 @@ class Engine:
         once, for weights whose licence forbids commercial use.
     add : str, path or sequence of them, optional
         Packs that add networks for liveness or attributes which this one lacks, such as ``"liveness"``: names, or paths
-        of manifests. They change no embedding. One that adds nothing is an `ArgumentError`.
+        of manifests; default ``FACEDEX_ADD_PACKS``. They change no embedding. One that adds nothing is an
+        `ArgumentError`.
 
     Raises
     ------
@@ -100,24 +102,25 @@ class Engine:
         strict: bool | None = None,
         mirror: bool | None = None,
         accept_license: str | None = None,
-        add: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        add: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     ) -> None:
         environment = settings()
         self._options: dict[str, Any] = {
-            "pack": default() if pack is None else pack,
+            "pack": pack if pack is not None else environment.pack or default(),
             "threads": threads,
             "providers": providers,
             "max_pixels": max_pixels,
             "mirror": mirror,
             "accept_license": accept_license,
-            "add": add,
+            "add": environment.add_packs if add is None else add,
             "strict": strict,
         }
         self.max_pixels = as_int("max_pixels", max_pixels if max_pixels is not None else environment.max_pixels)
         self.strict = environment.strict if strict is None else check_flag("strict", strict)
         cores = threads if threads is not None else environment.threads
         ready = require_ready(self._options["pack"], accept_license=accept_license)
-        extra = [add] if isinstance(add, str | os.PathLike) else add
+        given = self._options["add"]
+        extra = [given] if isinstance(given, str | os.PathLike) else given
         added = [require_ready(name, accept_license=accept_license) for name in extra]
         chosen = environment.providers if providers is None else providers
         self._opened = (
@@ -423,7 +426,8 @@ class Engine:
         NoFaceError
             One of them shows no face; the message says which.
         """
-        cut = self.threshold if threshold is None else check_threshold(threshold)
+        given = settings().threshold if threshold is None else threshold
+        cut = self.threshold if given is None else check_threshold(given)
         faces = []
         for name, image in (("first", a), ("second", b)):
             try:
@@ -551,7 +555,7 @@ acompare = make_coroutine(compare)
 
 def _shared_engine(pack: str | os.PathLike[str] | None) -> Engine:
     # One a process: after a fork the child makes its own. Two threads may make one each; the later stays.
-    key = (os.getpid(), None if pack is None else os.fspath(pack))
+    key = (os.getpid(), settings().pack if pack is None else os.fspath(pack))
     if key not in _engines:
         _engines[key] = Engine(pack)
     return _engines[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -20,10 +21,13 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner
 
-from facedex import people
+from facedex import config, people
 from facedex.cli import app
-from facedex.errors import ServeError
-from facedex.http import Settings
+from facedex.engine import Engine
+from facedex.errors import ArgumentError, ServeError
+from facedex.gallery import Gallery
+from facedex.http import Settings, create_app
+from facedex.http.contracts.mtcnn_facenet import AttendanceSettings
 from facedex.http.serve import check_exposure, run
 from facedex.http.workers import Workers
 
@@ -147,6 +151,24 @@ def test_the_settings_reach_the_workers_without_the_environment(
     (served,) = apps
     assert served.state.facedex.settings == given
     served.state.facedex.close()
+
+
+def test_the_settings_of_library_and_server_are_one_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    library = {one.name for one in dataclasses.fields(config.Settings)}
+    attendance = {f"attendance_{name}" for name in AttendanceSettings.model_fields}
+    assert library | set(config.SERVER_SETTINGS) == library | set(Settings.model_fields) | attendance
+    assert not library & set(config.SERVER_SETTINGS)
+    monkeypatch.setenv("FACEDEX_PORT", "tcp://10.0.0.1:8000")  # as Kubernetes does for a service called facedex
+    for name in ("THRESHOLD", "PHOTOS", "WORKERS", "DB", "ACCOUNT_SCOPES"):
+        monkeypatch.setenv(f"FACEDEX_{name}", "")
+    empty = Settings()
+    assert (empty.threshold, empty.photos, empty.workers, empty.location) == (None, "none", 1, "people.db")
+    assert (empty.port, empty.account_scopes) == (8000, ())
+    monkeypatch.setenv("FACEDEX_WORKER", "2")
+    for entry in (Settings, create_app, Engine, lambda: Gallery.open(tmp_path / "people.db")):
+        with pytest.raises(ArgumentError, match=r"has FACEDEX_WORKER, .* did you mean FACEDEX_WORKERS"):
+            entry()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--host", "::"], ["--trusted-proxy", "10.0.0.1"]])

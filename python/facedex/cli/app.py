@@ -11,6 +11,7 @@ import typer
 from ..files import escape_unencodable_output
 from . import access, gallery, people, pictures, transfer
 from .audit import audit
+from .config import config
 from .demo import demo
 from .output import FAILED
 from .packs import packs
@@ -65,6 +66,7 @@ for command in (
     gallery.fsck,
     gallery.rebuild,
     serve,
+    config,
 ):
     app.command(epilog=EXIT_CODES)(command)
 app.command("import", epilog=EXIT_CODES)(transfer.import_people)

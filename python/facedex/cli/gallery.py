@@ -133,7 +133,7 @@ def finish(target: Target) -> Output:
 @command
 def status(
     target: Target,
-    index: IndexOption = "auto",
+    index: IndexOption = None,
     budget_ms: Annotated[
         float | None,
         typer.Option("--budget-ms", min=0.0, help="Milliseconds of a search before 'auto' becomes approximate."),

@@ -38,12 +38,19 @@ PackOption = Annotated[
     typer.Option(
         "--pack",
         metavar="NAME|PATH",
-        help="The networks to use; see 'facedex packs'. Default: those that made the gallery, else built-in ones.",
+        help="The networks to use; see 'facedex packs'. Default: those that made the gallery, else $FACEDEX_PACK, else "
+        "built-in ones.",
     ),
 ]
 ThresholdOption = Annotated[
     float | None,
-    typer.Option("--threshold", "-t", min=-1.0, max=1.0, help="Minimum similarity of a match. Default: the pack's."),
+    typer.Option(
+        "--threshold",
+        "-t",
+        min=-1.0,
+        max=1.0,
+        help="Minimum similarity of a match. Default: $FACEDEX_THRESHOLD, else the pack's.",
+    ),
 ]
 MinFaceOption = Annotated[
     int | None,
@@ -61,12 +68,20 @@ FacesOption = Annotated[
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Reject a face that resembles another person.")]
 IndexOption = Annotated[
-    IndexMethod,
-    typer.Option("--index", help="How to search: all faces, the nearest lists, a graph, or chosen by size."),
+    IndexMethod | None,
+    typer.Option(
+        "--index",
+        help="How to search: all faces, the nearest lists, a graph, or chosen by size. Default: $FACEDEX_INDEX, else "
+        "auto.",
+    ),
 ]
 PhotosOption = Annotated[
-    KeptPhotos,
-    typer.Option("--photos", help="What to store of each picture: nothing, the face in small, or the original."),
+    KeptPhotos | None,
+    typer.Option(
+        "--photos",
+        help="What to store of each picture: nothing, the face in small, or the original. Default: $FACEDEX_PHOTOS, "
+        "else none.",
+    ),
 ]
 LivenessOption = Annotated[
     LivenessMode,

@@ -39,7 +39,7 @@ def register(
         datetime | None,
         typer.Option("--retain-until", help="When 'facedex purge' is to delete the person, UTC."),
     ] = None,
-    photos: PhotosOption = "none",
+    photos: PhotosOption = None,
 ) -> Output:
     """Register a person from pictures. One good picture is enough; rejected pictures are listed."""
     with target.open(create=True, photos=photos) as gallery:

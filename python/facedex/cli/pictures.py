@@ -44,7 +44,7 @@ def recognize(
     liveness: LivenessOption = "off",
     quality: QualityOption = False,
     attributes: AttributesOption = False,
-    index: IndexOption = "auto",
+    index: IndexOption = None,
     out: OutOption = None,
 ) -> Output:
     """Recognize who is in each picture: one line for each face, largest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from ..options import KeptPhotos
 from .opening import location_of
 from .options import DatabaseOption, PackOption
 from .output import print_line, report_errors
+
+if TYPE_CHECKING:
+    from ..http import Settings
 
 
 def serve(
@@ -35,9 +38,6 @@ def serve(
     """Serve the gallery over HTTP. Other settings are read from FACEDEX_* variables."""
     with report_errors(False):
         try:
-            from pydantic import ValidationError
-
-            from ..http import Settings
             from ..http.serve import run
         except ImportError as error:
             raise typer.BadParameter(f"{error}; install the server with: pip install 'facedex[server]'") from error
@@ -54,12 +54,28 @@ def serve(
             "tls_key": tls_key,
             "trusted_proxies": tuple(trusted_proxy) if trusted_proxy else None,
         }
-        try:
-            settings = Settings(**{name: value for name, value in given.items() if value is not None})
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-            raise typer.BadParameter(problems) from error
         run(
-            settings,
+            server_settings({name: value for name, value in given.items() if value is not None}),
             on_start=lambda address: print_line(f"serving at {address}, interactive documentation at /api/docs"),
         )
+
+
+def server_settings(given: dict[str, Any]) -> Settings:
+    """Return the settings of a server: what is given, then the environment, then the defaults.
+
+    Raises
+    ------
+    BadParameter
+        When one is not accepted.
+    ImportError
+        When the server is not installed.
+    """
+    from pydantic import ValidationError
+
+    from ..http import Settings
+
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise typer.BadParameter(problems) from error

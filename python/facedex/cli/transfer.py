@@ -69,7 +69,7 @@ def import_people(
     faces: FacesOption = "one",
     min_face: MinFaceOption = None,
     strict: StrictOption = False,
-    photos: PhotosOption = "none",
+    photos: PhotosOption = None,
     report_file: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE", help="Also write the result, as --json prints it, to this file."),

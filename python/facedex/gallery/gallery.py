@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_choice, check_int
-from ..config import settings
+from ..config import settings, variable_of
 from ..coroutines import make_coroutine
 from ..engine import Engine
 from ..errors import ArgumentError, ExportError, FacedexError, GalleryClosedError
@@ -153,16 +153,16 @@ class Gallery:
         engine: Engine | None = None,
         name: str = "default",
         threshold: float | None = None,
-        index: IndexMethod = "auto",
+        index: IndexMethod | None = None,
         budget_ms: float | None = None,
         promised_recall: float = PROMISED_RECALL,
         search: str | None = None,
         best_of: int = 1,
         key: KeyInput | None = None,
-        audit: AuditLevel = "changes",
+        audit: AuditLevel | None = None,
         actor: str | None = None,
         enrolment: Enrolment | None = None,
-        photos: KeptPhotos = "none",
+        photos: KeptPhotos | None = None,
         eraser: Eraser | None = None,
     ) -> Gallery:
         """Open a gallery, creating it if it does not exist.
@@ -173,16 +173,17 @@ class Gallery:
             Path of an SQLite file, or a URL ``sqlite:///path?timeout=5`` with the seconds to wait for another writer.
             ``":memory:"`` is a gallery in memory, for tests: only this object sees it, and closing deletes it.
         pack : str or PathLike, optional
-            The pack that makes the embeddings; by default the gallery's own. A new gallery uses `Engine`'s default.
+            The pack that makes the embeddings; by default the gallery's own. A new gallery uses `Engine`'s default:
+            ``FACEDEX_PACK``, else a built-in one.
         engine : Engine, optional
             An engine to share; its pack is used, and `pack` is not read.
         name : str
             One database holds any number of galleries.
         threshold : float, optional
-            Cut-off on similarity, [-1, 1], inclusive; by default that of the pack.
-        index : {"auto", "exact", "ivf", "hnsw"}
+            Cut-off on similarity, [-1, 1], inclusive; by default ``FACEDEX_THRESHOLD``, else that of the pack.
+        index : {"auto", "exact", "ivf", "hnsw"}, optional
             How faces are searched: "exact" compares each, "ivf" those in the nearest lists, "hnsw" walks a graph,
-            "auto" is exact as long as that keeps the budget, then "ivf".
+            "auto" is exact as long as that keeps the budget, then "ivf". By default ``FACEDEX_INDEX``, else "auto".
         budget_ms : float, optional
             Milliseconds that a search for one face may take before "auto" becomes approximate; by default 50.
         promised_recall : float
@@ -200,16 +201,19 @@ class Gallery:
             made with a key keeps its templates, photos and search snapshots encrypted (AES-256-GCM) and opens only with
             that key. Ids, names, e-mail addresses, free info, file names and the audit are not encrypted. Without the
             key the templates and photos are lost.
-        audit : {"changes", "all", "none"}
-            What the audit records: changes of the gallery, also each recognition and verification, or nothing.
+        audit : {"changes", "all", "none"}, optional
+            What the audit records: changes of the gallery, also each recognition and verification, or nothing; by
+            default ``FACEDEX_AUDIT``, else "changes".
         actor : str, optional
             The actor that the audit records outside `acting_as`; by default ``FACEDEX_ACTOR``.
         enrolment : Enrolment, optional
-            Which faces are accepted; by default all, with a warning if one resembles another person.
-        photos : {"none", "thumbnail", "original"}
+            Which faces are accepted; by default all, at most ``FACEDEX_MAX_FACES`` of a person, with a warning if one
+            resembles another person.
+        photos : {"none", "thumbnail", "original"}, optional
             Which photos are stored of the registered pictures: none, the square around the face at most 224 pixels
             wide, or the picture without metadata (EXIF, place, time, comments). A migration to another pack needs
-            originals. Photos are encrypted with the templates, and deleted with the person.
+            originals. Photos are encrypted with the templates, and deleted with the person. By default
+            ``FACEDEX_PHOTOS``, else none.
         eraser : callable, optional
             Called as ``eraser(connection, gallery, row)`` in the transaction that deletes a person, to delete what is
             stored about the person beside the gallery. By default the accounts, attendance and replies of a server.
@@ -237,37 +241,37 @@ class Gallery:
             When the pack cannot be used.
         """
         opening = {name: value for name, value in locals().items() if name != "cls"}
-        check_choice("audit", audit, AuditLevel)
-        check_choice("index", index, IndexMethod)
-        check_choice("photos", photos, KeptPhotos)
-        check_int("best_of", best_of, minimum=1)
         environment = settings()
-        journal = AuditLog(audit, environment.actor if actor is None else actor)
+        level: AuditLevel = _chosen("audit", audit, environment.audit, "changes", AuditLevel)
+        method: IndexMethod = _chosen("index", index, environment.index, "auto", IndexMethod)
+        kept: KeptPhotos = _chosen("photos", photos, environment.photos, "none", KeptPhotos)
+        check_int("best_of", best_of, minimum=1)
+        journal = AuditLog(level, environment.actor if actor is None else actor)
         secret = key_of(key)
         where = environment.search if search is None else search
         database = Database(location)
         try:
             if engine is None:
                 stored = Feed(database, name).stored_pack if pack is None else None
-                engine = Engine(stored.name if stored is not None else pack)
+                engine = Engine(pack if stored is None else _place_of(stored.name, environment.pack))
             resources = Resources(
                 database,
                 engine,
                 name=name,
-                index=SearchOptions(index, budget_ms, promised_recall, where),
+                index=SearchOptions(method, budget_ms, promised_recall, where),
                 key=secret,
                 journal=journal,
                 eraser=default_eraser if eraser is None else eraser,
-                threshold=threshold,
+                threshold=environment.threshold if threshold is None else threshold,
             )
             if database.path is not None and "://" not in str(location):
                 opening["location"] = database.path.absolute()
             gallery = cls(
                 resources,
                 best_of=best_of,
-                log_sightings=audit == "all",
-                enrolment=Enrolment() if enrolment is None else enrolment,
-                photos=photos,
+                log_sightings=level == "all",
+                enrolment=Enrolment(max_faces=environment.max_faces) if enrolment is None else enrolment,
+                photos=kept,
             )
             gallery._opening = opening
             return gallery
@@ -1154,3 +1158,18 @@ class Gallery:
 
     def __repr__(self) -> str:
         return f"Gallery({self.name!r} in {self._resources.database.place}, pack {self.pack.name!r})"
+
+
+def _chosen(name: str, given: str | None, variable: str | None, default: str, accepted: object) -> Any:
+    """Return what the caller chose, else the environment, else the default; refuse what is none of the choices."""
+    if given is not None:
+        check_choice(name, given, accepted)
+        return given
+    chosen = variable or default
+    check_choice(variable_of(name), chosen, accepted)
+    return chosen
+
+
+def _place_of(pack: str, variable: str | None) -> str:
+    """Return the path of a pack that the environment gives as a path, else its name."""
+    return variable if variable is not None and Path(variable).name == f"{pack}.toml" else pack

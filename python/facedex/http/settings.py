@@ -1,17 +1,19 @@
 """Settings of the server: arguments, then ``FACEDEX_*`` of the environment, then defaults.
 
-This is the server's part of `facedex.config`. A contract reads its own settings.
+This is the server's part of `facedex.config`, which reads the settings that the library has too. A contract reads its
+own settings.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ..config import ACCOUNT_SCOPES
+from ..config import ACCOUNT_SCOPES, check_names
 from ..options import AuditLevel, IndexMethod, KeptPhotos, LivenessMode
 from ..server import SCOPES
 from ..store import is_in_memory
@@ -30,9 +32,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FACEDEX_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     db: SecretStr = Field(default=SecretStr("people.db"), description="The gallery's database: a path or a URL.")
-    pack: str | None = Field(
-        default=None, description="The pack; by default that of the gallery, for a new one the built-in pack."
-    )
+    pack: str | None = Field(default=None, description="The pack of new galleries; by default the built-in one.")
     add_packs: Names = Field(default=(), description="Packs that add liveness and attributes.")
     gallery: str = Field(default="default", description="The default gallery of a request.")
     threshold: float | None = Field(
@@ -95,8 +95,19 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources: arguments, ``FACEDEX_*``, then the names of older backends."""
+        """Return the sources: arguments, ``FACEDEX_*``, then the names of older backends; refuse unknown names."""
+        check_names(os.environ)
         return init_settings, env_settings, OldNames(settings_cls, init_settings, env_settings)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _unset(cls, value: object, info: ValidationInfo) -> object:
+        """Use the default for an empty variable, and for the one that Kubernetes sets for a service "facedex"."""
+        name = info.field_name or ""
+        empty = value == "" and name != "account_scopes"  # which may be none
+        if empty or (name == "port" and isinstance(value, str) and value.startswith(("tcp://", "udp://"))):
+            return cls.model_fields[name].get_default()
+        return value
 
     @field_validator(
         "add_packs", "trusted_proxies", "cors_origins", "contracts", "public_scopes", "account_scopes", mode="before"
