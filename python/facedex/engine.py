@@ -312,15 +312,17 @@ class Engine:
                 return mended, "the file is cut off; what it holds was decoded, and the rest is grey"
         return picture, None
 
-    def crop(self, image: ImageInput, landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def crop(
+        self, image: ImageInput, landmarks: NDArray[np.float32] | Sequence[tuple[float, float]]
+    ) -> NDArray[np.uint8]:
         """Return the crop of a face that the embedder gets.
 
         Parameters
         ----------
         image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
             The picture.
-        landmarks : numpy.ndarray
-            (5, 2), pixels of the upright picture, as in ``Face.landmarks``.
+        landmarks : numpy.ndarray or sequence of (float, float)
+            (5, 2), pixels of the upright picture, as in ``Face.landmarks`` and ``FoundFace.landmarks``.
 
         Returns
         -------
@@ -370,8 +372,8 @@ class Engine:
             The picture.
         bbox : sequence of 4 float
             x1, y1, x2, y2, pixels of the upright picture, as in ``Face.bbox``.
-        landmarks : numpy.ndarray
-            (5, 2), pixels of the upright picture, as in ``Face.landmarks``.
+        landmarks : numpy.ndarray or sequence of (float, float)
+            (5, 2), pixels of the upright picture, as in ``Face.landmarks`` and ``FoundFace.landmarks``.
 
         Returns
         -------

@@ -1,13 +1,15 @@
-"""Does a wheel work where there is no compiler and no network?
+"""Does a wheel work where there is no compiler and no network, and do type checkers understand it?
 
 Installs it into a new virtual environment, then runs the demo there with an empty PATH and, where the system lets us,
-in a network namespace that has no interface. Run as ``python tests/wheel/check.py dist/facedex-….whl``.
+in a network namespace that has no interface. Then mypy and pyright, both strict, check ``typed.py`` against the
+installed package, and the program runs. Run as ``python tests/wheel/check.py dist/facedex-….whl``.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,11 @@ import zipfile
 from pathlib import Path
 
 LIMIT_MB = 40
+PROGRAM = Path(__file__).with_name("typed.py")
+CHECKERS = ("mypy>=1.13", "pyright[nodejs]>=1.1.390")
 NEEDED = (
+    "facedex/py.typed",
+    "facedex/_core.pyi",
     "facedex/http/web/index.html",
     "facedex/http/web/app.js",
     "facedex/http/web/style.css",
@@ -67,7 +73,22 @@ def main() -> None:
         if done.returncode != 0:
             raise SystemExit(f"the demo failed from the wheel:\n{done.stdout}\n{done.stderr}")
         json.loads(done.stdout)
+        check_types(python, home)
     print(f"the demo ran from the wheel without a compiler{' and without a network' if offline else ''}")
+
+
+def check_types(python: Path, folder: Path) -> None:
+    """Check the types of a user's program against the installed package, and run it."""
+    program = shutil.copy(PROGRAM, folder)  # away from this project's configuration of the checkers
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *CHECKERS], check=True)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MYPY"))}
+    for command in (["-m", "mypy", "--strict"], ["-m", "pyright", "--pythonpath", str(python)], []):
+        done = subprocess.run(
+            [python, *command, program], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command) or 'typed.py'} failed:\n{done.stdout}\n{done.stderr}")
+    print("a typed program passes mypy --strict and pyright, and runs")
 
 
 if __name__ == "__main__":
