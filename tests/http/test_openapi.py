@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import schemathesis
 from argon2 import PasswordHasher
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.strategies import booleans, one_of
@@ -29,9 +30,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from facedex import people
+from facedex import Gallery, people
 from facedex.engine import Engine
-from facedex.http import Settings, create_app
+from facedex.http import Settings, create_app, router
 from facedex.http.v1 import answers, schemas
 from facedex.http.v1.examples import example_of
 from facedex.records import Person
@@ -120,6 +121,37 @@ def test_the_document_is_complete(client: TestClient) -> None:
     assert text.count('"example') > 20
     for problem in document["components"]["responses"].values():
         assert list(problem["content"]) == ["application/problem+json"]
+
+
+def test_operation_ids_are_short_names(client: TestClient, engine: Engine) -> None:
+    document = client.get("/api/openapi.json").json()
+    ids = [operation["operationId"] for name, operation in operations(document) if " /v1/" in name]
+    assert len(ids) == len(set(ids)) > 40
+    assert {"recognize", "verify", "register", "delete_person", "delete_photo", "add_key"} <= set(ids)
+    assert max(map(len, ids)) < 20
+    app = FastAPI()
+    with Gallery.open(":memory:", engine=engine) as staff, Gallery.open(":memory:", engine=engine) as guests:
+        app.include_router(router(staff), prefix="/staff")
+        app.include_router(router(guests), prefix="/the/guests")
+        paths = app.openapi()["paths"]
+    assert paths["/staff/recognize"]["post"]["operationId"] == "staff_recognize"
+    assert paths["/the/guests/people/{person_id}"]["get"]["operationId"] == "the_guests_person"
+
+
+def test_raw_pictures_have_a_media_type_that_generators_know(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    raw = [
+        name
+        for name, operation in operations(document)
+        if "image/*" in operation.get("requestBody", {}).get("content", {})
+    ]
+    assert raw == ["POST /v1/recognize", "POST /v1/detect", "POST /v1/embed", "POST /v1/people/{person_id}/photos"]
+    for path in (name.removeprefix("POST ") for name in raw):
+        assert "application/octet-stream" in document["paths"][path]["post"]["requestBody"]["content"]
+    sent = client.post(
+        "/v1/detect", content=people.GROUP.read_bytes(), headers={"Content-Type": "application/octet-stream"}
+    )
+    assert len(sent.json()["faces"]) == 5
 
 
 def models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -73,6 +73,18 @@ def test_options_apply_in_query_form_and_json(peopled: TestClient) -> None:
     assert refused.json()["errors"] == ["k: Input should be greater than or equal to 1"]
 
 
+def test_an_empty_field_of_a_form_is_not_given(client: TestClient) -> None:
+    files = [("images", people.PICTURES["ayu"][0].read_bytes())]
+    given = {"person_id": "ayu", "name": "", "info": "", "retain_until": "", "min_face": "", "faces": ""}
+    assert client.post("/v1/people", data=given, files=files).status_code == 201
+    assert client.get("/v1/people/ayu").json()["name"] is None
+    probe = {"image": people.GROUP.read_bytes()}
+    empty = client.post("/v1/recognize", data={"threshold": "", "min_face": "", "max_faces": "", "k": ""}, files=probe)
+    plain = client.post("/v1/recognize", files=probe)
+    assert empty.json()["faces"] == plain.json()["faces"]
+    assert client.post("/v1/verify", data={"person_id": ""}, files=probe).status_code == 422
+
+
 def test_recognise_verify_compare_detect(peopled: TestClient) -> None:
     verified = peopled.post("/v1/verify", data={"person_id": "ayu"}, files={"image": AYU}).json()
     assert verified["match"] is True

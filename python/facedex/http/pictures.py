@@ -198,7 +198,8 @@ async def _from_form(form: FormData, most: int) -> tuple[list[Picture], dict[str
     try:
         for name, value in form.multi_items():
             if not isinstance(value, UploadFile):
-                given[name] = value
+                if value:  # a form sends an empty text for what was not filled in
+                    given[name] = value
             elif name not in FIELDS:
                 raise MalformedRequestError(f"unknown file field {name[:40]!r}; use 'image'")
             elif len(pictures) >= most:

@@ -492,3 +492,21 @@ def test_the_attendance_shows_today(served: Callable[..., Any], visit: Any) -> N
     attendance.get_by_role("button", name="Refresh").click()
     seen.settled()
     assert day.input_value() == "2026-03-30", "a day that was chosen stays"
+
+
+def test_the_openapi_page_tries_a_request_with_the_defaults(served: Callable[..., Any], visit: Any) -> None:
+    """What the page fills in replays the defaults: in a crowd it names one person, and no stranger."""
+    at = served(who=("ayu",), FACEDEX_THRESHOLD="0.6")
+    page = visit(at.port).page
+    page.goto(f"http://127.0.0.1:{at.port}/api/docs", wait_until="load")
+    block = page.locator(".opblock").filter(has=page.locator('[data-path="/v1/recognize"]'))
+    block.locator(".opblock-summary-control").click()
+    block.get_by_role("button", name="Try it out").click()
+    for name in ("threshold", "min_face", "max_faces"):
+        field = block.locator(".parameters").filter(has=page.get_by_text(name, exact=True)).locator("input[type=text]")
+        assert field.input_value() == "", name
+    block.locator("input[type=file]").set_input_files(people.GROUP)
+    block.get_by_role("button", name="Execute").click()
+    answer = json.loads(block.locator(".live-responses-table .highlight-code code").first.inner_text())
+    assert sorted(str(face["person_id"]) for face in answer["faces"]) == ["None"] * 4 + ["ayu"]
+    assert {face["threshold"] for face in answer["faces"]} == {0.6}

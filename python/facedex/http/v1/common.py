@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from ...errors import MalformedRequestError
@@ -52,8 +54,22 @@ _Route = route_class()
 def part(tag: str, prefix: str = "", dependencies: list[Any] | None = None) -> APIRouter:
     """Create the router of one part of `/v1`."""
     return APIRouter(
-        prefix=prefix, tags=[tag], route_class=_Route, responses=RESPONSES, dependencies=dependencies or []
+        prefix=prefix,
+        tags=[tag],
+        route_class=_Route,
+        responses=RESPONSES,
+        dependencies=dependencies or [],
+        generate_unique_id_function=_operation_id,
     )
+
+
+_paths: dict[Callable[..., Any], str] = {}  # of each route, before it is included elsewhere
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Return the name of a route, behind the prefix that another application includes it with."""
+    prefix = route.path_format.removesuffix(_paths.setdefault(route.endpoint, route.path_format)).removesuffix("/v1")
+    return "_".join([*re.findall(r"\w+", prefix), route.name])
 
 
 def pictures_body(options: type[BaseModel], *, several: bool = False, required: bool = True) -> dict[str, Any]:
@@ -69,8 +85,13 @@ def pictures_body(options: type[BaseModel], *, several: bool = False, required: 
     """
     schema: dict[str, Any] = options.model_json_schema(ref_template="#/components/schemas/{model}")
     fields, needed = schema.get("properties", {}), schema.get("required", [])
+    # A form that is filled in by the OpenAPI page would else begin with the minimum of each number.
+    blank = {name: field if "examples" in field else {"example": ""} | field for name, field in fields.items()}
+    form_fields = {
+        name: blank[name] if {"type": "null"} in field.get("anyOf", ()) else field for name, field in fields.items()
+    }
 
-    def body(picture: dict[str, Any], example: Any) -> dict[str, Any]:
+    def body(picture: dict[str, Any], fields: dict[str, Any], example: Any) -> dict[str, Any]:
         shown: dict[str, Any] = {"images": {"type": "array", "items": picture}} if several else {"image": picture}
         names = list(shown) if required else []
         content = {"type": "object", "properties": shown | fields, "required": names + needed}
@@ -80,11 +101,12 @@ def pictures_body(options: type[BaseModel], *, several: bool = False, required: 
 
     text = {"type": "string", "description": "Base64, or a data URL.", "maxLength": 20_000_000}
     content = {
-        "multipart/form-data": body({"type": "string", "format": "binary"}, None),
-        "application/json": body(text, ["data:image/jpeg;base64,/9j/4AAQ..."] if several else "/9j/4AAQ..."),
+        "multipart/form-data": body({"type": "string", "format": "binary"}, form_fields, None),
+        "application/json": body(text, fields, ["data:image/jpeg;base64,/9j/4AAQ..."] if several else "/9j/4AAQ..."),
     }
     if not needed and not several:
-        content["image/*"] = {"schema": {"type": "string", "format": "binary"}}
+        raw = {"schema": {"type": "string", "format": "binary"}}
+        content |= {"image/*": raw, "application/octet-stream": raw}  # generators of clients leave out a wildcard
     return {"requestBody": {"required": required, "content": content}}
 
 

@@ -37,7 +37,7 @@ async def galleries(services: ServicesOf, caller: ReadBy) -> list[schemas.Galler
 
 
 @gallery_routes.post("", status_code=201)
-async def create(services: ServicesOf, caller: AdminBy, given: schemas.NewGallery) -> schemas.Gallery:
+async def create_gallery(services: ServicesOf, caller: AdminBy, given: schemas.NewGallery) -> schemas.Gallery:
     """Create a gallery; an existing one stays as it is."""
     await services.limits.queries.run(lambda: services.galleries.at(given.name, create=True))
     return schemas.Gallery(name=given.name)
@@ -100,7 +100,7 @@ async def purge(services: ServicesOf, caller: AdminBy, gallery: GalleryName = No
 
 
 @router.post("/build", status_code=202, response_model=schemas.Job)
-async def build(services: ServicesOf, caller: AdminBy, gallery: GalleryName = None) -> Job:
+async def build_people(services: ServicesOf, caller: AdminBy, gallery: GalleryName = None) -> Job:
     """Rebuild everybody's faces from the stored original photos."""
 
     def work(opened: Gallery, progress: Progress) -> dict[str, Any]:

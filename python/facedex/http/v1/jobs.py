@@ -38,7 +38,7 @@ async def job(services: ServicesOf, caller: AdminBy, job_id: JobId) -> Job:
 
 
 @router.delete("/{job_id}", status_code=202, response_model=schemas.Job)
-async def cancel(services: ServicesOf, caller: AdminBy, job_id: JobId) -> Job:
+async def cancel_job(services: ServicesOf, caller: AdminBy, job_id: JobId) -> Job:
     """Cancel a job; it stops at its next step."""
     kept = _jobs(services)
     return await services.limits.queries.run(lambda: kept.cancel(job_id))
@@ -49,7 +49,7 @@ async def cancel(services: ServicesOf, caller: AdminBy, job_id: JobId) -> Job:
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
-async def watch(services: ServicesOf, caller: AdminBy, job_id: JobId) -> StreamingResponse:
+async def watch_job(services: ServicesOf, caller: AdminBy, job_id: JobId) -> StreamingResponse:
     """Watch a job as server-sent events: one for each progress, the last when it has ended.
 
     The stream ends after a minute; an EventSource reconnects by itself.

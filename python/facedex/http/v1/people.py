@@ -90,7 +90,7 @@ async def person(services: ServicesOf, caller: ReadBy, person_id: PersonKey, gal
 
 
 @router.patch("/people/{person_id}", response_model=schemas.Person)
-async def change(
+async def change_person(
     services: ServicesOf,
     caller: EnrolBy,
     person_id: PersonKey,
@@ -103,7 +103,9 @@ async def change(
 
 
 @router.delete("/people/{person_id}", response_model=schemas.Deletion)
-async def delete(services: ServicesOf, caller: EnrolBy, person_id: PersonKey, gallery: GalleryName = None) -> Deletion:
+async def delete_person(
+    services: ServicesOf, caller: EnrolBy, person_id: PersonKey, gallery: GalleryName = None
+) -> Deletion:
     """Delete a person with all faces, photos and templates. This cannot be undone."""
     return await services.query(lambda opened: opened.delete(person_id), gallery)
 

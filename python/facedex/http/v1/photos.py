@@ -43,7 +43,7 @@ async def photos(
     response_model=schemas.Photo,
     openapi_extra=pictures_body(schemas.PhotoOptions),
 )
-async def add(
+async def add_photo(
     services: ServicesOf, caller: EnrolBy, person_id: PersonKey, given: NewPhoto, gallery: GalleryName = None
 ) -> Photo:
     """Store a photo of a person; its face is used after the person is rebuilt from the photos."""
@@ -55,7 +55,7 @@ async def add(
 
 
 @router.post("/people/{person_id}/build", response_model=schemas.Registration)
-async def build(
+async def build_person(
     services: ServicesOf, caller: EnrolBy, person_id: PersonKey, gallery: GalleryName = None
 ) -> Registration:
     """Rebuild the faces of a person from the stored original photos."""
@@ -89,6 +89,8 @@ async def image(services: ServicesOf, caller: ReadBy, photo_id: PhotoId, gallery
 
 
 @router.delete("/photos/{photo_id}", response_model=schemas.Deletion)
-async def delete(services: ServicesOf, caller: EnrolBy, photo_id: PhotoId, gallery: GalleryName = None) -> Deletion:
+async def delete_photo(
+    services: ServicesOf, caller: EnrolBy, photo_id: PhotoId, gallery: GalleryName = None
+) -> Deletion:
     """Delete a photo and the faces that were registered from it."""
     return await services.query(lambda opened: opened.delete_photo(photo_id), gallery)

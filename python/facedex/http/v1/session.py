@@ -82,7 +82,7 @@ async def keys(services: ServicesOf, caller: AdminBy) -> list[ApiKey]:
 
 
 @key_routes.post("", status_code=201, response_model=schemas.ShownKey, openapi_extra={"x-once": False})
-async def add(services: ServicesOf, caller: AdminBy, given: schemas.NewKey) -> dict[str, Any]:
+async def add_key(services: ServicesOf, caller: AdminBy, given: schemas.NewKey) -> dict[str, Any]:
     """Create an API key."""
     made, secret = await services.query_access(
         lambda access: access.keys.add(given.name, given.scopes, expires_at=given.expires_at)
@@ -91,6 +91,6 @@ async def add(services: ServicesOf, caller: AdminBy, given: schemas.NewKey) -> d
 
 
 @key_routes.delete("/{key_id}", response_model=schemas.ApiKey)
-async def revoke(services: ServicesOf, caller: AdminBy, key_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> ApiKey:
+async def revoke_key(services: ServicesOf, caller: AdminBy, key_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> ApiKey:
     """Revoke an API key at once, in every process."""
     return await services.query_access(lambda access: access.keys.revoke(key_id))
