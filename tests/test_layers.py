@@ -48,23 +48,24 @@ PYTHON = {
     "config": 1,
     "inputs": 1,
     "plain": 1,
-    "options": 2,
-    "records": 2,
-    "draw": 2,
-    "scales": 2,
-    "packs": 3,
-    "results": 3,  # shows its picture through draw
-    "store": 3,
-    "runtime": 3,
-    "engine": 4,
-    "search": 4,  # follows the store's feed of changes
-    "evaluate": 5,
-    "gallery": 6,
-    "transfer": 7,
-    "server": 7,
-    "demo": 7,
-    "http": 8,  # http/settings.py reads the environment for it, as config.py does for everything else
-    "cli": 9,
+    "thresholds": 2,  # options are made of its rules
+    "options": 3,
+    "records": 3,
+    "draw": 3,
+    "scales": 3,
+    "packs": 4,
+    "results": 4,  # shows its picture through draw
+    "store": 4,
+    "runtime": 4,
+    "engine": 5,
+    "search": 5,  # follows the store's feed of changes
+    "evaluate": 6,
+    "gallery": 7,
+    "transfer": 8,
+    "server": 8,
+    "demo": 8,
+    "http": 9,  # http/settings.py reads the environment for it, as config.py does for everything else
+    "cli": 10,
 }
 """Modules of the package."""
 

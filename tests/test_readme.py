@@ -147,7 +147,7 @@ def test_the_layout_has_every_module_with_its_level() -> None:
     }
     section = (ROOT / "docs" / "development.md").read_text(encoding="utf-8").split("## Layout\n")[1].split("\n## ")[0]
     tables = [
-        re.findall(r"^\| `(\w+)` \| (\d) \| .+ \|$", part, re.MULTILINE) for part in section.split("The package,")
+        re.findall(r"^\| `(\w+)` \| (\d+) \| .+ \|$", part, re.MULTILINE) for part in section.split("The package,")
     ]
     assert [{name: int(level) for name, level in table} for table in tables] == [levels[name] for name in LAYERS]
 

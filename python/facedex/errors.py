@@ -43,6 +43,7 @@ programs. Errors can be pickled with their data, so they cross a process pool. T
     ├── ProviderError (RuntimeError)  the requested execution provider is not available
     ├── ForkError (RuntimeError)      an engine or gallery was opened in another process
     ├── ArgumentError (ValueError)    an argument is invalid or out of range
+    │   └── RateError                 an error rate is lower than the data can show: ``people``
     ├── EmbeddingError (ValueError)   a vector has the wrong dimension, is not finite or not of unit length
     ├── IndexFileError                an index file is damaged or not ours
     ├── SearchError                   the search backend failed
@@ -163,6 +164,22 @@ class ArgumentError(FacedexError, ValueError):
     """An argument is invalid or out of range."""
 
     code = "argument"
+
+
+class RateError(ArgumentError):
+    """An error rate is lower than the data can show.
+
+    Attributes
+    ----------
+    people : int
+        How many people it would take to support it.
+    """
+
+    code = "rate"
+
+    def __init__(self, message: str, *, people: int = 0) -> None:
+        super().__init__(message)
+        self.people = people
 
 
 class ImageError(FacedexError, ValueError):

@@ -2,7 +2,7 @@
 
 use super::file::check_name;
 use super::{ArchiveSpec, AttributesSpec, DetectorSpec, EmbedderSpec, FileSpec, LandmarksSpec, LivenessSpec};
-use super::{Checked, NetworkSpec, RecognitionSpec, ScoresSpec};
+use super::{Checked, NetworkSpec, PriorSpec, RecognitionSpec, ScoresSpec};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -40,6 +40,8 @@ pub struct Pack {
     pub recognition: Option<RecognitionSpec>,
     /// Measured distributions of similarities, for conversion to other scales.
     pub scores: Option<ScoresSpec>,
+    /// Measured tails of the similarities of different people, for thresholds.
+    pub prior: Option<PriorSpec>,
     /// Boxes → whether the face is live.
     pub liveness: Option<LivenessSpec>,
     /// Faces → estimated age and gender.
@@ -159,6 +161,7 @@ impl Pack {
         self.embedder.as_ref().map_or(Ok(()), EmbedderSpec::check)?;
         self.recognition.as_ref().map_or(Ok(()), RecognitionSpec::check)?;
         self.scores.as_ref().map_or(Ok(()), ScoresSpec::check)?;
+        self.prior.as_ref().map_or(Ok(()), PriorSpec::check)?;
         self.liveness.as_ref().map_or(Ok(()), LivenessSpec::check)?;
         self.attributes.as_ref().map_or(Ok(()), AttributesSpec::check)
     }

@@ -11,6 +11,7 @@ mod file;
 mod liveness;
 mod manifest;
 mod network;
+mod prior;
 mod scores;
 mod single_shot;
 
@@ -22,6 +23,7 @@ pub use file::{ArchiveSpec, FileSpec, UNVERIFIED, is_plain_name};
 pub use liveness::{LivenessNetworkSpec, LivenessSpec, SurroundingCrop};
 pub use manifest::{Pack, PackFiles, hex};
 pub use network::{Colour, InputSpec, Layout, NetworkSpec};
+pub use prior::{PriorSpec, TailSpec};
 pub use scores::ScoresSpec;
 pub use single_shot::{Activation, RetinafaceSpec, ScrfdSpec, SizeSpec, Thresholds, UltrafaceSpec, YunetSpec};
 

@@ -31,7 +31,7 @@ mod _core {
     #[pymodule_export]
     use super::liveness::Liveness;
     #[pymodule_export]
-    use super::pack::{PackArchive, PackFile, PackInfo, PackScores, is_plain_name, read_manifest};
+    use super::pack::{PackArchive, PackFile, PackInfo, PackPrior, PackScores, PackTail, is_plain_name, read_manifest};
     #[pymodule_export]
     use super::quality::Quality;
 }

@@ -1,6 +1,6 @@
 //! Manifests for Python.
 
-use crate::pack::{ArchiveSpec, FileSpec, OperatingPoint, Pack, ScoresSpec};
+use crate::pack::{ArchiveSpec, FileSpec, OperatingPoint, Pack, PriorSpec, ScoresSpec, TailSpec};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ pub struct PackInfo {
     source: Option<String>,
     /// Measured distributions of similarities; None if the manifest has none.
     scores: Option<PackScores>,
+    /// Measured tails of the similarities of different people; None if the manifest has none.
+    prior: Option<PackPrior>,
     /// Whether the licences of all files allow commercial use.
     commercial: bool,
     /// Licences of the files, without duplicates.
@@ -54,6 +56,7 @@ impl From<&Pack> for PackInfo {
             operating_points: recognition.iter().flat_map(|recognition| &recognition.thresholds).map(point).collect(),
             source: recognition.map(|recognition| recognition.source.clone()),
             scores: pack.scores.clone().map(PackScores::from),
+            prior: pack.prior.clone().map(PackPrior::from),
             commercial: pack.commercial(),
             licences: pack.licences().into_iter().map(str::to_string).collect(),
             files: pack.files.iter().cloned().map(PackFile::from).collect(),
@@ -96,6 +99,57 @@ impl From<ScoresSpec> for PackScores {
 impl PackScores {
     fn __repr__(&self) -> String {
         format!("PackScores(impostor_pairs={}, genuine_pairs={})", self.impostor_pairs, self.genuine_pairs)
+    }
+}
+
+/// Measured tails of the similarities of different people under a pack.
+#[pyclass(frozen, get_all, module = "facedex")]
+#[derive(Clone)]
+pub struct PackPrior {
+    /// Data and command of the measurement.
+    data: String,
+    /// One for each measured number of pictures a person.
+    tails: Vec<PackTail>,
+}
+
+impl From<PriorSpec> for PackPrior {
+    fn from(spec: PriorSpec) -> Self {
+        Self { data: spec.data, tails: spec.tails.into_iter().map(PackTail::from).collect() }
+    }
+}
+
+#[pymethods]
+impl PackPrior {
+    fn __repr__(&self) -> String {
+        format!("PackPrior({:?})", self.data)
+    }
+}
+
+/// The tail of the similarities of one face to the fused template of another person.
+#[pyclass(frozen, get_all, module = "facedex")]
+#[derive(Clone)]
+pub struct PackTail {
+    /// Number of pictures that are fused.
+    pictures: u32,
+    /// Number of people who were compared.
+    people: u32,
+    /// Number of pairs of them.
+    pairs: u64,
+    /// False match rate, falling; cosine, rising; standard error of the cosine.
+    points: Vec<(f64, f64, f64)>,
+}
+
+impl From<TailSpec> for PackTail {
+    fn from(spec: TailSpec) -> Self {
+        let TailSpec { pictures, people, pairs, points } = spec;
+        Self { pictures, people, pairs, points }
+    }
+}
+
+#[pymethods]
+impl PackTail {
+    fn __repr__(&self) -> String {
+        format!("PackTail(pictures={}, people={}, pairs={})", self.pictures, self.people, self.pairs)
     }
 }
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
@@ -15,13 +16,17 @@ from ..engine import Engine
 from ..errors import ArgumentError, FacedexError
 from ..files import escape_unencodable_output
 from ..packs import default
-from . import rates, report
+from . import open_set, rates, report
 from .measure import Measurement, measure, stack_embeddings
+from .protocol import SUBSET as SUBSET_NAME
 from .protocol import Protocol, read_lfw, read_subset
 from .scores import ScoreTable, score_table
 
 SUBSET = Path("..", "shared", "assets", "faces", "lfw-subset")
 """The shared subset, relative to a checkout."""
+
+UNKNOWN = "lfw-strangers"
+"""A folder beside the subset, with one picture each of other people."""
 
 VARIANTS = {"one crop": False, "crop and mirror image": True}
 """Name of each variant that is measured → the option `mirror` of the engine."""
@@ -51,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="print a JSON document")
     what.add_argument("--scores", action="store_true", help="print the section [scores] of the pack's manifest")
+    what.add_argument("--prior", action="store_true", help="print the section [prior] of the pack's manifest")
+    what.add_argument("--open-set", action="store_true", help="check the thresholds on people not used for them")
     escape_unencodable_output()
     options = parser.parse_args(arguments)
     try:
@@ -58,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         protocol = _read_protocol(options.lfw, options.subset)
         if options.scores:
             sys.stdout.write(_measure_scores(pack, protocol).toml() + "\n")
+            return 0
+        if options.prior or options.open_set:
+            _measure_open_set(pack, protocol, options.subset or SUBSET, prior=options.prior)
             return 0
         measured = _measure_variants(pack, protocol)
     except FacedexError as error:
@@ -101,6 +111,26 @@ def _measure_scores(pack: str, protocol: Protocol) -> ScoreTable:
     size = f"{len(set(protocol.people.tolist()))} people, {len(protocol.pictures)} pictures"
     command = f"python -m facedex.evaluate --pack {Path(pack).stem} --scores"
     return score_table(mated, impostors, f"{protocol.name}: {size}; {command}")
+
+
+def _measure_open_set(pack: str, protocol: Protocol, subset: Path, *, prior: bool) -> None:
+    """Print the section [prior], or the check of the thresholds, of all people and of those beside the subset."""
+    engine = Engine(pack)
+    pictures, people = protocol.pictures, protocol.people
+    others = tuple(sorted((subset.parent / UNKNOWN).glob("*/*.jpg"))) if protocol.name == SUBSET_NAME else ()
+    everybody = np.concatenate([people, people.max() + 1 + np.arange(len(others))])
+    embeddings, _ = stack_embeddings(engine.analyze_many((*pictures, *others)), (*pictures, *others))
+    if prior:
+        size = f"{len(np.unique(everybody))} people, {len(everybody)} pictures"
+        data = f"{protocol.name}: {size}; python -m facedex.evaluate --pack {Path(pack).stem} --prior"
+        sys.stdout.write(open_set.format_prior(open_set.measure_tails(embeddings, everybody), data) + "\n")
+        return
+    rows = [
+        row
+        for number in (1, 3)
+        for row in open_set.check_rates(embeddings, everybody, pictures=number, flat=engine.threshold)
+    ]
+    report.show_open_set(report.console(), rows, protocol, pack, engine.threshold)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .measure import Measurement, OperatingPoint
+from .open_set import OpenSetRow
 from .protocol import Protocol
 from .rates import Rate
 
@@ -112,6 +113,35 @@ def show(console: Console, protocol: Protocol, measured: Mapping[str, Measuremen
         if len(measurement.failures) > _MAX_NAMED:
             console.print(f"{name}, not enrolled: {len(measurement.failures) - _MAX_NAMED} more")
     console.print(NOTE)
+
+
+def show_open_set(console: Console, rows: Sequence[OpenSetRow], protocol: Protocol, pack: str, flat: float) -> None:
+    """Print the expected and the observed rate of galleries of each size.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        The output.
+    rows : sequence of OpenSetRow
+    protocol : Protocol
+    pack : str
+    flat : float
+        The threshold of the column for comparison.
+    """
+    title = f"{pack}: share of unknown people who match somebody; {protocol.name}"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    table.add_column("pictures a person", justify="right")
+    for name in ("people", "threshold", "expected", "interval", "observed", "inside", "of the splits", f"at {flat:g}"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        cells = [f"{row.pictures}", f"{row.people}", f"{row.threshold:.4f}", f"{row.expected:.2%}"]
+        cells += [f"{row.low:.2%} to {row.high:.2%}", f"{row.observed:.2%}", "yes" if row.holds else "no"]
+        table.add_row(*cells, f"{row.inside:.0%}", f"{row.flat:.2%}")
+    console.print(table)
+    console.print(
+        "Means over random splits of the people: half of them for the tail, of the others some registered and the rest "
+        "unknown. Last column: the pack's own threshold, whatever the number of people."
+    )
 
 
 def console() -> Console:
