@@ -12,12 +12,38 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .errors import FacedexError
 
 _ON_REQUEST = {"liveness", "quality", "attributes"}
 _NO_NAMES: Mapping[str, str] = {}
+
+_SIMPLE = {
+    str: "str_schema",
+    int: "int_schema",
+    float: "float_schema",
+    bool: "bool_schema",
+    Any: "any_schema",
+}
+"""The name of pydantic's core schema of a type."""
+
+_NATIVE: dict[str, dict[str, Any]] = {
+    "Face": {
+        "bbox": tuple[float, float, float, float],
+        "landmarks": tuple[tuple[float, float], ...],
+        "det_score": float,
+        "roll": float,
+        "liveness": "Liveness",
+        "quality": "Quality",
+        "attributes": "Attributes",
+    },
+    "Liveness": {"live": bool, "status": str, "score": float | None, "threshold": float | None, "reason": str | None},
+    "Attributes": {"age": float, "gender": str, "gender_score": float},
+    "Quality": {"unified_score": float},
+}
+"""Types of the fields of objects of the core, which have no annotations."""
 
 
 def to_plain(
@@ -82,6 +108,73 @@ def record_to_dict(record: Any) -> dict[str, Any]:
     """
     values: dict[str, Any] = to_plain(record)
     return values
+
+
+@classmethod  # type: ignore[misc]  # an attribute of the classes that it describes
+def pydantic_schema(cls: type, source: Any, handler: Any) -> Any:
+    """Describe the class for pydantic, so that it can be a response model of FastAPI or a field of a model.
+
+    An instance is accepted as it is, and serialized as by ``to_dict``; none is made from JSON.
+    """
+    from pydantic_core import core_schema  # here, because only applications that use pydantic have it
+
+    def refuse(value: object) -> None:
+        raise ValueError(f"a {cls.__name__} cannot be made from JSON")
+
+    shape = _shape(cls, core_schema)
+    return core_schema.json_or_python_schema(
+        json_schema=core_schema.no_info_after_validator_function(refuse, shape),
+        python_schema=core_schema.is_instance_schema(cls),
+        serialization=core_schema.plain_serializer_function_ser_schema(
+            lambda record: record.to_dict(), return_schema=shape
+        ),
+    )
+
+
+def _shape(kind: Any, core_schema: Any) -> Any:
+    """Return pydantic's core schema of what `to_plain` makes of values of a type."""
+    if kind in _SIMPLE:
+        return getattr(core_schema, _SIMPLE[kind])()
+    if kind is datetime:
+        return core_schema.str_schema(metadata={"pydantic_js_updates": {"format": "date-time"}})
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return core_schema.literal_schema(list(arguments))
+    if origin in (Union, UnionType):
+        choices = [_shape(one, core_schema) for one in arguments if one is not type(None)]
+        chosen = choices[0] if len(choices) == 1 else core_schema.union_schema(choices)
+        return core_schema.nullable_schema(chosen) if type(None) in arguments else chosen
+    if origin is tuple:
+        items = _shape(arguments[0], core_schema)
+        number = None if arguments[-1] is Ellipsis else len(arguments)
+        return core_schema.list_schema(items, min_length=number, max_length=number)
+    name = kind if isinstance(kind, str) else getattr(kind, "__name__", "dict")
+    if name in _NATIVE:
+        hints = _NATIVE[name]
+    elif origin is dict or not isinstance(kind, type):
+        return core_schema.dict_schema()
+    elif issubclass(kind, Exception):
+        hints = {"code": str, "message": str}
+    else:
+        from . import _core
+
+        named = {native: getattr(_core, native) for native in _NATIVE} | {"ImageInput": object}
+        hints = get_type_hints(kind, localns=named)
+        hidden = {field.name for field in fields(kind) if not field.repr} if is_dataclass(kind) else set()
+        hints = {field: hint for field, hint in hints.items() if field not in hidden}
+    requestable = _ON_REQUEST if "attributes" in hints else set()
+    shapes = {
+        field: core_schema.typed_dict_field(_shape(hint, core_schema), required=field not in requestable)
+        for field, hint in hints.items()
+    }
+    summary = (getattr(kind, "__doc__", None) or name).partition("\n\n")[0].strip() if isinstance(kind, type) else name
+    return core_schema.typed_dict_schema(
+        shapes,
+        cls_name=name,
+        ref=f"facedex.{name}:0",
+        extra_behavior="allow" if name in ("Quality", "Exception") else "forbid",
+        metadata={"pydantic_js_updates": {"description": summary}},
+    )
 
 
 def code_of(error: Exception) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from .errors import BBox
-from .plain import record_to_dict
+from .plain import pydantic_schema, record_to_dict
 
 PersonId = str | int
 """The caller's own key of a person, stored and returned as given; 7 and "7" are the same person."""
@@ -54,6 +54,7 @@ class RegisteredFace:
     quality: float | None = None
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Rejection:
     error: Exception
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
     def __repr__(self) -> str:
         return f"Rejection({self.text}: {self.error})"
@@ -104,6 +106,7 @@ class Duplicate:
     threshold: float
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ class Registration:
     skipped: bool = False
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
     def __repr__(self) -> str:
         tail = ", skipped" if self.skipped else ""
@@ -177,6 +181,7 @@ class Photo:
     created_at: datetime
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,7 @@ class StoredFace:
     quality: float | None = None
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +246,7 @@ class Person:
     number: int = 0
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f", {self.name!r}"
@@ -293,6 +300,7 @@ class Deletion:
     photos: int = 0
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
     def computed_digest(self) -> str:
         """Compute the `digest` of an unaltered receipt."""
@@ -346,6 +354,7 @@ class AuditEvent:
     digest: str
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +383,7 @@ class AuditReport:
     signed: bool | None = None
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
     @property
     def intact(self) -> bool:
@@ -436,3 +446,4 @@ class Status:
     search: str = "local"
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema

@@ -17,7 +17,7 @@ from .config import settings
 from .errors import ArgumentError, BBox, ImageError, ImageReadError, NoFaceError, RoleMissingError, SeveralFacesError
 from .inputs import ImageInput, describe
 from .options import FacePolicy
-from .plain import record_to_dict, to_plain
+from .plain import pydantic_schema, record_to_dict, to_plain
 from .records import PersonId, pluralize
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Candidate:
     face_id: int
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class FoundFace:
     attributes: Attributes | None = None
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
     @property
     def roll(self) -> float:
@@ -143,6 +145,8 @@ class Analysis(Sequence["Face"]):
     image_size: ImageSize
     source: ImageInput | None = field(default=None, compare=False, repr=False)
     hint: str | None = field(default=None, compare=False)
+
+    __get_pydantic_core_schema__ = pydantic_schema
 
     @overload
     def __getitem__(self, index: int) -> Face: ...
@@ -234,6 +238,7 @@ class Recognition(Sequence[FoundFace]):
     hint: str | None = field(default=None, compare=False)
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
     @overload
     def __getitem__(self, index: int) -> FoundFace: ...
@@ -327,6 +332,7 @@ class Verification:
     attributes: Attributes | None = None
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
     def __repr__(self) -> str:
         verdict = "match" if self.match else "no match"
@@ -357,6 +363,7 @@ class Comparison:
     bbox_b: BBox
 
     to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
 
     @classmethod
     def between(cls, a: Face, b: Face, *, threshold: float) -> Comparison:

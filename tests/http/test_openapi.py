@@ -156,7 +156,10 @@ def test_raw_pictures_have_a_media_type_that_generators_know(client: TestClient)
 
 def models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for model in base.__subclasses__():
-        if model.__module__.startswith("facedex.http.v1"):
+        generic: tuple[type, ...] = model.__pydantic_generic_metadata__[
+            "args"
+        ]  # a page of records is only an annotation
+        if model.__module__.startswith("facedex.http.v1") and all(issubclass(one, BaseModel) for one in generic):
             yield model
         yield from models(model)
 
