@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import shlex
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,12 +22,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import facedex
 from facedex import _core, people
 from facedex.cli import app
 from facedex.cli.documents import to_json
+from facedex.cli.help import EXAMPLES
 from facedex.errors import SeveralFacesError
 from facedex.records import Person, RegisteredFace
 
@@ -168,6 +177,42 @@ def test_help_names_every_command_and_exit_code() -> None:
         assert meaning in text
 
 
+def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, (*path, name))
+        elif not command.hidden:
+            yield (*path, name), command
+
+
+def test_every_command_has_an_example_that_its_parser_accepts() -> None:
+    commands = dict(_commands(get_command(app)))
+    assert {" ".join(path) for path in commands} == set(EXAMPLES)
+    for path, command in commands.items():
+        text = " ".join(run(*path, "--help").stdout.split())
+        example = EXAMPLES[" ".join(path)]
+        assert f"Example: {example}" in text
+        assert "Exit codes:" not in text
+        words = shlex.split(example.partition(" && ")[0].partition(" > ")[0].rpartition(" | ")[2])
+        words = words[words.index("facedex") + 1 :]
+        assert tuple(words[: len(path)]) == path
+        command.make_context(path[-1], words[len(path) :])  # raises for a wrong option or argument
+
+
+def test_flags_do_not_look_as_if_they_took_a_value() -> None:
+    for path in ((), ("recognize",), ("packs",), ("packs", "get"), ("users", "add")):
+        assert "bool" not in run(*path, "--help").stdout, path
+
+
+@pytest.mark.skipif(os.name != "posix", reason="completes for bash")
+def test_a_shell_completes_commands_and_choices() -> None:
+    for words, expected in {"facedex reco": "recognize", "facedex recognize --index h": "hnsw"}.items():
+        env = {"_FACEDEX_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        program = [sys.executable, "-c", "from facedex.cli import main; main()"]
+        done = subprocess.run(program, env=os.environ | env, capture_output=True, text=True, check=False)
+        assert done.stdout.split() == [expected], done
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
     result = run(command, "-h")
@@ -271,9 +316,9 @@ def test_a_picture_without_a_face_is_refused_with_the_number_that_is_needed(tmp_
 def test_a_database_has_several_galleries_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     db, picture = tmp_path / "people.db", people.PICTURES["eko"][0]
     assert run("register", "eko", picture, "--db", db, "--gallery", "staff").exit_code == 0
-    assert answer("people", "--db", db)["people"] == []
+    assert "there is no gallery 'default'" in error_line("people", "--db", db)
     assert [person["person_id"] for person in answer("people", "--db", db, "-g", "staff")["people"]] == ["eko"]
-    assert "in gallery 'default'" in error_line("verify", "eko", picture, "--db", db)
+    assert "which has 'staff'" in error_line("verify", "eko", picture, "--db", db)
     assert run("verify", "eko", picture, "--db", db, "--gallery", "staff").exit_code == 0
     assert answer("fsck", "--db", db, "--gallery", "staff")["faces"] == 1
     monkeypatch.setenv("FACEDEX_GALLERY", "staff")
@@ -560,6 +605,105 @@ def test_an_error_is_one_line_that_a_terminal_does_not_obey(tmp_path: Path) -> N
     assert "a\\x1b[2J" in text
     assert "[red]x[/red]" in text
     assert "\x1b" not in text
+
+
+def _drawn(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_picture_is_read_from_standard_input(db: Path, tmp_path: Path) -> None:
+    def piped(*arguments: object, content: bytes = Path(AYU).read_bytes()) -> Result:
+        return runner.invoke(app, [str(argument) for argument in arguments], input=content)
+
+    out = tmp_path / "out"
+    found = json.loads(piped("recognize", BUDI, "-", "--db", db, "--out", out, "--json").stdout)["pictures"]
+    assert [(one["picture"], one["faces"][0]["person_id"]) for one in found] == [(BUDI, "budi"), ("-", "ayu")]
+    assert _drawn(out) == [f"{Path(BUDI).stem}.png", "stdin.png"]
+    assert len(json.loads(piped("detect", "-", "--json").stdout)["pictures"][0]["faces"]) == 1
+    assert piped("verify", "ayu", "-", "--db", db).exit_code == 0
+    assert piped("compare", "-", AYU).stdout.startswith("match: similarity 1.000")
+    assert piped("register", "new", "-", "--db", db, "--photos", "original").stdout == "registered 'new' with 1 face\n"
+    assert piped("photos", "add", "new", "-", "--db", db).stdout == "added 1 photo of 'new'\n"
+    for arguments, content in ((("detect", "-", "-"), b"x"), (("detect", "-"), b"")):
+        refused = piped(*arguments, content=content)
+        assert (refused.exit_code, "standard input" in refused.stderr) == (2, True)
+    assert "[not_an_image]" in piped("detect", "-", content=b"no picture").stderr
+
+
+def test_what_reads_creates_neither_a_database_nor_a_gallery(registered: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.db"
+    reading: tuple[tuple[object, ...], ...] = (
+        *(("recognize", AYU), ("verify", "ayu", AYU), ("people",), ("delete", "ayu"), ("purge",), ("vacuum",)),
+        *(("export", tmp_path / "x.fdx"), ("backup", tmp_path / "x.db"), ("fsck",), ("rebuild",)),
+        *(("gallery", "status"), ("gallery", "migrate", "classic"), ("photos", "list", "ayu"), ("audit", "list")),
+        *(("keys", "list"), ("keys", "revoke", 1), ("users", "list"), ("users", "disable", "ayu")),
+    )
+    for arguments in reading:
+        for location in (missing, f"sqlite:///{missing}"):
+            line = error_line(*arguments, "--db", location)
+            assert line.startswith("error [database_unavailable]: there is no database at "), (arguments, line)
+    assert not list(tmp_path.iterdir())
+    for arguments in (("recognize", AYU), ("people",), ("export", tmp_path / "x.fdx"), ("gallery", "status")):
+        line = error_line(*arguments, "--db", registered, "--gallery", "typo")
+        assert "there is no gallery 'typo' in" in line
+        assert "which has 'default'; give the name of one (--gallery NAME)" in line
+    with contextlib.closing(sqlite3.connect(registered)) as connection:
+        assert connection.execute("SELECT name FROM galleries").fetchall() == [("default",)]
+
+
+def test_advice_about_keys_and_thresholds_names_what_the_command_line_has(tmp_path: Path) -> None:
+    key = {"FACEDEX_KEY": run("gallery", "new-key").stdout.strip(), "FACEDEX_DB": str(tmp_path / "people.db")}
+    assert run("register", "ayu", AYU, env=key).exit_code == 0
+    said = [run("people", env={"FACEDEX_DB": key["FACEDEX_DB"]}).stderr]
+    assert "is encrypted; set FACEDEX_KEY to its key" in said[0]
+    said.append(run("export", tmp_path / "x.fdx", env=key).stderr)
+    assert "give a key to encrypt it (--key-file FILE), or --plain" in said[1]
+    (tmp_path / "key").write_text(key["FACEDEX_KEY"], "ascii")
+    assert run("export", tmp_path / "x.fdx", "--key-file", tmp_path / "key", env=key).exit_code == 0
+    said.append(run("import", tmp_path / "x.fdx", "--db", tmp_path / "new.db").stderr)
+    assert "give the key of the file (--key-file FILE) or set FACEDEX_KEY" in said[2]
+    said.append(run("photos", "rebuild", "ayu", env=key).stderr)
+    assert "register with --photos original, or use 'facedex photos add'" in said[3]
+    assert not [line for line in said if re.search(r"\w=[.'T]", line)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_an_interrupted_registration_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "facedex", "register", "ayu", "-", "--db", str(tmp_path / "people.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(bytes(1 << 20))  # more than a pipe holds: the command is reading
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.decode() == (
+        "interrupted; 'ayu' is stored completely or not at all: run it again with --on-existing skip\n"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_an_interrupted_migration_says_how_to_go_on(tmp_path: Path) -> None:
+    database = tmp_path / "people.db"
+    pictures = [picture for several in people.PICTURES.values() for picture in several]
+    with facedex.Gallery.open(database, photos="original") as gallery:
+        for number in range(40):
+            gallery.register(number, pictures, faces="largest", on_existing="skip")
+    command = [sys.executable, "-m", "facedex", "gallery", "migrate", "classic", "--db", str(database)]
+
+    def packs_in_use() -> int:
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("SELECT COUNT(DISTINCT pack_digest) FROM templates").fetchone()[0])
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and packs_in_use() < 2:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert re.search(r"^interrupted at \d+ of \d+; .*the same command goes on from here", err, re.MULTILINE), err
+    assert answer("gallery", "status", "--db", database)["pack"] != "classic"
 
 
 # Packs.

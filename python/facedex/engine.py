@@ -452,7 +452,7 @@ class Engine:
     def threshold(self) -> float:
         """The pack's default threshold on cosine similarity, −1 to 1, inclusive; `ArgumentError` where it has none."""
         if self.pack.threshold is None:
-            raise ArgumentError(f"pack {self.pack.name!r} states no measured threshold; name one: threshold=…")
+            raise ArgumentError(f"pack {self.pack.name!r} states no measured threshold; name one: threshold=...")
         return self.pack.threshold
 
     def stats(self) -> dict[str, float]:

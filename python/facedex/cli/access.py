@@ -12,7 +12,7 @@ import typer
 
 from ..config import SCOPES
 from .documents import to_json
-from .opening import command, location_of
+from .opening import check_database, command, location_of
 from .options import DatabaseOption
 from .output import Output, format_time, pluralize, print_line, print_table
 
@@ -56,7 +56,7 @@ def keys_add(
 ) -> Output:
     """Create a key. It is shown only once."""
     until = None if days is None else datetime.now(timezone.utc) + timedelta(days=days)
-    with _open_access(db) as access:
+    with _open_access(db, create=True) as access:
         made, secret = access.keys.add(name, scope, expires_at=until)
 
     def show() -> None:
@@ -115,7 +115,7 @@ def users_add(
     db: DatabaseOption = None,
 ) -> Output:
     """Create an account. A login with '@' is an e-mail address."""
-    with _open_access(db) as access:
+    with _open_access(db, create=True) as access:
         made = access.accounts.add(
             login=None if "@" in login else login,
             email=login if "@" in login else None,
@@ -178,14 +178,18 @@ def users_disable(
 
 
 @contextmanager
-def _open_access(db: str | None) -> Iterator[Access]:
+def _open_access(db: str | None, *, create: bool = False) -> Iterator[Access]:
+    """Open the accounts and keys; only adding one creates a database."""
     try:
         from ..server import Access
     except ImportError as error:
         raise typer.BadParameter(f"{error}; install the server with: pip install 'facedex[server]'") from error
     from ..store import Database
 
-    access = Access(Database(location_of(db)))
+    location = location_of(db)
+    if not create:
+        check_database(location)
+    access = Access(Database(location, create=create))
     try:
         yield access
     finally:

@@ -13,6 +13,7 @@ from . import access, gallery, people, pictures, transfer
 from .audit import audit
 from .config import config
 from .demo import demo
+from .help import Group, complete
 from .output import FAILED
 from .packs import packs
 from .photos import photos
@@ -25,10 +26,10 @@ says why, with a code."""
 
 app = typer.Typer(
     name="facedex",
+    cls=Group,
     help="Register people from pictures and recognize them, on this machine.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -68,15 +69,16 @@ for command in (
     serve,
     config,
 ):
-    app.command(epilog=EXIT_CODES)(command)
-app.command("import", epilog=EXIT_CODES)(transfer.import_people)
-app.command(epilog=EXIT_CODES)(transfer.export)
-app.add_typer(photos, name="photos", epilog=EXIT_CODES, no_args_is_help=True)
+    app.command()(command)
+app.command("import")(transfer.import_people)
+app.command()(transfer.export)
+app.add_typer(photos, name="photos", no_args_is_help=True)
 app.add_typer(packs, name="packs")
-app.add_typer(audit, name="audit", epilog=EXIT_CODES, no_args_is_help=True)
-app.add_typer(access.keys, name="keys", epilog=EXIT_CODES, no_args_is_help=True)
-app.add_typer(access.users, name="users", epilog=EXIT_CODES, no_args_is_help=True)
-app.add_typer(gallery.gallery, name="gallery", epilog=EXIT_CODES, no_args_is_help=True)
+app.add_typer(audit, name="audit", no_args_is_help=True)
+app.add_typer(access.keys, name="keys", no_args_is_help=True)
+app.add_typer(access.users, name="users", no_args_is_help=True)
+app.add_typer(gallery.gallery, name="gallery", no_args_is_help=True)
+complete(app)
 
 
 def main() -> None:

@@ -11,6 +11,21 @@ _ADVICE = re.compile(
     r"\b(on_existing|same_pack|faces|photos|index|pack)=('[^']+'(?:(?:, | or )'\w+')*)"
 )  # as messages write it
 
+_ARGUMENTS = {
+    "register or add_photo in a gallery that was opened with photos='original'": (
+        "register with --photos original, or use 'facedex photos add'"
+    ),
+    "give its key (key=...) or set FACEDEX_KEY": "set FACEDEX_KEY to its key",
+    "(key=...)": "(--key-file FILE)",
+    "(name=...)": "(--gallery NAME)",
+    "(engine=...)": "(--to PATH)",
+    "threshold=...": "--threshold",
+    "plain=True": "--plain",
+    "or without strict": "or without --strict",
+    "search='local'": "FACEDEX_SEARCH=local",
+}
+"""Advice of the library, and the same on the command line."""
+
 
 def to_json(value: Any, **names: str) -> Any:
     """Describe a value in terms of JSON.
@@ -39,5 +54,7 @@ def message_of(error: Exception) -> str:
     >>> message_of(FacedexError("choose on_existing='add' or 'replace'"))
     'choose --on-existing add or replace'
     """
-    message = str(error).replace("plain=True", "--plain").replace("(name=...)", "(--gallery NAME)")
+    message = str(error)
+    for advice, same in _ARGUMENTS.items():
+        message = message.replace(advice, same)
     return _ADVICE.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2].replace(chr(39), '')}", message)

@@ -9,9 +9,9 @@ import typer
 
 from ..config import settings
 from .documents import to_json
-from .opening import Target, command, location_of, read_key
+from .opening import Target, check_database, command, location_of, read_key
 from .options import DatabaseOption, GalleryOption, IndexOption, JsonOption
-from .output import NO, Output, pluralize, print_error, print_line, print_table, progress_bar
+from .output import NO, Output, interruptible, pluralize, print_error, print_line, print_table, progress_bar
 from .people import NOT_WIPED
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ NewThresholdOption = Annotated[
     float | None,
     typer.Option("--threshold", min=-1.0, max=1.0, help="Required if the pack states none."),
 ]
+
+_RESUME = (
+    "the gallery uses the same pack as before: the same command goes on from here, 'facedex gallery finish' cancels it"
+)
 
 _LISTED = 20  # people named of a long list
 
@@ -89,7 +93,11 @@ def migrate(
     It may be interrupted at any time: the next run resumes it. Exit code 1: people would be left behind, and nothing
     was changed; they are named.
     """
-    with target.open() as opened, progress_bar("embedding", as_json) as progress:
+    with (
+        target.open() as opened,
+        progress_bar("embedding", as_json) as progress,
+        interruptible(progress, _RESUME) as progress,
+    ):
         result = opened.migrate(to, threshold=threshold, without_photo=_policy(leave), progress=progress)
     return _migration_output(result)
 
@@ -105,11 +113,18 @@ def rollback(
     ] = None,
     as_json: JsonOption = False,
 ) -> Output:
-    """Go back to the pack before the last migration, unless that was finished."""
+    """Go back to the pack before the last migration, unless that was finished.
+
+    Exit code 1: people would be left behind, and nothing was changed; they are named.
+    """
     from ..engine import Engine
 
     engine = None if to is None else Engine(to)
-    with target.open() as opened, progress_bar("embedding", as_json) as progress:
+    with (
+        target.open() as opened,
+        progress_bar("embedding", as_json) as progress,
+        interruptible(progress, _RESUME) as progress,
+    ):
         result = opened.rollback(engine=engine, threshold=threshold, without_photo=_policy(leave), progress=progress)
     return _migration_output(result)
 
@@ -162,9 +177,9 @@ def backup(
     """Copy the whole database to a new file, also while it is in use: all galleries, photos, accounts, audit."""
     from ..store import Database
 
-    target = Target(location_of(db), settings().gallery, None)
-    target.check()
-    database = Database(target.location)
+    location = location_of(db)
+    check_database(location)
+    database = Database(location, create=False)
     try:
         size = database.backup(path)
     finally:
@@ -181,7 +196,7 @@ def fsck(
     within: GalleryOption = None,
     as_json: JsonOption = False,
 ) -> Output:
-    """Check the consistency of the database and of the search snapshots, and list the differences."""
+    """Check the consistency of the database and of the search snapshots. Exit code 1: the listed things are wrong."""
     from ..gallery.fsck import fsck as check
 
     with progress_bar("comparing", as_json) as progress:

@@ -6,8 +6,7 @@ What these need is imported when a command runs, so that ``--help`` is quick.
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -60,27 +59,25 @@ class Target:
 
         Raises
         ------
-        DatabaseUnavailableError
-            When there is none and `create` is False: a mistyped path must not make an empty gallery.
+        DatabaseUnavailableError, UnknownGalleryError
+            When there is none and `create` is False: a mistyped name must not make an empty gallery.
         """
         from ..gallery import Gallery
 
         if not create:
-            self.check()
-        with Gallery.open(self.location, name=self.name, pack=pack or self.pack, **options) as gallery:
+            check_database(self.location)
+        with Gallery.open(self.location, name=self.name, pack=pack or self.pack, create=create, **options) as gallery:
             yield gallery
 
-    def check(self) -> None:
-        """Raise `DatabaseUnavailableError` when there is no database."""
-        if not self.exists:
-            raise DatabaseUnavailableError(
-                f"there is no database at {self.location!r}; register somebody first, or name another with --db"
-            )
 
-    @property
-    def exists(self) -> bool:
-        """Whether there is a database; always True for a URL."""
-        return "://" in self.location or os.path.exists(self.location)  # noqa: PTH110 - raises nothing for a path too long
+def check_database(location: str) -> None:
+    """Raise `DatabaseUnavailableError` when there is no database: what only reads creates none."""
+    from ..store import database_exists
+
+    if not database_exists(location):
+        raise DatabaseUnavailableError(
+            f"there is no database at {location!r}; register somebody first, or name another with --db"
+        )
 
 
 def location_of(db: str | None) -> str:
@@ -154,6 +151,28 @@ def read_key(path: Path | None, option: str) -> bytes | None:
         raise typer.BadParameter(f"no key can be read from {path}: {error}", param_hint=option) from error
 
 
+STANDARD_INPUT = Path("-")
+"""Where a picture is expected: read it from standard input."""
+
+
+def read_pictures(pictures: Sequence[Path]) -> list[Path | bytes]:
+    """Return the pictures of a command line, that of standard input as its bytes.
+
+    Raises
+    ------
+    BadParameter
+        When standard input is named twice, or has nothing.
+    """
+    if STANDARD_INPUT not in pictures:
+        return list(pictures)
+    if pictures.count(STANDARD_INPUT) > 1:
+        raise typer.BadParameter("- is standard input, which holds one picture; name it once", param_hint="PICTURE")
+    content = typer.get_binary_stream("stdin").read()
+    if not content:
+        raise typer.BadParameter("- is standard input, and it is empty", param_hint="PICTURE")
+    return [content if picture == STANDARD_INPUT else picture for picture in pictures]
+
+
 class OutFolder:
     """A folder for pictures with boxes and names; each gets its own file name.
 
@@ -179,10 +198,11 @@ class OutFolder:
         """
         from ..draw import png
 
-        stem, number = picture.stem, 1
+        stem, number = "stdin" if picture == STANDARD_INPUT else picture.stem, 1
+        first = stem
         while stem in self._used:
             number += 1
-            stem = f"{picture.stem}-{number}"
+            stem = f"{first}-{number}"
         self._used.add(stem)
         target = self.folder / f"{stem}.png"
         with writing_to(self.folder):

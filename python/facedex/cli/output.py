@@ -28,6 +28,9 @@ NO = 1
 FAILED = 3
 """Exit code: facedex could not do it. (2 is wrong usage, from typer.)"""
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of a shell: 128 + SIGINT."""
+
 _PIPE_WIDTH = 1000  # characters; a table takes only what it needs
 
 
@@ -72,6 +75,9 @@ def report_errors(as_json: bool) -> Iterator[None]:
         else:
             print_error(error)
         raise typer.Exit(FAILED) from None
+    except KeyboardInterrupt:
+        print_note("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def print_error(error: Exception, about: str | None = None) -> None:
@@ -129,6 +135,33 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     for row in rows:
         grid.add_row(*(Text(_escape_unencodable(escape(cell))) for cell in row))
     _console().print(grid)
+
+
+@contextmanager
+def interruptible(progress: Callable[[int, int], object] | None, advice: str) -> Iterator[Callable[[int, int], object]]:
+    """Explain after Ctrl-C how far a long command came and how to go on.
+
+    Parameters
+    ----------
+    progress : callable or None
+        Called by what is yielded.
+    advice : str
+        What stays, and how to go on.
+    """
+    reached = (0, 0)
+
+    def note(done: int, number: int) -> None:
+        nonlocal reached
+        reached = done, number
+        if progress is not None:
+            progress(done, number)
+
+    try:
+        yield note
+    except KeyboardInterrupt:
+        where = f" at {reached[0]} of {reached[1]}" if reached[1] else ""
+        print_note(f"interrupted{where}; {advice}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager

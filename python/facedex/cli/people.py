@@ -9,9 +9,19 @@ import typer
 
 from ..options import OnExisting
 from .documents import to_json
-from .opening import Target, command
+from .opening import Target, command, read_pictures
 from .options import FacesOption, MinFaceOption, PersonArgument, PhotosOption, PicturesArgument, StrictOption
-from .output import Output, format_bbox, format_time, pluralize, print_error, print_line, print_note, print_table
+from .output import (
+    Output,
+    format_bbox,
+    format_time,
+    interruptible,
+    pluralize,
+    print_error,
+    print_line,
+    print_note,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from ..records import Deletion, Person, Registration
@@ -42,8 +52,9 @@ def register(
     photos: PhotosOption = None,
 ) -> Output:
     """Register a person from pictures. One good picture is enough; rejected pictures are listed."""
-    with target.open(create=True, photos=photos) as gallery:
-        given = [str(picture) for picture in pictures]
+    advice = f"{person_id!r} is stored completely or not at all: run it again with --on-existing skip"
+    with interruptible(None, advice), target.open(create=True, photos=photos) as gallery:
+        given = read_pictures(pictures)
         result = gallery.register(
             person_id,
             given[0] if len(given) == 1 else given,

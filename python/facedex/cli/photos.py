@@ -9,7 +9,7 @@ import typer
 
 from ..options import Rendition
 from .documents import to_json
-from .opening import Target, command, writing_to
+from .opening import Target, command, read_pictures, writing_to
 from .options import FacesOption, MinFaceOption, PersonArgument, PicturesArgument
 from .output import Output, format_time, pluralize, print_line, print_table
 from .people import show_registration
@@ -78,7 +78,7 @@ def add(
 ) -> Output:
     """Store pictures of a registered person, without looking for faces in them."""
     with target.open() as gallery:
-        added = [gallery.add_photo(person_id, picture, rendition=rendition) for picture in pictures]
+        added = [gallery.add_photo(person_id, picture, rendition=rendition) for picture in read_pictures(pictures)]
     return Output({"photos": added}, lambda: print_line(f"added {pluralize(len(added), 'photo')} of {person_id!r}"))
 
 

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import FacedexError
 from .documents import to_json
-from .opening import OutFolder, Target, command
+from .opening import OutFolder, Target, command, read_pictures
 from .options import (
     AttributesOption,
     FacesOption,
@@ -49,9 +49,10 @@ def recognize(
 ) -> Output:
     """Recognize who is in each picture: one line for each face, largest first."""
     folder = OutFolder(out) if out else None
+    given = read_pictures(pictures)
     with target.open(index=index) as gallery:
         results = gallery.recognize_many(
-            pictures,
+            given,
             k=k,
             threshold=threshold,
             min_face=min_face,
@@ -78,7 +79,7 @@ def detect(
 
     folder = OutFolder(out) if out else None
     results = Engine(pack).analyze_many(
-        pictures, min_face=min_face, embed=False, quality=quality, attributes=attributes
+        read_pictures(pictures), min_face=min_face, embed=False, quality=quality, attributes=attributes
     )
     return _pictures_output(pictures, results, folder, _show_analysis)
 
@@ -96,10 +97,11 @@ def verify(
     attributes: AttributesOption = False,
 ) -> Output:
     """Check whether a picture shows the person it claims to show. Exit code 1: it does not."""
+    (given,) = read_pictures([picture])
     with target.open() as gallery:
         result = gallery.verify(
             person_id,
-            picture,
+            given,
             threshold=threshold,
             faces=faces,
             min_face=min_face,
@@ -112,15 +114,16 @@ def verify(
 
 @command
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="PICTURE_A", help="A picture.")],
-    b: Annotated[Path, typer.Argument(metavar="PICTURE_B", help="Another picture.")],
+    a: Annotated[Path, typer.Argument(metavar="PICTURE_A", help="A picture; - is standard input.")],
+    b: Annotated[Path, typer.Argument(metavar="PICTURE_B", help="Another picture; one may be -.")],
     pack: PackOption = None,
     threshold: ThresholdOption = None,
 ) -> Output:
     """Check whether the largest faces of two pictures show the same person. Exit code 1: they do not."""
     from ..engine import Engine
 
-    return _match_output(Engine(pack).compare(a, b, threshold=threshold), "")
+    first, second = read_pictures([a, b])
+    return _match_output(Engine(pack).compare(first, second, threshold=threshold), "")
 
 
 def _match_output(result: Verification | Comparison, about_face: str) -> Output:

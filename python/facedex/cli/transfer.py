@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -15,13 +15,20 @@ from ..plain import code_of
 from .documents import to_json
 from .opening import Target, command, read_key
 from .options import FacesOption, JsonOption, MinFaceOption, PhotosOption, StrictOption
-from .output import NO, Output, pluralize, print_error, print_line, print_note, print_table, progress_bar
+from .output import (
+    NO,
+    Output,
+    interruptible,
+    pluralize,
+    print_error,
+    print_line,
+    print_note,
+    print_table,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from ..transfer import ExportReport, ImportReport
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as of a shell: 128 + SIGINT."""
 
 KeyFileOption = Annotated[
     Path | None,
@@ -78,17 +85,18 @@ def import_people(
 ) -> Output:
     """Import people from another program, or from a gallery file. Exit code 1: something was rejected."""
     from .. import transfer
+    from ..store import database_exists
 
     key = read_key(key_file, "--key-file")
     kind = transfer.kind_of(path) if kind is None else kind
     pack = target.pack
-    if pack is None and kind == "gallery" and not target.exists:
+    if pack is None and kind == "gallery" and not database_exists(target.location):
         pack = transfer.pack_of(path, key=key)  # a new gallery is made with the pack of the file
     with (
         _open_report(report_file) as report_to,
         target.open(create=True, pack=pack, photos=photos) as gallery,
         progress_bar("importing", as_json) as progress,
-        _interruptible(progress) as progress,
+        interruptible(progress, "who was imported stays: to import the others, add --on-existing skip") as progress,
     ):
         report = transfer.import_from(
             gallery,
@@ -118,25 +126,6 @@ def _open_report(path: Path | None) -> Iterator[TextIO | None]:
         raise typer.BadParameter(f"cannot write to {path}: {error.strerror}", param_hint="--report") from error
     with nullcontext() if file is None else file:
         yield file
-
-
-@contextmanager
-def _interruptible(progress: Callable[[int, int], object] | None) -> Iterator[Callable[[int, int], object]]:
-    """Explain after Ctrl-C how far the import came and how to go on."""
-    reached = (0, 0)
-
-    def note(done: int, number: int) -> None:
-        nonlocal reached
-        reached = done, number
-        if progress is not None:
-            progress(done, number)
-
-    try:
-        yield note
-    except KeyboardInterrupt:
-        where = f" at {reached[0]} of {reached[1]}" if reached[1] else ""
-        print_note(f"interrupted{where}; who was imported stays: to import the others, add --on-existing skip")
-        raise typer.Exit(INTERRUPTED) from None
 
 
 @command

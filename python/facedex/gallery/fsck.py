@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..config import settings
-from ..errors import ArgumentError, DatabaseUnavailableError
+from ..errors import ArgumentError
 from ..plain import record_to_dict
 from ..search import LOCAL, Difference, RemoteSearch, Search, SearchOptions, Snapshots, open_search
 from ..store import Database, Feed, KeyInput, Problems, Store, check_gallery, key_of, repair_gallery
@@ -180,9 +180,7 @@ def rebuild(
 
 @contextmanager
 def _feed(location: str | os.PathLike[str], name: str, key: KeyInput | None) -> Iterator[Feed]:
-    if "://" not in str(location) and not os.path.exists(location):  # noqa: PTH110 - raises nothing for a path too long
-        raise DatabaseUnavailableError(f"there is no database at {str(location)!r}; give the path of a gallery")
-    database = Database(location)
+    database = Database(location, create=False)
     try:
         feed = Feed(database, name)
         if feed.stored_pack is None:

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_choice, check_int
+from ..checks import check_choice, check_flag, check_int
 from ..config import settings, variable_of
 from ..coroutines import make_coroutine
 from ..engine import Engine
-from ..errors import ArgumentError, ExportError, FacedexError, GalleryClosedError
+from ..errors import ArgumentError, ExportError, FacedexError, GalleryClosedError, UnknownGalleryError
 from ..files import write_atomically
 from ..forks import inherit, lock_of
 from ..inputs import ImageInput, iterate_images
@@ -46,7 +46,7 @@ from ..options import (
 from ..records import AuditEvent, AuditReport, Deletion, Person, PersonId, Photo, Registration, Status
 from ..results import Recognition, Verification
 from ..search import PROMISED_RECALL, SearchOptions
-from ..store import AuditLog, Database, Eraser, Feed, Head, KeyInput, Storage, acting_as, key_of
+from ..store import AuditLog, Database, Eraser, Feed, Head, KeyInput, Storage, acting_as, gallery_names, key_of
 from .deletion import Deleter, default_eraser
 from .exchange import Exchange
 from .lifetime import Lifetime, Progress
@@ -164,6 +164,7 @@ class Gallery:
         enrolment: Enrolment | None = None,
         photos: KeptPhotos | None = None,
         eraser: Eraser | None = None,
+        create: bool = True,
     ) -> Gallery:
         """Open a gallery, creating it if it does not exist.
 
@@ -217,6 +218,8 @@ class Gallery:
         eraser : callable, optional
             Called as ``eraser(connection, gallery, row)`` in the transaction that deletes a person, to delete what is
             stored about the person beside the gallery. By default the accounts, attendance and replies of a server.
+        create : bool
+            Whether a database or gallery that does not exist is created; with False it is an error.
 
         Returns
         -------
@@ -231,8 +234,10 @@ class Gallery:
             When the gallery was made with another pack.
         KeyMissingError, WrongKeyError, KeyUnusedError
             When the key is not the gallery's.
+        UnknownGalleryError
+            When the database has no gallery of that name, with ``create=False``.
         StoreError
-            When the database cannot be used.
+            When the database cannot be used, or there is none, with ``create=False``.
         SearchUnavailableError
             When the search is not installed, not allowed or not reached.
         PlainSearchError
@@ -249,8 +254,14 @@ class Gallery:
         journal = AuditLog(level, environment.actor if actor is None else actor)
         secret = key_of(key)
         where = environment.search if search is None else search
-        database = Database(location)
+        database = Database(location, create=check_flag("create", create))
         try:
+            if not create and Feed(database, name).stored_pack is None:
+                known = ", ".join(map(repr, gallery_names(database))) or "none"
+                raise UnknownGalleryError(
+                    f"there is no gallery {name!r} in {database.place}, which has {known}; give the name of one "
+                    "(name=...)"
+                )
             if engine is None:
                 stored = Feed(database, name).stored_pack if pack is None else None
                 engine = Engine(pack if stored is None else _place_of(stored.name, environment.pack))

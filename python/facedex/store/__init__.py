@@ -1,7 +1,7 @@
 """The database of a gallery: people, faces, templates, photos, the feed of changes and the audit."""
 
 from .audit import AuditKey, AuditLog, Head, Sighting, acting_as, audit_key, check_export, current_actor
-from .backends import Storage, is_in_memory
+from .backends import Storage, database_exists, is_in_memory
 from .check import Problems, check_gallery, repair_gallery
 from .database import Database
 from .faces import FaceLimit
@@ -64,6 +64,7 @@ __all__ = [
     "checked_text",
     "current_actor",
     "damaged_owner",
+    "database_exists",
     "gallery_names",
     "is_in_memory",
     "is_intact",

@@ -58,6 +58,8 @@ class Database:
     ----------
     location : str or PathLike
         A path of an SQLite file, ``:memory:``, or an SQLAlchemy URL of SQLite, PostgreSQL, MariaDB or MySQL.
+    create : bool
+        Whether a file that does not exist is created; with False it is a `DatabaseUnavailableError`.
 
     Attributes
     ----------
@@ -71,9 +73,9 @@ class Database:
         What the database is called in messages.
     """
 
-    def __init__(self, location: str | os.PathLike[str]) -> None:
+    def __init__(self, location: str | os.PathLike[str], *, create: bool = True) -> None:
         self._given = location
-        self._open()
+        self._open(create=create)
         self.path = self._backend.path
         self.in_memory = self._backend.in_memory
         self.location = self._backend.location
@@ -86,8 +88,11 @@ class Database:
             self.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, *, create: bool) -> None:
         self._backend = backend_at(self._given)
+        path = None if create or self._backend.in_memory else self._backend.path
+        if path is not None and not path.exists():
+            raise DatabaseUnavailableError(f"there is no database at {self._backend.place}; give the path of one")
         self._engine = self._backend.engine()
         driver: Any = self._engine.dialect.loaded_dbapi
         self._raw: type[BaseException] = driver.Error
@@ -109,7 +114,7 @@ class Database:
                 raise ForkError("a database in memory belongs to the process that opened it; use a file")
             inherit((self._backend, self._engine, self._storage_lock))
             self._storage_lock = threading.Lock()
-            self._open()
+            self._open(create=True)
 
     @contextmanager
     def single(self) -> Iterator[sa.Connection]:

@@ -233,7 +233,7 @@ def _vault_of(file: BinaryIO, path: Path, key: KeyInput | None) -> Vault | None:
         raise GalleryFileError(f"{path.name} is truncated")
     secret = key_of(key)
     if secret is None:
-        raise KeyMissingError(f"{path.name} is encrypted; give its key (key=...) or set FACEDEX_KEY")
+        raise KeyMissingError(f"{path.name} is encrypted; give the key of the file (key=...) or set FACEDEX_KEY")
     vault = Vault(secret, head[len(ENCRYPTED) : len(ENCRYPTED) + SALT_BYTES].hex())
     if not vault.matches(head[len(ENCRYPTED) + SALT_BYTES :]):
         raise WrongKeyError(

@@ -58,6 +58,18 @@ def is_in_memory(location: str) -> bool:
     return location == ":memory:" or location.partition("?")[0].replace("+pysqlite", "") in _IN_MEMORY
 
 
+def database_exists(location: str | os.PathLike[str]) -> bool:
+    """Return whether there is a file at a location; of a database on a server only opening it shows that.
+
+    Raises
+    ------
+    ArgumentError, DatabaseUnavailableError
+        As `backend_at`.
+    """
+    path = backend_at(location).path
+    return path is None or path.exists()
+
+
 def backend_at(location: str | os.PathLike[str]) -> Backend:
     """Choose the database program of a location.
 
