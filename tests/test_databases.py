@@ -390,7 +390,7 @@ def test_a_restart_during_a_transaction_leaves_no_trace_of_it(store: Store, plac
         assert place.server is not None
         with store.feed.write() as transaction:
             transaction.connection.execute(sa.text("DELETE FROM templates"))
-            transaction.remove_faces([1], 1)
+            transaction.remove_faces({1: 1}, 1)
             getattr(place.server, how)()
             place.server.start()
             transaction.connection.execute(sa.text("DELETE FROM faces"))

@@ -21,6 +21,7 @@ from facedex.gallery import Gallery
 from facedex.gallery.policy import Enrolment
 from facedex.search import snapshots
 from facedex.search.remote import people_by_widening
+from facedex.store import fuse
 
 Floats = NDArray[np.float32]
 
@@ -58,22 +59,27 @@ def register_many(gallery: Gallery, count: int, seed: int = 1) -> Floats:
 # By person.
 
 
-def test_a_person_is_as_similar_as_the_mean_of_the_best_faces(location: str, engine: Engine) -> None:
+def test_a_person_is_as_similar_as_the_mean_of_the_best_faces(
+    location: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     probe = engine.analyze(PROBE)[0].embedding
     assert probe is not None
     quiet = Enrolment(duplicates="ignore")
     cosines = {"one": [0.95], "many": [0.97, 0.93, 0.2], "few": [0.94, 0.9]}
     seeds = iter(range(100))
-    expected = {
-        1: [("many", 0.97), ("one", 0.95), ("few", 0.94)],
-        2: [("one", 0.95), ("many", 0.95), ("few", 0.92)],
-        3: [("one", 0.95), ("few", 0.92), ("many", 0.7)],
-    }
+    expected: list[tuple[dict[str, Any], list[tuple[str, float]]]] = [
+        ({"score": "closest"}, [("many", 0.97), ("one", 0.95), ("few", 0.94)]),
+        ({"score": "mean", "best_of": 1}, [("many", 0.97), ("one", 0.95), ("few", 0.94)]),
+        ({"best_of": 2}, [("one", 0.95), ("many", 0.95), ("few", 0.92)]),
+        ({"best_of": 3}, [("one", 0.95), ("few", 0.92), ("many", 0.7)]),
+        ({"score": "mean"}, [("one", 0.95), ("few", 0.92), ("many", 0.7)]),
+    ]
     with Gallery.open(location, engine=engine, enrolment=quiet) as gallery:
         for who, each in cosines.items():
             gallery.register_templates(who, np.stack([towards(probe, cosine, next(seeds)) for cosine in each]))
-    for best_of, order in expected.items():
-        with Gallery.open(location, engine=engine, best_of=best_of, threshold=0.9) as gallery:
+    for options, order in expected:
+        with Gallery.open(location, engine=engine, threshold=0.9, **options) as gallery:
+            assert gallery.status().score == options.get("score", "mean")
             face = gallery.recognize(PROBE, k=3)[0]
             assert {candidate.person_id for candidate in face.candidates} == set(cosines)
             found = sorted((-round(one.similarity, 5), str(one.person_id)) for one in face.candidates)
@@ -88,12 +94,59 @@ def test_a_person_is_as_similar_as_the_mean_of_the_best_faces(location: str, eng
     for wrong in (0, 1.5, True, "2"):
         with pytest.raises(ArgumentError, match="best_of must be a whole number from 1"):
             Gallery.open(location, engine=engine, best_of=wrong)  # type: ignore[arg-type]
+    for score in ("fused", "closest"):
+        with pytest.raises(ArgumentError, match=f"best_of=2 averages, which is score='mean', not '{score}'"):
+            Gallery.open(location, engine=engine, score=score, best_of=2)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="score must be one of 'fused', 'closest', 'mean', got 'best'"):
+        Gallery.open(location, engine=engine, score="best")  # type: ignore[arg-type]
+    monkeypatch.setenv("FACEDEX_SCORE", "closest")
+    with Gallery.open(location, engine=engine) as gallery:
+        assert gallery.status().score == "closest"
+    monkeypatch.setenv("FACEDEX_SCORE", "best")
+    with pytest.raises(ArgumentError, match="FACEDEX_SCORE must be one of 'fused', 'closest', 'mean', got 'best'"):
+        Gallery.open(location, engine=engine)
+
+
+def test_the_default_score_is_the_similarity_to_the_fused_template(location: str, engine: Engine) -> None:
+    probe = engine.analyze(PROBE)[0].embedding
+    assert probe is not None
+    registered = {
+        "one": np.stack([towards(probe, 0.95, 1)]),
+        "few": np.stack([towards(probe, cosine, seed) for cosine, seed in ((0.9, 2), (0.94, 3))]),
+        "many": np.stack([towards(probe, cosine, seed) for cosine, seed in ((0.8, 4), (0.7, 5), (0.6, 6))]),
+    }
+    means = {who: vectors.mean(0, dtype=np.float64) for who, vectors in registered.items()}
+    expected = {who: float(mean @ probe / np.linalg.norm(mean)) for who, mean in means.items()}
+    with Gallery.open(location, engine=engine, enrolment=Enrolment(duplicates="ignore"), threshold=0.9) as gallery:
+        stored = {who: gallery.register_templates(who, vectors) for who, vectors in registered.items()}
+        face = gallery.recognize(PROBE, k=3)[0]
+        order = sorted(expected, key=lambda who: -expected[who])
+        assert [one.person_id for one in face.candidates] == order
+        closest = {who: int(np.argmax(vectors @ probe)) for who, vectors in registered.items()}
+        for one in face.candidates:
+            who = str(one.person_id)
+            assert one.similarity == pytest.approx(expected[who], abs=1e-6)
+            assert one.face_id == stored[who].faces[closest[who]].face_id
+            verified = gallery.verify(who, PROBE)
+            assert (verified.similarity, verified.face_id) == (pytest.approx(one.similarity, abs=1e-6), one.face_id)
+        assert gallery.status().score == "fused"
+        assert len(gallery._resources.search) == gallery._resources.count_people() == 3
+        # A face is removed: the others are fused anew; the person whose last face is removed is found no more.
+        gallery.delete_face(stored["few"].faces[0].face_id)
+        again = {one.person_id: one for one in gallery.recognize(PROBE, k=3)[0].candidates}
+        assert again["few"].similarity == pytest.approx(0.94, abs=1e-6)
+        assert again["few"].face_id == stored["few"].faces[1].face_id
+        gallery.delete_face(stored["few"].faces[1].face_id)
+        assert "few" not in {one.person_id for one in gallery.recognize(PROBE, k=3)[0].candidates}
+    with Gallery.open(location, engine=engine, score="closest") as gallery:
+        assert gallery._resources.count_people() == 2
+        assert gallery.recognize(PROBE)[0].similarity == pytest.approx(0.95, abs=1e-6)
 
 
 def test_a_person_with_many_faces_hides_nobody(location: str, engine: Engine) -> None:
     probe = engine.analyze(PROBE)[0].embedding
     assert probe is not None
-    with Gallery.open(location, engine=engine) as gallery:
+    with Gallery.open(location, engine=engine, score="closest") as gallery:
         near = np.stack([towards(probe, 0.97, seed) for seed in range(150)])
         gallery.register_templates("ayu", near)
         gallery.register_templates("double", towards(probe, 0.96, 1000), strict=False)
@@ -130,7 +183,7 @@ def test_widening_finds_the_people_that_a_full_scan_finds(faces: int) -> None:
         native = index.search_people(probes, k, faces=faces)
         assert found.people.shape == native[0].shape == (18, min(k, 60))
         assert np.array_equal(found.people, native[0])
-        assert np.array_equal(found.faces, native[2])
+        assert np.array_equal(found.keys, native[2])
         np.testing.assert_allclose(found.similarities, native[1], atol=1e-6)
     assert max(asked) == 900
     nothing = people_by_widening(nearest, scores, 0, probes, 3)
@@ -214,7 +267,7 @@ def test_no_open_snapshot_contains_a_deleted_vector(filed: tuple[str, Path], eng
     location, path = filed
     held = path.open("rb")
     with Gallery.open(location, engine=engine) as other, Gallery.open(location, engine=engine) as gallery, held:
-        vectors = {who: gallery._resources.store.templates_of(who)[2] for who in ("ayu", "budi")}
+        vectors = {who: [fuse(gallery._resources.store.templates_of(who)[2])] for who in ("ayu", "budi")}
         assert all(row.tobytes() in held.read() for row in [vectors["ayu"][0]])
         assert other.recognize(PROBE)[0].person_id == "ayu"
         gallery.delete("ayu")

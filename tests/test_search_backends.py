@@ -468,16 +468,76 @@ def test_another_history_is_reported_and_rebuilt(backend: Backend, store: Store,
         assert len(found(another, 1)) == 1
 
 
+def test_people_are_searched_by_their_fused_templates(backend: Backend, store: Store) -> None:
+    """After any changes the search answers as a comparison with the normalised mean of each person's faces."""
+    chance = np.random.default_rng(7)
+    probes = np.stack([unit(number) for number in range(8)])
+    stored: dict[str, dict[int, Floats]] = {}
+
+    def change() -> None:
+        who = f"person {chance.integers(12)}"
+        new = [unit(int(chance.integers(1 << 30))) for _ in range(chance.integers(1, 4))]
+        verb = chance.choice(["add", "add", "replace", "delete face", "delete"])
+        faces = stored.setdefault(who, {})
+        if verb in ("add", "replace"):
+            receipt = store.register(who, [face(vector) for vector in new], on_existing=verb)  # type: ignore[arg-type]
+            if verb == "replace":
+                faces.clear()
+            faces.update(zip(receipt.stored, new, strict=True))
+        elif verb == "delete face" and faces:
+            gone = int(chance.choice(list(faces)))
+            store.delete_face(gone)
+            del faces[gone]
+        elif verb == "delete" and faces:
+            store.delete(who)
+            faces.clear()
+
+    def check(search: Search) -> None:
+        search.sync()
+        expected = {}
+        for faces in stored.values():
+            if faces:
+                mean = np.mean(list(faces.values()), axis=0, dtype=np.float64)
+                expected[min(faces)] = mean / np.linalg.norm(mean)
+        found = search.search_people(probes, 20)
+        assert len(search) == len(expected) == found.people.shape[1]
+        assert (found.people == found.keys).all()
+        people = store.faces_of_people(found.people[0].tolist())
+        for probe, rows, scores in zip(probes, found.people.tolist(), found.similarities.tolist(), strict=True):
+            truth = {min(people[row].face_ids): score for row, score in zip(rows, scores, strict=True)}
+            assert truth == pytest.approx({key: vector @ probe for key, vector in expected.items()}, abs=1e-5)
+            assert scores == sorted(scores, reverse=True)
+
+    options = replace(backend.options, fused=True)
+    following = open_search(store.feed, options)
+    for _ in range(25):
+        for _ in range(chance.integers(1, 4)):
+            change()
+        check(following)
+    following.save()
+    for fresh in (False, True):
+        again = open_search(store.feed, options, fresh=fresh)
+        check(again)
+        assert again.rebuilt is None
+        if isinstance(again, RemoteSearch):
+            assert again.difference() is None
+        again.close()
+    with backend.searching(store) as by_face:
+        assert len(by_face) == sum(map(len, stored.values()))
+    check(following)
+    following.close()
+
+
 @SHARED
 def test_fsck_compares_and_repairs_an_external_search(backend: Backend, store: Store) -> None:
     for number in range(20):
         store.register(number, [face(unit(number))])
     with backend.searching(store):
         pass
-    assert fsck(backend.place.location, search=backend.where).ok
+    assert fsck(backend.place.location, search=backend.where, score="closest").ok
     changed = open_search(store.feed, SearchOptions(where=backend.where))
     if backend.where == "pgvector":
-        table = table_name(store.feed)
+        table = table_name(store.feed, fused=False)
         backend.place.execute(
             f"UPDATE {table} SET vector = (SELECT vector FROM {table} WHERE face_id = 2) WHERE face_id = 1"
         )
@@ -486,12 +546,12 @@ def test_fsck_compares_and_repairs_an_external_search(backend: Backend, store: S
         changed._client.upsert(name, [{"face": 1, "person": 1, "vector": unit(1)}])  # type: ignore[attr-defined]
     assert found(changed, 1, 2) == [1, 2]
     changed.close()
-    report = fsck(backend.place.location, search=backend.where)
+    report = fsck(backend.place.location, search=backend.where, score="closest")
     assert [(finding.where, finding.mended) for finding in report.findings] == [("search", False)]
     assert "its vector of face 1 differs from the database" in report.findings[0].text
-    assert fsck(backend.place.location, search=backend.where, repair=True).ok
-    assert fsck(backend.place.location, search=backend.where).findings == ()
-    assert rebuild(backend.place.location, search=backend.where) == 20
+    assert fsck(backend.place.location, search=backend.where, score="closest", repair=True).ok
+    assert fsck(backend.place.location, search=backend.where, score="closest").findings == ()
+    assert rebuild(backend.place.location, search=backend.where, score="closest") == 20
 
 
 @PGVECTOR
@@ -519,7 +579,7 @@ def test_a_deletion_removes_the_vector_in_the_same_commit(backend: Backend, stor
     for number in range(3):
         store.register(number, [face(unit(number))])
     search.sync()
-    table = table_name(store.feed)
+    table = table_name(store.feed, fused=False)
     store.delete(1)  # and nobody searches afterwards
     assert backend.place.rows(f"SELECT count(*) FROM {table}") == [(2,)]
     held = backend.place.rows(f"SELECT position, token FROM search_tables WHERE name = '{table}'")
@@ -553,7 +613,7 @@ def test_after_a_vacuum_the_vector_is_in_no_table(backend: Backend, store: Store
 def test_a_dropped_table_is_recreated(backend: Backend, store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     assert found(search, 1)
-    table = table_name(store.feed)
+    table = table_name(store.feed, fused=False)
     backend.place.execute(f"DELETE FROM search_tables WHERE name = '{table}'")
     backend.place.execute(f"DROP TABLE {table}")
     assert len(found(search, 1)) == 1
@@ -565,7 +625,7 @@ def test_a_search_waits_for_a_concurrent_update(
 ) -> None:
     monkeypatch.setattr("facedex.search.pgvector._PATIENCE_MS", 200)
     store.register("ayu", [face(unit(1))])
-    lock = f"SELECT pg_advisory_lock(hashtextextended('{table_name(store.feed)}', 0))"
+    lock = f"SELECT pg_advisory_lock(hashtextextended('{table_name(store.feed, fused=False)}', 0))"
     with backend.place.connect() as connection:
         connection.execute(sa.text(lock))
         with pytest.raises(DatabaseLockedError):
@@ -664,7 +724,7 @@ def test_encrypting_a_gallery_removes_its_vectors_from_postgresql(backend: Backe
     rekey(store.feed, b"k" * 32)
     drop_tables(store.feed)
     assert backend.place.rows("SELECT count(*) FROM search_tables") == [(0,)]
-    assert backend.place.rows(f"SELECT to_regclass('{table_name(store.feed)}')") == [(None,)]
+    assert backend.place.rows(f"SELECT to_regclass('{table_name(store.feed, fused=False)}')") == [(None,)]
     store.register("budi", [face(unit(2))])
     store.delete("ayu")
     assert store.counts() == (1, 1)

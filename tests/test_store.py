@@ -477,7 +477,7 @@ def test_a_failed_transaction_leaves_no_trace(store: Store) -> None:
     def fail_half_way() -> None:
         with store.feed.write() as transaction:
             transaction.connection.execute(sa.text("DELETE FROM people"))
-            transaction.remove_faces([1], 1)
+            transaction.remove_faces({1: 1}, 1)
             raise KeyError
 
     with pytest.raises(KeyError):

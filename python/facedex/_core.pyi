@@ -194,6 +194,14 @@ class Index:
     def add(
         self, keys: NDArray[np.uint64], vectors: NDArray[np.float32], *, people: NDArray[np.uint64] | None = None
     ) -> None: ...
+    def replace(
+        self,
+        removed: NDArray[np.uint64],
+        keys: NDArray[np.uint64],
+        vectors: NDArray[np.float32],
+        *,
+        people: NDArray[np.uint64] | None = None,
+    ) -> None: ...
     def remove(self, keys: NDArray[np.uint64]) -> int: ...
     def search(self, probes: NDArray[np.float32], k: int) -> tuple[NDArray[np.uint64], NDArray[np.float32]]: ...
     def search_people(

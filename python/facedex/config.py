@@ -19,6 +19,7 @@ so is a variable of this prefix that is no setting. ``facedex config`` prints th
 ``FACEDEX_THRESHOLD``    cut-off on similarity, from -1 to 1, instead of the pack's
 ``FACEDEX_PHOTOS``       which photos galleries store: none, thumbnail or original
 ``FACEDEX_INDEX``        how faces are searched: auto, exact, ivf or hnsw
+``FACEDEX_SCORE``        how similar a face is to a person: fused, closest or mean
 ``FACEDEX_AUDIT``        what the audit records: changes, all or none
 ``FACEDEX_MAX_FACES``    maximum number of faces of a person, from 1
 ``FACEDEX_KEY``          key of encrypted galleries, 32 bytes in base64
@@ -106,7 +107,7 @@ class Settings:
         Packs that add networks for liveness and attributes.
     threshold : float or None
         Cut-off on similarity, [-1, 1], inclusive, instead of the pack's.
-    photos, index, audit : str or None
+    photos, index, audit, score : str or None
         The defaults of `Gallery.open`, which checks them.
     max_faces : int or None
         Maximum number of faces of a person, where a gallery is opened without rules of its own.
@@ -140,6 +141,7 @@ class Settings:
     photos: str | None = None
     index: str | None = None
     audit: str | None = None
+    score: str | None = None
     max_faces: int | None = None
     key: bytes | None = field(default=None, repr=False)
     audit_key: bytes | None = field(default=None, repr=False)
@@ -235,6 +237,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         photos=text("FACEDEX_PHOTOS"),
         index=text("FACEDEX_INDEX"),
         audit=text("FACEDEX_AUDIT"),
+        score=text("FACEDEX_SCORE"),
         max_faces=count("FACEDEX_MAX_FACES"),
         key=secret("FACEDEX_KEY"),
         audit_key=secret("FACEDEX_AUDIT_KEY"),

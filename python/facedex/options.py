@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from .checks import as_int, check_choice, check_flag, check_int, check_threshold
+from .errors import ArgumentError
 
 OnExisting = Literal["error", "add", "replace", "skip"]
 """What a registration does when the id is in use: refuse, add faces, replace those stored, or leave all as stored."""
@@ -48,8 +49,54 @@ AuditLevel = Literal["changes", "all", "none"]
 With "none", a chain that was begun before still records deletions; it could not be checked without them.
 """
 
+Score = Literal["fused", "closest", "mean"]
+"""How similar a face is to a person: to the normalised mean of the person's embeddings, to the closest, or on average.
+
+With "fused" a search compares with one template a person. "mean" averages the similarities to the closest few faces.
+"""
+
 IndexMethod = Literal["auto", "exact", "ivf", "hnsw"]
 """How faces are searched; "auto" is exact as long as that keeps the time limit, then "ivf"."""
+
+_ALL_FACES = 2**31 - 1  # of a person, or fewer
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """How similar a face is to a person.
+
+    Attributes
+    ----------
+    score : {"fused", "closest", "mean"}
+    best_of : int or None
+        With "mean", how many closest faces are averaged; None is all.
+    """
+
+    score: Score = "fused"
+    best_of: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("score", self.score, Score)
+        if self.best_of is not None:
+            object.__setattr__(self, "best_of", check_int("best_of", self.best_of, minimum=1))
+            if self.best_of > 1 and self.score != "mean":
+                raise ArgumentError(f"best_of={self.best_of} averages, which is score='mean', not {self.score!r}")
+
+    @classmethod
+    def choose(cls, score: Score | None, best_of: int | None, variable: str | None) -> ScoreOptions:
+        """Return what is given; where no score is given, the mean if `best_of` is above 1, else the environment's."""
+        if score is not None:
+            return cls(score, best_of)
+        if best_of is not None and check_int("best_of", best_of, minimum=1) > 1:
+            return cls("mean", best_of)
+        chosen = variable or "fused"
+        check_choice("FACEDEX_SCORE", chosen, Score)
+        return cls(cast("Score", chosen), best_of)
+
+    @property
+    def faces(self) -> int:
+        """How many closest rows of a person a search averages."""
+        return 1 if self.score != "mean" else _ALL_FACES if self.best_of is None else self.best_of
 
 
 class PersonDetails(TypedDict, total=False):

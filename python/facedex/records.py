@@ -426,6 +426,9 @@ class Status:
         Where it is searched: "local" in this process, "pgvector", or the address of a Milvus.
     recall : float or None
         Share of probes made from this gallery that are answered as by an exact search, [0, 1]; 1 for an exact one.
+    score : str
+        How similar a face is to a person: "fused", to the normalised mean of the person's embeddings; "closest"; or
+        "mean", over the closest faces.
     """
 
     gallery: str
@@ -443,6 +446,7 @@ class Status:
     other_packs: tuple[str, ...] = ()
     why: str = ""
     recall: float | None = None
+    score: str = "fused"
     search: str = "local"
 
     to_dict = record_to_dict

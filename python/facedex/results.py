@@ -53,8 +53,8 @@ class Candidate:
     name : str or None
         The person's name.
     similarity : float
-        Of the person's closest stored face, or the mean of the closest ones where the gallery was opened so; [-1, 1],
-        higher is closer.
+        To the normalised mean of the person's embeddings, or to the closest stored faces where the gallery was opened
+        so; [-1, 1], higher is closer.
     face_id : int
         The closest stored face.
     """
@@ -309,8 +309,8 @@ class Verification:
     match : bool
         Whether the similarity reaches the threshold and, where liveness is required, the face is live.
     similarity : float
-        Of the person's closest stored face, or the mean of the closest ones where the gallery was opened so; [-1, 1],
-        higher is closer.
+        To the normalised mean of the person's embeddings, or to the closest stored faces where the gallery was opened
+        so; [-1, 1], higher is closer.
     threshold : float
         The cut-off that was applied.
     bbox : tuple of float

@@ -55,6 +55,18 @@ impl Index {
     /// Adds one vector per key, (key, value) as `f32` of unit length, all or none. `people` holds the person of each
     /// vector; without it each key is a person.
     pub fn add(&self, keys: &[u64], people: Option<&[u64]>, vectors: ArrayView2<f32>) -> Result<()> {
+        self.replace(&[], keys, people, vectors)
+    }
+
+    /// Removes keys, of which unknown ones are ignored, and adds vectors as `add` does, also under removed keys. A
+    /// search sees both or neither.
+    pub fn replace(
+        &self,
+        removed: &[u64],
+        keys: &[u64],
+        people: Option<&[u64]>,
+        vectors: ArrayView2<f32>,
+    ) -> Result<()> {
         let check_count = |name: &'static str, found: usize| {
             let accepted = format!("one per vector, {}", vectors.nrows());
             if found == vectors.nrows() {
@@ -69,10 +81,10 @@ impl Index {
             let accepted = format!("below {RESERVED_KEY}");
             return Err(Error::Argument { name: "key", accepted, found: RESERVED_KEY.to_string() });
         }
-        if keys.is_empty() {
+        if keys.is_empty() && removed.is_empty() {
             return Ok(());
         }
-        self.shared.add(keys, people.unwrap_or(keys), vectors)?;
+        self.shared.replace(removed, keys, people.unwrap_or(keys), vectors)?;
         self.schedule_rebuild();
         Ok(())
     }

@@ -83,13 +83,28 @@ impl Shared {
         self.view.store(Arc::new(writer.rows.view()));
     }
 
-    /// Adds rows with new keys, all or none.
-    pub(super) fn add(&self, keys: &[u64], people: &[u64], vectors: ArrayView2<f32>) -> Result<()> {
+    /// Removes keys and adds rows, whose keys are new or among the removed ones; a view has both changes or neither.
+    pub(super) fn replace(
+        &self,
+        removed: &[u64],
+        keys: &[u64],
+        people: &[u64],
+        vectors: ArrayView2<f32>,
+    ) -> Result<()> {
         let mut writer = self.write()?;
+        let gone: HashSet<u64> = removed.iter().copied().collect();
         let mut seen = HashSet::with_capacity(keys.len());
-        if let Some(key) = keys.iter().find(|key| writer.rows.contains(**key) || !seen.insert(**key)) {
+        let is_stored = |key: &u64| writer.rows.contains(*key) && !gone.contains(key);
+        if let Some(key) = keys.iter().find(|key| is_stored(key) || !seen.insert(**key)) {
             let accepted = "one that is not in the index".to_owned();
             return Err(Error::Argument { name: "key", accepted, found: key.to_string() });
+        }
+        let changed = writer.remove(removed) > 0;
+        if keys.is_empty() {
+            if changed {
+                self.publish(&writer);
+            }
+            return Ok(());
         }
         let mut complete = true;
         for ((key, person), vector) in keys.iter().zip(people).zip(vectors.outer_iter()) {
@@ -108,35 +123,19 @@ impl Shared {
         } else {
             Ok(())
         };
-        if let Err(error) = result {
-            self.remove_with(&mut writer, keys);
-            return Err(error);
+        if result.is_err() {
+            writer.remove(keys);
         }
         self.publish(&writer);
-        Ok(())
+        result
     }
 
     /// Removes keys and returns how many of them were in the index.
     pub(super) fn remove(&self, keys: &[u64]) -> usize {
-        self.remove_with(&mut self.writer.write().unwrap_or_else(PoisonError::into_inner), keys)
-    }
-
-    fn remove_with(&self, writer: &mut Writer, keys: &[u64]) -> usize {
-        let mut count = 0;
-        for key in keys {
-            if writer.rows.remove(*key) {
-                count += 1;
-                if let Some(graph) = &mut writer.graph {
-                    graph.remove(*key);
-                }
-            }
-        }
-        if let Some(log) = &mut writer.log {
-            log.removed.extend_from_slice(keys);
-        }
+        let mut writer = self.writer.write().unwrap_or_else(PoisonError::into_inner);
+        let count = writer.remove(keys);
         if count > 0 {
-            writer.rows.compact();
-            self.publish(writer);
+            self.publish(&writer);
         }
         count
     }
@@ -220,6 +219,26 @@ fn listed_rows(view: &View) -> Result<ListedRows> {
 }
 
 impl Writer {
+    /// Removes keys and returns how many of them were there.
+    fn remove(&mut self, keys: &[u64]) -> usize {
+        let mut count = 0;
+        for key in keys {
+            if self.rows.remove(*key) {
+                count += 1;
+                if let Some(graph) = &mut self.graph {
+                    graph.remove(*key);
+                }
+            }
+        }
+        if let Some(log) = &mut self.log {
+            log.removed.extend_from_slice(keys);
+        }
+        if count > 0 {
+            self.rows.compact();
+        }
+        count
+    }
+
     /// Adds all rows to the graph that were never added to it.
     fn update_graph(&mut self, dimension: usize) -> Result<()> {
         let Self { rows, graph, .. } = self;

@@ -69,6 +69,23 @@ impl Index {
         Ok(py.detach(|| self.index.add(&keys, people.as_deref(), vectors.view()))?)
     }
 
+    /// Remove keys (r,), uint64, of which unknown ones are ignored, and add vectors as `add` does, also under removed
+    /// keys. A search sees both or neither.
+    #[pyo3(signature = (removed, keys, vectors, *, people = None))]
+    fn replace(
+        &self,
+        py: Python<'_>,
+        removed: &Bound<'_, PyAny>,
+        keys: &Bound<'_, PyAny>,
+        vectors: &Bound<'_, PyAny>,
+        people: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (removed, keys) = (array::keys(removed, "removed")?, array::keys(keys, "keys")?);
+        let vectors = array::matrix(vectors, "vectors")?;
+        let people = people.map(|people| array::keys(people, "people")).transpose()?;
+        Ok(py.detach(|| self.index.replace(&removed, &keys, people.as_deref(), vectors.view()))?)
+    }
+
     /// Remove keys (n,), uint64, and return how many of them were in the index. Unknown keys are ignored.
     fn remove(&self, py: Python<'_>, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
         let keys = array::keys(keys, "keys")?;

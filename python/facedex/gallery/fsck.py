@@ -9,16 +9,28 @@ restore a backup, or delete and register the person again. All other repairs los
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from ..config import settings
 from ..errors import ArgumentError
+from ..options import Score, ScoreOptions
 from ..plain import record_to_dict
 from ..search import LOCAL, Difference, RemoteSearch, Search, SearchOptions, Snapshots, open_search
-from ..store import Database, Feed, KeyInput, Problems, Store, check_gallery, key_of, repair_gallery
+from ..store import (
+    Database,
+    Feed,
+    KeyInput,
+    Problems,
+    Store,
+    check_gallery,
+    count_registered,
+    key_of,
+    packs_of,
+    repair_gallery,
+)
 from .lifetime import Progress
 
 _TRIES = 5  # comparisons of a gallery that changes meanwhile
@@ -82,6 +94,7 @@ def fsck(
     name: str = "default",
     key: KeyInput | None = None,
     search: str | None = None,
+    score: Score | None = None,
     repair: bool = False,
     progress: Progress | None = None,
 ) -> FsckReport:
@@ -97,6 +110,8 @@ def fsck(
         Of an encrypted gallery; without it that of the environment.
     search : str, optional
         As `facedex.Gallery.open` accepts it; a search elsewhere has no snapshots, and is compared itself.
+    score : {"fused", "closest", "mean"}, optional
+        As `facedex.Gallery.open` accepts it; a search elsewhere is compared with the rows that this score needs.
     repair : bool
         Repair what can be repaired.
     progress : callable, optional
@@ -122,22 +137,23 @@ def fsck(
         findings = _findings(problems, store, repairing)
         if audit.reason is not None:
             findings.append(Finding("audit", f"the audit: {audit.reason}", False))
-        snapshots = Snapshots(feed)
+        snapshots = [Snapshots(feed, SearchOptions(fused=fused)) for fused in (False, True)]
         if repairing:
             repair_gallery(feed, problems)
-            snapshots.remove_all()  # they are of the history before
-            _local(feed, fresh=True).save()
+            snapshots[0].remove_all()  # they are of the history before
+            _local(feed, score, fresh=True).save()
         elif not (problems.faces or problems.count):  # otherwise no index can be built to compare with
             differences = _compare_local(feed, snapshots)
             findings += [Finding("snapshot", f"{one.path.name}: {one.reason}", repair) for one in differences]
             if repair and differences:
                 for one in differences:
-                    snapshots.remove(one.path)
-                _local(feed).save()
+                    snapshots[0].remove(one.path)
+                _local(feed, score).save()
         where = settings().search if search is None else search
         if where != LOCAL and (repairing or not (problems.faces or problems.count)):
-            findings += _compare_elsewhere(feed, where, repair)
-        return FsckReport(name, feed.database.location, store.counts()[1], len(snapshots.files()), tuple(findings))
+            findings += _compare_elsewhere(feed, where, score, repair)
+        files = sum(len(one.files()) for one in snapshots)
+        return FsckReport(name, feed.database.location, store.counts()[1], files, tuple(findings))
 
 
 def rebuild(
@@ -146,16 +162,17 @@ def rebuild(
     name: str = "default",
     key: KeyInput | None = None,
     search: str | None = None,
+    score: Score | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Rebuild the search index of a gallery from its database, and write a new snapshot.
 
     Parameters
     ----------
-    location, name, key, search
+    location, name, key, search, score
         As in `fsck`.
     progress : callable, optional
-        Called with the number of indexed faces and of all.
+        Called with the number of indexed faces, or of people where a person is one template, and of all.
 
     Returns
     -------
@@ -170,12 +187,13 @@ def rebuild(
         When a snapshot cannot be removed.
     """
     with _feed(location, name, key) as feed:
-        on_progress = _count_progress(Store(feed).counts()[1], progress)
-        options = SearchOptions(where=settings().search if search is None else search)
+        options = _search_options(settings().search if search is None else search, score)
+        faces = packs_of(feed)[0]
+        on_progress = _count_progress(count_registered(feed) if options.fused else faces, progress)
         built = open_search(feed, options, fresh=True, progress=on_progress)
         built.save()
         built.close()
-        return len(built)
+        return faces
 
 
 @contextmanager
@@ -191,23 +209,27 @@ def _feed(location: str | os.PathLike[str], name: str, key: KeyInput | None) -> 
         database.close()
 
 
-def _local(feed: Feed, *, fresh: bool = False) -> Search:
-    return open_search(feed, SearchOptions(where=LOCAL), fresh=fresh)
+def _local(feed: Feed, score: Score | None, *, fresh: bool = False) -> Search:
+    return open_search(feed, _search_options(LOCAL, score), fresh=fresh)
 
 
-def _compare_local(feed: Feed, snapshots: Snapshots) -> list[Difference]:
+def _search_options(where: str, score: Score | None) -> SearchOptions:
+    return SearchOptions(where=where, fused=ScoreOptions.choose(score, None, settings().score).score == "fused")
+
+
+def _compare_local(feed: Feed, snapshots: Sequence[Snapshots]) -> list[Difference]:
     """Compare the snapshots; again when the gallery changed meanwhile, because two states were compared then."""
     for _ in range(_TRIES):
         before = feed.head()
-        differences = snapshots.check()
+        differences = [difference for one in snapshots for difference in one.check()]
         if not differences or feed.head() == before:
             break
     return differences
 
 
-def _compare_elsewhere(feed: Feed, where: str, repair: bool) -> list[Finding]:
+def _compare_elsewhere(feed: Feed, where: str, score: Score | None, repair: bool) -> list[Finding]:
     """Compare a search that is not in this process."""
-    search = open_search(feed, SearchOptions(where=where))
+    search = open_search(feed, _search_options(where, score))
     try:
         reason = None
         for _ in range(_TRIES):
@@ -220,7 +242,7 @@ def _compare_elsewhere(feed: Feed, where: str, repair: bool) -> list[Finding]:
     if reason is None:
         return []
     if repair:
-        open_search(feed, SearchOptions(where=where), fresh=True).close()
+        open_search(feed, _search_options(where, score), fresh=True).close()
     return [Finding("search", f"the search {search.place}: {reason}", repair)]
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_choice, check_flag, check_int
+from ..checks import check_choice, check_flag
 from ..config import settings, variable_of
 from ..coroutines import make_coroutine
 from ..engine import Engine
@@ -40,6 +40,8 @@ from ..options import (
     RecognizeOptions,
     RegisterOptions,
     Rendition,
+    Score,
+    ScoreOptions,
     VerifyOptions,
     WithoutPhoto,
 )
@@ -90,7 +92,6 @@ class Gallery:
         self,
         resources: Resources,
         *,
-        best_of: int,
         log_sightings: bool,
         enrolment: Enrolment,
         photos: KeptPhotos,
@@ -99,7 +100,7 @@ class Gallery:
         self._life = Lifetime(
             f"gallery {resources.feed.name!r} in {resources.database.place}", GalleryClosedError, resources.release
         )
-        self._recognizer = Recognizer(resources, best_of=best_of, log_sightings=log_sightings)
+        self._recognizer = Recognizer(resources, log_sightings=log_sightings)
         self._photos = Photos(resources, photos)
         self._registrar = Registrar(resources, enrolment, self._photos)
         self._deleter = Deleter(resources)
@@ -157,7 +158,8 @@ class Gallery:
         budget_ms: float | None = None,
         promised_recall: float = PROMISED_RECALL,
         search: str | None = None,
-        best_of: int = 1,
+        score: Score | None = None,
+        best_of: int | None = None,
         key: KeyInput | None = None,
         audit: AuditLevel | None = None,
         actor: str | None = None,
@@ -195,8 +197,13 @@ class Gallery:
             who open it so, or a Milvus: ``milvus+http://host:19530``, or ``milvus:path`` for a file of Milvus Lite.
             By default ``FACEDEX_SEARCH``, else "local". "ivf" is local only; encrypted galleries are searched locally
             only.
-        best_of : int
-            A person's similarity is the mean of this many closest faces (all, if fewer).
+        score : {"fused", "closest", "mean"}, optional
+            How similar a face is to a person: to the normalised mean of the person's embeddings, to the closest stored
+            face, or the mean over the closest `best_of` faces. By default ``FACEDEX_SCORE``, else "fused", which has
+            the fewest errors and searches one template a person.
+        best_of : int, optional
+            With "mean", how many closest faces are averaged (all, if fewer), which is by default all. Above 1 and
+            without `score` it is "mean".
         key : bytes, str or callable, optional
             32 bytes, these in base64, or a function that returns either; by default ``FACEDEX_KEY``. A gallery that is
             made with a key keeps its templates, photos and search snapshots encrypted (AES-256-GCM) and opens only with
@@ -250,7 +257,7 @@ class Gallery:
         level: AuditLevel = _chosen("audit", audit, environment.audit, "changes", AuditLevel)
         method: IndexMethod = _chosen("index", index, environment.index, "auto", IndexMethod)
         kept: KeptPhotos = _chosen("photos", photos, environment.photos, "none", KeptPhotos)
-        check_int("best_of", best_of, minimum=1)
+        scoring = ScoreOptions.choose(score, best_of, environment.score)
         journal = AuditLog(level, environment.actor if actor is None else actor)
         secret = key_of(key)
         where = environment.search if search is None else search
@@ -270,6 +277,7 @@ class Gallery:
                 engine,
                 name=name,
                 index=SearchOptions(method, budget_ms, promised_recall, where),
+                scoring=scoring,
                 key=secret,
                 journal=journal,
                 eraser=default_eraser if eraser is None else eraser,
@@ -279,7 +287,6 @@ class Gallery:
                 opening["location"] = database.path.absolute()
             gallery = cls(
                 resources,
-                best_of=best_of,
                 log_sightings=level == "all",
                 enrolment=Enrolment(max_faces=environment.max_faces) if enrolment is None else enrolment,
                 photos=kept,

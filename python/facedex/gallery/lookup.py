@@ -113,4 +113,5 @@ class Lookup:
                 due=len(store.overdue(datetime.now(timezone.utc))),
                 dormant=faces - stored,
                 other_packs=other_packs,
+                score=self.resources.scoring.score,
             )

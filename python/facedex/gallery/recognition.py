@@ -1,7 +1,7 @@
-"""Whose faces these are: the nearest faces of the search, grouped by person.
+"""Whose faces these are: the nearest people of the search.
 
-A person is as similar as the person's closest stored face, or as the mean of the closest few. Changes that other
-processes committed before the call count.
+A person is as similar as the normalised mean of the person's embeddings; where the gallery was opened so, as the
+closest stored face or as the mean of the closest few. Changes that other processes committed before the call count.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..results import (
     choose_face,
     embedding_of,
 )
-from ..store import Owner, Sighting, damaged_owner, is_intact
+from ..store import Sighting, fuse, is_intact
 from .lifetime import Progress
 from .resources import Resources
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from ..inputs import ImageInput
 
 _TRIES = 5  # attempts while people are deleted between the search and the read of the database
-_CACHED = 100_000  # owners kept in memory
 
 
 class Recognizer:
@@ -48,17 +47,13 @@ class Recognizer:
     Parameters
     ----------
     resources : Resources
-    best_of : int
-        A person's similarity is the mean of this many closest faces (all, if fewer).
     log_sightings : bool
         Whether the audit records who was recognized and verified.
     """
 
-    def __init__(self, resources: Resources, *, best_of: int, log_sightings: bool) -> None:
+    def __init__(self, resources: Resources, *, log_sightings: bool) -> None:
         self._resources = resources
-        self._best_of = best_of
         self._logs = log_sightings
-        self._owners: tuple[tuple[int, str], dict[int, Owner]] = ((0, ""), {})
 
     def recognize(self, image: ImageInput, options: RecognizeOptions) -> Recognition:
         """Recognize the people in a picture, as `facedex.Gallery.recognize` does."""
@@ -112,9 +107,11 @@ class Recognizer:
         owner, keys, vectors = store.templates_of(person_id)
         if len(keys) == 0:
             raise UnknownPersonError(f"no face of {person_id!r} is stored; register one", person_id=person_id)
-        similarities = vectors @ embedding_of(face)
-        closest = np.argsort(-similarities, kind="stable")[: self._best_of]
-        similarity = min(1.0, max(-1.0, float(np.mean(similarities[closest]))))
+        probe, scoring = embedding_of(face), self._resources.scoring
+        similarities = vectors @ probe
+        closest = np.argsort(-similarities, kind="stable")[: scoring.faces]
+        exact = fuse(vectors) @ probe if scoring.score == "fused" else np.mean(similarities[closest])
+        similarity = min(1.0, max(-1.0, float(exact)))
         if self._logs:
             store.log_sightings("verify", [Sighting(owner.person_id, similarity, threshold)])
         return Verification(
@@ -152,44 +149,14 @@ class Recognizer:
             state = search.sync()
             if probes is None:
                 return []
-            _, similarities, faces = search.search_people(probes, wanted, faces=self._best_of)
-            owners = self._owners_of(state, set(faces.ravel().tolist()))
-            closest = [_candidates(*row, owners) for row in zip(faces, similarities, strict=True)]
-            if all(len(candidates) == faces.shape[1] for candidates in closest):
+            found = search.search_people(probes, wanted, faces=self._resources.scoring.faces)
+            closest = self._resources.candidates.resolve(state, found, probes)
+            if all(len(people) == found.keys.shape[1] for people in closest):
                 break
-        return closest
-
-    def _owners_of(self, state: tuple[int, str], face_ids: set[int]) -> dict[int, Owner]:
-        """Return the owners of faces; one that was deleted after `state` may be missing.
-
-        Owners are cached until the state of the gallery changes. A cached owner can be newer than the state, never
-        older.
-        """
-        at, known = self._owners
-        if at != state or len(known) > _CACHED:
-            known = {}
-        missing = face_ids - known.keys()
-        if missing:
-            store = self._resources.store
-            found = store.owners(sorted(missing))
-            if len(found) < len(missing) and store.feed.head() == state:
-                # Nobody was deleted meanwhile: the database has lost the owners.
-                found |= {face_id: damaged_owner(face_id) for face_id in missing - found.keys()}
-            known = known | found
-            self._owners = (state, known)
-        return known
-
-
-def _candidates(
-    faces: NDArray[np.uint64], similarities: NDArray[np.float32], owners: dict[int, Owner]
-) -> list[Candidate]:
-    """Return the people whose closest faces these are, without those who were deleted."""
-    found = []
-    for face_id, similarity in zip(faces.tolist(), similarities.tolist(), strict=True):
-        owner = owners.get(face_id)
-        if owner is not None:
-            found.append(Candidate(owner.person_id, owner.name, similarity, face_id))
-    return found
+        return [
+            [Candidate(owner.person_id, owner.name, similarity, face_id) for owner, similarity, face_id in people]
+            for people in closest
+        ]
 
 
 def _passes_liveness(face: Face, options: AnalyzeOptions) -> bool:
@@ -210,8 +177,9 @@ def _found_face(
     similarity = -1.0 if first is None else first.similarity
     matched = first if similarity >= threshold and _passes_liveness(face, options.analyze) else None
     if matched is not None and not is_intact(matched.person_id):
+        what = f"face {matched.face_id}" if matched.face_id else "a template"
         return DatabaseDamagedError(
-            f"the owner of face {matched.face_id} is unknown, because a row of the database is damaged; restore "
+            f"the owner of {what} is unknown, because a row of the database is damaged; restore "
             "it from a backup; 'facedex fsck' shows which row it is"
         )
     assert face.landmarks is not None  # its embedding was cut by them

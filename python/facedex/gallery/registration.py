@@ -194,7 +194,6 @@ class Registrar:
         action = "refuse" if strict else self._rules.duplicates
         if action == "ignore":
             return
-        self._resources.search.sync()
         found = zip(pending.sources, self._closest_others(pending), strict=True)
         pending.warnings = [
             Duplicate(source, other[0].person_id, other[0].name, other[1], self._resources.threshold)
@@ -213,27 +212,27 @@ class Registrar:
             )
 
     def _closest_others(self, pending: _PendingRegistration) -> list[tuple[Owner, float] | None]:
-        """Find for each new face the closest face of another person that reaches the threshold."""
-        store, search, threshold = self._resources.store, self._resources.search, self._resources.threshold
+        """Find for each new face the closest other person who reaches the threshold."""
+        search, threshold = self._resources.search, self._resources.threshold
+        state = search.sync()
         closest: list[tuple[Owner, float] | None] = [None] * len(pending.accepted)
         searched = list(range(len(pending.accepted))) if len(search) else []
         k = _NEAREST
         while searched:
             probes = np.stack([pending.accepted[number].embedding for number in searched])
-            _, similarities, faces = search.search_people(probes, k)
-            owners = store.owners(set(faces.ravel().tolist()))
+            found = search.search_people(probes, k)
+            people = self._resources.candidates.resolve(state, found, probes)
             unresolved = []
-            for number, row, scores in zip(searched, faces.tolist(), similarities.tolist(), strict=True):
-                found = [(owners.get(face), score) for face, score in zip(row, scores, strict=True)]
+            for number, row, scores in zip(searched, people, found.similarities.tolist(), strict=True):
                 others = [
                     (owner, score)
-                    for owner, score in found
-                    if score >= threshold and owner and owner.intact and not pending.has_id(owner.person_id)
+                    for owner, score, _ in row
+                    if score >= threshold and owner.intact and not pending.has_id(owner.person_id)
                 ]
                 if others:
                     closest[number] = others[0]
                 elif len(scores) == k and scores[-1] >= threshold:
-                    unresolved.append(number)  # all faces this close are the person's own, or damaged: search further
+                    unresolved.append(number)  # all who are this close are the person, or damaged: search further
             searched, k = unresolved, 8 * k
         return closest
 

@@ -7,12 +7,15 @@ no other call is running.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..checks import check_threshold
 from ..errors import PlainSearchError, RoleMissingError, SearchError, StoreError
+from ..options import ScoreOptions
 from ..search import LOCAL, Search, SearchOptions, drop_tables, open_search
-from ..store import AuditLog, Database, Eraser, Feed, KeyInput, PackPin, Store, key_of, rekey
+from ..store import AuditLog, Database, Eraser, Feed, KeyInput, PackPin, Store, count_registered, key_of, rekey
+from .candidates import Candidates
 
 if TYPE_CHECKING:
     from .._core import PackInfo
@@ -32,6 +35,8 @@ class Resources:
         The gallery's name.
     index : SearchOptions
         How and where faces are searched.
+    scoring : ScoreOptions
+        How similar a face is to a person.
     key : bytes or None
         The gallery's key.
     journal : AuditLog
@@ -58,13 +63,16 @@ class Resources:
         *,
         name: str,
         index: SearchOptions,
+        scoring: ScoreOptions,
         key: bytes | None,
         journal: AuditLog,
         eraser: Eraser,
         threshold: float | None,
     ) -> None:
         self.database = database
-        self._index = index
+        self.scoring = scoring
+        self._index = replace(index, fused=scoring.score == "fused")
+        self._counted: tuple[tuple[int, str], int] = ((0, ""), 0)
         self._eraser = eraser
         pin, cut = pin_of(engine), threshold_of(engine, threshold)
         feed = Feed(database, name, journal)
@@ -75,6 +83,18 @@ class Resources:
         self.search: Search = open_search(feed, self._index)
         self.engine, self.pack, self.threshold = engine, engine.pack, threshold
         self.feed, self.store = feed, Store(feed, self._eraser)
+        self.candidates = Candidates(self.store, fused=self._index.fused)
+
+    def count_people(self) -> int:
+        """Count the people who can be recognized: those with a template of the pack, in the state of the search."""
+        if self._index.fused:
+            return len(self.search)
+        at, number = self._counted
+        if at != self.search.at:
+            at = self.search.at
+            number = count_registered(self.feed)
+            self._counted = (at, number)
+        return number
 
     def switch_to(self, engine: Engine, pin: PackPin, threshold: float) -> None:
         """Use another pack from now on; no other call may be running."""
@@ -90,6 +110,7 @@ class Resources:
         """Overwrite what may still hold data whose removal is committed; return whether nothing of it is left."""
         try:
             self.search.sync()
+            self.candidates.clear()
             elsewhere = self.search.vacuum()
             return self.database.wipe_log() and elsewhere
         except (SearchError, StoreError) as error:

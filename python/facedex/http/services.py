@@ -113,7 +113,7 @@ class Galleries:
 
     def rebuild(self, name: str, progress: Progress | None = None) -> int:
         """Rebuild the index of a gallery, reopen it, and return the number of faces; blocks."""
-        number = fsck.rebuild(self._settings.location, name=name, progress=progress)
+        number = fsck.rebuild(self._settings.location, name=name, score=self._settings.score, progress=progress)
         self.reopen(name)
         return number
 
@@ -141,6 +141,7 @@ class Galleries:
             threshold=settings.threshold,
             audit=settings.audit,
             index=settings.index,
+            score=settings.score,
             enrolment=Enrolment(max_faces=settings.max_faces),
             photos=settings.photos,
             eraser=PersonEraser(settings.account_scopes, settings.gallery),

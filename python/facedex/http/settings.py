@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ..config import ACCOUNT_SCOPES, check_names
-from ..options import AuditLevel, IndexMethod, KeptPhotos, LivenessMode
+from ..options import AuditLevel, IndexMethod, KeptPhotos, LivenessMode, Score
 from ..server import SCOPES
 from ..store import is_in_memory
 from .connections import MAX_PER_ADDRESS, MOST
@@ -39,6 +39,7 @@ class Settings(BaseSettings):
         default=None, ge=-1, le=1, description="Cut-off on similarity; by default the pack's."
     )
     audit: AuditLevel = Field(default="changes", description="What the audit records.")
+    score: Score = Field(default="fused", description="How similar a face is to a person.")
     index: IndexMethod = Field(default="auto", description="How faces are searched.")
     photos: KeptPhotos = Field(default="none", description="Which photos are stored.")
     max_faces: int | None = Field(default=None, ge=1, description="Maximum number of faces of a person.")

@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 
 from ..checks import check_float
 from ..options import IndexMethod
+from ..store import Feed, FusedFeed
 
 Keys = NDArray[np.uint64]
 Vectors = NDArray[np.float32]
 
 State = tuple[int, str]
 """Number and token of a change: one state of one history; 0 and an empty text before the first."""
+
+Rows = Feed | FusedFeed
+"""Where the rows of a search come from, with a key each: the faces, or the people with their fused templates."""
 
 PROMISED_RECALL = 0.99
 """Least share of probes that an approximate search must answer as the exact one does."""
@@ -39,6 +43,8 @@ class SearchOptions:
         Time limit for a search of one probe, milliseconds; above it "auto" becomes approximate. None is the default.
     promised_recall : float
         An approximate search is used only if its measured recall, [0, 1], is at least this.
+    fused : bool
+        Whether a row of the search is a person with the fused template, instead of a face.
     where : str
         "local" in this process, "pgvector" inside the gallery's PostgreSQL, or the address of a Milvus.
     """
@@ -47,12 +53,17 @@ class SearchOptions:
     budget_ms: float | None = None
     promised_recall: float = PROMISED_RECALL
     where: str = LOCAL
+    fused: bool = False
 
     def __post_init__(self) -> None:
         for name in ("budget_ms", "promised_recall"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, check_float(name, value))
+
+    def rows(self, feed: Feed) -> Rows:
+        """Return where the rows of the search come from."""
+        return FusedFeed(feed) if self.fused else feed
 
     def index_arguments(self) -> dict[str, Any]:
         """Return the options as keyword arguments of the native index."""
@@ -87,20 +98,20 @@ class FoundPeople(NamedTuple):
     people : ndarray of uint64, shape (m, k')
         Their rows in the database; k' is at most k and the number of people.
     similarities : ndarray of float32, shape (m, k')
-        Of the closest face of each, or the mean of the closest faces; [-1, 1].
-    faces : ndarray of uint64, shape (m, k')
-        The closest face of each.
+        To the fused template of each, to the closest face, or the mean over the closest faces; [-1, 1].
+    keys : ndarray of uint64, shape (m, k')
+        The closest row of each: a face, or the person where rows are people.
     """
 
     people: Keys
     similarities: Vectors
-    faces: Keys
+    keys: Keys
 
 
 class Search(Protocol):
-    """A search through the faces of one gallery.
+    """A search through the rows of one gallery: its faces, or its people with their fused templates.
 
-    It is thread-safe. A face that it finds may have been deleted by the time the caller reads it from the database.
+    It is thread-safe. What it finds may have been deleted by the time the caller reads it from the database.
     """
 
     rebuilt: str | None
@@ -124,7 +135,7 @@ class Search(Protocol):
         """Apply what changed in the database and return the new state; one small query when nothing changed."""
 
     def search(self, probes: Vectors, k: int) -> tuple[Keys, Vectors]:
-        """Find the nearest faces in the state of the last `sync` or a later one.
+        """Find the nearest rows in the state of the last `sync` or a later one.
 
         Parameters
         ----------
@@ -135,12 +146,12 @@ class Search(Protocol):
         Returns
         -------
         keys : ndarray of uint64, shape (m, k')
-            Face ids, closest first; k' is at most k and the number of faces.
+            Keys of rows, closest first; k' is at most k and the number of rows.
         similarities : ndarray of float32, shape (m, k')
         """
 
     def search_people(self, probes: Vectors, k: int, *, faces: int = 1) -> FoundPeople:
-        """Find the k nearest people of each probe, by the mean similarity of the closest `faces` of each."""
+        """Find the k nearest people of each probe, by the mean similarity of the closest `faces` rows of each."""
 
     def sample_recall(self, n: int = 200) -> float:
         """Measure on n probes how often the nearest face is found, in [0, 1]; 1 for an exact search.

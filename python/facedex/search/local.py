@@ -40,6 +40,7 @@ class LocalSearch:
         self.rebuilt: str | None = None
         self._feed = feed
         self._options = options
+        self._rows = options.rows(feed)
         self._progress = progress
         self._snapshots = Snapshots(feed, options)
         self._lock = threading.Lock()
@@ -175,26 +176,25 @@ class LocalSearch:
         """Bring the index to the head of the feed; the caller holds the lock."""
         if self._feed.head() == self._at:
             return
-        delta = self._feed.since(*self._at)
+        delta = self._rows.since(*self._at)
         if delta is None:
             self._log_rebuild("the database was put back to another history")
             self._rebuild()
             return
+        if delta.deletes:
+            self._forget_quietly()  # first: removed rows are overwritten in a file that has no name any more
         try:
-            self._index.add(delta.added, delta.vectors, people=delta.people)
+            self._index.replace(delta.removed, delta.added, delta.vectors, people=delta.people)
         except ArgumentError:
             self._log_rebuild("an update of the index was interrupted")
             self._rebuild()
             return
-        if len(delta.removed) > 0:
-            self._forget_quietly()  # first: removed rows are overwritten in a file that has no name any more
-        self._index.remove(delta.removed)
         self._at = (delta.position, delta.token)
 
     def _rebuild(self) -> None:
         index = self._new()
         at = self._at
-        for batch in self._feed.templates():
+        for batch in self._rows.templates():
             index.add(batch.added, batch.vectors, people=batch.people)
             at = (batch.position, batch.token)
             if self._progress is not None:

@@ -62,7 +62,7 @@ class MilvusSearch(RemoteSearch):
         from pymilvus.exceptions import MilvusException
 
         self._exception: type[Exception] = MilvusException
-        self._name = f"facedex_{feed.uuid}_{feed.pin.digest[:12]}"
+        self._name = collection_name(feed, fused=options.fused)
         self._breadth = _BREADTHS[0]
         self._index_type = ""
         try:
@@ -129,32 +129,43 @@ class MilvusSearch(RemoteSearch):
     def _follow(self) -> None:
         """Apply what changed; the caller holds the lock of all processes."""
         applied = self._read_position()
-        delta = None if applied is None else self._feed.since(*applied)
+        delta = None if applied is None else self._rows.since(*applied)
         if delta is None:
             self._log_rebuild("the database was put back to another history")
             self._fill()
             return
         state = (delta.position, delta.token)
         if state != applied:
-            self._remove(delta.removed)
+            if delta.deletes:
+                self._drop(self._collections() - {self._name})  # other collections may hold what was deleted
+            self._remove(np.setdiff1d(delta.removed, delta.added))
             self._add(delta.added, delta.people, delta.vectors)
             self._write_position(state)
         self._accept(state)
 
     def _fill(self) -> None:
         """Rebuild the collection and drop those of earlier packs; the caller holds the lock of all processes."""
-        earlier = [name for name in self._client.list_collections() if name.startswith(f"facedex_{self._feed.uuid}_")]
-        for name in earlier:
-            self._client.drop_collection(name)
-        self._client.delete(_POSITIONS, ids=[self._name, *earlier])
+        current = {collection_name(self._feed, fused=fused) for fused in (False, True)}
+        self._drop((self._collections() - current) | {self._name})
         self._create_vectors()
         state = self._write_all(self._add)
         self._write_position(state)
         self._accept(state)
         self._fit_index()
 
+    def _collections(self) -> set[str]:
+        """List the collections of this gallery: of every pack, with faces or people as rows."""
+        return {name for name in self._client.list_collections() if name.startswith(f"facedex_{self._feed.uuid}_")}
+
+    def _drop(self, names: set[str]) -> None:
+        existing = names & self._collections()
+        for name in existing:
+            self._client.drop_collection(name)
+        if names:
+            self._client.delete(_POSITIONS, ids=sorted(names))
+
     def _accept(self, state: State) -> None:
-        self._faces, self._at = self._count(), state
+        self._stored, self._at = self._count(), state
 
     def _create_vectors(self) -> None:
         from pymilvus import DataType
@@ -282,6 +293,11 @@ class MilvusSearch(RemoteSearch):
             yield
         except self._exception as error:
             raise SearchError(f"the search {self.place} failed: {_first_line(error)}") from error
+
+
+def collection_name(feed: Feed, *, fused: bool) -> str:
+    """Return the name of the collection of a gallery's vectors."""
+    return f"facedex_{feed.uuid}_{feed.pin.digest[:12]}{'_fused' if fused else ''}"
 
 
 def _parse_address(address: str) -> tuple[dict[str, str], str]:

@@ -64,7 +64,7 @@ ALTER TABLE {table} ALTER COLUMN vector SET STORAGE {storage};
 CREATE INDEX IF NOT EXISTS {table}_of ON {table} (person_row);
 CREATE OR REPLACE FUNCTION {table}_gone() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
-    DELETE FROM {table} WHERE face_id IN (SELECT face_id FROM gone WHERE pack_digest = '{digest}');
+    DELETE FROM {table} WHERE face_id IN ({gone});
     RETURN NULL;
 END
 $body$;
@@ -73,6 +73,10 @@ CREATE TRIGGER {table} AFTER DELETE ON templates
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION {table}_gone();
 DELETE FROM {table};
 """
+
+_GONE = "SELECT face_id FROM gone WHERE pack_digest = '{digest}'"
+_GONE_PEOPLE = "SELECT person_row FROM faces WHERE id IN (SELECT face_id FROM gone WHERE pack_digest = '{digest}')"
+"""The rows whose vectors were made of deleted templates. A template is deleted before its face."""
 
 _WRITE_POSITION = sa.text(
     "INSERT INTO search_tables (name, gallery_id, position, token) VALUES (:name, :gallery, :position, :token) "
@@ -133,7 +137,7 @@ class PgvectorSearch(RemoteSearch):
                 f"have {dimension}; use index='exact'"
             )
         need_pgvector(feed.database, graph=options.method == "hnsw")
-        self._table = table_name(feed)
+        self._table = table_name(feed, fused=options.fused)
         self._keys = {"gallery": feed.gallery_id, "uuid": feed.uuid}
         self._state = sa.text(_STATE.format(table=self._table))
         self._fetch_query = sa.text(_FETCH.format(table=self._table))
@@ -162,14 +166,23 @@ class PgvectorSearch(RemoteSearch):
 
     def _is_current(self) -> bool:
         with self._database.single() as connection:
-            row = connection.execute(self._state, self._keys).one()
-        return self._accept_if_current(row)
+            return self._accept_if_current(connection)
 
-    def _accept_if_current(self, row: Any) -> bool:
+    def _accept_if_current(self, connection: sa.Connection) -> bool:
+        row = connection.execute(self._state, self._keys).one()
         if row.applied is None or (row.applied, row.applied_token) != (row.position, row.token):
             return False
-        self._at, self._faces, self._graph_ready = (row.position, row.token), row.faces, bool(row.graph)
+        self._accept(connection, row)
         return True
+
+    def _accept(self, connection: sa.Connection, row: Any) -> None:
+        """Search the table in the state of a row, which is counted once a state where a row is a person."""
+        at = (row.applied, row.applied_token)
+        if not self._options.fused:
+            self._stored = row.faces
+        elif at != self._at:
+            self._stored = self._count_rows(connection)
+        self._at, self._graph_ready = at, bool(row.graph)
 
     def _advance(self, *, fresh: bool = False) -> None:
         for left in reversed(range(_TRIES)):
@@ -177,7 +190,7 @@ class PgvectorSearch(RemoteSearch):
                 with self._locked_table() as (connection, row):
                     made = row.applied is None
                     if made:
-                        make_table(connection, self._table, self._feed)
+                        make_table(connection, self._table, self._feed, fused=self._options.fused)
                     else:
                         self._follow(connection, row, fresh=fresh)
                 if not made:
@@ -196,8 +209,8 @@ class PgvectorSearch(RemoteSearch):
             yield connection, connection.execute(self._state, self._keys).one()
 
     def _follow(self, connection: sa.Connection, row: Any, *, fresh: bool) -> None:
-        if fresh or not self._accept_if_current(row):
-            delta = None if fresh or not row.applied else self._feed.since(row.applied, row.applied_token)
+        if fresh or not self._accept_if_current(connection):
+            delta = None if fresh or not row.applied else self._rows.since(row.applied, row.applied_token)
             if delta is None:
                 if row.applied and not fresh:
                     self._log_rebuild("the database was put back to another history")
@@ -209,29 +222,38 @@ class PgvectorSearch(RemoteSearch):
                 copy_rows(connection, self._table, delta.added, delta.people, delta.vectors)
                 state = (delta.position, delta.token)
             write_position(connection, self._table, self._feed, state)
-        now = connection.execute(self._state, self._keys).one()
-        if not self._accept_if_current(now):  # the gallery was changed meanwhile: the next query applies that
-            self._at, self._faces, self._graph_ready = (now.applied, now.applied_token), now.faces, bool(now.graph)
+        # Where the gallery was changed meanwhile, the next query applies that.
+        self._accept(connection, connection.execute(self._state, self._keys).one())
 
     def _nearest(self, probes: Vectors, k: int) -> tuple[Keys, Vectors, Keys]:
         if self.method == "hnsw" and k <= _WIDEST:
             rows = self._query(probes, k, by_graph=True)
-            least = min(k, self._faces)
+            least = min(k, self._stored)
             if all(len(row) >= least for row in rows):
                 return arrays_of(rows)
         return arrays_of(self._query(probes, k, by_graph=False))
 
     def _query(self, probes: Vectors, k: int, *, by_graph: bool) -> list[list[tuple[int, float, int]]]:
+        for left in reversed(range(_TRIES)):
+            with self._database.read() as connection:
+                # A deletion takes a person out until the faces that are left are fused.
+                if not self._options.fused or self._accept_if_current(connection) or not left:
+                    return self._query_rows(connection, probes, k, by_graph=by_graph)
+            self.sync()
+        return []
+
+    def _query_rows(
+        self, connection: sa.Connection, probes: Vectors, k: int, *, by_graph: bool
+    ) -> list[list[tuple[int, float, int]]]:
         rows = []
-        with self._database.read() as connection:
-            if by_graph:
-                breadth = max(self._breadth, min(2 * k, _WIDEST))
-                connection.exec_driver_sql(f"SET LOCAL hnsw.ef_search = {breadth}; SET LOCAL enable_seqscan = off")
-            for probe in probes:
-                # The probe, which is only numbers, is in the text: a parameter may be parsed again for each row.
-                distance = (_BY_GRAPH if by_graph else _BY_SCAN).format(probe=_vector_literal(probe))
-                query = _NEAREST.format(distance=distance, table=self._table, k=int(k))
-                rows.append([tuple(row) for row in connection.exec_driver_sql(query)])
+        if by_graph:
+            breadth = max(self._breadth, min(2 * k, _WIDEST))
+            connection.exec_driver_sql(f"SET LOCAL hnsw.ef_search = {breadth}; SET LOCAL enable_seqscan = off")
+        for probe in probes:
+            # The probe, which is only numbers, is in the text: a parameter may be parsed again for each row.
+            distance = (_BY_GRAPH if by_graph else _BY_SCAN).format(probe=_vector_literal(probe))
+            query = _NEAREST.format(distance=distance, table=self._table, k=int(k))
+            rows.append([tuple(row) for row in connection.exec_driver_sql(query)])
         return rows
 
     def _scores(self, probe: Vectors, people: Sequence[int]) -> dict[int, list[float]]:
@@ -250,10 +272,13 @@ class PgvectorSearch(RemoteSearch):
 
     def _count(self) -> int:
         with self._database.single() as connection:
-            return int(connection.exec_driver_sql(f"SELECT count(*) FROM {self._table}").scalar_one())
+            return self._count_rows(connection)
+
+    def _count_rows(self, connection: sa.Connection) -> int:
+        return int(connection.exec_driver_sql(f"SELECT count(*) FROM {self._table}").scalar_one())
 
     def _sample(self, n: int) -> Vectors:
-        percent = min(100.0, 1.0 + 400.0 * n / max(1, self._faces))
+        percent = min(100.0, 1.0 + 400.0 * n / max(1, self._stored))
         with self._database.single() as connection:
             rows = connection.execute(self._sample_query, {"percent": percent, "n": n}).scalars().all()
         return np.array(rows, np.float32).reshape(len(rows), self._feed.pin.dimension)
@@ -288,7 +313,7 @@ class PgvectorSearch(RemoteSearch):
         """Return whether comparing every face takes longer than the budget."""
         budget_ms = self._options.budget_ms
         if budget_ms is None:
-            return self._faces > AUTO_FACES
+            return self._stored > AUTO_FACES
         probes = self._sample(1)
         if not len(probes):
             return False
@@ -302,9 +327,9 @@ def _vector_literal(vector: Vectors) -> str:
     return "[" + ",".join(map(repr, vector.tolist())) + "]"
 
 
-def table_name(feed: Feed) -> str:
+def table_name(feed: Feed, *, fused: bool) -> str:
     """Return the name of the table of a gallery's vectors: letters and digits, shorter than PostgreSQL's 63."""
-    return f"search_{feed.uuid}_{feed.pin.digest[:12]}"
+    return f"{'fused' if fused else 'search'}_{feed.uuid}_{feed.pin.digest[:12]}"
 
 
 def need_pgvector(database: Database, *, graph: bool) -> None:
@@ -343,14 +368,15 @@ def need_pgvector(database: Database, *, graph: bool) -> None:
         )
 
 
-def make_table(connection: sa.Connection, table: str, feed: Feed) -> None:
+def make_table(connection: sa.Connection, table: str, feed: Feed, *, fused: bool) -> None:
     """Create the empty table of vectors with its trigger; until the commit nobody can read or write templates."""
     dimension = feed.pin.dimension
     storage = "PLAIN" if dimension <= PLAIN_DIMENSION else "EXTERNAL"
     digest = feed.pin.digest
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise StoreError(f"the digest of pack {feed.pin.name!r} is not SHA-256 in hexadecimal: {digest!r}")
-    connection.exec_driver_sql(_CREATE_VECTORS.format(table=table, dimension=dimension, storage=storage, digest=digest))
+    gone = (_GONE_PEOPLE if fused else _GONE).format(digest=digest)
+    connection.exec_driver_sql(_CREATE_VECTORS.format(table=table, dimension=dimension, storage=storage, gone=gone))
     write_position(connection, table, feed, (0, ""))
 
 

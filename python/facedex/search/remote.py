@@ -61,11 +61,12 @@ class RemoteSearch(ABC):
         self._feed = feed
         self._database = feed.database
         self._options = options
+        self._rows = options.rows(feed)
         self._place = place
         self._progress = progress
         self._lock = threading.Lock()
         self._at: State = (0, "")
-        self._faces = 0
+        self._stored = 0
         self._uses_graph = False
         self._recall: float | None = None
         self._measured_at: State | None = None
@@ -88,7 +89,7 @@ class RemoteSearch(ABC):
         return "hnsw" if self._graph and self._uses_graph else "exact"
 
     def __len__(self) -> int:
-        return self._faces
+        return self._stored
 
     def sync(self) -> State:
         """Apply what changed in the database; one small query when nothing changed."""
@@ -99,7 +100,7 @@ class RemoteSearch(ABC):
         return self._at
 
     def search(self, probes: Vectors, k: int) -> tuple[Keys, Vectors]:
-        """Find the nearest faces in the state of the last `sync` or a later one."""
+        """Find the nearest rows in the state of the last `sync` or a later one."""
         self._checker.search(probes, k)
         if not len(probes):
             return np.empty((0, 0), np.uint64), np.empty((0, 0), np.float32)
@@ -109,7 +110,8 @@ class RemoteSearch(ABC):
     def search_people(self, probes: Vectors, k: int, *, faces: int = 1) -> FoundPeople:
         """Find the nearest people: by their closest face, or by the mean of their closest `faces`."""
         self._checker.search(probes, k)
-        return people_by_widening(self._nearest, self._scores, len(self), probes, k, faces)
+        per_person = 1 if self._options.fused else _FACES_PER_PERSON
+        return people_by_widening(self._nearest, self._scores, len(self), probes, k, faces, per_person * k)
 
     def sample_recall(self, n: int = 200) -> float:
         """Measure how often the nearest face is found, on probes that resemble n stored faces; 1 where none is.
@@ -152,8 +154,8 @@ class RemoteSearch(ABC):
     def difference(self) -> str | None:
         """Compare what it holds, brought up to date, with the database; return the first difference or None."""
         self.sync()
-        stored = 0
-        for batch in self._feed.templates():
+        stored, row = 0, "person" if self._options.fused else "face"
+        for batch in self._rows.templates():
             keys, vectors, people = batch.added, batch.vectors, batch.people
             stored += len(keys)
             for start in range(0, len(keys), _COMPARED):
@@ -161,13 +163,14 @@ class RemoteSearch(ABC):
                 remote = self._fetch(keys[part].tolist())
                 for key, person, vector in zip(keys[part].tolist(), people[part].tolist(), vectors[part], strict=True):
                     if key not in remote:
-                        return f"it lacks face {key}"
+                        return f"it lacks {row} {key}"
                     if remote[key][0] != person:
                         return f"face {key} in it is another person's than in the database"
                     if not np.array_equal(remote[key][1], vector):
-                        return f"its vector of face {key} differs from the database"
+                        return f"its vector of {row} {key} differs from the database"
         count = self._count()
-        return None if count == stored else f"it holds {count} faces, the database {stored}"
+        what = "people" if self._options.fused else "faces"
+        return None if count == stored else f"it holds {count} {what}, the database {stored}"
 
     @property
     @abstractmethod
@@ -180,7 +183,7 @@ class RemoteSearch(ABC):
 
     @abstractmethod
     def _is_current(self) -> bool:
-        """Return whether it has applied the last change; then `_at` and `_faces` are up to date."""
+        """Return whether it has applied the last change; then `_at` and `_stored` are up to date."""
 
     @abstractmethod
     def _advance(self) -> None:
@@ -188,19 +191,19 @@ class RemoteSearch(ABC):
 
     @abstractmethod
     def _nearest(self, probes: Vectors, k: int) -> tuple[Keys, Vectors, Keys]:
-        """Find faces, similarities and people, (m, k')."""
+        """Find rows, similarities and people, (m, k')."""
 
     @abstractmethod
     def _scores(self, probe: Vectors, people: Sequence[int]) -> dict[int, list[float]]:
-        """Compare one probe with all faces of these people."""
+        """Compare one probe with all rows of these people."""
 
     @abstractmethod
     def _fetch(self, keys: list[int]) -> dict[int, tuple[int, Vectors]]:
-        """Fetch person and vector of the faces of these ids, where they exist."""
+        """Fetch person and vector of the rows of these keys, where they exist."""
 
     @abstractmethod
     def _count(self) -> int:
-        """Count the faces that it holds."""
+        """Count the rows that it holds."""
 
     @abstractmethod
     def _sample(self, n: int) -> Vectors:
@@ -210,7 +213,7 @@ class RemoteSearch(ABC):
         """Write every stored template in batches of keys, people and vectors, and return the state that they are of."""
         done = 0
         state: State = (0, "")
-        for batch in self._feed.templates():
+        for batch in self._rows.templates():
             write(batch.added, batch.people, batch.vectors)
             state = (batch.position, batch.token)
             done += len(batch.added)
@@ -254,7 +257,7 @@ def arrays_of(rows: Sequence[Sequence[tuple[int, float, int]]]) -> tuple[Keys, V
 
 
 def people_by_widening(
-    nearest: Nearest, scores: Scores, stored: int, probes: Vectors, k: int, faces: int = 1
+    nearest: Nearest, scores: Scores, stored: int, probes: Vectors, k: int, faces: int = 1, width: int = 0
 ) -> FoundPeople:
     """Find the `k` nearest people of each probe where only faces can be searched, by searching ever more of them.
 
@@ -270,13 +273,15 @@ def people_by_widening(
     k : int
     faces : int
         A person's similarity is the mean of this many closest faces, or of all where there are fewer.
+    width : int
+        Number of faces that are searched first; by default several for each person.
 
     Returns
     -------
     FoundPeople
     """
     answers: list[list[tuple[int, float, int]]] = [[] for _ in probes]
-    pending, width = list(range(len(probes))), min(_FACES_PER_PERSON * k, stored)
+    pending, width = list(range(len(probes))), min(width or _FACES_PER_PERSON * k, stored)
     while pending and width:
         again = []
         for probe, *rows in zip(pending, *nearest(probes[pending], width), strict=True):

@@ -1,7 +1,8 @@
 """The snapshot files of one gallery's index: list, read, write, check against the database, remove.
 
-A snapshot is called ``people.db.<gallery>.<position>-<token>.index``. Position and token name one state of one history,
-and the file holds the gallery's id, so a damaged file or one of another gallery is refused. The database stores the
+A snapshot is called ``people.db.<gallery>.<position>-<token>.index``, or ``….fused.index`` where a row is a person and
+not a face. Position and token name one state of one history, and the file holds the gallery's id and what a row is, so
+a damaged file, one of another gallery or one of other rows is refused. The database stores the
 digest of each snapshot, so a file that another program wrote or altered is refused too. The snapshots of an encrypted
 gallery are encrypted and authenticated instead; plain vectors never reach the disk.
 """
@@ -59,7 +60,10 @@ class Snapshots:
 
     def __init__(self, feed: Feed, options: SearchOptions | None = None) -> None:
         self._feed = feed
-        self._options = (SearchOptions() if options is None else options).index_arguments()
+        options = SearchOptions() if options is None else options
+        self._options = options.index_arguments()
+        self._rows = options.rows(feed)
+        self._kind = ".fused" if options.fused else ""
         database = feed.database
         file = database.path or (Path(feed.uuid) if database.in_memory else _cache_folder() / feed.uuid)
         self._folder = file.absolute().parent
@@ -68,18 +72,22 @@ class Snapshots:
     def path(self, state: State) -> Path:
         """Return the path of the snapshot of a state."""
         position, token = state
-        return self._folder / f"{self._stem}.{position}-{token}.index"
+        return self._folder / f"{self._stem}.{position}-{token}{self._kind}.index"
 
     def files(self) -> list[tuple[Path, State]]:
-        """List the snapshots with their states; the token is empty for an incomplete file."""
+        """List the snapshots of these rows with their states; the token is empty for an incomplete file."""
+        return [(path, state) for path, state, kind in self._all_files() if kind == self._kind]
+
+    def _all_files(self) -> list[tuple[Path, State, str]]:
+        """List the snapshots of faces and of people, with their states and kinds."""
         if self._feed.database.in_memory:
             return []
-        pattern = re.compile(re.escape(self._stem) + r"\.(\d{1,19})-([0-9a-f]{16})\.index(\..+\.tmp)?")
+        name = re.escape(self._stem) + r"\.(\d{1,19})-([0-9a-f]{16})(\.fused)?\.index(\..+\.tmp)?"
         found = []
         for path in self._folder.iterdir():
-            match = pattern.fullmatch(path.name)
+            match = re.fullmatch(name, path.name)
             if match is not None:
-                found.append((path, (int(match[1]), "" if match[3] else match[2])))
+                found.append((path, (int(match[1]), "" if match[4] else match[2]), match[3] or ""))
         return found
 
     def load(self, path: Path, state: State) -> Index:
@@ -139,28 +147,28 @@ class Snapshots:
                 raise SearchError(f"snapshot {str(path)!r} cannot be written: {error.strerror}") from error
         # A process that could not see the file yet may have deleted a face while it was written.
         try:
-            delta = self._feed.since(*state)
+            delta = self._rows.since(*state)
         except (GalleryKeyError, GalleryPackError):  # or the gallery was encrypted, or moved to another pack
             self.remove_all()
             raise
-        if delta is None or len(delta.removed) > 0:
+        if delta is None or delta.deletes:
             self.remove_all()
             return False
-        for old, _ in self.files():
-            if old != path:
+        for old, of, _ in self._all_files():
+            if old != path and of != state:
                 old.unlink(missing_ok=True)
         return True
 
     def remove_all(self) -> None:
-        """Remove every snapshot and files of interrupted writes, and sync the folder.
+        """Remove every snapshot, of faces and of people, and files of interrupted writes; sync the folder.
 
         Raises
         ------
         SearchError
             When a file cannot be removed.
         """
-        found = self.files()
-        for path, _ in found:
+        found = self._all_files()
+        for path, _, _ in found:
             self.remove(path)
         if found:
             try:
@@ -206,11 +214,10 @@ class Snapshots:
             return "it was left by an interrupted write"
         try:
             index = self.load(path, state)
-            delta = self._feed.since(*state)
+            delta = self._rows.since(*state)
             if delta is None:
                 return "it belongs to another history of the database"
-            index.add(delta.added, delta.vectors, people=delta.people)
-            index.remove(delta.removed)
+            index.replace(delta.removed, delta.added, delta.vectors, people=delta.people)
             return self._index_difference(index)
         except IndexFileError as error:
             return str(error)
@@ -220,23 +227,29 @@ class Snapshots:
     def _index_difference(self, index: Index) -> str | None:
         rng = np.random.default_rng(0)
         stored = 0
-        for batch in self._feed.templates():
+        for batch in self._rows.templates():
             keys, vectors = batch.added, batch.vectors
             stored += len(keys)
             missing = [int(key) for key in keys if int(key) not in index]
             if missing:
-                return f"it lacks face {missing[0]}"
+                return f"it lacks {self._row} {missing[0]}"
             if len(keys) > _SAMPLE:
                 chosen = rng.choice(len(keys), _SAMPLE, replace=False)
                 keys, vectors = keys[chosen], vectors[chosen]
             wrong = _first_wrong_vector(index, keys, vectors)
             if wrong is not None:
-                return f"its vector of face {wrong} differs from the database"
-        return None if stored == len(index) else f"it holds {len(index)} faces, the database {stored}"
+                return f"its vector of {self._row} {wrong} differs from the database"
+        what = "people" if self._kind else "faces"
+        return None if stored == len(index) else f"it holds {len(index)} {what}, the database {stored}"
+
+    @property
+    def _row(self) -> str:
+        """What a row is, in messages."""
+        return "person" if self._kind else "face"
 
     def _identity(self, state: State) -> str:
         _, token = state
-        return f"{self._feed.uuid}:{token}"
+        return f"{self._feed.uuid}:{token}{self._kind}"
 
 
 def _cache_folder() -> Path:

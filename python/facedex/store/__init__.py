@@ -6,6 +6,7 @@ from .check import Problems, check_gallery, repair_gallery
 from .database import Database
 from .faces import FaceLimit
 from .feed import Feed, gallery_names
+from .fused import FusedFeed, FusedTemplates, count_registered, fuse, fused_templates
 from .photos import UNKNOWN_TYPE, check_size, media_type_of
 from .portable import PortableFace, PortablePerson, PortablePhoto, check_portable
 from .rekey import rekey
@@ -16,6 +17,7 @@ from .rows import (
     NewPhoto,
     Owner,
     PackPin,
+    PersonFaces,
     Receipt,
     checked_text,
     damaged_owner,
@@ -37,6 +39,8 @@ __all__ = [
     "Eraser",
     "FaceLimit",
     "Feed",
+    "FusedFeed",
+    "FusedTemplates",
     "Head",
     "KeyInput",
     "LostPerson",
@@ -45,6 +49,7 @@ __all__ = [
     "Owner",
     "PackPin",
     "PendingFace",
+    "PersonFaces",
     "PortableFace",
     "PortablePerson",
     "PortablePhoto",
@@ -62,9 +67,12 @@ __all__ = [
     "check_portable",
     "check_size",
     "checked_text",
+    "count_registered",
     "current_actor",
     "damaged_owner",
     "database_exists",
+    "fuse",
+    "fused_templates",
     "gallery_names",
     "is_in_memory",
     "is_intact",

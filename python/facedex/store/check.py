@@ -266,9 +266,14 @@ def _restart_feed(connection: sa.Connection, feed: Feed) -> None:
     connection.execute(changes.delete().where(changes.c.gallery_id == gallery))
     token, at, seq = secrets.token_hex(8), now(), 0
     for batch in _faces(connection, feed):
+        chosen = sa.and_(faces.c.id >= batch[0], faces.c.id <= batch[-1])
+        owners = {
+            row.id: row.person_row
+            for row in connection.execute(sa.select(faces.c.id, faces.c.person_row).where(chosen))
+        }
         rows = [
             {"gallery_id": gallery, "seq": seq + place, "token": token, "kind": "add", "face_id": face_id}
-            | {"created_at": at}
+            | {"person_row": owners[face_id], "created_at": at}
             for place, face_id in enumerate(batch, 1)
         ]
         connection.execute(changes.insert(), rows)

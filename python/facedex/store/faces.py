@@ -93,15 +93,18 @@ def remove_faces(
 ) -> Removed:
     """Remove faces with their templates, and the photos that show no other stored face."""
     connection, bound, others = transaction.connection, 0, 0
+    owners: dict[int, int | None] = dict.fromkeys(face_ids)
     shown = [] if keep_photos else photos_of(connection, face_ids)
     for start in range(0, len(face_ids), CHUNK):
         chunk = face_ids[start : start + CHUNK]
         theirs = templates.c.face_id.in_(chunk)
+        whose = sa.select(faces.c.id, faces.c.person_row).where(faces.c.id.in_(chunk)).order_by(faces.c.id)
+        owners |= {row.id: row.person_row for row in connection.execute(whose)}
         mine = sa.and_(theirs, templates.c.pack_digest == feed.pin.digest)
         bound += connection.execute(templates.delete().where(mine)).rowcount
         others += connection.execute(templates.delete().where(theirs)).rowcount
         connection.execute(faces.delete().where(faces.c.id.in_(chunk)))
-    transaction.remove_faces(face_ids, bound)
+    transaction.remove_faces(owners, bound)
     return Removed(bound + others, remove_faceless(connection, shown))
 
 

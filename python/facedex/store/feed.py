@@ -12,7 +12,7 @@ import threading
 import time
 import unicodedata
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ _TOKEN = sa.select(changes.c.token).where(
     changes.c.gallery_id == sa.bindparam("gallery"), changes.c.seq == sa.bindparam("position")
 )
 _AFTER = (
-    sa.select(changes.c.face_id, changes.c.kind)
+    sa.select(changes.c.face_id, changes.c.kind, changes.c.person_row)
     .where(changes.c.gallery_id == sa.bindparam("gallery"), changes.c.seq > sa.bindparam("position"))
     .order_by(changes.c.seq)
 )
@@ -98,8 +98,8 @@ class Transaction:
     connection : sqlalchemy.Connection
     at : datetime
         The time of the transaction, UTC.
-    changes : list of (str, int or None)
-        Kind ("add", "remove", "person", "pack") and face of each change, for the feed.
+    changes : list of (str, int or None, int or None)
+        Kind ("add", "remove", "person", "pack"), face and row of the person of each change, for the feed.
     growth : int
         Faces added less faces removed, of those that have a template of the gallery's pack.
     events : list of Event
@@ -112,7 +112,7 @@ class Transaction:
 
     connection: sa.Connection
     at: datetime
-    changes: list[tuple[str, int | None]] = field(default_factory=list)
+    changes: list[tuple[str, int | None, int | None]] = field(default_factory=list)
     growth: int = 0
     events: list[Event] = field(default_factory=list)
     audit_key: AuditKey | None = None
@@ -122,20 +122,20 @@ class Transaction:
         """Append an event to the audit, about a person who stays, or one who is known by number only."""
         self.events.append(Event(kind, person, subject, facts))
 
-    def add_faces(self, face_ids: Sequence[int]) -> None:
-        """Record faces that were stored."""
-        self.changes += [("add", face_id) for face_id in face_ids]
+    def add_faces(self, face_ids: Sequence[int], person_rows: Sequence[int]) -> None:
+        """Record faces that were stored, with the rows of their people."""
+        self.changes += [("add", *change) for change in zip(face_ids, person_rows, strict=True)]
         self.growth += len(face_ids)
 
-    def remove_faces(self, face_ids: Sequence[int], templates: int) -> None:
-        """Record faces that were removed, and how many templates of the gallery's pack they had."""
-        self.changes += [("remove", face_id) for face_id in face_ids]
+    def remove_faces(self, owners: Mapping[int, int | None], templates: int) -> None:
+        """Record faces that were removed with the rows of their people, and how many templates of the pack they had."""
+        self.changes += [("remove", *change) for change in owners.items()]
         self.growth -= templates
-        self.overwrites = self.overwrites or len(face_ids) > 0
+        self.overwrites = self.overwrites or len(owners) > 0
 
     def switch_pack(self, growth: int) -> None:
         """Record that the gallery is bound to another pack, of which it has `growth` more templates."""
-        self.changes.append(("pack", None))
+        self.changes.append(("pack", None, None))
         self.growth += growth
 
 
@@ -298,7 +298,7 @@ class Feed:
             When the gallery was moved to another pack.
         """
         with self.database.single() as connection:
-            row = self._head(connection)
+            row = self.read_head(connection)
         return row.position, row.token
 
     def holds(self, position: int, token: str) -> bool:
@@ -353,29 +353,39 @@ class Feed:
             When a template is missing or not what was stored.
         """
         with self.database.read() as connection:
-            head = self._head(connection)
-            if not self._holds(connection, position, token):
+            head = self.read_head(connection)
+            rows = self.changes_after(connection, head, position, token)
+            if rows is None:
                 return None
-            rows = connection.execute(_AFTER, {"gallery": self._id, "position": position}).all()
-            if len(rows) != head.position - position or any(row.kind == "pack" for row in rows):
-                return None
-            last = {row.face_id: row.kind for row in rows if row.face_id is not None}
+            last = {row.face_id: row.kind for row in rows}
             added = [face_id for face_id, kind in last.items() if kind == "add"]
             found: list[Any] = []
             for start in range(0, len(added), CHUNK):
                 chunk = templates.c.face_id.in_(added[start : start + CHUNK])
                 found += connection.execute(self.templates_query.where(chunk), self.parameters).all()
             if len(found) != len(added):
-                raise self._lacks_templates()
+                raise self.lacks_templates()
             keys, vectors = self.vectors(connection, found)
         removed = np.array([face_id for face_id, kind in last.items() if kind == "remove"], dtype=np.uint64)
-        return Delta(head.position, head.token, keys, vectors, removed, people_of(found))
+        return Delta(head.position, head.token, keys, vectors, removed, people_of(found), len(removed) > 0)
+
+    def changes_after(self, connection: sa.Connection, head: Any, position: int, token: str) -> list[Any] | None:
+        """Return the changes of faces after a position: kind, face and row of the person.
+
+        None when this history has no such position, or the gallery was moved to another pack since.
+        """
+        if not self._holds(connection, position, token):
+            return None
+        rows = connection.execute(_AFTER, {"gallery": self._id, "position": position}).all()
+        if len(rows) != head.position - position or any(row.kind == "pack" for row in rows):
+            return None
+        return [row for row in rows if row.face_id is not None]
 
     def templates(self) -> Iterator[Delta]:
         """Yield everything that is stored, in batches that belong to one state; at least one, which may be empty."""
         nothing = np.empty(0, dtype=np.uint64)
         with self.database.read() as connection:
-            head = self._head(connection)
+            head = self.read_head(connection)
             yield Delta(head.position, head.token, *self.vectors(connection, []), nothing, nothing)
             found = 0
             query = self.templates_query.execution_options(yield_per=_BATCH)
@@ -385,7 +395,7 @@ class Feed:
                     yield Delta(head.position, head.token, keys, vectors, nothing, people_of(batch))
                     found += len(batch)
         if found != head.faces:
-            raise self._lacks_templates()
+            raise self.lacks_templates()
 
     @contextmanager
     def write(self, *, listed: bool = True, removing: bool = False) -> Iterator[Transaction]:
@@ -450,8 +460,10 @@ class Feed:
     def _append_changes(self, transaction: Transaction, position: int, token: str) -> int:
         common = {"gallery_id": self._id, "token": token, "created_at": transaction.at}
         rows = [
-            common | {"seq": seq, "kind": kind, "face_id": face_id}
-            for seq, (kind, face_id) in enumerate(transaction.changes or [("person", None)], position + 1)
+            common | {"seq": seq, "kind": kind, "face_id": face_id, "person_row": person_row}
+            for seq, (kind, face_id, person_row) in enumerate(
+                transaction.changes or [("person", None, None)], position + 1
+            )
         ]
         transaction.connection.execute(changes.insert(), rows)
         return position + len(rows)
@@ -484,7 +496,8 @@ class Feed:
                 opened=self.pin.name,
             )
 
-    def _head(self, connection: sa.Connection) -> Any:
+    def read_head(self, connection: sa.Connection) -> Any:
+        """Read position, token and number of faces of the gallery, or raise when it was moved to another pack."""
         row = connection.execute(_HEAD, {"gallery": self._id}).one()
         self._check_pack(row)
         if row.token and not _TOKEN_TEXT.fullmatch(row.token):  # it names files
@@ -538,7 +551,8 @@ class Feed:
             opened=pin.name,
         )
 
-    def _lacks_templates(self) -> DatabaseDamagedError:
+    def lacks_templates(self) -> DatabaseDamagedError:
+        """Return the error for a face without its template."""
         return DatabaseDamagedError(
             f"database {self.database.place} lacks templates that it should have; restore it from a backup"
         )

@@ -27,16 +27,25 @@ from .checksums import (
 from .columns import Instant
 from .feed import CHUNK, Feed
 from .rows import LONGEST, Owner, damaged_owner, info_of, json_of, key_of, person_id_of, text_within
-from .tables import faces, people
+from .tables import faces, people, templates
 from .vault import PersonCipher
 
-_OWNERS = (
+_NAMED = (
     sa.select(faces.c.id, faces.c.person_row, faces.c.checksum.label("link"))
     .add_columns(people.c.gallery_id, people.c.key, people.c.key_is_int, people.c.name, people.c.checksum)
     .join(people, faces.c.person_row == people.c.id)
-    .where(people.c.gallery_id == sa.bindparam("gallery"), faces.c.id.in_(sa.bindparam("faces", expanding=True)))
+)
+_OWNERS = _NAMED.where(
+    people.c.gallery_id == sa.bindparam("gallery"), faces.c.id.in_(sa.bindparam("faces", expanding=True))
 )
 """The people of faces, with the checksums of both."""
+
+_FACES_OF_PEOPLE = (
+    _NAMED.join(templates, templates.c.face_id == faces.c.id)
+    .where(people.c.gallery_id == sa.bindparam("gallery"), people.c.id.in_(sa.bindparam("people", expanding=True)))
+    .where(templates.c.pack_digest == sa.bindparam("digest"))
+    .order_by(faces.c.id)
+)
 
 _FACES_OF = sa.select(faces).where(faces.c.person_row == sa.bindparam("person")).order_by(faces.c.id)
 
@@ -102,6 +111,11 @@ def find_owners(connection: sa.Connection, feed: Feed, face_ids: Sequence[int]) 
         asked = feed.parameters | {"faces": list(face_ids[start : start + CHUNK])}
         rows += connection.execute(_OWNERS, asked).all()
     return rows
+
+
+def find_faces(connection: sa.Connection, feed: Feed, person_rows: Sequence[int]) -> list[Any]:
+    """Return rows as `find_owners` does, of all faces of these people with a template of the gallery's pack."""
+    return list(connection.execute(_FACES_OF_PEOPLE, feed.parameters | {"people": list(person_rows)}))
 
 
 def owner_of(row: Any) -> Owner:

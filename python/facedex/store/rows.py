@@ -138,6 +138,28 @@ def damaged_owner(face_id: int) -> Owner:
     return Owner(f"\0{face_id}", None, False)
 
 
+class PersonFaces(NamedTuple):
+    """A person with the ids of stored faces, oldest first, and their vectors where there are several to compare."""
+
+    owner: Owner
+    face_ids: tuple[int, ...]
+    vectors: NDArray[np.float32] | None = None
+
+    @classmethod
+    def damaged(cls, face_id: int) -> PersonFaces:
+        """Return a placeholder for the person of a face whose row is damaged; 0 where no face is known."""
+        return cls(damaged_owner(face_id), (face_id,))
+
+    @property
+    def size(self) -> int:
+        """Number of vectors."""
+        return 0 if self.vectors is None else len(self.vectors)
+
+    def closest(self, probe: NDArray[np.float32]) -> int:
+        """Return the face that is closest to a probe, (dimension,); the oldest where none can be compared."""
+        return self.face_ids[0 if self.vectors is None else int(np.argmax(self.vectors @ probe))]
+
+
 def is_intact(person_id: PersonId) -> bool:
     """Return whether an id is that of a person, not the placeholder of `damaged_owner`."""
     return not (isinstance(person_id, str) and person_id.startswith("\0"))
@@ -160,9 +182,10 @@ class Receipt(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """What changed after a position: removals and additions to apply, and the new position.
+    """What changed after a position: removals and additions to apply as one change, and the new position.
 
-    `people` are the numbers of the rows of the people whose faces were added.
+    `people` are the numbers of the rows of the people whose faces were added. A key in both `removed` and `added` is
+    replaced. `deletes` is whether a stored face was removed, so that what was derived from it must go.
     """
 
     position: int
@@ -171,6 +194,7 @@ class Delta(NamedTuple):
     vectors: NDArray[np.float32]
     removed: NDArray[np.uint64]
     people: NDArray[np.uint64]
+    deletes: bool = False
 
 
 def plain_id(person_id: object) -> str:

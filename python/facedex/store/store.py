@@ -37,6 +37,7 @@ from .people import (
     check_owner,
     details_of,
     duplicate_person,
+    find_faces,
     find_keys,
     find_owners,
     find_person,
@@ -61,7 +62,7 @@ from .photos import (
     unknown_photo,
 )
 from .portable import PortablePerson, new_person, read_portable
-from .rows import NewFace, NewPhoto, Owner, Receipt, damaged_owner, is_storable, key_of, person_id_of
+from .rows import NewFace, NewPhoto, Owner, PersonFaces, Receipt, damaged_owner, is_storable, key_of, person_id_of
 from .shadow import drop_others
 from .tables import faces, people, photos
 
@@ -104,6 +105,24 @@ class Store:
                 return {wanted[0]: damaged_owner(wanted[0])}
             half = len(wanted) // 2
             return self.owners(wanted[:half]) | self.owners(wanted[half:])
+
+    def faces_of_people(self, person_rows: Sequence[int]) -> dict[int, PersonFaces]:
+        """Return people by their rows, with their faces; the owner is not intact where a row is damaged.
+
+        A person without a template of the gallery's pack is missing. Damaged vectors of a person are not compared.
+        """
+        found: dict[int, PersonFaces] = {}
+        try:
+            with self._database.read() as connection:
+                for start in range(0, len(person_rows), CHUNK):
+                    found |= self._read_faces(connection, person_rows[start : start + CHUNK])
+        except DatabaseDamagedError:
+            # A row that cannot even be read must not hide the others.
+            if len(person_rows) == 1:
+                return self._damaged_faces(person_rows[0])
+            half = len(person_rows) // 2
+            return self.faces_of_people(person_rows[:half]) | self.faces_of_people(person_rows[half:])
+        return found
 
     def templates_of(self, person_id: PersonId) -> tuple[Owner, NDArray[np.uint64], NDArray[np.float32]]:
         """Return a person with faces and vectors.
@@ -638,6 +657,35 @@ class Store:
             head, _ = self.feed.audit_head(connection)
             yield from export_chain(connection, self.feed.gallery_id, self.feed.name, self.feed.audit_key, head)
 
+    def _read_faces(self, connection: sa.Connection, person_rows: Sequence[int]) -> dict[int, PersonFaces]:
+        owners: dict[int, list[tuple[int, Owner]]] = {}
+        for row in find_faces(connection, self.feed, person_rows):
+            owners.setdefault(row.person_row, []).append((row.id, check_owner(row)))
+        several = [number for number, stored in owners.items() if len(stored) > 1]
+        vectors: dict[int, NDArray[np.float32]] = {}
+        if several:
+            query = self.feed.templates_query.where(people.c.id.in_(several))
+            keys, rows = self.feed.vectors(connection, connection.execute(query, self.feed.parameters).all())
+            vectors = dict(zip(keys.tolist(), rows, strict=True))
+        found = {}
+        for number, stored in owners.items():
+            face_ids = tuple(face_id for face_id, _ in stored)
+            owner = next((owner for _, owner in stored if not owner.intact), stored[0][1])
+            compared = np.stack([vectors[face_id] for face_id in face_ids]) if len(face_ids) > 1 else None
+            found[number] = PersonFaces(owner, face_ids, compared)
+        return found
+
+    def _damaged_faces(self, person_row: int) -> dict[int, PersonFaces]:
+        """Return a person of whom a row cannot be read, with the owner of the oldest face whose owner is damaged."""
+        with self._database.single() as connection:
+            query = sa.select(faces.c.id).where(faces.c.person_row == person_row).order_by(faces.c.id)
+            face_ids = tuple(connection.execute(query).scalars())
+        owners = self.owners(face_ids)
+        if not owners:
+            return {}
+        owner = next((owner for owner in owners.values() if not owner.intact), next(iter(owners.values())))
+        return {person_row: PersonFaces(owner, face_ids)}
+
     def _people(self, *chosen: sa.ColumnElement[bool]) -> sa.Select[Any]:
         return sa.select(people).where(people.c.gallery_id == self.feed.gallery_id, *chosen).order_by(people.c.id)
 
@@ -696,7 +744,7 @@ class Store:
         remove_faces(transaction, self.feed, removed_ids, keep_photos=keep_photos)
         entries = [(person, face, transaction.at) for face, keep in zip(new, kept, strict=True) if keep]
         numbers = insert_faces(transaction.connection, self.feed, entries)
-        transaction.add_faces(numbers)
+        transaction.add_faces(numbers, [person.row] * len(numbers))
         remaining = iter(numbers)
         return Receipt(
             person_id_of(person.key, person.is_int),
@@ -719,7 +767,7 @@ class Store:
                 new = NewFace(face.bbox, face.det_score, face.embedding, photo, face.quality)
                 entries.append((person, new, face.created_at))
         numbers = insert_faces(transaction.connection, self.feed, entries)
-        transaction.add_faces(numbers)
+        transaction.add_faces(numbers, [person.row for person, _, _ in entries])
         remaining = iter(numbers)
         return [[next(remaining) for _ in portable.faces] for portable in batch]
 

@@ -143,6 +143,7 @@ changes = sa.Table(
     sa.Column("kind", Text(8), nullable=False),
     sa.Column("face_id", Number),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("person_row", sa.BigInteger),
 )
 
 snapshots = sa.Table(

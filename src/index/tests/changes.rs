@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use ndarray::Array2;
 use proptest::prelude::*;
 
 use super::{PACK, filled, matrix};
@@ -151,5 +152,38 @@ proptest! {
                 prop_assert_eq!(index.contains(key), model.contains_key(&key));
             }
         }
+    }
+}
+
+#[test]
+fn a_replaced_row_is_never_missing_and_never_there_twice() {
+    for method in [Method::Exact, Method::Hnsw, Method::Ivf] {
+        let vectors = Faces::new(32, 41).samples(300);
+        let index = filled(method, &vectors[..100]);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let readers = [0, 1].map(|_| {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        let hits = index.search(matrix(&vectors[..1]).view(), 200).unwrap().remove(0);
+                        assert_eq!(hits.len(), 100, "{method:?}");
+                        assert_eq!(hits.iter().filter(|hit| hit.key == 7).count(), 1, "{method:?}");
+                    }
+                })
+            });
+            for vector in &vectors[100..] {
+                index.replace(&[7, 5000], &[7], None, matrix(std::slice::from_ref(vector)).view()).unwrap();
+                let hit = index.search(matrix(std::slice::from_ref(vector)).view(), 1).unwrap().remove(0)[0];
+                assert!(hit.key == 7 && hit.similarity > 0.999, "{method:?} {hit:?}");
+            }
+            stop.store(true, Ordering::Relaxed);
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
+        let error = index.replace(&[7], &[7, 8], None, matrix(&vectors[..2]).view()).unwrap_err().to_string();
+        assert!(error.contains("key must be one that is not in the index, got 8"), "{error}");
+        index.replace(&[7, 8], &[], None, Array2::zeros((0, 32)).view()).unwrap();
+        assert_eq!((index.len(), index.contains(7), index.contains(9)), (98, false, true));
     }
 }

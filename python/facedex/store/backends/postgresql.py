@@ -39,12 +39,14 @@ _KINDS = {
 """What a failure means by its SQLSTATE, or by the longest beginning of it that is listed."""
 
 
-_SEARCH_TABLE = re.compile(r"search_tables|search_[0-9a-f]{32}_[0-9a-f]{12}")
+_SEARCH_TABLE = re.compile(r"search_tables|(search|fused)_[0-9a-f]{32}_[0-9a-f]{12}")
 """The tables of the search inside PostgreSQL (facedex.search.pgvector)."""
+
+_GONE = r"SELECT face_id FROM gone WHERE pack_digest = '[0-9a-f]{{64}}'"
 
 _SEARCH_TRIGGER = (
     r"\s*BEGIN\s+DELETE FROM {table} WHERE face_id IN "
-    r"\(SELECT face_id FROM gone WHERE pack_digest = '[0-9a-f]{{64}}'\);\s+RETURN NULL;\s+END\s*"
+    rf"\(({_GONE}|SELECT person_row FROM faces WHERE id IN \({_GONE}\))\);\s+RETURN NULL;\s+END\s*"
 )
 """What the trigger of such a table runs, and nothing else."""
 
