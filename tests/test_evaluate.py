@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facedex import Engine, people
+from facedex import Engine, evaluate, people
 from facedex.errors import ArgumentError
 from facedex.evaluate import Measurement, Protocol, measure, read_lfw, read_subset
 from facedex.evaluate.__main__ import FAILED, _measure_variants, main
@@ -115,8 +115,8 @@ def test_the_bundled_people_are_distinguished(tmp_path: Path, engine: Engine) ->
     counts: list[tuple[int, int]] = []
     measured = measure(engine, read_subset(subset_folder(tmp_path)), progress=lambda *numbers: counts.append(numbers))
     assert (measured.pictures, measured.people, measured.failures) == (12, 4, ())
-    assert measured.accuracy.mean == 1.0
-    assert measured.accuracy.correct.trials == 8
+    assert measured.by_folds.mean == 1.0
+    assert measured.by_folds.correct.trials == 8
     for point in (*measured.pairs, *measured.crossed):
         assert (point.fmr.errors, point.fnmr.errors) == (0, 0)
     assert {point.fnmr.trials for point in measured.crossed} == {12}
@@ -136,8 +136,8 @@ def test_a_picture_without_a_face_is_a_failure_to_enrol_and_matches_nobody(tmp_p
     assert measured.failures[0][1] == "no face"
     assert "unknown format" in measured.failures[1][1]
     # ayu 1-2 is a pair of one person in fold 1; all of fold 2 are still decided rightly
-    assert measured.accuracy.folds[0] < 1
-    assert measured.accuracy.folds[1] == 1.0
+    assert measured.by_folds.folds[0] < 1
+    assert measured.by_folds.folds[1] == 1.0
     assert [point.fnmr.errors for point in measured.crossed] == [4, 4, 4]
     assert measured.impostor_pairs == 54 - 9 - 9 + 1
 
@@ -207,13 +207,13 @@ def test_a_missing_set_is_one_line_on_standard_error(tmp_path: Path, capsys: pyt
     ]
 
 
-def test_without_the_shared_pictures_a_set_must_be_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "checkout").mkdir()
-    monkeypatch.chdir(tmp_path / "checkout")
+def test_a_set_must_be_named_and_no_path_of_a_checkout_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == FAILED
-    assert "give a test set with --subset or --lfw" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "give a test set with --subset or --lfw" in printed
+    assert "facedex evaluate FOLDER" in printed
+    package = Path(evaluate.__path__[0])
+    assert [path.name for path in package.glob("*.py") if 'Path("..' in path.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.shared
@@ -224,8 +224,8 @@ def test_the_figures_of_the_packs_are_reproduced(shared: Path) -> None:
     measured: dict[str, Measurement] = _measure_variants("classic", read_subset(shared / "faces" / "lfw-subset"))
     one, both = measured["one crop"], measured["crop and mirror image"]
     assert len(one.failures) == len(both.failures) <= 1, "the detector's last threshold costs at most one face here"
-    assert one.accuracy.mean >= 0.988
-    assert both.accuracy.mean >= 0.991
+    assert one.by_folds.mean >= 0.988
+    assert both.by_folds.mean >= 0.991
     pack = Engine("classic").pack
     assert pack.threshold is not None
     assert 0 <= pack.threshold - one.crossed[1].threshold < 0.003

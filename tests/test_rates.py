@@ -17,11 +17,11 @@ from facedex.evaluate import (
     Rate,
     all_pairs,
     best_threshold,
-    confidence_limits,
     fmr,
     fnmr,
-    fold_accuracy,
     impostor_statistics,
+    measure_folds,
+    rate_limits,
     threshold_at_fmr,
 )
 
@@ -105,7 +105,7 @@ def test_each_fold_is_evaluated_at_the_threshold_of_the_others(kind: type[np.flo
     same = np.tile([True, False], 100)
     similarity = (random.normal(0, 0.2, 200) + np.where(same, 0.4, 0.0)).astype(kind)
     fold = np.repeat(np.arange(1, 6), 40)
-    found = fold_accuracy(similarity, same, fold)
+    found = measure_folds(similarity, same, fold)
     expected = []
     for number in range(1, 6):
         others = [i for i in range(200) if fold[i] != number]
@@ -126,7 +126,7 @@ def test_each_fold_is_evaluated_at_the_threshold_of_the_others(kind: type[np.flo
 
 def test_a_single_fold_is_refused() -> None:
     with pytest.raises(ArgumentError, match="at least 2 are needed, got 1"):
-        fold_accuracy(np.array([0.1, 0.9]), np.array([False, True]), np.array([1, 1]))
+        measure_folds(np.array([0.1, 0.9]), np.array([False, True]), np.array([1, 1]))
 
 
 def test_every_pair_of_pictures_is_compared_once() -> None:
@@ -154,30 +154,30 @@ def test_every_pair_of_pictures_is_compared_once() -> None:
 @given(st.integers(0, 10_000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
 def test_the_rate_is_within_its_confidence_limits(counted: tuple[int, int]) -> None:
     errors, trials = counted
-    low, high = confidence_limits(errors, trials)
+    low, high = rate_limits(errors, trials)
     assert 0 <= low <= high <= 1
     if trials:
         assert low <= errors / trials <= high
-        mirrored = confidence_limits(trials - errors, trials)
+        mirrored = rate_limits(trials - errors, trials)
         assert mirrored == pytest.approx((1 - high, 1 - low))
-        assert high - low >= confidence_limits(errors * 4, trials * 4)[1] - confidence_limits(errors * 4, trials * 4)[0]
+        assert high - low >= rate_limits(errors * 4, trials * 4)[1] - rate_limits(errors * 4, trials * 4)[0]
 
 
 def test_confidence_limits_equal_published_values() -> None:
     # Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I, method 3
-    assert confidence_limits(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert confidence_limits(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert confidence_limits(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+    assert rate_limits(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert rate_limits(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert rate_limits(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
     # the rule of three
-    assert confidence_limits(0, 100) == pytest.approx((0, 0.03), abs=1e-3)
-    assert confidence_limits(0, 0) == (0.0, 1.0)
+    assert rate_limits(0, 100) == pytest.approx((0, 0.03), abs=1e-3)
+    assert rate_limits(0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: confidence_limits(3, 2), "errors must be 0 to the number of trials, 2, got 3"),
-        (lambda: confidence_limits(1, 2, confidence=1), "confidence must lie between 0 and 1, got 1"),
+        (lambda: rate_limits(3, 2), "errors must be 0 to the number of trials, 2, got 3"),
+        (lambda: rate_limits(1, 2, level=1), "level must lie between 0 and 1, got 1"),
         (lambda: threshold_at_fmr(np.empty(0, np.float32), 0.1), "at least one comparison of different people"),
         (lambda: threshold_at_fmr(np.ones(3), -0.1), "must be 0 to 1, got -0.1"),
         (lambda: best_threshold(np.array([-np.inf]), np.array([True])), "a face in both pictures"),

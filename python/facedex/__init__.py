@@ -7,6 +7,7 @@ TYPE_CHECKING = False  # the import of typing would cost ten times this module
 
 if TYPE_CHECKING:
     from . import errors as errors
+    from . import evaluate as evaluate
     from . import packs as packs
     from . import people as people
     from . import transfer as transfer
@@ -57,13 +58,13 @@ _HOMES = {
 }
 
 __version__ = "0.1.0"
-__all__ = [*_HOMES, "__version__", "errors", "packs", "people", "transfer"]
+__all__ = [*_HOMES, "__version__", "errors", "evaluate", "packs", "people", "transfer"]
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    if name in ("errors", "packs", "people", "transfer"):
+    if name in ("errors", "evaluate", "packs", "people", "transfer"):
         return import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

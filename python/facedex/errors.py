@@ -96,7 +96,6 @@ programs. Errors can be pickled with their data, so they cross a process pool. T
     ├── EvaluationError (ValueError)  error rates cannot be measured
     │   ├── PictureSetError           a folder or list of pictures cannot be evaluated
     │   ├── LabelsError               a file of labels has no valid columns, or names no picture and no person
-    │   ├── UnsupportedRateError      the data cannot show an error rate: ``rate``, ``measured``, ``limit``
     │   └── PlotsUnavailableError     matplotlib, which draws the plots, is not installed
     └── StoreError
         ├── DatabaseDamagedError      the file is damaged or not a database
@@ -927,26 +926,6 @@ class LabelsError(EvaluationError):
     """A file of labels has no valid columns, or names no picture and no person of the folder."""
 
     code = "labels"
-
-
-class UnsupportedRateError(EvaluationError):
-    """The data cannot show an error rate: with n trials none below 3 / n.
-
-    Attributes
-    ----------
-    rate : float
-        The requested rate, 0 to 1.
-    measured, limit : int
-        Number of trials, and how many the rate needs.
-    """
-
-    code = "rate_unsupported"
-
-    def __init__(self, message: str, *, rate: float = 0.0, measured: int = 0, limit: int = 0) -> None:
-        super().__init__(message)
-        self.rate = rate
-        self.measured = measured
-        self.limit = limit
 
 
 class PlotsUnavailableError(EvaluationError):

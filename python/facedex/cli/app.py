@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..files import escape_unencodable_output
-from . import access, gallery, people, pictures, transfer
+from . import access, evaluate, gallery, people, pictures, transfer
 from .audit import audit
 from .config import config
 from .demo import demo
@@ -66,6 +66,7 @@ for command in (
     gallery.backup,
     gallery.fsck,
     gallery.rebuild,
+    evaluate.evaluate,
     serve,
     config,
 ):

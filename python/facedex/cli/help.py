@@ -25,6 +25,7 @@ EXAMPLES = {
     "backup": "facedex backup people-copy.db",
     "fsck": "facedex fsck --repair",
     "rebuild": "facedex rebuild",
+    "evaluate": "facedex evaluate photos --out report.html --resume photos.cache",
     "serve": "facedex serve --port 8080 --photos thumbnail",
     "config": "FACEDEX_THRESHOLD=0.6 facedex config",
     "import": "facedex import photos --names people.csv --on-existing skip",

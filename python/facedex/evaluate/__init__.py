@@ -1,39 +1,62 @@
-"""Error rates on pictures of known people: `protocol` reads the pairs, `measure` runs the engine, `rates` counts.
+"""Error rates on pictures of known people.
 
-``python -m facedex.evaluate`` prints a report; ``make accuracy`` runs it.
+`evaluate_folder` measures a folder of ``<person>/<picture>`` and returns a `Report`; `Gallery.evaluate` measures a
+gallery with probes; `read_lfw` and its like read standard protocols. ``python -m facedex.evaluate``, which ``make
+accuracy`` runs, prints the figures of a pack's manifest.
 """
 
+from .evaluation import EvaluateOptions, evaluate_folder, evaluate_pictures
+from .figures import AttackRate, Failure, IdentificationPoint, PicturePair, RankPoint, Slice, Suspect
 from .measure import Measurement, OperatingPoint, measure
+from .picture_set import AttackSet, PictureSet, read_folder
 from .protocol import Protocol, read_lfw, read_subset
 from .rates import (
-    FoldAccuracy,
+    FoldRates,
     Rate,
     all_pairs,
     best_threshold,
-    confidence_limits,
     fmr,
     fnmr,
-    fold_accuracy,
     impostor_statistics,
+    measure_folds,
+    rate_limits,
     threshold_at_fmr,
 )
+from .report import Report
 from .scores import ScoreTable, score_table
+from .verification import Estimate, VerificationPoint
 
 __all__ = [
-    "FoldAccuracy",
+    "AttackRate",
+    "AttackSet",
+    "Estimate",
+    "EvaluateOptions",
+    "Failure",
+    "FoldRates",
+    "IdentificationPoint",
     "Measurement",
     "OperatingPoint",
+    "PicturePair",
+    "PictureSet",
     "Protocol",
+    "RankPoint",
     "Rate",
+    "Report",
     "ScoreTable",
+    "Slice",
+    "Suspect",
+    "VerificationPoint",
     "all_pairs",
     "best_threshold",
-    "confidence_limits",
+    "evaluate_folder",
+    "evaluate_pictures",
     "fmr",
     "fnmr",
-    "fold_accuracy",
     "impostor_statistics",
     "measure",
+    "measure_folds",
+    "rate_limits",
+    "read_folder",
     "read_lfw",
     "read_subset",
     "score_table",

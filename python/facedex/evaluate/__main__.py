@@ -16,14 +16,10 @@ from ..engine import Engine
 from ..errors import ArgumentError, FacedexError
 from ..files import escape_unencodable_output
 from ..packs import default
-from . import open_set, rates, report
+from . import accuracy, open_set, rates
 from .measure import Measurement, measure, stack_embeddings
-from .protocol import SUBSET as SUBSET_NAME
 from .protocol import Protocol, read_lfw, read_subset
 from .scores import ScoreTable, score_table
-
-SUBSET = Path("..", "shared", "assets", "faces", "lfw-subset")
-"""The shared subset, relative to a checkout."""
 
 UNKNOWN = "lfw-strangers"
 """A folder beside the subset, with one picture each of other people."""
@@ -51,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m facedex.evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--lfw", type=Path, metavar="DIR", help="LFW: pairs.txt and the pictures, standard protocol")
-    source.add_argument("--subset", type=Path, metavar="DIR", help=f"folder with pairs.csv (default: {SUBSET})")
+    source.add_argument("--subset", type=Path, metavar="DIR", help="folder of <person>/<picture> with pairs.csv")
     parser.add_argument("--pack", help="name of a pack or path of a manifest (default: the built-in one)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="print a JSON document")
@@ -67,26 +63,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(_measure_scores(pack, protocol).toml() + "\n")
             return 0
         if options.prior or options.open_set:
-            _measure_open_set(pack, protocol, options.subset or SUBSET, prior=options.prior)
+            _measure_open_set(pack, protocol, options.subset, prior=options.prior)
             return 0
         measured = _measure_variants(pack, protocol)
     except FacedexError as error:
         sys.stderr.write(f"error [{error.code}]: {error}\n")
         return FAILED
     if options.json:
-        sys.stdout.write(json.dumps(report.document(protocol, measured, pack), indent=2) + "\n")
+        sys.stdout.write(json.dumps(accuracy.document(protocol, measured, pack), indent=2) + "\n")
     else:
-        report.show(report.console(), protocol, measured, pack)
+        accuracy.show(accuracy.console(), protocol, measured, pack)
     return 0
 
 
 def _read_protocol(lfw: Path | None, subset: Path | None) -> Protocol:
-    """Read the given test set, by default the shared subset; raises `ArgumentError` when it is missing."""
+    """Read the given test set; raises `ArgumentError` without one."""
     if lfw is not None:
         return read_lfw(lfw)
-    if subset is None and not SUBSET.is_dir():
-        raise ArgumentError(f"the shared pictures are not at {SUBSET}: give a test set with --subset or --lfw")
-    return read_subset(SUBSET if subset is None else subset)
+    if subset is None:
+        raise ArgumentError(
+            "give a test set with --subset or --lfw; for pictures of your own people use 'facedex evaluate FOLDER'"
+        )
+    return read_subset(subset)
 
 
 def _measure_variants(pack: str, protocol: Protocol) -> dict[str, Measurement]:
@@ -113,11 +111,11 @@ def _measure_scores(pack: str, protocol: Protocol) -> ScoreTable:
     return score_table(mated, impostors, f"{protocol.name}: {size}; {command}")
 
 
-def _measure_open_set(pack: str, protocol: Protocol, subset: Path, *, prior: bool) -> None:
+def _measure_open_set(pack: str, protocol: Protocol, subset: Path | None, *, prior: bool) -> None:
     """Print the section [prior], or the check of the thresholds, of all people and of those beside the subset."""
     engine = Engine(pack)
     pictures, people = protocol.pictures, protocol.people
-    others = tuple(sorted((subset.parent / UNKNOWN).glob("*/*.jpg"))) if protocol.name == SUBSET_NAME else ()
+    others = () if subset is None else tuple(sorted((subset.parent / UNKNOWN).glob("*/*.jpg")))
     everybody = np.concatenate([people, people.max() + 1 + np.arange(len(others))])
     embeddings, _ = stack_embeddings(engine.analyze_many((*pictures, *others)), (*pictures, *others))
     if prior:
@@ -130,7 +128,7 @@ def _measure_open_set(pack: str, protocol: Protocol, subset: Path, *, prior: boo
         for number in (1, 3)
         for row in open_set.check_rates(embeddings, everybody, pictures=number, flat=engine.threshold)
     ]
-    report.show_open_set(report.console(), rows, protocol, pack, engine.threshold)
+    accuracy.show_open_set(accuracy.console(), rows, protocol, pack, engine.threshold)
 
 
 if __name__ == "__main__":

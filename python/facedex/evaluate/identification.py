@@ -5,12 +5,13 @@ who are not in the gallery that return somebody, the false negative identificati
 people in it who are not returned at the first rank at or above the threshold.
 
 A rate at N people is its exact mean over all galleries of N that can be drawn from the templates, not the result of a
-few random ones. Beyond the number of templates it is extrapolated: as if galleries were drawn with replacement.
+few random ones. Beyond the number of templates it is extrapolated: a search in k galleries of the largest size is
+taken to be k independent searches. Probes differ in how many people they resemble, so that this is rather too high.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def chances_of_first(others: int, people: int) -> Weights:
     others : int
         Number of templates that the gallery is drawn from.
     people : int
-        Number of people in the gallery; more than `others` is an extrapolation.
+        Number of people in the gallery, at most `others`.
 
     Returns
     -------
@@ -69,11 +70,9 @@ def chances_of_first(others: int, people: int) -> Weights:
     >>> chances_of_first(3, 2).tolist()  # of three templates two are drawn
     [0.6666666666666666, 0.3333333333333333, 0.0]
     """
-    if others < 1 or people < 1:
-        raise ArgumentError(f"a gallery needs at least one person, got {people} of {others}")
+    if not 1 <= people <= others:
+        raise ArgumentError(f"a gallery needs 1 to {others} people, got {people}")
     ranks = np.arange(others, dtype=np.float64)
-    if people > others:
-        return ((others - ranks) / others) ** people - ((others - ranks - 1) / others) ** people
     # The k-th is drawn and none of the k closer ones is: C(others - k - 1, people - 1) / C(others, people).
     kept = (others - ranks[:-1] - people) / np.maximum(others - ranks[:-1] - 1, 1)
     return people / others * np.concatenate([[1.0], np.cumprod(np.maximum(kept, 0.0))])
@@ -101,19 +100,10 @@ def chances_of_rank(others: int, people: int, ranks: int) -> Weights:
     chances = np.zeros((others + 1, ranks))  # [a, x]: x of the a closer ones are in the gallery
     chances[0, 0] = 1.0
     before = np.arange(ranks, dtype=np.float64)
-    if drawn > others:  # drawn with replacement: binomial
-        for closer in range(1, others + 1):
-            share = closer / others
-            row = np.zeros(ranks)
-            row[0] = (1 - share) ** drawn if share < 1 else 0.0
-            for x in range(1, ranks):
-                row[x] = row[x - 1] * (drawn - x + 1) / x * share / (1 - share) if share < 1 else 0.0
-            chances[closer] = row
-    else:
-        for closer in range(others):
-            joins = np.clip((drawn - before) / (others - closer), 0.0, 1.0)
-            chances[closer + 1] = chances[closer] * (1 - joins)
-            chances[closer + 1, 1:] += (chances[closer] * joins)[:-1]
+    for closer in range(others):
+        joins = np.clip((drawn - before) / (others - closer), 0.0, 1.0)
+        chances[closer + 1] = chances[closer] * (1 - joins)
+        chances[closer + 1, 1:] += (chances[closer] * joins)[:-1]
     return np.minimum(np.cumsum(chances, axis=1), 1.0)
 
 
@@ -125,8 +115,8 @@ class Searches:
     ----------
     people : int
         Number of people in the gallery.
-    extrapolated : bool
-        Whether that is more than there are templates.
+    galleries : float
+        How many galleries of the largest size that is: 1, or more where it is extrapolated.
     scores, chances : numpy.ndarray
         (n,), float64: a similarity that a search for somebody who is not in the gallery may return first, falling, and
         how probable that is.
@@ -143,7 +133,7 @@ class Searches:
     """
 
     people: int
-    extrapolated: bool
+    galleries: float
     scores: Weights
     chances: Weights
     searched_by: NDArray[np.int64]
@@ -151,6 +141,11 @@ class Searches:
     own: Weights
     hits: Weights
     known_by: NDArray[np.int64]
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the gallery has more people than there are templates."""
+        return self.galleries > 1
 
     def threshold(self, fpir: float, weights: Array | None = None) -> float:
         """Find the lowest threshold with at most this FPIR.
@@ -168,14 +163,15 @@ class Searches:
             The next value above the greatest similarity that must not be returned.
         """
         share = np.cumsum(self.chances * self._each(weights, self.searched_by)) / self._unknown(weights)
-        kept = int(np.searchsorted(share, fpir * (1 + 1e-12) + 1e-15, side="right"))
+        wanted = 1 - (1 - fpir) ** (1 / self.galleries)
+        kept = int(np.searchsorted(share, wanted * (1 + 1e-12) + 1e-15, side="right"))
         return float(np.nextafter(self.scores[kept], np.inf)) if kept < len(self.scores) else -1.0
 
     def fpir(self, threshold: float, weights: Array | None = None) -> float:
         """Compute the false positive identification rate at a threshold, 0 to 1."""
         returned = self.scores >= threshold
         each = (self.chances * self._each(weights, self.searched_by))[returned]
-        return float(each.sum() / self._unknown(weights))
+        return float(1 - (1 - min(1.0, each.sum() / self._unknown(weights))) ** self.galleries)
 
     def fnir(self, threshold: float, weights: Array | None = None) -> float:
         """Compute the false negative identification rate at a threshold, 0 to 1; NaN without a mated probe."""
@@ -189,6 +185,20 @@ class Searches:
         each = self._each(weights, self.known_by)
         total = float(np.sum(each * np.ones(len(self.own))))
         return float(np.sum(each * self.hits[:, rank - 1])) / total if total else float("nan")
+
+    def head(self, share: float) -> Searches:
+        """Return these searches without the similarities that are too low to matter.
+
+        Parameters
+        ----------
+        share : float
+            The greatest FPIR of interest, 0 to 1.
+        """
+        share = 1 - (1 - share) ** (1 / self.galleries)
+        kept = int(np.searchsorted(np.cumsum(self.chances), share * self._unknown(None))) + 1
+        return replace(
+            self, scores=self.scores[:kept], chances=self.chances[:kept], searched_by=self.searched_by[:kept]
+        )
 
     @staticmethod
     def _each(weights: Array | None, people: NDArray[np.int64]) -> Array | float:
@@ -208,7 +218,8 @@ def prepare_searches(search: SearchScores, people: int, *, ranks: int = 1, least
     ----------
     search : SearchScores
     people : int
-        Number of people in the gallery.
+        Number of people in the gallery. More than there are templates beside a probe's own is extrapolated; then `hits`
+        has the first rank only.
     ranks : int, default 1
         The greatest rank of interest.
     least_chance : float, default 1e-9
@@ -226,6 +237,8 @@ def prepare_searches(search: SearchScores, people: int, *, ranks: int = 1, least
     templates = search.templates
     if templates < 2:
         raise ArgumentError(f"identification needs templates of at least 2 people, got {templates}")
+    galleries = max(1.0, people / (templates - 1))
+    size = min(people, templates - 1)
     scores, chances, by = [], [], []
     has_own = search.own >= 0
     for own in (False, True):
@@ -233,7 +246,7 @@ def prepare_searches(search: SearchScores, people: int, *, ranks: int = 1, least
         others = templates - own
         if not len(rows):
             continue
-        weight = chances_of_first(others, people)
+        weight = chances_of_first(others, size)
         kept = int(np.count_nonzero(weight > least_chance)) if least_chance else others
         values = search.scores[rows].astype(np.float64)
         if own:
@@ -248,17 +261,25 @@ def prepare_searches(search: SearchScores, people: int, *, ranks: int = 1, least
     own_scores = search.scores[mated, search.own[mated]].astype(np.float64)
     closer = np.count_nonzero(search.scores[mated] >= own_scores[:, None], axis=1) - 1
     count = int(search.people.max()) + 1 if len(search.people) else 0
-    return Searches(
+    prepared = Searches(
         people=people,
-        extrapolated=people > templates - 1,
+        galleries=galleries,
         scores=everything[order],
         chances=np.concatenate(chances)[order],
         searched_by=np.concatenate(by)[order],
         unknown=np.bincount(search.people, minlength=count),
         own=own_scores,
-        hits=chances_of_rank(templates - 1, people, ranks)[closer],
+        hits=chances_of_rank(templates - 1, size, ranks)[closer],
         known_by=search.people[mated],
     )
+    if galleries == 1:
+        return prepared
+    # nobody of the others reaches the person's own similarity: as rare as a search for somebody else that returns less
+    reached = np.cumsum(prepared.chances) / max(len(search.people), 1)
+    place = np.searchsorted(-prepared.scores, -own_scores, side="right")
+    beaten = np.where(place > 0, reached[np.maximum(place - 1, 0)], 0.0)
+    alone = (1 - np.minimum(beaten, 1.0)) ** ((people - 1) / (templates - 1))
+    return replace(prepared, hits=alone[:, None])
 
 
 def fuse(embeddings: Array) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from ..errors import ArgumentError, FacedexError
 from ..results import Analysis
 from . import rates
 from .protocol import Protocol
-from .rates import FoldAccuracy, Rate
+from .rates import FoldRates, Rate
 
 if TYPE_CHECKING:
     from .._core import Face
@@ -63,7 +63,7 @@ class Measurement:
         Pictures that were not enrolled, and why.
     pictures, people : int
         Their numbers.
-    accuracy : FoldAccuracy
+    by_folds : FoldRates
         Over the protocol's pairs.
     pairs : tuple of OperatingPoint
         Over the protocol's pairs, at each of `FARS`.
@@ -82,7 +82,7 @@ class Measurement:
     failures: tuple[tuple[Path, str], ...]
     pictures: int
     people: int
-    accuracy: FoldAccuracy
+    by_folds: FoldRates
     pairs: tuple[OperatingPoint, ...]
     crossed: tuple[OperatingPoint, ...]
     impostor_mean: float
@@ -127,7 +127,7 @@ def measure(engine: Engine, protocol: Protocol, *, progress: Callable[[int, int]
         failures=failures,
         pictures=len(protocol.pictures),
         people=len(np.unique(protocol.people)),
-        accuracy=rates.fold_accuracy(similarity, protocol.same, protocol.fold),
+        by_folds=rates.measure_folds(similarity, protocol.same, protocol.fold),
         pairs=tuple(_point(similarity[protocol.same], similarity[~protocol.same], rate) for rate in FARS),
         crossed=tuple(_point(mated, impostors, rate) for rate in FMRS),
         impostor_mean=mean,

@@ -42,11 +42,11 @@ class Rate:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """95 % confidence limits of the rate, see `confidence_limits`."""
-        return confidence_limits(self.errors, self.trials)
+        """95 % confidence limits of the rate, see `rate_limits`."""
+        return rate_limits(self.errors, self.trials)
 
 
-def confidence_limits(errors: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def rate_limits(errors: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
     """Compute confidence limits of a rate from the number of errors.
 
     Wilson's score interval (Wilson 1927); without errors the upper limit is the one-sided one, at 95 % the "rule of
@@ -57,7 +57,7 @@ def confidence_limits(errors: int, trials: int, *, confidence: float = 0.95) -> 
     ----------
     errors, trials : int
         Number of errors and of comparisons.
-    confidence : float, default 0.95
+    level : float, default 0.95
         0 to 1.
 
     Returns
@@ -68,27 +68,27 @@ def confidence_limits(errors: int, trials: int, *, confidence: float = 0.95) -> 
     Raises
     ------
     ArgumentError
-        More errors than trials, fewer than none, or a confidence that is not between 0 and 1.
+        More errors than trials, fewer than none, or a level that is not between 0 and 1.
 
     Examples
     --------
-    >>> [round(limit, 4) for limit in confidence_limits(0, 1000)]
+    >>> [round(limit, 4) for limit in rate_limits(0, 1000)]
     [0.0, 0.003]
-    >>> [round(limit, 3) for limit in confidence_limits(5, 100)]
+    >>> [round(limit, 3) for limit in rate_limits(5, 100)]
     [0.022, 0.112]
     """
     if not 0 <= errors <= trials:
         raise ArgumentError(f"errors must be 0 to the number of trials, {trials}, got {errors}")
-    if not 0 < confidence < 1:
-        raise ArgumentError(f"confidence must lie between 0 and 1, got {confidence}")
+    if not 0 < level < 1:
+        raise ArgumentError(f"level must lie between 0 and 1, got {level}")
     if trials == 0:
         return 0.0, 1.0
-    zero_error_limit = -np.log1p(-confidence) / trials
+    zero_error_limit = -np.log1p(-level) / trials
     if errors == 0:
         return 0.0, min(1.0, float(zero_error_limit))
     if errors == trials:
         return max(0.0, 1.0 - float(zero_error_limit)), 1.0
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = NormalDist().inv_cdf((1 + level) / 2)
     rate, shrink = errors / trials, 1 + z * z / trials
     centre = (rate + z * z / (2 * trials)) / shrink
     half = z / shrink * float(np.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials)))
@@ -202,7 +202,7 @@ def best_threshold(similarity: Array, same: NDArray[np.bool_]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class FoldAccuracy:
+class FoldRates:
     """Share of correct decisions, each fold at the best threshold of the others.
 
     Attributes
@@ -230,7 +230,7 @@ class FoldAccuracy:
         return float(np.std(self.folds, ddof=1) / np.sqrt(len(self.folds)))
 
 
-def fold_accuracy(similarity: Array, same: NDArray[np.bool_], fold: NDArray[np.int64]) -> FoldAccuracy:
+def measure_folds(similarity: Array, same: NDArray[np.bool_], fold: NDArray[np.int64]) -> FoldRates:
     """Compute the accuracy over folds, with the threshold of the other folds: the verification protocol of LFW.
 
     Parameters
@@ -244,7 +244,7 @@ def fold_accuracy(similarity: Array, same: NDArray[np.bool_], fold: NDArray[np.i
 
     Returns
     -------
-    FoldAccuracy
+    FoldRates
 
     Raises
     ------
@@ -263,7 +263,7 @@ def fold_accuracy(similarity: Array, same: NDArray[np.bool_], fold: NDArray[np.i
         folds.append(float(np.mean(correct)))
         thresholds.append(threshold)
         total += int(np.count_nonzero(correct))
-    return FoldAccuracy(tuple(folds), tuple(thresholds), Rate(total, len(fold)))
+    return FoldRates(tuple(folds), tuple(thresholds), Rate(total, len(fold)))
 
 
 def all_pairs(embeddings: Array, people: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

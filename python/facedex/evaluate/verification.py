@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UnsupportedRateError
+from ..errors import RateError
 from ..plain import record_to_dict
 from . import rates
 from .rates import Array
@@ -88,6 +88,49 @@ class PairScores:
         first = np.searchsorted(starts[:-1], pairs, side="right") - 1
         return first, pairs - starts[first] + first + 1
 
+    def people_of(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the people in the two pictures of pairs."""
+        first, second = self.pictures(pairs)
+        return self.people[first], self.people[second]
+
+    def count_impostors(self, weights: NDArray[np.float64]) -> float:
+        """Count the comparisons of different people if each person were there as often as `weights` says."""
+        each = weights * np.bincount(self.people, minlength=len(weights))
+        return float((each.sum() ** 2 - (each**2).sum()) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimScores:
+    """Comparisons of probes with the templates of people, each a claim to be that person.
+
+    Attributes
+    ----------
+    scores : numpy.ndarray
+        (probes × templates,), float32, probe by probe.
+    same : numpy.ndarray
+        (probes × templates,), bool, whether the claim is true.
+    people : numpy.ndarray
+        (probes,), int64, number of the person in each probe, from 0.
+    templates : numpy.ndarray
+        (templates,), int64, number of the person of each template.
+    """
+
+    scores: Array
+    same: NDArray[np.bool_]
+    people: NDArray[np.int64]
+    templates: NDArray[np.int64]
+
+    def people_of(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the person in the probe and the person of the template."""
+        probes, templates = np.divmod(pairs, len(self.templates))
+        return self.people[probes], self.templates[templates]
+
+    def count_impostors(self, weights: NDArray[np.float64]) -> float:
+        """Count the false claims if each person were there as often as `weights` says."""
+        probes = weights * np.bincount(self.people, minlength=len(weights))
+        enrolled = weights * np.bincount(self.templates, minlength=len(weights))
+        return float(probes.sum() * enrolled.sum() - (probes * enrolled).sum())
+
 
 def score_pairs(embeddings: Array, people: NDArray[np.int64]) -> PairScores:
     """Compare all pictures with each other.
@@ -137,14 +180,14 @@ def interval(values: Array, value: float, people: int) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(seen, [tail, 1 - tail])
     if value == 0:
-        high = rates.confidence_limits(0, people)[1]
+        high = rates.rate_limits(0, people)[1]
     if value == 1:
-        low = rates.confidence_limits(people, people)[0]
+        low = rates.rate_limits(people, people)[0]
     return float(min(low, value)), float(max(high, value))
 
 
 @dataclass(frozen=True, slots=True)
-class OperatingPoint:
+class VerificationPoint:
     """The error rates at a threshold.
 
     Attributes
@@ -166,33 +209,34 @@ class OperatingPoint:
 
 
 class Comparisons:
-    """The sorted comparisons of a `PairScores`, from which points and curves are read.
+    """Comparisons in order, from which points and curves are read.
 
     Parameters
     ----------
-    pairs : PairScores
+    pairs : PairScores or ClaimScores
+    people : int
+        Number of people in the data.
     replicates : int
         How often people are drawn for the intervals.
     seed : int
         Of the draw.
     """
 
-    def __init__(self, pairs: PairScores, *, replicates: int, seed: int) -> None:
+    def __init__(self, pairs: PairScores | ClaimScores, people: int, *, replicates: int, seed: int) -> None:
         self.pairs = pairs
         self.mated = pairs.scores[pairs.same]
         self.impostors = pairs.scores[~pairs.same]
-        self.people = int(pairs.people.max()) + 1 if len(pairs.people) else 0
+        self.people = people
         places = np.flatnonzero(pairs.same)
         order = np.argsort(self.mated, kind="stable")
         self._mated = self.mated[order]
-        self._mated_people = pairs.people[pairs.pictures(places[order])[0]]
+        self._mated_people = pairs.people_of(places[order])[0]
         kept = min(math.ceil(LARGEST_FMR * len(self.impostors)) + 1, _MOST_KEPT, len(self.impostors))
         others = np.flatnonzero(~pairs.same)
         nearest = np.argpartition(self.impostors, len(self.impostors) - kept)[len(self.impostors) - kept :]
         nearest = nearest[np.argsort(-self.impostors[nearest], kind="stable")]
         self._impostors = self.impostors[nearest]
-        first, second = pairs.pictures(others[nearest])
-        self._pairs_of_people = pairs.people[first], pairs.people[second]
+        self._pairs_of_people = pairs.people_of(others[nearest])
         self._weights = draw_people(self.people, replicates, seed)
 
     def least_fmr(self) -> float:
@@ -200,21 +244,20 @@ class Comparisons:
         return 3 / max(len(self.impostors), 1)
 
     def require(self, fmr: float) -> None:
-        """Raise `UnsupportedRateError` for a rate that the comparisons cannot show."""
+        """Raise `RateError` for a rate that the comparisons cannot show."""
         needed = math.ceil(3 / fmr - 1e-9)
         if needed <= len(self.impostors):
             return
         each = len(self.pairs.people) / max(self.people, 1)
-        raise UnsupportedRateError(
+        people = people_needed(needed, each)
+        raise RateError(
             f"a false match rate of {fmr:g} needs {needed:,} comparisons of different people, and there are "
-            f"{len(self.impostors):,}; with {each:.1f} pictures a person that takes about "
-            f"{people_needed(needed, each):,} people in place of {self.people:,}",
-            rate=fmr,
-            measured=len(self.impostors),
-            limit=needed,
+            f"{len(self.impostors):,}; with {each:.1f} pictures a person that takes about {people:,} people in place "
+            f"of {self.people:,}",
+            people=people,
         )
 
-    def points(self, fmrs: Sequence[float] = (), thresholds: Sequence[float] = ()) -> tuple[OperatingPoint, ...]:
+    def points(self, fmrs: Sequence[float] = (), thresholds: Sequence[float] = ()) -> tuple[VerificationPoint, ...]:
         """Compute error rates at the lowest threshold of each false match rate, then at each given threshold.
 
         Parameters
@@ -226,11 +269,11 @@ class Comparisons:
 
         Returns
         -------
-        tuple of OperatingPoint
+        tuple of VerificationPoint
 
         Raises
         ------
-        UnsupportedRateError
+        RateError
             The comparisons cannot show one of the rates.
         """
         for fmr in fmrs:
@@ -246,10 +289,10 @@ class Comparisons:
             limits = accepted.limits if beyond else interval(fmr_drawn[place], accepted.value, self.people)
             accepted_rate = Estimate(accepted.value, *limits, accepted.trials)
             limits = interval(fnmr_drawn[place], missed.value, self.people)
-            found.append(OperatingPoint(asked, cut, accepted_rate, Estimate(missed.value, *limits, missed.trials)))
+            found.append(VerificationPoint(asked, cut, accepted_rate, Estimate(missed.value, *limits, missed.trials)))
         return tuple(found)
 
-    def curve(self) -> tuple[OperatingPoint, ...]:
+    def curve(self) -> tuple[VerificationPoint, ...]:
         """Return the points of the ROC and DET curves, from the greatest false match rate to the least."""
         least = max(self.least_fmr(), 1e-9)
         count = max(0, math.floor(math.log10(LARGEST_FMR / least) * _PER_DECADE)) + 1
@@ -263,14 +306,11 @@ class Comparisons:
 
         The FNMR of a requested false match rate is taken at the threshold that the replicate's own impostors give.
         """
-        pictures = np.bincount(self.pairs.people, minlength=self.people).astype(np.float64)
         first, second = self._pairs_of_people
         fmr_drawn = np.zeros((len(cuts), len(self._weights)))
         fnmr_drawn = np.full_like(fmr_drawn, np.nan)
         for replicate, weights in enumerate(self._weights):
-            each = weights * pictures
-            pairs = max((each.sum() ** 2 - (each**2).sum()) / 2, 1.0)
-            shares = np.cumsum(weights[first] * weights[second]) / pairs
+            shares = np.cumsum(weights[first] * weights[second]) / max(self.pairs.count_impostors(weights), 1.0)
             missed = np.concatenate([[0.0], np.cumsum(weights[self._mated_people])])
             for place, (fmr, cut) in enumerate(zip(wanted, cuts, strict=True)):
                 if reached[place]:

@@ -1,0 +1,165 @@
+"""The commands that measure error rates: evaluate, calibrate, packs compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .opening import command
+from .options import JsonOption, PackOption
+from .output import Output, interruptible, print_line, print_note, print_table, progress_bar
+
+if TYPE_CHECKING:
+    from ..evaluate import Estimate, Report
+
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="A folder for each person, with the person's pictures.")
+]
+AddOption = Annotated[
+    list[str] | None,
+    typer.Option("--add", metavar="NAME|PATH", help="A pack that adds networks, such as liveness. May be repeated."),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="A CSV that describes pictures (column file) or people (column person). Default: labels.csv in FOLDER.",
+    ),
+]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume",
+        metavar="FILE",
+        help="Keep embeddings in this file, and go on from it. It holds biometric templates: delete it afterwards.",
+    ),
+]
+
+
+@command
+def evaluate(
+    folder: FolderArgument,
+    pack: PackOption = None,
+    add: AddOption = None,
+    labels: LabelsOption = None,
+    fmr: Annotated[
+        list[float] | None,
+        typer.Option("--fmr", metavar="RATE", help="A false match rate. May be repeated. Default: what the data show."),
+    ] = None,
+    fpir: Annotated[
+        list[float] | None,
+        typer.Option("--fpir", metavar="RATE", help="A false positive identification rate. May be repeated."),
+    ] = None,
+    people: Annotated[
+        list[int] | None,
+        typer.Option("--people", metavar="N", help="A number of people in the gallery. May be repeated."),
+    ] = None,
+    resume: ResumeOption = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write the report: .html, .json or .csv. May be repeated."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> Output:
+    """Measure error rates on pictures of your own people: comparison, search, failures, suspect labels, liveness."""
+    from ..engine import Engine
+    from ..evaluate import EvaluateOptions, evaluate_folder
+
+    _check_out(out or [])
+    options = EvaluateOptions(
+        fmrs=tuple(fmr) if fmr else None,
+        fpirs=tuple(fpir) if fpir else None,
+        people=tuple(people) if people else None,
+    )
+    engine = Engine(pack, add=add or ())
+    advice = "--resume FILE keeps what was done" if resume is None else "the same command goes on from there"
+    with progress_bar("evaluating", as_json) as bar, interruptible(bar, advice) as progress:
+        report = evaluate_folder(folder, engine=engine, labels=labels, cache=resume, progress=progress, options=options)
+    for path in out or ():
+        save(report, path)
+    return Output(report.to_dict(), lambda: show(report, out or []))
+
+
+def _check_out(paths: list[Path]) -> None:
+    """Refuse a report that could not be written before anything is measured."""
+    from ..errors import PlotsUnavailableError
+    from ..evaluate import plots
+
+    for path in paths:
+        if path.suffix.lower() not in (".html", ".json", ".csv"):
+            raise typer.BadParameter(f"{path.name} must end with .html, .json or .csv", param_hint="--out")
+        if path.suffix.lower() == ".html" and not plots.is_available():
+            raise PlotsUnavailableError("plots need matplotlib: pip install 'facedex[plots]'")
+
+
+def save(report: Report, path: Path) -> None:
+    """Write a report; a file that cannot be written is wrong usage of ``--out``."""
+    try:
+        report.save(path)
+    except OSError as error:
+        raise typer.BadParameter(f"cannot write to {path}: {error.strerror}", param_hint="--out") from error
+
+
+def show(report: Report, out: list[Path]) -> None:
+    """Print a report: the figures as tables, what is suspect, notes."""
+    from ..evaluate.html import percent
+
+    print_line(f"{report.name}: {report.people} people, {report.pictures} pictures, pack {report.pack}")
+    if report.fte is not None and report.fta is not None:
+        print_line(
+            f"failures: {percent(report.fta.value)} of pictures (FTA), {percent(report.fte.value)} of people (FTE)"
+        )
+    rows = [
+        [f"FMR {point.wanted_fmr:g}", f"{point.threshold:.4f}", rate(point.fmr), rate(point.fnmr)]
+        for point in report.points
+    ]
+    if report.at_threshold is not None:
+        point = report.at_threshold
+        rows.append(["threshold in use", f"{point.threshold:.4f}", rate(point.fmr), rate(point.fnmr)])
+    print_table(["comparison at", "threshold", "FMR", "FNMR"], rows, right="threshold")
+    for title, found in (("people", report.identification), ("pictures", report.by_pictures)):
+        rows = [
+            [
+                f"{row.people:,}{'*' * row.extrapolated}" if title == "people" else str(row.pictures),
+                "threshold in use" if row.wanted_fpir is None else f"FPIR {row.wanted_fpir:g}",
+                f"{row.threshold:.4f}",
+                rate(row.fpir),
+                rate(row.fnir),
+            ]
+            for row in found
+        ]
+        print_table([title, "search at", "threshold", "FPIR", "FNIR"], rows, right=f"{title},threshold")
+    rows = [
+        [f"{part.column}: {part.value}", str(part.people), rate(part.fmr), rate(part.fnmr), part.note or ""]
+        for part in report.slices
+    ]
+    print_table(["part", "people", "FMR", "FNMR", ""], rows, right="people")
+    rows = [
+        [
+            attack.kind or "live people",
+            "BPCER" if attack.kind is None else "APCER",
+            rate(attack.error),
+            f"{attack.errors} of {attack.error.trials}",
+            str(attack.unjudged),
+        ]
+        for attack in report.attacks
+    ]
+    print_table(["liveness", "", "rate", "errors", "not judged"], rows, right="not judged")
+    for suspect in report.suspects:
+        print_line(f"{suspect.kind}? {', '.join(suspect.pictures)} ({suspect.similarity:.2f}): {suspect.reason}")
+    for failure in report.failures:
+        print_note(f"failure: {failure.picture}: {failure.reason}")
+    for note in report.notes:
+        print_note(f"note: {note}")
+    for path in out:
+        print_line(f"report written to {path}")
+
+
+def rate(estimate: Estimate | None) -> str:
+    """Write a rate with its limits; nothing where there is none."""
+    from ..evaluate.html import rate as format_rate
+
+    return "" if estimate is None else format_rate(estimate)
