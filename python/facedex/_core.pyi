@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FacedexError
-from .inputs import ImageInput
 
 _Path = str | PathLike[str]
+_Picture = str | PathLike[str] | bytes | NDArray[np.uint8]
 _Found = tuple[list[Face], tuple[int, int]]
 
 @final
@@ -146,7 +146,7 @@ class Engine:
     def providers(self) -> list[str]: ...
     def analyze(
         self,
-        image: ImageInput,
+        image: _Picture,
         *,
         min_face: int | None = None,
         max_faces: int | None = None,
@@ -157,7 +157,7 @@ class Engine:
     ) -> _Found: ...
     def analyze_many(
         self,
-        images: Iterable[ImageInput],
+        images: Iterable[_Picture],
         *,
         min_face: int | None = None,
         max_faces: int | None = None,
@@ -168,12 +168,12 @@ class Engine:
         progress: Callable[[int], object] | None = None,
     ) -> list[_Found | FacedexError]: ...
     def crop(
-        self, image: ImageInput, landmarks: NDArray[np.float32] | Sequence[tuple[float, float]]
+        self, image: _Picture, landmarks: NDArray[np.float32] | Sequence[tuple[float, float]]
     ) -> NDArray[np.uint8]: ...
-    def liveness_crops(self, image: ImageInput, bbox: tuple[float, float, float, float]) -> list[NDArray[np.uint8]]: ...
+    def liveness_crops(self, image: _Picture, bbox: tuple[float, float, float, float]) -> list[NDArray[np.uint8]]: ...
     def attributes_crop(
         self,
-        image: ImageInput,
+        image: _Picture,
         bbox: tuple[float, float, float, float],
         landmarks: NDArray[np.float32] | Sequence[tuple[float, float]],
     ) -> NDArray[np.uint8]: ...
@@ -350,11 +350,11 @@ class PackArchive:
 
 def is_plain_name(name: str) -> bool: ...
 def read_manifest(path: _Path, *, pins: dict[str, str] | None = None) -> PackInfo: ...
-def decode(image: ImageInput, *, max_pixels: int | None = None) -> NDArray[np.uint8]: ...
+def decode(image: _Picture, *, max_pixels: int | None = None) -> NDArray[np.uint8]: ...
 def encode_png(image: NDArray[np.uint8]) -> bytes: ...
 def probe(data: bytes, *, max_pixels: int | None = None) -> tuple[int, int]: ...
-def without_metadata(image: ImageInput, *, max_pixels: int | None = None) -> tuple[bytes, str, tuple[int, int]]: ...
+def without_metadata(image: _Picture, *, max_pixels: int | None = None) -> tuple[bytes, str, tuple[int, int]]: ...
 def thumbnail(
-    image: ImageInput, bbox: tuple[float, float, float, float] | None = None, *, max_pixels: int | None = None
+    image: _Picture, bbox: tuple[float, float, float, float] | None = None, *, max_pixels: int | None = None
 ) -> tuple[bytes, tuple[int, int]]: ...
 def load(path: _Path, *, max_pixels: int | None = None) -> bytes: ...

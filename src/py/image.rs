@@ -13,7 +13,7 @@ use std::path::PathBuf;
 ///
 /// Parameters
 /// ----------
-/// image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+/// image : path, bytes or uint8 array (height, width, 3)
 ///     JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF. EXIF orientation is applied, transparency is blended with
 ///     white.
 /// max_pixels : int, optional
@@ -98,7 +98,7 @@ pub fn encode_png<'py>(py: Python<'py>, image: &Bound<'py, PyAny>) -> PyResult<B
 ///
 /// Parameters
 /// ----------
-/// image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+/// image : path, bytes or uint8 array (height, width, 3)
 ///     An image as for `decode`.
 /// max_pixels : int, optional
 ///     Larger images are refused. 50 million by default.
@@ -137,7 +137,7 @@ pub fn without_metadata<'py>(
 ///
 /// Parameters
 /// ----------
-/// image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
+/// image : path, bytes or uint8 array (height, width, 3)
 ///     An image as for `decode`.
 /// bbox : tuple of float, optional
 ///     x1, y1, x2, y2, pixels of the upright image; without it the full image is shown.
