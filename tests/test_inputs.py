@@ -305,17 +305,23 @@ def test_paths_of_all_kinds(engine: Engine) -> None:
         engine.analyze(AYU[0].parent)
 
 
+JXL_BOXES = "0000000c4a584c200d0a870a00000014667479706a786c20000000006a786c20"
+"""The first boxes of a container of JPEG XL, hexadecimal."""
+
+
 def encoded(kind: str, **options: Any) -> bytes:
     """Return the portrait in another format, or skip."""
     stream = io.BytesIO()
     if kind == "HEIF":
         pytest.importorskip("pillow_heif").from_pillow(Image.fromarray(PIXELS)).save(stream, quality=90, **options)
     else:
+        if kind == "JXL":
+            pytest.importorskip("pillow_jxl", exc_type=ImportError)
         Image.fromarray(PIXELS).save(stream, kind, **options)
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "JPEG2000", "JXL"])
 def test_formats_of_phones_and_archives_are_read_by_pillow(
     engine: Engine, gallery: Gallery, tmp_path: Path, kind: str
 ) -> None:
@@ -337,7 +343,7 @@ def test_formats_of_phones_and_archives_are_read_by_pillow(
     assert probe(data, max_pixels=10**6) == (width, height)
 
 
-@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "JPEG2000", "JXL"])
 def test_formats_of_pillow_keep_the_limits(tmp_path: Path, kind: str) -> None:
     data = encoded(kind)
     (tmp_path / "picture.bin").write_bytes(data)
@@ -357,13 +363,52 @@ def test_the_orientation_of_avif_is_applied() -> None:
     assert facedex.decode(encoded("AVIF", exif=exif)).shape == (width, height, 3)
 
 
-def test_heic_without_its_package_names_the_extra(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
-    with pytest.raises(errors.UnsupportedImageError, match=r"pip install 'facedex\[heif\]'"):
+@pytest.mark.parametrize(
+    ("module", "data", "remedy"),
+    [
+        ("pillow_heif", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), r"pip install 'facedex\[heif\]'"),
+        ("pillow_jxl", b"\xff\x0a" + bytes(100), "pip install pillow-jxl-plugin"),
+        ("pillow_jxl", b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\0jxlc\xff\x0a" + bytes(100), "pillow-jxl-plugin"),
+    ],
+)
+def test_a_format_without_its_package_names_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, module: str, data: bytes, remedy: str
+) -> None:
+    for name in (module, "pillow_jxl.JpegXLImagePlugin"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(errors.UnsupportedImageError, match=remedy):
         engine.analyze(data)
     [refused] = engine.analyze_many([data])
     assert isinstance(refused, errors.UnsupportedImageError)
+
+
+@pytest.mark.parametrize(
+    ("header", "size"),
+    [  # written by libjxl for pictures of these sizes: bare, in a container, made of a JPEG file
+        ("ff0af8be010013080100ccc1030c00000000", (640, 480)),
+        ("ff0a30800ee700130801006c4007744006b4", (5000, 7)),
+        ("ff0a0090010013080100b400671328010050", (1, 1)),
+        (f"{JXL_BOXES}{'000000596a786c63'}ff0a1803000e0013080100b840030c000000", (257, 100)),
+        (f"{JXL_BOXES}{'000000ce6a786c63'}ff0afa1f1e00130801006c40196400000000", (1280, 1024)),
+        (f"{JXL_BOXES}{'000000116a786c7000000000'}ff0a314124000001e06a627264c06d030882", (300, 200)),
+    ],
+)
+def test_the_size_of_a_jpeg_xl_file_is_checked_before_its_plugin_decodes_it(
+    header: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    monkeypatch.setitem(sys.modules, "pillow_jxl.JpegXLImagePlugin", None)
+    data, (width, height) = bytes.fromhex(header), size
+    with pytest.raises(errors.ImageTooLargeError, match=f"image of {width} x {height} = {width * height} pixels"):
+        probe(data, max_pixels=width * height - 1)
+    with pytest.raises(errors.UnsupportedImageError):
+        probe(data, max_pixels=width * height)
+
+
+@pytest.mark.parametrize("data", [b"\0\0\0\x0cJXL " + bytes(40), b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\1jxlc" + bytes(40)])
+def test_a_jpeg_xl_file_without_a_picture_is_damaged(data: bytes) -> None:
+    with pytest.raises(errors.DamagedImageError):
+        probe(data, max_pixels=1000)
 
 
 def ruin(way: str) -> Any:
@@ -464,4 +509,92 @@ def test_a_cut_jpeg_is_decoded_on_request(engine: Engine, tmp_path: Path, monkey
         Engine(strict=True, threads=1).analyze(cut)
     monkeypatch.setenv("FACEDEX_STRICT", "no")
     with pytest.raises(errors.ArgumentError, match="FACEDEX_STRICT must be 0 or 1"):
+        Engine(threads=1)
+
+
+def large_jpeg(times: int = 4, **options: Any) -> bytes:
+    """Return a portrait, enlarged, as a JPEG file."""
+    height, width, _ = PIXELS.shape
+    stream = io.BytesIO()
+    Image.fromarray(PIXELS).resize((times * width - 3, times * height - 1)).save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_jpeg_over_the_limit_is_reduced_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = Image.open(io.BytesIO(large_jpeg()))
+    back = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    stored = upright if back[orientation] is None else upright.transpose(back[orientation])  # type: ignore[arg-type]
+    stream = io.BytesIO()
+    stored.save(stream, "JPEG", quality=95, exif=exif)
+    data, path = stream.getvalue(), tmp_path / "large.jpg"
+    path.write_bytes(data)
+    limit = upright.width * upright.height // 5
+    [expected] = Engine(threads=1).analyze(data)
+    monkeypatch.setenv("FACEDEX_OVERSIZE", "reduce")
+    for small in (Engine(threads=1, max_pixels=limit, oversize="reduce"), Engine(threads=1, max_pixels=limit)):
+        for image in (data, path, io.BytesIO(data)):
+            found = small.analyze(image)
+            assert found.image_size == upright.size
+            assert "1/4 of its sides" in (found.hint or "")
+            assert found.draw().size == upright.size  # under the limit of the setting, not of this engine
+            [face] = found
+            assert np.abs(face.bbox - expected.bbox).max() < 0.03 * (expected.bbox[2] - expected.bbox[0])
+            assert face.landmarks is not None
+            assert expected.landmarks is not None
+            assert np.abs(face.landmarks - expected.landmarks).max() < 0.03 * (expected.bbox[2] - expected.bbox[0])
+            assert face.embedding is not None
+            assert expected.embedding is not None
+            assert float(face.embedding @ expected.embedding) > 0.9
+        assert face.landmarks is not None
+        crop = small.crop(data, face.landmarks).astype(int)
+        assert np.abs(crop - Engine(threads=1).crop(data, face.landmarks)).mean() < 8
+        assert len(small.analyze(data, min_face=round(0.8 * (face.bbox[3] - face.bbox[1])))) == 1
+        assert len(small.analyze(data, min_face=round(2 * (face.bbox[3] - face.bbox[1])))) == 0
+        whole, reduced = small.analyze_many([AYU[1], data])
+        assert isinstance(whole, facedex.Analysis)
+        assert isinstance(reduced, facedex.Analysis)
+        assert reduced == found
+        for photos, width in (("thumbnail", 224), ("original", stored.width)):
+            location = tmp_path / f"{photos}-{id(small)}.db"
+            with Gallery.open(location, engine=small, photos=photos) as opened:  # type: ignore[arg-type]
+                opened.register("ayu", [path, io.BytesIO(data)])
+                first, _ = opened.photos("ayu")
+                assert first.width in (width, stored.height)
+                assert opened.recognize(path)[0].person_id == "ayu"
+                if photos == "thumbnail":
+                    assert len(Engine(threads=1).analyze(opened.photo_bytes(first.photo_id))) == 1
+
+
+def test_what_cannot_be_reduced_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, height, width = large_jpeg(2), 2 * PIXELS.shape[0] - 1, 2 * PIXELS.shape[1] - 3
+    small = Engine(threads=1, max_pixels=width * height // 2, oversize="reduce")
+    png = io.BytesIO()
+    Image.open(io.BytesIO(data)).save(png, "PNG")
+    for image, reason in (
+        (large_jpeg(2, progressive=True), "progressive"),
+        (png.getvalue(), "over the limit"),
+    ):
+        with pytest.raises(errors.ImageTooLargeError, match=reason) as refused:
+            small.analyze(image)
+        assert f"{width} x {height} = {width * height} pixels is over the limit of {small.max_pixels}" in str(
+            refused.value
+        )
+        assert str(refused.value).count("FACEDEX_MAX_PIXELS") == 1
+    with pytest.raises(errors.ImageTooLargeError, match="at an eighth of its sides too"):
+        Engine(threads=1, max_pixels=width * height // 63 // 2, oversize="reduce").analyze(data)
+    for strict in (True, False):
+        with pytest.raises(errors.TruncatedImageError):
+            Engine(threads=1, max_pixels=small.max_pixels, oversize="reduce", strict=strict).analyze(data[:-300])
+    with pytest.raises(errors.ImageTooLargeError):
+        Engine(threads=1, max_pixels=small.max_pixels).analyze(data)
+    for wrong in ("shrink", 1):
+        with pytest.raises(errors.ArgumentError, match="oversize must be"):
+            Engine(threads=1, oversize=wrong)  # type: ignore[arg-type]
+    monkeypatch.setenv("FACEDEX_OVERSIZE", "shrink")
+    with pytest.raises(errors.ArgumentError, match="FACEDEX_OVERSIZE must be refuse or reduce"):
         Engine(threads=1)

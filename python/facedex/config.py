@@ -9,6 +9,7 @@ so is a variable of this prefix that is no setting. ``facedex config`` prints th
 ``FACEDEX_THREADS``      networks that run side by side, from 1
 ``FACEDEX_PROVIDERS``    ONNX Runtime execution providers, separated by commas, in order of preference
 ``FACEDEX_MAX_PIXELS``   largest picture that is decoded, pixels, from 1
+``FACEDEX_OVERSIZE``     ``reduce`` decodes a JPEG file over that limit at a half, a quarter or an eighth; ``refuse``
 ``FACEDEX_STRICT``       0 decodes what a JPEG file holds whose end is cut off; 1, the default, refuses it
 ``FACEDEX_ACCEPT_LICENSE``  licences of weights that the user has accepted, as the pack's error asks for it
 ``FACEDEX_MIRROR``       address from which the files of packs are fetched, instead of their own
@@ -49,6 +50,9 @@ from .errors import ArgumentError
 
 MAX_PIXELS = 50_000_000
 """Default limit on the pixels of a picture: 50 megapixels take 150 MB as RGB."""
+
+Oversize = Literal["refuse", "reduce"]
+"""A JPEG file over the limit of pixels is refused, or decoded at a half, a quarter or an eighth of its sides."""
 
 SCOPES = ("read", "recognise", "enrol", "admin")
 """What a client of a server can be allowed to do; `facedex.server.principals` defines each."""
@@ -91,6 +95,8 @@ class Settings:
         ONNX Runtime execution providers in order of preference.
     max_pixels : int
         Largest picture that is decoded, pixels.
+    oversize : {"refuse", "reduce"}
+        Whether a JPEG file over that limit is refused, or decoded smaller.
     strict : bool
         Whether a JPEG file whose end is cut off is refused.
     accept_license : str or None
@@ -130,6 +136,7 @@ class Settings:
     threads: int | None = None
     providers: tuple[str, ...] | None = None
     max_pixels: int = MAX_PIXELS
+    oversize: Oversize = "refuse"
     strict: bool = True
     accept_license: str | None = None
     mirror: str | None = None
@@ -207,6 +214,12 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
             raise ArgumentError(f"{name} must be 0 or 1, got {value!r}")
         return default if value is None else value == "1"
 
+    def oversize() -> Oversize:
+        value = text("FACEDEX_OVERSIZE")
+        if value not in (None, "refuse", "reduce"):
+            raise ArgumentError(f"FACEDEX_OVERSIZE must be refuse or reduce, got {value!r}")
+        return "reduce" if value == "reduce" else "refuse"
+
     def secret(name: str) -> bytes | None:
         value = text(name)
         return None if value is None else key_from(value, name)
@@ -226,6 +239,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         threads=count("FACEDEX_THREADS"),
         providers=words(text("FACEDEX_PROVIDERS") or "") or None,
         max_pixels=count("FACEDEX_MAX_PIXELS") or MAX_PIXELS,
+        oversize=oversize(),
         strict=flag("FACEDEX_STRICT", default=True),
         accept_license=text("FACEDEX_ACCEPT_LICENSE"),
         mirror=text("FACEDEX_MIRROR"),

@@ -16,7 +16,7 @@ import itertools
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .checks import as_int
 from .config import MAX_PIXELS
 from .errors import ArgumentError
-from .inputs import read_picture
+from .inputs import read_jpeg, read_picture
 
 if TYPE_CHECKING:
     from .errors import BBox
@@ -96,7 +96,7 @@ def annotate(
     max_pixels: int | None = None,
     font: str | os.PathLike[str] | None = None,
 ) -> Image.Image:
-    """Draw boxes and names on a copy of a picture.
+    """Draw boxes and names on a copy of a picture, also of a JPEG file that is cut off.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def annotate(
     longest_side : int, optional
         A larger picture is reduced to this, pixels.
     max_pixels : int, optional
-        A picture of more pixels is refused; default 50 million.
+        A picture of more pixels is refused, or reduced if it is a JPEG file; default 50 million.
     font : path, optional
         A TrueType or OpenType font for all labels; by default Pillow's, or one of the system where that lacks a letter.
 
@@ -135,7 +135,13 @@ def annotate(
     if longest_side is not None:
         longest_side = as_int("longest_side", longest_side)
     limit = MAX_PIXELS if max_pixels is None else as_int("max_pixels", max_pixels)
-    picture = Image.fromarray(_core.decode(read_picture(image, max_pixels=limit), max_pixels=limit))
+    found = read_picture(image, max_pixels=limit)
+    decoded = None
+    if isinstance(found, (str, bytes)):
+        decoded = read_jpeg(found, max_pixels=limit, strict=False, reduce=True)
+    picture = Image.fromarray(_core.decode(found if decoded is None else decoded.pixels, max_pixels=limit))
+    if decoded is not None:
+        marks = [replace(mark, bbox=decoded.scale_box(mark.bbox)) for mark in marks]
     picture, factor = _resize(picture, longest_side)
     canvas = ImageDraw.Draw(picture)
     drawn = [(mark, _clip(mark.bbox, factor, picture.size)) for mark in marks]

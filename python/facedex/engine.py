@@ -10,26 +10,23 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence, Sized
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .checks import abbreviate, as_int, check_flag, check_float, check_threshold
-from .config import MAX_PIXELS, settings
+from .checks import abbreviate, as_int, check_choice, check_flag, check_float, check_threshold
+from .config import MAX_PIXELS, Oversize, settings
 from .coroutines import make_coroutine
 from .errors import ArgumentError, BBox, FacedexError, ImageError, NoFaceError, RoleMissingError
 from .forks import inherit, lock_of
-from .inputs import ImageInput, find_hint, iterate_images, keep_source, mend_jpeg, read_picture
+from .inputs import ImageInput, ReadPicture, find_hint, iterate_images, keep_source, read_jpeg, read_picture
 from .options import AnalyzeOptions, LivenessOption
 from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .runtime import runtime_library
-
-Picture = str | bytes | NDArray[np.uint8]
-"""What `inputs.read_picture` returns."""
 
 BATCH = 8
 """Pictures for each thread that are read before they are analysed: bounds the memory of a batch, and progress is
@@ -57,6 +54,10 @@ class Engine:
         ``FACEDEX_PROVIDERS``, else the CPU. An unavailable one is an error.
     max_pixels : int, optional
         Larger pictures are refused; default ``FACEDEX_MAX_PIXELS``, else 50 million.
+    oversize : {"refuse", "reduce"}, optional
+        "reduce" decodes a JPEG file over that limit at a half, a quarter or an eighth of its sides, if it is within the
+        limit then; default ``FACEDEX_OVERSIZE``, else "refuse". Boxes and landmarks are pixels of the original, and
+        ``hint`` of the result says so. A progressive file is refused.
     strict : bool, optional
         Whether a JPEG file whose end is cut off is refused; default ``FACEDEX_STRICT``, else True. With False, what it
         holds is decoded, the rest is grey, and ``hint`` of the result says so.
@@ -99,6 +100,7 @@ class Engine:
         threads: int | None = None,
         providers: str | Sequence[str] | None = None,
         max_pixels: int | None = None,
+        oversize: Oversize | None = None,
         strict: bool | None = None,
         mirror: bool | None = None,
         accept_license: str | None = None,
@@ -113,9 +115,12 @@ class Engine:
             "mirror": mirror,
             "accept_license": accept_license,
             "add": environment.add_packs if add is None else add,
+            "oversize": oversize,
             "strict": strict,
         }
         self.max_pixels = as_int("max_pixels", max_pixels if max_pixels is not None else environment.max_pixels)
+        self.oversize = environment.oversize if oversize is None else oversize
+        check_choice("oversize", self.oversize, Oversize)
         self.strict = environment.strict if strict is None else check_flag("strict", strict)
         cores = threads if threads is not None else environment.threads
         ready = require_ready(self._options["pack"], accept_license=accept_license)
@@ -222,9 +227,12 @@ class Engine:
         options = AnalyzeOptions(
             min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
         )
-        picture, hint = self.read(image)
-        faces, size = self._native.analyze(picture, **_core_arguments(options, embed))
-        return _analysis(faces, size, image, picture, hint)
+        return self._analyze_read(image, self.read(image), options, embed)
+
+    def _analyze_read(self, image: ImageInput, read: ReadPicture, options: AnalyzeOptions, embed: bool) -> Analysis:
+        if options.min_face is not None and read.size is not None:
+            options = replace(options, min_face=max(1, round(options.min_face / max(read.factors))))
+        return _analysis(*self._native.analyze(read.pixels, **_core_arguments(options, embed)), image, read)
 
     def analyze_many(
         self,
@@ -259,7 +267,7 @@ class Engine:
         options = AnalyzeOptions(
             min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
         )
-        arguments = _core_arguments(options, embed)
+        check_flag("embed", embed)
         given = iterate_images(images)
         total = 0
         if progress is not None:
@@ -268,49 +276,46 @@ class Engine:
             total = len(images)
         results: list[Analysis | FacedexError] = []
         while batch := list(itertools.islice(given, self.threads * BATCH)):
-            results += self._analyze_batch(batch, arguments)
+            results += self._analyze_batch(batch, options, embed)
             if progress is not None:
                 progress(len(results), total)
         return results
 
-    def _analyze_batch(self, images: Sequence[ImageInput], arguments: dict[str, Any]) -> list[Analysis | FacedexError]:
+    def _analyze_batch(
+        self, images: Sequence[ImageInput], options: AnalyzeOptions, embed: bool
+    ) -> list[Analysis | FacedexError]:
         """Analyze pictures side by side; what goes wrong with one is its result."""
-        read: list[tuple[Picture, str | None] | FacedexError] = []
+        given: list[ReadPicture | Analysis | FacedexError] = []
         for image in images:
             try:
-                read.append(self.read(image))
+                read = self.read(image)
+                # A reduced one has its own scale and may be large: it is not held until the others are read.
+                given.append(read if read.size is None else self._analyze_read(image, read, options, embed))
             except FacedexError as error:
-                read.append(error)
-        answers = iter(
-            self._native.analyze_many([given[0] for given in read if not isinstance(given, FacedexError)], **arguments)
-        )
+                given.append(error)
+        pixels = [read.pixels for read in given if isinstance(read, ReadPicture)]
+        answers = iter(self._native.analyze_many(pixels, **_core_arguments(options, embed)))
         results: list[Analysis | FacedexError] = []
-        for image, given in zip(images, read, strict=True):
-            if isinstance(given, FacedexError):
-                results.append(given)
+        for image, read_or_result in zip(images, given, strict=True):
+            if not isinstance(read_or_result, ReadPicture):
+                results.append(read_or_result)
                 continue
             answer = next(answers)
             if isinstance(answer, FacedexError):
                 results.append(answer)
             else:
-                results.append(_analysis(*answer, image, *given))
+                results.append(_analysis(*answer, image, read_or_result))
         return results
 
-    def read(self, image: ImageInput) -> tuple[Picture, str | None]:
-        """Read a picture as this engine does, into a form that the core decodes; not part of the public interface.
-
-        Returns
-        -------
-        picture : str, bytes or numpy.ndarray
-        hint : str or None
-            That its end is missing, where `strict` is False.
-        """
+    def read(self, image: ImageInput) -> ReadPicture:
+        """Read a picture as this engine does, into a form that the core decodes; not part of the public interface."""
         picture = read_picture(image, max_pixels=self.max_pixels)
-        if not self.strict and isinstance(picture, (str, bytes)):
-            mended = mend_jpeg(picture, max_pixels=self.max_pixels)
-            if mended is not None:
-                return mended, "the file is cut off; what it holds was decoded, and the rest is grey"
-        return picture, None
+        reduce = self.oversize == "reduce"
+        if isinstance(picture, (str, bytes)) and (reduce or not self.strict):
+            decoded = read_jpeg(picture, max_pixels=self.max_pixels, strict=self.strict, reduce=reduce)
+            if decoded is not None:
+                return decoded
+        return ReadPicture(picture, picture)
 
     def crop(
         self, image: ImageInput, landmarks: NDArray[np.float32] | Sequence[tuple[float, float]]
@@ -334,7 +339,8 @@ class Engine:
         LandmarksError
             The points coincide or are not finite.
         """
-        return self._native.crop(self.read(image)[0], landmarks)
+        read = self.read(image)
+        return self._native.crop(read.pixels, _scale_points(landmarks, read))
 
     def liveness_crops(self, image: ImageInput, bbox: Sequence[float] | NDArray[np.float32]) -> list[NDArray[np.uint8]]:
         """Return the crops of a face that the liveness networks get.
@@ -356,7 +362,8 @@ class Engine:
         RoleMissingError
             No pack has a liveness network.
         """
-        return self._native.liveness_crops(self.read(image)[0], _four(bbox))
+        read = self.read(image)
+        return self._native.liveness_crops(read.pixels, read.scale_box(_four(bbox)))
 
     def attributes_crop(
         self,
@@ -387,7 +394,8 @@ class Engine:
         LandmarksError
             The points coincide, or the box is empty.
         """
-        return self._native.attributes_crop(self.read(image)[0], _four(bbox), landmarks)
+        read = self.read(image)
+        return self._native.attributes_crop(read.pixels, read.scale_box(_four(bbox)), _scale_points(landmarks, read))
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the embeddings of crops.
@@ -471,13 +479,26 @@ class Engine:
         return f"Engine(pack={self.pack.name!r}, threads={self.threads})"
 
 
-def _analysis(
-    faces: Sequence[_core.Face], size: tuple[int, int], image: ImageInput, picture: Picture, hint: str | None
-) -> Analysis:
-    source = keep_source(image, picture) if hint is None else picture  # the file alone would not be drawn
+def _analysis(faces: Sequence[_core.Face], size: tuple[int, int], image: ImageInput, read: ReadPicture) -> Analysis:
+    hint = read.hint
     if not faces and hint is None:
-        hint = find_hint(picture, width=size[0], height=size[1])
-    return Analysis(tuple(faces), ImageSize(*size), source, hint)
+        hint = find_hint(read.pixels, width=size[0], height=size[1])
+    if read.size is not None:
+        faces, size = [_enlarge(face, read.factors) for face in faces], read.size
+    return Analysis(tuple(faces), ImageSize(*size), keep_source(image, read.source), hint)
+
+
+def _enlarge(face: _core.Face, factors: tuple[float, float]) -> _core.Face:
+    """Return a face of a reduced picture in pixels of the original."""
+    points = None if face.landmarks is None else face.landmarks * factors
+    x1, y1, x2, y2 = (float(side) for side in face.bbox * (factors * 2))
+    more = (face.embedding, face.liveness, face.attributes, face.quality)
+    return _core.Face((x1, y1, x2, y2), points, face.det_score, *more)
+
+
+def _scale_points(landmarks: Any, read: ReadPicture) -> Any:
+    """Return landmarks of an original in pixels of what was read of it."""
+    return landmarks if read.size is None else np.asarray(landmarks, np.float32) / np.asarray(read.factors, np.float32)
 
 
 def _name_picture(error: FacedexError, name: str) -> FacedexError:
@@ -519,9 +540,9 @@ def decode(image: ImageInput, *, max_pixels: int | None = None) -> NDArray[np.ui
     Parameters
     ----------
     image : path, bytes, binary file object, PIL image or uint8 array
-        JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF; through Pillow AVIF and JPEG 2000, and HEIC with the extra
-        ``facedex[heif]``. EXIF orientation is applied, transparency is blended with
-        white.
+        JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF; through Pillow AVIF and JPEG 2000, HEIC with the extra
+        ``facedex[heif]``, and JPEG XL with ``pillow-jxl-plugin``. EXIF orientation is applied, transparency is blended
+        with white.
     max_pixels : int, optional
         Larger pictures are refused before memory is allocated for them. 50 million by default.
 

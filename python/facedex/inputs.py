@@ -1,9 +1,10 @@
 """What the verbs accept as a picture, and how one picture is distinguished from several.
 
 `read_picture` is the one entry. It turns what a caller gives into what the core (`facedex._core`) decodes, a path,
-encoded bytes or RGB pixels. AVIF, HEIC and JPEG 2000, which the core does not decode, are decoded here by Pillow,
-within the same limit of pixels. Whatever goes wrong while a picture is read is a `FacedexError` with its cause, so that
-one bad picture of a batch does not cost the others. Addresses are never fetched.
+encoded bytes or RGB pixels. AVIF, HEIC, JPEG 2000 and JPEG XL, which the core does not decode, are decoded here by
+Pillow, within the same limit of pixels; on request also a JPEG file that is cut off or over the limit. Whatever goes
+wrong while a picture is read is a `FacedexError` with its cause, so that one bad picture of a batch does not cost the
+others. Addresses are never fetched.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from .errors import (
     ArgumentError,
+    BBox,
     DamagedImageError,
     FacedexError,
     ImageArrayError,
@@ -52,8 +55,51 @@ _DARK, _BRIGHT = 16, 225  # grey level of all but the 5 % brightest or darkest p
 _SHARP = 4  # grey levels of the Laplacian at the sharpest 1 % of the pixels
 _HEAD = 64  # bytes of a file that identify its format
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_PACKAGES = {"HEIC": "'facedex[heif]'", "JPEG XL": "pillow-jxl-plugin"}
+_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}  # width to height, JPEG XL
 _BYTES_PER_PIXEL, _BYTES_OF_METADATA = 8, 64 << 20  # limits of a file, as in the core
 _LONGEST_PATH = 4096  # bytes, of Linux; other systems allow fewer
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: the values that exchange width and height
+_LARGEST_JPEG = 65_535**2  # pixels: its sides are numbers of 16 bits
+_REDUCTIONS = (2, 4, 8)  # sides of a JPEG file that libjpeg decodes at a half, a quarter or an eighth
+
+MOST_REDUCED = _REDUCTIONS[-1] ** 2
+"""How many times the limit of pixels a JPEG file may have to be decoded within it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPicture:
+    """A picture in a form that the core decodes.
+
+    Attributes
+    ----------
+    pixels : str, bytes or numpy.ndarray
+        A path, an encoded file, or pixels: uint8, (height, width, 3), RGB.
+    source : str, bytes or numpy.ndarray
+        The same, or the file from which Pillow decoded the pixels.
+    hint : str or None
+        That the end of the file is missing, or that it was reduced.
+    size : tuple of int or None
+        Width and height of the upright original where the pixels are fewer; None where they are the original's.
+    """
+
+    pixels: str | bytes | NDArray[np.uint8]
+    source: str | bytes | NDArray[np.uint8]
+    hint: str | None = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Width and height of the original, as multiples of those of the pixels; each from 1."""
+        if self.size is None or isinstance(self.pixels, (str, bytes)):
+            return 1.0, 1.0
+        height, width = self.pixels.shape[:2]
+        return self.size[0] / width, self.size[1] / height
+
+    def scale_box(self, bbox: BBox) -> BBox:
+        """Return a box of the original in the coordinates of the pixels."""
+        x, y = self.factors
+        return bbox[0] / x, bbox[1] / y, bbox[2] / x, bbox[3] / y
 
 
 def is_single(images: object) -> bool:
@@ -189,42 +235,107 @@ def probe(data: bytes, *, max_pixels: int) -> tuple[int, int]:
         return picture.size
 
 
-def mend_jpeg(picture: str | bytes, *, max_pixels: int) -> NDArray[np.uint8] | None:
-    """Decode what a JPEG file holds whose end is cut off; the rest becomes grey.
+def is_jpeg(data: bytes) -> bool:
+    """Return whether an encoded picture starts as a JPEG file does."""
+    return data.startswith(b"\xff\xd8")
+
+
+def read_jpeg(picture: str | bytes, *, max_pixels: int, strict: bool, reduce: bool) -> ReadPicture | None:
+    """Decode a JPEG file that the core refuses: one whose end is cut off, or one that is over the limit of pixels.
 
     Parameters
     ----------
     picture : str or bytes
         As `read_picture` returns it.
     max_pixels : int
+    strict : bool
+        False decodes what a cut file holds; the rest becomes grey.
+    reduce : bool
+        Whether to decode a file over the limit at a half, a quarter or an eighth of its sides, never in full. A
+        progressive file is refused, because its decoder would hold all of it, and so is a cut one.
 
     Returns
     -------
-    numpy.ndarray or None
-        None when it is not a JPEG file, is whole, or holds nothing that can be decoded.
+    ReadPicture or None
+        None for any other file; the core decodes it or says what is wrong with it.
+
+    Raises
+    ------
+    ImageError
+        When a file over the limit cannot be reduced.
     """
     from . import _core  # here, so that a picture can be described without the native core
 
+    within = _LARGEST_JPEG if reduce else max_pixels
     try:
         data = _core.load(picture, max_pixels=max_pixels) if isinstance(picture, str) else picture
-        if not data.startswith(b"\xff\xd8") or data.rstrip(b"\0").endswith(_END_OF_JPEG):
+        if not is_jpeg(data):
             return None
-        _core.without_metadata(data, max_pixels=max_pixels)  # reads the markers up to the last
-    except TruncatedImageError:
-        pass
+        width, height = _core.probe(data, max_pixels=within)
     except ImageError:
         return None
-    else:
-        return None
+    if width * height > max_pixels:
+        _core.without_metadata(data, max_pixels=within)  # reads the markers up to the last
+        return _reduce_jpeg(data, picture, max_pixels)
+    return None if strict or not _is_cut(data, max_pixels) else _mend_jpeg(data, picture)
+
+
+def _is_cut(data: bytes, max_pixels: int) -> bool:
+    """Return whether a JPEG file ends before its last marker."""
+    from . import _core
+
+    if data.rstrip(b"\0").endswith(_END_OF_JPEG):
+        return False
+    try:
+        _core.without_metadata(data, max_pixels=max_pixels)
+    except TruncatedImageError:
+        return True
+    except ImageError:
+        pass
+    return False
+
+
+def _mend_jpeg(data: bytes, source: str | bytes) -> ReadPicture | None:
     from PIL.JpegImagePlugin import JpegImageFile
 
     try:
         with JpegImageFile(io.BytesIO(data + _END_OF_JPEG)) as opened:
-            return _pixels_of(opened) if opened.width * opened.height <= max_pixels else None
+            hint = "the file is cut off; what it holds was decoded, and the rest is grey"
+            return ReadPicture(_pixels_of(opened), source, hint)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - the core says what is wrong with the file
         return None
+
+
+def _reduce_jpeg(data: bytes, source: str | bytes, max_pixels: int) -> ReadPicture:
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        with JpegImageFile(io.BytesIO(data)) as opened:
+            width, height = opened.size
+            excess = (
+                f"image of {width} x {height} = {width * height} pixels is over the limit of {max_pixels} pixels; "
+                "FACEDEX_MAX_PIXELS or max_pixels raises it"
+            )
+            if opened.info.get("progressive"):
+                raise ImageTooLargeError(f"{excess}; a progressive JPEG file cannot be reduced while it is decoded")
+            for times in _REDUCTIONS:
+                if -(-width // times) * -(-height // times) <= max_pixels:
+                    break
+            else:
+                raise ImageTooLargeError(f"{excess}; it is over the limit at an eighth of its sides too")
+            opened.draft(None, (max(1, width // times), max(1, height // times)))
+            turned = opened.getexif().get(_ORIENTATION) in _TURNED
+            pixels = _pixels_of(opened)
+    except (FacedexError, MemoryError):
+        raise
+    except Exception as error:
+        raise DamagedImageError(f"damaged JPEG image: {_reason(error)}") from error
+    size = (height, width) if turned else (width, height)
+    return ReadPicture(
+        pixels, source, f"the picture of {size[0]} x {size[1]} pixels was decoded at 1/{times} of its sides", size
+    )
 
 
 def find_hint(picture: str | bytes | NDArray[np.uint8], *, width: int, height: int) -> str | None:
@@ -376,13 +487,16 @@ def _check_path(path: str, max_pixels: int) -> str | NDArray[np.uint8]:
 def _family_of(data: bytes) -> str | None:
     """Return the name of the format of an encoded picture that Pillow decodes; None for all others.
 
-    The signatures are those of ISO/IEC 23008-12 (HEIF), the AVIF specification and ISO/IEC 15444-1 (JPEG 2000).
+    The signatures are those of ISO/IEC 23008-12 (HEIF), the AVIF specification, ISO/IEC 15444-1 (JPEG 2000)
+    and ISO/IEC 18181-2 (JPEG XL).
     """
     if data[4:8] == b"ftyp":
         brands = {data[8:12]} | {data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4], "big"), _HEAD), 4)}
         if brands & {b"avif", b"avis"}:
             return "AVIF"
         return "HEIC" if brands & _HEIC_BRANDS else None
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "JPEG XL"
     return "JPEG 2000" if data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")) else None
 
 
@@ -432,6 +546,8 @@ def _open_by_pillow(data: bytes, family: str, max_pixels: int) -> Image:
     """Read the header of a picture with the class of its format, which registers nothing in Pillow."""
     stream = io.BytesIO(data)
     opened: Image
+    if family == "JPEG XL":  # its plugin decodes the picture when it is opened
+        _check_pixels(_size_of_jpeg_xl(data), max_pixels)
     try:
         if family == "HEIC":
             from pillow_heif import HeifImageFile
@@ -441,23 +557,67 @@ def _open_by_pillow(data: bytes, family: str, max_pixels: int) -> Image:
             from PIL.AvifImagePlugin import AvifImageFile
 
             opened = AvifImageFile(stream)
+        elif family == "JPEG XL":
+            from pillow_jxl.JpegXLImagePlugin import JXLImageFile
+
+            opened = JXLImageFile(stream)
         else:
             from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
             opened = Jpeg2KImageFile(stream)
     except ImportError as error:
-        remedy = "pip install 'facedex[heif]'" if family == "HEIC" else "pip install 'pillow>=11.3'"
-        raise UnsupportedImageError(f"unsupported {family} image: a package is missing: {remedy}") from error
+        remedy = _PACKAGES.get(family, "'pillow>=11.3'")
+        raise UnsupportedImageError(
+            f"unsupported {family} image: a package is missing: pip install {remedy}"
+        ) from error
     except MemoryError:
         raise
     except Exception as error:
         raise DamagedImageError(f"damaged {family} image: {_reason(error)}") from error
-    width, height = opened.size
+    _check_pixels(opened.size, max_pixels)
+    return opened
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"image of {width} x {height} = {width * height} pixels is over the limit of {max_pixels} pixels"
         )
-    return opened
+
+
+def _size_of_jpeg_xl(data: bytes) -> tuple[int, int]:
+    """Read the size in the header of a JPEG XL file: ISO/IEC 18181-1, SizeHeader; in a container, 18181-2, boxes."""
+    start = 0
+    while data[start : start + 2] != b"\xff\x0a":
+        length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
+        head = 16 if length == 1 else 8
+        if length == 1:
+            length = int.from_bytes(data[start + 8 : start + 16], "big")
+        if kind in (b"jxlc", b"jxlp"):
+            start += head + (4 if kind == b"jxlp" else 0)  # a part begins with its number
+            if data[start : start + 2] == b"\xff\x0a":
+                break
+            length = 0
+        if length < head:
+            raise DamagedImageError("damaged JPEG XL image: it has no header of a picture")
+        start += length
+    bits, at = int.from_bytes(data[start + 2 : start + 18].ljust(16, b"\0"), "little"), 0
+
+    def read(count: int) -> int:
+        nonlocal at
+        value = bits >> at & ((1 << count) - 1)
+        at += count
+        return value
+
+    def side(small: int) -> int:
+        return 8 * (read(5) + 1) if small else 1 + read((9, 13, 18, 30)[read(2)])
+
+    small = read(1)
+    height = side(small)
+    ratio = read(3)
+    width = side(small) if ratio == 0 else height * _RATIOS[ratio][0] // _RATIOS[ratio][1]
+    return width, height
 
 
 def _decode_data_uri(text: str) -> bytes:
@@ -600,7 +760,7 @@ def _shorten_path(path: str) -> str:
 def _reason(error: Exception) -> str:
     """Return the type and message of a foreign error, bounded."""
     try:
-        text = str(error)
+        text = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - of a foreign class
         text = ""
     return f"{type(error).__name__}: {text[:_SHOWN]}" if text else type(error).__name__

@@ -138,7 +138,7 @@ class Analysis(Sequence["Face"]):
         The picture as it was given; None when it was a stream that has been read.
     hint : str or None
         Why no face may have been found: the picture is very dark, very bright, blurred or tiny; or that the
-        file is cut off, where the engine is not strict.
+        file is cut off, where the engine is not strict, or was decoded smaller, where it reduces.
     """
 
     faces: tuple[Face, ...]
@@ -228,7 +228,7 @@ class Recognition(Sequence[FoundFace]):
         Time of this picture, or its share of a batch, seconds.
     hint : str or None
         Why no face may have been found: the picture is very dark, very bright, blurred or tiny; or that the
-        file is cut off, where the engine is not strict.
+        file is cut off, where the engine is not strict, or was decoded smaller, where it reduces.
     """
 
     faces: tuple[FoundFace, ...]

@@ -136,6 +136,15 @@ def test_avif_is_recognized_and_its_pixels_are_counted(peopled: TestClient) -> N
     assert "the second picture" in refused.json()["detail"]
 
 
+def test_the_pixels_of_a_reduced_picture_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    png = io.BytesIO()
+    Image.open(io.BytesIO(AYU)).save(png, "PNG")
+    monkeypatch.setenv("FACEDEX_MAX_PIXELS", "100000")
+    assert [Pixels().count(data) for data in (AYU, png.getvalue())] == [0, 0]  # nothing of them is decoded
+    monkeypatch.setenv("FACEDEX_OVERSIZE", "reduce")
+    assert [Pixels().count(data) for data in (AYU, png.getvalue())] == [640 * 480, 0]
+
+
 def test_a_picture_without_a_face_says_why(peopled: TestClient) -> None:
     stream = io.BytesIO()
     Image.new("RGB", (320, 240), (3, 3, 3)).save(stream, "PNG")

@@ -10,7 +10,7 @@ import typer
 from ..options import FacePolicy, IndexMethod, KeptPhotos, LivenessMode
 
 PersonArgument = Annotated[str, typer.Argument(metavar="ID", help="The person's id: any text, your own key.")]
-_FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, JPEG 2000 or HEIC; - is standard input."
+_FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, JPEG 2000, HEIC or JPEG XL; - is standard input."
 
 PicturesArgument = Annotated[list[Path], typer.Argument(metavar="PICTURE", help=_FORMATS)]
 PictureArgument = Annotated[Path, typer.Argument(metavar="PICTURE", help=_FORMATS)]

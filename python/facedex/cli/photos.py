@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import FacedexError, ImageError, PhotoTooLargeError
 from ..options import Rendition
 from .documents import to_json
 from .opening import Target, command, read_pictures, writing_to
 from .options import FacesOption, MinFaceOption, PersonArgument, PicturesArgument
-from .output import Output, format_time, pluralize, print_line, print_table
+from .output import FAILED, Output, format_time, pluralize, print_error, print_line, print_table
 from .people import show_registration
+
+if TYPE_CHECKING:
+    from ..records import Photo
 
 photos = typer.Typer(help="List, save, add and delete the photos that a gallery stores of people.")
 
@@ -76,10 +80,24 @@ def add(
         Rendition, typer.Option("--photos", help="The picture without metadata, or a small one of it.")
     ] = "original",
 ) -> Output:
-    """Store pictures of a registered person, without looking for faces in them."""
+    """Store pictures of a registered person, without looking for faces in them. Exit code 3: one was rejected."""
+    added: list[Photo] = []
+    rejected: list[tuple[Path, FacedexError]] = []
     with target.open() as gallery:
-        added = [gallery.add_photo(person_id, picture, rendition=rendition) for picture in read_pictures(pictures)]
-    return Output({"photos": added}, lambda: print_line(f"added {pluralize(len(added), 'photo')} of {person_id!r}"))
+        gallery.person(person_id)  # an unknown one is no error of each picture
+        for picture, image in zip(pictures, read_pictures(pictures), strict=True):
+            try:
+                added.append(gallery.add_photo(person_id, image, rendition=rendition))
+            except (ImageError, PhotoTooLargeError) as error:
+                rejected.append((picture, error))
+
+    def show() -> None:
+        for picture, error in rejected:
+            print_error(error, str(picture))
+        print_line(f"added {pluralize(len(added), 'photo')} of {person_id!r}")
+
+    described = [{"picture": picture, "error": error} for picture, error in rejected]
+    return Output({"photos": added, "rejected": described}, show, FAILED if rejected else 0)
 
 
 @photos.command("delete")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import PurePath
-from typing import Any
 
 from .. import _core
 from ..checks import abbreviate, check_choice
 from ..errors import ArgumentError, BBox, ImageError
-from ..inputs import ImageInput, path_of
+from ..inputs import MOST_REDUCED, ImageInput, path_of
 from ..options import KeptPhotos, Rendition
 from ..records import PersonId, Photo
 from ..store import LONGEST_NAME, NewPhoto, PortablePerson, check_size, plain_name
@@ -94,14 +93,17 @@ class Photos:
     def _make(self, picture: ImageInput, rendition: str, bbox: BBox | None, filename: str | None) -> NewPhoto:
         if rendition == "original":
             return self._rewrite(picture, rendition, filename)
-        content, (width, height) = _core.thumbnail(self._read(picture), bbox, max_pixels=self._max_pixels)
+        read = self._resources.engine.read(picture)
+        box = None if bbox is None else read.scale_box(bbox)
+        content, (width, height) = _core.thumbnail(read.pixels, box, max_pixels=self._max_pixels)
         return NewPhoto(rendition, "image/jpeg", width, height, filename, content)
 
-    def _read(self, picture: ImageInput) -> Any:
-        return self._resources.engine.read(picture)[0]
-
     def _rewrite(self, picture: ImageInput, rendition: str, filename: str | None) -> NewPhoto:
-        content, media_type, (width, height) = _core.without_metadata(self._read(picture), max_pixels=self._max_pixels)
+        read = self._resources.engine.read(picture)
+        # An original over the limit of pixels is stored as it is: its faces are in pixels of it.
+        stored, limit = (read.pixels, 1) if read.size is None else (read.source, MOST_REDUCED)
+        most = self._max_pixels * limit
+        content, media_type, (width, height) = _core.without_metadata(stored, max_pixels=most)
         check_size(len(content))
         return NewPhoto(rendition, media_type, width, height, filename, content)
 

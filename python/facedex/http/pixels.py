@@ -12,7 +12,7 @@ from contextvars import ContextVar
 
 from ..config import settings as of_engine
 from ..errors import BodyTooLargeError, ImageError, OverloadedError
-from ..inputs import probe
+from ..inputs import MOST_REDUCED, is_jpeg, probe
 
 MOST = 250_000_000
 """Default maximum of a request: twenty photos of a phone."""
@@ -32,16 +32,19 @@ class Pixels:
 
     def __init__(self, most: int = MOST) -> None:
         self.most = most
-        self._largest = of_engine().max_pixels
+        engine = of_engine()
+        self._decoded = engine.max_pixels
+        self._reduced = engine.max_pixels * (MOST_REDUCED if engine.oversize == "reduce" else 1)
         self._of_one: Counter[str] = Counter()
 
     def count(self, data: bytes) -> int:
         """Return the number of pixels that a picture declares; 0 for one that is too large to be decoded."""
         try:
-            width, height = probe(data, max_pixels=self._largest)
+            width, height = probe(data, max_pixels=self._reduced)
         except ImageError:
             return 0
-        return width * height
+        pixels = width * height
+        return pixels if pixels <= self._decoded or is_jpeg(data) else 0
 
     def hold(self, who: str, pixels: int, own: int) -> None:
         """Count pixels of a client, whose request already has `own`; raises OverloadedError."""
