@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine import Engine, Picture
+from ..engine import Engine
 from ..errors import BBox, FacedexError, PictureSetError
 from ..inputs import ImageInput
 from ..results import Analysis, bbox_of
@@ -247,7 +247,7 @@ def _quality(face: Face) -> float | None:
 def _digest(engine: Engine, picture: ImageInput) -> str | None:
     """Return the digest of a picture's bytes; None when they cannot be read: the engine says why."""
     try:
-        read: Picture = engine.read(picture)[0]
+        read = engine.read(picture).pixels
         if isinstance(read, str):
             return hashlib.sha256(Path(read).read_bytes()).hexdigest()
         if isinstance(read, bytes):
