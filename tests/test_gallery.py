@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 from place import Place
 from servers import PASSWORD
@@ -51,6 +52,9 @@ from facedex.gallery.policy import Enrolment
 from facedex.options import RecognizeOptions
 from facedex.records import Registration
 from facedex.results import Recognition
+from facedex.store import Database, tables
+from facedex.store.checksums import write_checksums
+from facedex.transfer import export_to, import_from
 
 AYU, BUDI, CITRA = people.PICTURES["ayu"], people.PICTURES["budi"], people.PICTURES["citra"]
 PROBE = {person_id: probes[0] for person_id, probes in people.PROBES.items()}
@@ -742,6 +746,38 @@ def test_two_spellings_of_an_id_are_one_person(place: Place, engine: Engine) -> 
         gallery.create("ayu")
     with Gallery.open(place.location, engine=engine, name=composed) as gallery:
         assert [person.person_id for person in gallery.people()] == ["ayu"]
+
+
+def respell(database: Database, old: str, new: str) -> None:
+    """Store an id as versions did that did not normalise ids."""
+    with database.write() as connection:
+        row = connection.execute(sa.select(tables.people).where(tables.people.c.key == old)).one()
+        connection.execute(tables.people.update().where(tables.people.c.id == row.id).values(key=new))
+        write_checksums(connection, tables.people, tables.people.c.id == row.id)
+
+
+def test_ids_of_older_galleries_are_found_under_every_spelling(place: Place, engine: Engine, tmp_path: Path) -> None:
+    composed, decomposed = "Jos\u00e9", "Jose\u0301"
+    with Gallery.open(place.location, engine=engine) as gallery:
+        gallery.register(composed, AYU[0])
+        respell(gallery._resources.database, composed, decomposed)
+        for spelling in (composed, decomposed):
+            assert gallery.person(spelling).person_id == decomposed
+            assert gallery.verify(spelling, PROBE["ayu"]).match
+            with pytest.raises(DuplicatePersonError):
+                gallery.create(spelling)
+        assert fsck(place.location).findings == ()
+        export_to(gallery, tmp_path / "people.fdx")
+        report = import_from(gallery, tmp_path / "people.fdx", on_existing="skip")
+        assert (report.people, len(report.skipped)) == (0, 1)
+        gallery.create("Jose")
+        respell(gallery._resources.database, "Jose", composed)  # as if both had been registered
+        assert [gallery.person(spelling).person_id for spelling in (composed, decomposed)] == [composed, decomposed]
+        [finding] = fsck(place.location).findings
+        assert "differ only in their Unicode spelling" in finding.text
+        assert gallery.delete(composed).person_id == composed
+        assert gallery.delete(composed).person_id == decomposed
+        assert gallery.people() == []
 
 
 @pytest.mark.parametrize("name", [None, 7, b"default", "", "a\0b"])

@@ -17,7 +17,7 @@ from ..errors import ArgumentError, DuplicateAccountError, UnknownAccountError, 
 from ..plain import record_to_dict
 from ..store import Database
 from ..store.clock import now
-from ..store.rows import LONGEST, checked_text, info_of, json_of, plain_id, text_within
+from ..store.rows import LONGEST, checked_text, info_of, json_of, plain_id, spellings_of, text_within
 from ..store.tables import VERSION_TABLE, galleries, people
 from .principals import Principal, check_scopes, parse_scopes
 from .secrets import Passwords
@@ -156,7 +156,9 @@ class Accounts:
     def of_person(self, person_key: str | int) -> list[Account]:
         """List the accounts of a person."""
         with self._database.single() as connection:
-            query = sa.select(accounts).where(accounts.c.person_key == plain_id(person_key)).order_by(accounts.c.id)
+            query = (
+                sa.select(accounts).where(accounts.c.person_key.in_(spellings_of(person_key))).order_by(accounts.c.id)
+            )
             return [_account_of(row) for row in connection.execute(query)]
 
     def page(self, after: int = 0, limit: int = 100) -> list[Account]:
@@ -283,7 +285,9 @@ def _lock_person(connection: sa.Connection, person_key: str | None) -> None:
     if person_key is None:
         return
     every = sa.select(galleries.c.id)
-    known = sa.select(people.c.gallery_id).where(people.c.gallery_id.in_(every), people.c.key == person_key)
+    known = sa.select(people.c.gallery_id).where(
+        people.c.gallery_id.in_(every), people.c.key.in_(spellings_of(person_key))
+    )
     held = sorted(connection.execute(known).scalars())
     for number in held:  # in order, by the primary key, as the store locks them
         connection.execute(every.where(galleries.c.id == number).with_for_update(read=True))

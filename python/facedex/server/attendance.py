@@ -16,7 +16,7 @@ from ..errors import UnknownGalleryError
 from ..plain import record_to_dict
 from ..store import Database
 from ..store.clock import now
-from ..store.rows import is_storable
+from ..store.rows import is_storable, spellings_of
 from ..store.tables import galleries, people
 from .tables import attendance
 from .writing import insert
@@ -93,7 +93,7 @@ class Attendance:
                 claimed = None if record.claimed == record.person_id else record.claimed
                 record = replace(record, person_id=None, name=None, claimed=claimed)
             if claimed_is_registered and record.claimed not in (None, record.person_id):
-                mine = sa.and_(people.c.gallery_id == number, people.c.key == record.claimed)
+                mine = sa.and_(people.c.gallery_id == number, people.c.key.in_(spellings_of(record.claimed)))
                 if connection.execute(sa.select(people.c.id).where(mine)).first() is None:
                     record = replace(record, claimed=None)
             values: dict[str, Any] = {name: getattr(record, name) for name in _STORED}

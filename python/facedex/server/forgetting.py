@@ -7,6 +7,7 @@ that are stored for repeated requests. Other attendance entries are deleted with
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 
 from ..config import settings
 from ..store.feed import CHUNK
+from ..store.rows import spellings_of
 from ..store.tables import galleries, people
 from .tables import accounts, attendance, idempotency
 
@@ -68,19 +70,21 @@ class PersonEraser:
         row : Row
             Of ``people``.
         """
-        claims = sa.and_(attendance.c.gallery_id == row.gallery_id, attendance.c.claimed == row.key)
+        claims = sa.and_(
+            attendance.c.gallery_id == row.gallery_id, attendance.c.claimed.in_(_own_spellings(connection, row))
+        )
         connection.execute(attendance.delete().where(claims))
         _delete_responses(connection, gallery, row.key)
         if self._has_accounts(connection, gallery, row):
-            self._delete_accounts(connection, row.key)
+            self._delete_accounts(connection, _own_spellings(connection, row))
 
-    def _delete_accounts(self, connection: sa.Connection, key: str) -> None:
+    def _delete_accounts(self, connection: sa.Connection, keys: Sequence[str]) -> None:
         """Delete the accounts of a person, with their tokens.
 
         An administrator's account, or one with broader scopes than clients have, is not deleted, but no longer names
         the person: the scope "enrol" allows to delete people.
         """
-        mine = accounts.c.person_key == key
+        mine = accounts.c.person_key.in_(keys)
         clients = set(self.account_scopes) - {"admin"}
         found = connection.execute(sa.select(accounts.c.id, accounts.c.scopes).where(mine)).all()
         gone = [row.id for row in found if clients.issuperset(row.scopes.split())]
@@ -89,14 +93,26 @@ class PersonEraser:
 
     def _has_accounts(self, connection: sa.Connection, gallery: str, row: Any) -> bool:
         """Return whether accounts of that id belong to this gallery: the server's, or the only one with that id."""
-        linked = sa.select(accounts.c.id).where(accounts.c.person_key == row.key).limit(1)
+        linked = sa.select(accounts.c.id).where(accounts.c.person_key.in_(_own_spellings(connection, row))).limit(1)
         if connection.execute(linked).first() is None:
             return False
         if gallery == self.gallery:
             return True
         others = sa.select(galleries.c.id).where(galleries.c.id != row.gallery_id)
-        namesake = sa.select(people.c.id).where(people.c.gallery_id.in_(others), people.c.key == row.key).limit(1)
+        namesake = (
+            sa.select(people.c.id)
+            .where(people.c.gallery_id.in_(others), people.c.key.in_(spellings_of(row.key)))
+            .limit(1)
+        )
         return connection.execute(namesake).first() is None
+
+
+def _own_spellings(connection: sa.Connection, row: Any) -> list[str]:
+    """Return the spellings of a person's id, without that of another person in an older gallery."""
+    spellings = spellings_of(row.key)
+    same = people.c.gallery_id == row.gallery_id, people.c.id != row.id, people.c.key.in_(spellings)
+    others = set(connection.execute(sa.select(people.c.key).where(*same)).scalars()) if len(spellings) > 1 else set()
+    return [spelling for spelling in spellings if spelling not in others]
 
 
 def erase_person(connection: sa.Connection, gallery: str, row: Any) -> None:

@@ -24,7 +24,7 @@ from .checksums import agrees, face_checksum, name_checksum, person_checksum, wr
 from .clock import now
 from .feed import CHUNK, Feed
 from .photos import photo_content
-from .rows import info_of, person_id_of
+from .rows import info_of, person_id_of, plain_id
 from .shadow import Shadow, count_templates, other_packs
 from .tables import changes, faces, galleries, people, photos, templates
 
@@ -152,11 +152,18 @@ def _check(connection: sa.Connection, feed: Feed, progress: Callable[[int], obje
         seen += len(batch)
         if progress is not None:
             progress(seen)
+    spelled: dict[str, str] = {}
     for row in connection.execute(sa.select(people).where(people.c.gallery_id == feed.gallery_id)).all():
+        other = spelled.setdefault(plain_id(row.key), row.key)
         if not agrees(row.checksum, name_checksum(row.id, row.gallery_id, row.key, row.key_is_int, row.name)):
             problems.names[row.id] = (
                 f"row {row.id} of people, now {row.key!r}: its id or name is not what was stored; restore "
                 "the database from a backup, or delete the person and register again"
+            )
+        elif other != row.key:
+            problems.names[row.id] = (
+                f"two people whose ids {other!a} and {row.key!a} differ only in their Unicode spelling; if it is one "
+                "person, delete one of them under its own spelling"
             )
         elif (problem := _person_problem(row)) is not None:
             problems.people[row.id] = problem

@@ -26,7 +26,18 @@ from .checksums import (
 )
 from .columns import Instant
 from .feed import CHUNK, Feed
-from .rows import LONGEST, Owner, damaged_owner, info_of, json_of, key_of, person_id_of, text_within
+from .rows import (
+    LONGEST,
+    Owner,
+    damaged_owner,
+    info_of,
+    json_of,
+    key_of,
+    person_id_of,
+    plain_id,
+    spellings_of,
+    text_within,
+)
 from .tables import faces, people, templates
 from .vault import PersonCipher
 
@@ -49,7 +60,9 @@ _FACES_OF_PEOPLE = (
 
 _FACES_OF = sa.select(faces).where(faces.c.person_row == sa.bindparam("person")).order_by(faces.c.id)
 
-_PERSON = sa.select(people).where(people.c.gallery_id == sa.bindparam("gallery"), people.c.key == sa.bindparam("key"))
+_PERSON = sa.select(people).where(
+    people.c.gallery_id == sa.bindparam("gallery"), people.c.key.in_(sa.bindparam("keys", expanding=True))
+)
 
 
 class StoredPerson(NamedTuple):
@@ -66,32 +79,39 @@ class StoredPerson(NamedTuple):
         return Subject(self.row, self.key, self.is_int)
 
 
-def find_person(connection: sa.Connection, feed: Feed, key: str) -> Any:
+def find_person(connection: sa.Connection, feed: Feed, person_id: PersonId) -> Any:
     """Return the row of a person; None when there is none.
+
+    A person of an older gallery is found under every spelling of the id; of two whose ids differ only in the spelling,
+    the one with the spelling that is given.
 
     Raises
     ------
     DatabaseDamagedError
         When a damaged index gives the row of another person.
     """
-    row = connection.execute(_PERSON, {"gallery": feed.gallery_id, "key": key}).one_or_none()
-    if row is not None and row.key != key:
-        raise person_damaged(row.id)
-    return row
+    key_of(person_id)  # refuses what is no id
+    keys = spellings_of(person_id)
+    rows = connection.execute(_PERSON, {"gallery": feed.gallery_id, "keys": keys}).all()
+    for row in rows:
+        if row.key not in keys:
+            raise person_damaged(row.id)
+    return min(rows, key=lambda row: keys.index(row.key), default=None)
 
 
 def find_keys(connection: sa.Connection, feed: Feed, keys: Sequence[str]) -> set[str]:
-    """Return the keys that exist."""
+    """Return the keys that exist, normalised."""
     found: set[str] = set()
-    for start in range(0, len(keys), CHUNK):
-        mine = people.c.gallery_id == feed.gallery_id, people.c.key.in_(keys[start : start + CHUNK])
-        found.update(connection.execute(sa.select(people.c.key).where(*mine)).scalars())
+    stored = [spelling for key in keys for spelling in spellings_of(key)]
+    for start in range(0, len(stored), CHUNK):
+        mine = people.c.gallery_id == feed.gallery_id, people.c.key.in_(stored[start : start + CHUNK])
+        found.update(map(plain_id, connection.execute(sa.select(people.c.key).where(*mine)).scalars()))
     return found
 
 
 def require_person(connection: sa.Connection, feed: Feed, person_id: PersonId) -> Any:
     """Return the row of a person, or raise `UnknownPersonError`."""
-    row = find_person(connection, feed, key_of(person_id)[0])
+    row = find_person(connection, feed, person_id)
     if row is None:
         raise UnknownPersonError(f"nobody is registered as {person_id!r} in gallery {feed.name!r}", person_id=person_id)
     return row

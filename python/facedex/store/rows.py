@@ -208,6 +208,20 @@ def plain_id(person_id: object) -> str:
     return unicodedata.normalize("NFC", str(person_id))
 
 
+def spellings_of(person_id: object) -> tuple[str, ...]:
+    r"""Return the texts under which a person may be stored: as given, in NFC, and in NFD.
+
+    Ids were stored as given before they were normalised; file systems of macOS give NFD.
+
+    Examples
+    --------
+    >>> len(spellings_of("Jose\u0301")), spellings_of(7)
+    (2, ('7',))
+    """
+    text = str(person_id)
+    return tuple(dict.fromkeys((text, plain_id(text), unicodedata.normalize("NFD", text))))
+
+
 def key_of(person_id: object) -> tuple[str, bool]:
     """Return the text under which a person is stored, and whether the id was a whole number.
 

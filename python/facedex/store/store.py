@@ -303,11 +303,11 @@ class Store:
         ArgumentError
         DuplicatePersonError
         """
-        key, _ = key_of(person_id)
+        key_of(person_id)
         details_of(details, clear=False)
         if on_existing in ("error", "skip"):
             with self._database.single() as connection:
-                row = find_person(connection, self.feed, key)
+                row = find_person(connection, self.feed, person_id)
             if row is not None:
                 raise self._duplicate(row)
 
@@ -326,11 +326,11 @@ class Store:
             When something cannot be stored as given.
         DuplicatePersonError
         """
-        key, _ = key_of(person_id)
+        key_of(person_id)
         details = details_of(details, clear=False)
         with self.feed.write() as transaction:
             connection = transaction.connection
-            if find_person(connection, self.feed, key) is not None:
+            if find_person(connection, self.feed, person_id) is not None:
                 raise duplicate_person(person_id, self.feed.name, "another id")
             new = NewPerson(person_id, details, transaction.at, transaction.at)
             transaction.log_event("create", insert_people(connection, self.feed, [new])[0].subject)
@@ -378,10 +378,10 @@ class Store:
         PersonFullError
             When the limit leaves no place for a new face.
         """
-        key, _ = key_of(person_id)
+        key_of(person_id)
         details = details_of(details or {}, clear=False)
         with self.feed.write() as transaction:
-            row = find_person(transaction.connection, self.feed, key)
+            row = find_person(transaction.connection, self.feed, person_id)
             if row is not None and on_existing in ("error", "skip"):
                 raise self._duplicate(row)
             if check is not None:
@@ -512,7 +512,7 @@ class Store:
     def purge(self, person_id: PersonId, at: datetime) -> Deletion | None:
         """Remove a person whose retention has ended at that time; None when that has changed meanwhile."""
         with self.feed.write(removing=True) as transaction:
-            row = find_person(transaction.connection, self.feed, key_of(person_id)[0])
+            row = find_person(transaction.connection, self.feed, person_id)
             if row is None or row.retain_until is None or row.retain_until > at:
                 return None
             check_person(row)
@@ -618,8 +618,8 @@ class Store:
         """Log in the audit who was recognised or verified."""
         with self.feed.write(listed=False) as transaction:
             for sighting in seen:
-                known = sighting.person_id is not None
-                row = find_person(transaction.connection, self.feed, key_of(sighting.person_id)[0]) if known else None
+                person_id = sighting.person_id
+                row = None if person_id is None else find_person(transaction.connection, self.feed, person_id)
                 subject = None if row is None else Subject(row.id, row.key, row.key_is_int)
                 transaction.log_event(kind, subject, similarity=sighting.similarity, threshold=sighting.threshold)
 
@@ -781,7 +781,7 @@ class Store:
     ) -> Receipt | DuplicatePersonError:
         if on_existing in ("error", "skip"):
             return duplicate_person(new.person_id, self.feed.name, "on_existing='skip', 'add' or 'replace'")
-        row = find_person(transaction.connection, self.feed, key_of(new.person_id)[0])
+        row = find_person(transaction.connection, self.feed, new.person_id)
         person = self._upsert(transaction, row, new)
         removed_ids = []
         if on_existing == "replace":
