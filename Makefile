@@ -99,6 +99,7 @@ fuzz: $(TESTABLE) ## Feed mutated pictures, snapshots and gallery files for ten 
 accuracy: build ## Measure error rates of every pack that is here, on the pairs of ../shared or on LFW: make accuracy LFW=DIR
 	@for pack in $$($(BIN)/python -c 'from facedex import packs; print(*(pack.name for pack in packs.list() if pack.ready and pack.info.dimension))'); do \
 		$(BIN)/python -m facedex.evaluate --pack $$pack $(if $(LFW),--lfw $(LFW),--subset ../shared/assets/faces/lfw-subset) || exit; \
+		$(BIN)/python -m facedex.evaluate --pack $$pack $(if $(LFW),--lfw $(LFW),--subset ../shared/assets/faces/lfw-subset) --templates || exit; \
 	done
 
 wheel: $(VENV)/.tools ## Build the wheel into dist/ and print its size

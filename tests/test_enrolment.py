@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from place import Place
+from typer.testing import CliRunner
 
-from facedex import people
+from facedex import packs, people
+from facedex.cli.app import app
 from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
@@ -22,10 +26,13 @@ from facedex.errors import (
     RegistrationError,
 )
 from facedex.gallery import Gallery
+from facedex.gallery.fsck import fsck
+from facedex.gallery.outliers import OutlierFinder
 from facedex.gallery.policy import Enrolment
 from facedex.options import WhenFull
 from facedex.records import Registration
-from facedex.store import FaceLimit, NewFace
+from facedex.store import FaceLimit, NewFace, fuse
+from facedex.thresholds import prior_of
 
 AYU, BUDI = people.PICTURES["ayu"], people.PICTURES["budi"]
 SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
@@ -265,3 +272,70 @@ def test_of_two_concurrent_strict_registrations_of_one_face_one_is_refused(place
         galleries[0].delete(registered.person_id)
     for gallery in galleries:
         gallery.close()
+
+
+# A wrong photo.
+
+
+def test_a_photo_of_somebody_else_is_reported_as_outlying(tmp_path: Path, engine: Engine) -> None:
+    quiet = Enrolment(duplicates="ignore")
+    ayu, budi = people.PICTURES["ayu"], people.PICTURES["budi"]
+    with Gallery.open(tmp_path / "people.db", engine=engine, enrolment=quiet) as gallery:
+        assert gallery.register("budi", budi).outliers == ()
+        result = gallery.register("ayu", [ayu[0], budi[0], ayu[1], ayu[2]])
+        (outlier,) = result.outliers
+        assert (outlier.face_id, outlier.source) == (result.faces[1].face_id, 1)
+        assert outlier.similarity < outlier.threshold < 0.5
+        assert "1 outlier" in repr(result)
+        # What was stored before is reported too, and no more once it is deleted.
+        again = gallery.register("ayu", ayu[0], on_existing="add")
+        assert [(one.face_id, one.source) for one in again.outliers] == [(outlier.face_id, None)]
+        report = fsck(tmp_path / "people.db")
+        assert report.ok
+        assert [(who, one.face_id) for who, one in report.outliers] == [("ayu", outlier.face_id)]
+        ran = CliRunner().invoke(app, ["fsck", "--db", str(tmp_path / "people.db")])
+        assert ran.exit_code == 0
+        assert f"face {outlier.face_id} does not resemble the other faces of 'ayu'" in ran.output
+        gallery.delete_face(outlier.face_id)
+        assert gallery.register("ayu", ayu[0], on_existing="add").outliers == ()
+        # Of two faces that do not resemble each other the newer one is named.
+        two = gallery.register("two", [ayu[0], budi[0]])
+        assert [one.source for one in two.outliers] == [1]
+    assert fsck(tmp_path / "people.db").outliers[0][0] == "two"
+
+
+def test_the_command_line_names_the_outlying_picture(tmp_path: Path) -> None:
+    ayu, budi = people.PICTURES["ayu"], people.PICTURES["budi"]
+    pictures = list(map(str, (*ayu, budi[0])))
+    ran = CliRunner().invoke(app, ["register", "ayu", *pictures, "--db", str(tmp_path / "people.db")])
+    assert ran.exit_code == 0
+    assert f"{pictures[-1]} does not resemble the other faces of 'ayu'" in ran.output.replace("\n", " ")
+    answer = CliRunner().invoke(app, ["fsck", "--json", "--db", str(tmp_path / "people.db")])
+    assert json.loads(answer.output)["outliers"][0][0] == "ayu"
+
+
+def test_outliers_are_those_of_a_plain_computation() -> None:
+    finder = OutlierFinder(packs.info("base").info)
+    prior = prior_of(packs.info("base").info)
+    assert prior is not None
+    chance = np.random.default_rng(3)
+    centre = chance.standard_normal(64)
+    own = centre + 0.7 * chance.standard_normal((6, 64))
+    vectors = np.concatenate([own, chance.standard_normal((2, 64))]).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    left, expected = list(range(8)), []
+    while True:
+        scores = {
+            place: float(vectors[place] @ fuse(vectors[[other for other in left if other != place]])) for place in left
+        }
+        worst = min(left, key=lambda place: scores[place])
+        if scores[worst] >= prior.tail(len(left) - 1).threshold(0.01):
+            break
+        expected.append((10 + worst, pytest.approx(scores[worst], abs=1e-5)))
+        left.remove(worst)
+    found = [(one.face_id, one.similarity) for one in finder.find(range(10, 18), vectors)]
+    assert found == expected
+    assert {face_id for face_id, _ in found} == {16, 17}
+    assert finder.find([1], vectors[:1]) == OutlierFinder(None).find(range(8), vectors) == []
+    opposite = np.array([[1, 0], [-1, 0], [0, 1]], np.float32)
+    assert len(finder.find([1, 2, 3], opposite)) == 2

@@ -15,6 +15,8 @@ from facedex.errors import ArgumentError
 from facedex.evaluate import Measurement, Protocol, measure, read_lfw, read_subset
 from facedex.evaluate.__main__ import FAILED, _measure_variants, main
 from facedex.evaluate.measure import central_face
+from facedex.evaluate.templates import compare_scores
+from facedex.store import fuse
 
 NAMES = people.IDS[:4]
 # Two folds of two pairs of one person and two of two.
@@ -235,3 +237,36 @@ def test_the_figures_of_the_packs_are_reproduced(shared: Path) -> None:
         assert missed == pytest.approx(point.fnmr.value, abs=0.02)
         assert point.fmr.value <= rate
     assert both.crossed[2].fnmr.value < one.crossed[2].fnmr.value
+
+
+def test_the_comparison_of_scores_counts_what_a_plain_search_counts() -> None:
+    """Two people with opposite pictures: the mean direction finds them where no single picture does."""
+    chance = np.random.default_rng(1)
+    people = np.repeat(np.arange(60), 5)
+    centres = chance.standard_normal((60, 24))
+    vectors = centres[people] + 1.6 * chance.standard_normal((300, 24))
+    strangers = chance.standard_normal((400, 24))
+    embeddings = np.concatenate([vectors, strangers]).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    everybody = np.concatenate([people, 60 + np.arange(400)])
+    rows = compare_scores(embeddings, everybody, draws=10)
+    assert [(row.pictures, row.people, row.probes) for row in rows] == [(g, 60, 60) for g in (1, 2, 3, 4)]
+    assert rows[0].unknown == 400
+    assert len(set(rows[0].fnir.values())) == 1  # with one picture all ways are one
+    assert [row.fnir["fused"] for row in rows] == sorted((row.fnir["fused"] for row in rows), reverse=True)
+    assert rows[3].fnir["fused"] < rows[3].fnir["closest"]
+    # One gallery, by hand.
+    (row,) = [row for row in compare_scores(embeddings, everybody, draws=1) if row.pictures == 2]
+    random = np.random.default_rng(0)
+    registered = random.permutation(np.arange(60))[:60]
+    places = [random.permutation(np.flatnonzero(everybody == one)) for one in registered]
+    templates = np.stack([fuse(embeddings[chosen[1:3]]) for chosen in places])
+    best = sorted(max(float(probe @ template) for template in templates) for probe in embeddings[300:])
+    threshold = best[-1 - 400 // 100]
+    missed = 0
+    for number, chosen in enumerate(places):
+        scores = templates @ embeddings[chosen[0]]
+        missed += not (scores[number] > threshold and scores.argmax() == number)
+    assert row.fnir["fused"] == pytest.approx(missed / 60)
+    with pytest.raises(ArgumentError, match="needs 40 people with two pictures or more"):
+        compare_scores(embeddings[300:], everybody[300:])

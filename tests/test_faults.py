@@ -505,7 +505,7 @@ def test_a_damaged_snapshot_is_rebuilt_and_reported(path: Path, how: str, caplog
         connection = sqlite3.connect(path)
         token = connection.execute("SELECT token FROM changes WHERE seq = 2").fetchone()[0]
         connection.close()
-        snapshot = snapshot.rename(snapshot.with_name(f"people.db.default.2-{token}.fused.index"))
+        snapshot = snapshot.rename(snapshot.with_name(f"people.db.default.2-{token}.index"))
     opened = Opened(path)
     assert opened.search.rebuilt is not None
     assert snapshot.name in opened.search.rebuilt
@@ -613,10 +613,10 @@ def test_a_snapshot_that_cannot_be_written_is_reported_and_harmless(
     opened.store.register(1, [face(1)])
     opened.search.sync()
     position, token = opened.search.at
-    (path.parent / f"people.db.default.{position}-{token}.fused.index").mkdir()
+    (path.parent / f"people.db.default.{position}-{token}.index").mkdir()
     opened.close()
     assert "the search index was not saved" in caplog.text
-    (path.parent / f"people.db.default.{position}-{token}.fused.index").rmdir()
+    (path.parent / f"people.db.default.{position}-{token}.index").rmdir()
     opened = Opened(path)
     assert opened.finds(1) == "1"
     opened.close()

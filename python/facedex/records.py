@@ -110,6 +110,31 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlier:
+    """A stored face that does not resemble the person's other faces: probably a photo of somebody else.
+
+    Attributes
+    ----------
+    face_id : int
+        Of two faces that do not resemble each other, the newer one.
+    source : int or None
+        Place of its picture among those given, from 0; None for a face that was stored before.
+    similarity : float
+        To the normalised mean of the person's other faces, [-1, 1].
+    threshold : float
+        What it does not reach: the similarity that one face in a hundred of other people has.
+    """
+
+    face_id: int
+    source: int | None
+    similarity: float
+    threshold: float
+
+    to_dict = record_to_dict
+    __get_pydantic_core_schema__ = pydantic_schema
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """What a registration stored.
 
@@ -127,6 +152,8 @@ class Registration:
         Ids of the faces that were removed to make room.
     skipped : bool
         Whether the id was in use and everything was left as stored, with ``on_existing="skip"``.
+    outliers : tuple of Outlier
+        Faces that do not resemble the person's others, the least similar first.
     """
 
     person_id: PersonId
@@ -135,6 +162,7 @@ class Registration:
     warnings: tuple[Duplicate, ...] = ()
     replaced: tuple[int, ...] = ()
     skipped: bool = False
+    outliers: tuple[Outlier, ...] = ()
 
     to_dict = record_to_dict
     __get_pydantic_core_schema__ = pydantic_schema
@@ -143,6 +171,7 @@ class Registration:
         tail = ", skipped" if self.skipped else ""
         tail += f", {len(self.rejected)} rejected" if self.rejected else ""
         tail += f", {pluralize(len(self.warnings), 'warning')}" if self.warnings else ""
+        tail += f", {pluralize(len(self.outliers), 'outlier')}" if self.outliers else ""
         return f"Registration({self.person_id!r}, {pluralize(len(self.faces), 'face')}{tail})"
 
 

@@ -11,7 +11,17 @@ from ..config import settings
 from .documents import to_json
 from .opening import Target, check_database, command, location_of, read_key
 from .options import DatabaseOption, GalleryOption, IndexOption, JsonOption
-from .output import NO, Output, interruptible, pluralize, print_error, print_line, print_table, progress_bar
+from .output import (
+    NO,
+    Output,
+    format_outlier,
+    interruptible,
+    pluralize,
+    print_error,
+    print_line,
+    print_table,
+    progress_bar,
+)
 from .people import NOT_WIPED
 
 if TYPE_CHECKING:
@@ -248,6 +258,8 @@ def _list_people(what: str, people: tuple[str | int, ...]) -> None:
 def _show_report(report: FsckReport) -> None:
     for finding in report.findings:
         print_line(f"{'repaired' if finding.mended else 'wrong'}: {finding.text}")
+    for person_id, outlier in report.outliers:
+        print_line(f"look at this: {format_outlier(outlier, person_id)}")
     verdict = "all is consistent" if report.ok else "this is not consistent; --repair repairs what is possible"
     print_line(f"{pluralize(report.faces, 'face')}, {pluralize(report.snapshots, 'snapshot')}: {verdict}")
 

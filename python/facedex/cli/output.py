@@ -22,6 +22,8 @@ from .documents import message_of, to_json
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..records import Outlier, PersonId
+
 NO = 1
 """Exit code: the command ran, and the answer is no."""
 
@@ -98,6 +100,16 @@ def print_error(error: Exception, about: str | None = None) -> None:
 def print_note(sentence: str) -> None:
     """Print a warning or a hint on standard error."""
     _write(escape(sentence), sys.stderr)
+
+
+def format_outlier(outlier: Outlier, person_id: PersonId, pictures: Sequence[object] = ()) -> str:
+    """Return a sentence about a face that does not resemble the person's others; names its picture where known."""
+    known = outlier.source is not None and outlier.source < len(pictures)
+    what = str(pictures[outlier.source or 0]) if known else f"face {outlier.face_id}"
+    return (
+        f"{what} does not resemble the other faces of {person_id!r} (similarity {outlier.similarity:.3f}, other people "
+        f"reach {outlier.threshold:.3f} once in a hundred): is it somebody else?"
+    )
 
 
 def print_json(content: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from .options import FacesOption, MinFaceOption, PersonArgument, PhotosOption, P
 from .output import (
     Output,
     format_bbox,
+    format_outlier,
     format_time,
     interruptible,
     pluralize,
@@ -68,7 +70,7 @@ def register(
         )
 
     def show() -> None:
-        show_registration(result, "registered")
+        show_registration(result, "registered", pictures)
         for warning in result.warnings:
             print_note(
                 f"warning: {pictures[warning.source]} resembles {warning.person_id!r}, who is registered "
@@ -132,14 +134,16 @@ def purge(target: Target) -> Output:
     return Output({"purged": receipts}, show)
 
 
-def show_registration(result: Registration, verb: str) -> None:
-    """Print the number of faces, and each rejected picture."""
+def show_registration(result: Registration, verb: str, pictures: Sequence[object] = ()) -> None:
+    """Print the number of faces, each rejected picture, and faces that do not resemble the others."""
     if result.skipped:
         print_line(f"left {result.person_id!r} as stored")
         return
     print_line(f"{verb} {result.person_id!r} with {pluralize(len(result.faces), 'face')}")
     for rejection in result.rejected:
         print_error(rejection.error, rejection.text)
+    for outlier in result.outliers:
+        print_note(f"warning: {format_outlier(outlier, result.person_id, pictures)}")
 
 
 def _show_deletion(receipt: Deletion) -> None:

@@ -18,6 +18,7 @@ from .options import FacesOption, JsonOption, MinFaceOption, PhotosOption, Stric
 from .output import (
     NO,
     Output,
+    format_outlier,
     interruptible,
     pluralize,
     print_error,
@@ -156,6 +157,8 @@ def _show_import(report: ImportReport) -> None:
             f"warning: {person_id!r} resembles {warning.person_id!r} (similarity {warning.similarity:.3f}, threshold "
             f"{warning.threshold:.3f})"
         )
+    for person_id, outlier in report.outliers:
+        print_note(f"warning: {format_outlier(outlier, person_id)}")
     if report.unnamed:
         print_line(f"without a line in the file of names: {', '.join(report.unnamed)}")
     reasons: dict[str, list[str]] = {}
@@ -172,7 +175,8 @@ def _describe_import(report: ImportReport) -> object:
     warnings = [
         {"person_id": person_id} | to_json(warning, person_id="resembles") for person_id, warning in report.warnings
     ]
-    return to_json(report, text="item") | {"warnings": warnings}
+    outliers = [{"person_id": person_id} | to_json(outlier) for person_id, outlier in report.outliers]
+    return to_json(report, text="item") | {"warnings": warnings, "outliers": outliers}
 
 
 def _format_counts(report: ImportReport | ExportReport) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
@@ -17,9 +18,10 @@ from ..errors import ArgumentError, FacedexError
 from ..files import escape_unencodable_output
 from ..packs import default
 from . import accuracy, open_set, rates
-from .measure import Measurement, measure, stack_embeddings
+from .measure import Measurement, central_face, measure, stack_embeddings
 from .protocol import Protocol, read_lfw, read_subset
 from .scores import ScoreTable, score_table
+from .templates import compare_scores
 
 UNKNOWN = "lfw-strangers"
 """A folder beside the subset, with one picture each of other people."""
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what.add_argument("--scores", action="store_true", help="print the section [scores] of the pack's manifest")
     what.add_argument("--prior", action="store_true", help="print the section [prior] of the pack's manifest")
     what.add_argument("--open-set", action="store_true", help="check the thresholds on people not used for them")
+    what.add_argument("--templates", action="store_true", help="compare the scores of people with several pictures")
     escape_unencodable_output()
     options = parser.parse_args(arguments)
     try:
@@ -64,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.prior or options.open_set:
             _measure_open_set(pack, protocol, options.subset, prior=options.prior)
+            return 0
+        if options.templates:
+            _compare_templates(pack, protocol, options.subset)
             return 0
         measured = _measure_variants(pack, protocol)
     except FacedexError as error:
@@ -111,13 +117,31 @@ def _measure_scores(pack: str, protocol: Protocol) -> ScoreTable:
     return score_table(mated, impostors, f"{protocol.name}: {size}; {command}")
 
 
+def _everybody(protocol: Protocol, subset: Path | None) -> tuple[tuple[Path, ...], NDArray[np.int64]]:
+    """Return the pictures of a test set and of those beside the subset, and who is in each."""
+    others = () if subset is None else tuple(sorted((subset.parent / UNKNOWN).glob("*/*.jpg")))
+    people = protocol.people
+    return (*protocol.pictures, *others), np.concatenate([people, people.max() + 1 + np.arange(len(others))])
+
+
+def _compare_templates(pack: str, protocol: Protocol, subset: Path | None) -> None:
+    """Print the error rates of search by the number of pictures a person and the way to score the person."""
+    pictures, people = _everybody(protocol, subset)
+    analyses = Engine(pack).analyze_many(pictures, quality=True)
+    embeddings, _ = stack_embeddings(analyses, pictures)
+    quality = np.ones(len(pictures))
+    for place, analysis in enumerate(analyses):
+        face = None if isinstance(analysis, FacedexError) else central_face(analysis)
+        if face is not None and face.quality is not None:
+            quality[place] = face.quality.unified_score
+    accuracy.show_templates(accuracy.console(), compare_scores(embeddings, people, quality), protocol, pack)
+
+
 def _measure_open_set(pack: str, protocol: Protocol, subset: Path | None, *, prior: bool) -> None:
     """Print the section [prior], or the check of the thresholds, of all people and of those beside the subset."""
     engine = Engine(pack)
-    pictures, people = protocol.pictures, protocol.people
-    others = () if subset is None else tuple(sorted((subset.parent / UNKNOWN).glob("*/*.jpg")))
-    everybody = np.concatenate([people, people.max() + 1 + np.arange(len(others))])
-    embeddings, _ = stack_embeddings(engine.analyze_many((*pictures, *others)), (*pictures, *others))
+    pictures, everybody = _everybody(protocol, subset)
+    embeddings, _ = stack_embeddings(engine.analyze_many(pictures), pictures)
     if prior:
         size = f"{len(np.unique(everybody))} people, {len(everybody)} pictures"
         data = f"{protocol.name}: {size}; python -m facedex.evaluate --pack {Path(pack).stem} --prior"

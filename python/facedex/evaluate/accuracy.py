@@ -14,6 +14,7 @@ from .measure import Measurement, OperatingPoint
 from .open_set import OpenSetRow
 from .protocol import Protocol
 from .rates import Rate
+from .templates import FPIR, TemplateRow
 
 _PIPE_WIDTH = 200  # characters, without a terminal
 _MAX_NAMED = 10  # failures that the table names
@@ -141,6 +142,33 @@ def show_open_set(console: Console, rows: Sequence[OpenSetRow], protocol: Protoc
     console.print(
         "Means over random splits of the people: half of them for the tail, of the others some registered and the rest "
         "unknown. Last column: the pack's own threshold, whatever the number of people."
+    )
+
+
+def show_templates(console: Console, rows: Sequence[TemplateRow], protocol: Protocol, pack: str) -> None:
+    """Print the error rate of search by the number of pictures a person and the way to score the person.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        The output.
+    rows : sequence of TemplateRow
+        From one picture a person up.
+    protocol : Protocol
+    pack : str
+    """
+    first = rows[0]
+    title = f"{pack}: FNIR at FPIR {FPIR:.0%} among {first.people} people; {protocol.name}"
+    console.print(title)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("pictures a person", *first.fnir):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(f"{row.pictures}", *(f"{rate:.1%}" for rate in row.fnir.values()))
+    console.print(table)
+    console.print(
+        f"Means over random galleries: one search for each person, {first.unknown} for others. Each rate has its own "
+        "threshold. A gallery's default is fused; weighting by quality is for comparison."
     )
 
 

@@ -18,6 +18,7 @@ from ..config import settings
 from ..errors import ArgumentError
 from ..options import Score, ScoreOptions
 from ..plain import record_to_dict
+from ..records import Outlier, PersonId
 from ..search import LOCAL, Difference, RemoteSearch, Search, SearchOptions, Snapshots, open_search
 from ..store import (
     Database,
@@ -27,11 +28,13 @@ from ..store import (
     Store,
     check_gallery,
     count_registered,
+    faces_by_person,
     key_of,
     packs_of,
     repair_gallery,
 )
 from .lifetime import Progress
+from .outliers import OutlierFinder
 
 _TRIES = 5  # comparisons of a gallery that changes meanwhile
 
@@ -72,6 +75,9 @@ class FsckReport:
         How many snapshots of the search are on this machine now.
     findings : tuple of Finding
         Empty when the gallery is consistent.
+    outliers : tuple of (str or int, Outlier)
+        People with a face that does not resemble their others, probably a photo of somebody else: nothing that is
+        inconsistent, but worth a look.
     """
 
     gallery: str
@@ -79,6 +85,7 @@ class FsckReport:
     faces: int
     snapshots: int
     findings: tuple[Finding, ...]
+    outliers: tuple[tuple[PersonId, Outlier], ...] = ()
 
     to_dict = record_to_dict
 
@@ -153,7 +160,9 @@ def fsck(
         if where != LOCAL and (repairing or not (problems.faces or problems.count)):
             findings += _compare_elsewhere(feed, where, score, repair)
         files = sum(len(one.files()) for one in snapshots)
-        return FsckReport(name, feed.database.location, store.counts()[1], files, tuple(findings))
+        intact = repairing or not (problems.faces or problems.count)
+        outliers = _find_outliers(feed, store) if intact else ()
+        return FsckReport(name, feed.database.location, store.counts()[1], files, tuple(findings), outliers)
 
 
 def rebuild(
@@ -207,6 +216,15 @@ def _feed(location: str | os.PathLike[str], name: str, key: KeyInput | None) -> 
         yield feed
     finally:
         database.close()
+
+
+def _find_outliers(feed: Feed, store: Store) -> tuple[tuple[PersonId, Outlier], ...]:
+    """Find the faces that do not resemble the others of their person, by the pack's figures."""
+    finder = OutlierFinder.of_pin(feed.pin)
+    found = [one for _, face_ids, vectors in faces_by_person(feed) for one in finder.find(face_ids, vectors)]
+    owners = store.owners(outlier.face_id for outlier in found)
+    named = [(owners[outlier.face_id], outlier) for outlier in found if outlier.face_id in owners]
+    return tuple((owner.person_id, outlier) for owner, outlier in named if owner.intact)
 
 
 def _local(feed: Feed, score: Score | None, *, fresh: bool = False) -> Search:

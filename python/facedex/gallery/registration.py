@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Entry = tuple[PersonId, Images] | tuple[PersonId, Images, str | PersonDetails | dict[str, Any] | None]
 
 _PHOTOS = 8  # stored originals in memory at once while the templates of a person are rebuilt
+_COMPARED = 2  # faces that a person needs for one of them to be outlying
 _NEAREST = 2  # people to search for: the person, and the closest other
 
 
@@ -133,7 +134,7 @@ class Registrar:
             check=lambda: self._check_duplicates(pending, options.strict),
             before_removal=self._resources.search.forget,
         )
-        return pending.registration(receipt, self._rules)
+        return self._registration(pending, receipt, only_new=False)
 
     def _check_person(self, pending: _PendingRegistration, options: RegisterOptions) -> None:
         self._resources.store.check_registration(pending.person_id, pending.details, options.on_existing)
@@ -181,7 +182,28 @@ class Registrar:
             check=lambda: self._check_duplicates(pending, options.strict),
             before_removal=self._resources.search.forget,
         )
-        return pending.registration(receipt, self._rules)
+        return self._registration(pending, receipt, only_new=options.on_existing != "add")
+
+    def _registration(self, pending: _PendingRegistration, receipt: Receipt, *, only_new: bool) -> Registration:
+        """Return what was stored; `only_new` is whether the person has no other faces."""
+        stored = [
+            (face_id, face.embedding)
+            for face_id, face in zip(receipt.face_ids, pending.accepted, strict=True)
+            if face_id is not None
+        ]
+        if not only_new:
+            try:
+                _, keys, vectors = self._resources.store.templates_of(receipt.person_id)
+            except FacedexError:  # the registration is committed; whether it was the last word is not its concern
+                keys, vectors = np.empty(0, np.uint64), np.empty((0, 0), np.float32)
+            stored = list(zip(keys.tolist(), vectors, strict=True))
+        registration = pending.registration(receipt, self._rules)
+        if len(stored) < _COMPARED:
+            return registration
+        sources = {face.face_id: face.source for face in registration.faces}
+        found = self._resources.outliers.find([key for key, _ in stored], np.stack([vector for _, vector in stored]))
+        outliers = tuple(replace(outlier, source=sources.get(outlier.face_id)) for outlier in found)
+        return replace(registration, outliers=outliers)
 
     def _check_duplicates(self, pending: _PendingRegistration, strict: bool) -> None:
         """Search for the faces under other ids, while no other registration can run.

@@ -16,6 +16,7 @@ from ..options import ScoreOptions
 from ..search import LOCAL, Search, SearchOptions, drop_tables, open_search
 from ..store import AuditLog, Database, Eraser, Feed, KeyInput, PackPin, Store, count_registered, key_of, rekey
 from .candidates import Candidates
+from .outliers import OutlierFinder
 
 if TYPE_CHECKING:
     from .._core import PackInfo
@@ -84,6 +85,7 @@ class Resources:
         self.engine, self.pack, self.threshold = engine, engine.pack, threshold
         self.feed, self.store = feed, Store(feed, self._eraser)
         self.candidates = Candidates(self.store, fused=self._index.fused)
+        self.outliers = OutlierFinder(engine.pack)
 
     def count_people(self) -> int:
         """Count the people who can be recognized: those with a template of the pack, in the state of the search."""

@@ -6,7 +6,7 @@ from .check import Problems, check_gallery, repair_gallery
 from .database import Database
 from .faces import FaceLimit
 from .feed import Feed, gallery_names
-from .fused import FusedFeed, FusedTemplates, count_registered, fuse, fused_templates
+from .fused import FusedFeed, FusedTemplates, count_registered, faces_by_person, fuse, fused_templates
 from .photos import UNKNOWN_TYPE, check_size, media_type_of
 from .portable import PortableFace, PortablePerson, PortablePhoto, check_portable
 from .rekey import rekey
@@ -71,6 +71,7 @@ __all__ = [
     "current_actor",
     "damaged_owner",
     "database_exists",
+    "faces_by_person",
     "fuse",
     "fused_templates",
     "gallery_names",

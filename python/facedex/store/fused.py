@@ -97,6 +97,24 @@ def count_registered(feed: Feed) -> int:
         return int(connection.execute(query, feed.parameters).scalar_one())
 
 
+def faces_by_person(feed: Feed) -> Iterator[tuple[int, list[int], NDArray[np.float32]]]:
+    """Yield each person who has several templates: row, ids of the faces, oldest first, and vectors (n, dimension).
+
+    Raises
+    ------
+    DatabaseDamagedError
+        When a template is not what was stored.
+    """
+    with feed.database.read() as connection:
+        rows = sorted(connection.execute(_REGISTERED, feed.parameters).scalars())
+        for start in range(0, len(rows), CHUNK):
+            owners, keys, vectors = _read_faces(connection, feed, rows[start : start + CHUNK])
+            starts = np.flatnonzero(np.diff(owners, prepend=0))
+            for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(owners)], strict=True):
+                if end - begin > 1:
+                    yield int(owners[begin]), keys[begin:end].tolist(), vectors[begin:end]
+
+
 class FusedFeed:
     """The feed of a gallery with one row a person: its key is the row of the person, its vector the fused template.
 
@@ -162,13 +180,21 @@ def _all_people(connection: sa.Connection, feed: Feed) -> Iterator[FusedTemplate
 
 def _read_people(connection: sa.Connection, feed: Feed, person_rows: Sequence[int]) -> tuple[list[int], FusedTemplates]:
     """Read the ids of all faces of these people, and the fused templates of those who have any."""
+    owners, keys, vectors = _read_faces(connection, feed, person_rows)
+    people_found, starts, numbers = np.unique(owners, return_index=True, return_counts=True)
+    return keys.tolist(), FusedTemplates(people_found, _fuse_groups(vectors, starts), numbers.astype(np.int64))
+
+
+def _read_faces(
+    connection: sa.Connection, feed: Feed, person_rows: Sequence[int]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.float32]]:
+    """Read person, id and vector of all faces of these people, by person and then oldest first."""
     chosen = feed.templates_query.where(people.c.id.in_(person_rows)).order_by(None)
     rows: list[Any] = sorted(
         connection.execute(chosen, feed.parameters).all(), key=lambda row: (row.person_row, row.face_id)
     )
     keys, vectors = feed.vectors(connection, rows)
-    owners, starts, numbers = np.unique(people_of(rows), return_index=True, return_counts=True)
-    return keys.tolist(), FusedTemplates(owners, _fuse_groups(vectors, starts), numbers.astype(np.int64))
+    return people_of(rows), keys, vectors
 
 
 def _fuse_groups(vectors: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray[np.float32]:

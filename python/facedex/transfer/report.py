@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..errors import DuplicatePersonError, FacedexError, RegistrationError, StoreError
 from ..options import ImportKind
 from ..plain import record_to_dict
-from ..records import Duplicate, PersonId, Registration, Rejection
+from ..records import Duplicate, Outlier, PersonId, Registration, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class ImportReport:
         Folders missing in the file of names; they were imported without a name.
     warnings : tuple of (str or int, Duplicate)
         People with a face that resembles another person.
+    outliers : tuple of (str or int, Outlier)
+        People with a face that does not resemble their others.
     """
 
     kind: ImportKind
@@ -40,6 +42,7 @@ class ImportReport:
     rejected: tuple[Rejection, ...] = ()
     unnamed: tuple[str, ...] = ()
     warnings: tuple[tuple[PersonId, Duplicate], ...] = ()
+    outliers: tuple[tuple[PersonId, Outlier], ...] = ()
 
     to_dict = record_to_dict
 
@@ -66,6 +69,7 @@ class Tally:
         self._skipped: list[PersonId] = []
         self._rejected: list[Rejection] = []
         self._warnings: list[tuple[PersonId, Duplicate]] = []
+        self._outliers: list[tuple[PersonId, Outlier]] = []
 
     def reject(self, text: str, error: Exception) -> None:
         """Add something that was not imported."""
@@ -96,6 +100,7 @@ class Tally:
             for rejection in answer.rejected:
                 self.reject(rejection.text, rejection.error)
             self._warnings += [(person_id, warning) for warning in answer.warnings]
+            self._outliers += [(person_id, outlier) for outlier in answer.outliers]
 
     def skip_person(self, person_id: PersonId) -> None:
         """Add a person who was left as stored."""
@@ -118,4 +123,5 @@ class Tally:
             tuple(self._rejected),
             unnamed,
             tuple(self._warnings),
+            tuple(self._outliers),
         )

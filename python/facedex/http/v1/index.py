@@ -84,7 +84,9 @@ async def check(services: ServicesOf, caller: AdminBy, gallery: GalleryName = No
     def work(progress: Progress) -> dict[str, Any]:
         name = gallery or services.settings.gallery
         report = fsck.fsck(services.settings.location, name=name, progress=progress)
-        return {"ok": report.ok, "faces": report.faces, "findings": [asdict(one) for one in report.findings]}
+        outliers = [{"person_id": person_id} | asdict(outlier) for person_id, outlier in report.outliers]
+        findings = [asdict(one) for one in report.findings]
+        return {"ok": report.ok, "faces": report.faces, "findings": findings, "outliers": outliers}
 
     return await begin(services, caller, "check", gallery, work)
 
