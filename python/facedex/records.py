@@ -94,7 +94,7 @@ class Duplicate:
         The other person.
     name : str or None
     similarity : float
-        To that person's closest face, [-1, 1].
+        To that person by the gallery's score, or with "mean" to the closest face; [-1, 1].
     threshold : float
         The cut-off that it reaches.
     """
