@@ -29,7 +29,7 @@ from place import Place
 from servers import PASSWORD
 
 from facedex import packs, people
-from facedex.engine import BATCH, Engine
+from facedex.engine import BATCH, Engine, decode
 from facedex.errors import (
     ArgumentError,
     DatabaseUnavailableError,
@@ -334,7 +334,7 @@ def test_refused_pictures_among_several_are_listed(gallery: Gallery) -> None:
         (1, SeveralFacesError),
         (2, NotAnImageError),
     ]
-    assert registration.rejected[1].text == "10 bytes"
+    assert registration.rejected[1].text == "a picture of 10 bytes"
     assert len(gallery.person("ayu").faces) == 2
 
 
@@ -516,6 +516,47 @@ def test_in_an_empty_gallery_every_face_is_unknown(gallery: Gallery, threshold: 
     gallery.delete_face(face_id)
     check(gallery.recognize(PROBE["ayu"], threshold=threshold))
     assert gallery.status().why == "the gallery is empty: no face is registered"
+
+
+def test_a_found_face_knows_its_picture(gallery: Gallery, engine: Engine) -> None:
+    gallery.register("ayu", AYU)
+    path, data = PROBE["ayu"], people.GROUP.read_bytes()
+    one, many = gallery.recognize_many([path, io.BytesIO(data)])
+    assert isinstance(one, Recognition)
+    assert isinstance(many, Recognition)
+    assert one[0].source == path
+    assert [face.source for face in many] == [data] * 5
+    face = gallery.recognize(path)[0]
+    assert face.source == path
+    assert face.source is not None
+    assert engine.crop(face.source, face.landmarks).shape == (112, 112, 3)
+    assert "source" not in face.to_dict()
+    assert str(path) not in repr(face)
+    assert face == one[0]
+
+
+def test_an_array_of_opencv_is_reversed_as_the_documentation_says(gallery: Gallery) -> None:
+    gallery.register("ayu", AYU)
+    blue_first = decode(PROBE["ayu"])[..., ::-1].copy()
+    assert "image[..., ::-1]" in (Gallery.recognize.__doc__ or "")
+    reversed_back = gallery.recognize(blue_first[..., ::-1])
+    assert reversed_back.faces == gallery.recognize(decode(PROBE["ayu"])).faces
+    assert reversed_back[0].similarity > gallery.recognize(blue_first)[0].similarity
+
+
+def test_a_receipt_a_status_and_an_event_are_shown_in_one_line(gallery: Gallery) -> None:
+    face_id = gallery.register("ayu", AYU).faces[0].face_id
+    status = gallery.status()
+    assert (
+        repr(status)
+        == f"Status('default' in {status.location!r}: 1 person, {len(AYU)} faces, pack 'base', exact search)"
+    )
+    event = next(iter(gallery.audit()))
+    assert repr(event) == f"AuditEvent(1: register 'ayu', {event.at:%Y-%m-%d %H:%M:%S})"
+    one, everything = gallery.delete_face(face_id), gallery.delete("ayu")
+    unfinished = "" if one.wiped else ", not yet overwritten on the disk"
+    assert repr(one) == f"Deletion(of 'ayu': 1 face, 1 template, 0 photos{unfinished})"
+    assert repr(everything).startswith(f"Deletion('ayu': {len(AYU) - 1} faces, {len(AYU) - 1} templates, 0 photos")
 
 
 def test_recognize_many_returns_a_result_for_each_in_order(gallery: Gallery) -> None:

@@ -349,7 +349,7 @@ def test_a_server_that_stays_silent(pack: Path, site: Site) -> None:
 
 def test_an_unreachable_server(pack: Path, site: Site) -> None:
     site.address = "http://127.0.0.1:9"  # the discard port: nobody listens
-    refused(pack, site, DownloadError, "the connection broke")
+    refused(pack, site, DownloadError, "the server cannot be reached")
 
 
 def test_another_size_is_refused_before_it_is_fetched(pack: Path, site: Site) -> None:

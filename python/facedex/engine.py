@@ -181,7 +181,8 @@ class Engine:
         Parameters
         ----------
         image : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
-            RGB where it is an array. EXIF orientation is applied to files.
+            RGB where it is an array; of OpenCV's, which have blue first, give ``image[..., ::-1]``. In the wrong order
+            faces are still found, but similarities are lower. EXIF orientation is applied to files.
         min_face : int, optional
             Smallest face, pixels; by default as the pack's manifest says: a fraction of the picture's short side, or as
             small as a first pass suggests. The detector limits it: 12 pixels with MTCNN, more in pictures beyond four

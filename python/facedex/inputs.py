@@ -42,10 +42,11 @@ if TYPE_CHECKING:
 
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image | NDArray[np.uint8]"
 """A path, a data URI, encoded bytes, a binary file object, a Pillow image, or a uint8 array: RGB (height, width, 3),
-RGBA (height, width, 4) or grey (height, width)."""
+RGBA (height, width, 4) or grey (height, width). OpenCV's arrays have blue first: give ``image[..., ::-1]``."""
 
 _ACCEPTED = "a path, bytes, a binary file object, a PIL image or a uint8 array of shape (height, width, 3)"
 _ADDRESS = re.compile(r"(?:https?|ftps?|s3|gs|file):/", re.IGNORECASE)
+_SLASHES = re.compile(r":/+")
 _DATA_URI = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
 _SHOWN = 100  # characters of a path, or of another error's message
 _END_OF_JPEG = b"\xff\xd9"
@@ -415,12 +416,12 @@ def describe(image: object) -> str:
     Examples
     --------
     >>> describe("photos/ayu/1.jpg"), describe(b"123"), describe("data:image/png;base64,AAEC")
-    ('photos/ayu/1.jpg', '3 bytes', 'a data URI of 26 characters')
+    ('photos/ayu/1.jpg', 'a picture of 3 bytes', 'a data URI of 26 characters')
     """
     if isinstance(image, str):
         return f"a data URI of {len(image)} characters" if _DATA_URI.match(image) else _shorten_path(image)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return f"{len(image)} bytes"
+        return f"a picture of {len(image)} bytes"
     try:
         if isinstance(image, os.PathLike):
             return _shorten_path(os.fsdecode(image))
@@ -456,7 +457,8 @@ def _read(image: Any, max_pixels: int) -> str | bytes | NDArray[np.uint8]:
 def _check_path(path: str, max_pixels: int) -> str | NDArray[np.uint8]:
     """Return a path of a file that exists, or its pixels; raise what is wrong with another text in few words."""
     if _ADDRESS.match(path):
-        raise ImageReadError(f"cannot read {_shorten_path(path)!r}: an address is not fetched; give {_ACCEPTED}")
+        address = _SLASHES.sub("://", path, count=1)  # a path type has joined the slashes
+        raise ImageReadError(f"cannot read {_shorten_path(address)!r}: an address is not fetched; give {_ACCEPTED}")
     if "\0" in path or len(path) > _LONGEST_PATH:
         raise ImageReadError(
             f"image must be {_ACCEPTED}, got a text of {len(path)} characters that is no path; decode base64 first"

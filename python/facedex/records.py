@@ -331,6 +331,12 @@ class Deletion:
     to_dict = record_to_dict
     __get_pydantic_core_schema__ = pydantic_schema
 
+    def __repr__(self) -> str:
+        counts = ((len(self.faces), "face"), (self.templates, "template"), (self.photos, "photo"))
+        removed = ", ".join(pluralize(number, word) for number, word in counts)
+        whose = repr(self.person_id) if self.person_removed else f"of {self.person_id!r}"
+        return f"Deletion({whose}: {removed}{'' if self.wiped else ', not yet overwritten on the disk'})"
+
     def computed_digest(self) -> str:
         """Compute the `digest` of an unaltered receipt."""
         content = [self.gallery, self.person_id, self.name, self.person_removed, list(self.faces), self.templates]
@@ -384,6 +390,10 @@ class AuditEvent:
 
     to_dict = record_to_dict
     __get_pydantic_core_schema__ = pydantic_schema
+
+    def __repr__(self) -> str:
+        whom = "" if self.person_id is None else f" {self.person_id!r}"
+        return f"AuditEvent({self.seq}: {self.kind}{whom}, {self.at:%Y-%m-%d %H:%M:%S})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,3 +490,10 @@ class Status:
 
     to_dict = record_to_dict
     __get_pydantic_core_schema__ = pydantic_schema
+
+    def __repr__(self) -> str:
+        people = "1 person" if self.people == 1 else f"{self.people} people"
+        parts = [f"{people}, {pluralize(self.faces, 'face')}, pack {self.pack!r}, {self.method} search"]
+        parts += [f"{number} {word}" for number, word in ((self.due, "due"), (self.dormant, "dormant")) if number]
+        parts += ["encrypted"] if self.encrypted else []
+        return f"Status({self.gallery!r} in {self.location!r}: {', '.join(parts)})"

@@ -95,6 +95,8 @@ class FoundFace:
         registered.
     liveness, quality, attributes : Liveness, Quality, Attributes or None
         What else was requested. With required liveness, a face that is not live is never matched.
+    source : ImageInput or None
+        The picture as it was given; None when it was a stream that has been read.
     """
 
     bbox: BBox
@@ -109,6 +111,7 @@ class FoundFace:
     liveness: Liveness | None = None
     quality: Quality | None = None
     attributes: Attributes | None = None
+    source: ImageInput | None = field(default=None, compare=False, repr=False)
 
     to_dict = record_to_dict
     __get_pydantic_core_schema__ = pydantic_schema

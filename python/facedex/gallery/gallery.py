@@ -533,6 +533,8 @@ class Gallery:
         Parameters
         ----------
         image : ImageInput
+            A path, bytes, file object, PIL image or uint8 array: RGB (height, width, 3), or grey. OpenCV's arrays have
+            blue first: give ``image[..., ::-1]``.
         k : int
             How many candidates to return for each face, from 1.
         threshold : float, optional

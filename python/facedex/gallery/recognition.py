@@ -63,9 +63,7 @@ class Recognizer:
         if isinstance(found, FacedexError):
             raise found
         self._log(found)
-        return Recognition(
-            tuple(found), analysis.image_size, analysis.source, time.perf_counter() - started, analysis.hint
-        )
+        return _recognition(found, analysis, time.perf_counter() - started)
 
     def recognize_many(
         self, images: Sequence[ImageInput], options: RecognizeOptions, progress: Progress | None
@@ -89,9 +87,7 @@ class Recognizer:
                 if isinstance(found, FacedexError):
                     results.append(found)
                 else:
-                    results.append(
-                        Recognition(tuple(found), analysis.image_size, analysis.source, elapsed_s, analysis.hint)
-                    )
+                    results.append(_recognition(found, analysis, elapsed_s))
             if progress is not None:
                 progress(len(results), len(images))
         return results
@@ -168,6 +164,11 @@ def _all_or_error(found: list[FoundFace | DatabaseDamagedError]) -> list[FoundFa
     """Return the faces of a picture, or the first error among them."""
     intact = [face for face in found if isinstance(face, FoundFace)]
     return intact if len(intact) == len(found) else next(face for face in found if not isinstance(face, FoundFace))
+
+
+def _recognition(found: Sequence[FoundFace], analysis: Analysis, elapsed_s: float) -> Recognition:
+    faces = tuple(replace(face, source=analysis.source) for face in found)
+    return Recognition(faces, analysis.image_size, analysis.source, elapsed_s, analysis.hint)
 
 
 def _found_face(

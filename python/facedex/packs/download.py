@@ -211,6 +211,8 @@ def _attempt(
             response.close()
     except httpx.TimeoutException as error:
         raise _TransientError("the server did not answer in time") from error
+    except httpx.ConnectError as error:
+        raise _TransientError(f"the server cannot be reached: {error}") from error
     except httpx.TransportError as error:
         raise _TransientError(f"the connection broke: {error}") from error
     except httpx.InvalidURL as error:

@@ -249,20 +249,21 @@ def require_ready(pack: str | os.PathLike[str], *, accept_license: str | None = 
 def format_missing(found: PackState, pack: str) -> str:
     """Format the error for missing files: which they are, and how to get them."""
     names = ", ".join(repr(file.name) for file in found.missing)
+    verb = "is" if len(found.missing) == 1 else "are"
     try:
         folder = str(found.location.folder)
     except PackFolderError as error:
         return f"pack {found.name!r} is not here, and {error}, then fetch it: facedex packs get {pack}"
     if found.location.bundled:
         return (
-            f"pack {found.name!r} comes with facedex, and {names} is not in {folder!r}; install facedex again, or in a "
-            "source tree: make weights"
+            f"pack {found.name!r} comes with facedex, and {names} {verb} not in {folder!r}; install facedex again, or "
+            "in a source tree: make weights"
         )
     size = "" if found.download_size is None else f" ({found.download_size / 1e6:.1f} MB)"
     accept = f" --accept-license {','.join(found.unaccepted)}" if found.unaccepted else ""
     accept += " --accept-unverified" if found.unpinned else ""
     return (
-        f"pack {found.name!r} is not here: {names} is not in {folder!r}; fetch it{size}: facedex packs get {pack}"
+        f"pack {found.name!r} is not here: {names} {verb} not in {folder!r}; fetch it{size}: facedex packs get {pack}"
         f"{accept}; or, without a network, put the files into that folder, from the addresses that "
         f"'facedex packs info {pack}' lists"
     )
