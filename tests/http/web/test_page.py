@@ -6,6 +6,7 @@ of the browser, which is where a breach of the content security policy is told, 
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from facedex import people
 from facedex.server import Access
@@ -164,6 +166,19 @@ def green_share(page: Any) -> float:
       return count / (data.length / 4);
     }""")
     return share
+
+
+def test_a_picture_that_only_the_browser_can_read_is_converted(served: Callable[..., Any], visit: Any) -> None:
+    icon = io.BytesIO()
+    Image.open(people.PROBES["dewi"][0]).resize((256, 256)).save(icon, "ICO")
+    at = served()
+    seen = visit(at.port, refused={400, 422})
+    seen.open("recognise")
+    recognise = seen.panel("recognise")
+    recognise.locator("input[type=file]").set_input_files(
+        {"name": "dewi.ico", "mimeType": "image/x-icon", "buffer": icon.getvalue()}
+    )
+    recognise.get_by_role("heading", name="unknown").wait_for()
 
 
 def test_in_indonesian(served: Callable[..., Any], visit: Any) -> None:

@@ -16,6 +16,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Codes of errors about a picture that the server cannot read, and this browser perhaps can. */
+const UNREADABLE = new Set(["image_unsupported", "not_an_image"]);
+
 /** Send a request and return the content of its response; `body` is an object, sent as JSON, or a form with pictures. */
 export async function request(method, path, body = null) {
   const options = { method, headers: { Accept: "application/json" }, credentials: "same-origin" };
@@ -32,11 +35,40 @@ export async function request(method, path, body = null) {
   }
   const content = await readContent(response);
   if (response.ok) return content;
+  const converted = UNREADABLE.has(content?.code) ? await convertPictures(body) : null;
+  if (converted !== null) return request(method, path, converted);
   const error = new ApiError(response.status, content?.code ?? "unknown", content?.detail ?? response.statusText);
   if (response.status === 401 && error.code === "unauthenticated") {
     window.dispatchEvent(new CustomEvent("facedex-signed-out"));
   }
   throw error;
+}
+
+/**
+ * Convert the pictures of a form to JPEG, as far as this browser can decode them, such as HEIC on phones.
+ * @returns {Promise<FormData|null>} null when it is no form, or a picture cannot be decoded or is JPEG already
+ */
+async function convertPictures(body) {
+  if (!(body instanceof FormData)) return null;
+  const form = new FormData();
+  for (const [name, value] of body) {
+    if (!(value instanceof Blob)) {
+      form.append(name, value);
+      continue;
+    }
+    if (value.type === "image/jpeg") return null; // also what was converted before
+    try {
+      const bitmap = await createImageBitmap(value, { imageOrientation: "from-image" });
+      const canvas = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: bitmap.height });
+      canvas.getContext("2d").drawImage(bitmap, 0, 0);
+      bitmap.close();
+      const picture = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.95));
+      form.append(name, picture, value.name);
+    } catch {
+      return null;
+    }
+  }
+  return form;
 }
 
 /** Read a response; null if it is empty or is not JSON, as from a proxy. */

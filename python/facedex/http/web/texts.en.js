@@ -245,7 +245,7 @@ export default {
   error_unknown_face: "This face no longer exists.",
   error_unknown_job: "This job no longer exists.",
   error_not_an_image: "This file is not a readable picture. Choose a JPEG or PNG.",
-  error_image_unsupported: "This picture format is not supported. Choose a JPEG or PNG.",
+  error_image_unsupported: "Neither the server nor this browser can read this picture format. Choose a JPEG or PNG.",
   error_image_damaged: "The picture is damaged.",
   error_image_truncated: "The picture is incomplete.",
   error_image_too_large: "The picture has too many pixels.",

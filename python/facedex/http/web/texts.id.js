@@ -245,7 +245,7 @@ export default {
   error_unknown_face: "Wajah ini sudah tidak ada.",
   error_unknown_job: "Pekerjaan ini sudah tidak ada.",
   error_not_an_image: "Berkas ini bukan gambar yang dapat dibaca. Pilih JPEG atau PNG.",
-  error_image_unsupported: "Format gambar ini tidak didukung. Pilih JPEG atau PNG.",
+  error_image_unsupported: "Server dan peramban ini tidak dapat membaca format gambar ini. Pilih JPEG atau PNG.",
   error_image_damaged: "Gambar rusak.",
   error_image_truncated: "Gambar tidak lengkap.",
   error_image_too_large: "Piksel gambar terlalu banyak.",
