@@ -47,6 +47,7 @@ PYTHON = {
     "checks": 1,
     "config": 1,
     "inputs": 1,
+    "pickles": 1,
     "plain": 1,
     "thresholds": 2,  # options are made of its rules
     "options": 3,

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facedex import packs, people, transfer
+from facedex import packs, people, pickles, transfer
 from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
@@ -31,7 +31,7 @@ from facedex.errors import (
     UnsafePickleError,
 )
 from facedex.gallery import Gallery
-from facedex.transfer import encodings, pickles
+from facedex.transfer import encodings
 from facedex.transfer.vectors import check_dlib_pack
 
 DLIB_LENGTH = 1.43  # the mean length of what dlib's network gives, before it is brought to 1

@@ -16,6 +16,9 @@ from .errors import ArgumentError
 OnExisting = Literal["error", "add", "replace", "skip"]
 """What a registration does when the id is in use: refuse, add faces, replace those stored, or leave all as stored."""
 
+EvaluationProtocol = Literal["folder", "lfw", "bin", "ijb", "scface"]
+"""How the pictures of an evaluation are listed."""
+
 ImportKind = Literal["folder", "pickles", "array", "faiss", "gallery"]
 """What an import reads: photos, pickled encodings, a numpy array, a faiss index, or a gallery file."""
 

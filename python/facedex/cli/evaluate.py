@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..options import EvaluationProtocol
 from .opening import command
 from .options import JsonOption, PackOption
 from .output import Output, interruptible, print_line, print_note, print_table, progress_bar
@@ -39,12 +40,37 @@ ResumeOption = Annotated[
 ]
 
 
+ProtocolOption = Annotated[
+    EvaluationProtocol,
+    typer.Option(
+        "--protocol",
+        help="What FOLDER is: people's folders, LFW with pairs.txt, a .bin file, IJB-style or SCface-style pictures.",
+    ),
+]
+
+
 @command
 def evaluate(
     folder: FolderArgument,
     pack: PackOption = None,
     add: AddOption = None,
     labels: LabelsOption = None,
+    protocol: ProtocolOption = "folder",
+    templates: Annotated[
+        list[Path] | None,
+        typer.Option("--templates", metavar="FILE", help="IJB: a list of templates, the probes. May be repeated."),
+    ] = None,
+    enrolled: Annotated[
+        list[Path] | None,
+        typer.Option("--enrolled", metavar="FILE", help="IJB: a list of templates in the gallery. May be repeated."),
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option("--pairs", metavar="FILE", help="IJB: the pairs of templates to compare.")
+    ] = None,
+    cameras: Annotated[
+        Path | None,
+        typer.Option("--cameras", metavar="FILE", help="SCface: a CSV of file, person, camera, distance."),
+    ] = None,
     fmr: Annotated[
         list[float] | None,
         typer.Option("--fmr", metavar="RATE", help="A false match rate. May be repeated. Default: what the data show."),
@@ -65,11 +91,20 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> Output:
     """Measure error rates on pictures of your own people: comparison, search, failures, suspect labels, liveness."""
+    from .. import evaluate as library
     from ..engine import Engine
-    from ..evaluate import EvaluateOptions, evaluate_folder
 
     _check_out(out or [])
-    options = EvaluateOptions(
+    for option, given, belongs in (
+        ("--labels", labels, "folder"),
+        ("--templates", templates, "ijb"),
+        ("--enrolled", enrolled, "ijb"),
+        ("--pairs", pairs, "ijb"),
+        ("--cameras", cameras, "scface"),
+    ):
+        if given and protocol != belongs:
+            raise typer.BadParameter(f"{option} belongs to --protocol {belongs}", param_hint=option)
+    options = library.EvaluateOptions(
         fmrs=tuple(fmr) if fmr else None,
         fpirs=tuple(fpir) if fpir else None,
         people=tuple(people) if people else None,
@@ -77,7 +112,18 @@ def evaluate(
     engine = Engine(pack, add=add or ())
     advice = "--resume FILE keeps what was done" if resume is None else "the same command goes on from there"
     with progress_bar("evaluating", as_json) as bar, interruptible(bar, advice) as progress:
-        report = evaluate_folder(folder, engine=engine, labels=labels, cache=resume, progress=progress, options=options)
+        shared: dict[str, Any] = {"cache": resume, "progress": progress, "options": options}
+        if protocol == "folder":
+            report = library.evaluate_folder(folder, engine=engine, labels=labels, **shared)
+        elif protocol == "lfw":
+            report = library.evaluate_pairs(engine, library.PairSet.of(library.read_lfw(folder)), **shared)
+        elif protocol == "bin":
+            report = library.evaluate_pairs(engine, library.read_bin(folder), **shared)
+        elif protocol == "ijb":
+            read = library.read_ijb(folder, templates or [], pairs=pairs, gallery=enrolled or [])
+            report = library.evaluate_templates(engine, read, **shared)
+        else:
+            report = library.evaluate_templates(engine, library.read_scface(folder, cameras=cameras), **shared)
     for path in out or ():
         save(report, path)
     return Output(report.to_dict(), lambda: show(report, out or []))
@@ -112,6 +158,8 @@ def show(report: Report, out: list[Path]) -> None:
         print_line(
             f"failures: {percent(report.fta.value)} of pictures (FTA), {percent(report.fte.value)} of people (FTE)"
         )
+    if report.correct is not None:
+        print_line(f"right decisions over the folds: {rate(report.correct)}")
     rows = [
         [f"FMR {point.wanted_fmr:g}", f"{point.threshold:.4f}", rate(point.fmr), rate(point.fnmr)]
         for point in report.points
@@ -137,6 +185,12 @@ def show(report: Report, out: list[Path]) -> None:
         for part in report.slices
     ]
     print_table(["part", "people", "FMR", "FNMR", ""], rows, right="people")
+    rows = [
+        [rank.group or f"{rank.people:,} people", str(rank.rank), rate(rank.hits)]
+        for rank in report.ranks
+        if rank.group is not None or rank.people == report.ranks[-1].people or rank.rank == 1
+    ]
+    print_table(["probes", "rank", "found"], rows, right="rank")
     rows = [
         [
             attack.kind or "live people",

@@ -7,9 +7,11 @@ accuracy`` runs, prints the figures of a pack's manifest.
 
 from .evaluation import EvaluateOptions, evaluate_folder, evaluate_pictures
 from .figures import AttackRate, Failure, IdentificationPoint, PicturePair, RankPoint, Slice, Suspect
+from .lists import PairSet, TemplateSet, read_bin, read_ijb, read_scface
 from .measure import Measurement, OperatingPoint, measure
 from .picture_set import AttackSet, PictureSet, read_folder
 from .protocol import Protocol, read_lfw, read_subset
+from .protocols import evaluate_pairs, evaluate_templates
 from .rates import (
     FoldRates,
     Rate,
@@ -36,6 +38,7 @@ __all__ = [
     "IdentificationPoint",
     "Measurement",
     "OperatingPoint",
+    "PairSet",
     "PicturePair",
     "PictureSet",
     "Protocol",
@@ -45,19 +48,25 @@ __all__ = [
     "ScoreTable",
     "Slice",
     "Suspect",
+    "TemplateSet",
     "VerificationPoint",
     "all_pairs",
     "best_threshold",
     "evaluate_folder",
+    "evaluate_pairs",
     "evaluate_pictures",
+    "evaluate_templates",
     "fmr",
     "fnmr",
     "impostor_statistics",
     "measure",
     "measure_folds",
     "rate_limits",
+    "read_bin",
     "read_folder",
+    "read_ijb",
     "read_lfw",
+    "read_scface",
     "read_subset",
     "score_table",
     "threshold_at_fmr",

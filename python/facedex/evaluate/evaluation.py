@@ -161,7 +161,7 @@ def evaluate_pictures(
 ) -> Report:
     """Measure error rates on a set of pictures; as `evaluate_folder`, which reads the set from a folder."""
     options = EvaluateOptions() if options is None else options
-    report = _begin(engine, pictures.name, notes=pictures.notes)
+    report = begin_report(engine, pictures.name, notes=pictures.notes)
     if pictures.attacks is not None:
         report = replace(report, attacks=judge_attacks(engine, pictures.attacks))
         if not pictures.people:
@@ -171,7 +171,8 @@ def evaluate_pictures(
     return _evaluate(report, pictures, samples, options, threshold=engine.pack.threshold)
 
 
-def _begin(engine: Engine, name: str, *, notes: Sequence[str] = ()) -> Report:
+def begin_report(engine: Engine, name: str, *, notes: Sequence[str] = ()) -> Report:
+    """Return a report with what is known before anything is measured."""
     from .. import __version__
 
     return Report(
@@ -215,13 +216,13 @@ def _evaluate(
             for name, sample in zip(pictures.names, samples.samples, strict=True)
             if sample.embedding is None
         ),
-        fte=_share(len(everybody) - len(subject.people_names), len(everybody)),
-        fta=_share(len(pictures.pictures) - len(usable), len(pictures.pictures)),
+        fte=share_of(len(everybody) - len(subject.people_names), len(everybody)),
+        fta=share_of(len(pictures.pictures) - len(usable), len(pictures.pictures)),
         points=points,
         at_threshold=at_threshold,
         gfrr=None if at_threshold is None else _gfrr(pictures, usable, at_threshold),
         curve=comparisons.curve(),
-        histogram=_histogram(comparisons),
+        histogram=histogram_of(comparisons),
         ms_per_picture=1e3 * samples.seconds / samples.analysed if samples.analysed else None,
     )
     searches, search_notes = _Searching(subject, options).report(threshold)
@@ -261,7 +262,8 @@ def _subject(pictures: PictureSet, samples: Sequence[Sample], usable: Sequence[i
     )
 
 
-def _share(errors: int, trials: int) -> Estimate:
+def share_of(errors: int, trials: int) -> Estimate:
+    """Return a rate of independent trials."""
     return Estimate(errors / trials, *rates.rate_limits(errors, trials), trials)
 
 
@@ -283,7 +285,8 @@ def _unsupported(comparisons: Comparisons, fmrs: Sequence[float]) -> list[str]:
     return []
 
 
-def _histogram(comparisons: Comparisons) -> tuple[tuple[float, float, float], ...]:
+def histogram_of(comparisons: Comparisons) -> tuple[tuple[float, float, float], ...]:
+    """Return the histogram of a report."""
     low = float(min(comparisons.mated.min(), comparisons.impostors.min()))
     edges = np.linspace(low, 1.0, _BINS + 1)
     mated = np.histogram(comparisons.mated, edges)[0] / len(comparisons.mated)
@@ -358,7 +361,7 @@ class _Searching:
             prepared = prepare_searches(search, size, ranks=top)
             points += self.points(prepared, 1, fpirs, threshold, search, notes)
             if not prepared.extrapolated:
-                ranks += [self.rank(prepared, rank) for rank in self.options.ranks if rank <= size]
+                ranks += [rank_of(prepared, rank, self.weights) for rank in self.options.ranks if rank <= size]
         beyond = [size for size in sizes if size > largest]
         if beyond:
             notes.append(
@@ -435,12 +438,13 @@ class _Searching:
             found.append(point_of(prepared, pictures, None, threshold, self.weights))
         return found
 
-    def rank(self, prepared: Searches, rank: int) -> RankPoint:
-        """Return the share of mated probes that are returned within a rank."""
-        value = prepared.rank(rank)
-        drawn = np.array([prepared.rank(rank, weights) for weights in self.weights])
-        limits = interval(drawn, value, len(np.unique(prepared.known_by)))
-        return RankPoint(prepared.people, rank, Estimate(value, *limits, len(prepared.own)))
+
+def rank_of(prepared: Searches, rank: int, weights: NDArray[np.float64], group: str | None = None) -> RankPoint:
+    """Return the share of mated probes that are returned within a rank, with an interval from people drawn again."""
+    value = prepared.rank(rank)
+    drawn = np.array([prepared.rank(rank, draw) for draw in weights])
+    limits = interval(drawn, value, len(np.unique(prepared.known_by)))
+    return RankPoint(prepared.people, rank, Estimate(value, *limits, len(prepared.own)), group)
 
 
 def supported_fpirs(wanted: Sequence[float] | None, probes: int, people: int, notes: list[str]) -> tuple[float, ...]:
@@ -570,7 +574,7 @@ def evaluate_probes(
     if not (own >= 0).any():
         notes.append("no probe is of a person in the gallery: misses were not measured")
     report = replace(
-        _begin(engine, name, notes=notes),
+        begin_report(engine, name, notes=notes),
         people=len(set(probes.people)),
         pictures=len(probes.pictures),
         failures=tuple(
@@ -578,36 +582,68 @@ def evaluate_probes(
             for label, sample in zip(probes.names, samples.samples, strict=True)
             if sample.embedding is None
         ),
-        fta=_share(len(samples.samples) - len(usable), len(samples.samples)),
+        fta=share_of(len(samples.samples) - len(usable), len(samples.samples)),
         ms_per_picture=1e3 * samples.seconds / samples.analysed if samples.analysed else None,
     )
     if not (own >= 0).any():
         return report
-    weights = draw_people(len(everybody), options.replicates, options.seed)
-    same = np.zeros(scores.shape, dtype=np.bool_)
-    same[np.flatnonzero(own >= 0), own[own >= 0]] = True
-    claims = ClaimScores(scores.ravel(), same.ravel(), people, np.arange(len(enrolled)))
-    comparisons = Comparisons(claims, len(everybody), replicates=options.replicates, seed=options.seed)
+    return report_search(report, search, np.arange(len(enrolled)), len(everybody), options, threshold, notes)
+
+
+def report_search(
+    report: Report,
+    search: SearchScores,
+    templates: NDArray[np.int64],
+    count: int,
+    options: EvaluateOptions,
+    threshold: float | None,
+    notes: list[str],
+) -> Report:
+    """Add the error rates of probes against the templates of a gallery to a report.
+
+    Parameters
+    ----------
+    report : Report
+    search : SearchScores
+        With at least one mated probe.
+    templates : numpy.ndarray
+        (templates,), int64, number of the person of each.
+    count : int
+        Number of people in the data.
+    options : EvaluateOptions
+    threshold : float or None
+        In use.
+    notes : list of str
+        Those of the report, to which some are added.
+
+    Returns
+    -------
+    Report
+    """
+    weights = draw_people(count, options.replicates, options.seed)
+    same = np.zeros(search.scores.shape, dtype=np.bool_)
+    known = np.flatnonzero(search.own >= 0)
+    same[known, search.own[known]] = True
+    claims = ClaimScores(search.scores.ravel(), same.ravel(), search.people, templates)
+    comparisons = Comparisons(claims, count, replicates=options.replicates, seed=options.seed)
     fmrs = options.fmrs or tuple(fmr for fmr in FMRS if fmr >= comparisons.least_fmr())
-    fpirs = supported_fpirs(options.fpirs, len(usable), len(set(people.tolist())), notes)
+    fpirs = supported_fpirs(options.fpirs, len(search.people), len(set(search.people.tolist())), notes)
+    largest = search.templates - 1
     points: list[IdentificationPoint] = []
     ranks: list[RankPoint] = []
-    sizes = options.people or tuple(dict.fromkeys([*(s for s in SIZES if s < len(enrolled) - 1), len(enrolled) - 1]))
-    for size in sizes:
+    for size in options.people or tuple(dict.fromkeys([*(size for size in SIZES if size < largest), largest])):
         prepared = prepare_searches(search, size, ranks=max(options.ranks, default=1))
         points += [point_of(prepared, None, fpir, prepared.threshold(fpir), weights) for fpir in fpirs]
-        points.append(point_of(prepared, None, None, threshold, weights))
-        for rank in options.ranks if not prepared.extrapolated else ():
-            value = prepared.rank(rank)
-            drawn = np.array([prepared.rank(rank, draw) for draw in weights])
-            limits = interval(drawn, value, len(np.unique(prepared.known_by)))
-            ranks.append(RankPoint(size, rank, Estimate(value, *limits, len(prepared.own))))
+        if threshold is not None:
+            points.append(point_of(prepared, None, None, threshold, weights))
+        if not prepared.extrapolated:
+            ranks += [rank_of(prepared, rank, weights) for rank in options.ranks if rank <= size]
     return replace(
         report,
         points=comparisons.points(fmrs),
-        at_threshold=comparisons.points((), [threshold])[0],
+        at_threshold=None if threshold is None else comparisons.points((), [threshold])[0],
         curve=comparisons.curve(),
-        histogram=_histogram(comparisons),
+        histogram=histogram_of(comparisons),
         identification=tuple(points),
         ranks=tuple(ranks),
         notes=tuple(notes),

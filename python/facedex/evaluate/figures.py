@@ -61,11 +61,14 @@ class RankPoint:
     rank : int
     hits : Estimate
         Share of the searches for people in the gallery.
+    group : str or None
+        Which probes, such as a camera; None is all.
     """
 
     people: int
     rank: int
     hits: Estimate
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

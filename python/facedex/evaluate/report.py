@@ -193,7 +193,8 @@ class Report:
                 yield name, item, "fpir", row.fpir, row.threshold
                 yield name, item, "fnir", row.fnir, row.threshold
         for rank in self.ranks:
-            yield "ranks", f"{rank.people} people, rank {rank.rank}", "hits", rank.hits, None
+            group = "" if rank.group is None else f", {rank.group}"
+            yield "ranks", f"{rank.people} people, rank {rank.rank}{group}", "hits", rank.hits, None
         for part in self.slices:
             for measure, estimate in (("fmr", part.fmr), ("fnmr", part.fnmr)):
                 if estimate is not None:
@@ -294,13 +295,16 @@ def _identification(report: Report) -> str:
         parts.append(_search_table(report.identification, labels, "people"))
     if report.ranks:
         ranks = sorted({row.rank for row in report.ranks})
-        found = {(row.people, row.rank): rate(row.hits) for row in report.ranks}
+        found = {(row.people, row.rank): rate(row.hits) for row in report.ranks if row.group is None}
         rows = [
             [f"{people:,}", *(found.get((people, rank), "") for rank in ranks)]
             for people in sorted({row.people for row in report.ranks})
         ]
         parts.append("<p>Without a threshold, the person is among the first:</p>")
         parts.append(table(["people", *map(str, ranks)], rows))
+        rows = [[row.group, rate(row.hits)] for row in report.ranks if row.group is not None]
+        if rows:
+            parts.append(table(["probes", "first"], rows))
     if report.by_pictures:
         people = report.by_pictures[0].people
         parts.append("<h2>Search by pictures a person</h2>")

@@ -174,6 +174,7 @@ def sample_pictures(
     engine: Engine,
     pictures: Sequence[ImageInput],
     *,
+    bboxes: Sequence[BBox | None] | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Samples:
@@ -183,6 +184,8 @@ def sample_pictures(
     ----------
     engine : Engine
     pictures : sequence of ImageInput
+    bboxes : sequence of (tuple of float or None), optional
+        Which face of each picture is meant: the one that overlaps this box most, x1, y1, x2, y2 in pixels.
     cache : pathlib.Path, optional
         File in which embeddings are kept; those that are in it are not computed again.
     progress : callable, optional
@@ -207,7 +210,7 @@ def sample_pictures(
             waiting: list[int] = []
             for place in range(start, min(start + _BATCH, len(pictures))):
                 if kept is not None:
-                    digest = _digest(engine, pictures[place])
+                    digest = _digest(engine, pictures[place], None if bboxes is None else bboxes[place])
                     found[place] = None if digest is None else kept.find(digest)
                     digests |= {} if digest is None else {place: digest}
                 if found[place] is None:
@@ -217,7 +220,7 @@ def sample_pictures(
             seconds += time.perf_counter() - began
             analysed += len(waiting)
             for place, analysis in zip(waiting, analyses, strict=True):
-                sample = found[place] = _sample(analysis)
+                sample = found[place] = _sample(analysis, None if bboxes is None else bboxes[place])
                 if kept is not None and place in digests:
                     kept.add(digests[place], sample)
             if kept is not None:
@@ -231,27 +234,42 @@ def sample_pictures(
     return Samples(engine.pack.digest, tuple(sample for sample in found if sample is not None), analysed, seconds)
 
 
-def _sample(analysis: Analysis | FacedexError) -> Sample:
+def _sample(analysis: Analysis | FacedexError, bbox: BBox | None) -> Sample:
     if isinstance(analysis, FacedexError):
         return Sample(None, str(analysis))
-    face = central_face(analysis)
+    face = central_face(analysis) if bbox is None else _overlapping(analysis, bbox)
     if face is None or face.embedding is None:
         return Sample(None, "no face" if analysis.hint is None else f"no face: {analysis.hint}")
     return Sample(face.embedding, None, bbox_of(face.bbox), _quality(face))
+
+
+def _overlapping(analysis: Analysis, bbox: BBox) -> Face | None:
+    """Return the face whose box overlaps the given one most; None when none does."""
+    best, greatest = None, 0.0
+    for face in analysis:
+        x1, y1, x2, y2 = bbox_of(face.bbox)
+        width, height = min(x2, bbox[2]) - max(x1, bbox[0]), min(y2, bbox[3]) - max(y1, bbox[1])
+        if width > 0 and height > 0:
+            areas = (x2 - x1) * (y2 - y1) + (bbox[2] - bbox[0]) * (bbox[3] - bbox[1])
+            overlap = width * height / (areas - width * height)
+            if overlap > greatest:
+                best, greatest = face, overlap
+    return best
 
 
 def _quality(face: Face) -> float | None:
     return None if face.quality is None else float(face.quality.unified_score)
 
 
-def _digest(engine: Engine, picture: ImageInput) -> str | None:
-    """Return the digest of a picture's bytes; None when they cannot be read: the engine says why."""
+def _digest(engine: Engine, picture: ImageInput, bbox: BBox | None) -> str | None:
+    """Return the digest of a picture's bytes and the box; None when they cannot be read: the engine says why."""
+    where = b"" if bbox is None else repr(bbox).encode()
     try:
         read = engine.read(picture).pixels
         if isinstance(read, str):
-            return hashlib.sha256(Path(read).read_bytes()).hexdigest()
+            return hashlib.sha256(Path(read).read_bytes() + where).hexdigest()
         if isinstance(read, bytes):
-            return hashlib.sha256(read).hexdigest()
-        return hashlib.sha256(repr(read.shape).encode() + read.tobytes()).hexdigest()
+            return hashlib.sha256(read + where).hexdigest()
+        return hashlib.sha256(repr(read.shape).encode() + read.tobytes() + where).hexdigest()
     except (FacedexError, OSError):
         return None

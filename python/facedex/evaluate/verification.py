@@ -208,12 +208,49 @@ class VerificationPoint:
     to_dict = record_to_dict
 
 
+@dataclass(frozen=True, slots=True)
+class ListedScores:
+    """Comparisons that a protocol lists.
+
+    Attributes
+    ----------
+    scores : numpy.ndarray
+        (pairs,), float32.
+    same : numpy.ndarray
+        (pairs,), bool, whether both are of one person.
+    first : numpy.ndarray
+        (pairs,), int64, number of the person in the first picture; where people are unknown, of the pair.
+    second : numpy.ndarray or None
+        Of the person in the second picture; None where people are unknown: then pairs are drawn, not people.
+    """
+
+    scores: Array
+    same: NDArray[np.bool_]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64] | None
+
+    def people_of(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Return the people of pairs."""
+        return self.first[pairs], None if self.second is None else self.second[pairs]
+
+    def count_impostors(self, weights: NDArray[np.float64]) -> float:
+        """Count the comparisons of different people if each person were there as often as `weights` says."""
+        return float(_weigh(weights, *self.people_of(np.flatnonzero(~self.same))).sum())
+
+
+def _weigh(
+    weights: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    """Return how often each pair counts."""
+    return weights[first] if second is None else weights[first] * weights[second]
+
+
 class Comparisons:
     """Comparisons in order, from which points and curves are read.
 
     Parameters
     ----------
-    pairs : PairScores or ClaimScores
+    pairs : PairScores, ClaimScores or ListedScores
     people : int
         Number of people in the data.
     replicates : int
@@ -222,7 +259,9 @@ class Comparisons:
         Of the draw.
     """
 
-    def __init__(self, pairs: PairScores | ClaimScores, people: int, *, replicates: int, seed: int) -> None:
+    def __init__(
+        self, pairs: PairScores | ClaimScores | ListedScores, people: int, *, replicates: int, seed: int
+    ) -> None:
         self.pairs = pairs
         self.mated = pairs.scores[pairs.same]
         self.impostors = pairs.scores[~pairs.same]
@@ -248,7 +287,7 @@ class Comparisons:
         needed = math.ceil(3 / fmr - 1e-9)
         if needed <= len(self.impostors):
             return
-        each = len(self.pairs.people) / max(self.people, 1)
+        each = 1.0 if isinstance(self.pairs, ListedScores) else len(self.pairs.people) / max(self.people, 1)
         people = people_needed(needed, each)
         raise RateError(
             f"a false match rate of {fmr:g} needs {needed:,} comparisons of different people, and there are "
@@ -310,7 +349,7 @@ class Comparisons:
         fmr_drawn = np.zeros((len(cuts), len(self._weights)))
         fnmr_drawn = np.full_like(fmr_drawn, np.nan)
         for replicate, weights in enumerate(self._weights):
-            shares = np.cumsum(weights[first] * weights[second]) / max(self.pairs.count_impostors(weights), 1.0)
+            shares = np.cumsum(_weigh(weights, first, second)) / max(self.pairs.count_impostors(weights), 1.0)
             missed = np.concatenate([[0.0], np.cumsum(weights[self._mated_people])])
             for place, (fmr, cut) in enumerate(zip(wanted, cuts, strict=True)):
                 if reached[place]:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import pickles
 from ..errors import FacedexError, ImportFileError
 from ..records import PersonId
-from . import pickles
 from .report import Tally
 from .vectors import PersonVectors, grouped, person_key
 

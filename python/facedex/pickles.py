@@ -5,7 +5,7 @@ that build numbers, texts, lists, dicts and numpy's arrays of numbers. It import
 pickle names: the few names that numpy's own pickles use are recognized and their arrays built here, from exactly as
 many bytes as the shape needs. Every other name or opcode is refused. Sets are read as lists.
 
-Limits: `MAX_BYTES`, `MAX_STEPS`, arrays of 4 axes. Protocols 2 to 5, which Python 3 writes.
+Limits: `MAX_BYTES`, `MAX_STEPS`, arrays of 4 axes. Protocols 2 to 5. Texts of Python 2 are read as bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImportFileError, TransferError, UnsafePickleError
+from .errors import ImportFileError, TransferError, UnsafePickleError
 
 MAX_BYTES = 256 << 20
 """Largest pickle that is read, bytes."""
@@ -77,7 +77,7 @@ _DAMAGE = (
 )
 
 
-def read(data: bytes, name: str) -> Any:
+def read(data: bytes, name: str, *, max_bytes: int = MAX_BYTES) -> Any:
     """Read a pickle.
 
     Parameters
@@ -85,6 +85,8 @@ def read(data: bytes, name: str) -> Any:
     data : bytes
     name : str
         Name of the file, for messages.
+    max_bytes : int
+        A larger pickle is refused.
 
     Returns
     -------
@@ -98,8 +100,8 @@ def read(data: bytes, name: str) -> Any:
     ImportFileError
         When it is damaged, too large, or of a protocol that Python 3 does not write.
     """
-    if len(data) > MAX_BYTES:
-        raise ImportFileError(f"{name} has {len(data)} bytes; the limit for a pickle is {MAX_BYTES}")
+    if len(data) > max_bytes:
+        raise ImportFileError(f"{name} has {len(data)} bytes; the limit for a pickle is {max_bytes}")
     if len(data) < 2 or data[0] != 0x80 or not 2 <= data[1] <= 5:
         raise ImportFileError(f"{name} is no pickle of protocol 2 to 5; load it where you trust it and save it again")
     machine = _Machine(data, name)
@@ -148,6 +150,8 @@ class _Machine:
                 self._put(len(self._memo))
             case "MARK":
                 stack.append(_MARK)
+            case "BINSTRING" | "SHORT_BINSTRING":  # of Python 2
+                stack.append(argument.encode("latin-1"))
             case "APPENDS" | "ADDITEMS":
                 items = self._pop_to_mark()
                 _typed(stack[-1], list).extend(items)
