@@ -97,6 +97,8 @@ def test_a_gallery_in_memory_works_and_leaves_no_file(
         assert folder is not None
         assert folder.exists()
         assert gallery.status().location == ":memory:"
+        with pytest.raises(ArgumentError, match="no place for a backup"):
+            gallery.backup(":memory:")
         threads = [threading.Thread(target=gallery.create, args=(number,)) for number in range(8)]
         for thread in threads:
             thread.start()

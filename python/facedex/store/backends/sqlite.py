@@ -32,6 +32,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from ...errors import (
+    ArgumentError,
     DatabaseDamagedError,
     DatabaseReadOnlyError,
     DatabaseUnavailableError,
@@ -367,6 +368,8 @@ class SqliteBackend(Backend):
 
     def backup(self, connection: sa.Connection, path: Path) -> int:
         """Copy it with SQLite's own online backup, in one step that writers do not disturb, and check the copy."""
+        if str(path) == ":memory:":
+            raise ArgumentError("path must be that of a file, got ':memory:', which is no place for a backup")
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
         source: Any = connection.connection.driver_connection
         try:
