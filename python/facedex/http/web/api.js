@@ -94,17 +94,6 @@ export function pictureForm(blob, options = {}, name = "image") {
   return form;
 }
 
-/** Find people by e-mail address, or by id if the words have no '@'. */
-export async function findPeople(words) {
-  if (words.includes("@")) return (await request("GET", `v1/people?email=${encodeURIComponent(words)}`)).items;
-  try {
-    return [await request("GET", personPath(words))];
-  } catch (error) {
-    if (error.code === "unknown_person") return [];
-    throw error;
-  }
-}
-
 /** Follow a job by server-sent events; resolves to the finished job. */
 export function watchJob(job, onProgress) {
   return new Promise((resolve, reject) => {

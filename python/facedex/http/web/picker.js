@@ -1,4 +1,4 @@
-// Choose a person by typing, in a combobox as specified by WAI-ARIA. All sections share the choice.
+// Choose a person by typing, in a combobox as specified by WAI-ARIA. Sections share the choice, except for Verify's claim.
 
 import { showResult, field, make, showProgress, showError } from "./dom.js";
 import { nameOf, searchPeople } from "./people.js";
@@ -11,9 +11,10 @@ let pickerCount = 0;
 
 /**
  * Make a picker.
- * @param {function()} onChange called after `state.person` has changed
+ * @param {function()} onChange called after the person has changed
+ * @param {{person: object|null}} holder where the chosen person is kept
  */
-export function makePicker(onChange) {
+export function makePicker(onChange, holder = state) {
   const id = `people-${++pickerCount}`;
   const input = make("input", {
     role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": id, autocomplete: "off",
@@ -38,7 +39,7 @@ export function makePicker(onChange) {
     waiting = setTimeout(() => search(input.value), PAUSE_MS);
   });
   input.addEventListener("blur", () => {
-    if (!input.value.trim() && state.person) choose(null);
+    if (!input.value.trim() && holder.person) choose(null);
     close();
   });
   input.addEventListener("keydown", (event) => {
@@ -103,7 +104,7 @@ export function makePicker(onChange) {
   }
 
   function choose(person) {
-    state.person = person;
+    holder.person = person;
     close();
     onChange();
   }
@@ -125,7 +126,7 @@ export function makePicker(onChange) {
 
   /** Show the chosen person. */
   function refresh() {
-    const { person } = state;
+    const { person } = holder;
     if (!person) input.value = "";
     else input.value = person.email ? `${nameOf(person)} · ${person.email}` : nameOf(person);
   }

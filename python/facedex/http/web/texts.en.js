@@ -146,10 +146,6 @@ export default {
 
   // Verify
   verify_who: "Who is claimed?",
-  verify_find: "E-mail or id",
-  find: "Find",
-  verify_nobody: "Nobody has the e-mail address or id {words}.",
-  verify_several: "Several people have this e-mail address. Choose one:",
   verify_face: "Is it {name}?",
   verify_faces: "{words}, {count} registered {count|face|faces}",
   verify_no_faces: "No face of {name} is registered yet, so there is nothing to compare with. Add photos first.",

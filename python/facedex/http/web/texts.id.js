@@ -146,10 +146,6 @@ export default {
 
   // Verify
   verify_who: "Siapa yang diklaim?",
-  verify_find: "E-mail atau id",
-  find: "Cari",
-  verify_nobody: "Tidak ada orang dengan e-mail atau id {words}.",
-  verify_several: "Beberapa orang memakai e-mail ini. Pilih satu:",
   verify_face: "Apakah ini {name}?",
   verify_faces: "{words}, {count} wajah terdaftar",
   verify_no_faces: "Belum ada wajah {name} yang terdaftar untuk dibandingkan. Tambahkan foto dahulu.",

@@ -1,18 +1,17 @@
-// Verify a claimed identity: choose the person, then a picture; the verdict is shown by colour, sign and words.
+// Verify a claimed identity: find the person by typing, then choose a picture; the verdict is shown by colour, sign and words.
 
-import { request, findPeople, pictureForm } from "./api.js";
+import { request, personPath, pictureForm } from "./api.js";
 import { drawFaces, makeBar } from "./draw.js";
-import { card, choice, runBusy, field, make } from "./dom.js";
+import { card, choice, runBusy, make } from "./dom.js";
 import { setText, text } from "./language.js";
 import { nameOf } from "./people.js";
+import { makePicker } from "./picker.js";
 import { makeChooser } from "./pictures.js";
 
 /** Make the section. */
 export function makeVerify() {
-  const words = make("input", { required: true, maxlength: 255, autocomplete: "off", inputmode: "email", autocapitalize: "none" });
-  const find = make("button", { type: "submit", text: "find" });
-  const form = make("form", { class: "fields" }, field("verify_find", words), make("div", { class: "actions" }, find));
-  const several = make("div", { "aria-live": "polite" });
+  const claimed = { person: null }; // its own: who was looked at elsewhere claims nothing here
+  const picker = makePicker(() => runBusy(null, read), claimed);
   const attend = make("input", { type: "checkbox" });
   const title = make("h2", { tabindex: -1 });
   const faceCount = make("p", { class: "hint" });
@@ -22,7 +21,7 @@ export function makeVerify() {
   const drawn = make("div", { class: "drawn", hidden: true }, canvas);
   const chooser = makeChooser({ onChange: ([picture]) => { if (picture) runBusy(null, () => verify(picture)); } });
   const proof = make("div", { class: "stack" }, chooser.box, choice("attend", attend));
-  const claimCard = card("verify_who", form, several);
+  const claimCard = card("verify_who", picker.box);
   const face = make(
     "section", { class: "card", hidden: true },
     make("div", { class: "heading" }, title, otherButton), faceCount, proof, verdict, drawn,
@@ -31,35 +30,23 @@ export function makeVerify() {
   let person = null;
   let turn = 0;
 
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    runBusy(find, search);
-  });
-
-  async function search() {
-    const wanted = words.value.trim();
-    claim(null);
-    const people = await findPeople(wanted);
-    if (!people.length) several.replaceChildren(make("p", { text: "verify_nobody", values: { words: wanted }, class: "note bad" }));
-    else if (people.length === 1) claim(people[0]);
-    else {
-      const buttons = people.map((one) => make("button", {
-        type: "button", class: "quiet", plain: `${nameOf(one)} (${one.person_id})`, on: { click: () => claim(one) },
-      }));
-      several.replaceChildren(make("p", { text: "verify_several" }), make("div", { class: "actions" }, ...buttons));
-    }
+  async function read() {
+    const chosen = claimed.person;
+    const found = chosen && await request("GET", personPath(chosen.person_id)); // with the faces that are registered now
+    if (claimed.person === chosen) claim(found);
   }
 
   function claim(chosen) {
     turn += 1;
     person = chosen;
-    several.replaceChildren();
     verdict.hidden = drawn.hidden = true;
     chooser.close();
     claimCard.hidden = Boolean(person);
     face.hidden = !person;
     if (!person) {
-      words.focus();
+      claimed.person = null;
+      picker.refresh();
+      picker.focus();
       return;
     }
     setText(title, "verify_face", { name: nameOf(person) });
