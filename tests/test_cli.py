@@ -630,6 +630,25 @@ def test_a_picture_is_read_from_standard_input(db: Path, tmp_path: Path) -> None
     assert "[not_an_image]" in piped("detect", "-", content=b"no picture").stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="closes standard input as a shell does")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("detect", "-"),
+        ("gallery", "rekey", "--new-key-file", "-"),
+        ("users", "add", "ayu", "--scope", "read", "--password-stdin"),
+    ],
+)
+def test_a_closed_standard_input_is_wrong_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    words = shlex.join([sys.executable, "-m", "facedex", *arguments])
+    env = os.environ | {"FACEDEX_DB": str(tmp_path / "people.db"), "COLUMNS": "300"}
+    done = subprocess.run(["sh", "-c", f"{words} <&-"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "standard input is closed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_what_reads_creates_neither_a_database_nor_a_gallery(registered: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing.db"
     reading: tuple[tuple[object, ...], ...] = (

@@ -43,6 +43,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -274,8 +275,7 @@ def check_names(variables: Mapping[str, str]) -> None:
     --------
     >>> check_names({"FACEDEX_THRESHOLD": "0.5", "FACEDEX_PORT": "8000", "PATH": "/bin"})
     """
-    names = sorted({*SERVER_SETTINGS, *(one.name for one in fields(Settings))})
-    known = set(map(variable_of, names))
+    known = _variables()
     unknown = [
         name
         for name in variables
@@ -283,9 +283,15 @@ def check_names(variables: Mapping[str, str]) -> None:
     ]
     if unknown:
         name = min(unknown)
-        near = difflib.get_close_matches(name[len(_PREFIX) :].lower(), names, n=1)
+        near = difflib.get_close_matches(name[len(_PREFIX) :].lower(), sorted(known.values()), n=1)
         remedy = f"did you mean {variable_of(near[0])}?" if near else "remove it; 'facedex config' lists the settings"
         raise ArgumentError(f"the environment has {name}, which is no setting of facedex: {remedy}")
+
+
+@cache
+def _variables() -> dict[str, str]:
+    """Return the setting of each variable."""
+    return {variable_of(name): name for name in (*SERVER_SETTINGS, *(one.name for one in fields(Settings)))}
 
 
 def variable_of(name: str) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from ..config import SCOPES
 from .documents import to_json
-from .opening import check_database, command, location_of
+from .opening import check_database, command, location_of, standard_input
 from .options import DatabaseOption
 from .output import Output, format_time, pluralize, print_line, print_table
 
@@ -207,6 +207,7 @@ def _find(access: Access, login: str) -> Account:
 
 def _read_password(from_stdin: bool) -> str:
     if from_stdin:
+        standard_input("--password-stdin")
         return sys.stdin.readline().rstrip("\r\n")
     given: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return given

@@ -6,12 +6,13 @@ What these need is imported when a command runs, so that ``--help`` is quick.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
@@ -137,6 +138,13 @@ def command(function: Callable[..., Output]) -> Callable[..., None]:
     return run
 
 
+def standard_input(option: str) -> BinaryIO:
+    """Return standard input as bytes; a closed one is wrong usage of an option."""
+    if sys.stdin is None:
+        raise typer.BadParameter("standard input is closed", param_hint=option)
+    return typer.get_binary_stream("stdin")
+
+
 def read_key(path: Path | None, option: str) -> bytes | None:
     """Read a key from a file, None without one: a key on the command line would be in the list of processes."""
     from ..config import key_from
@@ -145,7 +153,7 @@ def read_key(path: Path | None, option: str) -> bytes | None:
     if path is None:
         return None
     try:
-        text = typer.get_text_stream("stdin").read(1000) if str(path) == "-" else path.read_text("ascii")
+        text = standard_input(option).read(1000).decode("ascii") if str(path) == "-" else path.read_text("ascii")
         return key_from(text, str(path))
     except (OSError, UnicodeDecodeError, ArgumentError) as error:
         raise typer.BadParameter(f"no key can be read from {path}: {error}", param_hint=option) from error
@@ -167,7 +175,7 @@ def read_pictures(pictures: Sequence[Path]) -> list[Path | bytes]:
         return list(pictures)
     if pictures.count(STANDARD_INPUT) > 1:
         raise typer.BadParameter("- is standard input, which holds one picture; name it once", param_hint="PICTURE")
-    content = typer.get_binary_stream("stdin").read()
+    content = standard_input("PICTURE").read()
     if not content:
         raise typer.BadParameter("- is standard input, and it is empty", param_hint="PICTURE")
     return [content if picture == STANDARD_INPUT else picture for picture in pictures]
