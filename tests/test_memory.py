@@ -54,9 +54,11 @@ def test_a_garbage_collected_gallery_releases_its_engine(tmp_path: Path) -> None
     gallery = Gallery.open(tmp_path / "people.db")
     gallery.create("ayu")
     engine, alive = engine_of(gallery), weakref.ref(gallery)
+    parts = [weakref.ref(part) for part in (gallery._registrar, gallery._recognizer, gallery._photos)]
     del gallery
     assert alive() is None
     assert engine() is None
+    assert [part() for part in parts] == [None] * 3
 
 
 def test_a_call_that_closes_the_gallery_releases_the_engine_when_it_ends(tmp_path: Path) -> None:
