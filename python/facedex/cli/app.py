@@ -67,6 +67,7 @@ for command in (
     gallery.fsck,
     gallery.rebuild,
     evaluate.evaluate,
+    evaluate.calibrate,
     serve,
     config,
 ):

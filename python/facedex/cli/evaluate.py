@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..options import EvaluationProtocol
-from .opening import command
+from .opening import command, writing_to
 from .options import JsonOption, PackOption
 from .output import Output, interruptible, print_line, print_note, print_table, progress_bar
+from .packs import packs
 
 if TYPE_CHECKING:
-    from ..evaluate import Estimate, Report
+    from ..evaluate import Estimate, PackComparison, Report
 
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="A folder for each person, with the person's pictures.")
@@ -127,6 +128,103 @@ def evaluate(
     for path in out or ():
         save(report, path)
     return Output(report.to_dict(), lambda: show(report, out or []))
+
+
+@command
+def calibrate(
+    folder: FolderArgument,
+    pack: PackOption = None,
+    fmr: Annotated[
+        float | None,
+        typer.Option(
+            "--fmr", metavar="RATE", help="The false match rate of the threshold. Default: 1e-4, or what the data show."
+        ),
+    ] = None,
+    resume: ResumeOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE.toml", help="Write a whole manifest; its name becomes the pack's."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> Output:
+    """Measure a pack's thresholds and scores on your own people and cameras: sections of its manifest."""
+    from .. import evaluate as library
+
+    if out is not None and out.suffix != ".toml":
+        raise typer.BadParameter(f"{out.name} must end with .toml", param_hint="--out")
+    advice = "--resume FILE keeps what was done" if resume is None else "the same command goes on from there"
+    with progress_bar("calibrating", as_json) as bar, interruptible(bar, advice) as progress:
+        found = library.calibrate(folder, pack=pack, fmr=fmr, cache=resume, progress=progress)
+    if out is not None:
+        with writing_to(out):
+            found.save(out)
+
+    def describe() -> None:
+        if out is None:
+            for line in found.toml().splitlines():
+                print_line(line)
+            return
+        point = found.point
+        print_line(f"threshold {point.threshold:.4f} at FMR {point.wanted_fmr:g}, FNMR {rate(point.fnmr)}")
+        print_line(f"manifest written to {out}; use it with --pack {out}, or add it: facedex packs add {out}")
+
+    content = {
+        "pack": found.pack,
+        "people": found.people,
+        "pictures": found.pictures,
+        "point": found.point,
+        "points": found.points,
+        "toml": found.toml(),
+        "manifest": out,
+    }
+    return Output(content, describe)
+
+
+@packs.command("compare")
+@command
+def compare_packs(
+    names: Annotated[list[str], typer.Argument(metavar="NAME|PATH...", help="Two packs or more.")],
+    on: Annotated[Path, typer.Option("--on", metavar="FOLDER", help="A folder for each person, with pictures.")],
+    resume: ResumeOption = None,
+    as_json: JsonOption = False,
+) -> Output:
+    """Put packs side by side on your own people: error rates, milliseconds, memory, licence."""
+    from .. import evaluate as library
+
+    advice = "--resume FILE keeps what was done" if resume is None else "the same command goes on from there"
+    with progress_bar("evaluating", as_json) as bar, interruptible(bar, advice) as progress:
+        found = library.compare_packs(names, on, cache=resume, progress=progress)
+    return Output(found, lambda: _show_comparison(found))
+
+
+def _show_comparison(found: PackComparison) -> None:
+    from ..evaluate.html import percent
+
+    print_line(f"{found.reports[0].name}: {found.reports[0].people} people, {found.reports[0].pictures} pictures")
+    rows: dict[str, dict[int, str]] = {}
+    for column, (report, cost) in enumerate(zip(found.reports, found.costs, strict=True)):
+        cells = {"failure to acquire": "" if report.fta is None else percent(report.fta.value)}
+        cells |= {f"FNMR at FMR {point.wanted_fmr:g}": rate(point.fnmr) for point in report.points}
+        for row in report.identification:
+            if row.wanted_fpir is not None and not row.extrapolated:
+                cells[f"FNIR at FPIR {row.wanted_fpir:g}, {row.people:,} people"] = rate(row.fnir)
+        if report.at_threshold is not None:
+            point = report.at_threshold
+            cells["own threshold"] = f"{point.threshold:.3f}: FMR {percent(point.fmr.value)}"
+        cells |= {
+            "ms a picture, one thread": f"{cost.ms_per_picture:.1f}",
+            "memory, MB": "" if cost.memory_mb is None else f"{cost.memory_mb:.0f}",
+            "networks, MB": f"{cost.weights_mb:.1f}",
+            "licences": ", ".join(cost.licences),
+            "commercial use": "yes" if cost.commercial else "no",
+        }
+        for name, cell in cells.items():
+            rows.setdefault(name, {})[column] = cell
+    columns = range(len(found.reports))
+    table = [[name, *(cells.get(column, "") for column in columns)] for name, cells in rows.items()]
+    print_table(["", *(report.pack for report in found.reports)], table)
+    for note in dict.fromkeys(note for report in found.reports for note in report.notes):
+        print_note(f"note: {note}")
 
 
 def _check_out(paths: list[Path]) -> None:

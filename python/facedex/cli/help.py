@@ -25,6 +25,8 @@ EXAMPLES = {
     "backup": "facedex backup people-copy.db",
     "fsck": "facedex fsck --repair",
     "rebuild": "facedex rebuild",
+    "calibrate": "facedex calibrate photos --out mine.toml",
+    "packs compare": "facedex packs compare base classic --on photos",
     "evaluate": "facedex evaluate photos --out report.html --resume photos.cache",
     "serve": "facedex serve --port 8080 --photos thumbnail",
     "config": "FACEDEX_THRESHOLD=0.6 facedex config",

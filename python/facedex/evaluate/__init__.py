@@ -5,6 +5,7 @@ gallery with probes; `read_lfw` and its like read standard protocols. ``python -
 accuracy`` runs, prints the figures of a pack's manifest.
 """
 
+from .calibration import PackCalibration, calibrate
 from .evaluation import EvaluateOptions, evaluate_folder, evaluate_pictures
 from .figures import AttackRate, Failure, IdentificationPoint, PicturePair, RankPoint, Slice, Suspect
 from .lists import PairSet, TemplateSet, read_bin, read_ijb, read_scface
@@ -26,6 +27,7 @@ from .rates import (
 )
 from .report import Report
 from .scores import ScoreTable, score_table
+from .side_by_side import PackComparison, PackCost, compare_packs
 from .verification import Estimate, VerificationPoint
 
 __all__ = [
@@ -38,6 +40,9 @@ __all__ = [
     "IdentificationPoint",
     "Measurement",
     "OperatingPoint",
+    "PackCalibration",
+    "PackComparison",
+    "PackCost",
     "PairSet",
     "PicturePair",
     "PictureSet",
@@ -52,6 +57,8 @@ __all__ = [
     "VerificationPoint",
     "all_pairs",
     "best_threshold",
+    "calibrate",
+    "compare_packs",
     "evaluate_folder",
     "evaluate_pairs",
     "evaluate_pictures",

@@ -192,7 +192,7 @@ def _evaluate(
     report: Report, pictures: PictureSet, samples: Samples, options: EvaluateOptions, *, threshold: float | None
 ) -> Report:
     usable = [place for place, sample in enumerate(samples.samples) if sample.embedding is not None]
-    subject = _subject(pictures, samples.samples, usable)
+    subject = subject_of(pictures, samples.samples, usable)
     notes = list(report.notes)
     comparisons = Comparisons(
         score_pairs(subject.embeddings, subject.people),
@@ -242,7 +242,8 @@ def _evaluate(
     )
 
 
-def _subject(pictures: PictureSet, samples: Sequence[Sample], usable: Sequence[int]) -> Subject:
+def subject_of(pictures: PictureSet, samples: Sequence[Sample], usable: Sequence[int]) -> Subject:
+    """Return the usable pictures of a set; `PictureSetError` where too few are left."""
     names = tuple(dict.fromkeys(pictures.people[place] for place in usable))
     people = np.array([names.index(pictures.people[place]) for place in usable], dtype=np.int64)
     if len(names) < 2 or len(names) == len(usable):
