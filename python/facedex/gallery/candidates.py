@@ -35,6 +35,17 @@ class Found(NamedTuple):
     face_id: int
 
 
+class _Cache(NamedTuple):
+    """Rows that were read in one state, and the number of their vectors; replaced as a whole, never changed."""
+
+    state: tuple[int, str]
+    known: dict[int, PersonFaces]
+    vectors: int
+
+
+_EMPTY = _Cache((0, ""), {}, 0)
+
+
 class Candidates:
     """Reads the people of the rows that a search found, and caches them until the state of the gallery changes.
 
@@ -50,7 +61,7 @@ class Candidates:
     def __init__(self, store: Store, *, fused: bool) -> None:
         self._store = store
         self._fused = fused
-        self._cache: tuple[tuple[int, str], dict[int, PersonFaces]] = ((0, ""), {})
+        self._cache: _Cache = _EMPTY
 
     def resolve(self, state: tuple[int, str], found: FoundPeople, probes: NDArray[np.float32]) -> list[list[Found]]:
         """Return the people found for each probe, closest first, without those who were deleted after `state`."""
@@ -66,12 +77,12 @@ class Candidates:
 
     def clear(self) -> None:
         """Empty the cache, which may hold what was deleted."""
-        self._cache = ((0, ""), {})
+        self._cache = _EMPTY
 
     def _read(self, state: tuple[int, str], keys: set[int]) -> dict[int, PersonFaces]:
-        at, known = self._cache
-        if at != state or len(known) > _CACHED or sum(person.size for person in known.values()) > _CACHED_VECTORS:
-            known = {}
+        at, known, vectors = self._cache
+        if at != state or len(known) > _CACHED or vectors > _CACHED_VECTORS:
+            known, vectors = {}, 0
         missing = keys - known.keys()
         if missing:
             read = self._store.faces_of_people if self._fused else self._owners
@@ -80,7 +91,7 @@ class Candidates:
                 # Nobody was deleted meanwhile: the database has lost the people.
                 found |= {key: PersonFaces.damaged(0 if self._fused else key) for key in missing - found.keys()}
             known = known | found
-            self._cache = (state, known)
+            self._cache = _Cache(state, known, vectors + sum(person.size for person in found.values()))
         return known
 
     def _owners(self, face_ids: Iterable[int]) -> dict[int, PersonFaces]:

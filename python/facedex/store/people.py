@@ -52,7 +52,8 @@ _OWNERS = _NAMED.where(
 """The people of faces, with the checksums of both."""
 
 _FACES_OF_PEOPLE = (
-    _NAMED.join(templates, templates.c.face_id == faces.c.id)
+    _NAMED.add_columns(templates.c.vector, templates.c.checksum.label("of_vector"), people.c.data_key)
+    .join(templates, templates.c.face_id == faces.c.id)
     .where(people.c.gallery_id == sa.bindparam("gallery"), people.c.id.in_(sa.bindparam("people", expanding=True)))
     .where(templates.c.pack_digest == sa.bindparam("digest"))
     .order_by(faces.c.id)
@@ -134,7 +135,10 @@ def find_owners(connection: sa.Connection, feed: Feed, face_ids: Sequence[int]) 
 
 
 def find_faces(connection: sa.Connection, feed: Feed, person_rows: Sequence[int]) -> list[Any]:
-    """Return rows as `find_owners` does, of all faces of these people with a template of the gallery's pack."""
+    """Return rows as `find_owners` does, of all faces of these people with a template of the gallery's pack.
+
+    They have the template's ``vector``, its checksum as ``of_vector``, and the ``data_key`` of the person.
+    """
     return list(connection.execute(_FACES_OF_PEOPLE, feed.parameters | {"people": list(person_rows)}))
 
 

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -658,21 +658,20 @@ class Store:
             yield from export_chain(connection, self.feed.gallery_id, self.feed.name, self.feed.audit_key, head)
 
     def _read_faces(self, connection: sa.Connection, person_rows: Sequence[int]) -> dict[int, PersonFaces]:
-        owners: dict[int, list[tuple[int, Owner]]] = {}
+        stored: dict[int, list[Any]] = {}
         for row in find_faces(connection, self.feed, person_rows):
-            owners.setdefault(row.person_row, []).append((row.id, check_owner(row)))
-        several = [number for number, stored in owners.items() if len(stored) > 1]
-        vectors: dict[int, NDArray[np.float32]] = {}
-        if several:
-            query = self.feed.templates_query.where(people.c.id.in_(several))
-            keys, rows = self.feed.vectors(connection, connection.execute(query, self.feed.parameters).all())
-            vectors = dict(zip(keys.tolist(), rows, strict=True))
-        found = {}
-        for number, stored in owners.items():
-            face_ids = tuple(face_id for face_id, _ in stored)
-            owner = next((owner for _, owner in stored if not owner.intact), stored[0][1])
-            compared = np.stack([vectors[face_id] for face_id in face_ids]) if len(face_ids) > 1 else None
-            found[number] = PersonFaces(owner, face_ids, compared)
+            stored.setdefault(row.person_row, []).append(row)
+        compared = [_template_of(row) for rows in stored.values() if len(rows) > 1 for row in rows]
+        vectors = self.feed.vectors(connection, compared)[1] if compared else None
+        found, start = {}, 0
+        for number, rows in stored.items():
+            owners = [check_owner(row) for row in rows]
+            owner = next((owner for owner in owners if not owner.intact), owners[0])
+            theirs = None
+            if vectors is not None and len(rows) > 1:
+                theirs = vectors[start : start + len(rows)]
+                start += len(rows)
+            found[number] = PersonFaces(owner, tuple(row.id for row in rows), theirs)
         return found
 
     def _damaged_faces(self, person_row: int) -> dict[int, PersonFaces]:
@@ -842,6 +841,22 @@ class Store:
             salt=secrets.token_hex(16),
         )
         return replace(receipt, digest=receipt.computed_digest())
+
+
+class _Template(NamedTuple):
+    """A row as `Feed.vectors` reads it."""
+
+    face_id: int
+    person_row: int
+    vector: bytes
+    checksum: int
+    key: str
+    key_is_int: bool
+    data_key: bytes | None
+
+
+def _template_of(row: Any) -> _Template:
+    return _Template(row.id, row.person_row, row.vector, row.of_vector, row.key, row.key_is_int, row.data_key)
 
 
 def _log_import(
