@@ -221,8 +221,8 @@ def test_results_equal_those_of_a_plain_scan(backend: Backend) -> None:
             best = np.argsort(-scores, axis=1)[:, :5]
             asked = search.search_people(probes[:25], 5, faces=count)
             np.testing.assert_allclose(asked.similarities, np.take_along_axis(scores, best, axis=1), atol=1e-6)
-            rows = store.owners(asked.faces[:, 0].tolist())
-            assert [rows[int(key)].person_id for key in asked.faces[:, 0]] == best[:, 0].tolist()
+            rows = store.owners(asked.keys[:, 0].tolist())
+            assert [rows[int(key)].person_id for key in asked.keys[:, 0]] == best[:, 0].tolist()
             assert len(set(asked.people[0].tolist())) == 5
     store.feed.database.close()
 
