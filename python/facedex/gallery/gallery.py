@@ -50,6 +50,7 @@ from ..results import Recognition, Verification
 from ..search import PROMISED_RECALL, SearchOptions
 from ..store import AuditLog, Database, Eraser, Feed, Head, KeyInput, Storage, acting_as, gallery_names, key_of
 from .deletion import Deleter, default_eraser
+from .evaluation import Probes, evaluate
 from .exchange import Exchange
 from .lifetime import Lifetime, Progress
 from .lookup import Lookup
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .._core import PackInfo
+    from ..evaluate import EvaluateOptions, Report
     from .registration import Entry
 
 
@@ -569,6 +571,66 @@ class Gallery:
                 min_face=min_face, max_faces=max_faces, liveness=liveness, quality=quality, attributes=attributes
             )
             return self._recognizer.recognize(image, RecognizeOptions(k=k, threshold=threshold, analyze=analyze))
+
+    def evaluate(
+        self,
+        probes: Probes,
+        *,
+        threshold: float | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+        options: EvaluateOptions | None = None,
+    ) -> Report:
+        """Measure how the gallery recognizes pictures of known people; nothing is stored.
+
+        Parameters
+        ----------
+        probes : path or mapping
+            A folder of ``<id>/<picture>``, or the pictures of each id. Ids that are not registered are unknown people:
+            they measure false positives. Give no picture that was registered.
+        threshold : float, optional
+            Instead of the gallery's, [-1, 1], inclusive.
+        cache : path, optional
+            A file in which embeddings of the probes are kept, so that an interrupted evaluation resumes. It holds
+            biometric templates: only its owner may read it.
+        progress : callable, optional
+            Called as ``progress(done, total)``.
+        options : EvaluateOptions, optional
+            Rates, sizes and intervals.
+
+        Returns
+        -------
+        Report
+            Error rates of searches and of claims to be a person, by the fused template of each person, at the gallery's
+            threshold and at others.
+
+        Raises
+        ------
+        PictureSetError
+            When the gallery has fewer than two people, or no probe shows a face.
+        RateError
+            When the probes cannot show a requested rate.
+
+        Examples
+        --------
+        >>> from facedex import Gallery, people
+        >>> with Gallery.open(":memory:") as gallery:
+        ...     for person in people.IDS[:6]:
+        ...         registration = gallery.register(person, people.PICTURES[person])
+        ...     report = gallery.evaluate(people.PROBES)
+        >>> report.at_threshold.fnmr.value
+        0.0
+        """
+        with self._call():
+            return evaluate(
+                self._resources,
+                self._recognizer,
+                probes,
+                threshold=threshold,
+                cache=cache,
+                progress=progress,
+                options=options,
+            )
 
     def recognize_many(
         self,
@@ -1135,6 +1197,7 @@ class Gallery:
     aregister_templates = make_coroutine(register_templates)
     arebuild_person = make_coroutine(rebuild_person)
     arecognize = make_coroutine(recognize)
+    aevaluate = make_coroutine(evaluate)
     arecognize_many = make_coroutine(recognize_many)
     averify = make_coroutine(verify)
     apeople = make_coroutine(people)
