@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import threading
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from place import Place
+from typer.testing import CliRunner
 
 from facedex import packs, people
 from facedex._core import Index
+from facedex.cli.app import app
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, FaceNotLiveError, FaceQualityError, LivenessError, RoleMissingError
 from facedex.gallery import Gallery
@@ -141,6 +144,20 @@ def test_the_default_score_is_the_similarity_to_the_fused_template(location: str
     with Gallery.open(location, engine=engine, score="closest") as gallery:
         assert gallery._resources.count_people() == 2
         assert gallery.recognize(PROBE)[0].similarity == pytest.approx(0.95, abs=1e-6)
+
+
+def test_the_command_line_chooses_the_score(location: str, engine: Engine) -> None:
+    with Gallery.open(location, engine=engine) as gallery:
+        gallery.register("ayu", AYU)
+    for command in (["recognize"], ["verify", "ayu"]):
+        found = {}
+        for score in ("fused", "closest", "mean"):
+            arguments = [*command, str(PROBE), "--score", score, "--db", location, "--json"]
+            content = json.loads(CliRunner().invoke(app, arguments).output)
+            face = content["pictures"][0]["faces"][0] if "pictures" in content else content
+            found[score] = face["similarity"]
+        assert found["mean"] < found["closest"] < 1
+        assert len(set(found.values())) == 3
 
 
 def test_a_person_with_many_faces_hides_nobody(location: str, engine: Engine) -> None:

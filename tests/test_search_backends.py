@@ -588,6 +588,24 @@ def test_a_deletion_removes_the_vector_in_the_same_commit(backend: Backend, stor
 
 
 @PGVECTOR
+def test_a_deletion_removes_the_fused_template_in_the_same_commit(backend: Backend, store: Store) -> None:
+    stored = [store.register(number, [face(unit(number)), face(unit(10 + number))]) for number in range(3)]
+    search = open_search(store.feed, replace(backend.options, fused=True))
+    table = table_name(store.feed, fused=True)
+    assert backend.place.rows(f"SELECT count(*) FROM {table}") == [(3,)]
+    store.delete(0)  # and nobody searches afterwards
+    store.delete_face(stored[1].stored[0])
+    assert backend.place.rows(f"SELECT count(*) FROM {table}") == [(1,)]
+    # A search that has not seen the deletion yet misses nobody who is left.
+    found = search.search_people(unit(11)[None], 3)
+    assert (found.people.shape, len(search)) == ((1, 2), 2)
+    assert found.similarities[0, 0] == pytest.approx(1.0, abs=1e-6)
+    assert backend.place.rows(f"SELECT count(*) FROM {table}") == [(2,)]
+    search.close()
+    Database(backend.place.location).close()  # the trigger is known to be one of facedex's own
+
+
+@PGVECTOR
 def test_after_a_vacuum_the_vector_is_in_no_table(backend: Backend, store: Store, search: Search) -> None:
     store.register("ayu", [face(unit(1))])
     store.register("budi", [face(unit(2))])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import FacePolicy, IndexMethod, KeptPhotos, LivenessMode
+from ..options import FacePolicy, IndexMethod, KeptPhotos, LivenessMode, Score
 
 PersonArgument = Annotated[str, typer.Argument(metavar="ID", help="The person's id: any text, your own key.")]
 _FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, JPEG 2000, HEIC or JPEG XL; - is standard input."
@@ -41,6 +41,10 @@ PackOption = Annotated[
         help="The networks to use; see 'facedex packs'. Default: those that made the gallery, else $FACEDEX_PACK, else "
         "built-in ones.",
     ),
+]
+ScoreOption = Annotated[
+    Score | None,
+    typer.Option("--score", help="How similar a face is to a person. Default: $FACEDEX_SCORE, else fused."),
 ]
 ThresholdOption = Annotated[
     float | None,

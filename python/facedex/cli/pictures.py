@@ -23,6 +23,7 @@ from .options import (
     PictureArgument,
     PicturesArgument,
     QualityOption,
+    ScoreOption,
     ThresholdOption,
 )
 from .output import FAILED, NO, Output, format_bbox, pluralize, print_error, print_line, print_note, print_table
@@ -45,12 +46,13 @@ def recognize(
     quality: QualityOption = False,
     attributes: AttributesOption = False,
     index: IndexOption = None,
+    score: ScoreOption = None,
     out: OutOption = None,
 ) -> Output:
     """Recognize who is in each picture: one line for each face, largest first."""
     folder = OutFolder(out) if out else None
     given = read_pictures(pictures)
-    with target.open(index=index) as gallery:
+    with target.open(index=index, score=score) as gallery:
         results = gallery.recognize_many(
             given,
             k=k,
@@ -95,10 +97,11 @@ def verify(
     liveness: LivenessOption = "off",
     quality: QualityOption = False,
     attributes: AttributesOption = False,
+    score: ScoreOption = None,
 ) -> Output:
     """Check whether a picture shows the person it claims to show. Exit code 1: it does not."""
     (given,) = read_pictures([picture])
-    with target.open() as gallery:
+    with target.open(score=score) as gallery:
         result = gallery.verify(
             person_id,
             given,
