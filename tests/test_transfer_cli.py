@@ -64,6 +64,7 @@ def test_a_folder_is_imported_and_a_file_moved_to_another_gallery(database: Path
         "rejected": [],
         "unnamed": [],
         "warnings": [],
+        "outliers": [],
     }
     found = answer("recognize", people.PROBES["ayu"][0], "--db", other)
     assert found["pictures"][0]["faces"][0]["name"] == "Ayu"
