@@ -54,6 +54,7 @@ PYTHON = {
     "records": 3,
     "draw": 3,
     "scales": 3,
+    "challenge": 3,
     "packs": 4,
     "results": 4,  # shows its picture through draw
     "store": 4,

@@ -19,6 +19,13 @@ programs. Errors can be pickled with their data, so they cross a process pool. T
     │   ├── SeveralFacesError         one face is required and several were found: ``bboxes``
     │   ├── LandmarksError            five points from which no crop can be made
     │   ├── LivenessError             liveness is required and cannot be judged
+    │   ├── ChallengeError            an active liveness check is not passed
+    │   │   ├── ChallengeUnknownError     it was not issued to this caller, or is long over
+    │   │   ├── ChallengeUsedError        it was answered before
+    │   │   ├── ChallengeTimeError        the answer came too late, or too early for a person
+    │   │   ├── ChallengeFramesError      too few frames, or one without exactly one face
+    │   │   ├── ChallengePersonError      the frames show several people
+    │   │   └── ChallengeOrderError       the frames show other actions than those asked for
     │   └── EnrolmentError            a face is not good enough to be registered: ``measured``, ``limit``
     │       ├── FaceTooSmallError         its box is too small
     │       ├── FaceScoreError            the detector is not certain enough
@@ -287,6 +294,48 @@ class LivenessError(FaceError):
     """Liveness is required and cannot be judged: no network for it, or a face too small, cut off or too near."""
 
     code = "liveness_unavailable"
+
+
+class ChallengeError(FaceError):
+    """An active liveness check, which asks a person to turn the head and to come closer, is not passed."""
+
+    code = "challenge"
+
+
+class ChallengeUnknownError(ChallengeError):
+    """A challenge does not exist: it was not issued to this caller, or is long over."""
+
+    code = "challenge_unknown"
+
+
+class ChallengeUsedError(ChallengeError):
+    """A challenge was answered before; each has one answer, whether it passed or not."""
+
+    code = "challenge_used"
+
+
+class ChallengeTimeError(ChallengeError):
+    """The answer to a challenge came too late, or earlier than a person can give it."""
+
+    code = "challenge_time"
+
+
+class ChallengeFramesError(ChallengeError):
+    """The frames cannot be judged: too few or too many, or one does not show exactly one face."""
+
+    code = "challenge_frames"
+
+
+class ChallengePersonError(ChallengeError):
+    """The frames show several people, one after the other."""
+
+    code = "challenge_person"
+
+
+class ChallengeOrderError(ChallengeError):
+    """The frames show other actions than those asked for, or in another order."""
+
+    code = "challenge_order"
 
 
 class EnrolmentError(FaceError):

@@ -30,6 +30,8 @@ OPEN = {
     ("GET", "/v1/session"),
     ("POST", "/v1/session"),
     ("DELETE", "/v1/session"),
+    ("POST", "/v1/session/face"),
+    ("POST", "/v1/challenges"),
 }
 """What needs no scope."""
 
@@ -91,6 +93,7 @@ def test_a_server_requires_keys_as_soon_as_there_is_one(client: TestClient) -> N
         "name": "operator",
         "scopes": ["admin"],
         "open": True,
+        "face_sign_in": False,
     }
     made = client.post("/v1/keys", json={"name": "door", "scopes": ["recognise"]}).json()
     assert client.get("/v1/people").status_code == 401

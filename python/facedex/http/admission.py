@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -39,6 +39,9 @@ _Dependency = TypeVar("_Dependency", bound=_Check)
 
 _before: WeakKeyDictionary[_Check, str | None] = WeakKeyDictionary()
 """The dependencies that need no body, with the scope that each requires."""
+
+_with_files: WeakSet[_Check] = WeakSet()
+"""Those of them whose route accepts files, although it needs no scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class Admission:
         return settings.largest_body_of(getattr(request.scope.get("route"), "contract", None))
 
 
-def before_body(check: _Dependency, *, scope: str | None = None) -> _Dependency:
+def before_body(check: _Dependency, *, scope: str | None = None, files: bool = False) -> _Dependency:
     """Mark a dependency to be awaited before the body is read, and return it.
 
     Parameters
@@ -90,8 +93,12 @@ def before_body(check: _Dependency, *, scope: str | None = None) -> _Dependency:
     check : coroutine function of the request
     scope : str, optional
         The scope that it requires.
+    files : bool
+        Whether the route accepts files without a scope; FastAPI's own `File` is found without this.
     """
     _before[check] = scope
+    if files:
+        _with_files.add(check)
     return check
 
 
@@ -131,6 +138,7 @@ def admission_of(dependant: Dependant) -> Admission:
     checks = tuple(call for call in _calls(dependant) if call in _before)
     scope = next((_before[check] for check in checks if _before[check]), None)
     files = any(isinstance(field.field_info, File) for field in dependant.body_params)
+    files = files or any(check in _with_files for check in checks)
     return Admission(checks, files, scope)
 
 

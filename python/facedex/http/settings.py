@@ -63,6 +63,10 @@ class Settings(BaseSettings):
         default=0, ge=0, description="Maximum requests a minute of one address, key or account; 0 is no limit."
     )
     face_login_liveness: LivenessMode = Field(default="required", description="Whether a face must be live to sign in.")
+    face_login_challenge: Literal["off", "required"] = Field(
+        default="off",
+        description="Whether a sign-in with a face needs an active check; required: the page offers it too.",
+    )
 
     connections_per_address: int = Field(
         default=MAX_PER_ADDRESS,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .attempts import SignInTarget as SignInTarget
     from .attendance import Attendance as Attendance
     from .attendance import AttendanceRecord as AttendanceRecord
+    from .challenges import Challenge as Challenge
+    from .challenges import Challenges as Challenges
     from .idempotency import IdempotencyRecords as IdempotencyRecords
     from .idempotency import StoredResponse as StoredResponse
     from .jobs import Job as Job
@@ -45,6 +47,8 @@ _HOMES = {
     "SignInTarget": ".attempts",
     "Attendance": ".attendance",
     "AttendanceRecord": ".attendance",
+    "Challenge": ".challenges",
+    "Challenges": ".challenges",
     "IdempotencyRecords": ".idempotency",
     "StoredResponse": ".idempotency",
     "Job": ".jobs",

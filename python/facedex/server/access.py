@@ -15,6 +15,7 @@ from ..store.clock import now
 from .accounts import ADMINISTERED, Account, Accounts
 from .attempts import Attempts, Lockout, SignInTarget
 from .attendance import Attendance
+from .challenges import Challenges
 from .idempotency import IdempotencyRecords
 from .keys import USABLE, ApiKeys
 from .principals import ANYBODY, Principal
@@ -114,6 +115,7 @@ class Access:
     tokens : Tokens
     attempts : Attempts
     idempotency : IdempotencyRecords
+    challenges : Challenges
     attendance : Attendance
     """
 
@@ -131,6 +133,7 @@ class Access:
         self.tokens = Tokens(database, ttl_s)
         self.attempts = Attempts(database, Lockout() if lockout is None else lockout)
         self.idempotency = IdempotencyRecords(database)
+        self.challenges = Challenges(database)
         self.attendance = Attendance(database)
         self._cache = AuthenticationCache(database)
 

@@ -1,6 +1,6 @@
 """The tables of a server, in the gallery's database; the store's migrations create them.
 
-Of a password there is an Argon2id hash, of a key or token its SHA-256.
+Of a password there is an Argon2id hash, of a key, a token or the id of a challenge its SHA-256.
 """
 
 from __future__ import annotations
@@ -75,6 +75,16 @@ idempotency = sa.Table(
     sa.Column("media_type", Text(128)),
     sa.Column("body", Bytes),
     sa.Column("created_at", Instant, nullable=False, index=True),
+)
+
+challenges = sa.Table(
+    "challenges",
+    METADATA,
+    sa.Column("digest", Text(64), primary_key=True),
+    sa.Column("caller", Text(64), nullable=False),
+    sa.Column("actions", Text(255), nullable=False),
+    sa.Column("created_at", Instant, nullable=False, index=True),
+    sa.Column("used_at", Instant),
 )
 
 attendance = sa.Table(

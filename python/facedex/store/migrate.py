@@ -14,7 +14,8 @@ from .tables import VERSION_TABLE
 
 TABLES = frozenset(
     {VERSION_TABLE, "galleries", "people", "faces", "photos", "gallery_packs", "templates", "changes", "snapshots"}
-    | {"events", "event_subjects", "accounts", "api_keys", "tokens", "attempts", "idempotency", "attendance", "jobs"}
+    | {"events", "event_subjects", "accounts", "api_keys", "tokens", "attempts", "idempotency", "challenges"}
+    | {"attendance", "jobs"}
 )
 """The tables that the migrations create; those of the server are declared in facedex.server.tables."""
 

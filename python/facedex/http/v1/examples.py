@@ -20,6 +20,8 @@ VALUES: dict[str, Any] = {
     "code": "no_face",
     "commercial": True,
     "contract": "v1",
+    "challenge_id": "Zk3vX0q...",
+    "actions": ["turn_left", "come_closer", "turn_right"],
     "cpu_percent": 12.5,
     "deleted_at": _LATER,
     "det_score": 0.998,

@@ -7,7 +7,7 @@ from functools import cache
 from fastapi import APIRouter
 from starlette.routing import BaseRoute
 
-from . import events, index, jobs, people, photos, recognition, session, system
+from . import challenges, events, index, jobs, people, photos, recognition, session, system
 
 _GALLERY_ROUTERS = (recognition.router, people.router, people.faces, photos.router, index.status, events.router)
 _SERVER_ROUTERS = (
@@ -16,6 +16,7 @@ _SERVER_ROUTERS = (
     jobs.router,
     events.attendance,
     session.router,
+    challenges.router,
     session.key_routes,
     system.router,
 )

@@ -21,11 +21,12 @@ from pydantic import (
     model_validator,
 )
 
-from ... import _core, records, results
+from ... import _core, challenge, records, results
 from ..._core import is_plain_name
 from ...options import FacePolicy, KeptPhotos, LivenessMode, OnExisting, Rendition, WithoutPhoto
 from ...server import ApiKey as StoredKey
 from ...server import AttendanceRecord
+from ...server import Challenge as IssuedChallenge
 from ...server import Job as StoredJob
 from ...store import Storage
 from ..errors import describe
@@ -64,6 +65,11 @@ Id = Annotated[StrictStr | StrictInt, Field(union_mode="left_to_right", examples
 MinFace = Annotated[int | None, Field(ge=1, le=100_000, description="Least height of a face, pixels.")]
 Threshold = Annotated[float | None, Field(ge=-1, le=1, description="Cut-off on similarity; by default the gallery's.")]
 Faces = Annotated[FacePolicy, Field(description="One face, or the largest of several.")]
+
+
+ChallengeId = Annotated[
+    str, Field(min_length=1, max_length=64, description="Of `POST /v1/challenges`.", examples=["Zk3vX0q..."])
+]
 
 
 class NewGallery(Options):
@@ -170,6 +176,10 @@ class Migrating(Options):
     )
 
 
+class Answering(Options):
+    """The frames that answer a challenge have no options."""
+
+
 class NewKey(Options):
     """An API key to create."""
 
@@ -183,6 +193,14 @@ class SigningIn(Options):
 
     login: str = Field(min_length=1, max_length=255, examples=["ayu@example.org"])
     password: str = Field(min_length=1, max_length=1024, json_schema_extra={"format": "password"})
+    cookie: bool = Field(default=False, description="Set a cookie for the page instead of answering the token.")
+
+
+class FaceSigningIn(Options):
+    """Login or e-mail address, and the challenge that the frames answer."""
+
+    login: str = Field(min_length=1, max_length=255, examples=["ayu@example.org"])
+    challenge_id: ChallengeId
     cookie: bool = Field(default=False, description="Set a cookie for the page instead of answering the token.")
 
 
@@ -303,6 +321,8 @@ class Rejection(Answer):
 
 # Answers that are records and results of the library
 
+Challenge = answer(IssuedChallenge, name="Challenge")
+FramePose = answer(challenge.FramePose)
 Face = answer(records.StoredFace, name="Face")
 Person = answer(records.Person, omit=("number",))
 RegisteredFace = answer(records.RegisteredFace)
@@ -349,6 +369,13 @@ class Batch(Answer):
     items: list[BatchItem]
 
 
+class Answered(Answer):
+    """A challenge was followed by one person, in all frames."""
+
+    passed: Literal[True]
+    frames: list[FramePose]  # type: ignore[valid-type]
+
+
 class Session(BaseModel):
     """Who is signed in."""
 
@@ -356,6 +383,7 @@ class Session(BaseModel):
     name: str
     scopes: list[str]
     open: bool = Field(description="Whether this server works without keys.")
+    face_sign_in: bool = Field(default=False, description="Whether a face can sign in with `POST /v1/session/face`.")
 
 
 class SignedIn(Session):

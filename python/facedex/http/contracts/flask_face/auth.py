@@ -1,23 +1,27 @@
 """Sign-in with password or face, tokens, sign-out.
 
 1:1 verification compares with the templates of the claimed person only. A face that cannot be judged never signs in;
-the setting ``FACEDEX_FACE_LOGIN_LIVENESS`` says how live it must be. The answer to a failed sign-in shows neither the
-similarity nor whether the user exists.
+the setting ``FACEDEX_FACE_LOGIN_LIVENESS`` says how live it must be, and ``FACEDEX_FACE_LOGIN_CHALLENGE`` whether the
+person must follow a challenge: the file is then the first frame, and more frames come with it. The answer to a failed
+sign-in shows neither the similarity nor whether the user exists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from ....challenge import MAX_FRAMES
 from ....errors import (
     ArgumentError,
     AttemptsError,
+    BodyTooLargeError,
     FaceError,
     ForbiddenError,
     RoleMissingError,
@@ -31,8 +35,9 @@ from ....records import Person
 from ....results import Verification, choose_face
 from ....server import SignIn, SignInTarget, acting_from, log_failed_sign_in
 from ...admission import before_body
+from ...challenges import challenged_caller, check_answer, count_once
 from ...security import address_of, limit_rate, principal_of
-from ...services import Services, ServicesOf, services_of
+from ...services import Services, ServicesOf
 from ..faces import read_upload, recognize_largest
 from ..people import access_of, name_of
 from .answers import FORMATS, STATUS, account_of, by_email, format_user_data, scores
@@ -42,6 +47,9 @@ if TYPE_CHECKING:
 
 MAX_PER_MINUTE = 10
 """Attempts of one address to sign in with a face in a minute."""
+
+Frames = Annotated[Sequence[UploadFile], File(description="Further frames, if a challenge is answered.")]
+ChallengeId = Annotated[str | None, Form(max_length=64, description="Of `POST /v1/challenges`.")]
 
 _SECRET: dict[str, Any] = {"x-once": False}  # the answer holds a token, which is never stored
 _UNJUDGED = "the face cannot be judged: take a clear picture of yourself"
@@ -58,6 +66,27 @@ class TokenBody(BaseModel):
     """A token."""
 
     token: str = Field(max_length=1024)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFace:
+    """A face that signs in.
+
+    Attributes
+    ----------
+    picture : bytes
+    frames : tuple of bytes
+        Further frames, in the order in which they were taken, if a challenge is answered.
+    challenge_id : str or None
+    caller, address : str
+        To whom the challenge was issued, and where the client is.
+    """
+
+    picture: bytes
+    frames: tuple[bytes, ...]
+    challenge_id: str | None
+    caller: str
+    address: str
 
 
 class RefusedError(Exception):
@@ -94,25 +123,31 @@ def _add_sign_in(routes: APIRouter) -> None:
         file: Annotated[UploadFile, File()],
         user_id: Annotated[int | None, Form()] = None,
         email: Annotated[str | None, Form(max_length=255)] = None,
+        frames: Frames = (),
+        challenge_id: ChallengeId = None,
     ) -> Any:
         """Sign in as the claimed user, if the face matches."""
         if user_id is None and not email:
             raise ArgumentError("user_id or email is needed beside file")
-        picture = await read_upload(file, accepted=FORMATS)
+        shown = await _read_face(request, file, frames, challenge_id)
         try:
-            data = await services.sign_in(
-                lambda gallery: _verify(services, gallery, user_id, email, picture, address_of(request))
-            )
+            data = await services.sign_in(lambda gallery: _verify(services, gallery, user_id, email, shown))
         except RefusedError as refused:
             return JSONResponse(refused.content, refused.status)
         return {"status": "success", "message": "Face verification successful", "data": data}
 
     @routes.post("/login-face", openapi_extra=_SECRET, dependencies=[Depends(_count_attempt)])
-    async def login_face(services: ServicesOf, request: Request, file: Annotated[UploadFile, File()]) -> Any:
+    async def login_face(
+        services: ServicesOf,
+        request: Request,
+        file: Annotated[UploadFile, File()],
+        frames: Frames = (),
+        challenge_id: ChallengeId = None,
+    ) -> Any:
         """Sign in as the recognized user."""
-        picture = await read_upload(file, accepted=FORMATS)
+        shown = await _read_face(request, file, frames, challenge_id)
         try:
-            data = await services.sign_in(lambda gallery: _recognize(services, gallery, picture, address_of(request)))
+            data = await services.sign_in(lambda gallery: _recognize(services, gallery, shown))
         except RefusedError as refused:
             return JSONResponse(refused.content, refused.status)
         return {"status": "success", "message": "Face login successful", "data": data}
@@ -171,20 +206,21 @@ def _add_tokens(routes: APIRouter) -> None:
 @before_body
 async def _count_attempt(request: Request) -> None:
     """Count an attempt of an address, once and before the picture is read; raises `AttemptsError`."""
-    if getattr(request.state, "facedex_tried", False):
-        return
-    request.state.facedex_tried = True
-    bucket = f"face sign-in {address_of(request)}"
-    await services_of(request).query_access(lambda access: access.attempts.count_request(bucket, MAX_PER_MINUTE))
+    await count_once(request, "face sign-in", MAX_PER_MINUTE)
+
+
+async def _read_face(
+    request: Request, file: UploadFile, frames: Sequence[UploadFile], challenge_id: str | None
+) -> ShownFace:
+    if len(frames) >= MAX_FRAMES:
+        raise BodyTooLargeError(f"more than {MAX_FRAMES} frames in one request", limit=MAX_FRAMES)
+    pictures = [await read_upload(upload, accepted=FORMATS) for upload in (file, *frames)]
+    caller = await challenged_caller(request)
+    return ShownFace(pictures[0], tuple(pictures[1:]), challenge_id, caller, address_of(request))
 
 
 def _verify(
-    services: Services,
-    gallery: Gallery,
-    user_id: int | None,
-    email: str | None,
-    picture: bytes,
-    address: str,
+    services: Services, gallery: Gallery, user_id: int | None, email: str | None, shown: ShownFace
 ) -> dict[str, Any]:
     """Compare a face with the claimed user; a refusal does not show whether the user exists."""
     refused = {"match": False, "claimed_user_id": user_id, "confidence": 0.0}
@@ -202,9 +238,10 @@ def _verify(
         "face",
         claimed if person is None else f"person {person.number}",
     )  # one count for both ways to name a user
-    with _attempt(services, claim, address, person):
+    with _attempt(services, claim, shown.address, person):
         try:
-            result, live = _compare(services, gallery, person, picture)
+            _check_challenge(services, gallery, shown)
+            result, live = _compare(services, gallery, person, shown.picture)
         except (FaceError, RoleMissingError) as error:
             raise RefusedError(401, _why(error), refused) from None
         if _liveness(services) == "required" and live is not None and live.status == "attack":
@@ -213,7 +250,14 @@ def _verify(
             raise RefusedError(403, "the face is not that of the claimed user", refused)
         method = "face_verification" if user_id is not None else "face_verification_email"
         answer = scores(gallery, result.similarity) | {"method": method}
-        return {"match": True} | _complete(services, claim, address, person) | answer
+        return {"match": True} | _complete(services, claim, shown.address, person) | answer
+
+
+def _check_challenge(services: Services, gallery: Gallery, shown: ShownFace) -> None:
+    """Check that the frames follow the challenge, if a sign-in needs one; raises `ChallengeError`."""
+    if services.settings.face_login_challenge == "required":
+        frames = (shown.picture, *shown.frames)
+        check_answer(access_of(services), gallery.engine, shown.caller, shown.challenge_id, frames)
 
 
 @contextmanager
@@ -248,19 +292,20 @@ def _compare(
     return None, choose_face(analysis, "largest", picture).liveness
 
 
-def _recognize(services: Services, gallery: Gallery, picture: bytes, address: str) -> dict[str, Any]:
+def _recognize(services: Services, gallery: Gallery, shown: ShownFace) -> dict[str, Any]:
     own = services.settings.threshold
     threshold = gallery.engine.threshold if own is None else own
     refused = {"confidence": 0.0, "required_confidence": scores(gallery, threshold)["confidence"]}
-    with _attempt(services, None, address, None):
+    with _attempt(services, None, shown.address, None):
         try:
-            face = recognize_largest(gallery, picture, liveness=_liveness(services))
+            _check_challenge(services, gallery, shown)
+            face = recognize_largest(gallery, shown.picture, liveness=_liveness(services))
         except (FaceError, RoleMissingError) as error:
             raise RefusedError(401, _why(error), refused) from None
         if face is None or face.person_id is None:
             raise RefusedError(401, "the face is not that of a known user", refused)
         answer = scores(gallery, face.similarity) | {"method": "face_recognition"}
-        return _complete(services, None, address, gallery.person(face.person_id)) | answer
+        return _complete(services, None, shown.address, gallery.person(face.person_id)) | answer
 
 
 def _why(error: Exception) -> str:
