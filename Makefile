@@ -10,7 +10,7 @@ WEIGHTS := PYTHONPATH=python $(BIN)/python -m facedex_build
 SOURCES := $(shell find src models python/facedex_build -type f -not -name '*.pyc' 2>/dev/null) Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights demo test test-all test-rust test-python test-python-all lint format bench bench-search bench-backends bench-server bench-detection faults fuzz soak accuracy wheel notebooks all clean
+.PHONY: help setup build weights demo test test-all test-rust test-python test-python-all lint format bench bench-search bench-backends bench-server bench-detection faults fuzz soak accuracy challenge wheel notebooks all clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -101,6 +101,9 @@ accuracy: build ## Measure error rates of every pack that is here, on the pairs 
 		$(BIN)/python -m facedex.evaluate --pack $$pack $(if $(LFW),--lfw $(LFW),--subset ../shared/assets/faces/lfw-subset) || exit; \
 		$(BIN)/python -m facedex.evaluate --pack $$pack $(if $(LFW),--lfw $(LFW),--subset ../shared/assets/faces/lfw-subset) --templates || exit; \
 	done
+
+challenge: build ## Measure the active liveness check on turned and flat pictures of the bundled people: CHALLENGE="--attempts 100"
+	$(BIN)/python -m facedex.evaluate.active $(CHALLENGE)
 
 wheel: $(VENV)/.tools ## Build the wheel into dist/ and print its size
 	rm -rf dist

@@ -85,7 +85,7 @@ class FramePose:
     pose : {"ahead", "turn_left", "turn_right", "come_closer", "between"}
     yaw_deg : float
         How far the head is turned relative to the first frame, degrees; positive to the person's left. Estimated from
-        five points: right within some 10°.
+        five points: right within 5° for most frames, and within 14° up to 30°.
     scale : float
         Size of the face relative to the first frame.
     similarity : float

@@ -28,7 +28,7 @@ Frames = Annotated[Submission[schemas.Answering], Depends(read_submission(schema
     openapi_extra={"x-once": False},
     dependencies=[Depends(limit_rate), Depends(count_challenge)],
 )
-async def issue(services: ServicesOf, request: Request) -> Challenge:
+async def issue_challenge(services: ServicesOf, request: Request) -> Challenge:
     """Issue a challenge: what a person is to do before the camera, within half a minute, once.
 
     The caller who asked for it answers it: the same key or account, or else the same address.
@@ -42,7 +42,7 @@ async def issue(services: ServicesOf, request: Request) -> Challenge:
     response_model=schemas.Answered,
     openapi_extra=pictures_body(schemas.Answering, several=True) | {"x-once": False},
 )
-async def answer(
+async def answer_challenge(
     services: ServicesOf,
     request: Request,
     caller: RecogniseBy,

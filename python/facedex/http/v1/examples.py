@@ -121,6 +121,7 @@ VALUES: dict[str, Any] = {
     "SignedIn.name": "ayu@example.org",
     "Stats.photos": "original",
     "Status.faces": 344,
+    "Status.score": "fused",
     "Verification.quality": _QUALITY,
 }
 """Examples by the name of a field; a field without one gets the simplest value of its type."""
