@@ -2,7 +2,8 @@
 
 The name of a folder is the person. ``labels.csv`` describes pictures (a column ``file``: the path within the folder, or
 the bare name) or people (a column ``person``). A column ``label`` says which pictures are presentation attacks, and
-``attack_kind`` of which kind; every other column with few values divides the pictures into groups.
+``attack_kind`` of which kind: its words before a comma, a bracket, "on", "with" or "held". Every other column with few
+values divides the pictures into groups.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ ATTACK = ("spoof", "attack", "fake", "false", "presentation attack")
 MOST_VALUES = 20
 """A column with more different values does not divide the pictures into groups."""
 
+_DETAIL = re.compile(r"[(,;]| with | on | held ")  # "print, a sheet held in the hand" is the kind "print"
 _IGNORED = {"thumbs.db", "desktop.ini"}
 _MAX_BYTES = 64 << 20
 _SHOWN = 3  # names that a message lists
@@ -281,7 +283,7 @@ def _read_attacks(
         kind = None
         if label in ATTACK:
             given = row.get(column_of(row, KIND_COLUMNS) or "", "")
-            kind = re.split(r"[(,;]", given)[0].strip().casefold() or "not stated"
+            kind = _DETAIL.split(given.casefold())[0].strip() or "not stated"
         found.append((path, kind))
     if not found:
         return None
