@@ -112,7 +112,7 @@ def test_a_number_and_its_text_are_one_person_and_the_id_stays_as_given(store: S
     assert store.register(7, [face(1)]).person_id == 7
     with pytest.raises(DuplicatePersonError) as refused:
         store.register("7", [face(2)])
-    assert refused.value.person_id == "7"
+    assert refused.value.person_id == 7
     assert store.register("7", [face(2)], on_existing="add").person_id == 7
     assert store.person("7").person_id == 7
     assert len(store.person(7).faces) == 2
