@@ -66,7 +66,8 @@ KEY_BYTES = 32
 
 SERVER_SETTINGS = (
     *("host", "port", "workers", "insecure", "tls_cert", "tls_key", "trusted_proxies", "cors_origins", "contracts"),
-    *("docs", "public_scopes", "token_ttl_s", "lockout_after", "rate_per_minute", "face_login_liveness"),
+    *("docs", "public_scopes", "token_ttl_s", "lockout_after", "rate_per_minute"),
+    *("face_login_liveness", "face_login_challenge"),
     *("connections_per_address", "max_upload_bytes", "max_request_pixels", "max_pictures", "concurrency", "waiting"),
     *("request_timeout_s", "body_timeout_s", "embed", "access_log", "log_format"),
     *("attendance_folder", "attendance_zone"),  # of the contract mtcnn-facenet
