@@ -112,7 +112,9 @@ def slice_by(
     found = []
     for code, name in enumerate(names):
         inside = belongs == code
-        mated, impostors = np.flatnonzero(inside & pairs.same), np.flatnonzero(inside & ~pairs.same)
+        mated = np.flatnonzero(inside & pairs.same)
+        inside &= ~pairs.same
+        impostors = int(np.count_nonzero(inside))
         members = subject.people[codes == code]
         known = pairs.people_of(mated)[0]
         notes = []
@@ -122,12 +124,13 @@ def slice_by(
         else:
             fnmr = _fnmr(pairs.scores[mated] < threshold, known, replicates, seed)
         needed = int(np.ceil(3 / wanted_fmr - 1e-9))
-        if len(impostors) < needed:
+        if impostors < needed:
             each = len(members) / max(len(np.unique(members)), 1)
             people = people_needed(needed, each)
-            notes.append(f"{len(impostors):,} impostor pairs, {needed:,} are needed: about {people} people")
+            notes.append(f"{impostors:,} impostor pairs, {needed:,} are needed: about {people} people")
         else:
-            fmr = _fmr(pairs, impostors, threshold, replicates, seed)
+            accepted = pairs.people_of(np.flatnonzero(inside & (pairs.scores >= threshold)))
+            fmr = _fmr(accepted, impostors, int(pairs.people.max()) + 1, len(np.unique(members)), replicates, seed)
         note = f"too few to say: {'; '.join(notes)}" if notes else None
         found.append(Slice(column, name, len(np.unique(members)), len(members), fmr, fnmr, note))
     return found
@@ -167,16 +170,21 @@ def _fnmr(missed: NDArray[np.bool_], people: NDArray[np.int64], replicates: int,
     return Estimate(value, *interval(drawn, value, len(numbers)), len(people))
 
 
-def _fmr(pairs: PairScores, impostors: NDArray[np.int64], threshold: float, replicates: int, seed: int) -> Estimate:
-    accepted = impostors[pairs.scores[impostors] >= threshold]
-    first, second = pairs.people_of(accepted)
-    people = int(pairs.people.max()) + 1
+def _fmr(
+    accepted: tuple[NDArray[np.int64], NDArray[np.int64]],
+    impostors: int,
+    people: int,
+    members: int,
+    replicates: int,
+    seed: int,
+) -> Estimate:
+    """Estimate a false match rate from the people of the pairs that match, of so many impostor pairs."""
+    first, second = accepted
     weights = draw_people(people, replicates, seed)
-    value = len(accepted) / len(impostors)
+    value = len(first) / impostors
     # a pair of two people counts 1 - 1 / people times on average
-    drawn = (weights[:, first] * weights[:, second]).sum(axis=1) / (len(impostors) * (1 - 1 / people))
-    members = len(np.unique(np.concatenate(pairs.people_of(impostors))))
-    return Estimate(value, *interval(drawn, value, members), len(impostors))
+    drawn = (weights[:, first] * weights[:, second]).sum(axis=1) / (impostors * (1 - 1 / people))
+    return Estimate(value, *interval(drawn, value, members), impostors)
 
 
 def worst_pairs(subject: Subject, comparisons: Comparisons, shown: int) -> tuple[list[PicturePair], list[PicturePair]]:
@@ -197,10 +205,11 @@ def worst_pairs(subject: Subject, comparisons: Comparisons, shown: int) -> tuple
     pairs = comparisons.pairs
     assert isinstance(pairs, PairScores)
     found = []
-    for places, sign in ((np.flatnonzero(~pairs.same), -1), (np.flatnonzero(pairs.same), 1)):
-        scores = sign * pairs.scores[places]
-        nearest = np.argpartition(scores, min(50 * shown, len(scores) - 1))[: 50 * shown]
-        order = places[nearest[np.argsort(scores[nearest], kind="stable")]]
+    for values, same, sign in ((comparisons.impostors, False, -1), (comparisons.mated, True, 1)):
+        count = min(50 * shown, len(values))
+        cut = np.partition(sign * values, count - 1)[count - 1]
+        places = np.flatnonzero((sign * pairs.scores <= cut) & (pairs.same == same))
+        order = places[np.argsort(sign * pairs.scores[places], kind="stable")]
         seen: set[tuple[int, ...]] = set()
         listed = []
         for place in order:

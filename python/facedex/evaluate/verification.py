@@ -271,11 +271,11 @@ class Comparisons:
         self._mated = self.mated[order]
         self._mated_people = pairs.people_of(places[order])[0]
         kept = min(math.ceil(LARGEST_FMR * len(self.impostors)) + 1, _MOST_KEPT, len(self.impostors))
-        others = np.flatnonzero(~pairs.same)
-        nearest = np.argpartition(self.impostors, len(self.impostors) - kept)[len(self.impostors) - kept :]
-        nearest = nearest[np.argsort(-self.impostors[nearest], kind="stable")]
-        self._impostors = self.impostors[nearest]
-        self._pairs_of_people = pairs.people_of(others[nearest])
+        least = np.partition(self.impostors, len(self.impostors) - kept)[len(self.impostors) - kept] if kept else 2.0
+        nearest = np.flatnonzero((pairs.scores >= least) & ~pairs.same)
+        nearest = nearest[np.argsort(-pairs.scores[nearest], kind="stable")][:kept]
+        self._impostors = pairs.scores[nearest]
+        self._pairs_of_people = pairs.people_of(nearest)
         self._weights = draw_people(self.people, replicates, seed)
 
     def least_fmr(self) -> float:
