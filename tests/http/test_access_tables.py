@@ -16,6 +16,8 @@ from facedex.engine import Engine
 from facedex.errors import (
     ArgumentError,
     AttemptsError,
+    ChallengeUnknownError,
+    ChallengeUsedError,
     DuplicateAccountError,
     RepeatedKeyError,
     RepeatedNowError,
@@ -23,7 +25,7 @@ from facedex.errors import (
     UnknownGalleryError,
     UnknownJobError,
 )
-from facedex.server import Access, AttendanceRecord, IdempotencyRecords, Lockout, Passwords, StoredResponse
+from facedex.server import Access, AttendanceRecord, IdempotencyRecords, Lockout, Passwords, StoredResponse, challenges
 from facedex.server.jobs import Jobs
 from facedex.server.tables import accounts as accounts_table
 from facedex.server.tables import attempts, idempotency, jobs
@@ -62,6 +64,26 @@ def test_concurrent_attempts_are_counted_separately(place: Any, connect: Callabl
     processes[0].attempts.succeed(("login", "AYU "), "192.0.2.1")
     assert attempt(1) == "let in"
     assert "ayu" not in str(place.rows("SELECT bucket FROM attempts"))
+
+
+def test_a_challenge_is_answered_once_however_many_processes_try(
+    place: Any, connect: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(challenges, "LEAST_S", 0)
+    processes = [Access(connect()) for _ in range(2)]
+    issued = processes[0].challenges.issue("key 1")
+
+    def answer(number: int) -> object:
+        try:
+            return processes[number % 2].challenges.use(issued.challenge_id, "key 1")
+        except ChallengeUsedError:
+            return "used"
+
+    with ThreadPoolExecutor(8) as pool:
+        assert Counter(pool.map(answer, range(16))) == {issued.actions: 1, "used": 15}
+    with pytest.raises(ChallengeUnknownError):
+        processes[1].challenges.use(issued.challenge_id, "key 2")
+    assert issued.challenge_id not in str(place.rows("SELECT digest, caller FROM challenges"))
 
 
 def test_failed_attempts_of_an_address_expire(place: Any, connect: Callable[[], Database]) -> None:
