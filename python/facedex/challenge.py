@@ -46,11 +46,11 @@ FRAMES_PER_ACTION = 4
 MAX_FRAMES = 60
 """Maximum number of frames of an answer."""
 
-TURN_DEG = 19.0
-"""Least yaw of a turned head, degrees. Of the bundled people turned by 30°, all are estimated at 22° or more."""
+TURN_DEG = 16.0
+"""Least yaw of a turned head, degrees. Of the bundled people turned by 30°, all are estimated at 19° or more."""
 
 AHEAD_DEG = 13.0
-"""Greatest yaw of a head that looks ahead, degrees. Of the bundled people turned by 10°, all are estimated below."""
+"""Greatest yaw of a head that looks ahead, degrees. The bundled people who look ahead are estimated below 6°."""
 
 FIRST_DEG = 25.0
 """Greatest yaw of the first frame, degrees: there it is estimated from the face alone, which may be asymmetric."""
