@@ -146,6 +146,21 @@ def test_the_extrapolation_is_close_where_it_can_be_checked() -> None:
     assert np.mean([prepare_searches(part, 240).fpir(threshold) for part in parts]) == pytest.approx(0.1, rel=0.1)
 
 
+def test_large_sets_have_the_same_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings, people = synthetic(11, people=80)
+    templates = embeddings[::PICTURES]
+    search = SearchScores(embeddings @ templates.T, people, np.arange(len(people)) % PICTURES > 0, people)
+    whole = prepare_searches(search, 40, least_chance=0)
+    monkeypatch.setattr("facedex.evaluate.identification._LARGE", 100)
+    part = prepare_searches(search, 40)
+    assert len(part.scores) < 0.2 * len(whole.scores)
+    for fpir in (0.5, 0.1, 0.01):
+        threshold = whole.threshold(fpir)
+        assert part.threshold(fpir) == threshold
+        assert part.fpir(threshold) == pytest.approx(whole.fpir(threshold), abs=1e-12)
+        assert part.fnir(threshold) == whole.fnir(threshold)
+
+
 def test_weights_count_as_copies_of_the_people() -> None:
     search = search_scores(2)
     prepared = prepare_searches(search, 3, least_chance=0)

@@ -46,6 +46,7 @@ SLICED_FMR = 1e-3
 """The false match rate at whose threshold parts of the data are compared."""
 
 _BINS = 60  # of the histogram
+_MANY = 1_000_000  # similarities: replicates vary little
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,7 +489,8 @@ def point_of(
         (replicates, people), how often each person was drawn.
     """
     accepted, missed = prepared.fpir(threshold), prepared.fnir(threshold)
-    head = prepared.head(min(1.0, 5 * max(accepted, fpir or 0.0, 1e-3)))
+    margin = 5 if len(prepared.scores) < _MANY else 2.5  # the threshold of a replicate lies within
+    head = prepared.head(min(1.0, margin * max(accepted, fpir or 0.0, 1e-3)))
     accepted_drawn, missed_drawn = np.empty(len(weights)), np.empty(len(weights))
     for place, drawn in enumerate(weights):
         cut = threshold if fpir is None else head.threshold(fpir, drawn)

@@ -21,6 +21,10 @@ from .rates import Array
 
 Weights = NDArray[np.float64]
 
+_LARGE = 5_000_000  # similarities; of more, only those are kept that searches return
+_SAMPLED = 1_000_000  # of these, to find which are
+_RETURNED = 3.0  # with so many expected at least as close, 95 % of searches return somebody
+
 
 @dataclass(frozen=True, slots=True)
 class SearchScores:
@@ -247,14 +251,23 @@ def prepare_searches(search: SearchScores, people: int, *, ranks: int = 1, least
         if not len(rows):
             continue
         weight = chances_of_first(others, size)
-        kept = int(np.count_nonzero(weight > least_chance)) if least_chance else others
-        values = search.scores[rows].astype(np.float64)
+        values = search.scores[rows]
         if own:
             values[np.arange(len(rows)), search.own[rows]] = -np.inf
-        top = -np.sort(-values, axis=1)[:, :kept]
-        scores.append(top.ravel())
-        chances.append(np.tile(weight[:kept], len(rows)))
-        by.append(np.repeat(search.people[rows], kept))
+        if values.size > _LARGE:  # lower similarities are returned only where nearly every search returns somebody
+            cut = np.quantile(values.ravel()[:: max(1, values.size // _SAMPLED)], max(0.0, 1 - _RETURNED / size))
+            row, column = np.nonzero(values >= cut)
+            found = values[row, column].astype(np.float64)
+            order = np.lexsort((-found, row))
+            row, found = row[order], found[order]
+            rank = np.arange(len(row)) - np.searchsorted(row, row)
+        else:
+            kept = int(np.count_nonzero(weight > least_chance)) if least_chance else others
+            found = (-np.sort(-values.astype(np.float64), axis=1)[:, :kept]).ravel()
+            row, rank = np.repeat(np.arange(len(rows)), kept), np.tile(np.arange(kept), len(rows))
+        scores.append(found)
+        chances.append(weight[rank])
+        by.append(search.people[rows][row])
     everything = np.concatenate(scores)
     order = np.argsort(-everything, kind="stable")
     mated = np.flatnonzero(search.mated & has_own)
