@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -112,11 +113,10 @@ def too_strict(tmp_path: Path) -> Path:
     folder.mkdir()
     for file in location.folders[0].glob("*.onnx"):
         (folder / file.name).symlink_to(file)
-    lines = location.manifest.read_text(encoding="utf-8").splitlines()
-    changed = ["threshold = 0.9999" if line.startswith("threshold = ") else line for line in lines]
-    assert changed != lines
+    stated, *measured = location.manifest.read_text(encoding="utf-8").split("\n[scores]\n")
+    assert measured
     manifest = folder / "strict.toml"
-    manifest.write_text("\n".join(changed) + "\n", encoding="utf-8")
+    manifest.write_text(re.sub(r"\bthreshold = 0\.\d+", "threshold = 0.9999", stated) + "\n", encoding="utf-8")
     return manifest
 
 

@@ -933,6 +933,7 @@ def test_every_method_of_a_closed_gallery_says_so(place: Place, engine: Engine) 
         "storage": (),
         "rekey": (None,),
         "create": ("ayu",),
+        "decide": (),
         "rebuild_person": ("ayu",),
         "photos": ("ayu",),
         "photo": (1,),

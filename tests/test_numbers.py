@@ -250,10 +250,10 @@ def test_a_number_of_any_length_is_abbreviated(gallery: Gallery, engine: Engine,
 def test_compare_accepts_the_thresholds_that_a_gallery_accepts(engine: Engine, threshold: Any) -> None:
     picture = people.PICTURES["ayu"][0]
     if threshold is None:
-        assert engine.compare(picture, picture).threshold == engine.threshold
+        assert engine.compare(picture, picture).threshold == engine.decide().threshold
         assert engine.compare(picture, picture, threshold=np.float32(0.5)).threshold == 0.5  # type: ignore[arg-type]
         return
-    with pytest.raises(ArgumentError, match=r"^threshold must be a number from -1 to 1, got "):
+    with pytest.raises(ArgumentError, match=r"^threshold must be a number from -1 to 1, or a rate such as .*, got "):
         engine.compare(picture, picture, threshold=threshold)
 
 

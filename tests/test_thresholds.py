@@ -23,12 +23,12 @@ from facedex.thresholds import (
     at_least_one,
     combine,
     decide,
-    estimate_tail,
     has_moved,
     parse_rule,
     people_for,
     prior_of,
 )
+from facedex.thresholds.estimate import estimate_tail
 
 MODELS = Path(__file__).parents[1] / "models"
 MEASURED = ("base", "classic", "mobile")

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .results import FoundFace as FoundFace
     from .results import Recognition as Recognition
     from .results import Verification as Verification
+    from .thresholds import FMR as FMR
+    from .thresholds import FPIR as FPIR
+    from .thresholds import Decision as Decision
 
 _HOMES = {
     "Attributes": "._core",
@@ -55,6 +58,9 @@ _HOMES = {
     "FoundFace": ".results",
     "Recognition": ".results",
     "Verification": ".results",
+    "Decision": ".thresholds",
+    "FMR": ".thresholds",
+    "FPIR": ".thresholds",
 }
 
 __version__ = "0.1.0"

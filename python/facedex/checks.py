@@ -1,4 +1,4 @@
-"""Checks of arguments: integers, flags, times, paths, thresholds, choices.
+"""Checks of arguments: integers, flags, times, paths, choices.
 
 A number is accepted for its value, whatever type holds it: 20, 20.0 and NumPy's integers are the same.
 
@@ -159,23 +159,6 @@ def check_path(name: str, value: object) -> str:
         return os.fsdecode(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise ArgumentError(f"{name} must be a path, got {abbreviate(value)}") from None
-
-
-def check_threshold(threshold: float) -> float:
-    """Return a threshold that a similarity can be compared with.
-
-    Raises
-    ------
-    ArgumentError
-        When it is not a number from -1 to 1.
-    """
-    try:
-        value = float(threshold)
-    except (TypeError, ValueError, OverflowError):
-        value = math.nan
-    if not -1.0 <= value <= 1.0:
-        raise ArgumentError(f"threshold must be a number from -1 to 1, got {abbreviate(threshold)}")
-    return value
 
 
 def check_choice(name: str, value: str, accepted: object) -> None:

@@ -17,7 +17,7 @@ so is a variable of this prefix that is no setting. ``facedex config`` prints th
 ``FACEDEX_GALLERY``      gallery of that database that the command line uses, instead of ``default``
 ``FACEDEX_PACK``         pack of networks for new galleries and for engines, instead of the built-in one
 ``FACEDEX_ADD_PACKS``    packs that add liveness and attributes, separated by commas
-``FACEDEX_THRESHOLD``    cut-off on similarity, from -1 to 1, instead of the pack's
+``FACEDEX_THRESHOLD``    cut-off on similarity, from -1 to 1, or a rate such as fpir=0.01
 ``FACEDEX_PHOTOS``       which photos galleries store: none, thumbnail or original
 ``FACEDEX_INDEX``        how faces are searched: auto, exact, ivf or hnsw
 ``FACEDEX_SCORE``        how similar a face is to a person: fused, closest or mean
@@ -76,6 +76,8 @@ SERVER_SETTINGS = (
 
 _PREFIX = "FACEDEX_"
 
+_RATE = re.compile("f(mr|pir)=.+")  # facedex.thresholds reads it
+
 _OTHERS = re.compile(
     "FACEDEX_(SHARED|ARTEFACTS|SEED|SCHEMA_EXAMPLES|(REQUIRE|FUZZ|SOAK|LAYER)_[A-Z]+"  # of the tests of facedex
     r"|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT_\d+_(TCP|UDP)(_\w+)?)"  # of Kubernetes, for a service "facedex"
@@ -113,8 +115,8 @@ class Settings:
         Pack of networks for new galleries and for engines, name or path, instead of the built-in one.
     add_packs : tuple of str
         Packs that add networks for liveness and attributes.
-    threshold : float or None
-        Cut-off on similarity, [-1, 1], inclusive, instead of the pack's.
+    threshold : float or str or None
+        Cut-off on similarity, [-1, 1], inclusive, or a rate such as ``"fpir=0.01"``, instead of the default.
     photos, index, audit, score : str or None
         The defaults of `Gallery.open`, which checks them.
     max_faces : int or None
@@ -146,7 +148,7 @@ class Settings:
     gallery: str = "default"
     pack: str | None = None
     add_packs: tuple[str, ...] = ()
-    threshold: float | None = None
+    threshold: float | str | None = None
     photos: str | None = None
     index: str | None = None
     audit: str | None = None
@@ -200,14 +202,16 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
             raise ArgumentError(f"{name} must be a whole number from 1, got {value!r}")
         return int(value)
 
-    def cosine(name: str) -> float | None:
+    def cosine_or_rate(name: str) -> float | str | None:
         value = text(name)
+        if value is not None and _RATE.fullmatch(value):
+            return value
         try:
             number = None if value is None else float(value)
         except ValueError:
             number = math.nan
         if number is not None and not -1.0 <= number <= 1.0:
-            raise ArgumentError(f"{name} must be a number from -1 to 1, got {value!r}")
+            raise ArgumentError(f"{name} must be a number from -1 to 1, or a rate such as fpir=0.01, got {value!r}")
         return number
 
     def flag(name: str, *, default: bool) -> bool:
@@ -249,7 +253,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         gallery=text("FACEDEX_GALLERY") or "default",
         pack=text("FACEDEX_PACK"),
         add_packs=words(text("FACEDEX_ADD_PACKS") or ""),
-        threshold=cosine("FACEDEX_THRESHOLD"),
+        threshold=cosine_or_rate("FACEDEX_THRESHOLD"),
         photos=text("FACEDEX_PHOTOS"),
         index=text("FACEDEX_INDEX"),
         audit=text("FACEDEX_AUDIT"),

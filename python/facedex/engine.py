@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .checks import abbreviate, as_int, check_choice, check_flag, check_float, check_threshold
+from .checks import abbreviate, as_int, check_choice, check_flag, check_float
 from .config import MAX_PIXELS, Oversize, settings
 from .coroutines import make_coroutine
 from .errors import ArgumentError, BBox, FacedexError, ImageError, NoFaceError, RoleMissingError
@@ -27,6 +27,7 @@ from .options import AnalyzeOptions, LivenessOption
 from .packs import ReadyPack, default, require_ready
 from .results import Analysis, Comparison, ImageSize
 from .runtime import runtime_library
+from .thresholds import PAIR_RULE, Decision, Prior, Rule, decide, pair_rule, prior_of
 
 BATCH = 8
 """Pictures for each thread that are read before they are analysed: bounds the memory of a batch, and progress is
@@ -413,15 +414,16 @@ class Engine:
         """
         return self._native.embed(crops)
 
-    def compare(self, a: ImageInput, b: ImageInput, *, threshold: float | None = None) -> Comparison:
+    def compare(self, a: ImageInput, b: ImageInput, *, threshold: Rule | str | None = None) -> Comparison:
         """Compare the largest faces of two pictures.
 
         Parameters
         ----------
         a, b : path, bytes, binary file object, PIL image or uint8 array (height, width, 3)
             Two pictures.
-        threshold : float, optional
-            Least similarity of a match, inclusive, −1 to 1; default the pack's.
+        threshold : float, FMR or str, optional
+            Least similarity of a match, inclusive, −1 to 1, or the false match rate that it keeps; the default is the
+            setting, else ``FMR(1e-4)``.
 
         Returns
         -------
@@ -431,14 +433,15 @@ class Engine:
         Raises
         ------
         ArgumentError
-            The threshold is no number from −1 to 1, or none is given and the pack has none.
+            The threshold is neither a number from −1 to 1 nor a rate, or none is given and the pack states none.
+        RateError
+            The pack's data do not support the rate.
         ImageError
             One of them is refused; the message says which.
         NoFaceError
             One of them shows no face; the message says which.
         """
-        given = settings().threshold if threshold is None else threshold
-        cut = self.threshold if given is None else check_threshold(given)
+        decision = self.decide(threshold)
         faces = []
         for name, image in (("first", a), ("second", b)):
             try:
@@ -448,7 +451,7 @@ class Engine:
             if not found:
                 raise NoFaceError(f"the {name} picture shows no face; {found.hint or 'a larger or sharper one may'}")
             faces.append(found[0])
-        return Comparison.between(*faces, threshold=cut)
+        return Comparison.between(*faces, decision=decision)
 
     @property
     def dimension(self) -> int:
@@ -463,6 +466,45 @@ class Engine:
         if self.pack.threshold is None:
             raise ArgumentError(f"pack {self.pack.name!r} states no measured threshold; name one: threshold=...")
         return self.pack.threshold
+
+    @property
+    def prior(self) -> Prior | None:
+        """What the pack states about the similarities of different people; None where it states nothing."""
+        return prior_of(self.pack)
+
+    def decide(self, threshold: Rule | str | None = None) -> Decision:
+        """Choose the threshold for a comparison of two faces.
+
+        Parameters
+        ----------
+        threshold : float, FMR, FPIR or str, optional
+            A similarity or a rate; the default is the setting, else ``FMR(1e-4)``, which also replaces an `FPIR`, as
+            that is for many people. Where the pack's data do not support the default, it is the strictest rate that
+            they do.
+
+        Returns
+        -------
+        Decision
+
+        Raises
+        ------
+        RateError
+            The pack's data do not support the rate.
+        ArgumentError
+            It is neither a number from −1 to 1 nor a rate, or none is given and the pack states none.
+
+        Examples
+        --------
+        >>> import facedex
+        >>> facedex.Engine("base").decide("fmr=1e-3").origin
+        'prior'
+        """
+        prior = self.prior
+        given = pair_rule(settings().threshold if threshold is None else threshold)
+        if given is None and prior is None:
+            return decide(self.threshold, None, "prior", people=1)
+        tail = None if prior is None else prior.tail()
+        return decide(PAIR_RULE if given is None else given, tail, "prior", people=1, strict=given is not None)
 
     def stats(self) -> dict[str, float]:
         """Return ``images``, ``total_s`` of their analysis, ``network_s`` in ONNX Runtime, summed over threads."""
@@ -565,7 +607,7 @@ _engines: dict[tuple[int, str | None], Engine] = {}
 
 
 def compare(
-    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] | None = None, threshold: float | None = None
+    a: ImageInput, b: ImageInput, *, pack: str | os.PathLike[str] | None = None, threshold: Rule | str | None = None
 ) -> Comparison:
     """Compare the largest faces of two pictures; see `Engine.compare`.
 

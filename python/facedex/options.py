@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypedDict, cast
 
-from .checks import as_int, check_choice, check_flag, check_int, check_threshold
+from .checks import as_int, check_choice, check_flag, check_int
 from .errors import ArgumentError
+from .thresholds import Rule, parse_rule
 
 OnExisting = Literal["error", "add", "replace", "skip"]
 """What a registration does when the id is in use: refuse, add faces, replace those stored, or leave all as stored."""
@@ -152,19 +153,24 @@ class RecognizeOptions:
     ----------
     k : int
         Candidates for each face, from 1.
-    threshold : float or None
-        Instead of the gallery's, [-1, 1], inclusive.
+    threshold : float, FMR, FPIR, str or None
+        Instead of the gallery's: a similarity, [-1, 1], inclusive, or a rate.
     analyze : AnalyzeOptions
     """
 
     k: int = 1
-    threshold: float | None = None
+    threshold: Rule | str | None = None
     analyze: AnalyzeOptions = AnalyzeOptions()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_int("k", self.k, minimum=1))
         if self.threshold is not None:
-            object.__setattr__(self, "threshold", check_threshold(self.threshold))
+            object.__setattr__(self, "threshold", parse_rule(self.threshold))
+
+    @property
+    def rule(self) -> Rule | None:
+        """The threshold after it was parsed."""
+        return None if self.threshold is None else parse_rule(self.threshold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,20 +179,25 @@ class VerifyOptions:
 
     Attributes
     ----------
-    threshold : float or None
-        Instead of the gallery's, [-1, 1], inclusive.
+    threshold : float, FMR, FPIR, str or None
+        Instead of the gallery's: a similarity, [-1, 1], inclusive, or a rate.
     faces : {"one", "largest"}
     analyze : AnalyzeOptions
     """
 
-    threshold: float | None = None
+    threshold: Rule | str | None = None
     faces: FacePolicy = "one"
     analyze: AnalyzeOptions = AnalyzeOptions()
 
     def __post_init__(self) -> None:
         check_choice("faces", self.faces, FacePolicy)
         if self.threshold is not None:
-            object.__setattr__(self, "threshold", check_threshold(self.threshold))
+            object.__setattr__(self, "threshold", parse_rule(self.threshold))
+
+    @property
+    def rule(self) -> Rule | None:
+        """The threshold after it was parsed."""
+        return None if self.threshold is None else parse_rule(self.threshold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from .inputs import ImageInput, describe
 from .options import FacePolicy
 from .plain import pydantic_schema, record_to_dict, to_plain
 from .records import PersonId, pluralize
+from .thresholds import Decision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +98,8 @@ class FoundFace:
         What else was requested. With required liveness, a face that is not live is never matched.
     source : ImageInput or None
         The picture as it was given; None when it was a stream that has been read.
+    decision : Decision or None
+        Where the threshold comes from, and how often an unknown face reaches it.
     """
 
     bbox: BBox
@@ -112,6 +115,7 @@ class FoundFace:
     quality: Quality | None = None
     attributes: Attributes | None = None
     source: ImageInput | None = field(default=None, compare=False, repr=False)
+    decision: Decision | None = field(default=None, compare=False)
 
     to_dict = record_to_dict
     __get_pydantic_core_schema__ = pydantic_schema
@@ -232,6 +236,8 @@ class Recognition(Sequence[FoundFace]):
     hint : str or None
         Why no face may have been found: the picture is very dark, very bright, blurred or tiny; or that the
         file is cut off, where the engine is not strict, or was decoded smaller, where it reduces.
+    decision : Decision or None
+        Where the threshold comes from, and how often an unknown face reaches it.
     """
 
     faces: tuple[FoundFace, ...]
@@ -239,6 +245,7 @@ class Recognition(Sequence[FoundFace]):
     source: ImageInput | None = field(default=None, compare=False, repr=False)
     elapsed_s: float = field(default=0.0, compare=False)
     hint: str | None = field(default=None, compare=False)
+    decision: Decision | None = field(default=None, compare=False)
 
     to_dict = record_to_dict
     __get_pydantic_core_schema__ = pydantic_schema
@@ -322,6 +329,8 @@ class Verification:
         The person's closest stored face.
     liveness, quality, attributes : Liveness, Quality, Attributes or None
         What else was requested.
+    decision : Decision or None
+        Where the threshold comes from, and how often another person's face reaches it.
     """
 
     person_id: PersonId
@@ -333,6 +342,7 @@ class Verification:
     liveness: Liveness | None = None
     quality: Quality | None = None
     attributes: Attributes | None = None
+    decision: Decision | None = field(default=None, compare=False)
 
     to_dict = record_to_dict
     __get_pydantic_core_schema__ = pydantic_schema
@@ -357,6 +367,8 @@ class Comparison:
         Whether the similarity reaches the threshold.
     bbox_a, bbox_b : tuple of float
         The faces that were compared: x1, y1, x2, y2, pixels.
+    decision : Decision or None
+        Where the threshold comes from, and how often two people reach it.
     """
 
     similarity: float
@@ -364,20 +376,21 @@ class Comparison:
     match: bool
     bbox_a: BBox
     bbox_b: BBox
+    decision: Decision | None = field(default=None, compare=False)
 
     to_dict = record_to_dict
     __get_pydantic_core_schema__ = pydantic_schema
 
     @classmethod
-    def between(cls, a: Face, b: Face, *, threshold: float) -> Comparison:
+    def between(cls, a: Face, b: Face, *, decision: Decision) -> Comparison:
         """Compare two faces.
 
         Parameters
         ----------
         a, b : Face
             With embeddings of one and the same pack, which a face does not name.
-        threshold : float
-            Least similarity of a match.
+        decision : Decision
+            With the least similarity of a match.
 
         Raises
         ------
@@ -389,7 +402,8 @@ class Comparison:
         if a.embedding is None or b.embedding is None or a.embedding.shape != b.embedding.shape:
             raise ArgumentError("both faces must have embeddings, and of the same pack")
         similarity = float(np.clip(np.dot(a.embedding, b.embedding), -1.0, 1.0))
-        return cls(similarity, threshold, similarity >= threshold, bbox_of(a.bbox), bbox_of(b.bbox))
+        threshold = decision.threshold
+        return cls(similarity, threshold, similarity >= threshold, bbox_of(a.bbox), bbox_of(b.bbox), decision)
 
     def __repr__(self) -> str:
         verdict = "match" if self.match else "no match"

@@ -10,7 +10,7 @@ import typer
 from ..config import settings
 from .documents import to_json
 from .opening import Target, check_database, command, location_of, read_key
-from .options import DatabaseOption, GalleryOption, IndexOption, JsonOption
+from .options import DatabaseOption, GalleryOption, IndexOption, JsonOption, parse_threshold
 from .output import (
     NO,
     Output,
@@ -40,8 +40,13 @@ LeaveOption = Annotated[
     ),
 ]
 NewThresholdOption = Annotated[
-    float | None,
-    typer.Option("--threshold", min=-1.0, max=1.0, help="Required if the pack states none."),
+    str | None,
+    typer.Option(
+        "--threshold",
+        metavar="NUMBER|RATE",
+        parser=parse_threshold,
+        help="A similarity, or a rate such as fpir=0.01. Required if the pack states no measurement.",
+    ),
 ]
 
 _RESUME = (

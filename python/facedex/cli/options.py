@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ..errors import ArgumentError
 from ..options import FacePolicy, IndexMethod, KeptPhotos, LivenessMode, Score
+from ..thresholds import parse_rule
 
 PersonArgument = Annotated[str, typer.Argument(metavar="ID", help="The person's id: any text, your own key.")]
 _FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, JPEG 2000, HEIC or JPEG XL; - is standard input."
@@ -46,14 +48,26 @@ ScoreOption = Annotated[
     Score | None,
     typer.Option("--score", help="How similar a face is to a person. Default: $FACEDEX_SCORE, else fused."),
 ]
+
+
+def parse_threshold(text: str) -> str:
+    """Check a threshold, which is used as it was written."""
+    try:
+        parse_rule(text)
+    except ArgumentError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
 ThresholdOption = Annotated[
-    float | None,
+    str | None,
     typer.Option(
         "--threshold",
         "-t",
-        min=-1.0,
-        max=1.0,
-        help="Minimum similarity of a match. Default: $FACEDEX_THRESHOLD, else the pack's.",
+        metavar="NUMBER|RATE",
+        parser=parse_threshold,
+        help="When a face matches: its similarity, -1 to 1, or a rate such as fmr=1e-4 or fpir=0.01. Default: "
+        "$FACEDEX_THRESHOLD, else fpir=0.01 for recognize and fmr=1e-4 for verify and compare.",
     ),
 ]
 MinFaceOption = Annotated[

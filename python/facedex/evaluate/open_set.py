@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError
-from ..thresholds import FPIR, LEAST_PEOPLE, Prior, Tail, decide, estimate_tail
+from ..thresholds import FPIR, LEAST_PEOPLE, Prior, Tail, decide
+from ..thresholds.estimate import estimate_tail
 
 PICTURES = (1, 2, 3, 4, 5)
 """Numbers of pictures a person for which a tail is measured, where enough people have them."""

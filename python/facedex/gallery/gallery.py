@@ -49,6 +49,7 @@ from ..records import AuditEvent, AuditReport, Deletion, Person, PersonId, Photo
 from ..results import Recognition, Verification
 from ..search import PROMISED_RECALL, SearchOptions
 from ..store import AuditLog, Database, Eraser, Feed, Head, KeyInput, Storage, acting_as, gallery_names, key_of
+from ..thresholds import MAX_FMR, Decision, Rule, parse_rule
 from .deletion import Deleter, default_eraser
 from .evaluation import Probes, evaluate
 from .exchange import Exchange
@@ -135,7 +136,7 @@ class Gallery:
         with lock_of(self):
             if self._process != os.getpid():
                 used = self._resources
-                fresh = Gallery.open(**self._opening | {"engine": used.engine, "threshold": used.threshold})
+                fresh = Gallery.open(**self._opening | {"engine": used.engine, "threshold": used.thresholds.rule})
                 inherit(self.__dict__.copy())
                 self.__dict__.update(fresh.__dict__)
 
@@ -155,7 +156,8 @@ class Gallery:
         pack: str | os.PathLike[str] | None = None,
         engine: Engine | None = None,
         name: str = "default",
-        threshold: float | None = None,
+        threshold: Rule | str | None = None,
+        max_fmr: float = MAX_FMR,
         index: IndexMethod | None = None,
         budget_ms: float | None = None,
         promised_recall: float = PROMISED_RECALL,
@@ -184,8 +186,12 @@ class Gallery:
             An engine to share; its pack is used, and `pack` is not read.
         name : str
             One database holds any number of galleries.
-        threshold : float, optional
-            Cut-off on similarity, [-1, 1], inclusive; by default ``FACEDEX_THRESHOLD``, else that of the pack.
+        threshold : float, FMR, FPIR or str, optional
+            When a face matches: a similarity, [-1, 1], inclusive; ``FMR(1e-4)``, so many of the comparisons with other
+            people; or ``FPIR(0.01)``, so many unknown faces, however many people there are. By default
+            ``FACEDEX_THRESHOLD``, else ``FPIR(0.01)``, and ``FMR(1e-4)`` for `verify`.
+        max_fmr : float
+            With `FPIR`, the highest false match rate of a comparison, however few people there are.
         index : {"auto", "exact", "ivf", "hnsw"}, optional
             How faces are searched: "exact" compares each, "ivf" those in the nearest lists, "hnsw" walks a graph,
             "auto" is exact as long as that keeps the budget, then "ivf". By default ``FACEDEX_INDEX``, else "auto".
@@ -283,7 +289,8 @@ class Gallery:
                 key=secret,
                 journal=journal,
                 eraser=default_eraser if eraser is None else eraser,
-                threshold=environment.threshold if threshold is None else threshold,
+                threshold=threshold,
+                max_fmr=max_fmr,
             )
             if database.path is not None and "://" not in str(location):
                 opening["location"] = database.path.absolute()
@@ -315,6 +322,37 @@ class Gallery:
     def pack(self) -> PackInfo:
         """The pack that makes the embeddings."""
         return self._resources.pack
+
+    def decide(self, threshold: Rule | str | None = None) -> Decision:
+        """Choose the threshold for recognizing the people who are registered now.
+
+        Parameters
+        ----------
+        threshold : float, FMR, FPIR or str, optional
+            A similarity or a rate; by default the gallery's.
+
+        Returns
+        -------
+        Decision
+            With the false positive rate to expect.
+
+        Raises
+        ------
+        RateError
+            When the data do not support the rate.
+        ArgumentError
+            When it is neither a similarity nor a rate.
+
+        Examples
+        --------
+        >>> import facedex
+        >>> with facedex.Gallery.open(":memory:") as gallery:
+        ...     gallery.decide().rule, gallery.decide("fmr=1e-4").origin
+        ('fpir=0.01', 'prior')
+        """
+        with self._call():
+            self._resources.search.sync()
+            return self._resources.decide(None if threshold is None else parse_rule(threshold))
 
     @property
     def name(self) -> str:
@@ -523,7 +561,7 @@ class Gallery:
         image: ImageInput,
         *,
         k: int = 1,
-        threshold: float | None = None,
+        threshold: Rule | str | None = None,
         min_face: int | None = None,
         max_faces: int | None = None,
         liveness: LivenessOption = False,
@@ -539,8 +577,8 @@ class Gallery:
             blue first: give ``image[..., ::-1]``.
         k : int
             How many candidates to return for each face, from 1.
-        threshold : float, optional
-            Instead of the gallery's, [-1, 1], inclusive.
+        threshold : float, FMR, FPIR or str, optional
+            Instead of the gallery's: a similarity, [-1, 1], inclusive, or a rate.
         min_face : int, optional
             Smallest face to look for, pixels, as far as the detector reaches; by default a fraction of the picture.
         max_faces : int, optional
@@ -637,7 +675,7 @@ class Gallery:
         images: Iterable[ImageInput],
         *,
         k: int = 1,
-        threshold: float | None = None,
+        threshold: Rule | str | None = None,
         min_face: int | None = None,
         max_faces: int | None = None,
         liveness: LivenessOption = False,
@@ -673,7 +711,7 @@ class Gallery:
         person_id: PersonId,
         image: ImageInput,
         *,
-        threshold: float | None = None,
+        threshold: Rule | str | None = None,
         faces: FacePolicy = "one",
         min_face: int | None = None,
         liveness: LivenessOption = False,
@@ -687,8 +725,8 @@ class Gallery:
         person_id : str or int
             A registered person.
         image : ImageInput
-        threshold : float, optional
-            Instead of the gallery's, [-1, 1], inclusive.
+        threshold : float, FMR, FPIR or str, optional
+            Instead of the gallery's: a similarity, [-1, 1], inclusive, or a rate.
         faces : {"one", "largest"}
             The picture must show exactly one face, or its largest face is used.
         min_face : int, optional
@@ -1081,7 +1119,7 @@ class Gallery:
         pack: str | os.PathLike[str] | None = None,
         *,
         engine: Engine | None = None,
-        threshold: float | None = None,
+        threshold: Rule | str | None = None,
         without_photo: WithoutPhoto = "stop",
         progress: Progress | None = None,
     ) -> Migration:
@@ -1097,8 +1135,8 @@ class Gallery:
             The pack to move to.
         engine : Engine, optional
             An engine to use; its pack is the target, and `pack` is not read.
-        threshold : float, optional
-            Cut-off on similarity from then on, [-1, 1], inclusive; by default that of the other pack.
+        threshold : float, FMR, FPIR or str, optional
+            When a face matches from then on; by default the rate that the gallery was opened with, for the other pack.
         without_photo : {"stop", "leave"}
             What to do when people would be left without a template, because no original photo of them is stored or
             their faces are not found in it again: leave the gallery as it is, or move it without them. Then they stay
@@ -1116,7 +1154,7 @@ class Gallery:
         MigrationError
             When another process ended the migration.
         ArgumentError
-            When the pack states no threshold and none is given.
+            When the pack states no measurement and no similarity is given.
         GalleryClosedError
             When the gallery is closed meanwhile.
         StoreError
@@ -1128,7 +1166,7 @@ class Gallery:
         self,
         *,
         engine: Engine | None = None,
-        threshold: float | None = None,
+        threshold: Rule | str | None = None,
         without_photo: WithoutPhoto = "stop",
         progress: Progress | None = None,
     ) -> Migration:
@@ -1191,6 +1229,7 @@ class Gallery:
             return self._resources.database.storage()
 
     aclose = make_coroutine(close)
+    adecide = make_coroutine(decide)
     acreate = make_coroutine(create)
     aregister = make_coroutine(register)
     aregister_many = make_coroutine(register_many)

@@ -32,8 +32,9 @@ from ..plain import record_to_dict
 from ..records import PersonId
 from ..results import Analysis, bbox_of, embedding_of
 from ..store import LostPerson, PendingFace, Shadow, Store, previous_pack
+from ..thresholds import Rule
 from .lifetime import Lifetime, Progress
-from .resources import Resources, pin_of, threshold_of
+from .resources import Resources, pin_of
 
 BATCH = 16
 """Photos in memory at once, and faces in one commit."""
@@ -143,7 +144,7 @@ class Migrator:
         self,
         pack: str | os.PathLike[str] | None,
         engine: Engine | None,
-        threshold: float | None,
+        threshold: Rule | str | None,
         without_photo: WithoutPhoto,
         progress: Progress | None,
     ) -> Migration:
@@ -157,7 +158,7 @@ class Migrator:
     def rollback(
         self,
         engine: Engine | None,
-        threshold: float | None,
+        threshold: Rule | str | None,
         without_photo: WithoutPhoto,
         progress: Progress | None,
     ) -> Migration:
@@ -189,11 +190,11 @@ class Migrator:
         self,
         kind: Literal["migrate", "rollback"],
         engine: Engine,
-        threshold: float | None,
+        threshold: Rule | str | None,
         leave: bool,
         progress: Progress | None,
     ) -> Migration:
-        pin, cut = pin_of(engine), threshold_of(engine, threshold)
+        pin, thresholds = pin_of(engine), self._resources.thresholds.with_pack(engine.pack, threshold)
         feed = self._resources.feed
         shadow = Shadow(feed, pin)
         lost: list[LostPerson] = []
@@ -214,7 +215,7 @@ class Migrator:
                     swapped, late = shadow.switch(kind, embedder.embed, after=embedder.after, leave=leave)
                     embedder.moved += late
                     if swapped:
-                        self._resources.switch_to(engine, pin, cut)
+                        self._resources.switch_to(engine, pin, thresholds)
         except GalleryPackError:
             if self._resources.feed is feed:
                 raise

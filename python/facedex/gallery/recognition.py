@@ -31,6 +31,7 @@ from ..results import (
     embedding_of,
 )
 from ..store import Sighting, fuse, is_intact
+from ..thresholds import Decision
 from .lifetime import Progress
 from .resources import Resources
 
@@ -59,11 +60,12 @@ class Recognizer:
         """Recognize the people in a picture, as `facedex.Gallery.recognize` does."""
         started = time.perf_counter()
         analysis = self._resources.engine.analyze(image, **asdict(options.analyze))
-        found = _all_or_error(self._identify(analysis.faces, options))
+        identified, decision = self._identify(analysis.faces, options)
+        found = _all_or_error(identified)
         if isinstance(found, FacedexError):
             raise found
         self._log(found)
-        return _recognition(found, analysis, time.perf_counter() - started)
+        return _recognition(found, analysis, time.perf_counter() - started, decision)
 
     def recognize_many(
         self, images: Sequence[ImageInput], options: RecognizeOptions, progress: Progress | None
@@ -75,7 +77,7 @@ class Recognizer:
             batch = images[len(results) : len(results) + engine.threads * BATCH]
             analyses = engine.analyze_many(batch, **asdict(options.analyze))
             faces = [face for analysis in analyses if isinstance(analysis, Analysis) for face in analysis]
-            identified = self._identify(faces, options)
+            identified, decision = self._identify(faces, options)
             self._log([face for face in identified if isinstance(face, FoundFace)])
             remaining = iter(identified)
             elapsed_s = (time.perf_counter() - started) / len(analyses)
@@ -87,14 +89,14 @@ class Recognizer:
                 if isinstance(found, FacedexError):
                     results.append(found)
                 else:
-                    results.append(_recognition(found, analysis, elapsed_s))
+                    results.append(_recognition(found, analysis, elapsed_s, decision))
             if progress is not None:
                 progress(len(results), len(images))
         return results
 
     def verify(self, person_id: PersonId, image: ImageInput, options: VerifyOptions) -> Verification:
         """Verify that a picture shows a person, as `facedex.Gallery.verify` does."""
-        store, threshold = self._resources.store, self._threshold(options.threshold)
+        store = self._resources.store
         store.person(person_id)  # an unknown person is an error before the picture is analysed
         analyze = options.analyze
         if options.faces == "largest":
@@ -108,6 +110,8 @@ class Recognizer:
         closest = np.argsort(-similarities, kind="stable")[: scoring.faces]
         exact = fuse(vectors) @ probe if scoring.score == "fused" else np.mean(similarities[closest])
         similarity = min(1.0, max(-1.0, float(exact)))
+        decision = self._resources.decide_pair(options.rule, len(keys))
+        threshold = decision.threshold
         if self._logs:
             store.log_sightings("verify", [Sighting(owner.person_id, similarity, threshold)])
         return Verification(
@@ -120,10 +124,8 @@ class Recognizer:
             liveness=face.liveness,
             quality=face.quality,
             attributes=face.attributes,
+            decision=decision,
         )
-
-    def _threshold(self, given: float | None) -> float:
-        return self._resources.threshold if given is None else given
 
     def _log(self, found: Sequence[FoundFace]) -> None:
         """Write to the audit before the result is returned: no result is returned that the audit lacks."""
@@ -131,13 +133,16 @@ class Recognizer:
             sightings = [Sighting(face.person_id, face.similarity, face.threshold) for face in found]
             self._resources.store.log_sightings("recognize", sightings)
 
-    def _identify(self, faces: Sequence[Face], options: RecognizeOptions) -> list[FoundFace | DatabaseDamagedError]:
-        threshold = self._threshold(options.threshold)
+    def _identify(
+        self, faces: Sequence[Face], options: RecognizeOptions
+    ) -> tuple[list[FoundFace | DatabaseDamagedError], Decision]:
         probes = np.stack([embedding_of(face) for face in faces]) if faces else None
         closest = self._closest(probes, options.k + 1)  # one more, because the margin needs a second person
-        return [
-            _found_face(face, candidates, options, threshold) for face, candidates in zip(faces, closest, strict=True)
+        decision = self._resources.decide(options.rule)  # after the search, whose people it counts
+        found = [
+            _found_face(face, candidates, options, decision) for face, candidates in zip(faces, closest, strict=True)
         ]
+        return found, decision
 
     def _closest(self, probes: NDArray[np.float32] | None, wanted: int) -> list[list[Candidate]]:
         search = self._resources.search
@@ -166,14 +171,15 @@ def _all_or_error(found: list[FoundFace | DatabaseDamagedError]) -> list[FoundFa
     return intact if len(intact) == len(found) else next(face for face in found if not isinstance(face, FoundFace))
 
 
-def _recognition(found: Sequence[FoundFace], analysis: Analysis, elapsed_s: float) -> Recognition:
+def _recognition(found: Sequence[FoundFace], analysis: Analysis, elapsed_s: float, decision: Decision) -> Recognition:
     faces = tuple(replace(face, source=analysis.source) for face in found)
-    return Recognition(faces, analysis.image_size, analysis.source, elapsed_s, analysis.hint)
+    return Recognition(faces, analysis.image_size, analysis.source, elapsed_s, analysis.hint, decision)
 
 
 def _found_face(
-    face: Face, candidates: list[Candidate], options: RecognizeOptions, threshold: float
+    face: Face, candidates: list[Candidate], options: RecognizeOptions, decision: Decision
 ) -> FoundFace | DatabaseDamagedError:
+    threshold = decision.threshold
     first = candidates[0] if candidates else None  # nobody is registered
     similarity = -1.0 if first is None else first.similarity
     matched = first if similarity >= threshold and _passes_liveness(face, options.analyze) else None
@@ -199,4 +205,5 @@ def _found_face(
         liveness=face.liveness,
         quality=face.quality,
         attributes=face.attributes,
+        decision=decision,
     )

@@ -216,9 +216,11 @@ class Registrar:
         action = "refuse" if strict else self._rules.duplicates
         if action == "ignore":
             return
-        found = zip(pending.sources, self._closest_others(pending), strict=True)
+        state = self._resources.search.sync()
+        threshold = self._resources.decide().threshold  # of those who are registered before
+        found = zip(pending.sources, self._closest_others(pending, state, threshold), strict=True)
         pending.warnings = [
-            Duplicate(source, other[0].person_id, other[0].name, other[1], self._resources.threshold)
+            Duplicate(source, other[0].person_id, other[0].name, other[1], threshold)
             for source, other in found
             if other is not None
         ]
@@ -233,10 +235,11 @@ class Registrar:
                 limit=first.threshold,
             )
 
-    def _closest_others(self, pending: _PendingRegistration) -> list[tuple[Owner, float] | None]:
+    def _closest_others(
+        self, pending: _PendingRegistration, state: tuple[int, str], threshold: float
+    ) -> list[tuple[Owner, float] | None]:
         """Find for each new face the closest other person who reaches the threshold."""
-        search, threshold = self._resources.search, self._resources.threshold
-        state = search.sync()
+        search = self._resources.search
         closest: list[tuple[Owner, float] | None] = [None] * len(pending.accepted)
         searched = list(range(len(pending.accepted))) if len(search) else []
         k = _NEAREST

@@ -10,12 +10,26 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..checks import check_threshold
 from ..errors import PlainSearchError, RoleMissingError, SearchError, StoreError
 from ..options import ScoreOptions
 from ..search import LOCAL, Search, SearchOptions, drop_tables, open_search
-from ..store import AuditLog, Database, Eraser, Feed, KeyInput, PackPin, Store, count_registered, key_of, rekey
+from ..store import (
+    AuditLog,
+    Basis,
+    Database,
+    Eraser,
+    Feed,
+    KeyInput,
+    PackPin,
+    Store,
+    count_registered,
+    key_of,
+    read_basis,
+    rekey,
+)
+from ..thresholds import Decision, Rule
 from .candidates import Candidates
+from .decisions import Thresholds
 from .outliers import OutlierFinder
 
 if TYPE_CHECKING:
@@ -44,8 +58,10 @@ class Resources:
         Writes the audit.
     eraser : callable
         Deletes what is stored about a person beside the gallery.
-    threshold : float or None
-        Cut-off on similarity, [-1, 1], inclusive; None is the pack's.
+    threshold : float, FMR, FPIR, str or None
+        Cut-off on similarity, [-1, 1], inclusive, or a rate; None is the default.
+    max_fmr : float
+        A rate over all people allows no higher false match rate of a comparison.
 
     Raises
     ------
@@ -68,21 +84,25 @@ class Resources:
         key: bytes | None,
         journal: AuditLog,
         eraser: Eraser,
-        threshold: float | None,
+        threshold: Rule | str | None,
+        max_fmr: float,
     ) -> None:
         self.database = database
         self.scoring = scoring
         self._index = replace(index, fused=scoring.score == "fused")
         self._counted: tuple[tuple[int, str], int] = ((0, ""), 0)
         self._eraser = eraser
-        pin, cut = pin_of(engine), threshold_of(engine, threshold)
+        pin, thresholds = pin_of(engine), Thresholds(engine.pack, threshold, max_fmr, scoring)
         feed = Feed(database, name, journal)
         feed.bind(pin, key)
-        self._use(engine, feed, cut)
+        thresholds.check(read_basis(feed))
+        self._use(engine, feed, thresholds)
 
-    def _use(self, engine: Engine, feed: Feed, threshold: float) -> None:
+    def _use(self, engine: Engine, feed: Feed, thresholds: Thresholds) -> None:
         self.search: Search = open_search(feed, self._index)
-        self.engine, self.pack, self.threshold = engine, engine.pack, threshold
+        self.engine, self.pack, self.thresholds = engine, engine.pack, thresholds
+        feed.on_change = thresholds.renew
+        self._based: tuple[tuple[int, str] | None, Basis | None] = (None, None)
         self.feed, self.store = feed, Store(feed, self._eraser)
         self.candidates = Candidates(self.store, fused=self._index.fused)
         self.outliers = OutlierFinder(engine.pack)
@@ -98,14 +118,33 @@ class Resources:
             self._counted = (at, number)
         return number
 
-    def switch_to(self, engine: Engine, pin: PackPin, threshold: float) -> None:
+    def decide(self, rule: Rule | None = None) -> Decision:
+        """Choose the threshold for recognizing, in the state of the search."""
+        people, basis = self.count_people(), self._basis()
+        faces = people if basis is None else round(people * basis.pictures)
+        return self.thresholds.recognize(rule, people=people, faces=faces, basis=basis)
+
+    def decide_pair(self, rule: Rule | None, faces: int) -> Decision:
+        """Choose the threshold for verifying a person who has so many faces."""
+        return self.thresholds.verify(rule, faces=faces, basis=self._basis())
+
+    def _basis(self) -> Basis | None:
+        """Return what the thresholds are chosen from; it is read again after a change of the gallery."""
+        at, basis = self._based
+        if at is None or at != self.search.at:
+            at = self.search.at
+            basis = read_basis(self.feed)
+            self._based = (at, basis)
+        return basis
+
+    def switch_to(self, engine: Engine, pin: PackPin, thresholds: Thresholds) -> None:
         """Use another pack from now on; no other call may be running."""
         try:
             self.search.forget()  # its vectors are of the previous pack
         except SearchError as error:
             _log.warning("%s", error)
         previous = self.search
-        self._use(engine, self.feed.with_pack(pin), threshold)
+        self._use(engine, self.feed.with_pack(pin), thresholds)
         previous.close()
 
     def wipe(self) -> bool:
@@ -159,8 +198,3 @@ def pin_of(engine: Engine) -> PackPin:
     if pack.dimension is None:
         raise RoleMissingError(f"pack {pack.name!r} has no embedder; use a pack that has one")
     return PackPin(pack.name, pack.digest, pack.dimension)
-
-
-def threshold_of(engine: Engine, threshold: float | None) -> float:
-    """Return a given threshold, or that of the engine's pack."""
-    return check_threshold(engine.threshold if threshold is None else threshold)

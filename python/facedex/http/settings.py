@@ -10,13 +10,14 @@ import ipaddress
 import os
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ..config import ACCOUNT_SCOPES, check_names
 from ..options import AuditLevel, IndexMethod, KeptPhotos, LivenessMode, Score
 from ..server import SCOPES
 from ..store import is_in_memory
+from ..thresholds import parse_rule
 from .connections import MAX_PER_ADDRESS, MOST
 from .limits import cores
 from .old_names import ALL, LARGEST_BODY, OldNames
@@ -24,6 +25,14 @@ from .pixels import MOST as MOST_PIXELS
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """Several names; separated by commas in the environment."""
+
+
+def _parse_threshold(value: object) -> float | str | None:
+    """Check a threshold; a rate stays a text, which is easily shown."""
+    if value is None:
+        return None
+    rule = parse_rule(value)
+    return rule if isinstance(rule, float) else str(rule)
 
 
 class Settings(BaseSettings):
@@ -35,8 +44,8 @@ class Settings(BaseSettings):
     pack: str | None = Field(default=None, description="The pack of new galleries; by default the built-in one.")
     add_packs: Names = Field(default=(), description="Packs that add liveness and attributes.")
     gallery: str = Field(default="default", description="The default gallery of a request.")
-    threshold: float | None = Field(
-        default=None, ge=-1, le=1, description="Cut-off on similarity; by default the pack's."
+    threshold: Annotated[float | str | None, BeforeValidator(_parse_threshold)] = Field(
+        default=None, description="A similarity from -1 to 1, or a rate such as fpir=0.01, which is the default."
     )
     audit: AuditLevel = Field(default="changes", description="What the audit records.")
     score: Score = Field(default="fused", description="How similar a face is to a person.")

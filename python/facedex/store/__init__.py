@@ -2,10 +2,11 @@
 
 from .audit import AuditKey, AuditLog, Head, Sighting, acting_as, audit_key, check_export, current_actor
 from .backends import Storage, database_exists, is_in_memory
+from .basis import Basis, read_basis, renew_basis
 from .check import Problems, check_gallery, repair_gallery
 from .database import Database
 from .faces import FaceLimit
-from .feed import Feed, gallery_names
+from .feed import Feed, Transaction, gallery_names
 from .fused import FusedFeed, FusedTemplates, count_registered, faces_by_person, fuse, fused_templates
 from .photos import UNKNOWN_TYPE, check_size, media_type_of
 from .portable import PortableFace, PortablePerson, PortablePhoto, check_portable
@@ -34,6 +35,7 @@ __all__ = [
     "UNKNOWN_TYPE",
     "AuditKey",
     "AuditLog",
+    "Basis",
     "Database",
     "Delta",
     "Eraser",
@@ -59,6 +61,7 @@ __all__ = [
     "Sighting",
     "Storage",
     "Store",
+    "Transaction",
     "Vault",
     "acting_as",
     "audit_key",
@@ -83,6 +86,8 @@ __all__ = [
     "plain_id",
     "plain_name",
     "previous_pack",
+    "read_basis",
     "rekey",
+    "renew_basis",
     "repair_gallery",
 ]

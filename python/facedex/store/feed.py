@@ -12,7 +12,7 @@ import threading
 import time
 import unicodedata
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field
@@ -56,6 +56,8 @@ _TOKEN_TEXT = re.compile("[0-9a-f]{16}")
 
 _SNAPSHOTS = 64
 """Number of stored digests of a gallery's snapshots: one for each machine that searches it, and earlier ones."""
+
+_OF_FACES = ("add", "remove")
 
 _BOUND = (galleries.c.pack_digest, galleries.c.pack_name)
 _HEAD = sa.select(galleries.c.position, galleries.c.token, galleries.c.faces, *_BOUND).where(
@@ -153,6 +155,9 @@ class Feed:
     ----------
     uuid : str
         Globally unique; empty while the gallery does not exist.
+    on_change : callable or None
+        Called at the end of a transaction that adds or removes faces, with this feed, the transaction, the number of
+        its last change and the number of faces then.
     vault : Vault or None
         Encrypts and decrypts with the gallery's key; None when the gallery is not encrypted.
     """
@@ -171,6 +176,7 @@ class Feed:
         self._id = 0
         self._key_check: bytes | None = None
         self._pin: PackPin | None = None
+        self.on_change: Callable[[Feed, Transaction, int, int], object] | None = None
         with database.read() as connection:
             self._look(connection)
 
@@ -419,6 +425,9 @@ class Feed:
                 row = self._lock_gallery(connection)
                 transaction = Transaction(connection, now())  # after the wait for others
                 yield transaction
+                if listed and self.on_change is not None and any(kind in _OF_FACES for kind, *_ in transaction.changes):
+                    position, stored = row.position + len(transaction.changes), row.faces + transaction.growth
+                    self.on_change(self, transaction, position, stored)
                 values = self._append_events(transaction, row)
                 if listed:
                     seq = self._append_changes(transaction, row.position, token)

@@ -90,11 +90,48 @@ def fused_templates(feed: Feed) -> FusedTemplates:
     return FusedTemplates(*map(np.concatenate, columns))
 
 
+class Sample(NamedTuple):
+    """One face and the fused template of n people, drawn at random.
+
+    Attributes
+    ----------
+    faces, fused : ndarray of float32, shape (n, dimension)
+        Unit length.
+    """
+
+    faces: NDArray[np.float32]
+    fused: NDArray[np.float32]
+
+
 def count_registered(feed: Feed) -> int:
     """Count the people who have a template of the gallery's pack."""
     with feed.database.single() as connection:
-        query = sa.select(sa.func.count()).select_from(_REGISTERED.subquery())
-        return int(connection.execute(query, feed.parameters).scalar_one())
+        return count_registered_in(connection, feed)
+
+
+def count_registered_in(connection: sa.Connection, feed: Feed) -> int:
+    """Count them in the caller's transaction."""
+    query = sa.select(sa.func.count()).select_from(_REGISTERED.subquery())
+    return int(connection.execute(query, feed.parameters).scalar_one())
+
+
+def read_sample(connection: sa.Connection, feed: Feed, most: int) -> Sample:
+    """Read the oldest face and the fused template of at most so many people, always the same of the same people.
+
+    Raises
+    ------
+    DatabaseDamagedError
+        When a template is not what was stored.
+    """
+    rows = np.array(sorted(connection.execute(_REGISTERED, feed.parameters).scalars()), dtype=np.int64)
+    chosen = np.sort(np.random.default_rng(0).permutation(rows)[:most])
+    faces, fused = [], []
+    for start in range(0, len(chosen), CHUNK):
+        owners, _, vectors = _read_faces(connection, feed, chosen[start : start + CHUNK].tolist())
+        starts = np.unique(owners, return_index=True)[1]
+        faces.append(vectors[starts])
+        fused.append(_fuse_groups(vectors, starts))
+    return Sample(np.concatenate(faces), np.concatenate(fused))
 
 
 def faces_by_person(feed: Feed) -> Iterator[tuple[int, list[int], NDArray[np.float32]]]:

@@ -19,7 +19,7 @@ in characters, is in its ``info``.
 ``events`` is the audit: a chain of entries; ``galleries`` has the last number and digest, and under a key their
 signature, ``audit_seal``. The person of an entry is stored beside it in ``event_subjects``, so that it can be deleted
 with the person and leave the chain whole; see facedex.store.audit. ``seal``, the key check, and ``data_key`` are set
-when the templates are encrypted; see facedex.store.vault.
+when the templates are encrypted; see facedex.store.vault. ``basis`` is a JSON text: see facedex.store.basis.
 
 The server's tables, in the same database, are in facedex.server.tables.
 """
@@ -59,6 +59,7 @@ galleries = sa.Table(
     sa.Column("audit_head", Text(64), nullable=False, server_default=""),
     sa.Column("seal", Bytes),
     sa.Column("audit_seal", Text(128)),
+    sa.Column("basis", Text()),
     sqlite_autoincrement=True,
 )
 

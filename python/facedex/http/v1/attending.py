@@ -14,7 +14,7 @@ from ..services import Services
 _CALIBRATIONS: dict[str, Calibration | None] = {}
 
 
-async def check(services: Services, gallery: str | None, threshold: float | None) -> None:
+async def check(services: Services, gallery: str | None, threshold: float | str | None) -> None:
     """Check before the work that its result can be recorded.
 
     Raises
@@ -26,9 +26,10 @@ async def check(services: Services, gallery: str | None, threshold: float | None
         raise ArgumentError("attend: this server keeps no attendance")
     if threshold is None:
         return
-    own = services.settings.threshold
-    least = await services.query(lambda opened: opened.engine.threshold, gallery) if own is None else own
-    if threshold < least:
+    least, wanted = await services.query(
+        lambda opened: (opened.decide().threshold, opened.decide(threshold).threshold), gallery
+    )
+    if wanted < least:
         raise ArgumentError(f"threshold must be at least {least:.4f}, the gallery's, to attend; got {threshold}")
 
 

@@ -96,6 +96,10 @@ VALUES: dict[str, Any] = {
     "wiped": True,
     # of one schema
     "ApiKey.name": "front door",
+    "Decision.expected": 0.0099,
+    "Decision.high": 0.021,
+    "Decision.low": 0.004,
+    "Decision.rule": "fpir=0.01",
     "DetectedFace.quality": _QUALITY,
     "Disk.total": 512_000_000_000,
     "Duplicate.person_id": "budi",

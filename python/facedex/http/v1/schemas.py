@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from ... import _core, challenge, records, results
+from ... import _core, challenge, records, results, thresholds
 from ..._core import is_plain_name
 from ...options import FacePolicy, KeptPhotos, LivenessMode, OnExisting, Rendition, WithoutPhoto
 from ...server import ApiKey as StoredKey
@@ -33,6 +33,9 @@ from ..errors import describe
 from .answers import Answer, answer, answers_for
 
 _Item = TypeVar("_Item")
+
+RATE = r"^f(mr|pir)=(0?\.0{0,9}[1-9][0-9]{0,5}|[1-9](\.[0-9]{1,5})?e-0?[1-9])$"
+"""A rate between 0 and 1, as `facedex.thresholds.parse_rule` reads it."""
 
 # Requests
 
@@ -63,7 +66,10 @@ Info = Annotated[dict[str, Any] | None, BeforeValidator(_from_text)]
 Id = Annotated[StrictStr | StrictInt, Field(union_mode="left_to_right", examples=["ayu"])]
 """The id of a person in a request: neither true nor 1.0 is the number 1."""
 MinFace = Annotated[int | None, Field(ge=1, le=100_000, description="Least height of a face, pixels.")]
-Threshold = Annotated[float | None, Field(ge=-1, le=1, description="Cut-off on similarity; by default the gallery's.")]
+Threshold = Annotated[
+    Annotated[float, Field(ge=-1, le=1)] | Annotated[str, Field(pattern=RATE)] | None,
+    Field(description="A similarity, or a rate such as fmr=1e-4 or fpir=0.01; by default the gallery's."),
+]
 Faces = Annotated[FacePolicy, Field(description="One face, or the largest of several.")]
 
 
@@ -332,6 +338,7 @@ Registration = answer(records.Registration)
 Deletion = answer(records.Deletion)
 Photo = answer(records.Photo)
 Candidate = answer(results.Candidate)
+Decision = answer(thresholds.Decision)
 FoundFace = answer(results.FoundFace, omit=("source",))
 Recognition = answer(results.Recognition, omit=("source",))
 Verification = answer(results.Verification)

@@ -34,6 +34,7 @@ from ....options import LivenessMode
 from ....records import Person
 from ....results import Verification, choose_face
 from ....server import SignIn, SignInTarget, acting_from, log_failed_sign_in
+from ....thresholds import sign_in_decision
 from ...admission import before_body
 from ...challenges import challenged_caller, check_answer, count_once
 from ...security import address_of, limit_rate, principal_of
@@ -286,20 +287,20 @@ def _compare(
     liveness = _liveness(services)
     if person is not None and person.faces:
         with suppress(UnknownPersonError):  # deleted meanwhile
-            result = gallery.verify(person.person_id, picture, faces="largest", liveness=liveness)
+            threshold = _threshold(gallery)
+            result = gallery.verify(person.person_id, picture, threshold=threshold, faces="largest", liveness=liveness)
             return result, result.liveness
     analysis = gallery.engine.analyze(picture, max_faces=1, liveness=liveness)
     return None, choose_face(analysis, "largest", picture).liveness
 
 
 def _recognize(services: Services, gallery: Gallery, shown: ShownFace) -> dict[str, Any]:
-    own = services.settings.threshold
-    threshold = gallery.engine.threshold if own is None else own
+    threshold = _threshold(gallery)
     refused = {"confidence": 0.0, "required_confidence": scores(gallery, threshold)["confidence"]}
     with _attempt(services, None, shown.address, None):
         try:
             _check_challenge(services, gallery, shown)
-            face = recognize_largest(gallery, shown.picture, liveness=_liveness(services))
+            face = recognize_largest(gallery, shown.picture, threshold=threshold, liveness=_liveness(services))
         except (FaceError, RoleMissingError) as error:
             raise RefusedError(401, _why(error), refused) from None
         if face is None or face.person_id is None:
@@ -310,6 +311,11 @@ def _recognize(services: Services, gallery: Gallery, shown: ShownFace) -> dict[s
 
 def _why(error: Exception) -> str:
     return str(error) if isinstance(error, RoleMissingError) else f"{_UNJUDGED} ({STATUS.message(error)})"
+
+
+def _threshold(gallery: Gallery) -> float:
+    """Return the threshold for signing in, stricter than for recognizing; a similarity in the settings is kept."""
+    return sign_in_decision(gallery.decide(), gallery.engine.prior).threshold
 
 
 def _liveness(services: Services) -> LivenessMode:

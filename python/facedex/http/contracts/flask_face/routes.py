@@ -42,7 +42,7 @@ def _faces() -> APIRouter:
         """Describe the pack: dimension, licence and threshold."""
         engine = await services.query(lambda gallery: gallery.engine)
         pack = engine.pack
-        threshold = engine.threshold if services.settings.threshold is None else services.settings.threshold
+        threshold = await services.query(lambda gallery: gallery.decide().threshold)
         scale = await services.query(lambda gallery: scale_map(gallery, ARCFACE_R50))
         data = {
             "pack": pack.name,

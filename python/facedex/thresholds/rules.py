@@ -1,32 +1,27 @@
-"""Thresholds from error rates: which similarity keeps a false match rate, or a false positive rate over N people.
+"""Chooses thresholds by error rate.
 
 Goes in: a rule (a similarity, `FMR` or `FPIR`), the `Tail` of similarities of different people, and how many people a
 face is compared with. Comes out: a `Decision`, which states the threshold, where it comes from, and the false positive
 rate to expect. Refused: a rate that the data cannot show, with the number of people that it would take.
 
-A tail is measured on pairs of people, each pair once. Above its upper 2 % it is a generalized Pareto distribution,
-fitted by probability-weighted moments (Hosking and Wallis 1987; Pickands 1975), and its errors are those of a bootstrap
-over people. The rule of three bounds what pairs can show (Hanley and Lippman-Hand 1983); the fit may go ten times
-further, not beyond. Of N independent comparisons 1 - (1 - FMR)^N is the share of unknown faces that match somebody
-(ISO/IEC 19795-1 calls it FPIR); where the comparisons of one face depend on each other, the share is smaller.
+Of N independent comparisons 1 - (1 - FMR)^N is the share of unknown faces that match somebody (FPIR of ISO/IEC
+19795-1); where the comparisons of one face depend on each other, the share is smaller.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .checks import abbreviate, check_float
-from .errors import ArgumentError, RateError
+from ..checks import abbreviate, check_float
+from ..errors import ArgumentError, RateError
 
 if TYPE_CHECKING:
-    from ._core import PackInfo
+    from .._core import PackInfo
 
 Origin = Literal["prior", "gallery", "both", "fixed"]
 """Where a threshold comes from: the pack's measurement, the gallery's own people, both, or the caller."""
@@ -52,14 +47,11 @@ MOST_PEOPLE = 2000
 MAX_FMR = 1e-3
 """The default of ``max_fmr``: a gallery's threshold is never looser, however few people it holds."""
 
-_TOP = 0.02  # the share of comparisons that the Pareto distribution is fitted to
-_KEPT = 2 * _TOP  # a resampled set of people has its upper 2 % among these
-_SHAPES = (-0.5, 0.25)  # beyond, the moments are not those of a similarity, which is bounded
-_RULE_OF_THREE = 3.0
+RULE_OF_THREE = 3.0
+"""Without an error in n pairs the rate is at most 3 / n at 95 % (Hanley and Lippman-Hand 1983)."""
+
 _Z = 1.959964  # 95 %, two-sided
 _RULE = re.compile(r"\s*(fmr|fpir)\s*[=(]\s*([^()=\s]+)\s*\)?\s*", re.IGNORECASE)
-
-_Values = NDArray[np.float64]
 
 
 def _check_rate(name: str, value: object) -> float:
@@ -191,6 +183,18 @@ def parse_rule(value: object) -> Rule:
     return similarity
 
 
+def pair_rule(value: object) -> Rule | None:
+    """Return the rule for comparing two faces; None, the default, where there is none or it is for many people.
+
+    Examples
+    --------
+    >>> pair_rule("fmr=1e-3"), pair_rule(FPIR(0.01)), pair_rule(None)
+    (FMR(rate=0.001), None, None)
+    """
+    rule = None if value is None else parse_rule(value)
+    return None if isinstance(rule, FPIR) else rule
+
+
 @dataclass(frozen=True, slots=True)
 class Tail:
     """The similarities of different people, from a common one up to the rarest that the data can show.
@@ -215,13 +219,15 @@ class Tail:
 
     def threshold(self, rate: float) -> float:
         """Return the cosine that keeps a false match rate; that of the nearest rate, beyond the table."""
-        rates, cosines, _ = self._columns()
-        return float(np.interp(-math.log(rate), -np.log(rates), cosines))
+        return _interpolate(-math.log(rate), self._depths, [cosine for _, cosine, _ in self.points])
 
     def rate(self, cosine: float) -> float:
         """Return the false match rate at a cosine; that of the nearest cosine, beyond the table."""
-        rates, cosines, _ = self._columns()
-        return float(np.exp(np.interp(cosine, cosines, np.log(rates))))
+        return math.exp(-_interpolate(cosine, [at for _, at, _ in self.points], self._depths))
+
+    def error(self, rate: float) -> float:
+        """Return the standard error of the cosine at a false match rate; nan where it is not known."""
+        return _interpolate(-math.log(rate), self._depths, [error for _, _, error in self.points])
 
     def interval(self, cosine: float, people: int) -> tuple[float, float] | None:
         """Return the interval of 95 % of the false match rate that so many people have at a cosine.
@@ -235,17 +241,16 @@ class Tail:
         (float, float) or None
             None where the error is not known.
         """
-        _, cosines, errors = self._columns()
-        error = float(np.interp(cosine, cosines, errors))
+        error = self.error(self.rate(cosine))
         if math.isnan(error):
             return None
         error *= math.sqrt(1 + self.people / (4 * max(people, 1)))
-        low = 0.0 if cosine + _Z * error > cosines[-1] else self.rate(cosine + _Z * error)
+        low = 0.0 if cosine + _Z * error > self.points[-1][1] else self.rate(cosine + _Z * error)
         return low, self.rate(cosine - _Z * error)
 
-    def _columns(self) -> tuple[_Values, _Values, _Values]:
-        table = np.array(self.points, dtype=np.float64)
-        return table[:, 0], table[:, 1], table[:, 2]
+    @property
+    def _depths(self) -> list[float]:
+        return [-math.log(rate) for rate, _, _ in self.points]
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +324,7 @@ def decide(
     if isinstance(rule, float):
         threshold, origin = rule, "fixed"
     elif tail is None:
-        raise ArgumentError("the pack states no measured threshold; name one: threshold=…")
+        raise ArgumentError("the pack states no measured threshold; name one: threshold=...")
     else:
         rate = rule.fmr(people if basis is None else basis, max_fmr)
         if rate < tail.least_rate * (1 - 1e-9):
@@ -335,6 +340,17 @@ def decide(
         return Decision(threshold, _text(rule), origin, people, expected)
     low, high = (at_least_one(rate, people) for rate in interval)
     return Decision(threshold, _text(rule), origin, people, expected, low, high)
+
+
+def sign_in_decision(decision: Decision, prior: Prior | None) -> Decision:
+    """Return the decision for signing in by face: stricter than another, unless that is a similarity of the caller's.
+
+    It keeps a false match rate of 1e-5 a comparison, or the lowest that the pack's data support.
+    """
+    if decision.origin == "fixed" or prior is None:
+        return decision
+    strict = decide(SIGN_IN_RULE, prior.tail(), "prior", people=decision.people, strict=False)
+    return max(decision, strict, key=lambda one: one.threshold)
 
 
 def unsupported(rule: FMR | FPIR, rate: float, tail: Tail) -> RateError:
@@ -356,7 +372,7 @@ def people_for(rate: float) -> int:
     >>> people_for(1e-4)
     78
     """
-    return math.ceil(0.5 + math.sqrt(0.25 + 2 * _RULE_OF_THREE / (EXTRAPOLATION * rate)))
+    return math.ceil(0.5 + math.sqrt(0.25 + 2 * RULE_OF_THREE / (EXTRAPOLATION * rate)))
 
 
 def at_least_one(fmr: float, people: int) -> float:
@@ -388,136 +404,17 @@ def combine(prior: Tail | None, own: Tail | None) -> tuple[Tail | None, Origin]:
     for rate in rates:
         near = max(rate, shared)
         cosine = (1 - weight) * prior.threshold(near) + weight * own.threshold(near)
-        error = math.hypot((1 - weight) * _error(prior, near), weight * _error(own, near))
+        error = math.hypot((1 - weight) * prior.error(near), weight * own.error(near))
         if rate < shared:
             cosine += further.threshold(rate) - further.threshold(shared)
-            error = max(error, _error(further, rate))
+            error = max(error, further.error(rate))
         if not points or cosine > points[-1][1]:
             points.append((rate, cosine, error))
     return Tail(prior.people + own.people, prior.pairs + own.pairs, tuple(points)), "both"
 
 
-def estimate_tail(
-    probes: NDArray[np.float32],
-    probe_people: NDArray[np.int64],
-    templates: NDArray[np.float32],
-    template_people: NDArray[np.int64],
-    *,
-    ceiling: float | None = None,
-    replicates: int = 200,
-) -> Tail | None:
-    """Measure the tail of the similarities of probes to the templates of other people.
-
-    Parameters
-    ----------
-    probes : numpy.ndarray
-        (m, dimension), unit length: one face each.
-    probe_people : numpy.ndarray
-        (m,), whose face it is, as any integers.
-    templates : numpy.ndarray
-        (n, dimension), unit length: one or more of each person, as they are compared.
-    template_people : numpy.ndarray
-        (n,), whose template it is.
-    ceiling : float, optional
-        Similarities from here on are left out: they are taken for one person under two ids, or twins.
-    replicates : int
-        Number of bootstrap samples for the errors.
-
-    Returns
-    -------
-    Tail or None
-        None with fewer than 50 people.
-    """
-    people, number = np.unique(np.concatenate([probe_people, template_people]), return_inverse=True)
-    asked, known = number[: len(probe_people)], number[len(probe_people) :]
-    shared = np.intersect1d(asked, known, assume_unique=False)
-    pairs = len(np.unique(asked)) * len(np.unique(known)) - len(shared) * (len(shared) + 1) // 2
-    if len(np.unique(asked)) < LEAST_PEOPLE or len(np.unique(known)) < LEAST_PEOPLE:
-        return None
-    scores = (probes @ templates.T).astype(np.float32)
-    scores[asked[:, None] == known[None, :]] = -2.0  # of one person
-    if ceiling is not None:
-        scores[scores >= ceiling] = -2.0
-    flat = scores.ravel()
-    compared = int(np.count_nonzero(flat > -2.0))
-    kept = min(compared, max(1, int(_KEPT * compared)))
-    top = np.argpartition(flat, len(flat) - kept)[len(flat) - kept :]
-    top = top[np.argsort(-flat[top], kind="stable")]
-    of_probe, of_template = np.divmod(top, len(templates))
-    sampled = _Sample(
-        flat[top].astype(np.float64),
-        asked[of_probe],
-        known[of_template],
-        # Each pair of people counts once, however many faces they have.
-        1.0 / (np.bincount(asked)[asked[of_probe]] * np.bincount(known)[known[of_template]]),
-        np.bincount(asked, minlength=len(people)) > 0,
-        np.bincount(known, minlength=len(people)) > 0,
-    )
-    lowest = _RULE_OF_THREE / (EXTRAPOLATION * pairs)
-    rates = np.array([rate for rate in RATES if rate <= _TOP and rate >= lowest])
-    cosines = sampled.cosines(np.ones(len(people)), rates)
-    if cosines is None:
-        return None
-    random = np.random.default_rng(0)
-    resampled = [
-        found
-        for _ in range(replicates)
-        if (found := sampled.cosines(random.multinomial(len(people), [1 / len(people)] * len(people)), rates))
-        is not None
-    ]
-    errors = np.std(resampled, axis=0, ddof=1)
-    common = np.array([rate for rate in RATES if rate > _TOP])
-    body = flat[flat > -2.0][:: max(1, compared // 500_000)]
-    table = [
-        (rate, cosine, float(errors[0])) for rate, cosine in zip(common, np.quantile(body, 1 - common), strict=True)
-    ]
-    table += zip(rates, cosines, errors, strict=True)
-    return Tail(len(people), pairs, _rising(table))
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """The highest similarities of different people, highest first, and who they are of."""
-
-    scores: _Values
-    asked: NDArray[np.intp]
-    known: NDArray[np.intp]
-    weights: _Values
-    asks: NDArray[np.bool_]
-    is_known: NDArray[np.bool_]
-
-    def cosines(self, counts: NDArray[Any], rates: _Values) -> _Values | None:
-        """Return the cosine at each rate, where person i counts `counts[i]` times; None when too few are left."""
-        asks, knows = counts * self.asks, counts * self.is_known
-        total = float(asks.sum()) * float(knows.sum()) - float((asks * knows).sum())
-        weights = counts[self.asked] * counts[self.known] * self.weights
-        reached = np.cumsum(weights) / total
-        end = int(np.searchsorted(reached, _TOP))
-        if end >= len(reached) or end < 20:
-            return None
-        base = self.scores[end]
-        shape, scale = _fit_pareto(self.scores[:end] - base, weights[:end])
-        ratio = reached[end] / rates
-        if abs(shape) < 1e-6:
-            return np.asarray(base + scale * np.log(ratio))
-        return np.asarray(base + scale / shape * (ratio**shape - 1))
-
-
-def _fit_pareto(excess: _Values, weights: _Values) -> tuple[float, float]:
-    """Fit a generalized Pareto distribution by probability-weighted moments; returns shape and scale.
-
-    `excess` falls; the moments are a0 = E[x] and a1 = E[x (1 - F(x))] (Hosking and Wallis 1987).
-    """
-    total = weights.sum()
-    above = (np.cumsum(weights) - weights / 2) / total
-    first = float((weights * excess).sum() / total)
-    second = float((weights * excess * above).sum() / total)
-    shape = 2 - first / max(first - 2 * second, 1e-12)
-    shape = min(max(shape, _SHAPES[0]), _SHAPES[1])
-    return shape, first * (1 - shape)  # the mean is kept
-
-
-def _rising(table: Iterable[tuple[float, float, float]]) -> tuple[tuple[float, float, float], ...]:
+def rising(table: Iterable[tuple[float, float, float]]) -> tuple[tuple[float, float, float], ...]:
+    """Return the points whose cosine rises, of falling rates; cosines and errors have five digits."""
     points: list[tuple[float, float, float]] = []
     for rate, cosine, error in table:
         if not points or cosine > points[-1][1]:
@@ -552,11 +449,11 @@ class Prior:
             (
                 rate,
                 (1 - share) * low.threshold(rate) + share * high.threshold(rate),
-                (1 - share) * _error(low, rate) + share * _error(high, rate),
+                (1 - share) * low.error(rate) + share * high.error(rate),
             )
             for rate in rates
         ]
-        return Tail(min(low.people, high.people), min(low.pairs, high.pairs), _rising(points))
+        return Tail(min(low.people, high.people), min(low.pairs, high.pairs), rising(points))
 
 
 def prior_of(pack: PackInfo) -> Prior | None:
@@ -580,7 +477,7 @@ def prior_of(pack: PackInfo) -> Prior | None:
         known = {(pack.fmr, pack.threshold)}
     if not known:
         return None
-    return Prior({1: Tail(0, 0, _rising((rate, cosine, math.nan) for rate, cosine in sorted(known, reverse=True)))})
+    return Prior({1: Tail(0, 0, rising((rate, cosine, math.nan) for rate, cosine in sorted(known, reverse=True)))})
 
 
 def has_moved(now: int, then: int) -> bool:
@@ -594,9 +491,13 @@ def has_moved(now: int, then: int) -> bool:
     return now != then and 4 * abs(now - then) >= then
 
 
-def _error(tail: Tail, rate: float) -> float:
-    rates, _, errors = tail._columns()
-    return float(np.interp(-math.log(rate), -np.log(rates), errors))
+def _interpolate(at: float, places: Sequence[float], values: Sequence[float]) -> float:
+    """Interpolate linearly between rising places; beyond them the nearest value holds."""
+    after = bisect_left(places, at)
+    if after == 0 or after == len(places):
+        return values[min(after, len(places) - 1)]
+    share = (at - places[after - 1]) / (places[after] - places[after - 1])
+    return values[after - 1] + share * (values[after] - values[after - 1])
 
 
 def _text(rule: Rule) -> str:
