@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,24 +139,66 @@ def test_a_name_covers_no_other_face_and_no_other_name() -> None:
     assert plates[0][3] < plates[1][1]
 
 
-def labelled(label: str, font: Path | None = None) -> bytes:
-    return annotate(grey(640, 480), [Mark((100, 100, 300, 300), label, True)], font=font).tobytes()
+def labelled(label: str, font: Path | None = None, person_id: str | int | None = None) -> bytes:
+    return annotate(grey(640, 480), [Mark((100, 100, 300, 300), label, True, person_id)], font=font).tobytes()
 
 
-def test_letters_that_no_font_has_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert labelled("\U0003fffd\n") == labelled("??")
+def test_a_word_that_no_font_has_gives_way_to_the_id_or_a_number(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    draw._warn_missing.cache_clear()
+    assert labelled("\U0003fffd\n") == labelled("person 1")
     assert labelled("Zoe") != labelled("Zo?")
     monkeypatch.setattr(draw, "FONTS", ())
     assert labelled("Zoë") == labelled("Zoe")
-    assert labelled("愛") == labelled("?")
+    assert labelled("李小龙 0.93") == labelled("person 1 0.93")
+    assert labelled("李小龙 0.93", person_id="bruce") == labelled("bruce 0.93")
+    assert labelled("李 小龙", person_id=0) == labelled("0")
+    assert labelled("李小龙", person_id="李") == labelled("person 1")
+    assert labelled("ayu\u202e\n") == labelled("ayu")
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2  # once a script
+    assert "CJK" in said[1]
+    assert "fonts-noto-cjk" in said[1]
+    assert "font=" in said[1]
+
+
+def test_a_chosen_font_without_the_letters_draws_the_id() -> None:
+    if not draw._letters_of("DejaVuSans.ttf", frozenset("Д")):
+        pytest.skip("needs DejaVu Sans: apt-get install fonts-dejavu-core")
+    dejavu = Path("DejaVuSans.ttf")
+    assert labelled("李小龙", dejavu, "bruce") == labelled("bruce", dejavu)
+    assert labelled("Дарья", dejavu, "daria") != labelled("daria", dejavu)
+
+
+def test_right_to_left_names_are_drawn_joined_and_in_order_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (draw._HAS_RAQM and draw._letters_of("DejaVuSans.ttf", frozenset("ع"))):
+        pytest.skip("needs Raqm and a font with Arabic letters: apt-get install fonts-dejavu-core")
+    font = draw._system_font("DejaVuSans.ttf")
+    assert font is not None
+    apart = sum(font.getlength(letter) for letter in "عربي")
+    assert font.getlength("عربي") < 0.95 * apart  # joined forms are narrower
+    assert labelled("عربي", person_id="arabi") != labelled("arabi")
+    monkeypatch.setattr(draw, "_HAS_RAQM", False)
+    draw._letters_of.cache_clear()
+    assert labelled("عربي", person_id="arabi") == labelled("arabi")
+    draw._letters_of.cache_clear()
+
+
+def test_a_result_draws_the_id_for_a_name_that_no_font_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draw, "FONTS", ())
+    picture = people.PROBES["ayu"][0]
+    recognition = _recognition(picture)
+    named = replace(recognition.faces[0], person_id="bruce", name="李小龙")
+    marks = [Mark((10.0, 10.0, 300.0, 300.0), f"bruce {named.similarity:.2f}", True)]
+    assert replace(recognition, faces=(named,)).draw().tobytes() == annotate(picture, marks).tobytes()
 
 
 @pytest.mark.parametrize("name", ["Zoë", "Łukasz", "Дарья", "محمد"])
 def test_names_are_drawn_in_a_font_of_the_system_that_has_their_letters(name: str) -> None:
     if not any(draw._letters_of(font, frozenset(name)) >= set(name) for font in draw.FONTS):
         pytest.skip("needs a font such as DejaVu Sans: apt-get install fonts-dejavu-core")
-    replaced = "".join(char if char.isascii() else "?" for char in name)
-    assert labelled(name) not in (labelled(replaced), labelled(name[::-1]))
+    assert labelled(name) not in (labelled("person 1"), labelled(name[::-1]))
 
 
 def test_a_font_can_be_chosen(tmp_path: Path) -> None:

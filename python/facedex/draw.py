@@ -6,13 +6,14 @@ enlarged first. A label covers no other face or label where there is room. Where
 is drawn over the others, and that of an unknown one is left out.
 
 The font is Pillow's own (ASCII) or, for other letters, the font of the system that has most of them. Without one, an
-accented letter is drawn without its accent, any other as "?".
+accented letter is drawn without its accent, and the id of the person, or "person" and a number, stands for a name.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
+import logging
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 from .checks import as_int
 from .config import MAX_PIXELS
@@ -30,6 +31,8 @@ from .inputs import read_jpeg, read_picture
 if TYPE_CHECKING:
     from .errors import BBox
     from .inputs import ImageInput
+
+_log = logging.getLogger("facedex")
 
 LEAST_SIDE = 320
 """A picture whose longer side is below this is enlarged by a whole factor, pixels."""
@@ -45,6 +48,9 @@ FONTS = (
 )
 """Fonts of Linux, Windows and macOS that are tried for a label that is not ASCII."""
 
+_HAS_RAQM = bool(features.check("raqm"))
+_JOINERS = frozenset("\u200c\u200d" if _HAS_RAQM else "")
+_ASCII = frozenset(map(chr, range(ord(" "), ord("~") + 1)))
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 # Two colours that all common kinds of colour blindness tell apart: Okabe and Ito, "Color Universal Design", 2008.
@@ -66,11 +72,15 @@ class Mark:
         A few words; empty for a box without a label.
     known : bool or None
         True: a known person, a solid line. False: an unknown one, a dashed line. None: not compared.
+    person_id : str or int or None
+        Drawn for the words of the label that no font has the letters of; without it, "person" and the place of the
+        mark among the marks, from 1.
     """
 
     bbox: BBox
     label: str
     known: bool | None = None
+    person_id: str | int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +158,11 @@ def annotate(
     for mark, box in drawn:
         _draw_box(canvas, box, _STYLES[mark.known], _line_width(mark, box, picture.size))
     labels: list[_Label] = []
-    for mark, box in sorted(drawn, key=lambda one: one[0].known is False):  # unknown people last
+    numbered = list(enumerate(drawn, 1))
+    for number, (mark, box) in sorted(numbered, key=lambda one: one[1][0].known is False):  # unknown people last
         if mark.label:
             width = _line_width(mark, box, picture.size)
-            text, letters = _choose_font(mark.label, _letter_height(box, picture.size), font)
+            text, letters = _choose_font(mark, number, _letter_height(box, picture.size), font)
             wide, high = (extent + 4 * width for extent in _measure(text, letters))
             others = [*(label.place for label in labels), *(other for _, other in drawn if other is not box)]
             place, is_free = _place_label(wide, high, box, others, 2 * width, picture.size)
@@ -284,29 +295,97 @@ def _measure(text: str, font: _Font) -> tuple[int, int]:
     return round(font.getbbox(text)[2]), round(max(font.getbbox("Ag")[3], font.getbbox(text)[3]))
 
 
-def _choose_font(label: str, size: int, chosen: str | os.PathLike[str] | None) -> tuple[str, _Font]:
-    """Return a label on one line and a font that has its letters; without one, the label in ASCII."""
-    text = "".join(char if char.isprintable() else "?" for char in label)
-    if chosen is not None:
-        try:
-            return text, ImageFont.truetype(os.fspath(chosen), size)
-        except (OSError, TypeError, ValueError) as error:
-            raise ArgumentError(f"font must be the path of a TrueType or OpenType font, got {chosen!r}") from error
+def _choose_font(mark: Mark, number: int, size: int, chosen: str | os.PathLike[str] | None) -> tuple[str, _Font]:
+    """Return the label of a mark on one line, and a font that has all its letters."""
+    text = _one_line(mark.label)
+    name = _best_font(text) if chosen is None else _check_font(chosen)
+    words = [_drawable(word, name) for word in text.split()]
+    if not words or "" in words:
+        _warn_missing(next((_script(char) for char in text if not _letters_of(name, frozenset(char))), "such"))
+        own_id = "" if mark.person_id is None else _one_line(str(mark.person_id))
+        stands = [_drawable(word, name) for word in own_id.split()]
+        first = words.index("") if words else 0
+        words = [*words[:first], *(stands if all(stands) else []), *words[first:]]
+        if not stands or not all(stands):
+            words.insert(first, f"person {number}")
+    line = " ".join(filter(None, words))
+    if name and _letters_of(name, frozenset(line)) >= set(line):
+        return line, ImageFont.truetype(name, size)
+    plain = " ".join(filter(None, (_drawable(word, "") for word in line.split())))
+    return plain or f"person {number}", ImageFont.load_default(size=size)
+
+
+def _one_line(text: str) -> str:
+    """Return a text without line breaks and control characters; joiners stay where letters are joined."""
+    kept = (char for char in text if char in _JOINERS or unicodedata.category(char) != "Cf")
+    return "".join(" " if char.isspace() or unicodedata.category(char) == "Cc" else char for char in kept)
+
+
+def _check_font(chosen: str | os.PathLike[str]) -> str:
+    try:
+        name = os.fspath(chosen)
+        ImageFont.truetype(name, 16)
+    except (OSError, TypeError, ValueError) as error:
+        raise ArgumentError(f"font must be the path of a TrueType or OpenType font, got {chosen!r}") from error
+    return name
+
+
+def _best_font(text: str) -> str:
+    """Return the font that has most letters of a text that are not ASCII, "" for Pillow's own."""
     foreign = frozenset(char for char in text if not char.isascii())
-    name = max(FONTS, key=lambda name: len(_letters_of(name, foreign)), default="") if foreign else ""
-    known = _letters_of(name, foreign)
-    font = ImageFont.truetype(name, size) if known else ImageFont.load_default(size=size)
-    return "".join(char if char in known else _to_ascii(char) for char in text), font
+    ascii_too = foreign | _ASCII
+    having = {name: letters for name in FONTS if foreign and (letters := _letters_of(name, ascii_too)) >= _ASCII}
+    best = max(having, key=lambda name: len(having[name]), default="")
+    return best if best and having[best] > _ASCII else ""
+
+
+def _drawable(word: str, name: str) -> str:
+    """Return a word in letters that a font has, accents left out where it lacks them; "" where that is no word."""
+    known = _letters_of(name, frozenset(word))
+    letters = [char if char in known else _to_ascii(char) for char in word]
+    return "" if None in letters else "".join(filter(None, letters))
+
+
+def _to_ascii(char: str) -> str | None:
+    """Return a character without accents in the letters of Pillow's own font, None where it has none."""
+    plain = "".join(one for one in unicodedata.normalize("NFKD", char) if not unicodedata.combining(one))
+    return plain if all(" " <= one <= "~" for one in plain) else None
+
+
+def _script(char: str) -> str:
+    """Return the script of a letter, by the first word of its name: "CJK", "ARABIC"."""
+    return unicodedata.name(char, "such").split()[0].split("-")[0]
+
+
+@lru_cache
+def _warn_missing(script: str) -> None:
+    """Log, once a script, that there is no font for it and what to do."""
+    package = "fonts-noto-cjk" if script in ("CJK", "HIRAGANA", "KATAKANA", "HANGUL") else "fonts-noto-core"
+    _log.warning(
+        "no font has the %s letters of a label, so an id or a number is drawn for them; install one (Debian: "
+        "apt-get install %s) or give font=",
+        script,
+        package,
+    )
 
 
 @lru_cache(maxsize=1024)
 def _letters_of(name: str, letters: frozenset[str]) -> frozenset[str]:
     """Return those of the letters that a font of the system has; none where there is no such font."""
-    font = _system_font(name) if letters else None
+    font = _system_font(name) if name and letters else None
     if font is None:
         return frozenset()
     absent = bytes(font.getmask("\U0010ffff"))  # no letter: drawn as what stands for a missing one
-    return frozenset(letter for letter in letters if bytes(font.getmask(letter)) != absent)
+    return frozenset(
+        letter
+        for letter in letters
+        if letter in _JOINERS or (letter.isprintable() and _can_order(letter) and bytes(font.getmask(letter)) != absent)
+    )
+
+
+def _can_order(letter: str) -> bool:
+    """Return whether a letter is drawn in its place: right-to-left scripts need Raqm, which also joins letters."""
+    return _HAS_RAQM or unicodedata.bidirectional(letter) not in ("R", "AL")
 
 
 @lru_cache
@@ -319,9 +398,3 @@ def _system_font(name: str) -> ImageFont.FreeTypeFont | None:
 
 def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _to_ascii(label: str) -> str:
-    """Return a label in the characters of the built-in font, on one line."""
-    plain = (char for char in unicodedata.normalize("NFKD", label) if not unicodedata.combining(char))
-    return "".join(char if " " <= char <= "~" else "?" for char in plain)

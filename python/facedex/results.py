@@ -301,7 +301,9 @@ class Recognition(Sequence[FoundFace]):
         from .draw import Mark
 
         shown = [face for face in self.faces if unknown or face.person_id is not None]
-        marks = [Mark(face.bbox, (labels or _label)(face), face.person_id is not None) for face in shown]
+        marks = [
+            Mark(face.bbox, (labels or _label)(face), face.person_id is not None, face.person_id) for face in shown
+        ]
         return _draw(self.source, marks, longest_side, font)
 
     def _repr_png_(self) -> bytes | None:
