@@ -150,6 +150,15 @@ def test_own_people_make_a_tail_of_their_own(place: Place, gallery: Gallery, eng
     assert decision.expected < at_least_one(2 * rate, 80)
 
 
+def test_a_decision_is_chosen_once_for_each_state_of_the_gallery(gallery: Gallery, engine: Engine) -> None:
+    fill(gallery, 0, 3, engine.dimension)
+    before = gallery.decide()
+    assert gallery.decide() is before
+    assert gallery.decide("fmr=1e-4") is gallery.decide(FMR(1e-4)) is not before
+    fill(gallery, 3, 4, engine.dimension)
+    assert (before.people, gallery.decide().people) == (3, 4)
+
+
 def test_one_person_under_two_ids_is_named_by_the_threshold_of_the_gallery(place: Place, engine: Engine) -> None:
     with Gallery.open(place.location, engine=engine) as opened:
         opened.register("ayu", AYU[0])

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("facedex")
 
+_DECIDED = 64  # decisions kept in memory: callers may name any number of rules
+
 
 class Resources:
     """Engine, database, store and search of a gallery.
@@ -102,7 +104,8 @@ class Resources:
         self.search: Search = open_search(feed, self._index)
         self.engine, self.pack, self.thresholds = engine, engine.pack, thresholds
         feed.on_change = thresholds.renew
-        self._based: tuple[tuple[int, str] | None, Basis | None] = (None, None)
+        self._based: tuple[tuple[int, str], Basis | None] | None = None
+        self._decided: dict[tuple[tuple[int, str], Rule | None], Decision] = {}
         self.feed, self.store = feed, Store(feed, self._eraser)
         self.candidates = Candidates(self.store, fused=self._index.fused)
         self.outliers = OutlierFinder(engine.pack)
@@ -119,23 +122,28 @@ class Resources:
         return number
 
     def decide(self, rule: Rule | None = None) -> Decision:
-        """Choose the threshold for recognizing, in the state of the search."""
-        people, basis = self.count_people(), self._basis()
-        faces = people if basis is None else round(people * basis.pictures)
-        return self.thresholds.recognize(rule, people=people, faces=faces, basis=basis)
+        """Choose the threshold for recognizing, in the state of the search; it is cached until that changes."""
+        at, basis = self._basis()
+        decision = self._decided.get((at, rule))
+        if decision is None:
+            people = self.count_people()
+            faces = people if basis is None else round(people * basis.pictures)
+            decision = self.thresholds.recognize(rule, people=people, faces=faces, basis=basis)
+            kept = {key: one for key, one in self._decided.items() if key[0] == at}
+            self._decided = (kept if len(kept) < _DECIDED else {}) | {(at, rule): decision}
+        return decision
 
     def decide_pair(self, rule: Rule | None, faces: int) -> Decision:
         """Choose the threshold for verifying a person who has so many faces."""
-        return self.thresholds.verify(rule, faces=faces, basis=self._basis())
+        return self.thresholds.verify(rule, faces=faces, basis=self._basis()[1])
 
-    def _basis(self) -> Basis | None:
-        """Return what the thresholds are chosen from; it is read again after a change of the gallery."""
-        at, basis = self._based
-        if at is None or at != self.search.at:
+    def _basis(self) -> tuple[tuple[int, str], Basis | None]:
+        """Return the state of the search, and what the thresholds are chosen from; it is read again after a change."""
+        based = self._based
+        if based is None or based[0] != self.search.at:
             at = self.search.at
-            basis = read_basis(self.feed)
-            self._based = (at, basis)
-        return basis
+            based = self._based = (at, read_basis(self.feed))
+        return based
 
     def switch_to(self, engine: Engine, pin: PackPin, thresholds: Thresholds) -> None:
         """Use another pack from now on; no other call may be running."""
