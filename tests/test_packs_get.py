@@ -352,6 +352,16 @@ def test_an_unreachable_server(pack: Path, site: Site) -> None:
     refused(pack, site, DownloadError, "the server cannot be reached")
 
 
+def test_each_new_attempt_is_announced_with_its_reason(
+    pack: Path, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.address = "http://127.0.0.1:9"
+    refused(pack, site, DownloadError, "the server cannot be reached")
+    said = [record.getMessage() for record in caplog.records if "attempt" in record.getMessage()]
+    assert [text.rpartition("; ")[2] for text in said] == ["attempt 2 of 3 in 0.0 s", "attempt 3 of 3 in 0.0 s"]
+    assert all("cannot be reached" in text for text in said)
+
+
 def test_another_size_is_refused_before_it_is_fetched(pack: Path, site: Site) -> None:
     site.files["/tiny/net.onnx"] = CONTENT + b"more"
     refused(pack, site, DownloadError, "has 320004 bytes, the manifest says 320000")

@@ -32,7 +32,9 @@ from schemathesis.specs.openapi.checks import (
 
 from facedex import Gallery, people
 from facedex.engine import Engine
+from facedex.errors import FacedexError
 from facedex.http import Settings, create_app, router
+from facedex.http.errors import STATUS
 from facedex.http.v1 import answers, schemas
 from facedex.http.v1.examples import example_of
 from facedex.records import Person
@@ -189,6 +191,84 @@ def test_every_schema_has_a_valid_example(client: TestClient) -> None:
         schema = {**kind["schema"], "components": document["components"]}
         assert kind["example"], name
         Draft202012Validator(schema).validate(kind["example"])
+
+
+def test_each_code_of_an_error_has_an_example_of_its_own(client: TestClient) -> None:
+    responses = client.get("/api/openapi.json").json()["components"]["responses"]
+    seen: dict[str, str] = {}
+    kinds = {kind.code: kind for kind in subclasses(FacedexError)}
+    for name, response in responses.items():
+        examples = response["content"]["application/problem+json"]["examples"]
+        assert examples, name
+        for code, example in examples.items():
+            value = example["value"]
+            assert value["code"] == code
+            assert f"Problem{value['status']}" == name
+            assert value["status"] == next(STATUS[kind] for kind in kinds[code].__mro__ if kind in STATUS), code
+            schemas.Problem.model_validate(value)
+            text = json.dumps(value)
+            assert text not in seen, (code, seen.get(text))
+            seen[text] = code
+    assert {"no_face", "several_faces", "unknown_person", "overloaded", "challenge_order"} <= set(seen.values())
+    assert not {"serve", "evaluation"} & set(seen.values())
+    assert len(seen) > 60
+
+
+def subclasses(kind: type[FacedexError]) -> Iterator[type[FacedexError]]:
+    yield kind
+    for one in kind.__subclasses__():
+        if one.__module__ == kind.__module__:
+            yield from subclasses(one)
+
+
+def key_tree(value: Any, example: Any, path: str = "") -> Iterator[str]:
+    """Find keys that only a real answer or only its example has; people's own data are left out."""
+    if isinstance(value, dict) and isinstance(example, dict) and not path.endswith((".info", ".facts", ".answer")):
+        yield from (f"{path}.{key}" for key in set(value) ^ set(example))
+        for key in set(value) & set(example):
+            yield from key_tree(value[key], example[key], f"{path}.{key}")
+    elif isinstance(value, list) and isinstance(example, list) and value and example:
+        yield from key_tree(value[0], example[0], f"{path}[]")
+
+
+def test_examples_have_the_keys_of_real_answers(peopled: TestClient) -> None:
+    document = peopled.get("/api/openapi.json").json()
+    picture = people.PROBES["ayu"][0].read_bytes()
+    face = {"quality": "true", "liveness": "advisory"}
+    real = {
+        path: peopled.get(path.format(person_id="ayu", face_id=1, photo_id=1, job_id="0"))
+        for path, methods in document["paths"].items()
+        if path.startswith("/v1/") and "get" in methods and "events" not in path and "{name}" not in path
+    }
+    for path, data in (("/v1/recognize", face), ("/v1/verify", {"person_id": "ayu"} | face), ("/v1/detect", face)):
+        real[path] = peopled.post(path, data=data, files={"image": picture})
+        assert real[path].status_code == 200, real[path].text
+    real["/v1/compare"] = peopled.post("/v1/compare", files=[("images", picture), ("images", picture)])
+    real["/v1/recognize/batch"] = peopled.post("/v1/recognize/batch", files=[("images", picture)])
+    real["/v1/people"] = peopled.post("/v1/people", data={"person_id": "dewi"}, files={"images": picture})
+    no_face = {"image": people.PICTURES["ayu"][0].read_bytes()[:100]}
+    problem = peopled.post("/v1/recognize", files=no_face).json()
+    assert set(problem) == set(
+        document["components"]["responses"]["Problem400"]["content"]["application/problem+json"]["examples"][
+            problem["code"]
+        ]["value"]
+    )
+    compared = 0
+    for path, answer in real.items():
+        if not answer.is_success or "json" not in answer.headers["content-type"]:
+            continue
+        method = answer.request.method.lower()
+        response = document["paths"][path][method]["responses"][str(answer.status_code)]
+        schema = response["content"]["application/json"]["schema"]
+        is_list = "items" in schema
+        name = (schema["items"] if is_list else schema)["$ref"].rpartition("/")[2]
+        example = document["components"]["schemas"][name]["examples"][0]
+        assert list(key_tree(answer.json(), [example] if is_list else example, path)) == []
+        compared += 1
+    assert compared > 15
+    assert set(document["components"]["schemas"]["Verification"]["examples"][0]["quality"]) == set(
+        real["/v1/verify"].json()["quality"]
+    )
 
 
 @dataclass(frozen=True)

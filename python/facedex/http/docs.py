@@ -19,7 +19,7 @@ from . import v1
 from .errors import MEDIA_TYPE
 from .guard import POLICY
 from .security import COOKIE
-from .v1.examples import example_of
+from .v1.examples import example_of, problem_examples
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>facedex API</title>
@@ -83,8 +83,9 @@ def _shorten(operation: dict[str, Any], shared: dict[str, Any]) -> None:
     for status, answer in operation.get("responses", {}).items():
         schemas = [one.get("schema") for one in answer.get("content", {}).values()]
         if _PROBLEM in schemas:
+            examples = {code: one for code, one in problem_examples().items() if one["value"]["status"] == int(status)}
             shared[f"Problem{status}"] = {
                 "description": answer["description"],
-                "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
+                "content": {MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples}},
             }
             operation["responses"][status] = {"$ref": f"#/components/responses/Problem{status}"}

@@ -121,11 +121,10 @@ def is_disconnect(error: BaseException) -> bool:
 def problem_of(error: Exception) -> Problem:
     """Convert an exception to a problem; the message of an unexpected exception is logged and not sent."""
     if isinstance(error, FacedexError):
-        status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-        if status >= 500 and not isinstance(error, e.RequestError):
-            _log.error("%s: %s", error.code, error, exc_info=error if status == 500 else None)
-            return Problem(status, error.code, _WORDS.get(status, _FAULT), headers=_headers_of(error, status))
-        return Problem(status, error.code, str(error), _extra_of(error), _headers_of(error, status))
+        problem = problem_of_ours(error)
+        if problem.status >= 500 and not isinstance(error, e.RequestError):
+            _log.error("%s: %s", error.code, error, exc_info=error if problem.status == 500 else None)
+        return problem
     if isinstance(error, RequestValidationError):
         problems = format_findings(error.errors())
         return Problem(422, e.MalformedRequestError.code, "; ".join(problems), {"errors": list(problems)})
@@ -138,17 +137,29 @@ def problem_of(error: Exception) -> Problem:
     return Problem(500, INTERNAL, _FAULT)
 
 
+def problem_of_ours(error: FacedexError) -> Problem:
+    """Convert an error of facedex to a problem; the message of a fault of the server is left out."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    if status >= 500 and not isinstance(error, e.RequestError):
+        return Problem(status, error.code, _WORDS.get(status, _FAULT), headers=_headers_of(error, status))
+    return Problem(status, error.code, str(error), _extra_of(error), _headers_of(error, status))
+
+
 def format_problem(request: Request, problem: Problem) -> Response:
     """Format a problem as problem details (RFC 9457)."""
-    content = {
+    return JSONResponse(details_of(problem, request.url.path), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def details_of(problem: Problem, path: str) -> dict[str, Any]:
+    """Return the fields of problem details (RFC 9457)."""
+    return problem.extra | {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.message,
-        "instance": request.url.path,
+        "instance": path,
         "code": problem.code,
     }
-    return JSONResponse(problem.extra | content, problem.status, problem.headers, MEDIA_TYPE)
 
 
 def error_formatter_for(request: Request) -> ErrorFormatter:

@@ -7,6 +7,7 @@ that is larger than declared. The only file naming httpx.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from .records import translate_write_errors
 
 if TYPE_CHECKING:
     import httpx
+
+_log = logging.getLogger("facedex")
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
@@ -170,7 +173,9 @@ def _download(
                         url=url,
                         status=error.status,
                     ) from error
-                time.sleep(min(max(retries.wait_s * 2 ** (failures - 1), error.wait_s), _MAX_WAIT_S))
+                wait_s = min(max(retries.wait_s * 2 ** (failures - 1), error.wait_s), _MAX_WAIT_S)
+                _log.warning("%s: %s; attempt %d of %d in %.1f s", url, error, failures + 1, retries.attempts, wait_s)
+                time.sleep(wait_s)
 
 
 def _attempt(

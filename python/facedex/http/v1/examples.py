@@ -1,13 +1,25 @@
-"""An example for each schema of the OpenAPI document, made from examples of its fields."""
+"""Examples of the OpenAPI document: of each schema, made from examples of its fields, and of each code of an error."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
+
+from ... import errors as e
+from ...errors import FacedexError
+from ...records import Rejection
+from ..errors import details_of, problem_of_ours
 
 _MADE, _LATER = "2026-03-02T08:15:30Z", "2026-03-02T20:15:30Z"
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _BOX = [120.0, 80.0, 360.0, 380.0]
-_QUALITY = {"unified_score": 81.0, "sharpness": 64.0, "exposure": 52.0}
+_QUALITY = {
+    **{"unified_score": 94.4, "head_size": 100.0, "inter_eye_distance": 100.0, "head_pose": 92.7, "sharpness": 95.0},
+    **{"exposure": 86.8, "dynamic_range": 90.7, "face_occlusion_prevention": 100.0},
+    **{"yaw": 0.7, "pitch": 15.7, "roll": 0.3},
+}
 
 VALUES: dict[str, Any] = {
     "actor": "front desk",
@@ -44,7 +56,7 @@ VALUES: dict[str, Any] = {
     "height": 480,
     "images": 740,
     "info": {"department": "archive"},
-    "inside": {"work": 1, "ask": 0, "hash": 0},
+    "inside": {"work": 1, "ask": 0, "look": 0, "face": 0, "hash": 0},
     "intact": True,
     "key": "fdk_4mT2...",
     "kind": "register",
@@ -161,3 +173,57 @@ def _value(owner: str, field: str, schema: dict[str, Any], schemas: dict[str, An
     if "enum" in first or "const" in first:
         return first.get("const", first.get("enum", [None])[0])
     return _MADE if first.get("format") == "date-time" else _SIMPLEST[first["type"]]
+
+
+@lru_cache
+def problem_examples() -> dict[str, dict[str, Any]]:
+    """Make an example of each error that `/v1` may answer, by its code, from the error classes and their statuses."""
+    return {
+        kind.code: {"summary": _summary(kind), "value": details_of(problem_of_ours(_sample(kind)), _INSTANCE)}
+        for kind in _answered(FacedexError)
+    }
+
+
+def _answered(kind: type[FacedexError]) -> Iterator[type[FacedexError]]:
+    if kind not in _ELSEWHERE:
+        if kind not in _ONLY_BASES:
+            yield kind
+        for one in kind.__subclasses__():
+            if one.__module__ == e.__name__:  # not those of an application
+                yield from _answered(one)
+
+
+def _sample(kind: type[FacedexError]) -> FacedexError:
+    summary = _summary(kind)
+    return kind(summary[0].lower() + summary[1:], **_DATA.get(kind, {}))
+
+
+def _summary(kind: type[FacedexError]) -> str:
+    return inspect.getdoc(kind).partition("\n\n")[0].replace("\n", " ").rstrip(".")  # type: ignore[union-attr]  # all have one
+
+
+_INSTANCE = "/v1/people/ayu/photos"
+
+_ELSEWHERE = {e.EvaluationError, e.ServeError}
+"""Errors of the command line and of Python, which no route answers."""
+
+_ONLY_BASES = {
+    *(e.FacedexError, e.PackError, e.AccessError, e.RequestError, e.ChallengeError, e.TransferError, e.GalleryKeyError),
+}
+"""Classes that are never raised themselves."""
+
+_DATA: dict[type[FacedexError], dict[str, Any]] = {
+    e.SeveralFacesError: {"bboxes": ((120.0, 80.0, 360.0, 380.0), (420.0, 90.0, 540.0, 260.0))},
+    e.EnrolmentError: {"measured": 0.31, "limit": 0.5},
+    e.FaceTooSmallError: {"measured": 31.0, "limit": 40.0},
+    e.FaceScoreError: {"measured": 0.41, "limit": 0.6},
+    e.FaceQualityError: {"measured": 22.0, "limit": 30.0},
+    e.FaceNotLiveError: {"measured": 0.2, "limit": 0.5},
+    e.DuplicateFaceError: {"person_id": "budi", "measured": 0.81, "limit": 0.54},
+    e.PersonFullError: {"measured": 101, "limit": 100},
+    e.RegistrationError: {
+        "rejected": (Rejection(source=0, text="ayu.jpg", error=e.NoFaceError("no face was found in the picture")),)
+    },
+    e.MalformedRequestError: {"problems": ("threshold: Input should be less than or equal to 1",)},
+}
+"""Data of the errors that answer some."""
