@@ -805,3 +805,13 @@ def test_a_bug_does_not_end_like_an_answer() -> None:
     done = subprocess.run([sys.executable, "-c", program, "bug"], capture_output=True, text=True)
     assert done.returncode == 3
     assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full: Linux")
+@pytest.mark.parametrize("command", ["--help", "packs list", "packs list --json", "gallery new-key"])
+def test_output_to_a_full_disk_is_named(command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        program = [sys.executable, "-m", "facedex", *command.split()]
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 3
+    assert done.stderr == "error [storage_full]: the output cannot be written: [Errno 28] No space left on device\n"

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
@@ -25,16 +25,19 @@ from fastapi.testclient import TestClient
 
 from facedex import people
 from facedex.engine import Engine
-from facedex.errors import StorageFullError
+from facedex.errors import ExportError, StorageFullError
 from facedex.gallery import Gallery
+from facedex.gallery.fsck import fsck
 from facedex.http import Settings, create_app
 from facedex.server import Access
 from facedex.server.keys import ApiKeys, LastUses
 from facedex.store import Database
+from facedex.transfer import export_to, import_from
 
 pytestmark = pytest.mark.slow
 
 SIZE = 24 << 20
+KEY = bytes(range(32))
 
 
 @pytest.fixture
@@ -161,6 +164,186 @@ def test_on_a_full_disk_a_deletion_with_an_idempotency_key_is_done(disk: Path, e
             answer = client.delete(f"/v1/people/{person}", headers={**head, "Idempotency-Key": str(number + 1)})
             assert answer.status_code == 200, answer.text
         assert list(app.state.facedex.galleries.at("default").people()) == []
+
+
+# Every verb on a full disk.
+
+
+CHANGES: dict[str, Callable[[Gallery, Path], object]] = {
+    "register": lambda gallery, folder: gallery.register("citra", people.PICTURES["citra"]),
+    "register_many": lambda gallery, folder: raise_first(
+        gallery.register_many([("citra", picture) for picture in people.PICTURES["citra"]])
+    ),
+    "register_templates": lambda gallery, folder: gallery.register_templates(
+        "citra", gallery.engine.analyze(people.PICTURES["citra"][0])[0].embedding[None]
+    ),
+    "create": lambda gallery, folder: gallery.create("citra", info={"notes": "n" * 9000}),
+    "update": lambda gallery, folder: gallery.update("ayu", name="n" * 200, info={"notes": "n" * 9000}),
+    "add_photo": lambda gallery, folder: gallery.add_photo("ayu", people.PICTURES["ayu"][0]),
+    "import a folder": lambda gallery, folder: import_from(gallery, folder / "people", kind="folder"),
+    "import a gallery file": lambda gallery, folder: import_from(gallery, folder / "citra.fdx"),
+    "migrate": lambda gallery, folder: gallery.migrate("classic"),
+    "vacuum": lambda gallery, folder: gallery.vacuum(),
+    "rekey": lambda gallery, folder: gallery.rekey(KEY),
+    "open another": lambda gallery, folder: Gallery.open(
+        folder / "disk" / "people.db", name="other", engine=gallery.engine
+    ),
+}
+
+
+def raise_first(answers: Sequence[object]) -> None:
+    raise next(answer for answer in answers if isinstance(answer, Exception))
+
+
+@pytest.fixture
+def full(disk: Path, tmp_path: Path, engine: Engine) -> Iterator[Gallery]:
+    """A gallery of two people on a full disk; people to import beside it."""
+    for number, picture in enumerate(people.PICTURES["citra"]):
+        (tmp_path / "people" / "citra").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "people" / "citra" / f"{number}.jpg").write_bytes(picture.read_bytes())
+    with Gallery.open(tmp_path / "other.db", engine=engine, photos="original") as other:
+        other.register("citra", people.PICTURES["citra"])
+        export_to(other, tmp_path / "citra.fdx")
+    path = disk / "people.db"
+    with Gallery.open(path, engine=engine, photos="original") as gallery:
+        for person in ("ayu", "budi"):
+            gallery.register(person, people.PICTURES[person])
+        gallery.vacuum()  # which leaves no room in the log
+        fill(disk)
+        yield gallery
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_names_a_full_disk(full: Gallery, tmp_path: Path, change: str) -> None:
+    with pytest.raises(StorageFullError, match=r"no space is left .*nothing of this change was stored"):
+        CHANGES[change](full, tmp_path)
+    assert [person.person_id for person in full.people()] == ["ayu", "budi"]
+    assert full.recognize(people.PROBES["budi"][0])[0].person_id == "budi"
+
+
+def test_a_repair_names_a_full_disk(disk: Path, engine: Engine) -> None:
+    path = disk / "people.db"
+    with Gallery.open(path, engine=engine) as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"])
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("UPDATE galleries SET faces = 99")
+            other.commit()
+        gallery.vacuum()  # which leaves no room in the log
+        filling = fill(disk)
+        with pytest.raises(StorageFullError, match="no space is left"):
+            fsck(path, repair=True)
+        filling.unlink()
+        assert not fsck(path).ok
+        assert fsck(path, repair=True).ok
+
+
+FILES: dict[str, Callable[[Gallery, Path], object]] = {
+    "export": lambda gallery, disk: export_to(gallery, disk / "people.fdx"),
+    "encrypted export": lambda gallery, disk: export_to(gallery, disk / "people.fdx", key=KEY),
+    "audit": lambda gallery, disk: gallery.export_audit(disk / "audit"),
+    "backup": lambda gallery, disk: gallery.backup(disk / "copy.db"),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_names_a_full_disk_and_is_removed(disk: Path, tmp_path: Path, engine: Engine, file: str) -> None:
+    with Gallery.open(tmp_path / "people.db", engine=engine, photos="original") as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"])
+        fill(disk)
+        with pytest.raises(ExportError, match=r"cannot be written.*(No space left on device|disk is full)"):
+            FILES[file](gallery, disk)
+    assert [path.name for path in disk.iterdir()] == ["filling"]
+
+
+def test_a_snapshot_without_room_is_a_warning(
+    disk: Path, engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Gallery.open(disk / "people.db", engine=engine) as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"])
+        fill(disk)
+    assert "No space left on device" in caplog.text
+    (disk / "filling").unlink()
+    with Gallery.open(disk / "people.db", engine=engine) as gallery:
+        assert gallery.recognize(people.PROBES["ayu"][0])[0].person_id == "ayu"
+
+
+def test_commands_name_a_full_disk(disk: Path, tmp_path: Path, engine: Engine) -> None:
+    path = tmp_path / "people.db"
+    with Gallery.open(path, engine=engine, photos="original") as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"])
+        export_to(gallery, tmp_path / "people.fdx")
+    fill(disk)
+
+    def run(*arguments: object, **variables: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "facedex", *map(str, arguments)]
+        environment = os.environ | {"FACEDEX_DB": str(path), "COLUMNS": "400"} | variables
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stderr
+
+    for code, words, *command in (
+        (3, "No space left on device", "export", disk / "people.fdx"),
+        (3, "disk is full", "backup", disk / "copy.db"),
+        (3, "No space left on device", "audit", "export", disk / "audit"),
+        (2, "No space left on device", "photos", "save", "ayu", "--out", disk),
+        (2, "No space left on device", "recognize", people.GROUP, "--out", disk),
+        (
+            *(3, "the import is done, but", "import", tmp_path / "people.fdx", "--on-existing", "replace"),
+            *("--report", disk / "report.json"),
+        ),
+        (
+            *(3, "error [storage_full]: no space is left", "register", "budi", people.PICTURES["budi"][0]),
+            *("--db", disk / "new.db"),
+        ),
+    ):  # fmt: skip
+        assert (found := run(*command))[0] == code, found
+        assert words in found[1], found
+    code, said = run("packs", "get", "mobile", FACEDEX_HOME=str(disk / "home"))
+    assert code == 3
+    assert "is too full" in said
+
+
+def test_a_server_names_a_full_disk(
+    disk: Path, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uploads wait in the folder for temporary files, and so does a gallery file that is imported."""
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    picture = people.GROUP.read_bytes()
+    with Gallery.open(tmp_path / "other.db", engine=engine, photos="original") as gallery:
+        gallery.register("ayu", people.PICTURES["ayu"])
+        export_to(gallery, tmp_path / "people.fdx")
+    fill(disk)
+    app = create_app(Settings(db=str(tmp_path / "people.db")), engine=engine)
+    with TestClient(app, "http://localhost", raise_server_exceptions=False) as client:
+        answer = client.post("/v1/recognize", files={"image": picture + bytes(2 << 20)})
+        assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+        assert answer.json()["detail"] == "no space is left on the server's disk"
+        begun = client.post("/v1/index/import", content=(tmp_path / "people.fdx").read_bytes())
+        assert begun.status_code == 202, begun.text
+        until = time.monotonic() + 30
+        while (job := client.get(f"/v1/jobs/{begun.json()['id']}").json())["state"] in ("queued", "running"):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert (job["state"], job["answer"]["code"]) == ("failed", "storage_full")
+        assert client.post("/v1/recognize", files={"image": picture}).status_code == 200
+
+
+def test_a_server_whose_database_is_on_a_full_disk_starts_no_job(full: Gallery, tmp_path: Path, engine: Engine) -> None:
+    full.close()
+    with TestClient(
+        create_app(Settings(db=str(tmp_path / "disk" / "people.db"), photos="original"), engine=engine),
+        "http://localhost",
+        raise_server_exceptions=False,
+    ) as client:
+        picture = {"image": people.PICTURES["citra"][0].read_bytes()}
+        for answer in (
+            *(client.post(f"/v1/index/{kind}") for kind in ("rebuild", "purge", "check")),
+            client.post("/v1/index/migrate", json={"pack": "classic"}),
+            client.post("/v1/index/import", content=b"{}"),
+            client.post("/v1/people", data={"person_id": "citra"}, files=picture),
+            client.post("/v1/people/ayu/photos", files=picture),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (507, "storage_full"), answer.text
 
 
 # The reserve.

@@ -1,8 +1,9 @@
-"""Atomic writes: a temporary file beside the target, synced, then renamed; and standard output in any encoding."""
+"""Files: atomic writes, the errors of a full disk, and standard output in any encoding."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import secrets
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: Path, pieces: Iterable[bytes], *, mode: int = 0o600) -> int:
@@ -46,6 +49,11 @@ def write_atomically(path: Path, pieces: Iterable[bytes], *, mode: int = 0o600) 
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return size
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error of the system means that no space is left: the disk, a quota or a limit is full."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def escape_unencodable_output() -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import traceback
 from typing import Annotated
 
 import typer
 
-from ..files import escape_unencodable_output
+from ..errors import StorageFullError
+from ..files import escape_unencodable_output, is_disk_full
 from . import access, evaluate, gallery, people, pictures, transfer
 from .audit import audit
 from .config import config
 from .demo import demo
 from .help import Group, complete
-from .output import FAILED
+from .output import FAILED, print_error
 from .packs import packs
 from .photos import photos
 from .serve import serve
@@ -88,6 +91,18 @@ def main() -> None:
     escape_unencodable_output()
     try:
         app(prog_name="facedex")
-    except Exception:  # noqa: BLE001 - the last boundary
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - the last boundary
+        if is_disk_full(error):
+            _report_full_disk(error)
+        else:
+            traceback.print_exc()
         sys.exit(FAILED)
+
+
+def _report_full_disk(error: Exception) -> None:
+    """Report that output has no space, and discard the rest of it, which Python would write again as it ends."""
+    with contextlib.suppress(OSError):  # standard error may be on the same disk
+        print_error(StorageFullError(f"the output cannot be written: {error}"))
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

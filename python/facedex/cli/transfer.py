@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from ..errors import ExportError
 from ..options import ImportKind, OnExisting
 from ..plain import code_of
 from .documents import to_json
@@ -125,8 +126,11 @@ def _open_report(path: Path | None) -> Iterator[TextIO | None]:
         file = None if path is None else path.open("w", encoding="utf-8")
     except OSError as error:
         raise typer.BadParameter(f"cannot write to {path}: {error.strerror}", param_hint="--report") from error
-    with nullcontext() if file is None else file:
-        yield file
+    try:
+        with nullcontext() if file is None else file:
+            yield file
+    except OSError as error:
+        raise ExportError(f"the import is done, but {path} cannot be written: {error.strerror}") from error
 
 
 @command

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 
 from .. import errors as e
 from ..errors import FacedexError
+from ..files import is_disk_full
 
 _log = logging.getLogger("facedex.http")
 
@@ -133,6 +134,9 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
         return Problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+    if is_disk_full(error):  # a large upload waits in the folder for temporary files
+        _log.error("%s: %s", e.StorageFullError.code, error)
+        return Problem(HTTPStatus.INSUFFICIENT_STORAGE, e.StorageFullError.code, _FULL)
     _log.error("fault of the server", exc_info=error)
     return Problem(500, INTERNAL, _FAULT)
 
@@ -210,6 +214,7 @@ def _where(place: Sequence[Any]) -> str:
 
 
 _FAULT = "internal server error; the server's log has the details"
+_FULL = "no space is left on the server's disk"
 _WORDS = {
     503: "the gallery is not available now; try again later",
     507: "no space is left on the gallery's disk",

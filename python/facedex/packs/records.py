@@ -7,7 +7,6 @@ the user's own. ``licences.json`` holds the licences that were accepted, ``added
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typing import Any
 
 from ..config import user_folder
 from ..errors import PackFolderError
-from ..files import write_atomically
+from ..files import is_disk_full, write_atomically
 
 RECORD = ".facedex.json"
 """Name of the record in the folder of a pack."""
@@ -27,7 +26,6 @@ RECORD = ".facedex.json"
 LOCK_TIMEOUT_S = 3600.0
 """How long one process waits for another that fetches the same pack; a large pack on a slow line takes its time."""
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BLOCK = 1 << 20
 
 
@@ -81,7 +79,7 @@ def translate_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = "the disk is full" if error.errno in _FULL else (error.strerror or str(error))
+        what = "the disk is full" if is_disk_full(error) else (error.strerror or str(error))
         raise PackFolderError(
             f"cannot write to {str(folder)!r}: {what}; make room or choose another folder with FACEDEX_HOME"
         ) from error

@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from ..errors import FacedexError, OverloadedError, UnknownJobError
+from ..errors import FacedexError, OverloadedError, StorageFullError, UnknownJobError
+from ..files import is_disk_full
 from ..plain import record_to_dict
 from ..store import Database, acting_as
 from ..store.clock import now, passed
@@ -188,7 +189,11 @@ class Jobs:
             self._end(number, "cancelled", {})
         except FacedexError as error:  # in full, because only administrators read it
             self._end(number, "failed", {"code": error.code, "message": str(error)})
-        except Exception:  # noqa: BLE001 - a job must end whatever its work raises
+        except Exception as error:  # noqa: BLE001 - a job must end whatever its work raises
+            if is_disk_full(error):
+                message = f"no space is left on the server's disk: {error}"
+                self._end(number, "failed", {"code": StorageFullError.code, "message": message})
+                return
             _log.exception("job %s failed", number)
             message = "internal server error; the server's log has the details"
             self._end(number, "failed", {"code": "internal", "message": message})
