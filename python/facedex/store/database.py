@@ -303,6 +303,7 @@ class Database:
             return  # the connections are the parent's
         self._backend.close()
         self._engine.dispose()
+        self._engine.clear_compiled_cache()  # SQLAlchemy's engine is in a reference cycle, and lives on for a while
         self._backend.remove()
 
     def __repr__(self) -> str:
