@@ -552,9 +552,10 @@ def _open_by_pillow(data: bytes, family: str, max_pixels: int) -> Image:
         _check_pixels(_size_of_jpeg_xl(data), max_pixels)
     try:
         if family == "HEIC":
-            from pillow_heif import HeifImageFile
+            import pillow_heif
 
-            opened = HeifImageFile(stream)
+            kind: Any = pillow_heif.HeifImageFile  # without types
+            opened = kind(stream)
         elif family == "AVIF":
             from PIL.AvifImagePlugin import AvifImageFile
 
