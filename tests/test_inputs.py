@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -568,6 +569,33 @@ def test_a_jpeg_over_the_limit_is_reduced_on_request(
                 assert opened.recognize(path)[0].person_id == "ayu"
                 if photos == "thumbnail":
                     assert len(Engine(threads=1).analyze(opened.photo_bytes(first.photo_id))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in kibibytes on Linux")
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_reduced_jpeg_is_never_decoded_in_full(tmp_path: Path, progressive: bool) -> None:
+    """A picture of 108 megapixels is 309 MB of pixels; a 1/4 of its sides are 19 MB."""
+    path = tmp_path / "large.jpg"
+    Image.fromarray(PIXELS).resize((12_000, 9_000)).save(path, "JPEG", progressive=progressive)
+    program = """
+import resource, sys
+from facedex import Engine, errors, people
+
+engine = Engine(threads=1, max_pixels=12_000_000, oversize="reduce")
+engine.analyze(people.PROBES["ayu"][0])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    print(len(engine.analyze(sys.argv[1])), end=" ")
+except errors.ImageTooLargeError:
+    print("refused", end=" ")
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    answer, grown = done.stdout.split()
+    assert answer == ("refused" if progressive else "1")
+    assert int(grown) < 150, f"{grown} MB"
 
 
 def test_what_cannot_be_reduced_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

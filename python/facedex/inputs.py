@@ -276,7 +276,6 @@ def read_jpeg(picture: str | bytes, *, max_pixels: int, strict: bool, reduce: bo
     except ImageError:
         return None
     if width * height > max_pixels:
-        _core.without_metadata(data, max_pixels=within)  # reads the markers up to the last
         return _reduce_jpeg(data, picture, max_pixels)
     return None if strict or not _is_cut(data, max_pixels) else _mend_jpeg(data, picture)
 
@@ -319,7 +318,7 @@ def _reduce_jpeg(data: bytes, source: str | bytes, max_pixels: int) -> ReadPictu
                 f"image of {width} x {height} = {width * height} pixels is over the limit of {max_pixels} pixels; "
                 "FACEDEX_MAX_PIXELS or max_pixels raises it"
             )
-            if opened.info.get("progressive"):
+            if opened.info.get("progressive") or _has_scans(data):
                 raise ImageTooLargeError(f"{excess}; a progressive JPEG file cannot be reduced while it is decoded")
             for times in _REDUCTIONS:
                 if -(-width // times) * -(-height // times) <= max_pixels:
@@ -332,11 +331,29 @@ def _reduce_jpeg(data: bytes, source: str | bytes, max_pixels: int) -> ReadPictu
     except (FacedexError, MemoryError):
         raise
     except Exception as error:
+        if "truncated" in str(error):
+            raise TruncatedImageError(f"truncated JPEG image: {_reason(error)}") from error
         raise DamagedImageError(f"damaged JPEG image: {_reason(error)}") from error
     size = (height, width) if turned else (width, height)
     return ReadPicture(
         pixels, source, f"the picture of {size[0]} x {size[1]} pixels was decoded at 1/{times} of its sides", size
     )
+
+
+def _has_scans(data: bytes) -> bool:
+    """Return whether the first scan of a JPEG file lacks a component, so that its decoder would hold all scans."""
+    position, components = 2, 0
+    while position + 9 < len(data) and data[position] == 0xFF:
+        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        if marker in (0xC0, 0xC1):
+            components = data[position + 9]
+        if marker == 0xDA:
+            return data[position + 4] < components
+        position += 2 + length
+    return True
 
 
 def find_hint(picture: str | bytes | NDArray[np.uint8], *, width: int, height: int) -> str | None:
