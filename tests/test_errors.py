@@ -87,6 +87,7 @@ def test_a_setting_out_of_range_is_refused_by_name(value: str) -> None:
 
 def test_unknown_scopes_are_refused() -> None:
     assert settings({"FACEDEX_ACCOUNT_SCOPES": "read, enrol"}).account_scopes == ("read", "enrol")
+    assert settings({"FACEDEX_ACCOUNT_SCOPES": "recognize,enroll"}).account_scopes == ("recognise", "enrol")
     assert settings({"FACEDEX_ACCOUNT_SCOPES": ""}).account_scopes == ()
     with pytest.raises(ArgumentError, match="FACEDEX_ACCOUNT_SCOPES must be some of read, recognise, enrol, admin"):
         settings({"FACEDEX_ACCOUNT_SCOPES": "read,raed"})

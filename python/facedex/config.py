@@ -58,6 +58,9 @@ Oversize = Literal["refuse", "reduce"]
 SCOPES = ("read", "recognise", "enrol", "admin")
 """What a client of a server can be allowed to do; `facedex.server.principals` defines each."""
 
+SCOPE_SPELLINGS = {"recognize": "recognise", "enroll": "enrol"}
+"""American spellings of scopes, accepted wherever a scope is given."""
+
 ACCOUNT_SCOPES = ("read", "recognise", "enrol")
 """Default scopes of the accounts of a server's clients."""
 
@@ -235,7 +238,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
 
     scopes: tuple[str, ...] = ACCOUNT_SCOPES
     if "FACEDEX_ACCOUNT_SCOPES" in variables:
-        scopes = words(variables["FACEDEX_ACCOUNT_SCOPES"])
+        scopes = tuple(SCOPE_SPELLINGS.get(word, word) for word in words(variables["FACEDEX_ACCOUNT_SCOPES"]))
         if not set(scopes) <= set(SCOPES):
             raise ArgumentError(
                 f"FACEDEX_ACCOUNT_SCOPES must be some of {', '.join(SCOPES)}, got {', '.join(scopes)!r}"

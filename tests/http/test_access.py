@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from facedex import Gallery, people
 from facedex.engine import Engine
 from facedex.errors import ArgumentError, AttemptsError, DuplicateAccountError, SignInError, UnknownAccountError
-from facedex.http import v1
+from facedex.http import Settings, v1
 from facedex.http.admission import admission_of
 from facedex.http.security import COOKIE
 from facedex.server import Access, Lockout, Passwords
@@ -344,3 +344,10 @@ def test_the_audit_names_the_caller(client: TestClient, keys: dict[str, dict[str
 
 def _cheap() -> Passwords:
     return Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+def test_scopes_are_accepted_in_both_spellings(client: TestClient) -> None:
+    made = client.post("/v1/keys", json={"name": "door", "scopes": ["recognize", "enroll"]})
+    assert made.status_code == 201, made.text
+    assert made.json()["scopes"] == ["recognise", "enrol"]
+    assert Settings(public_scopes=("recognize",)).public_scopes == ("recognise",)

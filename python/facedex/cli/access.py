@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import SCOPES
+from ..config import SCOPE_SPELLINGS, SCOPES
 from .documents import to_json
 from .opening import check_database, command, location_of, standard_input
 from .options import DatabaseOption
@@ -24,10 +24,11 @@ users = typer.Typer(help="Accounts of a server: for people, with a password.")
 
 
 def _check_scopes(scopes: list[str]) -> list[str]:
-    for scope in scopes:
+    named = [SCOPE_SPELLINGS.get(scope, scope) for scope in scopes]
+    for scope in named:
         if scope not in SCOPES:
             raise typer.BadParameter(f"{scope!r} is not one of {', '.join(SCOPES)}")
-    return scopes
+    return named
 
 
 ScopeOption = Annotated[

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ..config import ACCOUNT_SCOPES, check_names
+from ..config import ACCOUNT_SCOPES, SCOPE_SPELLINGS, check_names
 from ..options import AuditLevel, IndexMethod, KeptPhotos, LivenessMode, Score
 from ..server import SCOPES
 from ..store import is_in_memory
@@ -133,6 +133,7 @@ class Settings(BaseSettings):
     @field_validator("public_scopes", "account_scopes")
     @classmethod
     def _known_scopes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        value = tuple(SCOPE_SPELLINGS.get(scope, scope) for scope in value)
         unknown = set(value) - set(SCOPES)
         if unknown:
             raise ValueError(f"scopes are {', '.join(SCOPES)}; got {', '.join(sorted(unknown))}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ..config import SCOPES
+from ..config import SCOPE_SPELLINGS, SCOPES
 from ..errors import ArgumentError
 
 __all__ = ["ANYBODY", "SCOPES", "Principal", "check_scopes", "parse_scopes"]
@@ -70,7 +70,7 @@ ANYBODY = Principal("anybody", "anybody", frozenset())
 
 
 def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Sort scopes, and refuse unknown ones.
+    """Sort scopes, and refuse unknown ones; both spellings are accepted.
 
     Raises
     ------
@@ -78,10 +78,10 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> check_scopes(["recognise", "read"])
+    >>> check_scopes(["recognize", "read"])
     ('read', 'recognise')
     """
-    given = set(scopes)
+    given = {SCOPE_SPELLINGS.get(scope, scope) for scope in scopes}
     if not given or not given <= set(SCOPES):
         raise ArgumentError(f"scopes must be one or several of {', '.join(SCOPES)}, got {', '.join(sorted(given))!r}")
     return tuple(scope for scope in SCOPES if scope in given)

@@ -136,7 +136,7 @@ def test_all_text_and_controls_are_accessible(served: Any, visit: Any, tmp_path:
     seen.settled()
     check(seen, "7-built")
 
-    seen.tab("Recognise")
+    seen.tab("Recognize")
     recognise = seen.panel("recognise")
     recognise.locator("input[type=file]").set_input_files(str(people.GROUP))
     recognise.get_by_role("heading", name="Budi").wait_for()
@@ -269,7 +269,7 @@ def test_by_keyboard_alone(served: Any, visit: Any) -> None:
     page.keyboard.press("Shift+Tab")
     for _ in range(3):
         press("ArrowRight")
-    assert focused() == "Recognise"
+    assert focused() == "Recognize"
     to("Open camera")
     press("Enter")
     page.get_by_role("button", name="Take picture").wait_for()

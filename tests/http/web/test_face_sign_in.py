@@ -85,8 +85,8 @@ def test_a_person_who_follows_the_instructions_signs_in(
     page.get_by_text("Look straight ahead").wait_for()
     page.locator(".instruction:not([data-pose=ahead]):not([data-pose=''])").wait_for()
     seen.shoot("1-instruction")
-    page.get_by_role("tab", name="Recognise").wait_for(timeout=40_000)
-    assert page.get_by_role("tab").all_inner_texts() == ["Recognise"]
+    page.get_by_role("tab", name="Recognize").wait_for(timeout=40_000)
+    assert page.get_by_role("tab").all_inner_texts() == ["Recognize"]
     (cookie,) = page.context.cookies()
     assert cookie["httpOnly"]
     assert seen.asked.count("POST /v1/session/face") == 1

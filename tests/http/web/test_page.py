@@ -73,7 +73,7 @@ def test_from_a_new_user_to_the_deletion(served: Callable[..., Any], visit: Any)
     )
     seen.shoot("3-build")
 
-    seen.tab("Recognise")
+    seen.tab("Recognize")
     recognise = seen.panel("recognise")
     recognise.get_by_label("Record attendance").check()
     recognise.get_by_role("button", name="Open camera").click()
@@ -147,7 +147,7 @@ def test_from_a_new_user_to_the_deletion(served: Callable[..., Any], visit: Any)
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.get_by_text("Ayu Putri was deleted, with all photos and templates.").wait_for()
     assert at.get("/v1/people/ayu-lestari").status_code == 404
-    seen.tab("Recognise")
+    seen.tab("Recognize")
     seen.by_camera(recognise)
     recognise.get_by_role("heading", name="unknown").wait_for()
 
@@ -265,8 +265,8 @@ def test_nothing_is_shown_before_signing_in(served: Callable[..., Any], visit: A
     assert old.status_code == 401, "the cookie is of no use any more"
 
     sign_in("gate", PASSWORD)
-    page.get_by_role("tab", name="Recognise").wait_for()
-    assert page.get_by_role("tab").all_inner_texts() == ["Recognise"]
+    page.get_by_role("tab", name="Recognize").wait_for()
+    assert page.get_by_role("tab").all_inner_texts() == ["Recognize"]
     seen.by_camera(seen.panel("recognise"))
     seen.panel("recognise").get_by_role("heading", name="Ayu").wait_for()
     gate = access.accounts.find("gate")
@@ -287,7 +287,7 @@ def test_user_input_is_shown_as_text(served: Callable[..., Any], visit: Any) -> 
     page = seen.page
     seen.open()
     assert page.locator("tbody th").inner_text() == name
-    seen.tab("Recognise")
+    seen.tab("Recognize")
     seen.by_camera(seen.panel("recognise"))
     assert seen.panel("recognise").locator("h3").inner_text() == name
     seen.tab("Photos")
@@ -389,15 +389,15 @@ def test_public_actions_are_shown_to_everybody(served: Callable[..., Any], visit
     seen = visit(at.port)
     page = seen.page
     seen.open()
-    page.get_by_role("tab", name="Recognise").wait_for()
-    assert page.get_by_role("tab").all_inner_texts() == ["Recognise"]
+    page.get_by_role("tab", name="Recognize").wait_for()
+    assert page.get_by_role("tab").all_inner_texts() == ["Recognize"]
     page.get_by_role("button", name="Sign in").click()
     page.get_by_label("E-mail or login").fill("desk")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").last.click()
     page.get_by_role("tab", name="Users").wait_for()
     assert page.get_by_role("tab").count() == len(PARTS)
-    assert page.get_by_role("tab", selected=True).inner_text() == "Recognise", "one stays where one was"
+    assert page.get_by_role("tab", selected=True).inner_text() == "Recognize", "one stays where one was"
     seen.tab("Users")
     page.get_by_role("row", name="Ayu").wait_for()
     seen.tab("Build")
@@ -475,7 +475,7 @@ def test_a_camera_allowed_too_late_stays_off(served: Callable[..., Any], visit: 
     page.evaluate("() => window.allow()")
     page.wait_for_function("() => window.given.length === 1")
     page.wait_for_function("() => window.given[0].getTracks().every((track) => track.readyState === 'ended')")
-    seen.tab("Recognise")
+    seen.tab("Recognize")
     assert not recognise.locator("video").is_visible()
     assert recognise.get_by_role("button", name="Open camera").is_visible()
 
