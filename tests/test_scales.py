@@ -180,4 +180,4 @@ def test_the_command_prints_the_table_of_the_manifest(
     assert main(["--pack", pack, "--scores", "--subset", str(shared / "faces" / "lfw-subset")]) == 0
     printed = capsys.readouterr().out
     written = packs.find(pack).manifest.read_text()
-    assert printed.split() == written[written.index("[scores]") :].split()
+    assert printed.split() == written[written.index("[scores]") : written.index("[prior]")].split()
