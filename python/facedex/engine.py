@@ -58,7 +58,8 @@ class Engine:
     oversize : {"refuse", "reduce"}, optional
         "reduce" decodes a JPEG file over that limit at a half, a quarter or an eighth of its sides, if it is within the
         limit then; default ``FACEDEX_OVERSIZE``, else "refuse". Boxes and landmarks are pixels of the original, and
-        ``hint`` of the result says so. A progressive file is refused.
+        ``hint`` of the result says so. A progressive file is refused. Damage inside the file is not noticed, because it
+        is never decoded in full.
     strict : bool, optional
         Whether a JPEG file whose end is cut off is refused; default ``FACEDEX_STRICT``, else True. With False, what it
         holds is decoded, the rest is grey, and ``hint`` of the result says so.
