@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 from place import Place
 
 from facedex import FMR, FPIR, Decision, Engine, Enrolment, Gallery, people
-from facedex.errors import ArgumentError, RateError
-from facedex.thresholds import at_least_one, sign_in_decision
+from facedex.errors import ArgumentError, RateError, UnknownPersonError
+from facedex.thresholds import at_least_one
 
 AYU, BUDI = people.PICTURES["ayu"], people.PICTURES["budi"]
 PROBE = people.PROBES["ayu"][0]
@@ -169,11 +170,33 @@ def test_one_person_under_two_ids_is_named_by_the_threshold_of_the_gallery(place
 
 def test_signing_in_is_stricter_than_recognizing_and_verifying(gallery: Gallery, engine: Engine) -> None:
     gallery.register("ayu", AYU[0])
-    strict = sign_in_decision(gallery.decide(), engine.prior)
+    strict = gallery.decide_sign_in()
     assert strict.rule == "fmr=1e-05"
     assert strict.threshold > gallery.verify("ayu", PROBE).threshold > gallery.decide().threshold
-    fixed = gallery.decide(0.5)
-    assert sign_in_decision(fixed, engine.prior) == fixed
+    assert gallery.decide_sign_in("ayu").threshold == strict.threshold
+    with pytest.raises(UnknownPersonError):
+        gallery.decide_sign_in("nobody")
+
+
+@pytest.mark.parametrize(("given", "rule"), [(0.2, "fmr=1e-05"), (0.9, "0.9"), (FMR(5e-6), "fmr=5e-06")])
+def test_signing_in_is_never_looser_than_verifying(place: Place, engine: Engine, given: float | FMR, rule: str) -> None:
+    with Gallery.open(place.location, engine=engine, threshold=given) as opened:
+        opened.register("ayu", AYU[0])
+        for decision in (opened.decide_sign_in(), opened.decide_sign_in("ayu")):
+            assert decision.rule == rule
+            assert decision.threshold >= opened.verify("ayu", PROBE).threshold
+
+
+def test_signing_in_reads_the_tail_of_as_many_pictures_as_the_person_has(gallery: Gallery, engine: Engine) -> None:
+    assert engine.prior is not None
+    several = made(3, engine.dimension)
+    gallery.register_templates("one", several[:1])
+    gallery.register_templates("three", several)
+    for person_id, faces in (("one", 1), ("three", 3)):
+        expected = engine.prior.tail(faces).threshold(1e-5)
+        assert gallery.decide_sign_in(person_id).threshold == pytest.approx(expected)
+        expected = engine.prior.tail(faces).threshold(1e-4)
+        assert gallery.decide(person_id=person_id).threshold == pytest.approx(expected)
 
 
 def test_a_damaged_basis_is_counted_again(place: Place, gallery: Gallery, engine: Engine) -> None:
@@ -184,3 +207,20 @@ def test_a_damaged_basis_is_counted_again(place: Place, gallery: Gallery, engine
         assert other.decide().threshold == pytest.approx(gallery.decide().threshold, abs=0.02)
         fill(other, 20, 21, engine.dimension)
         assert other.decide().origin == "prior"
+
+
+def test_a_migration_renews_the_basis_and_writes_the_move_to_the_audit(place: Place, engine: Engine) -> None:
+    other = Engine("base" if engine.pack.name == "classic" else "classic")
+    with Gallery.open(place.location, engine=engine, photos="original") as gallery:
+        gallery.register("ayu", AYU[0])
+        gallery.register("budi", BUDI[0])
+        before = gallery.decide().threshold
+        assert gallery.migrate(engine=other).swapped
+        ((stored,),) = place.rows("SELECT basis FROM galleries")
+        basis = json.loads(stored)
+        assert (basis["pack"], basis["people"], basis["faces"]) == (other.pack.digest, 2, 2)
+        kinds = [event.kind for event in gallery.audit()]
+        assert kinds[kinds.index("migrate") + 1] == "threshold"
+        ((number, old, new),) = moves(gallery)
+        assert (number, old) == (2, pytest.approx(before, abs=1e-5))
+        assert new == pytest.approx(gallery.decide().threshold, abs=1e-5)

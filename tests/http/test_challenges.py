@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -211,6 +212,18 @@ def test_a_face_that_follows_a_challenge_signs_in(door: TestClient) -> None:
     by_cookie = sign_in(door, "citra", "citra", cookie="true")
     assert by_cookie.json()["token"] is None
     assert door.cookies
+
+
+def test_a_face_between_verifying_and_signing_in_does_not_sign_in(
+    door: TestClient, film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = film("citra", ["ahead"])[0]
+    found = door.post("/v1/verify", data={"person_id": "citra"}, files={"image": frame}).json()
+    assert found["match"]
+    rules = importlib.import_module("facedex.gallery.decisions")
+    for above, status in ((-1e-3, 200), (5e-7, 401)):
+        monkeypatch.setattr(rules, "SIGN_IN_RULE", found["similarity"] + above)
+        assert sign_in(door, "citra", "citra").status_code == status
 
 
 def test_another_face_an_unknown_login_and_a_broken_challenge_do_not_sign_in(door: TestClient, film: Film) -> None:

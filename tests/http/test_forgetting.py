@@ -320,6 +320,23 @@ def test_no_attendance_below_the_threshold_of_the_gallery(
     assert [line["matched"] for line in peopled.get("/v1/attendance").json()] == [False]
 
 
+def test_a_claim_is_attended_from_the_threshold_of_verifying_on(peopled: TestClient) -> None:
+    data = {"person_id": "ayu", "attend": "true"}
+    files = {"image": BUDI}
+    verifying = peopled.post("/v1/verify", data={"person_id": "ayu"}, files=files).json()["threshold"]
+    recognizing = peopled.post("/v1/recognize", files=files).json()["decision"]["threshold"]
+    assert recognizing < verifying
+    for threshold, status in (((recognizing + verifying) / 2, 422), (verifying + 1e-6, 200), ("fmr=1e-4", 200)):
+        answer = peopled.post("/v1/verify", data=data | {"threshold": str(threshold)}, files=files)
+        assert answer.status_code == status, answer.text
+        assert (
+            threshold == "fmr=1e-4"
+            or peopled.post(
+                "/v1/recognize", data={"attend": "true", "threshold": str(threshold)}, files=files
+            ).is_success
+        )
+
+
 def test_the_threshold_of_the_settings_is_the_minimum(serve: Serve, peopled: TestClient) -> None:
     client = serve(threshold=0.9)
     for threshold, status in ((0.89, 422), (0.9, 200)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import time
@@ -14,7 +15,7 @@ from argon2 import PasswordHasher, extract_parameters
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from facedex import people
+from facedex import FMR, people
 from facedex.http.contracts.flask_face import auth
 from facedex.server import Access, Lockout, Passwords
 
@@ -323,3 +324,55 @@ def test_the_log_records_sign_ins_that_must_wait(client: TestClient, caplog: pyt
     assert answer.status_code == 429
     told = [record.getMessage() for record in caplog.records if record.name == "facedex.access"]
     assert told == ["'address:testclient': a sign-in with a password fails: unknown"] * 7
+
+
+# The threshold.
+
+
+@pytest.mark.parametrize("path", ["login-face", "login-face-verify"])
+@pytest.mark.parametrize("above", [True, False])
+def test_a_face_signs_in_by_the_rule_for_signing_in(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, above: bool
+) -> None:
+    """A rule just above or below the similarity of the face decides."""
+    number = register(client, "ayu")
+    similarity = client.post("/v1/verify", data={"person_id": "ayu"}, files={"image": PROBE}).json()["similarity"]
+    _decide_sign_in_at(monkeypatch, similarity + (1e-3 if above else -1e-3))
+    claim = {"user_id": number} if path == "login-face-verify" else {}
+    assert (show(client, PROBE, **claim).status_code == 200) is not above
+
+
+def _decide_sign_in_at(monkeypatch: pytest.MonkeyPatch, similarity: float) -> None:
+    """Move the rule for signing in between the similarity of a face and that which verifies."""
+    rules = importlib.import_module("facedex.gallery.decisions")
+    monkeypatch.setattr(rules, "SIGN_IN_RULE", similarity)
+
+
+@pytest.mark.parametrize(
+    ("settings", "level"),
+    [
+        ({}, logging.INFO),
+        ({"threshold": 0.2}, logging.INFO),
+        ({"contracts": ("face-api",), "face_login_challenge": "required"}, logging.INFO),
+        ({"contracts": ("face-api",)}, None),
+    ],
+)
+def test_the_log_names_the_threshold_of_signing_in_at_start(
+    serve: Serve, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], level: int | None
+) -> None:
+    caplog.set_level(logging.INFO, "facedex")
+    served(serve, **settings)
+    lines = [record for record in caplog.records if record.getMessage().startswith("faces sign in from")]
+    assert [record.levelno for record in lines] == ([] if level is None else [level])
+    assert all("fmr=1e-05" in record.getMessage() for record in lines)
+
+
+def test_the_log_warns_where_the_pack_supports_no_rate_so_low(
+    serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("facedex.gallery.decisions", "facedex.http.app"):
+        monkeypatch.setattr(importlib.import_module(module), "SIGN_IN_RULE", FMR(1e-7))
+    served(serve)
+    (line,) = [record for record in caplog.records if record.getMessage().startswith("faces sign in from")]
+    assert line.levelno == logging.WARNING
+    assert "none as low as 1e-07" in line.getMessage()

@@ -14,6 +14,7 @@ from ..store import Basis, Feed, Transaction, renew_basis
 from ..thresholds import (
     GALLERY_RULE,
     PAIR_RULE,
+    SIGN_IN_RULE,
     Decision,
     Origin,
     Rule,
@@ -120,18 +121,37 @@ class Thresholds:
             strict=given is not None,
         )
 
-    def renew(self, feed: Feed, transaction: Transaction, position: int, faces: int) -> None:
-        """Renew the basis in the transaction that changes the people, and write a threshold that moves to the audit."""
+    def sign_in(self, *, faces: int, basis: Basis | None) -> Decision:
+        """Choose the threshold for signing in by face as a person who has so many faces.
+
+        It keeps a false match rate of 1e-5, or the lowest that the data support, and is never below that for verifying,
+        be it a rate or a similarity.
+        """
+        verifying = self.verify(None, faces=faces, basis=basis)
+        tail, origin = self._tail(faces, None if basis is None else basis.tail)
+        if tail is None:
+            return verifying
+        strict = decide(SIGN_IN_RULE, tail, origin, people=verifying.people, strict=False)
+        return max(verifying, strict, key=lambda one: one.threshold)
+
+    def renew(
+        self, feed: Feed, transaction: Transaction, position: int, faces: int, previous: Decision | None = None
+    ) -> None:
+        """Renew the basis in the transaction that changes the people, and write a threshold that moves to the audit.
+
+        `previous` is the decision of the previous pack, in the transaction that switches to this one.
+        """
         if feed.pin.digest != self._pack.digest:
             return
         renewed = renew_basis(feed, transaction, position, faces, self._ceiling())
         if renewed is None:
             return
         before, after = renewed
-        if before is None or self._scoring.score != "fused":
-            return
-        old, new = (self.recognize(None, people=one.people, faces=one.faces, basis=one) for one in renewed if one)
-        if abs(new.threshold - old.threshold) >= _MOVED:
+        new = self.recognize(None, people=after.people, faces=after.faces, basis=after)
+        old = previous
+        if before is not None and self._scoring.score == "fused":
+            old = self.recognize(None, people=before.people, faces=before.faces, basis=before)
+        if old is not None and abs(new.threshold - old.threshold) >= _MOVED:
             transaction.log_event(
                 "threshold",
                 people=after.people,

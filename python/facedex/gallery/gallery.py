@@ -323,13 +323,15 @@ class Gallery:
         """The pack that makes the embeddings."""
         return self._resources.pack
 
-    def decide(self, threshold: Rule | str | None = None) -> Decision:
-        """Choose the threshold for recognizing the people who are registered now.
+    def decide(self, threshold: Rule | str | None = None, *, person_id: PersonId | None = None) -> Decision:
+        """Choose the threshold for recognizing the people who are registered now, or for verifying one of them.
 
         Parameters
         ----------
         threshold : float, FMR, FPIR or str, optional
             A similarity or a rate; by default the gallery's.
+        person_id : str or int, optional
+            The person whom `verify` compares with.
 
         Returns
         -------
@@ -338,6 +340,7 @@ class Gallery:
 
         Raises
         ------
+        UnknownPersonError
         RateError
             When the data do not support the rate.
         ArgumentError
@@ -352,7 +355,42 @@ class Gallery:
         """
         with self._call():
             self._resources.search.sync()
-            return self._resources.decide(None if threshold is None else parse_rule(threshold))
+            rule = None if threshold is None else parse_rule(threshold)
+            if person_id is None:
+                return self._resources.decide(rule)
+            return self._resources.decide_pair(rule, self._count_templates(person_id))
+
+    def decide_sign_in(self, person_id: PersonId | None = None) -> Decision:
+        """Choose the threshold for signing in by face: a false match rate of 1e-5, or the lowest that the data support.
+
+        It is never below that for verifying, and without `person_id` never below that for recognizing.
+
+        Parameters
+        ----------
+        person_id : str or int, optional
+            The person claimed; by default whoever is recognized signs in.
+
+        Returns
+        -------
+        Decision
+
+        Raises
+        ------
+        UnknownPersonError
+
+        Examples
+        --------
+        >>> import facedex
+        >>> with facedex.Gallery.open(":memory:") as gallery:
+        ...     gallery.decide_sign_in().rule
+        'fmr=1e-05'
+        """
+        with self._call():
+            self._resources.search.sync()
+            return self._resources.decide_sign_in(None if person_id is None else self._count_templates(person_id))
+
+    def _count_templates(self, person_id: PersonId) -> int:
+        return max(1, len(self._resources.store.templates_of(person_id)[1]))
 
     @property
     def name(self) -> str:
@@ -1230,6 +1268,7 @@ class Gallery:
 
     aclose = make_coroutine(close)
     adecide = make_coroutine(decide)
+    adecide_sign_in = make_coroutine(decide_sign_in)
     acreate = make_coroutine(create)
     aregister = make_coroutine(register)
     aregister_many = make_coroutine(register_many)

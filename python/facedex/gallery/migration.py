@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -212,7 +213,8 @@ class Migrator:
                         continue  # somebody was registered just now
                     break
                 with self._life.exclusive():
-                    swapped, late = shadow.switch(kind, embedder.embed, after=embedder.after, leave=leave)
+                    renew = partial(thresholds.renew, previous=self._resources.decide())
+                    swapped, late = shadow.switch(kind, embedder.embed, after=embedder.after, leave=leave, renew=renew)
                     embedder.moved += late
                     if swapped:
                         self._resources.switch_to(engine, pin, thresholds)

@@ -7,6 +7,7 @@ no other call is running.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,15 @@ class Resources:
     def decide_pair(self, rule: Rule | None, faces: int) -> Decision:
         """Choose the threshold for verifying a person who has so many faces."""
         return self.thresholds.verify(rule, faces=faces, basis=self._basis()[1])
+
+    def decide_sign_in(self, faces: int | None) -> Decision:
+        """Choose the threshold for signing in as a person who has so many faces; None is whoever is recognized."""
+        basis = self._basis()[1]
+        if faces is not None:
+            return self.thresholds.sign_in(faces=faces, basis=basis)
+        mean = 1 if basis is None else math.ceil(basis.pictures)
+        # The people are compared with all, and so the threshold is not below that for recognizing either.
+        return max(self.decide(), self.thresholds.sign_in(faces=mean, basis=basis), key=lambda one: one.threshold)
 
     def _basis(self) -> tuple[tuple[int, str], Basis | None]:
         """Return the state of the search, and what the thresholds are chosen from; it is read again after a change."""

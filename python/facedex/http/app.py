@@ -6,6 +6,7 @@ authenticates the callers.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from ..errors import GalleryPackError
 from ..gallery import Gallery
 from ..server import Access, Jobs, Lockout, Passwords
 from ..store import Database
+from ..thresholds import SIGN_IN_RULE
 from . import v1
 from .connections import CONNECTION_LIMITER, ConnectionLimiter
 from .docs import add_docs, complete_openapi
@@ -32,6 +34,8 @@ from .limits import Limits
 from .metrics import Metrics
 from .services import Galleries, Services
 from .settings import Settings
+
+_log = logging.getLogger("facedex")
 
 
 def create_app(
@@ -59,6 +63,7 @@ def create_app(
     """
     chosen = Settings() if settings is None else settings
     services = _make_services(chosen, engine, passwords)
+    _log_sign_in_rule(services)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -178,6 +183,25 @@ def _make_services(settings: Settings, engine: Engine | None, passwords: Passwor
         access=access,
         jobs=Jobs(access.database),
     )
+
+
+def _log_sign_in_rule(services: Services) -> None:
+    """Log by which rule faces sign in, where they do; a rate over that of `SIGN_IN_RULE` is a warning."""
+    settings = services.settings
+    if "flask-face" not in settings.contracts and settings.face_login_challenge != "required":
+        return
+    gallery = services.galleries.at(settings.gallery)
+    prior, decision = gallery.engine.prior, gallery.decide_sign_in()
+    text = "faces sign in from a similarity of %.4f on (%s), false match rate %s"
+    if prior is None:
+        _log.warning(text + ": the pack states no measurement", decision.threshold, decision.rule, "unknown")
+        return
+    rate = prior.tail().rate(decision.threshold)
+    if rate > SIGN_IN_RULE.rate * (1 + 1e-6):
+        text += "; the data of pack %r support none as low as %.2g"
+        _log.warning(text, decision.threshold, decision.rule, f"{rate:.2g}", gallery.pack.name, SIGN_IN_RULE.rate)
+    else:
+        _log.info(text, decision.threshold, decision.rule, f"{rate:.2g}")
 
 
 def _check_pack(gallery: Gallery, wanted: str | None) -> None:

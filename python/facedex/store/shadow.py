@@ -19,7 +19,7 @@ from ..errors import BBox, DatabaseDamagedError, MigrationError
 from ..records import PersonId
 from .checksums import check_face
 from .faces import template_row
-from .feed import CHUNK, Feed
+from .feed import CHUNK, Feed, Transaction
 from .rows import PackPin, bytes_of, person_id_of, pin_of, vectors_of
 from .tables import faces, galleries, gallery_packs, people, photos, templates
 
@@ -138,7 +138,13 @@ class Shadow:
             ]
 
     def switch(
-        self, kind: Kind, embed: Callable[[Sequence[PendingFace]], Vectors], *, after: int, leave: bool
+        self,
+        kind: Kind,
+        embed: Callable[[Sequence[PendingFace]], Vectors],
+        *,
+        after: int,
+        leave: bool,
+        renew: Callable[[Feed, Transaction, int, int], object] | None = None,
     ) -> tuple[bool, int]:
         """Bind the gallery to the second pack, in one commit, unless people would be lost or many faces are pending.
 
@@ -151,6 +157,8 @@ class Shadow:
             The last face that was embedded before. A face that is registered later has a higher number.
         leave : bool
             Whether people may lose their last template.
+        renew : callable, optional
+            Called at the end as `Feed.on_change` is, with the feed bound to the second pack.
 
         Returns
         -------
@@ -170,9 +178,9 @@ class Shadow:
                 if not leave and connection.execute(self._lost().limit(1)).first() is not None:
                     raise _NotNowError
                 mine = galleries.c.id == gallery
-                count = connection.execute(sa.select(galleries.c.faces).where(mine)).scalar_one()
+                row = connection.execute(sa.select(galleries.c.faces, galleries.c.position).where(mine)).one()
                 stored = count_templates(connection, self.feed, self.pin)
-                transaction.switch_pack(stored - count)
+                transaction.switch_pack(stored - row.faces)
                 bound = {"pack_name": self.pin.name, "pack_digest": self.pin.digest, "dimension": self.pin.dimension}
                 connection.execute(galleries.update().where(mine).values(bound))
                 either = gallery_packs.c.pack_digest.in_([self.pin.digest, old.digest])
@@ -183,6 +191,8 @@ class Shadow:
                 dormant = sa.select(sa.func.count()).select_from(_dormant_faces(gallery, self.pin))
                 left = connection.execute(dormant).scalar_one()
                 transaction.log_event(kind, to=self.pin.digest, faces=stored, left=left)
+                if renew is not None:
+                    renew(self.feed.with_pack(self.pin), transaction, row.position + len(transaction.changes), stored)
         except _NotNowError:
             return False, 0
         return True, inserted

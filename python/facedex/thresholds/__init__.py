@@ -23,7 +23,6 @@ from .rules import (
     parse_rule,
     people_for,
     prior_of,
-    sign_in_decision,
 )
 
 __all__ = [
@@ -49,5 +48,4 @@ __all__ = [
     "parse_rule",
     "people_for",
     "prior_of",
-    "sign_in_decision",
 ]

@@ -342,17 +342,6 @@ def decide(
     return Decision(threshold, _text(rule), origin, people, expected, low, high)
 
 
-def sign_in_decision(decision: Decision, prior: Prior | None) -> Decision:
-    """Return the decision for signing in by face: stricter than another, unless that is a similarity of the caller's.
-
-    It keeps a false match rate of 1e-5 a comparison, or the lowest that the pack's data support.
-    """
-    if decision.origin == "fixed" or prior is None:
-        return decision
-    strict = decide(SIGN_IN_RULE, prior.tail(), "prior", people=decision.people, strict=False)
-    return max(decision, strict, key=lambda one: one.threshold)
-
-
 def unsupported(rule: FMR | FPIR, rate: float, tail: Tail) -> RateError:
     """Return the error about a rate that a tail does not support."""
     needed = people_for(rate)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ...errors import ArgumentError, PackScoresError
 from ...gallery import Gallery
+from ...records import PersonId
 from ...results import FoundFace, Verification
 from ...scales import Calibration
 from ...server import Access, AttendanceRecord
@@ -14,20 +15,23 @@ from ..services import Services
 _CALIBRATIONS: dict[str, Calibration | None] = {}
 
 
-async def check(services: Services, gallery: str | None, threshold: float | str | None) -> None:
+async def check(
+    services: Services, gallery: str | None, threshold: float | str | None, person_id: PersonId | None = None
+) -> None:
     """Check before the work that its result can be recorded.
 
     Raises
     ------
     ArgumentError
-        When this server keeps no attendance, or `threshold` is below the gallery's.
+        When this server keeps no attendance, or `threshold` is below the gallery's for verifying `person_id`, or
+        for recognizing where nobody is claimed.
     """
     if services.access is None:
         raise ArgumentError("attend: this server keeps no attendance")
     if threshold is None:
         return
     least, wanted = await services.query(
-        lambda opened: (opened.decide().threshold, opened.decide(threshold).threshold), gallery
+        lambda opened: [opened.decide(one, person_id=person_id).threshold for one in (None, threshold)], gallery
     )
     if wanted < least:
         raise ArgumentError(f"threshold must be at least {least:.4f}, the gallery's, to attend; got {threshold}")

@@ -73,7 +73,7 @@ async def verify(services: ServicesOf, caller: RecogniseBy, given: Claim, galler
     """Verify that a picture shows the person claimed."""
     (image,), options = given.images, given.options
     if options.attend:
-        await attending.check(services, gallery, options.threshold)
+        await attending.check(services, gallery, options.threshold, options.person_id)
     chosen = options.model_dump(exclude={"person_id", "attend"})
     found = await services.work(lambda opened: opened.verify(options.person_id, image, **chosen), gallery)
     if options.attend:

@@ -132,7 +132,8 @@ def _is_face_of(gallery: Gallery, person_key: str | None, picture: bytes, livene
     """Compare a face with a person; without one it is analysed all the same, so that both take as long."""
     if person_key is not None:
         with suppress(UnknownPersonError):  # deleted, or without a face
-            return gallery.verify(person_key, picture, liveness=liveness).match
+            threshold = gallery.decide_sign_in(person_key).threshold
+            return gallery.verify(person_key, picture, threshold=threshold, liveness=liveness).match
     gallery.engine.analyze(picture, liveness=liveness)
     return False
 

@@ -34,7 +34,6 @@ from ....options import LivenessMode
 from ....records import Person
 from ....results import Verification, choose_face
 from ....server import SignIn, SignInTarget, acting_from, log_failed_sign_in
-from ....thresholds import sign_in_decision
 from ...admission import before_body
 from ...challenges import challenged_caller, check_answer, count_once
 from ...security import address_of, limit_rate, principal_of
@@ -287,7 +286,7 @@ def _compare(
     liveness = _liveness(services)
     if person is not None and person.faces:
         with suppress(UnknownPersonError):  # deleted meanwhile
-            threshold = _threshold(gallery)
+            threshold = gallery.decide_sign_in(person.person_id).threshold
             result = gallery.verify(person.person_id, picture, threshold=threshold, faces="largest", liveness=liveness)
             return result, result.liveness
     analysis = gallery.engine.analyze(picture, max_faces=1, liveness=liveness)
@@ -295,7 +294,7 @@ def _compare(
 
 
 def _recognize(services: Services, gallery: Gallery, shown: ShownFace) -> dict[str, Any]:
-    threshold = _threshold(gallery)
+    threshold = gallery.decide_sign_in().threshold
     refused = {"confidence": 0.0, "required_confidence": scores(gallery, threshold)["confidence"]}
     with _attempt(services, None, shown.address, None):
         try:
@@ -311,11 +310,6 @@ def _recognize(services: Services, gallery: Gallery, shown: ShownFace) -> dict[s
 
 def _why(error: Exception) -> str:
     return str(error) if isinstance(error, RoleMissingError) else f"{_UNJUDGED} ({STATUS.message(error)})"
-
-
-def _threshold(gallery: Gallery) -> float:
-    """Return the threshold for signing in, stricter than for recognizing; a similarity in the settings is kept."""
-    return sign_in_decision(gallery.decide(), gallery.engine.prior).threshold
 
 
 def _liveness(services: Services) -> LivenessMode:
