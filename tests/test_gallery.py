@@ -935,6 +935,7 @@ def test_every_method_of_a_closed_gallery_says_so(place: Place, engine: Engine) 
         "rekey": (None,),
         "create": ("ayu",),
         "decide": (),
+        "decide_sign_in": (),
         "evaluate": ("probes",),
         "rebuild_person": ("ayu",),
         "photos": ("ayu",),
