@@ -224,3 +224,13 @@ def test_a_migration_renews_the_basis_and_writes_the_move_to_the_audit(place: Pl
         ((number, old, new),) = moves(gallery)
         assert (number, old) == (2, pytest.approx(before, abs=1e-5))
         assert new == pytest.approx(gallery.decide().threshold, abs=1e-5)
+
+
+def test_one_picture_under_many_ids_changes_no_threshold_and_can_be_deleted(gallery: Gallery, engine: Engine) -> None:
+    vector = made(1, engine.dimension)
+    for number in range(80):
+        gallery.register_templates(f"made-{number}", vector)
+    assert gallery.decide().origin == "prior"
+    for number in range(30):
+        gallery.delete(f"made-{number}")
+    assert gallery.decide().people == 50

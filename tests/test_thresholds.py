@@ -176,6 +176,22 @@ def test_one_person_under_two_ids_does_not_spoil_the_tail() -> None:
     assert guarded.threshold(1e-4) == pytest.approx(honest.threshold(1e-4), abs=0.04)
 
 
+@pytest.mark.parametrize("distinct", [1, 2, 49])
+def test_few_people_under_many_ids_make_no_tail(distinct: int) -> None:
+    """As when one picture is registered again and again to try how a gallery bears it."""
+    vectors, _ = faces(distinct, 1, seed=6)
+    many, people = vectors[np.arange(120) % distinct], np.arange(120)
+    assert estimate_tail(many, people, many, people, ceiling=0.7, replicates=5) is None
+
+
+def test_people_under_several_ids_count_once() -> None:
+    vectors, people = faces(60, 1, seed=7)
+    once = estimate_tail(vectors, people, vectors, people, replicates=5)
+    many, ids = np.concatenate([vectors] * 3), np.arange(180)
+    assert once is not None
+    assert estimate_tail(many, ids, many, ids, ceiling=0.7, replicates=5) == once
+
+
 def test_too_few_people_make_no_tail() -> None:
     vectors, people = faces(49, 2, seed=4)
     assert estimate_tail(vectors, people, vectors, people) is None

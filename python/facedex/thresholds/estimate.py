@@ -45,14 +45,15 @@ def estimate_tail(
     template_people : numpy.ndarray
         (n,), whose template it is.
     ceiling : float, optional
-        Similarities from here on are left out: they are taken for one person under two ids, or twins.
+        Of people who are as similar as this, only the first is measured: they are taken for one person under several
+        ids, or twins.
     replicates : int
         Number of bootstrap samples for the errors.
 
     Returns
     -------
     Tail or None
-        None with fewer than 50 people.
+        None with fewer than 50 people, or too few similarities for a fit.
     """
     people, number = np.unique(np.concatenate([probe_people, template_people]), return_inverse=True)
     asked, known = number[: len(probe_people)], number[len(probe_people) :]
@@ -63,7 +64,11 @@ def estimate_tail(
     scores = (probes @ templates.T).astype(np.float32)
     scores[asked[:, None] == known[None, :]] = -2.0  # of one person
     if ceiling is not None:
-        scores[scores >= ceiling] = -2.0
+        probe, template = np.nonzero(scores >= ceiling)
+        again = np.unique(np.maximum(asked[probe], known[template]))
+        if len(again):
+            asks, is_known = ~np.isin(asked, again), ~np.isin(known, again)
+            return estimate_tail(probes[asks], asked[asks], templates[is_known], known[is_known], replicates=replicates)
     flat = scores.ravel()
     compared = int(np.count_nonzero(flat > -2.0))
     kept = min(compared, max(1, int(_KEPT * compared)))
@@ -91,6 +96,8 @@ def estimate_tail(
         if (found := sampled.cosines(random.multinomial(len(people), [1 / len(people)] * len(people)), rates))
         is not None
     ]
+    if len(resampled) < 2:
+        return None
     errors = np.std(resampled, axis=0, ddof=1)
     common = np.array([rate for rate in RATES if rate > _TOP])
     body = flat[flat > -2.0][:: max(1, compared // 500_000)]
