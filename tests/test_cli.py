@@ -138,6 +138,24 @@ def test_threshold_pack_photos_and_the_others_hold_for_every_command(tmp_path: P
         assert message.startswith(f"FACEDEX_{name} must be"), message
 
 
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("postgresql://me:hun/ter@host/db", "postgresql://***@host/db"),
+        ("postgresql://me:hun@ter@host/db", "postgresql://***@host/db"),
+        ("postgresql://me:hun/t@er@host/db?password=hun@ter", "postgresql://***@host/db?password=***"),
+        ("postgresql://host/db?pwd=hunter&timeout=5", "postgresql://host/db?pwd=***&timeout=5"),
+        ("sqlite:////srv/a@b.db", "sqlite:////srv/a@b.db"),
+        ("/srv//a@b.db", "/srv//a@b.db"),
+    ],
+)
+def test_config_masks_a_password_with_any_letters(location: str, shown: str) -> None:
+    result = run("config", "--json", env={"FACEDEX_DB": location})
+    assert result.exit_code == 0, result.output
+    rows = {row["setting"]: row["value"] for row in json.loads(result.stdout)["settings"]}
+    assert rows["FACEDEX_DB"] == shown
+
+
 def test_config_shows_each_setting_and_where_it_comes_from(tmp_path: Path) -> None:
     key = "a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U="
     env = {

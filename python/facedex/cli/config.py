@@ -20,8 +20,8 @@ from .serve import server_settings
 MASK = "***"
 
 _KEYS = ("key", "audit_key")
-_USER = re.compile(r"(?<=//)[^/@]*@")
-_PASSWORD = re.compile(r"(?i)([?&][^=&]*(?:password|passwd|token|secret)[^=&]*=)[^&]*")
+_PASSWORD = re.compile(r"(?i)([?&][^=&]*(?:password|passwd|pwd|token|secret|api_?key)[^=&]*=)[^&]*")
+_USER = re.compile(r"(?<=://)(?!/).*@")  # up to the last @: a password may hold / and @
 
 
 @command
@@ -66,7 +66,7 @@ def _plain(name: str, value: Any) -> Any:
         return [_plain(name, one) for one in value]
     if isinstance(value, Path):
         value = str(value)
-    return _PASSWORD.sub(rf"\1{MASK}", _USER.sub(f"{MASK}@", value)) if isinstance(value, str) else value
+    return _USER.sub(f"{MASK}@", _PASSWORD.sub(rf"\1{MASK}", value)) if isinstance(value, str) else value
 
 
 def _text(value: Any) -> str:
