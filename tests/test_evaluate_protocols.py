@@ -110,6 +110,8 @@ def test_a_bin_file_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (pickle.dumps(([b"a", b"b"], [2])), "its flags must be true or false"),
         (pickle.dumps(([], [])), "0 pictures and 0 flags"),
         (pickle.dumps([1]), "must hold a list of pictures and a list of flags"),
+        (pickle.dumps((5, [True])), "must hold a list of pictures and a list of flags"),
+        (pickle.dumps(([b"a", b"b"], [[1], [1, 0]])), "its flags must be true or false"),
         (b"no pickle", "is no verification set"),
         (pickle.dumps(([b"a"] * 200, [True] * 100))[:60], "is no verification set"),
     ],

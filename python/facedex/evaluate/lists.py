@@ -65,10 +65,13 @@ def read_bin(path: Path) -> PairSet:
         raise PictureSetError(f"{path} cannot be read: {error.strerror}") from error
     except ImportFileError as error:
         raise PictureSetError(f"{path} is no verification set: {error}") from error
-    if not isinstance(loaded, (tuple, list)) or len(loaded) != 2:
+    if not isinstance(loaded, (tuple, list)) or len(loaded) != 2 or not isinstance(loaded[0], (tuple, list)):
         raise PictureSetError(f"{path} is no verification set: it must hold a list of pictures and a list of flags")
     pictures = [_to_bytes(item, path) for item in loaded[0]]
-    flags = np.asarray(loaded[1]).ravel()
+    try:
+        flags = np.asarray(loaded[1]).ravel()
+    except ValueError as error:  # lists of different lengths
+        raise PictureSetError(f"{path} is no verification set: its flags must be true or false") from error
     if not len(flags) or len(pictures) != 2 * len(flags):
         raise PictureSetError(
             f"{path} has {len(pictures)} pictures and {len(flags)} flags; each flag is of two pictures"
