@@ -224,12 +224,14 @@ def test_an_interrupted_evaluation_resumes(
         if done == 10:
             raise KeyboardInterrupt
 
+    cache.touch()
+    cache.chmod(0o644)  # as another program makes it
     with pytest.raises(KeyboardInterrupt):
         sample_pictures(engine, pictures, cache=cache, progress=interrupt)
     if os.name == "posix":
         assert stat.S_IMODE(cache.stat().st_mode) == 0o600
     with cache.open("a", encoding="utf-8") as file:
-        file.write('{"picture": "cut')
+        file.write("[" * 100_000 + '\n{"picture": "cut')
     second = sample_pictures(engine, pictures, cache=cache)
     assert second.analysed == 14
     third = sample_pictures(engine, pictures, cache=cache)
@@ -243,6 +245,8 @@ def test_an_interrupted_evaluation_resumes(
     (tmp_path / "text").write_text("notes", encoding="utf-8")
     with pytest.raises(PictureSetError, match="is no cache of embeddings"):
         sample_pictures(engine, pictures, cache=tmp_path / "text")
+    with pytest.raises(PictureSetError, match="is no cache of embeddings"):
+        sample_pictures(engine, pictures, cache=Path(people.PICTURES["ayu"][0]))
     with pytest.raises(PictureSetError, match="cannot be opened"):
         sample_pictures(engine, pictures, cache=tmp_path)
 

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -106,9 +106,16 @@ class Cache(AbstractContextManager["Cache"]):
             self._file: IO[str] = open(  # noqa: SIM115 - closed by __exit__
                 path, "a+", encoding="utf-8", opener=partial(os.open, mode=0o600)
             )
-            self._read(path)
         except OSError as error:
             raise PictureSetError(f"the cache {path} cannot be opened: {error.strerror}") from error
+        try:
+            self._read(path)
+        except UnicodeDecodeError as error:
+            self._file.close()
+            raise PictureSetError(_foreign(path)) from error
+        except OSError as error:
+            self._file.close()
+            raise PictureSetError(f"the cache {path} cannot be read: {error.strerror}") from error
 
     def _read(self, path: Path) -> None:
         self._file.seek(0)
@@ -117,13 +124,16 @@ class Cache(AbstractContextManager["Cache"]):
             self._file.write(_FORMAT + "\n")
         elif not text.startswith(_FORMAT + "\n"):
             self._file.close()
-            raise PictureSetError(f"{path} is no cache of embeddings of facedex; name another file")
+            raise PictureSetError(_foreign(path))
         elif not text.endswith("\n"):
             self._file.write("\n")  # the last line was cut off
+        if os.name == "posix":
+            with suppress(PermissionError):  # of another owner, or a file system without modes
+                os.fchmod(self._file.fileno(), 0o600)  # an existing file may be readable by others
         for line in text.splitlines()[1:]:
             try:
                 key, pack, sample = _parse(line)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
             if pack == self._pack:
                 self._known[key] = sample
@@ -156,6 +166,10 @@ class Cache(AbstractContextManager["Cache"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _foreign(path: Path) -> str:
+    return f"{path} is no cache of embeddings of facedex; name another file"
 
 
 def _parse(line: str) -> tuple[str, str, Sample]:
